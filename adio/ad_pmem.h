@@ -1,0 +1,118 @@
+/*
+ * ad_pmem.h -- the ADIO driver and the Open MPI component around it
+ *
+ * A name "pmem:/path" comes to the component (mca_io_pmem.c), which lets ROMIO
+ * open it with our table of functions (ad_pmem.c).  ROMIO's front end then calls
+ * those for all that it does to the file.
+ *
+ * Threads: Open MPI lets one thread at a time into ROMIO, but for opening.
+ */
+#ifndef PMIO_AD_PMEM_H
+#define PMIO_AD_PMEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/client.h"
+#include "romio321_abi.h"
+
+/* what we use of ROMIO, found at run time */
+struct romio {
+	void *so;
+	const struct adio_ops *ufs;
+	adio_open_fn *open;
+	void (*shfp_fname)(struct adio_file *fd, int rank, int *error);
+	void (*set_shared_fp)(struct adio_file *fd, adio_offset offset, int *error);
+	void (*init)(int *error);
+	void (*completed_request)(struct adio_file **fd, MPI_Offset nbytes, int *error,
+				  MPI_Request *request);
+	void (*set_info)(struct adio_file *fd, MPI_Info info, int *error);
+	adio_offset (*seek_individual)(struct adio_file *fd, adio_offset offset, int whence, int *error);
+	adio_done_fn *io_done;
+	adio_complete_fn *io_complete;
+	void *component, *module, *mutex; /* Open MPI's, around it */
+};
+
+/*
+ * romio_load -- find ROMIO in this Open MPI and check that it is the one we know
+ *
+ * Returns it, the same each time, or NULL: the reason has been logged once.
+ */
+const struct romio *romio_load(void);
+/* the opened handle is not as we know it: never use ROMIO again; logs */
+void romio_refuse(const char *why);
+
+/* our driver's table; needs romio_load() to have succeeded */
+const struct adio_ops *ad_pmem_ops(void);
+
+/* what a file has in fs_ptr */
+struct ad_pmem {
+	struct pmio_settings settings;
+	struct pmio_file *file;	 /* NULL before it is open */
+	bool complete;		 /* all ranks have it open: a close is collective */
+	/* where the individual file pointer stands in the view, valid while fp_ind is fp */
+	uint64_t pos;
+	adio_offset fp;
+	bool pos_known;
+};
+
+/*
+ * Set around ADIO_Open for files that a program opens: ROMIO also opens a hidden
+ * file for the shared file pointer through our table, and that one is not ours.
+ */
+extern _Thread_local bool ad_pmem_opening;
+
+/* settings from Open MPI parameters, on top of the rest; NULL before registration */
+const struct pmio_settings *ad_pmem_base_settings(void);
+
+/* the connection to a pool, kept until MPI ends; 0 or an error */
+int ad_pmem_pool(const struct pmio_settings *s, struct pmio **out);
+void ad_pmem_disconnect_all(void);
+
+/* hints of an MPI_Info on top of s */
+void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info);
+
+/* a pmio result as an MPI error class */
+int ad_pmem_error(int rc);
+
+/* delete by path, without the prefix; an MPI error class */
+int ad_pmem_delete_path(const char *path, bool quiet);
+
+/* ad_pmem_open.c */
+void ad_pmem_open(struct adio_file *fd, int *error);
+void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *error);
+void ad_pmem_close(struct adio_file *fd, int *error);
+void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error);
+
+/* ad_pmem_io.c */
+adio_read_fn ad_pmem_read_contig, ad_pmem_read_strided;
+adio_write_fn ad_pmem_write_contig, ad_pmem_write_strided;
+adio_iread_fn ad_pmem_iread_contig, ad_pmem_iread_strided;
+adio_iwrite_fn ad_pmem_iwrite_contig, ad_pmem_iwrite_strided;
+
+/* ---- ad_pmem_flat.c: datatypes as lists of pieces ------------------------------ */
+
+struct flat_piece {
+	int64_t off;	 /* bytes from the type's origin */
+	uint64_t len;	 /* bytes, never 0 */
+	uint64_t before; /* bytes of all pieces before it */
+};
+
+struct flat {
+	struct flat_piece *pieces;
+	size_t nr;
+	uint64_t size;	 /* bytes of data in one element */
+	int64_t extent;	 /* bytes from one element to the next */
+	bool dense;	 /* one piece, at 0, as long as the extent: elements follow without gaps */
+};
+
+/*
+ * flat_get -- the pieces of one element of a datatype, in the order of its type map
+ *
+ * Kept with the type (as an attribute) until it is freed.  NULL: out of memory.
+ */
+const struct flat *flat_get(MPI_Datatype type);
+/* free the attribute's key; before MPI_Finalize ends */
+void flat_fini(void);
+
+#endif

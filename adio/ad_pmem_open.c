@@ -1,0 +1,335 @@
+/* opening, closing, deleting, hints */
+#include "ad_pmem.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+_Thread_local bool ad_pmem_opening;
+
+/* ---- connections: one a pool and process, until MPI ends -------------------------- */
+
+#define POOLS_MAX 64
+
+static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pmio *pools[POOLS_MAX]; /* under pools_lock */
+static pid_t pools_pid;		      /* a forked child must not use its parent's */
+
+int ad_pmem_pool(const struct pmio_settings *s, struct pmio **out)
+{
+	char dir[PATH_MAX];
+	int i, rc = pmio_settings_pool_dir(s, dir, sizeof(dir));
+
+	*out = NULL;
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&pools_lock);
+	if (pools_pid != getpid())
+		memset(pools, 0, sizeof(pools));
+	pools_pid = getpid();
+	for (i = 0; i < POOLS_MAX && pools[i]; i++) {
+		if (strcmp(pmio_pool_path(pools[i]), dir) == 0)
+			break;
+	}
+	if (i == POOLS_MAX)
+		rc = -EMFILE;
+	else if (!pools[i])
+		rc = client_connect(s, NULL, false, false, &pools[i]);
+	if (rc == 0)
+		*out = pools[i];
+	pthread_mutex_unlock(&pools_lock);
+	return rc;
+}
+
+void ad_pmem_disconnect_all(void)
+{
+	pthread_mutex_lock(&pools_lock);
+	for (int i = 0; i < POOLS_MAX && pools_pid == getpid(); i++)
+		pmio_disconnect(&pools[i]);
+	memset(pools, 0, sizeof(pools));
+	pthread_mutex_unlock(&pools_lock);
+}
+
+/* ---- hints ------------------------------------------------------------------------- */
+
+static void unknown_hint(const char *key)
+{
+	static char seen[256] = "|"; /* reported once a process, however many files are opened */
+
+	if (strstr(seen, key))
+		return;
+	if (strlen(seen) + strlen(key) + 2 < sizeof(seen)) {
+		strcat(seen, key);
+		strcat(seen, "|");
+	}
+	pmio_warn("hint %s is not known (see pmio(7))", key);
+}
+
+void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info)
+{
+	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1];
+	int nr = 0, flag;
+
+	if (info == MPI_INFO_NULL || PMPI_Info_get_nkeys(info, &nr) != MPI_SUCCESS)
+		return;
+	for (int i = 0; i < nr; i++) {
+		enum pmio_setting which;
+
+		if (PMPI_Info_get_nthkey(info, i, key) != MPI_SUCCESS || strncmp(key, "pmem_", 5) != 0)
+			continue;
+		which = pmio_setting_find(key + 5);
+		if (which == PMIO_NR_SETTINGS || !pmio_setting_info(which)->hint) {
+			unknown_hint(key);
+			continue;
+		}
+		PMPI_Info_get(info, key, MPI_MAX_INFO_VAL, value, &flag);
+		if (flag)
+			pmio_settings_set(s, which, value, PMIO_FROM_HINT);
+	}
+}
+
+/* the settings in force, for MPI_File_get_info */
+static void show_hints(const struct pmio_settings *s, MPI_Info info)
+{
+	char key[64];
+
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		const struct pmio_setting_info *si = pmio_setting_info((enum pmio_setting)i);
+
+		if (!si->hint || *s->str[i] == '\0')
+			continue;
+		snprintf(key, sizeof(key), "pmem_%s", si->name);
+		PMPI_Info_set(info, key, s->str[i]);
+	}
+	/* a write that returned is seen by all: HDF5 1.14 asks for that by this name */
+	PMPI_Info_set(info, "romio_visibility_immediate", "true");
+}
+
+static struct ad_pmem *new_state(void)
+{
+	struct ad_pmem *ad = calloc(1, sizeof(*ad));
+
+	if (ad && pmio_settings_copy(&ad->settings, ad_pmem_base_settings()) < 0) {
+		free(ad);
+		ad = NULL;
+	}
+	return ad;
+}
+
+static void free_state(struct adio_file *fd)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+
+	if (ad)
+		pmio_settings_fini(&ad->settings);
+	free(ad);
+	fd->fs_ptr = NULL;
+}
+
+/* ROMIO calls this first of all for a new file, and again for views and MPI_File_set_info */
+void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+
+	romio_load()->set_info(fd, info, error);
+	if (!ad_pmem_opening)
+		return; /* hints of ours are for opening */
+	if (!ad)
+		ad = fd->fs_ptr = new_state();
+	if (!ad)
+		return; /* the open that follows says so */
+	ad_pmem_take_hints(&ad->settings, info);
+	show_hints(&ad->settings, fd->info);
+}
+
+/* ---- open ---------------------------------------------------------------------------- */
+
+/* what the ranks must agree on */
+struct opened {
+	int64_t rc;
+	uint64_t dev, ino;
+	uint8_t uuid[16];
+};
+
+static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
+{
+	uint32_t flags = 0;
+
+	if (access_mode & (MPI_MODE_RDONLY | MPI_MODE_RDWR))
+		flags |= PMIO_OPEN_READ;
+	if (access_mode & (MPI_MODE_WRONLY | MPI_MODE_RDWR))
+		flags |= PMIO_OPEN_WRITE;
+	if (access_mode & MPI_MODE_CREATE)
+		flags |= PMIO_OPEN_CREATE;
+	if ((access_mode & MPI_MODE_EXCL) && (access_mode & MPI_MODE_CREATE))
+		flags |= PMIO_OPEN_EXCL;
+	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
+		flags |= PMIO_OPEN_HOLD;
+	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
+		flags |= PMIO_OPEN_DROP;
+	if (s->num[PMIO_SET_FALLBACK] != 0)
+		flags |= PMIO_OPEN_NO_PFS;
+	return flags;
+}
+
+/* this process alone; first: it may create the file */
+static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = { .mode = 0666 };
+	struct pmio *pm;
+	int rc;
+
+	memset(o, 0, sizeof(*o));
+	if (!first)
+		access_mode &= ~(MPI_MODE_CREATE | MPI_MODE_EXCL);
+	if (fd->perm != ADIO_DEFAULT_PERM)
+		how.mode = (mode_t)fd->perm;
+	how.flags = open_flags(&ad->settings, access_mode);
+	rc = ad_pmem_pool(&ad->settings, &pm);
+	if (rc == 0)
+		rc = client_open(pm, fd->filename, &how, &ad->file);
+	if (rc == 0) {
+		client_identity(ad->file, &o->dev, &o->ino);
+		pmio_pool_uuid(pm, o->uuid);
+	}
+	o->rc = rc;
+}
+
+static void compare(const struct adio_file *fd, const struct opened *root, struct opened *mine)
+{
+	if (mine->rc == 0 && memcmp(root->uuid, mine->uuid, sizeof(mine->uuid)) != 0) {
+		pmio_err("open %s: processes of this file use different pools; files that are shared "
+			 "by several nodes are not supported yet", fd->filename);
+		mine->rc = -EOPNOTSUPP;
+	} else if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
+		pmio_err("open %s: processes see different files under this name", fd->filename);
+		mine->rc = -ESTALE;
+	}
+}
+
+/* one rank creates, then the others open: all succeed or all fail with one error */
+static int open_everywhere(struct adio_file *fd, int rank, int access_mode)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct opened root, mine = { .rc = 0 };
+	int64_t worst;
+
+	if (rank == 0)
+		open_here(fd, access_mode, true, &mine);
+	root = mine;
+	PMPI_Bcast(&root, (int)sizeof(root), MPI_BYTE, 0, fd->comm);
+	if (root.rc == 0 && rank != 0) {
+		open_here(fd, access_mode, false, &mine);
+		compare(fd, &root, &mine);
+	}
+	if (root.rc == 0)
+		PMPI_Allreduce(&mine.rc, &worst, 1, MPI_INT64_T, MPI_MIN, fd->comm);
+	else
+		worst = root.rc;
+	if (worst < 0)
+		pmio_close(&ad->file);
+	return (int)worst;
+}
+
+/* the hidden file of the shared file pointer is ROMIO's own: an ordinary file with locks */
+static void open_as_ufs(struct adio_file *fd, int rank, int access_mode, int *error)
+{
+	const struct romio *romio = romio_load();
+
+	free_state(fd);
+	fd->ops = romio->ufs;
+	romio->ufs->open_coll(fd, rank, access_mode, error);
+}
+
+void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *error)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	off_t size = 0;
+	int rc;
+
+	if (!ad_pmem_opening) {
+		open_as_ufs(fd, rank, access_mode, error);
+		return;
+	}
+	rc = ad ? 0 : -ENOMEM;
+	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MIN, fd->comm);
+	fd->access_mode = access_mode;
+	fd->fd_sys = -1;
+	fd->blksize = 4096;
+	if (rc == 0)
+		rc = open_everywhere(fd, rank, access_mode);
+	if (rc < 0) {
+		free_state(fd);
+		*error = ad_pmem_error(rc);
+		return;
+	}
+	fd->blksize = (long)ad->file->pm->view->chunk_size;
+	fd->is_open = 1;
+	if ((access_mode & MPI_MODE_APPEND) && pmio_size(ad->file, &size) == 0)
+		fd->fp_ind = size;
+	*error = MPI_SUCCESS;
+}
+
+/* ROMIO itself only calls open_coll; this is for who opens with MPI_COMM_SELF in mind */
+void ad_pmem_open(struct adio_file *fd, int *error)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct opened o = { .rc = -ENOMEM };
+
+	if (ad)
+		open_here(fd, fd->access_mode, true, &o);
+	*error = ad_pmem_error((int)o.rc);
+}
+
+/* ---- close ------------------------------------------------------------------------------ */
+
+static int close_here(struct adio_file *fd)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+
+	return fd->access_mode & MPI_MODE_DELETE_ON_CLOSE ? pmio_close_discard(&ad->file)
+							  : pmio_close(&ad->file);
+}
+
+/*
+ * The agent drains when the last handle goes.  So rank 0 closes after all others:
+ * its answer says whether the data are on the PFS, and all ranks return it.
+ * A close that one rank calls alone (another could not open) does neither.
+ */
+void ad_pmem_close(struct adio_file *fd, int *error)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int rank = 0, rc = 0, worst;
+
+	if (!ad->complete) {
+		rc = close_here(fd);
+	} else {
+		PMPI_Comm_rank(fd->comm, &rank);
+		if (rank != 0)
+			rc = close_here(fd);
+		PMPI_Reduce(&rc, &worst, 1, MPI_INT, MPI_MIN, 0, fd->comm);
+		if (rank == 0) {
+			rc = close_here(fd);
+			rc = worst < rc ? worst : rc;
+		}
+		PMPI_Bcast(&rc, 1, MPI_INT, 0, fd->comm);
+	}
+	free_state(fd);
+	*error = ad_pmem_error(rc);
+}
+
+int ad_pmem_delete_path(const char *path, bool quiet)
+{
+	struct pmio *pm;
+	int rc = ad_pmem_pool(ad_pmem_base_settings(), &pm);
+
+	if (rc == 0)
+		rc = client_delete(pm, path, quiet);
+	return ad_pmem_error(rc);
+}

@@ -1,0 +1,346 @@
+/*
+ * mca_io_pmem.c -- the Open MPI component "io/pmem"
+ *
+ * Open MPI asks each io component about each file.  We answer only for names
+ * that begin with "pmem:", with a copy of romio321's table of calls in which
+ * only the opening of a file is ours; it puts the handle where romio321 keeps its
+ * own, so all other calls are ROMIO's, working on a file with our driver.
+ */
+#include "config.h"
+
+#undef PACKAGE_BUGREPORT
+#undef PACKAGE_NAME
+#undef PACKAGE_STRING
+#undef PACKAGE_TARNAME
+#undef PACKAGE_URL
+#undef PACKAGE_VERSION
+#undef HAVE_CONFIG_H
+
+#include "ompi_config.h"
+
+#include "ompi/communicator/communicator.h"
+#include "ompi/file/file.h"
+#include "ompi/info/info.h"
+#include "ompi/mca/io/io.h"
+#include "opal/mca/base/base.h"
+
+#include "ad_pmem.h"
+#include "romio321_abi_check.h"
+
+#define PREFIX "pmem:"
+#define PRIORITY 100 /* the highest: nobody else knows what to do with these names */
+
+/* what hangs on an open file; romio321 has the same */
+struct file_data {
+	struct adio_file *fd;
+};
+
+static mca_io_base_module_2_0_0_t module;
+static char *mca_values[PMIO_NR_SETTINGS];
+static struct pmio_settings base_settings;
+static bool have_settings;
+
+/* "/path" of "pmem:/path"; NULL: not one of ours */
+static const char *strip(const char *name)
+{
+	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 ? name + strlen(PREFIX) : NULL;
+}
+
+/* ---- settings ---------------------------------------------------------------------- */
+
+static int register_params(void)
+{
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		const struct pmio_setting_info *si = pmio_setting_info((enum pmio_setting)i);
+		extern mca_io_base_component_2_0_0_t mca_io_pmem_component;
+
+		mca_values[i] = NULL;
+		(void)mca_base_component_var_register(&mca_io_pmem_component.io_version, si->name, si->help,
+						      MCA_BASE_VAR_TYPE_STRING, NULL, 0, 0, OPAL_INFO_LVL_3,
+						      MCA_BASE_VAR_SCOPE_READONLY, &mca_values[i]);
+	}
+	return OMPI_SUCCESS;
+}
+
+const struct pmio_settings *ad_pmem_base_settings(void)
+{
+	return &base_settings;
+}
+
+static void load_settings(void)
+{
+	pmio_settings_init(&base_settings); /* what was bad has been logged; the rest holds */
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		if (mca_values[i] && *mca_values[i])
+			pmio_settings_set(&base_settings, (enum pmio_setting)i, mca_values[i], PMIO_FROM_MCA);
+	}
+	pmio_log_set_level((enum pmio_log_level)base_settings.num[PMIO_SET_LOG]);
+	have_settings = true;
+}
+
+/* ---- the component ------------------------------------------------------------------- */
+
+static int open_component(void)
+{
+	return OMPI_SUCCESS;
+}
+
+static int close_component(void)
+{
+	if (have_settings) {
+		ad_pmem_disconnect_all();
+		pmio_settings_fini(&base_settings);
+	}
+	have_settings = false;
+	return OMPI_SUCCESS;
+}
+
+static int init_query(bool enable_progress_threads, bool enable_mpi_threads)
+{
+	(void)enable_progress_threads;
+	(void)enable_mpi_threads;
+	return OMPI_SUCCESS;
+}
+
+/* on the first name of ours: settings, and ROMIO; false: it cannot be used */
+static bool get_ready(void)
+{
+	const struct romio *romio;
+
+	if (!have_settings)
+		load_settings();
+	romio = romio_load();
+	if (!romio)
+		return false;
+	/* romio321 makes its mutex when it is opened, which it is not if the user left it out */
+	if (!((opal_object_t *)romio->mutex)->obj_class)
+		OBJ_CONSTRUCT((opal_mutex_t *)romio->mutex, opal_mutex_t);
+	return true;
+}
+
+static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
+		     struct opal_info_t *info, struct ompi_file_t *fh);
+
+static const struct mca_io_base_module_2_0_0_t *
+file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, int *priority)
+{
+	struct file_data *data;
+
+	*private_data = NULL;
+	if (!strip(file->f_filename) || !get_ready())
+		return NULL;
+	data = calloc(1, sizeof(*data));
+	if (!data)
+		return NULL;
+	memcpy(&module, romio_load()->module, sizeof(module));
+	module.io_module_file_open = open_file;
+	*private_data = (struct mca_io_base_file_t *)data;
+	*priority = PRIORITY;
+	return &module;
+}
+
+static int file_unquery(struct ompi_file_t *file, struct mca_io_base_file_t *private_data)
+{
+	(void)file;
+	free(private_data);
+	return OMPI_SUCCESS;
+}
+
+static int delete_query(const char *filename, struct opal_info_t *info,
+			struct mca_io_base_delete_t **private_data, bool *usable, int *priority)
+{
+	(void)info;
+	*private_data = NULL;
+	*usable = strip(filename) && get_ready();
+	*priority = PRIORITY;
+	return OMPI_SUCCESS;
+}
+
+static int delete_select(const char *filename, struct opal_info_t *info,
+			 struct mca_io_base_delete_t *private_data)
+{
+	(void)info;
+	(void)private_data;
+	return ad_pmem_delete_path(strip(filename), false);
+}
+
+/* user-defined data representations are ROMIO's business: romio321 is asked about them itself */
+static int register_datarep(const char *name, MPI_Datarep_conversion_function *read_fn,
+			    MPI_Datarep_conversion_function *write_fn,
+			    MPI_Datarep_extent_function *extent_fn, void *state)
+{
+	(void)name;
+	(void)read_fn;
+	(void)write_fn;
+	(void)extent_fn;
+	(void)state;
+	return OMPI_SUCCESS;
+}
+
+OMPI_MODULE_DECLSPEC extern mca_io_base_component_2_0_0_t mca_io_pmem_component;
+
+mca_io_base_component_2_0_0_t mca_io_pmem_component = {
+	.io_version = {
+		MCA_IO_BASE_VERSION_2_0_0,
+		.mca_component_name = "pmem",
+		MCA_BASE_MAKE_VERSION(component, OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION,
+				      OMPI_RELEASE_VERSION),
+		.mca_open_component = open_component,
+		.mca_close_component = close_component,
+		.mca_register_component_params = register_params,
+	},
+	.io_data = {
+		MCA_BASE_METADATA_PARAM_CHECKPOINT
+	},
+	.io_init_query = init_query,
+	.io_file_query = file_query,
+	.io_file_unquery = file_unquery,
+	.io_delete_query = delete_query,
+	.io_delete_select = delete_select,
+	.io_register_datarep = register_datarep,
+};
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+/* what MPI says of access modes (MPI 3.1, 13.2.1) */
+static int check_amode(int amode)
+{
+	int access = !!(amode & MPI_MODE_RDONLY) + !!(amode & MPI_MODE_RDWR) + !!(amode & MPI_MODE_WRONLY);
+
+	if (access != 1)
+		return MPI_ERR_AMODE;
+	if ((amode & MPI_MODE_RDONLY) && (amode & (MPI_MODE_CREATE | MPI_MODE_EXCL)))
+		return MPI_ERR_AMODE;
+	if ((amode & MPI_MODE_RDWR) && (amode & MPI_MODE_SEQUENTIAL))
+		return MPI_ERR_AMODE;
+	return MPI_SUCCESS;
+}
+
+/*
+ * All ranks must ask for the same mode, and all must hear of it if one does not.
+ * Also collective when this rank's mode is bad in itself.
+ */
+static int agree_amode(MPI_Comm comm, const char *path, int amode)
+{
+	int mine[3] = { amode, -amode, check_amode(amode) }, max[3];
+	int rank;
+
+	PMPI_Comm_rank(comm, &rank);
+	PMPI_Allreduce(mine, max, 3, MPI_INT, MPI_MAX, comm);
+	if (max[0] != -max[1]) {
+		if (rank == 0)
+			pmio_err("open %s: the processes ask for different access modes", path);
+		return MPI_ERR_NOT_SAME;
+	}
+	if (max[2] != MPI_SUCCESS && rank == 0)
+		pmio_err("open %s: access mode %#x is not one that MPI allows", path, (unsigned)amode);
+	return max[2];
+}
+
+/* ROMIO wants an MPI_Info; Open MPI hands its core; NULL: no memory */
+static ompi_info_t *to_mpi_info(struct opal_info_t *info)
+{
+	ompi_info_t *copy = OBJ_NEW(ompi_info_t);
+	opal_info_t *core;
+
+	if (!copy)
+		return NULL;
+	core = &copy->super;
+	opal_info_dup(info, &core);
+	return copy;
+}
+
+static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
+{
+	int rank;
+
+	PMPI_Comm_rank(fd->comm, &rank);
+	romio->shfp_fname(fd, rank, error);
+	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
+		return;
+	if (rank == 0)
+		romio->set_shared_fp(fd, fd->fp_ind, error);
+	PMPI_Barrier(fd->comm);
+}
+
+static int check_opened(struct adio_file *fd, MPI_Comm comm, const char *path)
+{
+	static bool checked;
+	char why[256];
+
+	if (checked)
+		return MPI_SUCCESS;
+	if (pmio_romio_check_file(fd, comm, ad_pmem_ops(), path, why, sizeof(why)) < 0) {
+		romio_refuse(why);
+		return MPI_ERR_INTERN;
+	}
+	checked = true;
+	return MPI_SUCCESS;
+}
+
+/* what Open MPI's MPI_File_get_info gives out comes from its own copy, not from ROMIO's */
+static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
+{
+	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1];
+	int nr = 0, flag;
+
+	PMPI_Info_get_nkeys(fd->info, &nr);
+	for (int i = 0; i < nr && fh->super.s_info; i++) {
+		PMPI_Info_get_nthkey(fd->info, i, key);
+		if (strncmp(key, "pmem_", 5) != 0 && strncmp(key, "romio_visibility", 16) != 0 &&
+		    strcmp(key, "romio_filesystem_type") != 0)
+			continue;
+		PMPI_Info_get(fd->info, key, MPI_MAX_INFO_VAL, value, &flag);
+		if (flag)
+			opal_info_set(fh->super.s_info, key, value);
+	}
+}
+
+static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, int amode,
+		   MPI_Info info, struct adio_file **out)
+{
+	int error = MPI_SUCCESS;
+
+	ad_pmem_opening = true;
+	*out = romio->open(comm, dup, path, ADIO_UFS_TYPE, ad_pmem_ops(), amode, 0, MPI_BYTE, MPI_BYTE,
+			   info, ADIO_DEFAULT_PERM, &error);
+	ad_pmem_opening = false;
+	if (error == MPI_SUCCESS)
+		error = check_opened(*out, dup, path);
+	if (error != MPI_SUCCESS)
+		return error;
+	((struct ad_pmem *)(*out)->fs_ptr)->complete = true;
+	init_shared_pointer(romio, *out, &error);
+	return error;
+}
+
+static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
+		     struct opal_info_t *info, struct ompi_file_t *fh)
+{
+	struct file_data *data = (struct file_data *)fh->f_io_selected_data;
+	const struct romio *romio = romio_load();
+	const char *path = strip(filename);
+	MPI_Comm dup = MPI_COMM_NULL;
+	ompi_info_t *mpi_info;
+	int error;
+
+	error = PMPI_Comm_dup(comm, &dup);
+	if (error != MPI_SUCCESS)
+		return error;
+	romio->init(&error);
+	if (error == MPI_SUCCESS)
+		error = agree_amode(dup, path, amode);
+	mpi_info = error == MPI_SUCCESS ? to_mpi_info(info) : NULL;
+	if (error == MPI_SUCCESS)
+		error = mpi_info ? open_on(romio, comm, dup, path, amode, mpi_info, &data->fd)
+				 : MPI_ERR_NO_MEM;
+	if (mpi_info)
+		ompi_info_free(&mpi_info);
+	if (error != MPI_SUCCESS) {
+		data->fd = NULL; /* ROMIO has freed it */
+		PMPI_Comm_free(&dup);
+		return error;
+	}
+	publish_info(data->fd, fh);
+	return OMPI_SUCCESS;
+}

@@ -1,0 +1,435 @@
+/* the agent's life: set-up, detaching, the loop, the end */
+#include "agent/agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+
+#define LOG_FILE "agent.log"
+#define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is begun anew at the start */
+#define BACKLOG 512
+
+enum { ID_LISTEN = 0 }; /* connections count from 1 */
+#define ID_SIGNAL (UINT64_MAX - 1)
+#define ID_WORKERS (UINT64_MAX - 2)
+
+/* ---- log ----------------------------------------------------------------------- */
+
+static int log_fd = -1;
+
+static void log_to_file(enum pmio_log_level level, const char *line)
+{
+	struct timespec now;
+	struct tm tm;
+	char stamp[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	dprintf(log_fd, "%s.%03d pmiod[%d]: %s: %s\n", stamp, (int)(now.tv_nsec / 1000000),
+		(int)getpid(), pmio_log_level_name(level), line);
+}
+
+static int open_log(const struct agent *a)
+{
+	const char *path = a->config->log_file;
+	int dir = pmio_pool_dir_fd(a->pool);
+	struct stat st;
+	int fd;
+
+	if (!path && a->config->foreground)
+		return -1;
+	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
+		  : openat(dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		pmio_err("agent: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
+	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
+		pmio_warn("agent: log file: %s", strerror(errno));
+	return fd;
+}
+
+/* ---- the pool --------------------------------------------------------------------- */
+
+/* 1: empty but for what an agent leaves there; 0: not; or -errno */
+static int is_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int empty = 1;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, LOG_FILE))
+			empty = 0;
+	}
+	closedir(d);
+	return empty;
+}
+
+static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **pool)
+{
+	struct pmio_pool_params params = { .size = cfg->pool_size, .chunk_size = cfg->chunk_size };
+	int rc = is_empty(cfg->pool_dir);
+
+	if (rc == 1 || (rc == -ENOENT && cfg->make_dir)) {
+		rc = pmio_pool_check_dir(cfg->pool_dir, rc == 1, NULL);
+		if (rc == 0 || rc == -ENOENT)
+			rc = pmio_pool_create(cfg->pool_dir, &params);
+		if (rc < 0 && rc != -EEXIST)
+			return rc;
+		if (cfg->make_dir && rc == 0)
+			pmio_warn("made a pool of %llu MiB in %s: what is in it does not survive a reboot "
+				  "(see PMIO_POOL in pmio(7))",
+				  (unsigned long long)(cfg->pool_size >> 20), cfg->pool_dir);
+	}
+	return pmio_pool_open(cfg->pool_dir, pool);
+}
+
+/* ---- set-up ------------------------------------------------------------------------ */
+
+static int watch(struct agent *a, int fd, uint64_t id)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
+
+	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+/* we hold the pool's lock: a socket that is there belongs to nobody */
+static int listen_on(struct agent *a)
+{
+	struct sockaddr_un addr;
+	int dir = pmio_pool_dir_fd(a->pool);
+
+	if (unlinkat(dir, PMIO_SOCKET_NAME, 0) < 0 && errno != ENOENT)
+		return -errno;
+	pmio_proto_address(dir, &addr);
+	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (a->listen_fd < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(a->listen_fd, BACKLOG) < 0)
+		return -errno;
+	return watch(a, a->listen_fd, ID_LISTEN);
+}
+
+static int catch_signals(struct agent *a)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, not our death */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return a->signal_fd < 0 ? -errno : watch(a, a->signal_fd, ID_SIGNAL);
+}
+
+static int set_up(struct agent *a)
+{
+	int rc = open_pool(a->config, &a->pool);
+
+	if (rc < 0)
+		return rc;
+	a->view = pmio_pool_view(a->pool);
+	log_fd = open_log(a);
+	if (log_fd >= 0 && a->config->foreground)
+		pmio_log_set_handler(log_to_file);
+	a->client_used = calloc(a->view->nr_clients, 1);
+	if (!a->client_used)
+		return -ENOMEM;
+	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	rc = a->epoll_fd < 0 ? -errno : catch_signals(a);
+	if (rc == 0)
+		rc = workers_new(a->config->drain_threads, &a->workers);
+	if (rc == 0)
+		rc = watch(a, workers_event_fd(a->workers), ID_WORKERS);
+	if (rc == 0)
+		rc = files_load(a);
+	if (rc == 0)
+		rc = listen_on(a);
+	if (rc < 0)
+		pmio_err("agent for %s: %s", a->config->pool_dir, pmio_strerror(rc));
+	return rc;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void tear_down(struct agent *a)
+{
+	struct conn *c, *tmp, *asker = NULL;
+
+	if (a->listen_fd >= 0)
+		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
+	close_fd(&a->listen_fd);
+	workers_delete(&a->workers);
+	files_free(a);
+	pmio_pool_close(&a->pool);
+	/* who asked us to go learns it when the pool is free for others */
+	if (a->shutdown) {
+		asker = agent_conn(a, a->shutdown->conn_id);
+		if (asker)
+			agent_reply_status(a, asker, &a->shutdown->msg.hdr, a->shutdown_status);
+		free(a->shutdown);
+	}
+	HASH_ITER(hh, a->conns, c, tmp) {
+		HASH_DEL(a->conns, c);
+		close(c->sock);
+		free(c);
+	}
+	close_fd(&a->epoll_fd);
+	close_fd(&a->signal_fd);
+	free(a->client_used);
+}
+
+/* ---- the loop ------------------------------------------------------------------------ */
+
+static const struct file *find_failed(const struct agent *a)
+{
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		if (f->nr_handles == 0 && f->state == PMIO_FILE_FAILED)
+			return f;
+	}
+	return NULL;
+}
+
+static bool is_clean(const struct agent *a)
+{
+	if (a->nr_jobs)
+		return false;
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		if (f->state != PMIO_FILE_CLEAN)
+			return false;
+	}
+	return true;
+}
+
+static void start_leaving(struct agent *a)
+{
+	struct file *f, *tmp;
+
+	HASH_ITER(hh, a->files, f, tmp) {
+		if (f->nr_handles == 0 && f->state == PMIO_FILE_FAILED) {
+			f->state = PMIO_FILE_OPEN;
+			files_settle(a, f);
+		}
+	}
+}
+
+/* told to go, and no drain runs any more: go, or stay with what could not be drained */
+static void finish_draining(struct agent *a)
+{
+	const struct file *failed = find_failed(a);
+	struct conn *c;
+
+	if (!failed) {
+		a->state = AGENT_LEAVING;
+		return;
+	}
+	a->state = AGENT_RUNNING;
+	if (!a->shutdown)
+		return;
+	c = agent_conn(a, a->shutdown->conn_id);
+	if (c)
+		agent_reply_status(a, c, &a->shutdown->msg.hdr, failed->error ? -failed->error : -EIO);
+	free(a->shutdown);
+	a->shutdown = NULL;
+}
+
+static void take_signal(struct agent *a)
+{
+	struct signalfd_siginfo info;
+
+	if (read(a->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	pmio_info("agent: signal %u", info.ssi_signo);
+	if (a->state == AGENT_RUNNING)
+		a->state = conn_count_clients(a) ? AGENT_LEAVING : AGENT_DRAINING;
+	else
+		a->state = AGENT_LEAVING;
+	if (a->state == AGENT_DRAINING)
+		start_leaving(a);
+}
+
+static void remove_dead(struct agent *a)
+{
+	struct conn *c, *tmp;
+
+	HASH_ITER(hh, a->conns, c, tmp) {
+		if (c->dead)
+			conn_remove(a, c);
+	}
+}
+
+/* milliseconds to wait for events: -1 for ever */
+static int next_timeout(struct agent *a)
+{
+	struct timespec now;
+	long ms;
+
+	if (a->state == AGENT_DRAINING)
+		return a->nr_jobs ? -1 : 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (conn_count_clients(a) || !is_clean(a)) {
+		a->last_busy = now;
+		return -1;
+	}
+	if (a->config->idle_timeout_s == 0)
+		return -1;
+	ms = a->config->idle_timeout_s * 1000L - (now.tv_sec - a->last_busy.tv_sec) * 1000 -
+	     (now.tv_nsec - a->last_busy.tv_nsec) / 1000000;
+	return ms > 0 ? (int)ms : 0;
+}
+
+static void handle_event(struct agent *a, uint64_t id)
+{
+	struct conn *c;
+
+	if (id == ID_LISTEN) {
+		while (conn_accept(a) == 0)
+			;
+	} else if (id == ID_SIGNAL) {
+		take_signal(a);
+	} else if (id == ID_WORKERS) {
+		workers_reap(a->workers, a);
+	} else {
+		c = agent_conn(a, id);
+		if (c)
+			conn_readable(a, c);
+	}
+}
+
+static int loop(struct agent *a)
+{
+	struct epoll_event events[64];
+
+	while (a->state != AGENT_LEAVING) {
+		enum agent_state before = a->state;
+		int timeout = next_timeout(a);
+		int n = epoll_wait(a->epoll_fd, events, 64, timeout);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 && a->state == AGENT_RUNNING && timeout >= 0) {
+			pmio_info("agent: idle, leaving");
+			break;
+		}
+		for (int i = 0; i < n && a->state != AGENT_LEAVING; i++)
+			handle_event(a, events[i].data.u64);
+		remove_dead(a);
+		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
+			start_leaving(a);
+		if (a->state == AGENT_DRAINING && a->nr_jobs == 0)
+			finish_draining(a);
+	}
+	return 0;
+}
+
+/* ---- detaching ------------------------------------------------------------------------- */
+
+static void tell(int fd, int rc)
+{
+	int32_t status = rc;
+
+	if (fd >= 0 && write(fd, &status, sizeof(status)) < 0)
+		pmio_err("agent: ready: %s", strerror(errno));
+}
+
+/* nothing of the caller's may stay open: mpirun waits for the ends of its pipes */
+static void close_inherited(int keep)
+{
+	if (keep > 3)
+		close_range(3, (unsigned)keep - 1, 0);
+	close_range((unsigned)(keep >= 3 ? keep + 1 : 3), ~0U, 0);
+}
+
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	close(null);
+	if (chdir("/") < 0)
+		pmio_warn("agent: chdir: %s", strerror(errno));
+}
+
+static int serve(const struct pmio_agent_config *cfg)
+{
+	struct agent a = { .config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1 };
+	int rc;
+
+	umask(0); /* clients say the mode of what they create */
+	clock_gettime(CLOCK_MONOTONIC, &a.started);
+	a.last_busy = a.started;
+	rc = set_up(&a);
+	tell(cfg->ready_fd, rc);
+	if (rc == 0) {
+		if (cfg->ready_fd >= 0)
+			close(cfg->ready_fd);
+		if (!cfg->foreground)
+			leave_terminal();
+		if (log_fd >= 0)
+			pmio_log_set_handler(log_to_file);
+		pmio_info("agent: serving %s", cfg->pool_dir);
+		rc = loop(&a);
+	}
+	tear_down(&a);
+	pmio_log_set_handler(NULL);
+	close_fd(&log_fd);
+	return rc;
+}
+
+int pmio_agent_run(const struct pmio_agent_config *config)
+{
+	struct pmio_agent_config cfg = *config;
+	int pipe_fd[2], rc;
+	int32_t status = PMIO_EAGENT;
+	pid_t pid;
+
+	close_inherited(cfg.ready_fd);
+	if (cfg.foreground)
+		return serve(&cfg);
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		setsid();
+		close(pipe_fd[0]);
+		if (cfg.ready_fd >= 0)
+			close(cfg.ready_fd);
+		cfg.ready_fd = pipe_fd[1];
+		rc = serve(&cfg);
+		_exit(rc < 0);
+	}
+	close(pipe_fd[1]);
+	while (read(pipe_fd[0], &status, sizeof(status)) < 0 && errno == EINTR)
+		;
+	close(pipe_fd[0]);
+	tell(config->ready_fd, status);
+	return status;
+}

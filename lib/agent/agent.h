@@ -1,0 +1,37 @@
+/*
+ * agent.h -- the agent: one process a node and user that owns a pool
+ *
+ * It alone allocates frames, changes the catalog and touches the PFS.  Clients
+ * come over the socket in the pool's directory (proto.h).
+ */
+#ifndef PMIO_AGENT_AGENT_H
+#define PMIO_AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pmio_agent_config {
+	const char *pool_dir;	  /* absolute; an empty directory becomes a pool */
+	bool make_dir;		  /* make pool_dir if it is missing (the default pool) */
+	uint64_t pool_size;	  /* bytes; of a pool that is made */
+	uint64_t chunk_size;	  /* bytes; of a pool that is made */
+	unsigned idle_timeout_s;  /* leave after so long without clients and dirty data; 0: never */
+	unsigned drain_threads;	  /* 1..64 */
+	int ready_fd;		  /* -1, or: gets an int32_t when that is known: 0 or the error */
+	bool foreground;	  /* do not detach; log to standard error unless log_file is set */
+	const char *log_file;	  /* NULL: agent.log in the pool's directory when detached */
+};
+
+/*
+ * pmio_agent_run -- be the agent until there is nothing left to do
+ *
+ * Opens (and recovers) the pool, listens, serves.  Detaches from its caller
+ * unless foreground is set: then the caller's process ends with 0 once the agent
+ * is ready, and the agent goes on in another.
+ *
+ * Returns 0 when it left because it was idle or told to; -EBUSY if another agent
+ * has the pool; or what pmio_pool_open() says.
+ */
+int pmio_agent_run(const struct pmio_agent_config *config);
+
+#endif

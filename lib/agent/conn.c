@@ -1,0 +1,202 @@
+/* connections: who talks to the agent, and the requests that wait for an answer */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+
+struct conn *agent_conn(struct agent *a, uint64_t id)
+{
+	struct conn *c;
+
+	HASH_FIND(hh, a->conns, &id, sizeof(id), c);
+	return c && !c->dead ? c : NULL;
+}
+
+unsigned conn_count_clients(const struct agent *a)
+{
+	unsigned nr = 0;
+
+	for (struct conn *c = a->conns; c; c = c->hh.next)
+		nr += !c->dead && !c->admin;
+	return nr;
+}
+
+/* only this user may come; the directory's mode says so too, this is the second lock */
+static bool is_ours(int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		pmio_err("agent: SO_PEERCRED: %s", strerror(errno));
+		return false;
+	}
+	if (cred.uid != geteuid()) {
+		pmio_err("agent: refused process %d of user %u", (int)cred.pid, (unsigned)cred.uid);
+		return false;
+	}
+	return true;
+}
+
+int conn_accept(struct agent *a)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct conn *c;
+	int sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (sock < 0)
+		return -errno;
+	if (!is_ours(sock)) {
+		close(sock);
+		return -EPERM;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(sock);
+		return -ENOMEM;
+	}
+	c->id = ++a->next_conn;
+	c->sock = sock;
+	c->client = -1;
+	ev.data.u64 = c->id;
+	if (epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, sock, &ev) < 0) {
+		int rc = -errno;
+
+		pmio_err("agent: epoll: %s", strerror(errno));
+		close(sock);
+		free(c);
+		return rc;
+	}
+	HASH_ADD(hh, a->conns, id, sizeof(c->id), c);
+	return 0;
+}
+
+void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
+{
+	int rc;
+
+	(void)a;
+	if (c->dead)
+		return;
+	rc = pmio_proto_send(c->sock, msg, fd);
+	if (rc < 0) {
+		/* gone, or it does not read its answers: both end the connection */
+		if (rc != -EPIPE && rc != -ECONNRESET)
+			pmio_err("agent: answer to process %u: %s", c->pid, pmio_strerror(rc));
+		c->dead = true;
+	}
+}
+
+void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_msg *req, int status)
+{
+	union pmio_any_msg msg;
+
+	pmio_proto_reply(&msg, req, status);
+	agent_reply(a, c, &msg, -1);
+}
+
+void conn_readable(struct agent *a, struct conn *c)
+{
+	union pmio_any_msg msg;
+	ssize_t n = pmio_proto_recv(c->sock, &msg, NULL);
+	int rc;
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		c->dead = true;
+		return;
+	}
+	rc = pmio_proto_check_request(&msg, (size_t)n);
+	if (rc == 0 && !c->greeted && msg.hdr.op != PMIO_OP_HELLO)
+		rc = PMIO_EPROTO;
+	if (rc < 0) {
+		pmio_err("agent: process %u: %s", c->pid, pmio_strerror(rc));
+		if (rc == PMIO_EVERSION && pmio_op_reply_size(msg.hdr.op))
+			agent_reply_status(a, c, &msg.hdr, rc);
+		c->dead = true;
+		return;
+	}
+	ops_dispatch(a, c, &msg);
+}
+
+/* it died while overwriting whole blocks that were not valid: nobody will finish them */
+static void release_intent(struct agent *a, struct conn *c)
+{
+	struct pmio_client_df *rec = &a->view->clients[c->client];
+	uint64_t intent = pmio_pm_load64(&rec->intent);
+	uint64_t frame = (intent & ~(1ULL << 63)) >> 16;
+	unsigned first = (intent >> 8) & 0xff, last = intent & 0xff;
+
+	if (intent && frame < a->view->nr_frames && first <= last) {
+		struct pmio_mask m;
+
+		pmio_mask_range(&m, first, last);
+		pmio_frame_write_abort(a->view, frame, &m);
+	}
+	pmio_pm_store64(a->view->pm, &rec->intent, 0);
+	a->client_used[c->client] = 0;
+}
+
+void conn_remove(struct agent *a, struct conn *c)
+{
+	struct handle *h, *tmp;
+	int status = 0;
+
+	c->dead = true;
+	if (c->client >= 0)
+		release_intent(a, c);
+	HASH_ITER(hh, a->handles, h, tmp) {
+		if (h->conn == c)
+			files_close(a, h, false, NULL, NULL, &status);
+	}
+	HASH_DEL(a->conns, c);
+	close(c->sock);
+	free(c);
+}
+
+struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg)
+{
+	struct parked *p = calloc(1, offsetof(struct parked, msg) + msg->hdr.size);
+
+	if (!p) {
+		pmio_err("agent: out of memory");
+		return NULL;
+	}
+	p->conn_id = c->id;
+	memcpy(&p->msg, msg, msg->hdr.size);
+	return p;
+}
+
+void parked_answer(struct agent *a, struct parked **list, int status)
+{
+	struct parked *p, *tmp, *head = *list;
+
+	*list = NULL;
+	DL_FOREACH_SAFE(head, p, tmp) {
+		struct conn *c = agent_conn(a, p->conn_id);
+
+		if (c)
+			agent_reply_status(a, c, &p->msg.hdr, status);
+		DL_DELETE(head, p);
+		free(p);
+	}
+}
+
+void parked_retry(struct agent *a, struct parked **list)
+{
+	struct parked *p, *tmp, *head = *list;
+
+	*list = NULL; /* those that must wait again come into a new list */
+	DL_FOREACH_SAFE(head, p, tmp) {
+		struct conn *c = agent_conn(a, p->conn_id);
+
+		DL_DELETE(head, p);
+		if (c)
+			ops_dispatch(a, c, &p->msg);
+		free(p);
+	}
+}

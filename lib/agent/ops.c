@@ -1,0 +1,345 @@
+/* what the agent does for each operation of proto.h */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+
+/* a handle that this very connection holds */
+static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
+{
+	struct handle *h;
+
+	HASH_FIND(hh, a->handles, &id, sizeof(id), h);
+	return h && h->conn == c ? h : NULL;
+}
+
+/* look at the request again when a job of the file has ended */
+static void park(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	struct parked *p = parked_new(c, msg);
+
+	if (p)
+		DL_APPEND(f->retries, p);
+	else
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+}
+
+static int take_client_record(struct agent *a)
+{
+	for (uint32_t i = 0; i < a->view->nr_clients; i++) {
+		if (!a->client_used[i]) {
+			a->client_used[i] = 1;
+			pmio_pm_store64(a->view->pm, &a->view->clients[i].intent, 0);
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	union pmio_any_msg reply;
+
+	c->pid = msg->hello.pid;
+	c->admin = msg->hello.admin != 0;
+	if (!c->greeted)
+		c->client = take_client_record(a);
+	if (c->client < 0) {
+		pmio_err("agent: process %u: more than %u clients", c->pid, a->view->nr_clients);
+		agent_reply_status(a, c, &msg->hdr, -EUSERS);
+		return;
+	}
+	c->greeted = true;
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	memcpy(reply.hello_reply.uuid, a->view->super->uuid, sizeof(reply.hello_reply.uuid));
+	reply.hello_reply.epoch = pmio_pm_load64(&a->view->super->epoch);
+	reply.hello_reply.client = (uint32_t)c->client;
+	reply.hello_reply.agent_pid = (uint32_t)getpid();
+	agent_reply(a, c, &reply, pmio_pool_data_fd(a->pool));
+}
+
+static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	union pmio_any_msg reply;
+	struct handle *h = NULL;
+	int rc = a->state == AGENT_RUNNING ? files_open(a, c, &msg->open, &h) : -ESHUTDOWN;
+
+	if (rc < 0) {
+		pmio_dbg("agent: open %s for process %u: %s", msg->open.path, c->pid, pmio_strerror(rc));
+		agent_reply_status(a, c, &msg->hdr, rc);
+		return;
+	}
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	reply.open_reply.handle = h->id;
+	reply.open_reply.size = pmio_pool_file_size(a->pool, h->file->slot);
+	reply.open_reply.dev = h->file->key.dev;
+	reply.open_reply.ino = h->file->key.ino;
+	reply.open_reply.slot = h->file->slot;
+	agent_reply(a, c, &reply, -1);
+}
+
+static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_msg *m, uint32_t i,
+		     int64_t *frame)
+{
+	bool optional = i >= m->needed;
+	struct chunk *ch;
+	int rc;
+
+	ch = files_claim(a, h->file, m->first + i, m->write, h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
+	if (ch)
+		*frame = ch->frame;
+	else if (rc == 0)
+		*frame = PMIO_CLAIM_HOLE;
+	else if (optional)
+		*frame = PMIO_CLAIM_NONE;
+	else
+		return rc;
+	return 0;
+}
+
+static void op_claim(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->claim.handle);
+	union pmio_any_msg reply;
+	int rc = 0;
+
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	if (!h || (msg->claim.write && !(h->flags & PMIO_OPEN_WRITE)))
+		rc = -EBADF;
+	for (uint32_t i = 0; i < PMIO_CLAIM_MAX; i++)
+		reply.claim_reply.frame[i] = PMIO_CLAIM_NONE;
+	for (uint32_t i = 0; i < msg->claim.nr && rc == 0; i++)
+		rc = claim_one(a, h, &msg->claim, i, &reply.claim_reply.frame[i]);
+	reply.hdr.status = rc;
+	agent_reply(a, c, &reply, -1);
+}
+
+static void op_fill(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->fill.handle);
+	struct chunk *ch = h ? files_chunk(h->file, msg->fill.chunk) : NULL;
+	int rc;
+
+	if (!ch || ch->frame < 0 || msg->fill.last >= PMIO_CHUNK_BLOCKS) {
+		agent_reply_status(a, c, &msg->hdr, h ? -EINVAL : -EBADF);
+		return;
+	}
+	rc = ch->filling ? 1 : fill_start(a, h->file, ch, msg->fill.first, msg->fill.last);
+	if (rc > 0)
+		park(a, c, h->file, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, rc);
+}
+
+static void op_sync(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->handle.handle);
+	struct pmio_view *v = a->view;
+	int rc = h ? 0 : -EBADF;
+
+	if (h && pmio_pm_granularity(v->pm) == PMIO_PM_PAGE) {
+		/* data first, then what says that they are there */
+		for (struct chunk *ch = h->file->chunks; ch && rc == 0; ch = ch->hh.next) {
+			if (ch->frame >= 0)
+				rc = pmio_pm_sync(v->pm, pmio_view_frame(v, (uint64_t)ch->frame),
+						  v->chunk_size);
+		}
+		for (struct chunk *ch = h->file->chunks; ch && rc == 0; ch = ch->hh.next) {
+			if (ch->frame >= 0)
+				rc = pmio_pm_sync(v->pm, &v->headers[ch->frame], sizeof(*v->headers));
+		}
+		if (rc == 0)
+			rc = pmio_pm_sync(v->pm, &v->slots[h->file->slot], sizeof(*v->slots));
+	}
+	if (h && rc == 0 && h->file->nr_pfs_chunks && h->file->fd_writes && fdatasync(h->file->fd) < 0) {
+		rc = -errno;
+		pmio_err("agent: %s: fdatasync: %s", h->file->path, strerror(errno));
+	}
+	agent_reply_status(a, c, &msg->hdr, rc);
+}
+
+static void op_size(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->handle.handle);
+	union pmio_any_msg reply;
+
+	pmio_proto_reply(&reply, &msg->hdr, h ? 0 : -EBADF);
+	if (h)
+		reply.size_reply.size = pmio_pool_file_size(a->pool, h->file->slot);
+	agent_reply(a, c, &reply, -1);
+}
+
+static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->truncate.handle);
+
+	if (!h || !(h->flags & PMIO_OPEN_WRITE)) {
+		agent_reply_status(a, c, &msg->hdr, -EBADF);
+		return;
+	}
+	/* a drain would bring the cut bytes back, a fill would store into dropped blocks */
+	if (h->file->nr_jobs)
+		park(a, c, h->file, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, files_truncate(a, h->file, msg->truncate.size));
+}
+
+static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = msg->path.handle ? find_handle(a, c, msg->path.handle) : NULL;
+	struct file *f = h ? h->file : NULL;
+	struct parked *p;
+	int rc;
+
+	if (!msg->path.handle)
+		f = files_find_path(a, msg->path.path);
+	if (!f) {
+		agent_reply_status(a, c, &msg->hdr, msg->path.handle ? -EBADF : -ENOENT);
+		return;
+	}
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN) {
+		agent_reply_status(a, c, &msg->hdr, 0);
+		return;
+	}
+	p = parked_new(c, msg);
+	rc = p ? 0 : -ENOMEM;
+	if (rc == 0) {
+		if (f->nr_handles == 0) {
+			f->hold = false;
+			f->state = PMIO_FILE_OPEN;
+		}
+		rc = drain_start(a, f, p);
+	}
+	if (rc < 0) {
+		free(p);
+		if (f->nr_handles == 0) {
+			f->state = PMIO_FILE_FAILED;
+			f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
+			files_record(a, f, false);
+		}
+		agent_reply_status(a, c, &msg->hdr, rc);
+	}
+}
+
+static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->close.handle);
+	int status = h ? 0 : -EBADF;
+
+	if (h && files_close(a, h, msg->close.flags & PMIO_CLOSE_DISCARD, c, msg, &status))
+		return; /* answered when drained */
+	agent_reply_status(a, c, &msg->hdr, status);
+}
+
+static void op_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	agent_reply_status(a, c, &msg->hdr, files_delete(a, msg->path.path));
+}
+
+static void op_pfs_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->handle.handle);
+	union pmio_any_msg reply;
+
+	pmio_proto_reply(&reply, &msg->hdr, h ? 0 : -EBADF);
+	agent_reply(a, c, &reply, h ? h->file->fd : -1);
+}
+
+static uint64_t all_dirty_bytes(struct agent *a)
+{
+	uint64_t sum = 0;
+
+	for (struct file *f = a->files; f; f = f->hh.next)
+		sum += files_dirty_bytes(a, f, NULL);
+	return sum;
+}
+
+static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	union pmio_any_msg reply;
+	struct pmio_stat_reply_msg *r = &reply.stat_reply;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	memcpy(r->uuid, a->view->super->uuid, sizeof(r->uuid));
+	r->agent_pid = (uint32_t)getpid();
+	r->nr_clients = HASH_COUNT(a->conns);
+	r->nr_handles = HASH_COUNT(a->handles);
+	r->granularity = pmio_pm_granularity(a->view->pm);
+	r->chunk_size = a->view->chunk_size;
+	r->nr_frames = a->view->nr_frames;
+	r->nr_frames_free = pmio_pool_frames_free(a->pool);
+	r->nr_files = HASH_COUNT(a->files);
+	r->nr_slots = a->view->nr_slots;
+	r->dirty_bytes = all_dirty_bytes(a);
+	r->drained_bytes = a->drained_bytes;
+	r->filled_bytes = a->filled_bytes;
+	r->fallback_chunks = a->fallback_chunks;
+	r->evicted_chunks = a->evicted_chunks;
+	r->uptime_s = (uint64_t)(now.tv_sec - a->started.tv_sec);
+	r->idle_timeout_s = a->config->idle_timeout_s;
+	agent_reply(a, c, &reply, -1);
+}
+
+static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	union pmio_any_msg reply;
+	struct pmio_stat_file_reply_msg *r = &reply.stat_file_reply;
+	uint32_t slot = msg->stat_file.slot;
+	struct file *f;
+
+	while (slot < a->view->nr_slots && !a->by_slot[slot])
+		slot++;
+	if (slot >= a->view->nr_slots) {
+		agent_reply_status(a, c, &msg->hdr, -ENOENT);
+		return;
+	}
+	f = a->by_slot[slot];
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	r->slot = slot;
+	r->state = f->state;
+	r->nr_handles = f->nr_handles;
+	r->error = f->error;
+	r->size = pmio_pool_file_size(a->pool, slot);
+	r->pfs_size = f->pfs_size;
+	r->dirty_bytes = files_dirty_bytes(a, f, &r->resident_bytes);
+	snprintf(r->path, sizeof(r->path), "%s", f->path);
+	agent_reply(a, c, &reply, -1);
+}
+
+static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	unsigned others = conn_count_clients(a) - !c->admin;
+
+	if (a->state != AGENT_RUNNING) {
+		agent_reply_status(a, c, &msg->hdr, -EALREADY);
+		return;
+	}
+	if (others && !msg->shutdown.force) {
+		agent_reply_status(a, c, &msg->hdr, -EBUSY);
+		return;
+	}
+	a->shutdown = parked_new(c, msg);
+	a->forced = msg->shutdown.force != 0;
+	a->state = a->forced ? AGENT_LEAVING : AGENT_DRAINING;
+}
+
+void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	static void (*const table[PMIO_NR_OPS])(struct agent *, struct conn *,
+						const union pmio_any_msg *) = {
+		[PMIO_OP_HELLO] = op_hello,	    [PMIO_OP_OPEN] = op_open,
+		[PMIO_OP_CLAIM] = op_claim,	    [PMIO_OP_FILL] = op_fill,
+		[PMIO_OP_SYNC] = op_sync,	    [PMIO_OP_SIZE] = op_size,
+		[PMIO_OP_TRUNCATE] = op_truncate,   [PMIO_OP_DRAIN] = op_drain,
+		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = op_delete,
+		[PMIO_OP_PFS_FD] = op_pfs_fd,	    [PMIO_OP_STAT] = op_stat,
+		[PMIO_OP_STAT_FILE] = op_stat_file, [PMIO_OP_SHUTDOWN] = op_shutdown,
+	};
+
+	table[msg->hdr.op](a, c, msg);
+}

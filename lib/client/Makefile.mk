@@ -1,0 +1,12 @@
+# the installed library
+lib_LTLIBRARIES += libpmio.la
+noinst_LTLIBRARIES += libpmio_client.la
+libpmio_client_la_SOURCES = \
+	lib/client/client.h lib/client/connect.c lib/client/file.c lib/client/io.c \
+	lib/client/admin.c lib/client/admin.h
+libpmio_client_la_LIBADD = libpmio_proto.la libpmio_view.la
+libpmio_la_SOURCES =
+libpmio_la_LIBADD = libpmio_client.la
+libpmio_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,--version-script=$(srcdir)/lib/client/libpmio.map
+libpmio_la_DEPENDENCIES = libpmio_client.la $(srcdir)/lib/client/libpmio.map
+EXTRA_DIST += lib/client/libpmio.map

@@ -1,0 +1,98 @@
+#include "client/admin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "core/error.h"
+
+int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
+{
+	union pmio_any_msg msg, reply;
+	const struct pmio_stat_reply_msg *r = &reply.stat_reply;
+	int rc;
+
+	pmio_proto_request(&msg, PMIO_OP_STAT, 0);
+	rc = client_call(pm, &msg, &reply, NULL);
+	if (rc < 0) {
+		pmio_err("pool %s: stat: %s", pm->dir, pmio_strerror(rc));
+		return rc;
+	}
+	memcpy(st->uuid, r->uuid, sizeof(st->uuid));
+	st->agent_pid = r->agent_pid;
+	st->nr_clients = r->nr_clients;
+	st->nr_handles = r->nr_handles;
+	st->granularity = r->granularity;
+	st->chunk_size = r->chunk_size;
+	st->nr_frames = r->nr_frames;
+	st->nr_frames_free = r->nr_frames_free;
+	st->nr_files = r->nr_files;
+	st->nr_slots = r->nr_slots;
+	st->dirty_bytes = r->dirty_bytes;
+	st->drained_bytes = r->drained_bytes;
+	st->filled_bytes = r->filled_bytes;
+	st->fallback_chunks = r->fallback_chunks;
+	st->evicted_chunks = r->evicted_chunks;
+	st->uptime_s = r->uptime_s;
+	st->idle_timeout_s = r->idle_timeout_s;
+	return 0;
+}
+
+int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
+{
+	union pmio_any_msg msg, reply;
+	const struct pmio_stat_file_reply_msg *r = &reply.stat_file_reply;
+	int rc;
+
+	pmio_proto_request(&msg, PMIO_OP_STAT_FILE, 0);
+	msg.stat_file.slot = *cursor;
+	rc = client_call(pm, &msg, &reply, NULL);
+	if (rc < 0) {
+		if (rc != -ENOENT)
+			pmio_err("pool %s: list files: %s", pm->dir, pmio_strerror(rc));
+		return rc;
+	}
+	st->slot = r->slot;
+	st->state = r->state;
+	st->nr_handles = r->nr_handles;
+	st->error = r->error;
+	st->size = r->size;
+	st->pfs_size = r->pfs_size;
+	st->resident_bytes = r->resident_bytes;
+	st->dirty_bytes = r->dirty_bytes;
+	snprintf(st->path, sizeof(st->path), "%.*s", PATH_MAX - 1, r->path);
+	*cursor = r->slot + 1;
+	return 0;
+}
+
+int pmio_drain_path(struct pmio *pm, const char *path)
+{
+	union pmio_any_msg msg, reply;
+	int rc;
+
+	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
+	rc = client_absolute(path, msg.path.path);
+	if (rc == 0)
+		rc = client_call(pm, &msg, &reply, NULL);
+	if (rc < 0)
+		pmio_err("drain %s: %s", path,
+			 rc == -ENOENT ? "the pool knows no such file" : pmio_strerror(rc));
+	return rc;
+}
+
+int pmio_shutdown(struct pmio *pm, bool force)
+{
+	union pmio_any_msg msg, reply;
+	int rc;
+
+	pmio_proto_request(&msg, PMIO_OP_SHUTDOWN, 0);
+	msg.shutdown.force = force;
+	rc = client_call(pm, &msg, &reply, NULL);
+	if (rc == -ECONNRESET || rc == -EPIPE)
+		rc = 0; /* gone before it could answer: gone */
+	if (rc < 0)
+		pmio_err("stop the agent of %s: %s", pm->dir,
+			 rc == -EBUSY ? "programs are using it" : pmio_strerror(rc));
+	return rc;
+}

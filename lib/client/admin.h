@@ -1,0 +1,65 @@
+/*
+ * admin.h -- what the command `pmio` asks of an agent (not installed)
+ *
+ * All return 0 or a negative code (pmio.h); what is wrong has been logged.
+ */
+#ifndef PMIO_CLIENT_ADMIN_H
+#define PMIO_CLIENT_ADMIN_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "pmio.h"
+
+struct pmio_pool_stat {
+	uint8_t uuid[16];
+	uint32_t agent_pid;
+	uint32_t nr_clients;		/* connections, this one included */
+	uint32_t nr_handles;		/* open file handles */
+	uint32_t granularity;		/* enum pmio_pm_granularity */
+	uint64_t chunk_size;		/* bytes */
+	uint64_t nr_frames, nr_frames_free;
+	uint64_t nr_files;		/* known: open, or cached, or waiting */
+	uint64_t nr_slots;
+	uint64_t dirty_bytes;		/* whole blocks not yet on the PFS */
+	uint64_t drained_bytes;		/* since the agent started */
+	uint64_t filled_bytes;		/* read from the PFS since then */
+	uint64_t fallback_chunks;	/* chunks that found no frame since then */
+	uint64_t evicted_chunks;
+	uint64_t uptime_s;
+	uint64_t idle_timeout_s;	/* 0: never leaves */
+};
+
+struct pmio_file_stat {
+	char path[PATH_MAX];
+	uint32_t slot;
+	uint32_t state;			/* enum pmio_file_state (pool.h) */
+	uint32_t nr_handles;
+	int32_t error;			/* errno of a failed drain, else 0 */
+	uint64_t size;			/* bytes, as seen through pmio */
+	uint64_t pfs_size;		/* bytes on the PFS */
+	uint64_t resident_bytes;	/* whole blocks that are valid in the pool */
+	uint64_t dirty_bytes;		/* whole blocks */
+};
+
+/* reach a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
+int pmio_attach(const char *pool, struct pmio **out);
+
+int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
+
+/* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: no more */
+int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
+
+/* drain one file by its path (absolute or relative), open or not; -ENOENT: nothing is known of it */
+int pmio_drain_path(struct pmio *pm, const char *path);
+
+/*
+ * pmio_shutdown -- tell the agent to go
+ *
+ * It refuses with -EBUSY while other clients are connected, and first drains what waits; if
+ * that fails it stays and the result says why.  force: goes in any case; data stay in the pool.
+ * Returns when the agent has let go of the pool.
+ */
+int pmio_shutdown(struct pmio *pm, bool force);
+
+#endif

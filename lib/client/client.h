@@ -1,0 +1,106 @@
+/*
+ * client.h -- the insides of libpmio, shared by its own files and adio/
+ *
+ * Locks: pm->lock guards the socket and all that a reconnection changes; a
+ * file's lock guards its chunk cache and is taken before pm->lock.  intent_lock
+ * is held while blocks are overwritten that were not valid before (frame.h): a
+ * process has one record of what it does there.  Order: intent_lock, file lock,
+ * pm->lock.  No lock is held while bytes are copied, except intent_lock.
+ */
+#ifndef PMIO_CLIENT_CLIENT_H
+#define PMIO_CLIENT_CLIENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "core/log.h"
+#include "core/settings.h"
+#include "pmio.h"
+#include "pool/frame.h"
+#include "proto/proto.h"
+
+#define PMIO_LOCK_FILE "data" /* in the pool's directory */
+
+struct pmio {
+	pthread_mutex_t lock;
+	pthread_mutex_t intent_lock;
+	struct pmio_settings settings;
+	char dir[PATH_MAX];	/* the pool's */
+	int dir_fd;
+	int sock;		/* under lock; -1: no connection */
+	bool attach_only;	/* never start an agent */
+	pid_t pid;		/* who connected; a forked child is another */
+	uint64_t number;	/* under lock; of the last request */
+	uint8_t uuid[16];
+	uint64_t epoch;		/* of the agent that knows our handles; under lock */
+	uint32_t client;	/* index of our record in view */
+	struct pmio_view *view;	/* stays the same when the agent is another */
+	struct pmio_file *files; /* under lock */
+};
+
+struct cache_entry {
+	uint64_t chunk;		/* plus one; 0 is an empty entry */
+	int64_t frame;
+};
+
+struct pmio_file {
+	struct pmio *pm;
+	struct pmio_file *prev, *next; /* pm->files */
+	char *path;
+	uint32_t flags;		/* PMIO_OPEN_*, without CREATE and EXCL */
+	uint64_t handle;	/* under pm->lock; 0: lost with its agent */
+	uint64_t dev, ino;
+	uint32_t slot;
+	int broken;		/* why it could not be opened again, or 0 */
+
+	pthread_mutex_t lock;
+	struct cache_entry *cache; /* open addressing; a power of two entries */
+	size_t cache_size, cache_used;
+	uint64_t cache_epoch;	/* the agent's that gave these answers */
+	uint64_t next_read;	/* where a sequential reader would go on */
+	uint64_t next_write_chunk;
+	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
+	int lock_fd;		/* -1: never locked */
+	int pfs_fd;		/* for chunks that found no frame; -1: not asked for yet */
+};
+
+/* connect.c */
+int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
+		   bool admin, struct pmio **out);
+/* one request and its reply; no reconnection.  fd as in pmio_proto_recv */
+int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd);
+/*
+ * a request for a file: the handle is filled in; if the agent is gone, another is
+ * started, all files are opened again, and the request is made once more
+ */
+int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply,
+		     int *fd);
+/* a request that is for no file; made once more with another agent as well */
+int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply);
+/* the agent is not the one that gave out f's handle: reconnect; 0 or an error */
+int client_check_epoch(struct pmio_file *f);
+
+/* file.c: also used by adio/, with settings of their own for each file */
+struct client_open {
+	uint32_t flags;		/* PMIO_OPEN_* */
+	mode_t mode;		/* as given; the umask is applied here */
+	bool quiet;		/* do not log why it failed */
+};
+int client_open(struct pmio *pm, const char *path, const struct client_open *how,
+		struct pmio_file **out);
+int client_delete(struct pmio *pm, const char *path, bool quiet);
+/*
+ * client_lock -- keep all other handles of the file, in any process, out
+ *
+ * Waits.  For atomic mode: a lock on the slot's byte of the pool's `data`, held by
+ * an open file description, so the kernel lets it go if the holder dies.  Not for
+ * use by two threads with one handle.
+ */
+int client_lock(struct pmio_file *f);
+void client_unlock(struct pmio_file *f);
+int client_absolute(const char *path, char out[PATH_MAX]);
+/* all settings of a pool's connection, for who adds others on top */
+const struct pmio_settings *client_settings(const struct pmio *pm);
+void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);
+
+#endif

@@ -1,0 +1,517 @@
+/* reaching the agent, starting it, and going on when it has been replaced */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "client/admin.h"
+#include "client/client.h"
+#include "core/error.h"
+
+#define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
+#define RETRY_MS 10
+
+extern char **environ;
+
+/* ---- the connection ------------------------------------------------------------- */
+
+static int open_pool_dir(struct pmio *pm, bool is_default)
+{
+	struct stat st;
+
+	if (is_default && !pm->attach_only && mkdir(pm->dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	pm->dir_fd = open(pm->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (pm->dir_fd < 0)
+		return errno == ELOOP ? -EPERM : -errno;
+	if (fstat(pm->dir_fd, &st) < 0)
+		return -errno;
+	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return -EPERM;
+	return 0;
+}
+
+/* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
+static int try_connect(struct pmio *pm)
+{
+	struct sockaddr_un addr;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int rc, sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (sock < 0)
+		return -errno;
+	pmio_proto_address(pm->dir_fd, &addr);
+	do
+		rc = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	while (rc == -EINTR);
+	if (rc == 0 && getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		rc = -errno;
+	if (rc == 0 && cred.uid != geteuid())
+		rc = -EPERM;
+	if (rc < 0) {
+		close(sock);
+		return rc;
+	}
+	pm->sock = sock;
+	return 0;
+}
+
+static void drop_connection(struct pmio *pm)
+{
+	if (pm->sock >= 0)
+		close(pm->sock);
+	pm->sock = -1;
+}
+
+static bool is_lost(int rc)
+{
+	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN || rc == -ECONNREFUSED ||
+	       rc == -ESHUTDOWN;
+}
+
+/* pm->lock held */
+static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	enum pmio_op op = (enum pmio_op)msg->hdr.op;
+	ssize_t n;
+	int rc;
+
+	if (fd)
+		*fd = -1;
+	if (pm->sock < 0)
+		return -ENOTCONN;
+	msg->hdr.number = ++pm->number;
+	rc = pmio_proto_send(pm->sock, msg, -1);
+	if (rc < 0)
+		return rc;
+	n = pmio_proto_recv(pm->sock, reply, fd);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ECONNRESET;
+	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
+	if (rc < 0) {
+		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
+		return rc;
+	}
+	return reply->hdr.status;
+}
+
+int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	int rc;
+
+	pthread_mutex_lock(&pm->lock);
+	rc = call_locked(pm, msg, reply, fd);
+	pthread_mutex_unlock(&pm->lock);
+	return rc;
+}
+
+/* ---- starting an agent -------------------------------------------------------------- */
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static int spawn_attributes(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	/* a group of its own: what the job's group is sent is not meant for the agent */
+	return posix_spawnattr_init(attr) || posix_spawnattr_setsigmask(attr, &none) ||
+	       posix_spawnattr_setsigdefault(attr, &all) || posix_spawnattr_setpgroup(attr, 0) ||
+	       posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETPGROUP);
+}
+
+static int spawn_agent(struct pmio *pm, int ready_fd, pid_t *pid)
+{
+	const char *program = pm->settings.str[PMIO_SET_AGENT];
+	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
+	char *argv[] = { "pmiod", "--ready-fd=3", "--pool", pm->dir, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int rc;
+
+	if (is_default)
+		argv[2] = NULL;
+	if (posix_spawn_file_actions_init(&actions))
+		return -ENOMEM;
+	rc = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
+	if (rc == 0)
+		rc = spawn_attributes(&attr);
+	if (rc == 0) {
+		rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
+		posix_spawnattr_destroy(&attr);
+	}
+	posix_spawn_file_actions_destroy(&actions);
+	if (rc)
+		pmio_err("cannot start the agent %s: %s", program, pmio_strerror(-rc));
+	return rc ? PMIO_EAGENT : 0;
+}
+
+/* what the agent says when its pool is open, or why it is not; it has logged that */
+static int await_ready(int fd)
+{
+	int32_t status;
+	ssize_t n;
+
+	do
+		n = read(fd, &status, sizeof(status));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(status) ? status : PMIO_EAGENT;
+}
+
+static int start_agent(struct pmio *pm)
+{
+	int fds[2], rc;
+	pid_t pid;
+
+	/* above 3, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	if (fds[1] <= 3) {
+		int fd = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+
+		close(fds[1]);
+		fds[1] = fd;
+	}
+	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, fds[1], &pid);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	if (rc == 0) {
+		rc = await_ready(fds[0]);
+		if (rc == PMIO_EAGENT)
+			pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
+		/* the program may reap all children itself: then there is nothing to wait for */
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(fds[0]);
+	return rc;
+}
+
+/*
+ * Connect; where no agent answers, one of the clients starts it: the one that
+ * gets the lock on the directory.  The others wait for the lock and then find it.
+ */
+static int connect_or_start(struct pmio *pm)
+{
+	int rc;
+
+	for (int waited = 0;; waited += RETRY_MS) {
+		rc = try_connect(pm);
+		if (rc != -ECONNREFUSED && rc != -ENOENT)
+			return rc;
+		if (pm->attach_only)
+			return PMIO_EAGENT;
+		while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
+			;
+		rc = try_connect(pm);
+		if (rc == -ECONNREFUSED || rc == -ENOENT)
+			rc = start_agent(pm);
+		flock(pm->dir_fd, LOCK_UN);
+		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
+			return rc;
+		/* -EBUSY: an agent that is leaving still has the pool, or one is on its way */
+		if (waited >= START_LIMIT_MS)
+			return rc < 0 ? rc : PMIO_EAGENT;
+		if (rc < 0)
+			sleep_ms(RETRY_MS);
+	}
+}
+
+/* ---- greeting ------------------------------------------------------------------------- */
+
+static int map_pool(struct pmio *pm, int fd)
+{
+	struct pmio_pm *map;
+	int rc = pmio_pm_map(fd, &map);
+
+	if (rc < 0)
+		return rc;
+	rc = pmio_view_new(map, pm->dir, &pm->view);
+	if (rc < 0)
+		pmio_pm_unmap(&map);
+	return rc;
+}
+
+/* pm->lock held, or pm not known to others yet */
+static int greet(struct pmio *pm, bool admin)
+{
+	union pmio_any_msg msg, reply;
+	int rc, fd;
+
+	pmio_proto_request(&msg, PMIO_OP_HELLO, 0);
+	msg.hello.pid = (uint32_t)getpid();
+	msg.hello.admin = admin;
+	rc = call_locked(pm, &msg, &reply, &fd);
+	if (rc == 0 && pm->view && memcmp(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid)) != 0) {
+		pmio_err("pool %s: another pool took its place while it was in use", pm->dir);
+		rc = PMIO_ENOTPOOL;
+	}
+	if (rc == 0 && fd < 0)
+		rc = PMIO_EPROTO;
+	if (rc == 0 && !pm->view)
+		rc = map_pool(pm, fd);
+	if (rc == 0 && reply.hello_reply.client >= pm->view->nr_clients)
+		rc = PMIO_EPROTO;
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		return rc;
+	memcpy(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid));
+	pm->epoch = reply.hello_reply.epoch;
+	pm->client = reply.hello_reply.client;
+	return 0;
+}
+
+/* an agent that leaves while we greet it is no error: try the next */
+static int reach(struct pmio *pm, bool admin)
+{
+	int rc = 0;
+
+	for (int tries = 0; tries < 5; tries++) {
+		rc = connect_or_start(pm);
+		if (rc < 0)
+			return rc;
+		rc = greet(pm, admin);
+		if (!is_lost(rc))
+			break;
+		drop_connection(pm);
+	}
+	if (rc < 0)
+		drop_connection(pm);
+	return is_lost(rc) ? PMIO_EAGENT : rc;
+}
+
+/* ---- pmio_connect ------------------------------------------------------------------------ */
+
+static void free_pmio(struct pmio *pm)
+{
+	drop_connection(pm);
+	pmio_view_delete(&pm->view);
+	if (pm->dir_fd >= 0)
+		close(pm->dir_fd);
+	pmio_settings_fini(&pm->settings);
+	pthread_mutex_destroy(&pm->lock);
+	pthread_mutex_destroy(&pm->intent_lock);
+	free(pm);
+}
+
+static int connect_pool(struct pmio *pm, bool admin)
+{
+	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
+	int rc = pmio_settings_pool_dir(&pm->settings, pm->dir, sizeof(pm->dir));
+
+	if (rc == 0)
+		rc = open_pool_dir(pm, is_default);
+	if (rc < 0) {
+		if (!pm->attach_only)
+			pmio_err("pool %s: %s", pm->dir,
+				 rc == -EPERM ? "not a directory that only its owner, you, may write to"
+					      : pmio_strerror(rc));
+		return rc;
+	}
+	return reach(pm, admin);
+}
+
+int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
+		   bool admin, struct pmio **out)
+{
+	struct pmio *pm = calloc(1, sizeof(*pm));
+	int rc;
+
+	*out = NULL;
+	if (!pm)
+		return -ENOMEM;
+	pthread_mutex_init(&pm->lock, NULL);
+	pthread_mutex_init(&pm->intent_lock, NULL);
+	pm->dir_fd = pm->sock = -1;
+	pm->pid = getpid();
+	pm->attach_only = attach_only;
+	rc = pmio_settings_copy(&pm->settings, settings);
+	if (rc == 0 && pool)
+		rc = pmio_settings_set(&pm->settings, PMIO_SET_POOL, pool, PMIO_FROM_COMMAND_LINE);
+	if (rc == 0)
+		rc = connect_pool(pm, admin);
+	if (rc < 0) {
+		free_pmio(pm);
+		return rc;
+	}
+	*out = pm;
+	return 0;
+}
+
+static int connect_with_settings(const char *pool, bool attach_only, bool admin, struct pmio **out)
+{
+	struct pmio_settings s;
+	int rc = pmio_settings_init(&s);
+
+	*out = NULL;
+	if (rc == 0) {
+		pmio_log_set_level((enum pmio_log_level)s.num[PMIO_SET_LOG]);
+		rc = client_connect(&s, pool, attach_only, admin, out);
+	}
+	pmio_settings_fini(&s);
+	return rc;
+}
+
+int pmio_connect(const char *pool, struct pmio **out)
+{
+	return connect_with_settings(pool, false, false, out);
+}
+
+int pmio_attach(const char *pool, struct pmio **out)
+{
+	return connect_with_settings(pool, true, true, out);
+}
+
+void pmio_disconnect(struct pmio **ppm)
+{
+	struct pmio *pm = *ppm;
+
+	*ppm = NULL;
+	if (!pm)
+		return;
+	while (pm->files) {
+		struct pmio_file *f = pm->files;
+
+		pmio_close(&f);
+	}
+	free_pmio(pm);
+}
+
+const char *pmio_pool_path(const struct pmio *pm)
+{
+	return pm->dir;
+}
+
+void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16])
+{
+	memcpy(uuid, pm->uuid, 16);
+}
+
+const struct pmio_settings *client_settings(const struct pmio *pm)
+{
+	return &pm->settings;
+}
+
+/* ---- going on with another agent ------------------------------------------------------------ */
+
+/* pm->lock held: open f again; what it had claimed is asked for anew */
+static void reopen(struct pmio *pm, struct pmio_file *f)
+{
+	union pmio_any_msg msg, reply;
+	int rc;
+
+	f->handle = 0;
+	if (f->broken)
+		return;
+	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
+	msg.open.flags = f->flags;
+	snprintf(msg.open.path, sizeof(msg.open.path), "%s", f->path);
+	rc = call_locked(pm, &msg, &reply, NULL);
+	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
+		rc = -ESTALE;
+	if (rc < 0) {
+		pmio_err("open %s again with a new agent: %s", f->path, pmio_strerror(rc));
+		f->broken = rc;
+		return;
+	}
+	f->handle = reply.open_reply.handle;
+	f->slot = reply.open_reply.slot;
+}
+
+/* pm->lock held */
+static int reconnect(struct pmio *pm)
+{
+	struct pmio_file *f;
+	int rc;
+
+	drop_connection(pm);
+	if (getpid() != pm->pid) {
+		pmio_err("a forked child cannot use its parent's files");
+		return PMIO_EAGENT;
+	}
+	pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
+	rc = reach(pm, false);
+	if (rc < 0)
+		return rc;
+	DL_FOREACH(pm->files, f)
+		reopen(pm, f);
+	return 0;
+}
+
+int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	struct pmio *pm = f->pm;
+	int rc;
+
+	pthread_mutex_lock(&pm->lock);
+	for (int tries = 0;; tries++) {
+		if (f->broken) {
+			rc = f->broken;
+			break;
+		}
+		msg->handle.handle = f->handle; /* at the same place in all requests that have one */
+		rc = call_locked(pm, msg, reply, fd);
+		if (!is_lost(rc))
+			break;
+		if (tries == 3) {
+			rc = PMIO_EAGENT;
+			break;
+		}
+		rc = reconnect(pm);
+		if (rc < 0)
+			break;
+	}
+	pthread_mutex_unlock(&pm->lock);
+	return rc;
+}
+
+int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply)
+{
+	int rc;
+
+	pthread_mutex_lock(&pm->lock);
+	for (int tries = 0;; tries++) {
+		rc = call_locked(pm, msg, reply, NULL);
+		if (!is_lost(rc) || tries == 3)
+			break;
+		rc = reconnect(pm);
+		if (rc < 0)
+			break;
+	}
+	pthread_mutex_unlock(&pm->lock);
+	return is_lost(rc) ? PMIO_EAGENT : rc;
+}
+
+int client_check_epoch(struct pmio_file *f)
+{
+	struct pmio *pm = f->pm;
+	int rc = 0;
+
+	pthread_mutex_lock(&pm->lock);
+	if (pmio_pm_load64(&pm->view->super->epoch) != pm->epoch)
+		rc = reconnect(pm);
+	if (rc == 0)
+		rc = f->broken;
+	pthread_mutex_unlock(&pm->lock);
+	return rc;
+}

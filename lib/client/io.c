@@ -1,0 +1,644 @@
+/*
+ * io.c -- reading and writing: copies between the caller's memory and frames
+ *
+ * A request is cut at chunks.  For each chunk the private cache (or the agent)
+ * says which frame holds it; then bytes are copied, as pool/frame.h says.  A
+ * write is redone if the agent was replaced meanwhile: the new one may have
+ * given the frames to others before it heard of us (which it avoids for some
+ * seconds after its start).
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "core/error.h"
+
+#define AHEAD_MAX 16	    /* chunks claimed ahead of a sequential writer */
+#define SPANS_MAX 128	    /* pieces of one chunk that are handled at once */
+#define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
+#define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
+#define REDO_MAX 3
+
+/* a piece of a request within one chunk */
+struct span {
+	uint8_t *buf;
+	uint32_t start;	/* byte in the chunk */
+	uint32_t len;
+};
+
+/* ---- which frame holds a chunk ---------------------------------------------------- */
+
+static size_t hash_chunk(uint64_t chunk, size_t size)
+{
+	return (size_t)((chunk * 0x9e3779b97f4a7c15ULL) >> 20) & (size - 1);
+}
+
+static struct cache_entry *cache_find(struct cache_entry *cache, size_t size, uint64_t chunk)
+{
+	size_t i = hash_chunk(chunk, size);
+
+	while (cache[i].chunk && cache[i].chunk != chunk + 1)
+		i = (i + 1) & (size - 1);
+	return &cache[i];
+}
+
+static int cache_grow(struct pmio_file *f)
+{
+	size_t size = f->cache_size ? f->cache_size * 2 : 64;
+	struct cache_entry *bigger = calloc(size, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->cache_size; i++) {
+		if (f->cache[i].chunk)
+			*cache_find(bigger, size, f->cache[i].chunk - 1) = f->cache[i];
+	}
+	free(f->cache);
+	f->cache = bigger;
+	f->cache_size = size;
+	return 0;
+}
+
+static int cache_put(struct pmio_file *f, uint64_t chunk, int64_t frame)
+{
+	struct cache_entry *e;
+	int rc;
+
+	if ((f->cache_used + 1) * 2 > f->cache_size) {
+		rc = cache_grow(f);
+		if (rc < 0)
+			return rc;
+	}
+	e = cache_find(f->cache, f->cache_size, chunk);
+	f->cache_used += e->chunk == 0;
+	e->chunk = chunk + 1;
+	e->frame = frame;
+	return 0;
+}
+
+static void cache_clear(struct pmio_file *f)
+{
+	free(f->cache);
+	f->cache = NULL;
+	f->cache_size = f->cache_used = 0;
+}
+
+static bool cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
+{
+	struct cache_entry *e;
+
+	if (!f->cache_size)
+		return false;
+	e = cache_find(f->cache, f->cache_size, chunk);
+	*frame = e->frame;
+	return e->chunk != 0;
+}
+
+static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_claim_reply_msg *r,
+		       uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		int64_t frame = r->frame[i];
+		int rc;
+
+		if (frame == PMIO_CLAIM_NONE || frame == PMIO_CLAIM_HOLE)
+			continue; /* final answers only */
+		if (frame != PMIO_CLAIM_PFS && (frame < 0 || (uint64_t)frame >= f->pm->view->nr_frames))
+			return PMIO_EPROTO;
+		rc = cache_put(f, first + i, frame);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* f->lock held; needed: chunks of this request from here on */
+static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool write, int64_t *frame)
+{
+	union pmio_any_msg msg, reply;
+	uint32_t nr;
+	int rc;
+
+	if (chunk == f->next_write_chunk && write)
+		f->claim_ahead = f->claim_ahead ? f->claim_ahead * 2 : 1;
+	else
+		f->claim_ahead = 0;
+	if (f->claim_ahead > AHEAD_MAX)
+		f->claim_ahead = AHEAD_MAX;
+	if (needed > PMIO_CLAIM_MAX)
+		needed = PMIO_CLAIM_MAX;
+	nr = (uint32_t)needed + f->claim_ahead;
+	if (nr > PMIO_CLAIM_MAX)
+		nr = PMIO_CLAIM_MAX;
+	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
+	msg.claim.first = chunk;
+	msg.claim.nr = nr;
+	msg.claim.needed = (uint32_t)needed;
+	msg.claim.write = write;
+	rc = client_file_call(f, &msg, &reply, NULL);
+	if (rc < 0)
+		return rc;
+	rc = take_claims(f, chunk, &reply.claim_reply, nr);
+	if (rc < 0)
+		return rc;
+	if (write)
+		f->next_write_chunk = chunk + nr;
+	*frame = reply.claim_reply.frame[0];
+	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
+}
+
+static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool write, int64_t *frame)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&f->lock);
+	if (!cache_get(f, chunk, frame))
+		rc = claim(f, chunk, needed, write, frame);
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+/* ---- chunks that live on the PFS ------------------------------------------------------ */
+
+static int get_pfs_fd(struct pmio_file *f)
+{
+	union pmio_any_msg msg, reply;
+	int rc = 0, fd = -1;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->pfs_fd < 0) {
+		pmio_proto_request(&msg, PMIO_OP_PFS_FD, 0);
+		rc = client_file_call(f, &msg, &reply, &fd);
+		if (rc == 0)
+			f->pfs_fd = fd;
+	}
+	rc = rc < 0 ? rc : f->pfs_fd;
+	pthread_mutex_unlock(&f->lock);
+	return rc < 0 ? (rc == -1 ? PMIO_EPROTO : rc) : rc;
+}
+
+static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off)
+{
+	int fd = get_pfs_fd(f);
+
+	if (fd < 0)
+		return fd;
+	while (len) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int rc = n < 0 ? -errno : -EIO;
+
+			pmio_err("write %s: the pool is full, and the file system says: %s", f->path,
+				 pmio_strerror(rc));
+			return rc;
+		}
+		buf += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* what the PFS file has not is zero: the caller knows that it is within the file's size */
+static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
+{
+	int fd = get_pfs_fd(f);
+
+	if (fd < 0)
+		return fd;
+	while (len) {
+		ssize_t n = pread(fd, buf, len, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int rc = -errno;
+
+			pmio_err("read %s: %s", f->path, pmio_strerror(rc));
+			return rc;
+		}
+		if (n == 0) {
+			memset(buf, 0, len);
+			return 0;
+		}
+		buf += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* ---- filling --------------------------------------------------------------------------- */
+
+static void wait_a_little(unsigned tries)
+{
+	struct timespec ts = { 0, 50000 };
+
+	if (tries < 20)
+		sched_yield();
+	else
+		nanosleep(&ts, NULL);
+}
+
+/*
+ * Ask the agent to make blocks valid.  -EAGAIN from it: another process is
+ * overwriting one of them whole at this moment; it will be valid soon, or, if
+ * that process dies, the agent fills it.
+ */
+static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, unsigned first, unsigned last,
+		const struct pmio_mask *until)
+{
+	union pmio_any_msg msg, reply;
+	int rc;
+
+	for (unsigned tries = 0;; tries++) {
+		if (until && pmio_frame_valid(f->pm->view, (uint64_t)frame, until))
+			return 0;
+		if (tries % 16 == 0) {
+			pmio_proto_request(&msg, PMIO_OP_FILL, 0);
+			msg.fill.chunk = chunk;
+			msg.fill.first = first;
+			msg.fill.last = last;
+			rc = client_file_call(f, &msg, &reply, NULL);
+			if (rc != -EAGAIN)
+				return rc;
+			if (!until)
+				return 0;
+		}
+		wait_a_little(tries);
+	}
+}
+
+static void mask_bounds(const struct pmio_mask *m, unsigned *first, unsigned *last)
+{
+	unsigned len, run = pmio_mask_next_run(m, 0, &len);
+
+	*first = run;
+	for (*last = run; run < PMIO_CHUNK_BLOCKS; run = pmio_mask_next_run(m, run + len, &len))
+		*last = run + len - 1;
+}
+
+/* ---- writing ------------------------------------------------------------------------------ */
+
+struct group {
+	struct pmio_file *f;
+	struct pmio_view *v;
+	uint64_t chunk;
+	uint64_t needed; /* chunks of the request from this one on */
+	int64_t frame;
+	struct span spans[SPANS_MAX];
+	unsigned nr;
+};
+
+static void span_blocks(const struct pmio_view *v, const struct span *s, unsigned *first, unsigned *last)
+{
+	*first = s->start >> v->block_shift;
+	*last = (s->start + s->len - 1) >> v->block_shift;
+}
+
+/* blocks that the spans touch, and those of them that no span covers whole */
+static void span_masks(const struct pmio_view *v, const struct span *spans, unsigned nr,
+		       struct pmio_mask *touched, struct pmio_mask *partial)
+{
+	struct pmio_mask whole = { { 0 } };
+
+	memset(touched, 0, sizeof(*touched));
+	for (unsigned i = 0; i < nr; i++) {
+		const struct span *s = &spans[i];
+		unsigned first, last, up = (s->start + v->block_size - 1) >> v->block_shift;
+		unsigned down = (s->start + s->len) >> v->block_shift;
+
+		span_blocks(v, s, &first, &last);
+		pmio_mask_set_range(touched, first, last);
+		if (up < down)
+			pmio_mask_set_range(&whole, up, down - 1);
+	}
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		partial->w[i] = touched->w[i] & ~whole.w[i];
+}
+
+static void copy_in(struct group *g, const struct span *spans, unsigned nr)
+{
+	uint8_t *frame = pmio_view_frame(g->v, (uint64_t)g->frame);
+
+	for (unsigned i = 0; i < nr; i++)
+		pmio_pm_copy(g->v->pm, frame + spans[i].start, spans[i].buf, spans[i].len);
+}
+
+/* the steps of a write as frame.h has them, but for the last fence */
+static int store(struct group *g, const struct span *spans, unsigned nr, const struct pmio_mask *touched)
+{
+	unsigned first, last;
+	int rc;
+
+	while ((rc = pmio_frame_write_begin(g->v, (uint64_t)g->frame, touched)) == -EAGAIN) {
+		mask_bounds(touched, &first, &last);
+		rc = fill(g->f, g->chunk, g->frame, first, last, NULL);
+		if (rc < 0)
+			return rc;
+	}
+	copy_in(g, spans, nr);
+	pmio_pm_fence(g->v->pm);
+	pmio_frame_write_end(g->v, (uint64_t)g->frame, touched);
+	return 0;
+}
+
+/* one span whose whole blocks are not valid yet: say so first, in case that we die */
+static int store_fresh(struct group *g, const struct span *s)
+{
+	struct pmio *pm = g->f->pm;
+	uint64_t *intent = &g->v->clients[pm->client].intent;
+	struct pmio_mask m = { { 0 } };
+	unsigned first, last;
+	int rc;
+
+	span_blocks(g->v, s, &first, &last);
+	pmio_mask_set_range(&m, first, last);
+	if (s->len >= POPULATE_MIN)
+		pmio_pm_populate(g->v->pm, pmio_view_frame(g->v, (uint64_t)g->frame) + s->start, s->len);
+	pthread_mutex_lock(&pm->intent_lock);
+	pmio_pm_store64(g->v->pm, intent,
+			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
+	rc = store(g, s, 1, &m);
+	pmio_pm_store64(g->v->pm, intent, 0);
+	pthread_mutex_unlock(&pm->intent_lock);
+	return rc;
+}
+
+static int write_to_pfs(struct group *g)
+{
+	uint64_t start = g->chunk << g->v->chunk_shift;
+	int rc = 0;
+
+	for (unsigned i = 0; i < g->nr && rc == 0; i++)
+		rc = pfs_write(g->f, g->spans[i].buf, g->spans[i].len, start + g->spans[i].start);
+	return rc;
+}
+
+static int write_group(struct group *g)
+{
+	struct pmio_mask touched, partial;
+	unsigned first, last;
+	int rc = get_frame(g->f, g->chunk, g->needed, true, &g->frame);
+
+	if (rc < 0 || g->nr == 0)
+		return rc;
+	if (g->frame == PMIO_CLAIM_PFS)
+		return write_to_pfs(g);
+	span_masks(g->v, g->spans, g->nr, &touched, &partial);
+	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
+		mask_bounds(&partial, &first, &last);
+		/* not the blocks between that will be overwritten whole, where there is but one piece */
+		if (g->nr == 1 && last > first) {
+			struct pmio_mask end = { { 0 } };
+
+			pmio_mask_set_range(&end, last, last);
+			rc = fill(g->f, g->chunk, g->frame, last, last, &end);
+			if (pmio_mask_test(&partial, first))
+				last = first;
+		}
+		if (rc == 0)
+			rc = fill(g->f, g->chunk, g->frame, first, last, &partial);
+		if (rc < 0)
+			return rc;
+	}
+	if (pmio_frame_valid(g->v, (uint64_t)g->frame, &touched))
+		return store(g, g->spans, g->nr, &touched);
+	for (unsigned i = 0; i < g->nr && rc == 0; i++)
+		rc = store_fresh(g, &g->spans[i]);
+	return rc;
+}
+
+/* add a piece to the group, writing the group out where a chunk ends or it is full */
+static int add_piece(struct group *g, const struct pmio_piece *p)
+{
+	uint64_t off = (uint64_t)p->off, end = off + p->len;
+	uint8_t *buf = p->buf;
+
+	while (off < end) {
+		uint64_t chunk = off >> g->v->chunk_shift;
+		uint64_t start = off & (g->v->chunk_size - 1);
+		uint64_t len = g->v->chunk_size - start;
+		int rc;
+
+		if (len > end - off)
+			len = end - off;
+		if (g->nr && (chunk != g->chunk || g->nr == SPANS_MAX)) {
+			rc = write_group(g);
+			if (rc < 0)
+				return rc;
+			g->nr = 0;
+		}
+		if (g->nr == 0) {
+			g->chunk = chunk;
+			g->needed = ((end - 1) >> g->v->chunk_shift) - chunk + 1;
+		}
+		g->spans[g->nr].buf = buf;
+		g->spans[g->nr].start = (uint32_t)start;
+		g->spans[g->nr++].len = (uint32_t)len;
+		buf += len;
+		off += len;
+	}
+	return 0;
+}
+
+static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	struct group g = { .f = f, .v = f->pm->view };
+	struct pmio_slot_df *slot = &g.v->slots[f->slot];
+	uint64_t end = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && rc == 0; i++) {
+		if (!pieces[i].len)
+			continue;
+		rc = add_piece(&g, &pieces[i]);
+		if ((uint64_t)pieces[i].off + pieces[i].len > end)
+			end = (uint64_t)pieces[i].off + pieces[i].len;
+	}
+	if (rc == 0 && g.nr)
+		rc = write_group(&g);
+	if (rc < 0)
+		return rc;
+	if (pmio_pm_max64(g.v->pm, &slot->size, end))
+		pmio_pm_flush(g.v->pm, &slot->size, sizeof(slot->size));
+	pmio_pm_fence(g.v->pm); /* durable from here on */
+	return 0;
+}
+
+/* true if the agent that gave out the frames is still the pool's */
+static bool same_agent(const struct pmio_file *f)
+{
+	return pmio_pm_load64(&f->pm->view->super->epoch) == f->cache_epoch;
+}
+
+static int take_new_agent(struct pmio_file *f)
+{
+	int rc = client_check_epoch(f);
+
+	pthread_mutex_lock(&f->lock);
+	cache_clear(f);
+	f->cache_epoch = f->pm->epoch;
+	if (f->pfs_fd >= 0)
+		close(f->pfs_fd);
+	f->pfs_fd = -1;
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+static ssize_t check_pieces(const struct pmio_piece *pieces, size_t nr)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (pieces[i].off < 0)
+			return -EINVAL;
+		if (pieces[i].len > (uint64_t)INT64_MAX - (uint64_t)pieces[i].off)
+			return -EFBIG;
+		sum += pieces[i].len;
+		if (sum > SSIZE_MAX)
+			return -EINVAL;
+	}
+	return (ssize_t)sum;
+}
+
+ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	ssize_t sum = check_pieces(pieces, nr);
+	int rc = -EBADF;
+
+	if (!(f->flags & PMIO_OPEN_WRITE))
+		return rc;
+	if (sum <= 0)
+		return sum;
+	for (int tries = 0; tries < REDO_MAX; tries++) {
+		rc = same_agent(f) ? 0 : take_new_agent(f);
+		if (rc == 0)
+			rc = write_pieces(f, pieces, nr);
+		if (same_agent(f))
+			break;
+	}
+	if (rc < 0)
+		pmio_err("write %s: %s", f->path, pmio_strerror(rc));
+	return rc < 0 ? rc : sum;
+}
+
+ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
+{
+	struct pmio_piece p = { off, (void *)(uintptr_t)buf, len };
+
+	return pmio_writex(f, &p, 1);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+/* the part of a read that lies in one chunk */
+static int read_chunk(struct pmio_file *f, uint8_t *buf, uint64_t off, size_t len, uint64_t needed,
+		      bool sequential)
+{
+	struct pmio_view *v = f->pm->view;
+	uint64_t chunk = off >> v->chunk_shift, start = off & (v->chunk_size - 1);
+	unsigned first = (unsigned)(start >> v->block_shift);
+	unsigned last = (unsigned)((start + len - 1) >> v->block_shift);
+	struct pmio_mask m = { { 0 } };
+	int64_t frame;
+	int rc = get_frame(f, chunk, needed, false, &frame);
+
+	if (rc < 0)
+		return rc;
+	if (frame == PMIO_CLAIM_HOLE) {
+		memset(buf, 0, len);
+		return 0;
+	}
+	if (frame == PMIO_CLAIM_PFS)
+		return pfs_read(f, buf, len, off);
+	pmio_mask_set_range(&m, first, last);
+	if (!pmio_frame_valid(v, (uint64_t)frame, &m)) {
+		unsigned to = sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1);
+
+		rc = fill(f, chunk, frame, first, to, &m);
+		if (rc < 0)
+			return rc;
+	}
+	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)frame) + start, len);
+	return 0;
+}
+
+static int read_piece(struct pmio_file *f, uint8_t *buf, uint64_t off, uint64_t end)
+{
+	struct pmio_view *v = f->pm->view;
+	bool sequential = off == f->next_read;
+	int rc = 0;
+
+	while (off < end && rc == 0) {
+		uint64_t len = v->chunk_size - (off & (v->chunk_size - 1));
+		uint64_t needed = ((end - 1) >> v->chunk_shift) - (off >> v->chunk_shift) + 1;
+
+		if (len > end - off)
+			len = end - off;
+		rc = read_chunk(f, buf, off, (size_t)len, needed, sequential);
+		buf += len;
+		off += len;
+	}
+	f->next_read = end; /* a hint only: no lock */
+	return rc;
+}
+
+/* returns bytes read or an error */
+static ssize_t read_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	uint64_t size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	ssize_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t off = (uint64_t)pieces[i].off, end = off + pieces[i].len;
+		int rc;
+
+		if (end > size)
+			end = size;
+		if (off < end) {
+			rc = read_piece(f, pieces[i].buf, off, end);
+			if (rc < 0)
+				return rc;
+			sum += (ssize_t)(end - off);
+		}
+		if (end < off + pieces[i].len)
+			break;
+	}
+	return sum;
+}
+
+ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	ssize_t n = check_pieces(pieces, nr);
+
+	if (!(f->flags & PMIO_OPEN_READ))
+		return -EBADF;
+	if (n <= 0)
+		return n;
+	for (int tries = 0; tries < REDO_MAX; tries++) {
+		n = same_agent(f) ? 0 : take_new_agent(f);
+		if (n == 0)
+			n = read_pieces(f, pieces, nr);
+		if (same_agent(f))
+			break;
+	}
+	if (n < 0)
+		pmio_err("read %s: %s", f->path, pmio_strerror((int)n));
+	return n;
+}
+
+ssize_t pmio_pread(struct pmio_file *f, void *buf, size_t len, off_t off)
+{
+	struct pmio_piece p = { off, buf, len };
+
+	return pmio_readx(f, &p, 1);
+}

@@ -1,0 +1,36 @@
+#include "config.h"
+
+#include "core/error.h"
+
+#include <string.h>
+
+const char *pmio_strerror(int code)
+{
+	const char *s;
+
+	switch (code) {
+	case 0:
+		return "success";
+	case PMIO_ENOTPOOL:
+		return "not a pmio pool";
+	case PMIO_EVERSION:
+		return "made by another version of pmio";
+	case PMIO_EDAMAGED:
+		return "the pool is damaged";
+	case PMIO_EAGENT:
+		return "the agent (pmiod) cannot be started or reached";
+	case PMIO_EPROTO:
+		return "a message between agent and client made no sense";
+	case PMIO_ECHANGED:
+		return "the file was changed on the file system while data for it wait in the pool";
+	default:
+		break;
+	}
+	s = code < 0 && code > PMIO_ENOTPOOL ? strerrordesc_np(-code) : NULL;
+	return s ? s : "unknown error";
+}
+
+const char *pmio_version(void)
+{
+	return PACKAGE_VERSION;
+}

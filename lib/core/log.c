@@ -1,0 +1,83 @@
+#include "core/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_LEN 1024
+
+static _Atomic int current_level = PMIO_LOG_WARN;
+static _Atomic(pmio_log_fn) handler;
+
+static const char *const level_names[] = {
+	[PMIO_LOG_NONE] = "none",   [PMIO_LOG_ERROR] = "error",
+	[PMIO_LOG_WARN] = "warn",   [PMIO_LOG_INFO] = "info",
+	[PMIO_LOG_DEBUG] = "debug",
+};
+
+#define NR_LEVELS (sizeof(level_names) / sizeof(level_names[0]))
+
+void pmio_log_set_level(enum pmio_log_level level)
+{
+	atomic_store(&current_level, level);
+}
+
+enum pmio_log_level pmio_log_get_level(void)
+{
+	return (enum pmio_log_level)atomic_load(&current_level);
+}
+
+int pmio_log_parse_level(const char *name, enum pmio_log_level *level)
+{
+	for (size_t i = 0; i < NR_LEVELS; i++) {
+		if (strcmp(name, level_names[i]) == 0) {
+			*level = (enum pmio_log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *pmio_log_level_name(enum pmio_log_level level)
+{
+	return (size_t)level < NR_LEVELS ? level_names[level] : "?";
+}
+
+void pmio_log_set_handler(pmio_log_fn fn)
+{
+	atomic_store(&handler, fn);
+}
+
+static void write_stderr(enum pmio_log_level level, const char *line)
+{
+	char out[LINE_MAX_LEN + 32];
+	int n = snprintf(out, sizeof(out), "pmio: %s: %s\n",
+			 pmio_log_level_name(level), line);
+
+	if (n > (int)sizeof(out) - 1)
+		n = (int)sizeof(out) - 1;
+	if (write(STDERR_FILENO, out, (size_t)n) < 0)
+		return; /* nowhere is left to complain to */
+}
+
+void pmio_log(enum pmio_log_level level, const char *fmt, ...)
+{
+	char line[LINE_MAX_LEN];
+	int saved = errno;
+	pmio_log_fn fn;
+	va_list ap;
+
+	if ((int)level > atomic_load(&current_level))
+		return;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+
+	fn = atomic_load(&handler);
+	(fn ? fn : write_stderr)(level, line);
+	errno = saved;
+}

@@ -1,0 +1,368 @@
+#include "core/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+
+#define KIB (1ULL << 10)
+#define MIB (1ULL << 20)
+#define GIB (1ULL << 30)
+#define TIB (1ULL << 40)
+
+static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
+	[PMIO_SET_POOL] = {
+		"pool", PMIO_TYPE_STRING, NULL, 0, 0, "", true,
+		"directory of the pool; unset: /dev/shm/pmio-UID, made when missing" },
+	[PMIO_SET_POOL_SIZE] = {
+		"pool_size", PMIO_TYPE_SIZE, NULL, 8 * MIB, 1024 * TIB, "1GiB", false,
+		"size of a pool that is made without saying its size" },
+	[PMIO_SET_CHUNK_SIZE] = {
+		"chunk_size", PMIO_TYPE_SIZE, NULL, 64 * KIB, 64 * MIB, "1MiB", false,
+		"size of a frame in a new pool, a power of two" },
+	[PMIO_SET_DRAIN] = {
+		"drain", PMIO_TYPE_CHOICE, "close|hold", 0, 0, "close", true,
+		"when data go to the file system: at the last close, or by `pmio drain` only" },
+	[PMIO_SET_CACHE] = {
+		"cache", PMIO_TYPE_CHOICE, "keep|drop", 0, 0, "keep", true,
+		"what becomes of a file's clean chunks after its last close" },
+	[PMIO_SET_FALLBACK] = {
+		"fallback", PMIO_TYPE_CHOICE, "pfs|error", 0, 0, "pfs", true,
+		"when the pool is full: use the file system for that chunk, or fail" },
+	[PMIO_SET_DRAIN_THREADS] = {
+		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
+		"threads of the agent that drain and fill" },
+	[PMIO_SET_AGENT] = {
+		"agent", PMIO_TYPE_STRING, NULL, 0, 0, PMIO_SBINDIR "/pmiod", false,
+		"the agent's program, started when none runs" },
+	[PMIO_SET_IDLE_TIMEOUT] = {
+		"idle_timeout", PMIO_TYPE_UINT, NULL, 0, 7 * 86400, "60", false,
+		"seconds after which an agent without clients and dirty data leaves; 0: never" },
+	[PMIO_SET_LOG] = {
+		"log", PMIO_TYPE_CHOICE, "none|error|warn|info|debug", 0, 0, "warn", false,
+		"what is written to standard error (the agent: to its log file)" },
+};
+
+static const char *const source_names[] = {
+	[PMIO_FROM_DEFAULT] = "default",
+	[PMIO_FROM_FILE] = "configuration file",
+	[PMIO_FROM_ENVIRONMENT] = "environment",
+	[PMIO_FROM_MCA] = "Open MPI parameter",
+	[PMIO_FROM_HINT] = "hint",
+	[PMIO_FROM_COMMAND_LINE] = "command line",
+};
+
+const struct pmio_setting_info *pmio_setting_info(enum pmio_setting which)
+{
+	return &table[which];
+}
+
+enum pmio_setting pmio_setting_find(const char *name)
+{
+	int i;
+
+	for (i = 0; i < PMIO_NR_SETTINGS; i++) {
+		if (strcmp(table[i].name, name) == 0)
+			break;
+	}
+	return (enum pmio_setting)i;
+}
+
+const char *pmio_source_name(enum pmio_source from)
+{
+	return source_names[from];
+}
+
+/* KiB, K, kib, ... to a factor; 0 if it is no unit.  All are binary, as with dd's K, M, G, but KB, MB, ... */
+static double unit_factor(const char *unit)
+{
+	static const char letters[] = "kmgtpe";
+	const char *p;
+	int power;
+
+	if (*unit == '\0' || strcasecmp(unit, "b") == 0)
+		return 1;
+	p = strchr(letters, tolower((unsigned char)*unit));
+	if (!p || *p == '\0')
+		return 0;
+	power = (int)(p - letters) + 1;
+	if (unit[1] == '\0' || strcasecmp(unit + 1, "ib") == 0)
+		return ldexp(1, 10 * power);
+	if (strcasecmp(unit + 1, "b") == 0)
+		return pow(1000, power);
+	return 0;
+}
+
+int pmio_parse_size(const char *text, uint64_t *bytes)
+{
+	double number, factor;
+	char *end;
+
+	while (isspace((unsigned char)*text))
+		text++;
+	/* strtod also takes "inf", "nan", signs and hexadecimal numbers */
+	if (!isdigit((unsigned char)*text) || strspn(text, "0x") >= 2)
+		return -EINVAL;
+	errno = 0;
+	number = strtod(text, &end);
+	while (isspace((unsigned char)*end))
+		end++;
+	factor = unit_factor(end);
+	if (factor == 0)
+		return -EINVAL;
+	number *= factor;
+	if (errno == ERANGE || number >= ldexp(1, 63))
+		return -ERANGE;
+	if (number != floor(number) && factor == 1)
+		return -EINVAL; /* half a byte */
+	*bytes = (uint64_t)number;
+	return 0;
+}
+
+/* the index of value in "a|b|c", or -EINVAL */
+static int find_choice(const char *choices, const char *value)
+{
+	size_t len = strlen(value);
+	int i = 0;
+
+	for (const char *p = choices; p; i++) {
+		const char *bar = strchr(p, '|');
+		size_t n = bar ? (size_t)(bar - p) : strlen(p);
+
+		if (n == len && strncasecmp(p, value, n) == 0)
+			return i;
+		p = bar ? bar + 1 : NULL;
+	}
+	return -EINVAL;
+}
+
+static int parse_uint(const char *value, uint64_t *num)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*value))
+		return -EINVAL;
+	errno = 0;
+	*num = strtoull(value, &end, 10);
+	return errno || *end ? -EINVAL : 0;
+}
+
+static void complain(const struct pmio_setting_info *info, const char *value, enum pmio_source from)
+{
+	switch (info->type) {
+	case PMIO_TYPE_CHOICE:
+		pmio_err("%s (%s): \"%s\" is not one of %s", info->name, pmio_source_name(from), value,
+			 info->choices);
+		break;
+	case PMIO_TYPE_SIZE:
+		pmio_err("%s (%s): \"%s\" is not a size of %llu to %llu bytes (units: KiB, MiB, GiB, "
+			 "TiB, KB, ...)", info->name, pmio_source_name(from), value,
+			 (unsigned long long)info->min, (unsigned long long)info->max);
+		break;
+	case PMIO_TYPE_UINT:
+		pmio_err("%s (%s): \"%s\" is not a number of %llu to %llu", info->name,
+			 pmio_source_name(from), value, (unsigned long long)info->min,
+			 (unsigned long long)info->max);
+		break;
+	case PMIO_TYPE_STRING:
+		pmio_err("%s (%s): \"%s\" is too long", info->name, pmio_source_name(from), value);
+		break;
+	}
+}
+
+static int parse_value(const struct pmio_setting_info *info, const char *value, uint64_t *num)
+{
+	int rc = 0;
+
+	switch (info->type) {
+	case PMIO_TYPE_CHOICE:
+		rc = find_choice(info->choices, value);
+		*num = rc < 0 ? 0 : (uint64_t)rc;
+		return rc < 0 ? rc : 0;
+	case PMIO_TYPE_STRING:
+		*num = 0;
+		return strlen(value) < PATH_MAX ? 0 : -EINVAL;
+	case PMIO_TYPE_SIZE:
+		rc = pmio_parse_size(value, num);
+		break;
+	case PMIO_TYPE_UINT:
+		rc = parse_uint(value, num);
+		break;
+	}
+	return rc < 0 || *num < info->min || *num > info->max ? -EINVAL : 0;
+}
+
+int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const char *value,
+		      enum pmio_source from)
+{
+	const struct pmio_setting_info *info = &table[which];
+	uint64_t num = 0;
+	char *copy;
+
+	if (parse_value(info, value, &num) < 0) {
+		complain(info, value, from);
+		return -EINVAL;
+	}
+	copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	free(s->str[which]);
+	s->str[which] = copy;
+	s->num[which] = num;
+	s->from[which] = from;
+	return 0;
+}
+
+struct file_state {
+	struct pmio_settings *s;
+	const char *path;
+	int rc;
+};
+
+/* inih's callback: 1 is good; 0 would make ini_parse() name the line, but we say more */
+static int take_line(void *arg, const char *section, const char *name, const char *value)
+{
+	struct file_state *st = arg;
+	enum pmio_setting which = pmio_setting_find(name);
+	int rc;
+
+	if (*section != '\0' && strcmp(section, "pmio") != 0)
+		return 1;
+	if (which == PMIO_NR_SETTINGS) {
+		pmio_err("%s: there is no setting \"%s\"", st->path, name);
+		st->rc = -EINVAL;
+		return 1;
+	}
+	rc = pmio_settings_set(st->s, which, value, PMIO_FROM_FILE);
+	if (rc < 0)
+		st->rc = rc;
+	return 1;
+}
+
+/* the configuration file to read: named ones must be there, others may */
+static const char *conf_path(char *buf, size_t size, bool *named)
+{
+	const char *conf = getenv("PMIO_CONF"), *home = getenv("HOME");
+
+	*named = conf && *conf;
+	if (*named)
+		return conf;
+	if (home && snprintf(buf, size, "%s/.config/pmio/pmio.conf", home) < (int)size &&
+	    access(buf, R_OK) == 0)
+		return buf;
+	snprintf(buf, size, "%s/pmio/pmio.conf", PMIO_SYSCONFDIR);
+	if (access(buf, R_OK) != 0)
+		snprintf(buf, size, "/etc/pmio/pmio.conf");
+	return buf;
+}
+
+static int read_conf(struct pmio_settings *s)
+{
+	char buf[PATH_MAX];
+	struct file_state st = { .s = s };
+	bool named;
+	int rc;
+
+	st.path = conf_path(buf, sizeof(buf), &named);
+	if (!named && access(st.path, F_OK) != 0)
+		return 0;
+	rc = ini_parse(st.path, take_line, &st);
+	if (rc == -1) {
+		pmio_err("configuration file %s: cannot be read", st.path);
+		return -EINVAL;
+	}
+	if (rc > 0) {
+		pmio_err("configuration file %s: line %d: not \"name = value\"", st.path, rc);
+		return -EINVAL;
+	}
+	return st.rc;
+}
+
+static int read_environment(struct pmio_settings *s)
+{
+	int result = 0;
+
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		char var[64] = "PMIO_";
+		const char *value;
+		size_t n = strlen(var);
+
+		for (const char *p = table[i].name; *p && n < sizeof(var) - 1; p++)
+			var[n++] = (char)toupper((unsigned char)*p);
+		var[n] = '\0';
+		value = getenv(var);
+		if (value && *value) {
+			int rc = pmio_settings_set(s, (enum pmio_setting)i, value, PMIO_FROM_ENVIRONMENT);
+
+			if (rc < 0)
+				result = rc;
+		}
+	}
+	return result;
+}
+
+int pmio_settings_init(struct pmio_settings *s)
+{
+	int rc, result = 0;
+
+	memset(s, 0, sizeof(*s));
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		rc = pmio_settings_set(s, (enum pmio_setting)i, table[i].def, PMIO_FROM_DEFAULT);
+		if (rc < 0)
+			return rc;
+	}
+	rc = read_conf(s);
+	if (rc < 0)
+		result = rc;
+	rc = read_environment(s);
+	if (rc < 0)
+		result = rc;
+	return result;
+}
+
+void pmio_settings_fini(struct pmio_settings *s)
+{
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		free(s->str[i]);
+		s->str[i] = NULL;
+	}
+}
+
+int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *src)
+{
+	*dst = *src;
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++)
+		dst->str[i] = NULL;
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		dst->str[i] = strdup(src->str[i]);
+		if (!dst->str[i]) {
+			pmio_settings_fini(dst);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size)
+{
+	const char *set = s->str[PMIO_SET_POOL];
+	char cwd[PATH_MAX];
+	int n;
+
+	if (*set == '\0')
+		n = snprintf(dir, size, "/dev/shm/pmio-%u", (unsigned)geteuid());
+	else if (*set == '/')
+		n = snprintf(dir, size, "%s", set);
+	else if (!getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	else
+		n = snprintf(dir, size, "%s/%s", cwd, set);
+	return n < (int)size ? 0 : -ENAMETOOLONG;
+}

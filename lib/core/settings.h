@@ -1,0 +1,93 @@
+/*
+ * settings.h -- the one table of what users can set
+ *
+ * Each setting stands once in settings.c: name, type, bounds, default, help.
+ * Its surfaces follow from the name, here for `drain`, strongest first:
+ *
+ *	MPI_Info hint         pmem_drain
+ *	Open MPI parameter    --mca io_pmem_drain
+ *	environment           PMIO_DRAIN
+ *	configuration file    drain = close     ($PMIO_CONF, else
+ *	                      ~/.config/pmio/pmio.conf, else /etc/pmio/pmio.conf)
+ *	default
+ *
+ * Threads: a struct pmio_settings belongs to who made it.
+ */
+#ifndef PMIO_CORE_SETTINGS_H
+#define PMIO_CORE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pmio_setting {
+	PMIO_SET_POOL,
+	PMIO_SET_POOL_SIZE,
+	PMIO_SET_CHUNK_SIZE,
+	PMIO_SET_DRAIN,
+	PMIO_SET_CACHE,
+	PMIO_SET_FALLBACK,
+	PMIO_SET_DRAIN_THREADS,
+	PMIO_SET_AGENT,
+	PMIO_SET_IDLE_TIMEOUT,
+	PMIO_SET_LOG,
+	PMIO_NR_SETTINGS,
+};
+
+enum pmio_setting_type { PMIO_TYPE_STRING, PMIO_TYPE_SIZE, PMIO_TYPE_UINT, PMIO_TYPE_CHOICE };
+
+/* from where a value came; a later one wins over an earlier one */
+enum pmio_source {
+	PMIO_FROM_DEFAULT,
+	PMIO_FROM_FILE,
+	PMIO_FROM_ENVIRONMENT,
+	PMIO_FROM_MCA,
+	PMIO_FROM_HINT,
+	PMIO_FROM_COMMAND_LINE,
+};
+
+struct pmio_setting_info {
+	const char *name;	/* "drain_threads" */
+	enum pmio_setting_type type;
+	const char *choices;	/* PMIO_TYPE_CHOICE: "close|hold" */
+	uint64_t min, max;	/* numbers: bounds, both included; sizes in bytes */
+	const char *def;	/* the default, as a user would write it; "" is unset */
+	bool hint;		/* may be given as an MPI_Info hint, for each file */
+	const char *help;	/* one line */
+};
+
+enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_HOLD };
+enum pmio_cache { PMIO_CACHE_KEEP, PMIO_CACHE_DROP };
+
+struct pmio_settings {
+	char *str[PMIO_NR_SETTINGS];	/* owned; as given */
+	uint64_t num[PMIO_NR_SETTINGS];	/* sizes, numbers; choices: their index */
+	enum pmio_source from[PMIO_NR_SETTINGS];
+};
+
+const struct pmio_setting_info *pmio_setting_info(enum pmio_setting which);
+/* by its name; PMIO_NR_SETTINGS if there is none */
+enum pmio_setting pmio_setting_find(const char *name);
+const char *pmio_source_name(enum pmio_source from);
+
+/*
+ * pmio_settings_init -- defaults, configuration file, environment
+ *
+ * A bad value is logged with the valid range, and the value before it stays.
+ * Returns 0, -ENOMEM, or -EINVAL if something was bad (s is usable all the same).
+ */
+int pmio_settings_init(struct pmio_settings *s);
+void pmio_settings_fini(struct pmio_settings *s);
+int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *src);
+
+/* set one from a string; 0, -ENOMEM, or -EINVAL (logged with the valid range; s unchanged) */
+int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const char *value,
+		      enum pmio_source from);
+
+/* "4096", "64KiB", "1.5 GB", "2T" (binary) to bytes; -EINVAL, -ERANGE */
+int pmio_parse_size(const char *text, uint64_t *bytes);
+
+/* the pool's directory in force, absolute; "" in the setting is /dev/shm/pmio-UID. 0 or -ENAMETOOLONG */
+int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * pmio.h -- files in persistent memory, drained to a parallel file system
+ *
+ * A file is known by its path on the parallel file system (PFS).  Its data live
+ * in a pool of this node's PMEM; an agent process (pmiod, started when needed)
+ * owns the pool and drains what was written to the PFS when the file's last
+ * handle is closed.  MPI programs use this through names "pmem:/path"; this
+ * header is for programs without MPI.
+ *
+ *	struct pmio *pm;
+ *	struct pmio_file *f;
+ *
+ *	if (pmio_connect(NULL, &pm) == 0 &&
+ *	    pmio_open(pm, "/pfs/out", O_RDWR | O_CREAT, 0666, &f) == 0) {
+ *		pmio_pwrite(f, buf, len, 0);
+ *		pmio_close(&f);
+ *	}
+ *	pmio_disconnect(&pm);
+ *
+ * Results: 0 or a count, or a negative number: -errno, or one of the codes
+ * below.  The cause has then been logged once, on standard error unless the
+ * settings say otherwise (PMIO_LOG).
+ *
+ * Threads: any thread may call anything, except that nobody may use what
+ * another thread is closing.  After fork() the child must not use the parent's
+ * handles; it may connect anew.
+ *
+ * Visible: a write that returned is seen by every later read of the file
+ * through pmio on this node, by whatever process and handle.
+ * Durable: in PMEM when a write returns, if the pool's granularity is byte or
+ * cache line (DAX; a tmpfs counts as such, but lives only until the machine
+ * goes down), else when pmio_sync() returns.  On the PFS when the last close
+ * of the file returned 0 (with the setting drain=close).
+ */
+#ifndef PMIO_H
+#define PMIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PMIO_VERSION_MAJOR 0
+#define PMIO_VERSION_MINOR 1
+
+/* codes that no errno says */
+#define PMIO_ENOTPOOL (-4096) /* the directory or file is not a pmio pool */
+#define PMIO_EVERSION (-4097) /* made by, or speaking, another version of pmio */
+#define PMIO_EDAMAGED (-4098) /* checksum or structure of a pool is wrong */
+#define PMIO_EAGENT (-4099)   /* the agent cannot be started or reached */
+#define PMIO_EPROTO (-4100)   /* a message made no sense */
+#define PMIO_ECHANGED (-4101) /* the PFS file was changed while data for it wait in the pool */
+
+/* a code in words; valid for ever */
+const char *pmio_strerror(int code);
+
+/* the library's version, "0.1.0" */
+const char *pmio_version(void);
+
+struct pmio;	  /* a connection to the agent of one pool */
+struct pmio_file; /* an open file */
+
+/*
+ * pmio_connect -- reach the agent of a pool, starting it if it does not run
+ *
+ * pool   the pool's directory; NULL: setting `pool` ($PMIO_POOL, configuration
+ *        file), else a pool in /dev/shm, made now if it is missing
+ * out    NULL on failure
+ *
+ * Returns 0; -ENOENT, -EACCES, -EPERM (not this user's, or writable by others),
+ * -ENOSPC (no room to make the default pool), PMIO_ENOTPOOL, PMIO_EVERSION,
+ * PMIO_EDAMAGED, PMIO_EAGENT.
+ */
+int pmio_connect(const char *pool, struct pmio **out);
+
+/* closes what is still open (draining it, result lost); takes a pointer to NULL */
+void pmio_disconnect(struct pmio **pm);
+
+/* the pool's directory; lives as long as pm */
+const char *pmio_pool_path(const struct pmio *pm);
+
+/* the 16 bytes that tell this pool from all others */
+void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
+
+/*
+ * pmio_open -- open a file
+ *
+ * path   on the PFS; relative ones start at the working directory
+ * flags  O_RDONLY, O_WRONLY or O_RDWR; O_CREAT, O_EXCL, O_TRUNC
+ * mode   permissions of a new file; the process's umask applies
+ *
+ * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -EROFS, -ENOSPC,
+ * -EINVAL (flags, or not a regular file), -ENFILE (the pool knows as many files
+ * as it can), PMIO_ECHANGED (data of an earlier program wait in the pool, and
+ * the PFS file was changed since: see pmio(1), drain), PMIO_EAGENT.
+ */
+int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
+	      struct pmio_file **out);
+
+/*
+ * pmio_close -- close a handle; clears *file whatever happens
+ *
+ * The last handle's close drains the file: when it returns 0 all data are
+ * durable on the PFS.  -ENOSPC, -EDQUOT, -EIO, ...: draining failed; the data
+ * are kept in the pool, `pmio drain` tries again.
+ */
+int pmio_close(struct pmio_file **file);
+
+/* close, and if it is the last handle forget the data and remove the name (delete on close) */
+int pmio_close_discard(struct pmio_file **file);
+
+/*
+ * pmio_pread, pmio_pwrite -- as pread(2) and pwrite(2), but never short before
+ * the end of the file (pread) or at all (pwrite)
+ *
+ * Returns the bytes read or written; -EBADF (not open for that), -EFBIG (end
+ * beyond 2^63-1), -EIO, -ENOSPC, ...: nothing is known of what was transferred.
+ */
+ssize_t pmio_pread(struct pmio_file *file, void *buf, size_t len, off_t off);
+ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t off);
+
+/* a piece of a request: len bytes of memory at buf, at offset off of the file */
+struct pmio_piece {
+	off_t off;
+	void *buf; /* only read from by pmio_writex */
+	size_t len;
+};
+
+/*
+ * pmio_readx, pmio_writex -- many pieces in one request
+ *
+ * The pieces are in any order; those of a write should not overlap.  A write is
+ * made durable once for all of them, so this is faster than one by one.
+ *
+ * readx stops at the first piece that meets the end of file.  Both return the
+ * bytes transferred, or as pmio_pread and pmio_pwrite.
+ */
+ssize_t pmio_readx(struct pmio_file *file, const struct pmio_piece *pieces, size_t nr);
+ssize_t pmio_writex(struct pmio_file *file, const struct pmio_piece *pieces, size_t nr);
+
+/* the file's size in bytes, all processes' writes included; 0 or an error */
+int pmio_size(struct pmio_file *file, off_t *size);
+
+/* set the size; what lies beyond is gone, what is added reads as zeros */
+int pmio_truncate(struct pmio_file *file, off_t size);
+
+/* make what this and other processes wrote to the file durable in PMEM */
+int pmio_sync(struct pmio_file *file);
+
+/* copy to the PFS now and make durable there, while the file stays open */
+int pmio_drain(struct pmio_file *file);
+
+/*
+ * pmio_delete -- remove a file and what the pool holds of it
+ *
+ * Handles that are open keep working; their data go with the last of them.
+ * Returns 0, -ENOENT, -EACCES, -EISDIR, ...
+ */
+int pmio_delete(struct pmio *pm, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * pm.h -- persistent memory: the only code of pmio that stores to media
+ *
+ * A mapping is a range of bytes with a few primitives.  Two implementations
+ * stand behind them: pm_map.c maps a file with libpmem2, pm_record.c keeps the
+ * bytes in memory and records each store, flush and fence, so that tests can
+ * build every image that a power cut could leave behind.
+ *
+ * Visible and durable are two things.  A store is visible to every process that
+ * maps the file at once.  It is durable
+ *   - on byte and cache-line granularity: when a flush of its bytes was followed
+ *     by a fence of the same thread (on byte granularity the flush does nothing);
+ *   - on page granularity (an ordinary file system): when pmio_pm_sync() of its
+ *     range returned; flush does nothing there, a fence only orders.
+ * A store may become durable at any earlier time.
+ *
+ * tmpfs counts as cache-line granularity here, in this one place: tests,
+ * benchmarks and the default pool in /dev/shm so take the code path that they
+ * take on DAX.  Its contents live as long as the machine is up.
+ * PMEM2_FORCE_GRANULARITY, where the user has set it, is respected.
+ *
+ * Threads: all functions on one mapping may run in any thread; the 64-bit
+ * operations are atomic and sequentially consistent between processes too.
+ */
+#ifndef PMIO_PM_PM_H
+#define PMIO_PM_PM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct pmio_pm;
+
+enum pmio_pm_granularity {
+	PMIO_PM_BYTE,
+	PMIO_PM_CACHE_LINE,
+	PMIO_PM_PAGE,
+};
+
+#define PMIO_PM_LINE 64 /* bytes of a cache line, the unit of flushing */
+
+/*
+ * pmio_pm_map -- map the whole of a file, shared, for reading and writing
+ *
+ * fd    open for reading and writing; not owned, may be closed after the call
+ * out   NULL on failure
+ *
+ * Returns 0, -EINVAL (empty file), -EACCES (fd not writable) or what libpmem2
+ * said, as -errno; the reason has been logged.
+ */
+int pmio_pm_map(int fd, struct pmio_pm **out);
+
+/* unmaps and clears *pm; takes a pointer to NULL */
+void pmio_pm_unmap(struct pmio_pm **pm);
+
+void *pmio_pm_base(const struct pmio_pm *pm);
+size_t pmio_pm_size(const struct pmio_pm *pm); /* bytes */
+enum pmio_pm_granularity pmio_pm_granularity(const struct pmio_pm *pm);
+const char *pmio_pm_granularity_name(enum pmio_pm_granularity g);
+
+/* copy len bytes to dst in the mapping; flushed, not fenced */
+void pmio_pm_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len);
+
+/* zero len bytes at dst in the mapping; flushed, not fenced */
+void pmio_pm_zero(struct pmio_pm *pm, void *dst, size_t len);
+
+/*
+ * pmio_pm_pread -- fill memory of the mapping from a file; flushed, not fenced
+ *
+ * Reads up to len bytes at off until len bytes or the file's end are reached.
+ * Returns the bytes read (less than len only at the end of file) or -errno.
+ */
+ssize_t pmio_pm_pread(struct pmio_pm *pm, void *dst, int fd, size_t len, off_t off);
+
+/*
+ * Aligned 8-byte operations: visible whole or not at all, and durable whole or
+ * not at all.  Neither flushed nor fenced.
+ */
+void pmio_pm_store64(struct pmio_pm *pm, uint64_t *dst, uint64_t value);
+uint64_t pmio_pm_or64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);   /* returns the old value */
+uint64_t pmio_pm_and64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);  /* returns the old value */
+/* dst becomes at least value; returns true if it changed dst */
+bool pmio_pm_max64(struct pmio_pm *pm, uint64_t *dst, uint64_t value);
+uint64_t pmio_pm_load64(const uint64_t *src); /* acquire */
+
+/* start writing the cache lines of [addr, addr+len) back to the media */
+void pmio_pm_flush(struct pmio_pm *pm, const void *addr, size_t len);
+
+/* wait until what this thread flushed is durable; a full memory barrier too */
+void pmio_pm_fence(struct pmio_pm *pm);
+
+/* durable on every granularity when it returns; 0 or -errno */
+int pmio_pm_sync(struct pmio_pm *pm, const void *addr, size_t len);
+
+/*
+ * pmio_pm_read -- copy out of a mapping into ordinary memory
+ *
+ * Vector loads and stores whatever the alignment: memcpy's "rep movsb" falls to
+ * a tenth of its speed when source and destination differ by a few bytes modulo
+ * the page size, as large malloc() buffers do.
+ */
+void pmio_pm_read(struct pmio_pm *pm, void *dst, const void *src, size_t len);
+
+/* ask the kernel to map these pages now, so that the copy does not fault */
+void pmio_pm_populate(struct pmio_pm *pm, void *addr, size_t len);
+
+/*
+ * pmio_pm_emulate_begin, _end -- around what maps PMEM with PMDK by itself
+ *
+ * If fd lies on a tmpfs, sets what makes libpmem2 and libpmemobj treat it as
+ * cache-line granular PMEM, unless the user has set it, and takes it back.
+ * pmio_pm_map() does this itself; the catalog's libpmemobj needs it too.
+ *
+ * _begin returns what to give to _end; it must be called whatever fd is.
+ * Threads: from _begin to _end others wait in _begin.
+ *
+ * XXX libpmemobj asks once a process: one that opened a pool on a tmpfs first
+ * does not msync() the catalog of a second one on page granularity.
+ */
+unsigned pmio_pm_emulate_begin(int fd);
+void pmio_pm_emulate_end(unsigned set);
+bool pmio_pm_fd_is_tmpfs(int fd);
+
+/* ------------------------------------------------------------------------- */
+/* The recording implementation; linked into tests only.                      */
+
+/* a mapping of size zero bytes in memory, recording from now on; NULL: no memory */
+struct pmio_pm *pmio_pm_record_new(size_t size);
+
+/* forget what was recorded: all that is stored now counts as durable */
+void pmio_pm_record_reset(struct pmio_pm *pm);
+
+/* operations (stores, flushes, fences) recorded since the last reset */
+size_t pmio_pm_record_count(const struct pmio_pm *pm);
+
+/*
+ * pmio_pm_record_images -- what a power cut could leave
+ *
+ * For a cut after each recorded operation: bytes that a flush and a fence cover
+ * are there; any other stored 8-byte word may be there or not, but words of one
+ * cache line in the order of their stores (as on x86).  fn gets each image;
+ * where there are more than `limit` images for one cut, `limit` of them are
+ * drawn with the given seed, among them always "nothing more" and "all".
+ *
+ * fn   returns 0 to go on; another value stops and is returned
+ * Returns 0, -ENOMEM or fn's value.
+ */
+int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,
+			  int (*fn)(const void *image, size_t size, size_t cut, void *arg),
+			  void *arg);
+
+/* drop the n-th fence (or flush) from now on, counted from 0: tests of the tests; -1: none */
+void pmio_pm_record_drop(struct pmio_pm *pm, long fence, long flush);
+
+/* a recording mapping whose first bytes are this image (for reopening it) */
+struct pmio_pm *pmio_pm_record_from(const void *image, size_t size);
+
+#endif

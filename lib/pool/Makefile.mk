@@ -1,0 +1,11 @@
+# view and frame: agent and clients; pool: the agent only (libpmemobj)
+noinst_LTLIBRARIES += libpmio_view.la libpmio_pool.la
+libpmio_view_la_SOURCES = lib/pool/format.h \
+	lib/pool/view.c lib/pool/view.h lib/pool/frame.c lib/pool/frame.h
+libpmio_view_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS)
+libpmio_view_la_LIBADD = libpmio_pm.la $(ZLIB_LIBS)
+libpmio_pool_la_SOURCES = lib/pool/pool.h lib/pool/pool.c lib/pool/pool_create.c \
+	lib/pool/pool_dir.c lib/pool/pool_dir.h lib/pool/pool_scan.c lib/pool/pool_scan.h \
+	lib/pool/catalog.c lib/pool/catalog.h
+libpmio_pool_la_CPPFLAGS = $(AM_CPPFLAGS) $(PMEMOBJ_CFLAGS) $(UUID_CFLAGS)
+libpmio_pool_la_LIBADD = libpmio_view.la $(PMEMOBJ_LIBS) $(UUID_LIBS)

@@ -1,0 +1,109 @@
+/*
+ * format.h -- what lies on media in a pool's file `data`
+ *
+ * Little-endian, fixed width, sizes asserted; reserved bytes are zero.  A change
+ * of anything here is a new PMIO_POOL_VERSION.
+ *
+ *   offset 0        superblock, 4 KiB
+ *   clients_off     client records, 64 B each: volatile, cleared at each start
+ *   slots_off       file slots, 64 B each
+ *   headers_off     frame headers, 128 B each
+ *   frames_off      frames, from a 2 MiB boundary
+ *
+ * A frame belongs to a file when its header's owner word names a slot and that
+ * slot's generation.  The owner word is one aligned 8-byte store, so a claim is
+ * whole or not at all, and deleting a file is one 8-byte store (the slot's next
+ * generation), however many frames it had.
+ */
+#ifndef PMIO_POOL_FORMAT_H
+#define PMIO_POOL_FORMAT_H
+
+#include <assert.h>
+#include <stdint.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "the format on media is that of little-endian machines");
+
+#define PMIO_POOL_MAGIC 0x314c4f4f504f494dULL /* "MIOPOOL1" */
+#define PMIO_POOL_VERSION 1
+#define PMIO_POOL_LAYOUT "pmio-catalog-1" /* libpmemobj layout of `catalog` */
+
+#define PMIO_CHUNK_BLOCKS 256 /* blocks of a chunk: bits of one bitmap */
+#define PMIO_MASK_WORDS (PMIO_CHUNK_BLOCKS / 64)
+#define PMIO_FRAME_ALIGN (2u << 20) /* frames start at a huge page */
+
+#define PMIO_CHUNK_MIN (64u << 10)   /* bytes: blocks of 256 bytes */
+#define PMIO_CHUNK_MAX (64u << 20)   /* bytes: blocks of 256 KiB */
+#define PMIO_CHUNK_DEFAULT (1u << 20) /* bytes: blocks of 4 KiB */
+
+struct pmio_super_df {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t crc;		/* CRC-32 (zlib) of this struct with crc = 0 */
+	uint8_t uuid[16];	/* the same in `catalog` */
+	uint64_t chunk_size;	/* bytes, a power of two */
+	uint64_t data_size;	/* bytes of the whole file */
+	uint64_t clients_off;	/* offsets in bytes from the start of the file */
+	uint64_t slots_off;
+	uint64_t headers_off;
+	uint64_t frames_off;
+	uint64_t nr_frames;
+	uint32_t nr_slots;
+	uint32_t nr_clients;
+	uint64_t created;	/* seconds since 1970 */
+	uint8_t reserved[4096 - 104 - 64];
+	/* below: not covered by crc, changed while the pool is in use */
+	uint64_t epoch;		/* the running agent's; a new one for each start */
+	uint8_t reserved2[56];
+};
+_Static_assert(sizeof(struct pmio_super_df) == 4096, "superblock");
+
+/*
+ * One client's record.  `intent` says which blocks it is overwriting as a whole
+ * while they are not valid yet, so that the agent can release them if it dies:
+ * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.
+ */
+struct pmio_client_df {
+	uint64_t intent;
+	uint8_t reserved[56];
+};
+_Static_assert(sizeof(struct pmio_client_df) == 64, "client record");
+
+struct pmio_slot_df {
+	uint64_t size;		/* bytes of the file; clients raise it (atomic max) */
+	uint64_t generation;	/* 1 and up; only the agent changes it */
+	uint8_t reserved[48];
+};
+_Static_assert(sizeof(struct pmio_slot_df) == 64, "file slot");
+
+/* owner word: generation (40 bits) << 24 | slot (24 bits); 0 is a free frame */
+#define PMIO_OWNER(slot, generation) (((uint64_t)(generation) << 24) | (uint64_t)(slot))
+#define PMIO_OWNER_SLOT(owner) ((uint32_t)((owner) & 0xffffff))
+#define PMIO_OWNER_GENERATION(owner) ((owner) >> 24)
+#define PMIO_SLOTS_MAX (1u << 20)
+
+/*
+ * Blocks of a frame, a bit of each map a block:
+ *
+ *   valid dirty draining
+ *     0     0      0      empty: neither zero nor the PFS's bytes; fill before use
+ *     0     1      0      a client is overwriting the whole block now
+ *     0     *      1      the agent is filling it
+ *     1     0      0      as on the PFS (or zero, beyond the PFS file's end)
+ *     1     1      *      to be drained
+ *     1     0      1      being drained
+ *
+ * After a crash: draining counts as dirty where valid; where not valid, dirty
+ * and draining mean nothing.
+ */
+struct pmio_frame_df {
+	uint64_t owner;
+	uint64_t chunk;		/* number of the chunk in its file; set before owner */
+	uint64_t valid[PMIO_MASK_WORDS];
+	uint64_t dirty[PMIO_MASK_WORDS];
+	uint64_t draining[PMIO_MASK_WORDS];
+	uint8_t reserved[16];
+};
+_Static_assert(sizeof(struct pmio_frame_df) == 128, "frame header");
+
+#endif

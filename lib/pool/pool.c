@@ -1,0 +1,565 @@
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "pmio.h"
+#include "pool/catalog.h"
+#include "pool/pool_dir.h"
+#include "pool/pool_scan.h"
+
+#define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
+#define LOCK_POLL_MS 5
+
+struct pmio_pool {
+	char *dir; /* owned; as given */
+	int dir_fd, lock_fd, data_fd;
+	struct pmio_view *view;
+	struct pmio_catalog *catalog;
+	/* stacks of what is free; on media that is a frame without owner, a slot
+	   without entry */
+	uint64_t *free_frames;
+	uint64_t nr_free_frames;
+	uint32_t *free_slots;
+	uint32_t nr_free_slots;
+};
+
+/* ---- open: descriptors, mapping, catalog ------------------------------------------ */
+
+static int lock_pool(struct pmio_pool *pool)
+{
+	const struct timespec poll = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+	int rc;
+
+	for (unsigned ms = 0;; ms += LOCK_POLL_MS) {
+		rc = pmio_pool_dir_lock(pool->dir_fd, pool->dir, true, &pool->lock_fd);
+		if (rc != -EBUSY || ms >= LOCK_WAIT_MS)
+			break;
+		nanosleep(&poll, NULL);
+	}
+	if (rc == -EBUSY)
+		pmio_err("pool %s: another agent has it", pool->dir);
+	return rc;
+}
+
+static int open_view(int data_fd, const char *dir, struct pmio_view **out)
+{
+	struct pmio_pm *pm;
+	int rc;
+
+	/* libpmem2 has its own words for this */
+	if (lseek(data_fd, 0, SEEK_END) < (off_t)sizeof(struct pmio_super_df)) {
+		pmio_err("pool %s: data: not a pmio pool: too short", dir);
+		return PMIO_ENOTPOOL;
+	}
+	rc = pmio_pm_map(data_fd, &pm);
+	if (rc < 0)
+		return rc;
+	rc = pmio_view_new(pm, dir, out);
+	if (rc < 0)
+		pmio_pm_unmap(&pm);
+	return rc;
+}
+
+static int open_files(struct pmio_pool *pool)
+{
+	int rc = pmio_pool_check_dir(pool->dir, true, &pool->dir_fd);
+
+	if (rc < 0)
+		return rc;
+	/* first of all, so that no lock file is left where there is no pool */
+	if (!pmio_pool_dir_has(pool->dir_fd, PMIO_POOL_DATA)) {
+		pmio_err("pool %s: there is no pool", pool->dir);
+		return -ENOENT;
+	}
+	rc = lock_pool(pool);
+	if (rc == 0)
+		rc = pmio_pool_dir_file(pool->dir_fd, pool->dir, PMIO_POOL_DATA, &pool->data_fd);
+	if (rc == 0)
+		rc = open_view(pool->data_fd, pool->dir, &pool->view);
+	if (rc == 0)
+		rc = pmio_catalog_open(pool->dir_fd, pool->dir, pool->view->super->uuid,
+				       pool->view->nr_slots, PMIO_CATALOG_OWN, &pool->catalog);
+	/* data without catalog was a pool once */
+	return rc == -ENOENT && pool->view ? PMIO_EDAMAGED : rc;
+}
+
+/* ---- open: recovery --------------------------------------------------------------- */
+
+/*
+ * Before anything else is touched: clients of the agent that is gone may run yet.
+ * They learn from the epoch that there is a new one, and then give new intents.
+ */
+static void start_epoch(struct pmio_view *v)
+{
+	uint64_t epoch = 0;
+
+	while (epoch == 0 || epoch == pmio_pm_load64(&v->super->epoch))
+		if (getrandom(&epoch, sizeof(epoch), 0) != sizeof(epoch))
+			epoch = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
+
+	for (uint32_t i = 0; i < v->nr_clients; i++)
+		pmio_pm_store64(v->pm, &v->clients[i].intent, 0);
+	pmio_pm_flush(v->pm, v->clients, v->nr_clients * sizeof(*v->clients));
+	pmio_pm_store64(v->pm, &v->super->epoch, epoch);
+	pmio_pm_flush(v->pm, &v->super->epoch, sizeof(v->super->epoch));
+}
+
+static int recover_slots(struct pmio_pool *pool, const struct pmio_scan *scan)
+{
+	int rc;
+
+	/* downwards, so that slots are given from 0 up */
+	for (uint32_t slot = pool->view->nr_slots; slot-- > 0;) {
+		if (scan->stale[slot]) {
+			rc = pmio_catalog_clear(pool->catalog, slot);
+			if (rc < 0)
+				return rc;
+		}
+		if (scan->state[slot] == PMIO_FILE_NONE)
+			pool->free_slots[pool->nr_free_slots++] = slot;
+	}
+	return 0;
+}
+
+/*
+ * A client writes into a block that a drain has just made clean, and sets dirty
+ * again only after its bytes: a crash between leaves new bytes in a clean block.
+ * They were not promised, and would differ from the PFS's for ever.
+ */
+static void drop_clean(struct pmio_view *v, uint64_t frame)
+{
+	struct pmio_mask valid, dirty, draining;
+
+	pmio_frame_get(v, frame, &valid, &dirty, &draining);
+	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++)
+		valid.w[i] &= ~(dirty.w[i] | draining.w[i]);
+	if (!pmio_mask_empty(&valid))
+		pmio_frame_drop(v, frame, &valid);
+}
+
+/*
+ * false: the frame holds nothing and can be free.  Not one of a file that was
+ * open: its clients may have outlived the agent, and be writing into frames that
+ * were claimed for them.
+ */
+static bool recover_frame(struct pmio_view *v, const struct pmio_scan *scan, uint64_t frame)
+{
+	uint32_t slot = PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[frame].owner));
+	struct pmio_mask valid, dirty, draining;
+
+	pmio_frame_recover(v, frame, pmio_pm_load64(&v->slots[slot].size));
+	if (scan->state[slot] == PMIO_FILE_OPEN) {
+		drop_clean(v, frame);
+		return true;
+	}
+	pmio_frame_get(v, frame, &valid, &dirty, &draining);
+	return !pmio_mask_empty(&valid);
+}
+
+static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
+{
+	struct pmio_view *v = pool->view;
+
+	for (uint64_t i = v->nr_frames; i-- > 0;) {
+		if (scan->frame[i] == PMIO_FRAME_USED && recover_frame(v, scan, i))
+			continue;
+		if (scan->frame[i] != PMIO_FRAME_FREE)
+			pmio_frame_free(v, i);
+		pool->free_frames[pool->nr_free_frames++] = i;
+	}
+}
+
+/* on page granularity nothing of a whole run is durable before this */
+static int sync_all(struct pmio_view *v)
+{
+	pmio_pm_fence(v->pm);
+	if (pmio_pm_granularity(v->pm) != PMIO_PM_PAGE)
+		return 0;
+	return pmio_pm_sync(v->pm, pmio_pm_base(v->pm), pmio_pm_size(v->pm));
+}
+
+/* a slot whose words make no sense cannot be used, and its data cannot be told: refuse */
+static int check_slots(const struct pmio_pool *pool, const struct pmio_scan *scan)
+{
+	const struct pmio_view *v = pool->view;
+	uint64_t generation;
+
+	for (uint32_t slot = 0; slot < v->nr_slots; slot++) {
+		uint64_t live = pmio_pm_load64(&v->slots[slot].generation);
+
+		if (live == 0 || live > PMIO_OWNER_GENERATION(UINT64_MAX))
+			return PMIO_EDAMAGED;
+		if (scan->state[slot] != PMIO_FILE_NONE || scan->stale[slot])
+			continue;
+		if (pmio_catalog_state(pool->catalog, slot, &generation) != PMIO_FILE_NONE)
+			return PMIO_EDAMAGED;
+	}
+	return 0;
+}
+
+static int recover(struct pmio_pool *pool)
+{
+	struct pmio_view *v = pool->view;
+	struct pmio_scan *scan;
+	int rc = -ENOMEM;
+
+	pool->free_frames = calloc(v->nr_frames, sizeof(*pool->free_frames));
+	pool->free_slots = calloc(v->nr_slots, sizeof(*pool->free_slots));
+	if (!pool->free_frames || !pool->free_slots) {
+		pmio_err("pool %s: %s", pool->dir, strerror(ENOMEM));
+		return rc;
+	}
+	rc = pmio_scan_new(v, pool->catalog, pool->dir, &scan);
+	if (rc < 0)
+		return rc;
+
+	rc = scan->nr_problems > 0 ? check_slots(pool, scan) : 0;
+	if (rc == 0) {
+		start_epoch(v);
+		rc = recover_slots(pool, scan);
+	}
+	if (rc == 0) {
+		recover_frames(pool, scan);
+		rc = sync_all(v);
+	}
+	pmio_scan_delete(&scan);
+	return rc;
+}
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+static int init_pool(struct pmio_pool *pool, const char *dir)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->dir_fd = pool->lock_fd = pool->data_fd = -1;
+	pool->dir = strdup(dir);
+	if (pool->dir)
+		return 0;
+	pmio_err("pool %s: %s", dir, strerror(ENOMEM));
+	return -ENOMEM;
+}
+
+static void fini_pool(struct pmio_pool *pool)
+{
+	pmio_catalog_close(&pool->catalog);
+	pmio_view_delete(&pool->view);
+	if (pool->data_fd >= 0)
+		close(pool->data_fd);
+	if (pool->lock_fd >= 0)
+		close(pool->lock_fd); /* after all else: unlocks */
+	if (pool->dir_fd >= 0)
+		close(pool->dir_fd);
+	free(pool->free_frames);
+	free(pool->free_slots);
+	free(pool->dir);
+}
+
+int pmio_pool_open(const char *dir, struct pmio_pool **out)
+{
+	struct pmio_pool *pool = calloc(1, sizeof(*pool));
+	int rc;
+
+	*out = NULL;
+	if (!pool) {
+		pmio_err("pool %s: %s", dir, strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	rc = init_pool(pool, dir);
+	if (rc == 0)
+		rc = open_files(pool);
+	if (rc == 0)
+		rc = recover(pool);
+	if (rc < 0) {
+		fini_pool(pool);
+		free(pool);
+		return rc;
+	}
+	*out = pool;
+	return 0;
+}
+
+void pmio_pool_close(struct pmio_pool **pool)
+{
+	if (!*pool)
+		return;
+	sync_all((*pool)->view); /* has logged; there is nobody to tell */
+	fini_pool(*pool);
+	free(*pool);
+	*pool = NULL;
+}
+
+struct pmio_view *pmio_pool_view(struct pmio_pool *pool)
+{
+	return pool->view;
+}
+
+const char *pmio_pool_dir(const struct pmio_pool *pool)
+{
+	return pool->dir;
+}
+
+int pmio_pool_data_fd(const struct pmio_pool *pool)
+{
+	return pool->data_fd;
+}
+
+int pmio_pool_dir_fd(const struct pmio_pool *pool)
+{
+	return pool->dir_fd;
+}
+
+/* ---- check ------------------------------------------------------------------------- */
+
+static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame)
+{
+	struct pmio_mask valid, dirty, draining;
+
+	pmio_frame_get(v, frame, &valid, &dirty, &draining);
+	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++)
+		valid.w[i] &= dirty.w[i] | draining.w[i];
+	return pmio_mask_count(&valid);
+}
+
+/* one byte a slot: does it have dirty blocks? */
+static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8_t *dirty,
+		  struct pmio_pool_report *report)
+{
+	report->nr_problems += scan->nr_problems;
+	report->nr_frames = v->nr_frames;
+	for (uint64_t i = 0; i < v->nr_frames; i++) {
+		uint64_t nr;
+
+		if (scan->frame[i] != PMIO_FRAME_USED)
+			continue;
+		nr = dirty_blocks(v, i);
+		report->nr_used_frames++;
+		report->dirty_bytes += nr * v->block_size;
+		if (nr > 0)
+			dirty[PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[i].owner))] = 1;
+	}
+	for (uint32_t slot = 0; slot < v->nr_slots; slot++) {
+		report->nr_files += scan->state[slot] != PMIO_FILE_NONE;
+		report->nr_dirty_files += dirty[slot];
+	}
+}
+
+/* a catalog that cannot be read is one problem; the data are looked at all the same */
+static int check_catalog(const struct pmio_pool *pool, struct pmio_catalog **cat,
+			 struct pmio_pool_report *report)
+{
+	const struct pmio_view *v = pool->view;
+	int rc = pmio_catalog_check(pool->dir_fd, pool->dir);
+
+	if (rc == 0)
+		rc = pmio_catalog_open(pool->dir_fd, pool->dir, v->super->uuid, v->nr_slots,
+				       PMIO_CATALOG_LOOK, cat);
+	if (rc == PMIO_EDAMAGED || rc == -ENOENT) {
+		report->nr_problems++;
+		return 0;
+	}
+	return rc;
+}
+
+static int check_all(const struct pmio_pool *pool, struct pmio_pool_report *report)
+{
+	const struct pmio_view *v = pool->view;
+	struct pmio_catalog *cat = NULL;
+	struct pmio_scan *scan = NULL;
+	uint8_t *dirty = calloc(v->nr_slots, 1);
+	int rc = check_catalog(pool, &cat, report);
+
+	if (rc == 0)
+		rc = pmio_scan_new(v, cat, pool->dir, &scan);
+	if (rc == 0 && !dirty) {
+		pmio_err("pool %s: %s", pool->dir, strerror(ENOMEM));
+		rc = -ENOMEM;
+	}
+	if (rc == 0)
+		count(v, scan, dirty, report);
+	pmio_scan_delete(&scan);
+	pmio_catalog_close(&cat);
+	free(dirty);
+	return rc;
+}
+
+int pmio_pool_check(const char *dir, struct pmio_pool_report *report)
+{
+	struct pmio_pool pool;
+	int rc = init_pool(&pool, dir);
+
+	memset(report, 0, sizeof(*report));
+	if (rc == 0)
+		rc = pmio_pool_check_dir(dir, true, &pool.dir_fd);
+	if (rc == 0 && !pmio_pool_dir_has(pool.dir_fd, PMIO_POOL_DATA)) {
+		pmio_err("pool %s: there is no pool", dir);
+		rc = -ENOENT;
+	}
+	/* no lock file: nobody can have the pool, and we make none */
+	if (rc == 0) {
+		rc = pmio_pool_dir_lock(pool.dir_fd, dir, false, &pool.lock_fd);
+		if (rc == -EBUSY)
+			pmio_err("pool %s: in use by an agent", dir);
+	}
+	if (rc == 0)
+		rc = pmio_pool_dir_file(pool.dir_fd, dir, PMIO_POOL_DATA, &pool.data_fd);
+	if (rc == 0)
+		rc = open_view(pool.data_fd, dir, &pool.view);
+	if (rc == 0)
+		rc = check_all(&pool, report);
+	fini_pool(&pool);
+	return rc;
+}
+
+/* ---- files --------------------------------------------------------------------------- */
+
+int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint64_t size,
+		       uint32_t *slot)
+{
+	struct pmio_view *v = pool->view;
+	struct pmio_slot_df *df;
+	uint32_t s;
+	int rc;
+
+	if (pool->nr_free_slots == 0) {
+		pmio_err("pool %s: it knows %u files and can know no more", pool->dir, v->nr_slots);
+		return -ENFILE;
+	}
+	s = pool->free_slots[pool->nr_free_slots - 1];
+	df = &v->slots[s];
+
+	/*
+	 * P1 the size
+	 * P2 the catalog's entry, with the slot's generation
+	 * crash before P2: the slot is free, its size means nothing
+	 */
+	pmio_pm_store64(v->pm, &df->size, size);
+	rc = pmio_pm_sync(v->pm, df, sizeof(*df)); /* P1 */
+	if (rc < 0)
+		return rc;
+	file->generation = pmio_pm_load64(&df->generation);
+	rc = pmio_catalog_set(pool->catalog, s, file); /* P2 */
+	if (rc < 0)
+		return rc;
+
+	pool->nr_free_slots--;
+	*slot = s;
+	return 0;
+}
+
+int pmio_pool_file_get(struct pmio_pool *pool, uint32_t slot, struct pmio_pool_file *file)
+{
+	return pmio_catalog_get(pool->catalog, slot, file);
+}
+
+int pmio_pool_file_set(struct pmio_pool *pool, uint32_t slot, const struct pmio_pool_file *file)
+{
+	uint64_t generation;
+	int state = pmio_catalog_state(pool->catalog, slot, &generation);
+
+	if (state <= PMIO_FILE_NONE)
+		return state < 0 ? state : -ENOENT;
+	return pmio_catalog_set(pool->catalog, slot, file);
+}
+
+int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
+{
+	struct pmio_slot_df *df = &pool->view->slots[slot];
+	struct pmio_pm *pm = pool->view->pm;
+	uint64_t generation, next;
+	int rc, state = pmio_catalog_state(pool->catalog, slot, &generation);
+
+	if (state <= PMIO_FILE_NONE)
+		return state < 0 ? state : -ENOENT;
+
+	/*
+	 * P1 the slot's next generation: no frame is the file's any more
+	 * P2 the catalog's entry goes
+	 * crash before P1: the file is there; between: the entry is of a generation
+	 * that is gone, and goes at the next start
+	 */
+	next = pmio_pm_load64(&df->generation) + 1;
+	if (next > PMIO_OWNER_GENERATION(UINT64_MAX))
+		next = 1; /* after 2^40 files no frame of the first one is left */
+	pmio_pm_store64(pm, &df->generation, next);
+	rc = pmio_pm_sync(pm, df, sizeof(*df)); /* P1 */
+	if (rc < 0)
+		return rc;
+
+	/* if it fails, the file is gone all the same, and the slot at rest until then */
+	if (pmio_catalog_clear(pool->catalog, slot) == 0) /* P2 */
+		pool->free_slots[pool->nr_free_slots++] = slot;
+	return 0;
+}
+
+uint64_t pmio_pool_file_size(struct pmio_pool *pool, uint32_t slot)
+{
+	assert(slot < pool->view->nr_slots);
+	return pmio_pm_load64(&pool->view->slots[slot].size);
+}
+
+void pmio_pool_file_set_size(struct pmio_pool *pool, uint32_t slot, uint64_t size)
+{
+	struct pmio_slot_df *df = &pool->view->slots[slot];
+
+	assert(slot < pool->view->nr_slots);
+	pmio_pm_store64(pool->view->pm, &df->size, size);
+	pmio_pm_sync(pool->view->pm, df, sizeof(*df)); /* logs where it fails */
+}
+
+uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool)
+{
+	return pool->view->nr_slots;
+}
+
+/* ---- frames -------------------------------------------------------------------------- */
+
+uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk)
+{
+	struct pmio_view *v = pool->view;
+	uint64_t frame;
+
+	if (pool->nr_free_frames == 0)
+		return PMIO_NO_FRAME;
+	frame = pool->free_frames[--pool->nr_free_frames];
+	pmio_frame_claim(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
+	return frame;
+}
+
+void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
+{
+	/* put twice it would be given to two files */
+	assert(pmio_pm_load64(&pool->view->headers[frame].owner) != 0);
+	pmio_frame_free(pool->view, frame);
+	pool->free_frames[pool->nr_free_frames++] = frame;
+}
+
+uint64_t pmio_pool_frames_free(const struct pmio_pool *pool)
+{
+	return pool->nr_free_frames;
+}
+
+int pmio_pool_frames_each(struct pmio_pool *pool,
+			  int (*fn)(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg),
+			  void *arg)
+{
+	const struct pmio_view *v = pool->view;
+	int rc = 0;
+
+	for (uint64_t i = 0; i < v->nr_frames && rc == 0; i++) {
+		uint64_t owner = pmio_pm_load64(&v->headers[i].owner);
+		uint32_t slot = PMIO_OWNER_SLOT(owner);
+
+		/* not those of a file that was removed, before they are put */
+		if (owner == 0 ||
+		    PMIO_OWNER_GENERATION(owner) != pmio_pm_load64(&v->slots[slot].generation))
+			continue;
+		rc = fn(i, slot, pmio_pm_load64(&v->headers[i].chunk), arg);
+	}
+	return rc;
+}

@@ -1,0 +1,167 @@
+/*
+ * pool.h -- a pool: one directory on PMEM, owned by one agent at a time
+ *
+ *   catalog   libpmemobj: which file has which slot; changed in transactions
+ *   data      superblock, slots, frame headers, frames (format.h)
+ *   lock      flock()ed by the agent for as long as it runs
+ *
+ * What may be wrong with a pool directory (and is refused): missing, not a
+ * directory, a symbolic link, another user's, writable by group or others,
+ * without our files, files of another version, shorter than the superblock
+ * says, damaged, catalog and data of different pools.
+ *
+ * Threads: one thread per pool, except pmio_pool_view(), whose result any thread
+ * may use.
+ */
+#ifndef PMIO_POOL_POOL_H
+#define PMIO_POOL_POOL_H
+
+#include <limits.h>
+
+#include "pool/frame.h"
+#include "pool/view.h"
+
+#define PMIO_POOL_CATALOG "catalog"
+#define PMIO_POOL_DATA "data"
+#define PMIO_POOL_LOCK "lock"
+#define PMIO_POOL_CATALOG_SIZE (32u << 20) /* bytes of the catalog's file */
+#define PMIO_POOL_SLOTS_DEFAULT 16384
+#define PMIO_POOL_CLIENTS 1024
+#define PMIO_POOL_SIZE_MIN (8u << 20) /* bytes of `data`; and one frame must fit */
+
+struct pmio_pool;
+
+struct pmio_pool_params {
+	uint64_t size;		/* bytes of `data`; rounded down to whole frames */
+	uint64_t chunk_size;	/* bytes; 0: PMIO_CHUNK_DEFAULT */
+	uint32_t nr_slots;	/* files that can be known at once; 0: the default */
+};
+
+/* what the catalog knows of a file */
+enum pmio_file_state {
+	PMIO_FILE_NONE,		/* the slot is free */
+	PMIO_FILE_CLEAN,	/* closed; the PFS file is complete */
+	PMIO_FILE_OPEN,		/* has or had a writer; may have dirty blocks */
+	PMIO_FILE_HELD,		/* closed, not drained yet because that was asked for */
+	PMIO_FILE_FAILED,	/* closed, and the drain failed: see error */
+};
+
+#define PMIO_FILE_PFS_BUSY 1u	/* flag: we are changing the PFS file ourselves just now */
+
+struct pmio_pool_file {
+	uint32_t state;		/* enum pmio_file_state */
+	uint32_t flags;
+	uint64_t generation;	/* of the slot when this was written */
+	uint64_t dev, ino;	/* the PFS file */
+	uint64_t pfs_size;	/* bytes; as seen when we last changed or read it */
+	int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
+	uint32_t mode;		/* permission bits */
+	int32_t error;		/* of a failed drain: errno, else 0 */
+	char path[PATH_MAX];	/* absolute, 0-terminated */
+};
+
+/*
+ * pmio_pool_create -- make a pool
+ *
+ * dir   is made (mode 0700) if it is missing; must then be empty of our files
+ *
+ * All space is reserved now, so that a full file system is an error here and not
+ * a SIGBUS later.  On failure nothing of the pool is left.
+ *
+ * Returns 0, -EEXIST (there is a pool), -EINVAL (size too small for one frame, or
+ * a bad chunk size), -ENOSPC, -EACCES, -ENOENT (no parent), ...; logged.
+ * Durable: when it returns 0.
+ */
+int pmio_pool_create(const char *dir, const struct pmio_pool_params *params);
+
+/*
+ * pmio_pool_open -- take a pool into possession, and recover it
+ *
+ * Returns 0; -ENOENT (no such directory, or no pool in it), -EBUSY (another agent
+ * has it), -EPERM (another user's, or writable by others, or a symbolic link),
+ * -ENOTDIR, -EACCES, PMIO_ENOTPOOL, PMIO_EVERSION, PMIO_EDAMAGED; logged.
+ * After it frames of deleted files are free, and every other frame has been
+ * through pmio_frame_recover().
+ */
+int pmio_pool_open(const char *dir, struct pmio_pool **out);
+
+/* makes all durable (page granularity), unlocks; takes a pointer to NULL */
+void pmio_pool_close(struct pmio_pool **pool);
+
+/* remove the pool's files, and the directory if that leaves it empty; -EBUSY while an agent has it */
+int pmio_pool_destroy(const char *dir);
+
+/* is this directory fit to be a pool of ours?  0 or as pmio_pool_open; logs if complain.
+   dir_fd: out, may be NULL: an O_DIRECTORY descriptor, owned by the caller */
+int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd);
+
+struct pmio_pool_report {
+	uint64_t nr_files, nr_dirty_files;
+	uint64_t nr_frames, nr_used_frames;
+	uint64_t dirty_bytes;	/* whole blocks */
+	uint64_t nr_problems;	/* each was logged as an error */
+};
+
+/*
+ * pmio_pool_check -- verify a pool that no agent has: superblock, catalog
+ * (pmemobj_check), that slots and catalog agree, that no two frames hold the same chunk
+ *
+ * Changes nothing.  Returns 0 (also with problems: see the report), or as pmio_pool_open.
+ */
+int pmio_pool_check(const char *dir, struct pmio_pool_report *report);
+
+struct pmio_view *pmio_pool_view(struct pmio_pool *pool); /* borrowed */
+const char *pmio_pool_dir(const struct pmio_pool *pool);  /* borrowed */
+int pmio_pool_data_fd(const struct pmio_pool *pool);      /* borrowed */
+int pmio_pool_dir_fd(const struct pmio_pool *pool);       /* borrowed */
+
+/* ---- files: slots and catalog ------------------------------------------- */
+
+/*
+ * pmio_pool_file_add -- give a file a slot of the given size
+ *
+ * file   generation is set by this call
+ * slot   out
+ *
+ * Returns 0, -ENFILE (no free slot) or -ENOSPC (catalog full).
+ * Durable: when it returns 0; a crash before leaves the slot free.
+ */
+int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint64_t size,
+		       uint32_t *slot);
+
+/* the catalog's entry; -ENOENT if the slot is free */
+int pmio_pool_file_get(struct pmio_pool *pool, uint32_t slot, struct pmio_pool_file *file);
+
+/* change a slot's entry, all fields or none (path too, if it differs); 0, -ENOENT, -ENOSPC */
+int pmio_pool_file_set(struct pmio_pool *pool, uint32_t slot, const struct pmio_pool_file *file);
+
+/*
+ * pmio_pool_file_remove -- forget a file: one 8-byte store frees its frames
+ *
+ * The caller gives the frames back with pmio_pool_frame_put() (it has the list).
+ * Durable: when it returns; a crash before leaves the file as it was.
+ */
+int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot);
+
+uint64_t pmio_pool_file_size(struct pmio_pool *pool, uint32_t slot); /* bytes */
+/* set (not raise) the size; durable on return */
+void pmio_pool_file_set_size(struct pmio_pool *pool, uint32_t slot, uint64_t size);
+
+uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool);
+
+/* ---- frames --------------------------------------------------------------- */
+
+#define PMIO_NO_FRAME UINT64_MAX
+
+/* a free frame, given to a file (pmio_frame_claim); PMIO_NO_FRAME if none is free */
+uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
+/* free a frame; it must not be in use by anybody */
+void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
+uint64_t pmio_pool_frames_free(const struct pmio_pool *pool);
+
+/* calls fn for each frame in use; stops at its first value other than 0 and returns that */
+int pmio_pool_frames_each(struct pmio_pool *pool,
+			  int (*fn)(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg),
+			  void *arg);
+
+#endif

@@ -1,0 +1,371 @@
+/*
+ * pool_create.c -- making pools and removing them
+ */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <uuid.h>
+
+#include "core/log.h"
+#include "pmio.h"
+#include "pool/catalog.h"
+#include "pool/pool_dir.h"
+
+#define CREATE_WAIT_MS 10000 /* for another process that is making the same pool */
+#define CREATE_POLL_MS 10
+
+/* ---- data ---------------------------------------------------------------------- */
+
+/* posix_fallocate() gives up at a signal */
+static int reserve(int fd, uint64_t size)
+{
+	int err;
+
+	do {
+		err = posix_fallocate(fd, 0, (off_t)size);
+	} while (err == EINTR);
+	return -err;
+}
+
+static int format_data(int fd, const struct pmio_view_params *params)
+{
+	struct pmio_pm *pm;
+	int rc = pmio_pm_map(fd, &pm);
+
+	if (rc == 0)
+		rc = pmio_view_format(pm, params);
+	pmio_pm_unmap(&pm);
+	/* all space is reserved: this is not a lack of it */
+	return rc == -ENOSPC ? -EINVAL : rc;
+}
+
+static int create_data(int dir_fd, const char *dir, uint64_t size,
+		       const struct pmio_view_params *params)
+{
+	int rc, fd = openat(dir_fd, PMIO_POOL_DATA_NEW,
+			    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		rc = -errno;
+		pmio_err("pool %s: data: %s", dir, strerror(-rc));
+		return rc;
+	}
+	rc = reserve(fd, size);
+	if (rc < 0)
+		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s", dir, size, strerror(-rc));
+	else
+		rc = format_data(fd, params);
+	if (rc == 0 && fsync(fd) < 0) {
+		rc = -errno;
+		pmio_err("pool %s: data: fsync: %s", dir, strerror(-rc));
+	}
+	close(fd);
+	return rc;
+}
+
+static int sync_file(int dir_fd, const char *dir, const char *name)
+{
+	int rc = 0, fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0) {
+		rc = -errno;
+		pmio_err("pool %s: %s: fsync: %s", dir, name, strerror(-rc));
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int rename_new(int dir_fd, const char *dir, const char *from, const char *to)
+{
+	int rc;
+
+	if (renameat(dir_fd, from, dir_fd, to) == 0)
+		return 0;
+	rc = -errno;
+	pmio_err("pool %s: rename %s: %s", dir, from, strerror(-rc));
+	return rc;
+}
+
+/* ---- create ---------------------------------------------------------------------- */
+
+/* a pool, or something else under our names */
+static bool occupied(int dir_fd)
+{
+	return pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA) ||
+	       (pmio_pool_dir_has(dir_fd, PMIO_POOL_CATALOG) &&
+		!pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA_NEW));
+}
+
+/* under the lock, and not occupied: what a creation or removal left that was cut off */
+static void clear_leftovers(int dir_fd)
+{
+	unlinkat(dir_fd, PMIO_POOL_CATALOG, 0);
+	unlinkat(dir_fd, PMIO_POOL_CATALOG_NEW, 0);
+	unlinkat(dir_fd, PMIO_POOL_DATA_NEW, 0);
+}
+
+/* whoever holds the lock is making the pool, or has opened it: then there is `data` */
+static int lock_new(int dir_fd, const char *dir, int *lock_fd)
+{
+	const struct timespec poll = {.tv_nsec = CREATE_POLL_MS * 1000000L};
+	int rc;
+
+	for (unsigned ms = 0;; ms += CREATE_POLL_MS) {
+		if (occupied(dir_fd)) {
+			pmio_err("pool %s: there is a pool already", dir);
+			return -EEXIST;
+		}
+		rc = pmio_pool_dir_lock(dir_fd, dir, true, lock_fd);
+		if (rc != -EBUSY)
+			break;
+		if (ms >= CREATE_WAIT_MS) {
+			pmio_err("pool %s: another process holds the lock", dir);
+			return rc;
+		}
+		nanosleep(&poll, NULL);
+	}
+	if (rc == 0 && occupied(dir_fd)) {
+		pmio_err("pool %s: there is a pool already", dir);
+		close(*lock_fd);
+		return -EEXIST;
+	}
+	return rc;
+}
+
+/*
+ * P1 both files are complete and durable under their new names
+ * P2 catalog, then data, get their own
+ * crash before data's name is durable: no pool, and data.new says that what is
+ * there may be cleared away; after: the pool
+ */
+static int create_files(int dir_fd, const char *dir, uint64_t size,
+			const struct pmio_view_params *params)
+{
+	int rc;
+
+	clear_leftovers(dir_fd);
+	/* data first: while it has that name the rest counts as left over */
+	rc = create_data(dir_fd, dir, size, params);
+	if (rc == 0)
+		rc = pmio_catalog_create(dir_fd, dir, PMIO_POOL_CATALOG_NEW, params->uuid,
+					 params->nr_slots);
+	if (rc == 0)
+		rc = sync_file(dir_fd, dir, PMIO_POOL_CATALOG_NEW);
+	if (rc == 0)
+		rc = sync_file(dir_fd, dir, "."); /* P1 */
+
+	if (rc == 0)
+		rc = rename_new(dir_fd, dir, PMIO_POOL_CATALOG_NEW, PMIO_POOL_CATALOG);
+	if (rc == 0)
+		rc = sync_file(dir_fd, dir, ".");
+	if (rc == 0)
+		rc = rename_new(dir_fd, dir, PMIO_POOL_DATA_NEW, PMIO_POOL_DATA);
+	if (rc == 0)
+		rc = sync_file(dir_fd, dir, "."); /* P2 */
+	if (rc < 0) {
+		unlinkat(dir_fd, PMIO_POOL_DATA, 0);
+		clear_leftovers(dir_fd);
+	}
+	return rc;
+}
+
+static int check_params(const char *dir, const struct pmio_pool_params *params,
+			struct pmio_view_params *vp, uint64_t *size)
+{
+	vp->chunk_size = params->chunk_size ? params->chunk_size : PMIO_CHUNK_DEFAULT;
+	vp->nr_slots = params->nr_slots ? params->nr_slots : PMIO_POOL_SLOTS_DEFAULT;
+	vp->nr_clients = PMIO_POOL_CLIENTS;
+	uuid_generate(vp->uuid);
+
+	if (vp->chunk_size < PMIO_CHUNK_MIN || vp->chunk_size > PMIO_CHUNK_MAX ||
+	    (vp->chunk_size & (vp->chunk_size - 1)) != 0) {
+		pmio_err("pool %s: chunk size %" PRIu64 ": must be a power of two from %u to %u",
+			 dir, vp->chunk_size, PMIO_CHUNK_MIN, PMIO_CHUNK_MAX);
+		return -EINVAL;
+	}
+	if (vp->nr_slots > PMIO_SLOTS_MAX) {
+		pmio_err("pool %s: %u files: at most %u", dir, vp->nr_slots, PMIO_SLOTS_MAX);
+		return -EINVAL;
+	}
+	*size = params->size / vp->chunk_size * vp->chunk_size;
+	if (*size < PMIO_POOL_SIZE_MIN || *size > INT64_MAX) {
+		pmio_err("pool %s: size %" PRIu64 ": must be %u bytes or more", dir, params->size,
+			 PMIO_POOL_SIZE_MIN);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* 1: it was there already */
+static int make_dir(const char *dir)
+{
+	int rc;
+
+	if (mkdir(dir, 0700) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return 1;
+	rc = -errno;
+	pmio_err("pool %s: mkdir: %s", dir, strerror(-rc));
+	return rc;
+}
+
+/* the new directory's own name; a failure only means that a crash may forget the pool */
+static void sync_parent(const char *dir)
+{
+	char copy[PATH_MAX];
+	int fd;
+
+	snprintf(copy, sizeof(copy), "%s", dir);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		pmio_dbg("pool %s: parent directory: fsync: %s", dir, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+static int create_in(int dir_fd, const char *dir, uint64_t size,
+		     const struct pmio_view_params *params)
+{
+	int lock_fd, rc = lock_new(dir_fd, dir, &lock_fd);
+
+	if (rc < 0)
+		return rc;
+	rc = create_files(dir_fd, dir, size, params);
+	if (rc < 0)
+		unlinkat(dir_fd, PMIO_POOL_LOCK, 0);
+	close(lock_fd);
+	return rc;
+}
+
+int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
+{
+	struct pmio_view_params vp;
+	int rc, made, dir_fd;
+	uint64_t size;
+
+	rc = check_params(dir, params, &vp, &size);
+	if (rc < 0)
+		return rc;
+	made = make_dir(dir);
+	if (made < 0)
+		return made;
+
+	rc = pmio_pool_check_dir(dir, true, &dir_fd);
+	if (rc == 0) {
+		rc = create_in(dir_fd, dir, size, &vp);
+		close(dir_fd);
+	}
+	if (made == 0 && rc == 0)
+		sync_parent(dir);
+	/* not if another process has put something into it meanwhile */
+	if (made == 0 && rc < 0)
+		rmdir(dir);
+	return rc;
+}
+
+/* ---- destroy --------------------------------------------------------------------- */
+
+static int unlink_all(int dir_fd, const char *dir)
+{
+	/* all but the last may be missing; the lock goes while it is held */
+	static const char *const names[] = {PMIO_POOL_CATALOG, PMIO_POOL_CATALOG_NEW,
+					    PMIO_POOL_DATA_NEW, PMIO_POOL_LOCK};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT && rc == 0) {
+			rc = -errno;
+			pmio_err("pool %s: remove %s: %s", dir, names[i], strerror(-rc));
+		}
+	}
+	return rc;
+}
+
+static bool probe(int dir_fd, const char *name, bool (*looks_like_ours)(int fd))
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	bool ours = fd >= 0 && looks_like_ours(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+static bool data_is_ours(int fd)
+{
+	uint64_t magic;
+
+	return pread(fd, &magic, sizeof(magic), offsetof(struct pmio_super_df, magic)) ==
+		       sizeof(magic) && magic == PMIO_POOL_MAGIC;
+}
+
+static bool catalog_is_ours(int fd)
+{
+	return pmio_catalog_probe(fd) != PMIO_ENOTPOOL;
+}
+
+/* `data` and `catalog` are common names: one of the two at least must be ours */
+static int check_ours(int dir_fd, const char *dir)
+{
+	bool data = pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA);
+	bool catalog = pmio_pool_dir_has(dir_fd, PMIO_POOL_CATALOG);
+
+	if (pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA_NEW))
+		return 0;
+	if (!data && !catalog) {
+		pmio_err("pool %s: there is no pool", dir);
+		return -ENOENT;
+	}
+	if (probe(dir_fd, PMIO_POOL_DATA, data_is_ours) ||
+	    probe(dir_fd, PMIO_POOL_CATALOG, catalog_is_ours))
+		return 0;
+	pmio_err("pool %s: not a pmio pool", dir);
+	return PMIO_ENOTPOOL;
+}
+
+static int destroy_in(int dir_fd, const char *dir)
+{
+	int lock_fd, rc = check_ours(dir_fd, dir);
+
+	if (rc < 0)
+		return rc;
+	rc = pmio_pool_dir_lock(dir_fd, dir, true, &lock_fd);
+	if (rc == -EBUSY)
+		pmio_err("pool %s: in use by an agent", dir);
+	if (rc < 0)
+		return rc;
+
+	/* crash after this: no pool, and what is left may be cleared away */
+	if (renameat(dir_fd, PMIO_POOL_DATA, dir_fd, PMIO_POOL_DATA_NEW) < 0 && errno != ENOENT) {
+		rc = -errno;
+		pmio_err("pool %s: rename data: %s", dir, strerror(-rc));
+	}
+	if (rc == 0)
+		rc = unlink_all(dir_fd, dir);
+	close(lock_fd);
+	return rc;
+}
+
+int pmio_pool_destroy(const char *dir)
+{
+	int dir_fd, rc = pmio_pool_check_dir(dir, true, &dir_fd);
+
+	if (rc < 0)
+		return rc;
+	rc = destroy_in(dir_fd, dir);
+	close(dir_fd);
+	if (rc == 0 && rmdir(dir) < 0 && errno != ENOTEMPTY && errno != EEXIST)
+		pmio_info("pool %s: the directory stays: %s", dir, strerror(errno));
+	return rc;
+}

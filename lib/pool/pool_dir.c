@@ -1,0 +1,174 @@
+#include "pool/pool_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "pmio.h"
+
+bool pmio_pool_dir_has(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* why this user must not trust it; NULL if he may */
+static const char *trust_flaw(const struct stat *st)
+{
+	if (st->st_uid != geteuid())
+		return "it belongs to another user";
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return "it is writable by group or others";
+	return NULL;
+}
+
+/* ---- the directory ------------------------------------------------------------ */
+
+/* -errno; a symbolic link, whatever open() called it, is -EPERM */
+static int open_dir(const char *dir, const char **why)
+{
+	char path[PATH_MAX];
+	size_t len = strlen(dir);
+	struct stat st;
+	int fd, err;
+
+	*why = NULL;
+	/* "link/" would be the directory that the link points to */
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (len == 0 || len >= sizeof(path))
+		return len == 0 ? -ENOENT : -ENAMETOOLONG;
+	memcpy(path, dir, len);
+	path[len] = '\0';
+
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	err = errno;
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+		*why = "it is a symbolic link";
+		return -EPERM;
+	}
+	return -err;
+}
+
+int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd)
+{
+	const char *why;
+	struct stat st;
+	int rc, fd = open_dir(dir, &why);
+
+	rc = fd < 0 ? fd : 0;
+	if (rc == 0 && fstat(fd, &st) < 0)
+		rc = -errno;
+	if (rc == 0) {
+		why = trust_flaw(&st);
+		if (why)
+			rc = -EPERM;
+	}
+	if (rc < 0 && complain)
+		pmio_err("pool %s: %s", dir, why ? why : strerror(-rc));
+
+	if (fd >= 0 && (rc < 0 || !dir_fd))
+		close(fd);
+	else if (rc == 0)
+		*dir_fd = fd;
+	return rc;
+}
+
+/* ---- its files ---------------------------------------------------------------- */
+
+static int check_file(int fd, const char *dir, const char *name)
+{
+	const char *why;
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st) < 0) {
+		rc = -errno;
+		pmio_err("pool %s: %s: fstat: %s", dir, name, strerror(-rc));
+		return rc;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		pmio_err("pool %s: %s: not a regular file", dir, name);
+		return PMIO_ENOTPOOL;
+	}
+	why = trust_flaw(&st);
+	if (why) {
+		pmio_err("pool %s: %s: %s", dir, name, why);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int open_file(int dir_fd, const char *dir, const char *name, int flags, int *out)
+{
+	/* without O_NONBLOCK something else than a file could make us wait */
+	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | flags, 0600);
+	int rc = fd < 0 ? -errno : 0;
+
+	if (rc == -ELOOP) {
+		pmio_err("pool %s: %s: it is a symbolic link", dir, name);
+		return -EPERM;
+	}
+	if (rc == -EISDIR || rc == -ENXIO) {
+		pmio_err("pool %s: %s: not a regular file", dir, name);
+		return PMIO_ENOTPOOL;
+	}
+	if (rc < 0) {
+		pmio_err("pool %s: %s: %s", dir, name, strerror(-rc));
+		return rc;
+	}
+	rc = check_file(fd, dir, name);
+	if (rc < 0)
+		close(fd);
+	else
+		*out = fd;
+	return rc;
+}
+
+int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd)
+{
+	return open_file(dir_fd, dir, name, 0, fd);
+}
+
+/* destroying a pool removes the lock while it holds it */
+static bool still_there(int dir_fd, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 &&
+	       fstatat(dir_fd, PMIO_POOL_LOCK, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *out)
+{
+	int fd, rc;
+
+	for (;;) {
+		*out = -1;
+		if (!create && !pmio_pool_dir_has(dir_fd, PMIO_POOL_LOCK))
+			return 0;
+		rc = open_file(dir_fd, dir, PMIO_POOL_LOCK, create ? O_CREAT : 0, &fd);
+		if (rc < 0)
+			return rc;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+			if (rc != -EBUSY)
+				pmio_err("pool %s: flock: %s", dir, strerror(-rc));
+			close(fd);
+			return rc;
+		}
+		if (still_there(dir_fd, fd)) {
+			*out = fd;
+			return 0;
+		}
+		close(fd);
+	}
+}

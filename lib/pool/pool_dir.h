@@ -1,0 +1,43 @@
+/*
+ * pool_dir.h -- the files of a pool's directory, before anything is in them
+ *
+ * For the files of lib/pool only.  All is opened relative to a descriptor of the
+ * directory that was checked; symbolic links are not followed.
+ */
+#ifndef PMIO_POOL_POOL_DIR_H
+#define PMIO_POOL_POOL_DIR_H
+
+#include "pool/pool.h"
+
+/*
+ * Files are made under these names, which nobody else uses, and renamed when they
+ * are complete, `data` last; destroying renames `data` back first.  So a directory
+ * with `data` is a whole pool, and one with PMIO_POOL_DATA_NEW was left in the
+ * middle and may be cleared away.
+ */
+#define PMIO_POOL_CATALOG_NEW ".pmio-catalog.new"
+#define PMIO_POOL_DATA_NEW ".pmio-data.new"
+
+/* is there such a name in the directory, of whatever kind? */
+bool pmio_pool_dir_has(int dir_fd, const char *name);
+
+/*
+ * pmio_pool_dir_file -- open a file of the pool for reading and writing
+ *
+ * Returns 0; -ENOENT, -EPERM (a symbolic link, another user's, or writable by
+ * others), PMIO_ENOTPOOL (not a regular file), -EACCES, ...; logged.
+ */
+int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
+
+/*
+ * pmio_pool_dir_lock -- take the pool's lock
+ *
+ * create   make the lock file if it is missing; else *fd is then -1, with result 0
+ * fd       out: holds the lock until closed
+ *
+ * Returns 0, -EBUSY (not logged: the caller knows what that means), -EPERM,
+ * -EACCES, ...; logged.
+ */
+int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *fd);
+
+#endif

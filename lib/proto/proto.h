@@ -1,0 +1,257 @@
+/*
+ * proto.h -- the messages between clients and the agent of one node
+ *
+ * They go over a SOCK_SEQPACKET Unix socket in the pool's directory: a message
+ * is one packet, of the exact size that its operation has in the table below.
+ * A client sends a request and gets one reply with the same operation and
+ * number; it may send more before the reply comes.  All integers are native:
+ * both ends are on one machine.
+ *
+ * Nothing here is trusted: pmio_proto_check_request() looks at every message
+ * before anything else does, and the agent looks at what the numbers name.
+ */
+#ifndef PMIO_PROTO_PROTO_H
+#define PMIO_PROTO_PROTO_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PMIO_PROTO_VERSION 1
+#define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
+#define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
+
+/* a frame's number, or one of these */
+#define PMIO_CLAIM_NONE (-1) /* not needed now, and no frame was to spare */
+#define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS have it, it is zero; ask again each time */
+#define PMIO_CLAIM_PFS (-3)  /* the pool is full: read and write this chunk on the PFS */
+
+enum pmio_op {
+	PMIO_OP_HELLO = 1,
+	PMIO_OP_OPEN,
+	PMIO_OP_CLAIM,
+	PMIO_OP_FILL,
+	PMIO_OP_SYNC,
+	PMIO_OP_SIZE,
+	PMIO_OP_TRUNCATE,
+	PMIO_OP_DRAIN,
+	PMIO_OP_CLOSE,
+	PMIO_OP_DELETE,
+	PMIO_OP_PFS_FD,
+	PMIO_OP_STAT,
+	PMIO_OP_STAT_FILE,
+	PMIO_OP_SHUTDOWN,
+	PMIO_NR_OPS,
+};
+
+struct pmio_hdr_msg {
+	uint32_t size;	 /* of the whole message, bytes */
+	uint16_t op;	 /* enum pmio_op */
+	uint16_t version;
+	uint64_t number; /* the client's; comes back in the reply */
+	int32_t status;	 /* replies: 0 or a negative code; the rest is valid only if 0 */
+	uint32_t pad;
+};
+
+/* HELLO: first message of a connection.  The reply carries the descriptor of `data`. */
+struct pmio_hello_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t pid;
+	uint32_t admin;	   /* 1: a command of `pmio`, does not keep an agent from leaving */
+};
+struct pmio_hello_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint8_t uuid[16];
+	uint64_t epoch;	   /* the agent's; stands in the superblock too */
+	uint32_t client;   /* index of this connection's record */
+	uint32_t agent_pid;
+};
+
+#define PMIO_OPEN_READ 1u
+#define PMIO_OPEN_WRITE 2u
+#define PMIO_OPEN_CREATE 4u
+#define PMIO_OPEN_EXCL 8u
+#define PMIO_OPEN_HOLD 16u    /* drain=hold */
+#define PMIO_OPEN_DROP 32u    /* cache=drop */
+#define PMIO_OPEN_NO_PFS 64u  /* fallback=error */
+#define PMIO_OPEN_ALL 127u
+
+struct pmio_open_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t flags;	   /* PMIO_OPEN_* */
+	uint32_t mode;	   /* of a new file; the client's umask has been applied */
+	char path[PATH_MAX]; /* absolute */
+};
+struct pmio_open_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t size;
+	uint64_t dev, ino; /* the PFS file */
+	uint32_t slot;
+	uint32_t pad;
+};
+
+/* CLAIM: which frames hold chunks first..first+nr-1 */
+struct pmio_claim_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t first;
+	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX */
+	uint32_t needed;   /* so many are needed now, the others would be nice: 1..nr */
+	uint32_t write;	   /* 1: give frames to chunks that have none */
+	uint32_t pad;
+};
+struct pmio_claim_reply_msg {
+	struct pmio_hdr_msg hdr;
+	int64_t frame[PMIO_CLAIM_MAX];
+};
+
+/*
+ * FILL: make blocks of a resident chunk valid.  The reply comes when they are,
+ * or with -EAGAIN when another client is overwriting one of them just now.
+ */
+struct pmio_fill_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t chunk;
+	uint32_t first, last; /* blocks, both included */
+};
+
+/* SYNC, SIZE, PFS_FD: a handle is all they need.  PFS_FD's reply carries a descriptor. */
+struct pmio_handle_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+};
+
+struct pmio_size_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t size;
+};
+
+struct pmio_truncate_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t size;
+};
+
+#define PMIO_CLOSE_DISCARD 1u
+
+struct pmio_close_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint32_t flags;
+	uint32_t pad;
+};
+
+/* DRAIN (handle 0: by path, open or not), DELETE: by path */
+struct pmio_path_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	char path[PATH_MAX];
+};
+
+struct pmio_reply_msg {
+	struct pmio_hdr_msg hdr;
+};
+
+struct pmio_stat_msg {
+	struct pmio_hdr_msg hdr;
+};
+struct pmio_stat_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint8_t uuid[16];
+	uint32_t agent_pid, nr_clients, nr_handles, granularity;
+	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, nr_slots;
+	uint64_t dirty_bytes, drained_bytes, filled_bytes;
+	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
+};
+
+struct pmio_stat_file_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t slot;	   /* the first file at or after this slot; -ENOENT: none */
+	uint32_t pad;
+};
+struct pmio_stat_file_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t slot, state, nr_handles;
+	int32_t error;
+	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
+	char path[PATH_MAX];
+};
+
+struct pmio_shutdown_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t force;
+	uint32_t pad;
+};
+
+union pmio_any_msg {
+	struct pmio_hdr_msg hdr;
+	struct pmio_hello_msg hello;
+	struct pmio_hello_reply_msg hello_reply;
+	struct pmio_open_msg open;
+	struct pmio_open_reply_msg open_reply;
+	struct pmio_claim_msg claim;
+	struct pmio_claim_reply_msg claim_reply;
+	struct pmio_fill_msg fill;
+	struct pmio_handle_msg handle;
+	struct pmio_size_reply_msg size_reply;
+	struct pmio_truncate_msg truncate;
+	struct pmio_close_msg close;
+	struct pmio_path_msg path;
+	struct pmio_reply_msg reply;
+	struct pmio_stat_msg stat;
+	struct pmio_stat_reply_msg stat_reply;
+	struct pmio_stat_file_msg stat_file;
+	struct pmio_stat_file_reply_msg stat_file_reply;
+	struct pmio_shutdown_msg shutdown;
+};
+
+const char *pmio_op_name(unsigned op);
+size_t pmio_op_request_size(unsigned op); /* 0: no such operation */
+size_t pmio_op_reply_size(unsigned op);
+
+/* fill in the header of a request; the rest of msg is zeroed */
+void pmio_proto_request(union pmio_any_msg *msg, enum pmio_op op, uint64_t number);
+/* a reply to req; the rest of msg is zeroed */
+void pmio_proto_reply(union pmio_any_msg *msg, const struct pmio_hdr_msg *req, int status);
+
+/*
+ * pmio_proto_check_request -- is this packet a request that can be looked at?
+ *
+ * Checks size, operation, version, that paths are absolute and end, and that
+ * numbers are within what the protocol allows (not whether they name anything).
+ * Returns 0, PMIO_EVERSION (hdr is right, the version is not) or PMIO_EPROTO.
+ */
+int pmio_proto_check_request(const union pmio_any_msg *msg, size_t len);
+/* the same for a reply to the operation op with that number */
+int pmio_proto_check_reply(const union pmio_any_msg *msg, size_t len, enum pmio_op op,
+			   uint64_t number);
+
+/*
+ * pmio_proto_send -- send one message
+ *
+ * fd   a descriptor to pass along, or -1
+ * Returns 0, -EAGAIN (non-blocking socket, full), -EPIPE, -ECONNRESET, ...
+ */
+int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd);
+
+/*
+ * pmio_proto_recv -- receive one message
+ *
+ * fd   out: a descriptor that came along, else -1; owned by the caller; may be
+ *      NULL (then one that comes is closed)
+ * Returns its length, 0 (the other end is gone) or -errno.
+ */
+ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd);
+
+/*
+ * pmio_proto_address -- the socket's address for a pool directory
+ *
+ * Through /proc/self/fd, so that directories with long names work.
+ */
+struct sockaddr_un;
+void pmio_proto_address(int dir_fd, struct sockaddr_un *addr);
+
+#endif

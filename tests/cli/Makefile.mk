@@ -1,0 +1,9 @@
+# the commands, bad pools, agents and users; a program on the installed library
+check_PROGRAMS += tests/cli/fileio
+tests_cli_fileio_SOURCES = tests/cli/fileio.c
+tests_cli_fileio_LDADD = libpmio.la
+
+cli_tests = tests/cli/commands.sh tests/cli/conf.sh tests/cli/pools.sh tests/cli/agents.sh \
+	tests/cli/crash.sh tests/cli/users.sh tests/cli/source.sh
+TESTS += $(cli_tests)
+EXTRA_DIST += $(cli_tests) tests/cli/lib.sh

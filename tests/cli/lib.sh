@@ -1,0 +1,94 @@
+# lib.sh -- sourced after env.sh: what the tests of commands and of bad input share
+
+FILEIO=$top_builddir/tests/cli/fileio
+OUT=$T/out ERR=$T/err
+export LC_ALL=C
+
+# expect STATUS cmd...: its exit status; keeps $OUT and $ERR; no command may hang
+expect() {
+	local want=$1 rc
+	shift
+	timeout -k 5 "${TEST_TIMEOUT:-60}" "$@" >"$OUT" 2>"$ERR" </dev/null
+	rc=$?
+	[ $rc = "$want" ] && return 0
+	echo "exit status $rc, not $want: $*"
+	cat "$OUT" "$ERR"
+	return 1
+}
+
+# standard error has exactly this many lines, and one of them matches
+err_lines() {
+	local n=$1 pattern=$2
+	[ "$(wc -l <"$ERR")" = "$n" ] && grep -Eq -- "$pattern" "$ERR" && return 0
+	echo "on standard error should be $n lines, one of them like: $pattern"
+	cat "$ERR"
+	return 1
+}
+one_line() { err_lines 1 "$1"; }
+silent() {
+	[ ! -s "$ERR" ] && return 0
+	echo "on standard error should be nothing:"
+	cat "$ERR"
+	return 1
+}
+# one of the lines that the command printed matches
+says() {
+	grep -Eq -- "$1" "$OUT" && return 0
+	echo "should say: $1"
+	cat "$OUT"
+	return 1
+}
+# fails CODE PATTERN operation...: fileio fails so, with one line at the cause
+fails() {
+	local code=$1 pattern=$2
+	shift 2
+	expect 1 "$FILEIO" "$@" && says "^$code\$" && one_line "$pattern"
+}
+
+# json 'EXPRESSION': what was printed is JSON, and with it in o the expression is true
+json() {
+	python3 -m json.tool <"$OUT" >/dev/null &&
+		python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+if not eval(sys.argv[2]):
+	sys.exit("not so: %s\n%s" % (sys.argv[2], json.dumps(o, indent=1)))' "$OUT" "$1"
+}
+# an agent's process number
+agent_pid() {
+	"$PMIO" agent status --json | python3 -c 'import json, sys; print(json.load(sys.stdin).get("pid", ""))'
+}
+# until cmd...: poll, with a limit
+until_ok() {
+	local i
+	for i in $(seq 300); do
+		"$@" >/dev/null 2>&1 && return 0
+		sleep 0.1
+	done
+	echo "in vain waited for: $*"
+	return 1
+}
+no_agent() { ! "$PMIO" agent status >/dev/null 2>&1; }
+stop_agent() { "$PMIO" agent stop --force && until_ok no_agent; }
+# the process is gone, also as a zombie of ours
+gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+kill_agent() {
+	local pid
+	pid=$(agent_pid)
+	[ -n "$pid" ] && kill -9 "$pid" && until_ok gone "$pid"
+}
+# start fileio in the background; BG is its process number, $T/bg what it prints
+bgs=
+background() {
+	: >"$T/bg"
+	"$FILEIO" "$@" >"$T/bg" 2>"$T/bg.err" </dev/null &
+	BG=$!
+	bgs="$bgs $BG"
+}
+bg_says() { until_ok grep -q "$1" "$T/bg"; }
+# its exit status
+bg_ends() {
+	until_ok gone "$BG" || return 1
+	wait "$BG"
+}
+# shellcheck disable=SC2086
+trap 'kill -9 $bgs 2>/dev/null; cleanup' EXIT

@@ -1,0 +1,91 @@
+#!/bin/bash
+# what is installed, and how the sources hang together
+. "${top_srcdir:-.}/tests/env.sh"
+. "$top_srcdir/tests/cli/lib.sh"
+plan 5
+
+header=$top_srcdir/lib/include/pmio.h
+
+alone_c() {
+	printf '#include "%s"\nint x;\n' "$header" >"$T/a.c" &&
+		${CC:-cc} -std=c99 -Wall -Wextra -pedantic -Werror -c "$T/a.c" -o "$T/a.o" &&
+		${CC:-cc} -std=c11 -Wall -Wextra -pedantic -Werror -c "$T/a.c" -o "$T/a.o"
+}
+check "pmio.h compiles alone in C" alone_c
+
+alone_cxx() {
+	command -v "${CXX:-c++}" >/dev/null || { echo "no C++ compiler"; return 77; }
+	printf '#include "%s"\nint main() { return pmio_version() == nullptr; }\n' "$header" >"$T/a.cc" &&
+		${CXX:-c++} -std=c++11 -Wall -Wextra -pedantic -Werror -c "$T/a.cc" -o "$T/a.o" &&
+		[ "$(nm -u "$T/a.o" | grep -c ' pmio_version$')" = 1 ]
+}
+check "and in C++, with C names" alone_cxx
+
+exports() {
+	local lib=$top_builddir/.libs/libpmio.so
+	nm -D --defined-only "$lib" | awk '$2 ~ /[A-Z]/ && $2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$T/is" &&
+		sed -n 's/^[[:space:]]*\(pmio_[a-z_]*\);$/\1/p' "$top_srcdir/lib/client/libpmio.map" | sort >"$T/map" &&
+		sed -n 's/^[a-z].*[ *]\(pmio_[a-z_]*\)(.*$/\1/p' "$header" | sort >"$T/header" &&
+		[ -s "$T/is" ] && diff "$T/map" "$T/is" && diff "$T/header" "$T/map"
+}
+check "libpmio.so exports what pmio.h declares, and nothing else" exports
+
+directions() {
+	python3 - "$top_srcdir" <<-'END'
+	import os, re, sys
+	# a folder may include those of lower rank, and itself
+	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "client": 4, "agent": 4}
+	bad = seen = 0
+	def look(path, mine, own):
+	    global bad, seen
+	    for n, line in enumerate(open(path), 1):
+	        m = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+	        if not m:
+	            continue
+	        seen += 1
+	        name = m.group(1)
+	        to = name.split("/")[0] if "/" in name else None
+	        if to in rank and to != own and rank[to] >= mine:
+	            print("%s:%d: %s may not include %s" % (path, n, own, name))
+	            bad = 1
+	        if re.match(r"(ompi_config|mpi|ompi/.*|opal/.*)(\.h)?$", name) and own != "adio":
+	            print("%s:%d: only adio may include %s" % (path, n, name))
+	            bad = 1
+	        if name.startswith("..") or (to in ("adio", "tools") and to != own):
+	            print("%s:%d: %s" % (path, n, name))
+	            bad = 1
+	def walk(folder, mine, own):
+	    for d, _, files in os.walk(folder):
+	        for f in files:
+	            if f.endswith((".c", ".h")):
+	                look(os.path.join(d, f), mine, own)
+	top = sys.argv[1]
+	for d in os.listdir(top + "/lib"):
+	    if d == "include":
+	        walk(top + "/lib/include", 0, "include")
+	    elif os.path.isdir(top + "/lib/" + d):
+	        walk(top + "/lib/" + d, rank[d], d)
+	walk(top + "/adio", 5, "adio")
+	walk(top + "/tools", 5, "tools")
+	if seen < 50:
+	    print("only %d includes seen" % seen)
+	    bad = 1
+	sys.exit(bad)
+	END
+}
+check "includes go one way" directions
+
+# the man page shows the calls as the header declares them
+synopsis() {
+	local name bad=0
+	while read -r name; do
+		grep -Eq "^\.F[no] \"?$name\"?( |\$)" "$top_srcdir/doc/man/pmio.h.3" || { echo "pmio.h(3) lacks $name"; bad=1; }
+	done <"$T/header"
+	while read -r name; do
+		grep -q "^\.It Dv $name\$" "$top_srcdir/doc/man/pmio.h.3" || { echo "pmio.h(3) lacks $name"; bad=1; }
+	done < <(sed -n 's/^#define \(PMIO_E[A-Z]*\) .*/\1/p' "$header")
+	[ -s "$T/header" ] && return $bad
+}
+check "pmio.h(3) has every call and code" synopsis
+
+exit $tap_failed

@@ -1,0 +1,9 @@
+#!/bin/sh
+# h5py.sh -- h5py: the file is what ROMIO leaves
+. "${top_srcdir:-.}/tests/clients/compare.sh"
+need_python "mpi4py, h5py"
+plan 9
+for n in 1 2 4; do
+	both $n h5py$n "$PYTHON" "$here/h5py_client.py"
+done
+exit $tap_failed

@@ -1,0 +1,199 @@
+/*
+ * nonblock.c -- nonblocking file requests, independent and collective, many at once,
+ * mixed with point-to-point messages in Waitall, Waitany, Waitsome, Test and Testall
+ */
+#include "util.h"
+
+#define PIECE 30011
+#define NR 8
+
+static unsigned char buf[NR][PIECE];
+
+static MPI_Offset at(int r, int i)
+{
+	return ((MPI_Offset)i * np + r) * PIECE;
+}
+
+static void fill(unsigned gen)
+{
+	for (int i = 0; i < NR; i++)
+		pat_fill(buf[i], PIECE, (uint64_t)at(me, i), gen);
+}
+
+static void check_all(MPI_File fh, unsigned gen, const char *what)
+{
+	unsigned char *all = xmalloc(PIECE);
+
+	barrier();
+	for (int i = 0; i < NR; i++)
+		for (int r = 0; r < np; r++) {
+			mpi(MPI_File_read_at(fh, at(r, i), all, PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
+			check_pat(all, PIECE, (uint64_t)at(r, i), gen, what);
+		}
+	barrier();
+	free(all);
+}
+
+/* file writes and a ring of messages in one Waitall */
+static void waitall(MPI_File fh, bool collective, unsigned gen)
+{
+	int next = (me + 1) % np, prev = (me + np - 1) % np, token = 1000 + me, got = -1;
+	MPI_Request r[NR + 2];
+	MPI_Status st[NR + 2];
+
+	fill(gen);
+	mpi(MPI_Irecv(&got, 1, MPI_INT, prev, 5, MPI_COMM_WORLD, &r[0]));
+	for (int i = 0; i < NR; i++)
+		if (collective)
+			mpi(MPI_File_iwrite_at_all(fh, at(me, i), buf[i], PIECE, MPI_BYTE, &r[1 + i]));
+		else
+			mpi(MPI_File_iwrite_at(fh, at(me, i), buf[i], PIECE, MPI_BYTE, &r[1 + i]));
+	mpi(MPI_Isend(&token, 1, MPI_INT, next, 5, MPI_COMM_WORLD, &r[NR + 1]));
+	mpi(MPI_Waitall(NR + 2, r, st));
+	check_int(got, 1000 + prev, "token");
+	for (int i = 0; i < NR; i++) {
+		check(r[1 + i] == MPI_REQUEST_NULL, "a request is left");
+		check_bytes(&st[1 + i], PIECE, collective ? "iwrite_at_all" : "iwrite_at");
+	}
+	check_all(fh, gen, collective ? "iwrite_at_all" : "iwrite_at");
+}
+
+static void start_reads(MPI_File fh, bool collective, MPI_Request *r)
+{
+	int from = (me + 1) % np;
+
+	memset(buf, 0, sizeof(buf));
+	for (int i = 0; i < NR; i++)
+		if (collective)
+			mpi(MPI_File_iread_at_all(fh, at(from, i), buf[i], PIECE, MPI_BYTE, &r[i]));
+		else
+			mpi(MPI_File_iread_at(fh, at(from, i), buf[i], PIECE, MPI_BYTE, &r[i]));
+}
+
+static void check_read(int i, unsigned gen, const char *what)
+{
+	check_pat(buf[i], PIECE, (uint64_t)at((me + 1) % np, i), gen, what);
+}
+
+static void waitany(MPI_File fh, bool collective, unsigned gen)
+{
+	MPI_Request r[NR];
+	MPI_Status st;
+	int i, n = 0;
+
+	start_reads(fh, collective, r);
+	for (;;) {
+		mpi(MPI_Waitany(NR, r, &i, &st));
+		if (i == MPI_UNDEFINED)
+			break;
+		check_bytes(&st, PIECE, "Waitany");
+		check_read(i, gen, "Waitany");
+		n++;
+	}
+	check_int(n, NR, "requests from Waitany");
+}
+
+static void waitsome(MPI_File fh, bool collective, unsigned gen)
+{
+	int index[NR], n, done = 0;
+	MPI_Request r[NR];
+	MPI_Status st[NR];
+
+	start_reads(fh, collective, r);
+	while (done < NR) {
+		mpi(MPI_Waitsome(NR, r, &n, index, st));
+		check(n != MPI_UNDEFINED, "Waitsome knows no more requests after %d", done);
+		for (int i = 0; i < n; i++) {
+			check_bytes(&st[i], PIECE, "Waitsome");
+			check_read(index[i], gen, "Waitsome");
+		}
+		done += n;
+	}
+}
+
+static void testing(MPI_File fh, bool collective, unsigned gen)
+{
+	MPI_Request r[NR];
+	MPI_Status st[NR];
+	int flag = 0;
+
+	start_reads(fh, collective, r);
+	while (!flag)
+		mpi(MPI_Testall(NR, r, &flag, st));
+	for (int i = 0; i < NR; i++) {
+		check_bytes(&st[i], PIECE, "Testall");
+		check_read(i, gen, "Testall");
+	}
+	start_reads(fh, collective, r);
+	for (int i = NR - 1; i >= 0; i--) {
+		for (flag = 0; !flag;)
+			mpi(MPI_Test(&r[i], &flag, &st[i]));
+		check_read(i, gen, "Test");
+	}
+}
+
+/* the individual pointer moves when the call is made, not when it completes */
+static void pointers(MPI_File fh, bool collective, unsigned gen)
+{
+	MPI_Request r[NR];
+	MPI_Offset pos;
+
+	fill(gen);
+	mpi(MPI_File_set_view(fh, 0, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL));
+	for (int i = 0; i < NR; i++) {
+		mpi(MPI_File_seek(fh, at(me, i), MPI_SEEK_SET));
+		if (collective)
+			mpi(MPI_File_iwrite_all(fh, buf[i], PIECE, MPI_BYTE, &r[i]));
+		else
+			mpi(MPI_File_iwrite(fh, buf[i], PIECE, MPI_BYTE, &r[i]));
+		mpi(MPI_File_get_position(fh, &pos));
+		check_int(pos, at(me, i) + PIECE, "position while a write is under way");
+	}
+	mpi(MPI_Waitall(NR, r, MPI_STATUSES_IGNORE));
+	check_all(fh, gen, collective ? "iwrite_all" : "iwrite");
+}
+
+/* requests of two files at once, completed in the wrong order */
+static void two_files(MPI_File fh, bool collective)
+{
+	MPI_File other = open_file(MPI_COMM_WORLD, name(".2"), RDWR_NEW);
+	MPI_Request r[2];
+
+	fill(90);
+	if (collective) {
+		mpi(MPI_File_iwrite_at_all(fh, at(me, 0), buf[0], PIECE, MPI_BYTE, &r[0]));
+		mpi(MPI_File_iwrite_at_all(other, at(me, 0), buf[0], PIECE, MPI_BYTE, &r[1]));
+	} else {
+		mpi(MPI_File_iwrite_at(fh, at(me, 0), buf[0], PIECE, MPI_BYTE, &r[0]));
+		mpi(MPI_File_iwrite_at(other, at(me, 0), buf[0], PIECE, MPI_BYTE, &r[1]));
+	}
+	mpi(MPI_Wait(&r[1], MPI_STATUS_IGNORE));
+	mpi(MPI_Wait(&r[0], MPI_STATUS_IGNORE));
+	barrier();
+	mpi(MPI_File_read_at(fh, at((me + 1) % np, 0), buf[1], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
+	check_pat(buf[1], PIECE, (uint64_t)at((me + 1) % np, 0), 90, "first file");
+	mpi(MPI_File_read_at(other, at((me + 1) % np, 0), buf[1], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
+	check_pat(buf[1], PIECE, (uint64_t)at((me + 1) % np, 0), 90, "second file");
+	mpi(MPI_File_close(&other));
+}
+
+int main(int argc, char **argv)
+{
+	MPI_File fh;
+
+	test_init(&argc, &argv);
+	fh = open_file(MPI_COMM_WORLD, base, RDWR_NEW);
+	for (int c = 0; c < (romio ? 1 : 2); c++) { /* plain ROMIO: a nonblocking collective ends it */
+		unsigned gen = 1 + 10 * (unsigned)c;
+
+		waitall(fh, c, gen);
+		waitany(fh, c, gen);
+		waitsome(fh, c, gen);
+		testing(fh, c, gen);
+		barrier();
+		pointers(fh, c, gen + 1);
+		two_files(fh, c);
+	}
+	mpi(MPI_File_close(&fh));
+	return test_end();
+}

@@ -1,0 +1,195 @@
+/*
+ * agent.c -- pmio agent start|stop|status
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tools.h"
+
+/* ---- start ------------------------------------------------------------------- */
+
+static error_t parse_start(int key, char *arg, struct argp_state *state)
+{
+	bool *foreground = state->input;
+
+	(void)arg;
+	if (key != 'f')
+		return ARGP_ERR_UNKNOWN;
+	*foreground = true;
+	return 0;
+}
+
+/* without --pool pmiod takes, and makes, the default pool */
+static int become_agent(const struct tool *tool, const char *dir)
+{
+	const char *program = tool->settings.str[PMIO_SET_AGENT];
+	bool is_default = *tool->settings.str[PMIO_SET_POOL] == '\0';
+
+	fflush(stdout);
+	execl(program, program, "--foreground", is_default ? NULL : "--pool", dir, (char *)NULL);
+	return tool_failed(-errno, "%s", program);
+}
+
+static int start(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "foreground", 'f', NULL, 0, "Become the agent instead of detaching one", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_start,
+		.doc = "start the pool's agent if none runs; returns when it is ready.  Programs do "
+		       "this by themselves",
+	};
+	const char *set;
+	char dir[PATH_MAX];
+	bool foreground = false;
+	struct pmio *pm;
+	int rc;
+
+	tool_parse(tool, &argp, &foreground, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	if (foreground)
+		return become_agent(tool, dir);
+	set = tool->settings.str[PMIO_SET_POOL];
+	rc = pmio_connect(*set ? dir : NULL, &pm);
+	if (rc < 0)
+		return TOOL_FAILED; /* the library or the agent has said why */
+	pmio_disconnect(&pm);
+	return TOOL_DONE;
+}
+
+/* ---- stop -------------------------------------------------------------------- */
+
+static error_t parse_stop(int key, char *arg, struct argp_state *state)
+{
+	bool *force = state->input;
+
+	(void)arg;
+	if (key != 'f')
+		return ARGP_ERR_UNKNOWN;
+	*force = true;
+	return 0;
+}
+
+static int stop(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "force", 'f', NULL, 0,
+		  "Also with programs connected or data waiting; those stay in the pool", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_stop,
+		.doc = "drain what waits and end the agent; nothing to do if none runs",
+	};
+	char dir[PATH_MAX];
+	bool force = false;
+	struct pmio *pm;
+	int rc;
+
+	tool_parse(tool, &argp, &force, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_attach(dir, &pm);
+	if (rc == PMIO_EAGENT || rc == -ENOENT)
+		return TOOL_DONE;
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	rc = pmio_shutdown(pm, force);
+	pmio_disconnect(&pm);
+	return rc < 0 ? tool_failed(rc, "the agent of pool %s", dir) : TOOL_DONE;
+}
+
+/* ---- status ------------------------------------------------------------------- */
+
+static void show_none(const struct tool *tool, const char *dir)
+{
+	struct json_object *o;
+
+	if (tool->json) {
+		o = json_object_new_object();
+		tool_add_string(o, "pool", dir);
+		tool_add_bool(o, "running", false);
+		tool_print_json(o);
+	} else if (!tool->quiet) {
+		printf("pool ");
+		tool_print_path(dir);
+		puts(": no agent runs");
+	}
+}
+
+static void show_running(const struct tool *tool, const char *dir, const struct pmio_pool_stat *st)
+{
+	struct json_object *o;
+
+	if (tool->json) {
+		o = json_object_new_object();
+		tool_add_string(o, "pool", dir);
+		tool_add_bool(o, "running", true);
+		tool_add(o, "pid", st->agent_pid);
+		tool_add(o, "uptime_s", st->uptime_s);
+		tool_add(o, "clients", st->nr_clients);
+		tool_add(o, "handles", st->nr_handles);
+		tool_add(o, "dirty", st->dirty_bytes);
+		tool_add(o, "idle_timeout_s", st->idle_timeout_s);
+		tool_print_json(o);
+	} else if (!tool->quiet) {
+		printf("pool ");
+		tool_print_path(dir);
+		printf(": agent %u, up %llu s, %u clients, %u open handles, dirty %s, ", st->agent_pid,
+		       (unsigned long long)st->uptime_s, st->nr_clients, st->nr_handles,
+		       TOOL_SIZE(st->dirty_bytes));
+		if (st->idle_timeout_s)
+			printf("leaves after %llu s without work\n",
+			       (unsigned long long)st->idle_timeout_s);
+		else
+			puts("stays when idle");
+	}
+}
+
+static int status(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.doc = "show the pool's agent; exit status 1 if none runs",
+	};
+	struct pmio_pool_stat st;
+	char dir[PATH_MAX];
+	struct pmio *pm;
+	int rc;
+
+	tool_parse(tool, &argp, NULL, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_attach(dir, &pm);
+	if (rc == PMIO_EAGENT || rc == -ENOENT) {
+		show_none(tool, dir);
+		return TOOL_FAILED;
+	}
+	if (rc == 0) {
+		rc = pmio_stat_pool(pm, &st);
+		pmio_disconnect(&pm);
+	}
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	show_running(tool, dir, &st);
+	return TOOL_DONE;
+}
+
+int tool_agent(struct tool *tool, int argc, char **argv)
+{
+	static const struct tool_command commands[] = {
+		{ "start", start, "start it" },
+		{ "stop", stop, "let it drain what waits, and end it" },
+		{ "status", status, "show whether it runs" },
+		{ NULL, NULL, NULL },
+	};
+
+	return tool_dispatch(tool, "the pool's agent, pmiod", commands, argc, argv);
+}

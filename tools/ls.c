@@ -1,0 +1,100 @@
+/*
+ * ls.c -- pmio ls: the files that the pool knows
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/pool.h"
+#include "tools.h"
+
+const char *tool_file_state(const struct pmio_file_stat *st)
+{
+	switch (st->state) {
+	case PMIO_FILE_CLEAN:
+		return "clean";
+	case PMIO_FILE_OPEN:
+		/* its writers died, and what they wrote is still to be drained */
+		return st->nr_handles ? "open" : "waiting";
+	case PMIO_FILE_HELD:
+		return "held";
+	case PMIO_FILE_FAILED:
+		return "failed";
+	default:
+		return "unknown";
+	}
+}
+
+struct json_object *tool_file_json(const struct pmio_file_stat *st)
+{
+	struct json_object *o = json_object_new_object();
+
+	tool_add_string(o, "path", st->path);
+	tool_add_string(o, "state", tool_file_state(st));
+	if (st->error)
+		tool_add_string(o, "error", strerror(st->error));
+	tool_add(o, "size", st->size);
+	tool_add(o, "pfs_size", st->pfs_size);
+	tool_add(o, "resident", st->resident_bytes);
+	tool_add(o, "dirty", st->dirty_bytes);
+	tool_add(o, "handles", st->nr_handles);
+	tool_add(o, "slot", st->slot);
+	return o;
+}
+
+static void print_row(const struct pmio_file_stat *st)
+{
+	printf("%-8s %10s %10s %10s %7u  ", tool_file_state(st), TOOL_SIZE(st->size),
+	       TOOL_SIZE(st->resident_bytes), TOOL_SIZE(st->dirty_bytes), st->nr_handles);
+	tool_print_path(st->path);
+	if (st->error)
+		printf(" (%s)", strerror(st->error));
+	putchar('\n');
+}
+
+static int list(struct pmio *pm, struct json_object *files)
+{
+	struct pmio_file_stat st;
+	uint32_t cursor = 0;
+	int rc;
+
+	while ((rc = pmio_stat_next(pm, &cursor, &st)) == 0) {
+		if (files)
+			json_object_array_add(files, tool_file_json(&st));
+		else
+			print_row(&st);
+	}
+	return rc == -ENOENT ? TOOL_DONE : tool_failed(rc, "ls");
+}
+
+int tool_ls(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.doc = "list the files that the pool knows: open ones, those of which data wait "
+		       "for the file system, and those that it keeps for readers",
+	};
+	struct json_object *files = NULL, *o;
+	struct pmio *pm;
+	int status;
+
+	tool_parse(tool, &argp, NULL, argc, argv);
+	status = tool_connect(tool, &pm);
+	if (status != TOOL_DONE)
+		return status;
+	if (tool->json)
+		files = json_object_new_array();
+	else if (!tool->quiet)
+		printf("%-8s %10s %10s %10s %7s  %s\n", "STATE", "SIZE", "RESIDENT", "DIRTY",
+		       "HANDLES", "PATH");
+	status = list(pm, files);
+	if (files) {
+		o = json_object_new_object();
+		tool_add_string(o, "pool", pmio_pool_path(pm));
+		json_object_object_add(o, "files", files);
+		tool_print_json(o);
+	}
+	pmio_disconnect(&pm);
+	return status;
+}

@@ -1,0 +1,105 @@
+/*
+ * output.c -- how `pmio` shows sizes, JSON and errors
+ */
+#include "config.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "tools.h"
+
+static unsigned nr_errors_logged;
+
+static void take_log_line(enum pmio_log_level level, const char *line)
+{
+	if (level == PMIO_LOG_ERROR)
+		nr_errors_logged++;
+	fflush(stdout); /* so that the two streams keep their order in one file */
+	fprintf(stderr, "pmio: %s: %s\n", pmio_log_level_name(level), line);
+}
+
+void tool_log_init(void)
+{
+	pmio_log_set_handler(take_log_line);
+}
+
+int tool_failed(int rc, const char *fmt, ...)
+{
+	char what[PATH_MAX + 64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+
+	if (nr_errors_logged == 0)
+		pmio_err("%s: %s", what, pmio_strerror(rc));
+	nr_errors_logged = 0;
+	return TOOL_FAILED;
+}
+
+int tool_exit_of(size_t nr_done, size_t nr_failed)
+{
+	if (nr_failed == 0)
+		return TOOL_DONE;
+	return nr_done ? TOOL_PARTLY : TOOL_FAILED;
+}
+
+char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double value = (double)bytes;
+	unsigned unit = 0;
+
+	/* 1023.95 would be shown as 1024.0 */
+	while (value >= 1023.95 && unit < 6) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(buf, TOOL_SIZE_LEN, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return buf;
+}
+
+char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16])
+{
+	char *p = buf;
+
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		p += sprintf(p, "%02x", uuid[i]);
+	}
+	return buf;
+}
+
+void tool_print_path(const char *path)
+{
+	for (; *path; path++)
+		putchar(iscntrl((unsigned char)*path) ? '?' : *path);
+}
+
+void tool_print_json(struct json_object *object)
+{
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
+void tool_add(struct json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
+void tool_add_string(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, json_object_new_string(value));
+}
+
+void tool_add_bool(struct json_object *object, const char *key, bool value)
+{
+	json_object_object_add(object, key, json_object_new_boolean(value));
+}

@@ -1,0 +1,45 @@
+/*
+ * pmio.c -- the command `pmio`
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools.h"
+
+const char *argp_program_version = PACKAGE_STRING;
+
+static const struct tool_command commands[] = {
+	{ "pool", tool_pool, "make, list, check and destroy pools" },
+	{ "ls", tool_ls, "list the files that the pool knows" },
+	{ "stat", tool_stat, "show the pool's state, or a file's" },
+	{ "drain", tool_drain, "copy what waits in the pool to the file system" },
+	{ "rm", tool_rm, "remove files, and what the pool holds of them" },
+	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },
+	{ "conf", tool_conf, "show every setting, its value and where it came from" },
+	{ NULL, NULL, NULL },
+};
+
+/* a full disk or a closed pipe is a failure too, though only the last write shows it */
+static int close_stdout(int status)
+{
+	if (ferror(stdout) || fflush(stdout) != 0)
+		return tool_failed(-errno, "standard output");
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct tool tool = { 0 };
+	int status;
+
+	argp_err_exit_status = TOOL_USAGE;
+	tool_log_init();
+	tool.bad_settings = pmio_settings_init(&tool.settings) < 0;
+	argv[0] = (char *)"pmio";
+	status = tool_dispatch(&tool, "look after files in persistent memory", commands, argc, argv);
+	pmio_settings_fini(&tool.settings);
+	return close_stdout(status);
+}

@@ -1,0 +1,140 @@
+/*
+ * pmiod.c -- the agent's main()
+ *
+ * Everything it does is in lib/agent; here are its options.  Those not given
+ * come from the settings (pmio(7)).
+ */
+#include "config.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/settings.h"
+
+#define EXIT_USAGE 2
+#define KEY_READY_FD 1000 /* no short option */
+
+const char *argp_program_version = "pmiod " PACKAGE_VERSION;
+
+static const struct argp_option options[] = {
+	{ "pool", 'p', "DIR", 0, "The pool's directory", 0 },
+	{ "foreground", 'f', NULL, 0, "Do not detach", 0 },
+	{ "idle-timeout", 'i', "SECONDS", 0,
+	  "Leave after so long without clients and waiting data; 0: never", 0 },
+	{ "drain-threads", 't', "N", 0, "Threads that drain and fill", 0 },
+	{ "log-file", 'l', "FILE", 0,
+	  "Write the log there (default: agent.log in the pool, or standard error in the foreground)", 0 },
+	{ "log", 'L', "LEVEL", 0, "none, error, warn, info or debug", 0 },
+	{ "ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, NULL, 0 },
+	{ 0 },
+};
+
+struct daemon {
+	struct pmio_settings settings;
+	struct pmio_agent_config config;
+};
+
+static void set(struct daemon *d, struct argp_state *state, enum pmio_setting which,
+		const char *value)
+{
+	if (pmio_settings_set(&d->settings, which, value, PMIO_FROM_COMMAND_LINE) < 0) {
+		argp_state_help(state, stderr, ARGP_HELP_SEE);
+		exit(EXIT_USAGE); /* has been logged, with the valid range */
+	}
+}
+
+static int parse_fd(const char *text, struct argp_state *state)
+{
+	char *end;
+	long fd;
+
+	errno = 0;
+	fd = strtol(text, &end, 10);
+	if (errno || *text == '\0' || *end != '\0' || fd < 0 || fd > INT_MAX)
+		argp_error(state, "--ready-fd: \"%s\" is not a descriptor", text);
+	return (int)fd;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct daemon *d = state->input;
+
+	switch (key) {
+	case 'p':
+		if (*arg == '\0')
+			argp_error(state, "--pool: no directory given");
+		set(d, state, PMIO_SET_POOL, arg);
+		return 0;
+	case 'f':
+		d->config.foreground = true;
+		return 0;
+	case 'i':
+		set(d, state, PMIO_SET_IDLE_TIMEOUT, arg);
+		return 0;
+	case 't':
+		set(d, state, PMIO_SET_DRAIN_THREADS, arg);
+		return 0;
+	case 'l':
+		d->config.log_file = arg;
+		return 0;
+	case 'L':
+		set(d, state, PMIO_SET_LOG, arg);
+		return 0;
+	case KEY_READY_FD:
+		d->config.ready_fd = parse_fd(arg, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int run(struct daemon *d)
+{
+	char dir[PATH_MAX];
+	int rc = pmio_settings_pool_dir(&d->settings, dir, sizeof(dir));
+
+	if (rc < 0) {
+		pmio_err("pool %s: %s", d->settings.str[PMIO_SET_POOL], pmio_strerror(rc));
+		return rc;
+	}
+	pmio_log_set_level((enum pmio_log_level)d->settings.num[PMIO_SET_LOG]);
+	d->config.pool_dir = dir;
+	d->config.make_dir = *d->settings.str[PMIO_SET_POOL] == '\0';
+	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
+	d->config.chunk_size = d->settings.num[PMIO_SET_CHUNK_SIZE];
+	d->config.make_dir = *d->settings.str[PMIO_SET_POOL] == '\0';
+	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
+	d->config.chunk_size = d->settings.num[PMIO_SET_CHUNK_SIZE];
+	d->config.idle_timeout_s = (unsigned)d->settings.num[PMIO_SET_IDLE_TIMEOUT];
+	d->config.drain_threads = (unsigned)d->settings.num[PMIO_SET_DRAIN_THREADS];
+	return pmio_agent_run(&d->config);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.doc = "pmiod -- the agent of a pool: hands out its frames and drains them to the "
+		       "file system",
+	};
+	struct daemon d = { .config.ready_fd = -1 };
+	int rc;
+
+	argp_err_exit_status = EXIT_USAGE;
+	rc = pmio_settings_init(&d.settings);
+	if (rc == -ENOMEM)
+		return EXIT_FAILURE;
+	if (argp_parse(&argp, argc, argv, 0, NULL, &d) != 0)
+		return EXIT_USAGE;
+	rc = run(&d);
+	pmio_settings_fini(&d.settings);
+	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

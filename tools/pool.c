@@ -1,0 +1,428 @@
+/*
+ * pool.c -- pmio pool create|list|check|destroy
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "pool/pool.h"
+#include "tools.h"
+
+/* an argument DIR is the setting `pool`, given on the command line */
+static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
+{
+	if (state->arg_num > 0)
+		argp_error(state, "one directory at a time");
+	if (*arg == '\0')
+		argp_error(state, "the directory's name is empty");
+	tool_set(tool, state, PMIO_SET_POOL, arg);
+	return 0;
+}
+
+/* the superblock's version and checksum are pmio_pool_check()'s concern, not ours */
+static int read_super(const char *dir, struct pmio_super_df *super)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, PMIO_POOL_DATA) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	n = pread(fd, super, sizeof(*super), 0);
+	close(fd);
+	if (n != (ssize_t)sizeof(*super) || super->magic != PMIO_POOL_MAGIC)
+		return PMIO_ENOTPOOL;
+	return 0;
+}
+
+/* pmio_pool_check() without a word */
+static int check_silently(const char *dir, struct pmio_pool_report *report)
+{
+	enum pmio_log_level level = pmio_log_get_level();
+	int rc;
+
+	pmio_log_set_level(PMIO_LOG_NONE);
+	rc = pmio_pool_check(dir, report);
+	pmio_log_set_level(level);
+	return rc;
+}
+
+/* ---- create ------------------------------------------------------------------ */
+
+static error_t parse_create(int key, char *arg, struct argp_state *state)
+{
+	struct tool *tool = state->input;
+
+	switch (key) {
+	case 's':
+		tool_set(tool, state, PMIO_SET_POOL_SIZE, arg);
+		return 0;
+	case 'c':
+		tool_set(tool, state, PMIO_SET_CHUNK_SIZE, arg);
+		return 0;
+	case ARGP_KEY_ARG:
+		return take_dir(tool, arg, state);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int create(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "size", 's', "SIZE", 0, "Of the pool, as 64GiB or 1.5TiB (default: setting pool_size)", 0 },
+		{ "chunk-size", 'c', "SIZE", 0, "Of a frame, a power of two (default: setting chunk_size)", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_create,
+		.args_doc = "[DIR]",
+		.doc = "make a pool; all its space is reserved now",
+	};
+	struct pmio_pool_params params = { 0 };
+	struct pmio_super_df super;
+	char dir[PATH_MAX];
+	int rc;
+
+	tool_parse(tool, &argp, tool, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	params.size = tool->settings.num[PMIO_SET_POOL_SIZE];
+	params.chunk_size = tool->settings.num[PMIO_SET_CHUNK_SIZE];
+	rc = pmio_pool_create(dir, &params);
+	if (rc == 0)
+		rc = read_super(dir, &super);
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	if (tool->json) {
+		struct json_object *o = json_object_new_object();
+
+		tool_add_string(o, "pool", dir);
+		tool_add(o, "size", super.nr_frames * super.chunk_size);
+		tool_add(o, "chunk_size", super.chunk_size);
+		tool_print_json(o);
+	} else if (!tool->quiet) {
+		printf("pool ");
+		tool_print_path(dir);
+		printf(": room for %s in frames of %s\n",
+		       TOOL_SIZE(super.nr_frames * super.chunk_size), TOOL_SIZE(super.chunk_size));
+	}
+	return TOOL_DONE;
+}
+
+/* ---- list -------------------------------------------------------------------- */
+
+struct listed {
+	char dir[PATH_MAX];
+	const char *state; /* "running", "idle", "missing" or what is wrong with it */
+	bool agent, usable;
+	uint64_t size, free, dirty; /* bytes; 0 unless usable */
+	uint64_t nr_files;
+};
+
+static void ask_agent(struct listed *l, struct pmio *pm)
+{
+	struct pmio_pool_stat st;
+
+	l->agent = true;
+	l->state = "running";
+	if (pmio_stat_pool(pm, &st) < 0)
+		return;
+	l->usable = true;
+	l->size = st.nr_frames * st.chunk_size;
+	l->free = st.nr_frames_free * st.chunk_size;
+	l->dirty = st.dirty_bytes;
+	l->nr_files = st.nr_files;
+}
+
+static void look_at_media(struct listed *l)
+{
+	struct pmio_pool_report report;
+	struct pmio_super_df super;
+	int rc = pmio_pool_check_dir(l->dir, false, NULL);
+
+	if (rc == 0)
+		rc = check_silently(l->dir, &report);
+	if (rc == 0)
+		rc = read_super(l->dir, &super);
+	if (rc == 0 && report.nr_problems)
+		rc = PMIO_EDAMAGED;
+	l->state = rc == 0 ? "idle" : rc == -ENOENT ? "missing" : pmio_strerror(rc);
+	if (rc < 0)
+		return;
+	l->usable = true;
+	l->size = report.nr_frames * super.chunk_size;
+	l->free = (report.nr_frames - report.nr_used_frames) * super.chunk_size;
+	l->dirty = report.dirty_bytes;
+	l->nr_files = report.nr_files;
+}
+
+static void look_at(struct listed *l)
+{
+	struct pmio *pm;
+
+	if (pmio_attach(l->dir, &pm) == 0) {
+		ask_agent(l, pm);
+		pmio_disconnect(&pm);
+	} else {
+		look_at_media(l);
+	}
+}
+
+static struct json_object *listed_json(const struct listed *l)
+{
+	struct json_object *o = json_object_new_object();
+
+	tool_add_string(o, "pool", l->dir);
+	tool_add_string(o, "state", l->state);
+	tool_add_bool(o, "agent", l->agent);
+	tool_add_bool(o, "usable", l->usable);
+	if (l->usable) {
+		tool_add(o, "size", l->size);
+		tool_add(o, "free", l->free);
+		tool_add(o, "dirty", l->dirty);
+		tool_add(o, "files", l->nr_files);
+	}
+	return o;
+}
+
+static void print_listed(const struct listed *l)
+{
+	if (l->usable)
+		printf("%-8s %10s %10s %10s %6llu  ", l->state, TOOL_SIZE(l->size), TOOL_SIZE(l->free),
+		       TOOL_SIZE(l->dirty), (unsigned long long)l->nr_files);
+	else
+		printf("%-8s %10s %10s %10s %6s  ", strcmp(l->state, "missing") ? "unusable" : l->state,
+		       "-", "-", "-", "-");
+	tool_print_path(l->dir);
+	if (!l->usable && strcmp(l->state, "missing") != 0)
+		printf(" (%s)", l->state);
+	putchar('\n');
+}
+
+struct list {
+	struct tool *tool;
+	struct json_object *pools; /* NULL: not wanted */
+	size_t nr_good, nr_bad;	   /* of those that were asked for by name */
+};
+
+/* the directory that this setting names */
+static int list_one(struct list *list, const char *set, bool named)
+{
+	struct tool *tool = list->tool;
+	struct listed l = { 0 };
+	int rc = pmio_settings_set(&tool->settings, PMIO_SET_POOL, set, PMIO_FROM_COMMAND_LINE);
+
+	if (rc < 0 || tool_pool_dir(tool, l.dir) != TOOL_DONE) {
+		list->nr_bad++;
+		return tool_failed(rc, "pool %s", set);
+	}
+	look_at(&l);
+	if (list->pools)
+		json_object_array_add(list->pools, listed_json(&l));
+	else
+		print_listed(&l);
+	if (named && l.usable)
+		list->nr_good++;
+	else if (named)
+		list->nr_bad++;
+	return TOOL_DONE;
+}
+
+/* the pool in force, and the default one if that is another and exists */
+static void list_known(struct list *list)
+{
+	struct tool *tool = list->tool;
+	char dir[PATH_MAX], other[PATH_MAX];
+
+	if (tool_pool_dir(tool, dir) != TOOL_DONE) {
+		list->nr_bad++;
+		return;
+	}
+	list_one(list, dir, false);
+	if (pmio_settings_set(&tool->settings, PMIO_SET_POOL, "", PMIO_FROM_DEFAULT) < 0)
+		return;
+	if (tool_pool_dir(tool, other) == TOOL_DONE && strcmp(other, dir) != 0 &&
+	    access(other, F_OK) == 0)
+		list_one(list, other, false);
+}
+
+static int list_pools(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = tool_parse_args,
+		.args_doc = "[DIR...]",
+		.doc = "list the pool in force, the default one in /dev/shm, and those given",
+	};
+	struct list list = { .tool = tool };
+	struct tool_args args = { 0 };
+
+	tool_parse(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings)
+		return TOOL_FAILED;
+	if (tool->json)
+		list.pools = json_object_new_array();
+	else if (!tool->quiet)
+		printf("%-8s %10s %10s %10s %6s  %s\n", "STATE", "SIZE", "FREE", "DIRTY", "FILES",
+		       "POOL");
+	list_known(&list);
+	for (size_t i = 0; i < args.nr; i++)
+		list_one(&list, args.v[i], true);
+	if (list.pools) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "pools", list.pools);
+		tool_print_json(o);
+	}
+	return tool_exit_of(list.nr_good, list.nr_bad);
+}
+
+/* ---- check ------------------------------------------------------------------- */
+
+static error_t parse_check(int key, char *arg, struct argp_state *state)
+{
+	return key == ARGP_KEY_ARG ? take_dir(state->input, arg, state) : ARGP_ERR_UNKNOWN;
+}
+
+static void show_report(const struct tool *tool, const char *dir,
+			const struct pmio_pool_report *report)
+{
+	if (tool->json) {
+		struct json_object *o = json_object_new_object();
+
+		tool_add_string(o, "pool", dir);
+		tool_add(o, "problems", report->nr_problems);
+		tool_add(o, "files", report->nr_files);
+		tool_add(o, "dirty_files", report->nr_dirty_files);
+		tool_add(o, "frames", report->nr_frames);
+		tool_add(o, "used_frames", report->nr_used_frames);
+		tool_add(o, "dirty", report->dirty_bytes);
+		tool_print_json(o);
+	} else if (!tool->quiet) {
+		printf("pool ");
+		tool_print_path(dir);
+		printf(": %llu problems; %llu of %llu frames used, %llu files, %llu of them with %s "
+		       "not on the file system\n",
+		       (unsigned long long)report->nr_problems,
+		       (unsigned long long)report->nr_used_frames,
+		       (unsigned long long)report->nr_frames, (unsigned long long)report->nr_files,
+		       (unsigned long long)report->nr_dirty_files, TOOL_SIZE(report->dirty_bytes));
+	}
+}
+
+static int check(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse_check,
+		.args_doc = "[DIR]",
+		.doc = "verify a pool that no agent has; changes nothing.  Exit status 1 if "
+		       "something is wrong with it",
+	};
+	struct pmio_pool_report report;
+	char dir[PATH_MAX];
+	int rc;
+
+	tool_parse(tool, &argp, tool, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_pool_check(dir, &report);
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	show_report(tool, dir, &report);
+	return report.nr_problems ? TOOL_FAILED : TOOL_DONE;
+}
+
+/* ---- destroy ----------------------------------------------------------------- */
+
+struct destroy_args {
+	struct tool *tool;
+	bool force;
+};
+
+static error_t parse_destroy(int key, char *arg, struct argp_state *state)
+{
+	struct destroy_args *args = state->input;
+
+	switch (key) {
+	case 'f':
+		args->force = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		return take_dir(args->tool, arg, state);
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which pool?"); /* not the one that happens to be configured */
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* would data be lost that are nowhere else, or can nobody tell? */
+static int refuse_to_destroy(const char *dir)
+{
+	struct pmio_pool_report report;
+	int rc = check_silently(dir, &report);
+
+	if (rc == PMIO_ENOTPOOL || rc == PMIO_EVERSION || rc == PMIO_EDAMAGED ||
+	    (rc == 0 && report.nr_problems)) {
+		pmio_err("pool %s: %s: whether data wait in it cannot be told; --force destroys it "
+			 "all the same", dir, pmio_strerror(rc ? rc : PMIO_EDAMAGED));
+		return TOOL_FAILED;
+	}
+	if (rc == 0 && report.nr_dirty_files) {
+		pmio_err("pool %s: data of %llu files wait in it for the file system; use `pmio "
+			 "drain --all`, or --force to lose them", dir,
+			 (unsigned long long)report.nr_dirty_files);
+		return TOOL_FAILED;
+	}
+	return TOOL_DONE; /* or pmio_pool_destroy() says why not */
+}
+
+static int destroy(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "force", 'f', NULL, 0, "Also if data wait in it, or if it is damaged", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_destroy,
+		.args_doc = "DIR",
+		.doc = "remove a pool that no agent has",
+	};
+	struct destroy_args args = { .tool = tool };
+	char dir[PATH_MAX];
+	int rc;
+
+	tool_parse(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	if (!args.force && refuse_to_destroy(dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_pool_destroy(dir);
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	return TOOL_DONE;
+}
+
+int tool_pool(struct tool *tool, int argc, char **argv)
+{
+	static const struct tool_command commands[] = {
+		{ "create", create, "make one" },
+		{ "list", list_pools, "list those that are known" },
+		{ "check", check, "verify one" },
+		{ "destroy", destroy, "remove one" },
+		{ NULL, NULL, NULL },
+	};
+
+	return tool_dispatch(tool, "make, list, check and destroy pools", commands, argc, argv);
+}

@@ -1,0 +1,30 @@
+/*
+ * reach.c -- from the command line to a pool and its agent
+ */
+#include "config.h"
+
+#include <errno.h>
+
+#include "tools.h"
+
+int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX])
+{
+	int rc = pmio_settings_pool_dir(&tool->settings, dir, PATH_MAX);
+
+	return rc < 0 ? tool_failed(rc, "pool %s", tool->settings.str[PMIO_SET_POOL]) : TOOL_DONE;
+}
+
+int tool_connect(const struct tool *tool, struct pmio **out)
+{
+	char dir[PATH_MAX];
+	int rc;
+
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_attach(dir, out);
+	if (rc == PMIO_EAGENT) {
+		/* it, or the agent that it starts, says what is wrong */
+		return pmio_connect(dir, out) < 0 ? TOOL_FAILED : TOOL_DONE;
+	}
+	return rc < 0 ? tool_failed(rc, "pool %s", dir) : TOOL_DONE;
+}

@@ -1,0 +1,120 @@
+/*
+ * tools.h -- what the subcommands of `pmio` share
+ *
+ * A subcommand is one file with a function of type tool_fn.  It parses its own
+ * arguments with tool_parse(), which adds the options that all have, and returns
+ * an exit status.  Errors are one line on standard error: the library has
+ * written it where it found the cause, tool_failed() writes it where it has not.
+ *
+ * Threads: none.
+ */
+#ifndef PMIO_TOOLS_H
+#define PMIO_TOOLS_H
+
+#include <argp.h>
+#include <json.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/admin.h"
+#include "core/settings.h"
+#include "pmio.h"
+
+/* exit statuses; pmio(1) promises them */
+enum tool_exit {
+	TOOL_DONE = 0,
+	TOOL_FAILED = 1,
+	TOOL_USAGE = 2,
+	TOOL_PARTLY = 3, /* of several things asked for, some were done */
+};
+
+struct tool {
+	struct pmio_settings settings;
+	bool bad_settings;	/* a value was refused (and logged) */
+	bool json;
+	bool quiet;
+	unsigned verbose;
+};
+
+typedef int (*tool_fn)(struct tool *tool, int argc, char **argv);
+
+struct tool_command {
+	const char *name;
+	tool_fn run;
+	const char *help; /* one line */
+};
+
+/* a group of commands: parse the options before the command's name, then run it */
+int tool_dispatch(struct tool *tool, const char *what, const struct tool_command *commands,
+		  int argc, char **argv);
+
+/*
+ * tool_parse -- parse a command's arguments; ends the process on --help and on
+ * mistakes (status TOOL_USAGE)
+ */
+void tool_parse(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv);
+
+/* set from an option's argument; a value that is refused is a mistake of usage */
+void tool_set(struct tool *tool, struct argp_state *state, enum pmio_setting which,
+	      const char *value);
+
+/* for commands whose arguments are kept as they come: collects them */
+struct tool_args {
+	char **v;
+	size_t nr;
+};
+/* an argp parser whose input is a struct tool_args; any number of arguments */
+error_t tool_parse_args(int key, char *arg, struct argp_state *state);
+
+/* the pool in force, absolute; TOOL_FAILED and one line if there is none */
+int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
+
+/*
+ * tool_connect -- reach the pool's agent, starting one if there is a pool
+ *
+ * Unlike an MPI program, a command that asks after files never makes the default
+ * pool.  Returns TOOL_DONE or, after one line, TOOL_FAILED.
+ */
+int tool_connect(const struct tool *tool, struct pmio **out);
+
+/* returns TOOL_FAILED; writes "WHAT: reason" if the library has not logged an error since the last call */
+int tool_failed(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* what happened to a number of things */
+int tool_exit_of(size_t nr_done, size_t nr_failed);
+
+/* count the library's error lines, and write them as it would */
+void tool_log_init(void);
+
+/* "1.5 GiB"; returns buf */
+#define TOOL_SIZE_LEN 16
+char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes);
+/* one more on the stack of whoever prints it */
+#define TOOL_SIZE(bytes) tool_size((char[TOOL_SIZE_LEN]){ 0 }, (bytes))
+
+#define TOOL_UUID_LEN 37
+char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16]);
+
+/* a path as one line: control characters become '?' */
+void tool_print_path(const char *path);
+
+/* print an object on standard output, and free it */
+void tool_print_json(struct json_object *object);
+void tool_add(struct json_object *object, const char *key, uint64_t value);
+void tool_add_string(struct json_object *object, const char *key, const char *value);
+void tool_add_bool(struct json_object *object, const char *key, bool value);
+
+int tool_pool(struct tool *tool, int argc, char **argv);
+int tool_ls(struct tool *tool, int argc, char **argv);
+int tool_stat(struct tool *tool, int argc, char **argv);
+int tool_drain(struct tool *tool, int argc, char **argv);
+int tool_rm(struct tool *tool, int argc, char **argv);
+int tool_agent(struct tool *tool, int argc, char **argv);
+int tool_conf(struct tool *tool, int argc, char **argv);
+
+/* ls.c, for stat.c too */
+const char *tool_file_state(const struct pmio_file_stat *st);
+struct json_object *tool_file_json(const struct pmio_file_stat *st);
+
+#endif
