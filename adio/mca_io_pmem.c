@@ -38,13 +38,7 @@ struct file_data {
 static mca_io_base_module_2_0_0_t module;
 static char *mca_values[PMIO_NR_SETTINGS];
 static struct pmio_settings base_settings;
-static bool have_settings;
-
-/* "/path" of "pmem:/path"; NULL: not one of ours */
-static const char *strip(const char *name)
-{
-	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 ? name + strlen(PREFIX) : NULL;
-}
+static bool have_settings, have_complained;
 
 /* ---- settings ---------------------------------------------------------------------- */
 
@@ -67,15 +61,39 @@ const struct pmio_settings *ad_pmem_base_settings(void)
 	return &base_settings;
 }
 
-static void load_settings(void)
+static void read_settings(void)
 {
+	if (have_settings)
+		pmio_settings_fini(&base_settings);
 	pmio_settings_init(&base_settings); /* what was bad has been logged; the rest holds */
 	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
 		if (mca_values[i] && *mca_values[i])
 			pmio_settings_set(&base_settings, (enum pmio_setting)i, mca_values[i], PMIO_FROM_MCA);
 	}
-	pmio_log_set_level((enum pmio_log_level)base_settings.num[PMIO_SET_LOG]);
 	have_settings = true;
+}
+
+/* to know `paths`: in silence, for the file may be none of ours */
+static void load_settings(void)
+{
+	if (have_settings)
+		return;
+	pmio_log_set_level(PMIO_LOG_NONE);
+	read_settings();
+	pmio_log_set_level((enum pmio_log_level)base_settings.num[PMIO_SET_LOG]);
+}
+
+/* "/path" of "pmem:/path", or a plain name that `paths` selects; NULL: not one of ours */
+static const char *strip(const char *name)
+{
+	char absolute[PATH_MAX];
+
+	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
+		return name + strlen(PREFIX);
+	load_settings();
+	if (*base_settings.str[PMIO_SET_PATHS] == '\0' || client_absolute(name, absolute) < 0)
+		return NULL;
+	return pmio_settings_path_selected(&base_settings, absolute) ? name : NULL;
 }
 
 /* ---- the component ------------------------------------------------------------------- */
@@ -107,8 +125,10 @@ static bool get_ready(void)
 {
 	const struct romio *romio;
 
-	if (!have_settings)
-		load_settings();
+	load_settings();
+	if (!have_complained)
+		read_settings();
+	have_complained = true;
 	romio = romio_load();
 	if (!romio)
 		return false;

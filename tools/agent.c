@@ -87,7 +87,7 @@ static int stop(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_stop,
-		.doc = "drain what waits and end the agent; nothing to do if none runs",
+		.doc = "end the agent; files that are held stay in the pool.  Nothing to do if none runs",
 	};
 	char dir[PATH_MAX];
 	bool force = false;
@@ -186,7 +186,7 @@ int tool_agent(struct tool *tool, int argc, char **argv)
 {
 	static const struct tool_command commands[] = {
 		{ "start", start, "start it" },
-		{ "stop", stop, "let it drain what waits, and end it" },
+		{ "stop", stop, "end it" },
 		{ "status", status, "show whether it runs" },
 		{ NULL, NULL, NULL },
 	};

@@ -11,7 +11,10 @@
 
 #include "core/log.h"
 #include "pool/pool.h"
+#include "proto/proto.h"
 #include "tools.h"
+
+#define AGENT_LOG "agent.log" /* in the pool's directory, where pmiod(8) says it is */
 
 /* an argument DIR is the setting `pool`, given on the command line */
 static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
@@ -387,6 +390,20 @@ static int refuse_to_destroy(const char *dir)
 	return TOOL_DONE; /* or pmio_pool_destroy() says why not */
 }
 
+/* of the agent, which the pool knows nothing of; then an empty directory goes too */
+static void remove_leftovers(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return; /* it was empty, and is gone */
+	unlinkat(fd, PMIO_SOCKET_NAME, 0);
+	unlinkat(fd, AGENT_LOG, 0);
+	close(fd);
+	if (rmdir(dir) < 0 && errno != ENOTEMPTY)
+		pmio_info("pool %s: the directory stays: %s", dir, strerror(errno));
+}
+
 static int destroy(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -411,6 +428,7 @@ static int destroy(struct tool *tool, int argc, char **argv)
 	rc = pmio_pool_destroy(dir);
 	if (rc < 0)
 		return tool_failed(rc, "pool %s", dir);
+	remove_leftovers(dir);
 	return TOOL_DONE;
 }
 

@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pm/pm.h"
@@ -81,40 +81,31 @@ static int show_pool(const struct tool *tool, struct pmio *pm)
 
 /* ---- files ------------------------------------------------------------------ */
 
-/*
- * Absolute, links resolved as far as the path exists: a file may wait in the pool
- * while its name on the file system is gone.
- */
-static int resolve(const char *path, char out[PATH_MAX])
+/* the file that this path names now, else one that was opened by it, as the agent looks for it */
+static bool is_it(const struct pmio_file_stat *st, const char *path, const struct stat *named)
 {
-	char folder[PATH_MAX], real[PATH_MAX];
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	int n;
+	struct stat known;
 
-	if (realpath(path, out))
-		return 0;
-	if (slash)
-		n = snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - path), path);
-	else
-		n = snprintf(folder, sizeof(folder), ".");
-	if (n >= (int)sizeof(folder))
-		return -ENAMETOOLONG;
-	if (!realpath(folder, real))
-		return -errno;
-	n = snprintf(out, PATH_MAX, "%s/%s", strcmp(real, "/") == 0 ? "" : real, base);
-	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+	if (named && stat(st->path, &known) == 0)
+		return known.st_dev == named->st_dev && known.st_ino == named->st_ino;
+	return strcmp(st->path, path) == 0;
 }
 
 static int find(struct pmio *pm, const char *path, struct pmio_file_stat *st)
 {
-	char absolute[PATH_MAX];
+	char cwd[PATH_MAX], absolute[PATH_MAX];
+	struct stat named;
+	bool is_there = stat(path, &named) == 0;
 	uint32_t cursor = 0;
-	int rc = resolve(path, absolute);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	if (!getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	if (snprintf(absolute, sizeof(absolute), "%s%s%s", *path == '/' ? "" : cwd,
+		     *path == '/' ? "" : "/", path) >= (int)sizeof(absolute))
+		return -ENAMETOOLONG;
 	while ((rc = pmio_stat_next(pm, &cursor, st)) == 0) {
-		if (strcmp(st->path, absolute) == 0)
+		if (is_it(st, absolute, is_there ? &named : NULL))
 			return 0;
 	}
 	return rc;

@@ -88,6 +88,11 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 	struct chunk *ch;
 	int rc;
 
+	if (i >= m->wanted) {
+		ch = files_chunk(h->file, m->first + i);
+		*frame = ch ? ch->frame : PMIO_CLAIM_NONE;
+		return 0;
+	}
 	ch = files_claim(a, h->file, m->first + i, m->write, h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
 	if (ch)
 		*frame = ch->frame;

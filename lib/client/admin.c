@@ -14,7 +14,7 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 	int rc;
 
 	pmio_proto_request(&msg, PMIO_OP_STAT, 0);
-	rc = client_call(pm, &msg, &reply, NULL);
+	rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0) {
 		pmio_err("pool %s: stat: %s", pm->dir, pmio_strerror(rc));
 		return rc;
@@ -47,7 +47,7 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 
 	pmio_proto_request(&msg, PMIO_OP_STAT_FILE, 0);
 	msg.stat_file.slot = *cursor;
-	rc = client_call(pm, &msg, &reply, NULL);
+	rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0) {
 		if (rc != -ENOENT)
 			pmio_err("pool %s: list files: %s", pm->dir, pmio_strerror(rc));
@@ -74,7 +74,7 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
 	rc = client_absolute(path, msg.path.path);
 	if (rc == 0)
-		rc = client_call(pm, &msg, &reply, NULL);
+		rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0)
 		pmio_err("drain %s: %s", path,
 			 rc == -ENOENT ? "the pool knows no such file" : pmio_strerror(rc));

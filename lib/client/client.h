@@ -58,6 +58,7 @@ struct pmio_file {
 	size_t cache_size, cache_used;
 	uint64_t cache_epoch;	/* the agent's that gave these answers */
 	uint64_t next_read;	/* where a sequential reader would go on */
+	uint64_t size_flushed;	/* the file's size, as this handle last made it durable */
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
 	int lock_fd;		/* -1: never locked */

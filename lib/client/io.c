@@ -117,37 +117,45 @@ static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_cl
 	return 0;
 }
 
+/*
+ * How many chunks beyond the needed ones a writer will want next: more and more
+ * while it moves forward (also in steps, as ranks do that write in turn).
+ */
+static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
+{
+	bool forward = chunk >= f->next_write_chunk && chunk - f->next_write_chunk < AHEAD_MAX;
+
+	f->next_write_chunk = chunk + needed;
+	f->claim_ahead = !forward ? 0 : f->claim_ahead ? f->claim_ahead * 2 : 1;
+	if (f->claim_ahead > AHEAD_MAX)
+		f->claim_ahead = AHEAD_MAX;
+	return f->claim_ahead;
+}
+
 /* f->lock held; needed: chunks of this request from here on */
 static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool write, int64_t *frame)
 {
 	union pmio_any_msg msg, reply;
-	uint32_t nr;
+	uint64_t wanted;
 	int rc;
 
-	if (chunk == f->next_write_chunk && write)
-		f->claim_ahead = f->claim_ahead ? f->claim_ahead * 2 : 1;
-	else
-		f->claim_ahead = 0;
-	if (f->claim_ahead > AHEAD_MAX)
-		f->claim_ahead = AHEAD_MAX;
 	if (needed > PMIO_CLAIM_MAX)
 		needed = PMIO_CLAIM_MAX;
-	nr = (uint32_t)needed + f->claim_ahead;
-	if (nr > PMIO_CLAIM_MAX)
-		nr = PMIO_CLAIM_MAX;
+	wanted = needed + (write ? ahead_of(f, chunk, needed) : 0);
+	if (wanted > PMIO_CLAIM_MAX)
+		wanted = PMIO_CLAIM_MAX;
 	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
 	msg.claim.first = chunk;
-	msg.claim.nr = nr;
+	msg.claim.nr = PMIO_CLAIM_MAX; /* what others have claimed costs nothing to be told */
+	msg.claim.wanted = (uint32_t)wanted;
 	msg.claim.needed = (uint32_t)needed;
 	msg.claim.write = write;
 	rc = client_file_call(f, &msg, &reply, NULL);
 	if (rc < 0)
 		return rc;
-	rc = take_claims(f, chunk, &reply.claim_reply, nr);
+	rc = take_claims(f, chunk, &reply.claim_reply, PMIO_CLAIM_MAX);
 	if (rc < 0)
 		return rc;
-	if (write)
-		f->next_write_chunk = chunk + nr;
 	*frame = reply.claim_reply.frame[0];
 	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
 }
@@ -468,8 +476,11 @@ static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, si
 		rc = write_group(&g);
 	if (rc < 0)
 		return rc;
-	if (pmio_pm_max64(g.v->pm, &slot->size, end))
+	/* flush also what another process raised: it may not have done so yet */
+	if (pmio_pm_max64(g.v->pm, &slot->size, end) || end > f->size_flushed) {
+		f->size_flushed = pmio_pm_load64(&slot->size);
 		pmio_pm_flush(g.v->pm, &slot->size, sizeof(slot->size));
+	}
 	pmio_pm_fence(g.v->pm); /* durable from here on */
 	return 0;
 }
@@ -487,6 +498,7 @@ static int take_new_agent(struct pmio_file *f)
 	pthread_mutex_lock(&f->lock);
 	cache_clear(f);
 	f->cache_epoch = f->pm->epoch;
+	f->size_flushed = 0;
 	if (f->pfs_fd >= 0)
 		close(f->pfs_fd);
 	f->pfs_fd = -1;

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <ini.h>
 #include <limits.h>
 #include <math.h>
@@ -27,6 +28,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_CHUNK_SIZE] = {
 		"chunk_size", PMIO_TYPE_SIZE, NULL, 64 * KIB, 64 * MIB, "1MiB", false,
 		"size of a frame in a new pool, a power of two" },
+	[PMIO_SET_PATHS] = {
+		"paths", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
+		"names taken without a prefix: patterns of absolute paths, separated by ':'" },
 	[PMIO_SET_DRAIN] = {
 		"drain", PMIO_TYPE_CHOICE, "close|hold", 0, 0, "close", true,
 		"when data go to the file system: at the last close, or by `pmio drain` only" },
@@ -365,4 +369,23 @@ int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size
 	else
 		n = snprintf(dir, size, "%s/%s", cwd, set);
 	return n < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name)
+{
+	const char *p = s->str[PMIO_SET_PATHS];
+	char pattern[PATH_MAX];
+
+	while (*p) {
+		size_t n = strcspn(p, ":");
+
+		if (n > 0 && n < sizeof(pattern)) {
+			memcpy(pattern, p, n);
+			pattern[n] = '\0';
+			if (fnmatch(pattern, name, 0) == 0)
+				return true;
+		}
+		p += n + (p[n] == ':');
+	}
+	return false;
 }

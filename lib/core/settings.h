@@ -24,6 +24,7 @@ enum pmio_setting {
 	PMIO_SET_POOL,
 	PMIO_SET_POOL_SIZE,
 	PMIO_SET_CHUNK_SIZE,
+	PMIO_SET_PATHS,
 	PMIO_SET_DRAIN,
 	PMIO_SET_CACHE,
 	PMIO_SET_FALLBACK,
@@ -86,6 +87,14 @@ int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const ch
 
 /* "4096", "64KiB", "1.5 GB", "2T" (binary) to bytes; -EINVAL, -ERANGE */
 int pmio_parse_size(const char *text, uint64_t *bytes);
+
+/*
+ * pmio_settings_path_selected -- is this plain name one that `paths` selects?
+ *
+ * name   absolute; patterns are fnmatch(3)'s, separated by ':'; a star matches
+ *        slashes, too
+ */
+bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name);
 
 /* the pool's directory in force, absolute; "" in the setting is /dev/shm/pmio-UID. 0 or -ENAMETOOLONG */
 int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size);

@@ -153,6 +153,9 @@ int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,
 /* drop the n-th fence (or flush) from now on, counted from 0: tests of the tests; -1: none */
 void pmio_pm_record_drop(struct pmio_pm *pm, long fence, long flush);
 
+/* how many fences and flushes were asked for since the mapping was made, dropped ones included */
+void pmio_pm_record_calls(const struct pmio_pm *pm, long *fences, long *flushes);
+
 /* a recording mapping whose first bytes are this image (for reopening it) */
 struct pmio_pm *pmio_pm_record_from(const void *image, size_t size);
 

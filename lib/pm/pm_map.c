@@ -96,7 +96,12 @@ static void map_unmap(struct pmio_pm *pm)
 
 static void map_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len)
 {
-	self(pm)->memcpy_fn(dst, src, len, self(pm)->store_flags);
+	unsigned flags = self(pm)->store_flags;
+
+	/* whole lines past the cache: they need not be read first, nor written back after */
+	if (len >= PMIO_PM_LINE)
+		flags |= PMEM2_F_MEM_NONTEMPORAL;
+	self(pm)->memcpy_fn(dst, src, len, flags);
 }
 
 static void map_zero(struct pmio_pm *pm, void *dst, size_t len)

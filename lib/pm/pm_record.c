@@ -34,6 +34,7 @@ struct record_pm {
 	uint8_t *start; /* the bytes when recording began: all durable */
 	struct op *ops;
 	size_t nr_ops, room;
+	long nr_fences, nr_flushes;  /* asked for */
 	long drop_fence, drop_flush; /* how many to go before one is dropped; -1: none */
 };
 
@@ -84,12 +85,14 @@ static bool dropped(long *countdown)
 
 static void record_flush(struct pmio_pm *pm, const void *addr, size_t len)
 {
+	self(pm)->nr_flushes++;
 	if (!dropped(&self(pm)->drop_flush))
 		add_range(self(pm), OP_FLUSH, addr, len);
 }
 
 static void record_fence(struct pmio_pm *pm)
 {
+	self(pm)->nr_fences++;
 	if (!dropped(&self(pm)->drop_fence))
 		add_op(self(pm), OP_FENCE, 0, 0);
 }
@@ -225,6 +228,12 @@ void pmio_pm_record_drop(struct pmio_pm *pm, long fence, long flush)
 {
 	self(pm)->drop_fence = fence;
 	self(pm)->drop_flush = flush;
+}
+
+void pmio_pm_record_calls(const struct pmio_pm *pm, long *fences, long *flushes)
+{
+	*fences = ((const struct record_pm *)pm)->nr_fences;
+	*flushes = ((const struct record_pm *)pm)->nr_flushes;
 }
 
 /* ---- images ------------------------------------------------------------------ */

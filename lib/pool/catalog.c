@@ -206,7 +206,7 @@ static int check_layout(int fd, const char *dir)
 }
 
 /* checks the file; its size is set */
-static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir)
+static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uint32_t nr_slots)
 {
 	struct stat st;
 	int fd, rc = pmio_pool_dir_file(dir_fd, dir, PMIO_POOL_CATALOG, &fd);
@@ -218,9 +218,16 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir)
 		rc = -errno;
 		pmio_err("%s: catalog: fstat: %s", dir, strerror(-rc));
 	}
-	if (rc == 0)
-		cat->size = (uint64_t)st.st_size;
 	close(fd);
+	if (rc < 0)
+		return rc;
+
+	/* before libpmemobj maps it, and finds no bytes behind its addresses */
+	if ((uint64_t)st.st_size < file_size(nr_slots)) {
+		pmio_err("%s: catalog: damaged: it is shorter than when it was made", dir);
+		return PMIO_EDAMAGED;
+	}
+	cat->size = (uint64_t)st.st_size;
 	return rc;
 }
 
@@ -325,7 +332,7 @@ int pmio_catalog_open(int dir_fd, const char *dir, const uint8_t uuid[16], uint3
 	if (!cat || !cat->dir)
 		pmio_err("%s: catalog: %s", dir, strerror(ENOMEM));
 	else
-		rc = check_file(cat, dir_fd, dir);
+		rc = check_file(cat, dir_fd, dir, nr_slots);
 	if (rc == 0)
 		rc = open_pop(cat, dir_fd, dir, mode);
 	if (rc == 0)
@@ -347,12 +354,12 @@ void pmio_catalog_close(struct pmio_catalog **cat)
 	*cat = NULL;
 }
 
-int pmio_catalog_check(int dir_fd, const char *dir)
+int pmio_catalog_check(int dir_fd, const char *dir, uint32_t nr_slots)
 {
 	struct pmio_catalog cat;
 	unsigned emulated;
 	char path[64];
-	int rc = check_file(&cat, dir_fd, dir);
+	int rc = check_file(&cat, dir_fd, dir, nr_slots);
 
 	if (rc < 0)
 		return rc;

@@ -45,7 +45,7 @@ int pmio_catalog_open(int dir_fd, const char *dir, const uint8_t uuid[16], uint3
 void pmio_catalog_close(struct pmio_catalog **cat); /* takes a pointer to NULL */
 
 /* pmemobj_check() on it; 0, or as pmio_catalog_open() */
-int pmio_catalog_check(int dir_fd, const char *dir);
+int pmio_catalog_check(int dir_fd, const char *dir, uint32_t nr_slots);
 
 /* an enum pmio_file_state and the entry's generation, or PMIO_EDAMAGED, logged */
 int pmio_catalog_state(const struct pmio_catalog *cat, uint32_t slot, uint64_t *generation);

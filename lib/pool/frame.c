@@ -468,7 +468,6 @@ static void zero_tail(struct pmio_view *v, uint64_t frame, uint64_t inside)
 	if (!pmio_frame_valid(v, frame, &last))
 		return;
 	pmio_pm_zero(v->pm, pmio_view_frame(v, frame) + inside, v->block_size - rest);
-	pmio_pm_fence(v->pm);
 }
 
 void pmio_frame_recover(struct pmio_view *v, uint64_t frame, uint64_t file_size)
@@ -480,12 +479,17 @@ void pmio_frame_recover(struct pmio_view *v, uint64_t frame, uint64_t file_size)
 
 	pmio_frame_get(v, frame, &valid, &dirty, &draining);
 
-	/* as in drain_end: dirty is durable before draining goes */
+	/*
+	 * P1 dirty, for blocks that were being drained
+	 * P2 draining cleared, dirty cleared where it means nothing, the rest dropped
+	 * P3 the caller's fence
+	 * crash at any point: the next recovery comes to the same result
+	 */
 	m = and(draining, &valid);
 	if (!pmio_mask_empty(&m)) {
 		set_bits(v, h->dirty, &m, &news);
 		flush_bits(v, h->dirty, &m);
-		pmio_pm_fence(v->pm);
+		pmio_pm_fence(v->pm); /* P1 */
 	}
 	clear_bits(v, h->draining, &draining);
 	flush_bits(v, h->draining, &draining);

@@ -64,7 +64,7 @@ void pmio_frame_write_abort(struct pmio_view *v, uint64_t frame, const struct pm
 void pmio_frame_fill_begin(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m,
 			   struct pmio_mask *todo, struct pmio_mask *busy);
 
-/* agent: todo's bytes were stored and flushed (ok), or could not be had (!ok) */
+/* agent: todo's bytes were stored and flushed by this thread (ok), or could not be had (!ok) */
 void pmio_frame_fill_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *todo, bool ok);
 
 /* agent: take all dirty blocks for draining; out: which.  Fenced when it returns. */
@@ -87,7 +87,7 @@ void pmio_frame_free(struct pmio_view *v, uint64_t frame);
  *
  * Blocks that were being drained are dirty again, blocks that were being filled
  * or overwritten are empty, blocks wholly beyond the file's size are empty, and
- * bytes of the last block beyond it are zero.
+ * bytes of the last block beyond it are zero.  Flushed, not fenced.
  */
 void pmio_frame_recover(struct pmio_view *v, uint64_t frame, uint64_t file_size);
 

@@ -354,7 +354,7 @@ static int check_catalog(const struct pmio_pool *pool, struct pmio_catalog **cat
 			 struct pmio_pool_report *report)
 {
 	const struct pmio_view *v = pool->view;
-	int rc = pmio_catalog_check(pool->dir_fd, pool->dir);
+	int rc = pmio_catalog_check(pool->dir_fd, pool->dir, v->nr_slots);
 
 	if (rc == 0)
 		rc = pmio_catalog_open(pool->dir_fd, pool->dir, v->super->uuid, v->nr_slots,

@@ -87,7 +87,8 @@ static int check_fields(const union pmio_any_msg *msg)
 		return check_path(msg->open.path, 0);
 	case PMIO_OP_CLAIM:
 		if (msg->claim.nr < 1 || msg->claim.nr > PMIO_CLAIM_MAX || msg->claim.write > 1 ||
-		    msg->claim.needed < 1 || msg->claim.needed > msg->claim.nr)
+		    msg->claim.wanted > msg->claim.nr || msg->claim.needed < 1 ||
+		    msg->claim.needed > msg->claim.wanted)
 			return PMIO_EPROTO;
 		return msg->claim.first > INT64_MAX - PMIO_CLAIM_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_FILL:

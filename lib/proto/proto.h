@@ -23,7 +23,7 @@
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
 /* a frame's number, or one of these */
-#define PMIO_CLAIM_NONE (-1) /* not needed now, and no frame was to spare */
+#define PMIO_CLAIM_NONE (-1) /* has no frame, and was not needed now */
 #define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS have it, it is zero; ask again each time */
 #define PMIO_CLAIM_PFS (-3)  /* the pool is full: read and write this chunk on the PFS */
 
@@ -97,10 +97,10 @@ struct pmio_claim_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t first;
-	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX */
-	uint32_t needed;   /* so many are needed now, the others would be nice: 1..nr */
-	uint32_t write;	   /* 1: give frames to chunks that have none */
-	uint32_t pad;
+	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX: answer for so many */
+	uint32_t wanted;   /* 1..nr: so many may be given a frame if they have none */
+	uint32_t needed;   /* 1..wanted: so many must get one, or the call fails */
+	uint32_t write;	   /* 1: they will be written: a hole is given a frame, too */
 };
 struct pmio_claim_reply_msg {
 	struct pmio_hdr_msg hdr;

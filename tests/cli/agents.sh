@@ -1,12 +1,12 @@
 #!/bin/bash
 # the agent's coming and going
-. "${top_srcdir:-.}/tests/env.sh"
-. "$top_srcdir/tests/cli/lib.sh"
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 16
 
-log=$PMIO_POOL/agent.log
+agent_log=$PMIO_POOL/agent.log
 # agents that came to serve this pool so far; they must have been started with PMIO_LOG=info
-nr_agents() { grep -c 'agent: serving' "$log"; }
+nr_agents() { grep -c 'agent: serving' "$agent_log"; }
 
 agent_missing() {
 	PMIO_AGENT=/nonexistent fails PMIO_EAGENT '/nonexistent' "$PFS/x" &&
@@ -30,17 +30,17 @@ check "pmiod: help, version, mistakes" pmiod_usage
 
 many_clients() {
 	local i pids= bad=0 pid
-	rm -f "$log"
+	rm -f "$agent_log"
 	for i in $(seq 24); do
 		PMIO_LOG=info timeout 60 "$FILEIO" "$PFS/many.$i" write 0 100000 "$i" >"$T/many.$i" 2>&1 &
 		pids="$pids $!"
 	done
-	for pid in $pids; do wait "$pid" || bad=1; done
+	for pid in $pids; do wait "$pid" || { echo "process $pid: $?"; bad=1; }; done
 	[ $bad = 0 ] || { cat "$T"/many.*; return 1; }
 	for i in $(seq 24); do
 		expect 0 "$FILEIO" -p "$PFS/many.$i" is 100000 verify 0 100000 "$i" || return 1
 	done
-	[ "$(nr_agents)" = 1 ] || { cat "$log"; return 1; }
+	[ "$(nr_agents)" = 1 ] || { cat "$agent_log"; return 1; }
 }
 check "many clients at once, and no agent: one is started" many_clients
 
@@ -85,6 +85,7 @@ not_a_socket() {
 check "a file where the socket should be" not_a_socket
 
 idle() {
+	# the polling here is not work that keeps it
 	PMIO_IDLE_TIMEOUT=1 expect 0 "$FILEIO" "$PFS/idle" write 0 1000 1 && expect 0 "$PMIO" agent status &&
 		until_ok no_agent && [ ! -e "$PMIO_POOL/agent.sock" ] &&
 		expect 0 "$PMIO" pool check && says ', 0 of them with'
@@ -108,7 +109,7 @@ check "stays while data wait" not_idle_with_data
 
 stop_refused() {
 	background "$PFS/stop" write 0 1000 3 wait "$T/go2" write 1000 1000 3
-	bg_says waiting && expect 1 "$PMIO" agent stop && one_line 'busy' && expect 0 "$PMIO" agent status &&
+	bg_says waiting && expect 1 "$PMIO" agent stop && one_line '(busy|programs are using it)' && expect 0 "$PMIO" agent status &&
 		expect 0 "$PMIO" agent stop --force && until_ok no_agent && touch "$T/go2" && bg_ends &&
 		expect 0 "$FILEIO" -p "$PFS/stop" is 2000 verify 0 2000 3
 }
@@ -116,14 +117,15 @@ check "stop with a client: refused; with --force the client goes on with another
 
 sigterm() {
 	PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/term" write 0 100000 3 && kill "$(agent_pid)" && until_ok no_agent &&
+		[ ! -e "$PMIO_POOL/agent.sock" ] && expect 0 "$PMIO" ls && says "^held .* $PFS/term\$" &&
+		expect 0 "$PMIO" agent stop && expect 0 "$PMIO" drain --all &&
 		expect 0 "$FILEIO" -p "$PFS/term" is 100000 verify 0 100000 3
 }
-check "SIGTERM drains and ends it" sigterm
+check "SIGTERM and stop end it; what is held stays held" sigterm
 
 drain_fails() {
-	[ "$(id -u)" != 0 ] || [ -w /dev/full ] || return 77
 	mkdir -p "$PFS/gone" && PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/gone/f" write 0 1000 3 &&
-		mv "$PFS/gone" "$PFS/moved" && expect 1 "$PMIO" drain "$PFS/gone/f" && err_lines 1 'No such file' &&
+		mv "$PFS/gone" "$PFS/moved" && expect 1 "$PMIO" drain "$PFS/gone/f" && one_line 'o such file' &&
 		expect 0 "$PMIO" ls && says "^failed .*$PFS/gone/f \(No such file" &&
 		expect 1 "$PMIO" agent stop && expect 0 "$PMIO" agent status &&
 		mv "$PFS/moved" "$PFS/gone" && expect 0 "$PMIO" drain --all &&

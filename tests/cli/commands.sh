@@ -1,7 +1,7 @@
 #!/bin/bash
 # the commands of pmio: what they print, their JSON, their exit statuses
-. "${top_srcdir:-.}/tests/env.sh"
-. "$top_srcdir/tests/cli/lib.sh"
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 24
 
 version=$("$PMIO" --version)
@@ -163,7 +163,7 @@ stat_pool() {
 	expect 0 "$PMIO" stat && silent && says '^dirty +2.9 MiB' && says '^granularity' &&
 		expect 0 "$PMIO" stat --json &&
 		json "o['pool'] == '$PMIO_POOL' and o['files'] == 1 and 3000000 <= o['dirty'] <= 3008192" &&
-		json "o['size'] - o['free'] == 3 * o['chunk_size'] and len(o['uuid']) == 36"
+		json "o['size'] - o['free'] >= 3 * o['chunk_size'] and len(o['uuid']) == 36"
 }
 check "stat of the pool" stat_pool
 

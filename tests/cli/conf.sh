@@ -1,7 +1,7 @@
 #!/bin/bash
 # pmio conf: where values come from, and that the manual has the same table
-. "${top_srcdir:-.}/tests/env.sh"
-. "$top_srcdir/tests/cli/lib.sh"
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 7
 
 # no agent is started here, and the default pool must not be touched at the end
@@ -86,9 +86,9 @@ manual() {
 	    elif "max" in s:
 	        what = show(s["min"]) + " to " + show(s["max"])
 	    else:
-	        what = "path"
+	        what = ""
 	    default = re.sub(r"^/.*/", "SBINDIR/", s["default"])
-	    return ".It Va %s Pq %s ; %s%s" % (s["name"], what, "default: " + default if default else "no default",
+	    return ".It Va %s Pq %s%s%s" % (s["name"], what + " ; " if what else "", "default: " + default if default else "no default",
 	                                       " ; hint" if s["hint"] else "")
 	page = open(sys.argv[2]).read()
 	page = page[page.index(".Sh SETTINGS"):page.index(".Sh ENVIRONMENT")]

@@ -1,14 +1,14 @@
 #!/bin/bash
 # processes killed at bad moments: what was promised is there afterwards
-. "${top_srcdir:-.}/tests/env.sh"
-. "$top_srcdir/tests/cli/lib.sh"
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 11
 
 agent_killed_client_goes_on() {
 	background "$PFS/a" write 0 3000000 1 wait "$T/go1" verify 0 3000000 1 write 3000000 3000000 1 verify 0 6000000 1
 	bg_says waiting && kill_agent && touch "$T/go1" && bg_ends &&
 		expect 0 "$FILEIO" -p "$PFS/a" is 6000000 verify 0 6000000 1 &&
-		[ "$(grep -c 'the agent is gone' "$T/bg.err")" = 1 ] && [ "$(wc -l <"$T/bg.err")" = 1 ]
+		[ "$(grep -c 'the agent is gone' "$T/bg.err")" = 1 ] && ! grep 'error:' "$T/bg.err"
 }
 check "kill -9 of the agent: its client goes on with another" agent_killed_client_goes_on
 
@@ -21,7 +21,7 @@ agent_killed_many_clients() {
 	done
 	for i in 1 2 3 4 5 6; do until_ok grep -q waiting "$T/m.$i" || return 1; done
 	kill_agent && touch "$T/go2"
-	for pid in $pids; do wait "$pid" || bad=1; done
+	for pid in $pids; do wait "$pid" || { echo "process $pid: $?"; bad=1; }; done
 	[ $bad = 0 ] || { cat "$T"/m.*; return 1; }
 	for i in 1 2 3 4 5 6; do
 		expect 0 "$FILEIO" -p "$PFS/m.$i" is 1000000 verify 0 1000000 "$i" || return 1

@@ -20,7 +20,6 @@
  * Ends with 0; with 1 and the error's name on standard output ("ENOENT"); with 3
  * if bytes or a size were wrong.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
 # what is installed, and how the sources hang together
-. "${top_srcdir:-.}/tests/env.sh"
-. "$top_srcdir/tests/cli/lib.sh"
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 5
 
 header=$top_srcdir/lib/include/pmio.h

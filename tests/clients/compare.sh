@@ -23,17 +23,17 @@ quietly() {
 
 # on_pmem N NAME PROG ARG...; on_romio the same: PROG ARG... <file>, in folders of their own
 on_pmem() {
-	n=$1 name=$2
+	n=$1 file=$2
 	shift 2
 	mkdir -p "$PFS/pmem"
-	quietly run "$n" "$@" "pmem:$PFS/pmem/$name"
+	quietly run "$n" "$@" "pmem:$PFS/pmem/$file"
 }
 
 on_romio() {
-	n=$1 name=$2
+	n=$1 file=$2
 	shift 2
 	mkdir -p "$PFS/plain"
-	quietly run "$n" --mca io $REFERENCE "$@" "$PFS/plain/$name"
+	quietly run "$n" --mca io $REFERENCE "$@" "$PFS/plain/$file"
 }
 
 # bytes NAME...: files that both runs left

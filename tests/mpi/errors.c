@@ -69,6 +69,7 @@ static void not_a_folder(void)
 		check(class == MPI_ERR_BAD_FILE || class == MPI_ERR_NO_SUCH_FILE, "opening no name at all: error class %d", class);
 	}
 	must_fail_somehow(name(".file"), RDWR_NEW | MPI_MODE_EXCL, MPI_ERR_FILE_EXISTS, "an existing file with EXCL");
+	barrier();
 	if (me == 0)
 		mpi(MPI_File_delete(name(".file"), MPI_INFO_NULL));
 	barrier();

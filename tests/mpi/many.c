@@ -63,6 +63,7 @@ static void many_handles(void)
 	mpi(MPI_File_get_position(c, &pos));
 	check_int(pos, 0, "position of another handle");
 	mpi(MPI_File_close(&a)); /* the first one goes first */
+	barrier();
 	for (int r = 0; r < np; r++) {
 		mpi(MPI_File_read_at(b, 4 * r, &got, 4, MPI_BYTE, MPI_STATUS_IGNORE));
 		check_int(got, 100 + r, "int written by a closed handle");

@@ -34,6 +34,7 @@ static void set_size(MPI_File fh, MPI_Offset size)
 	barrier();
 	mpi(MPI_File_set_size(fh, size));
 	check_size(fh, size); /* before any barrier: set_size is collective */
+	barrier();
 }
 
 /* each length is cut in the middle of a block, at a block, at a chunk */

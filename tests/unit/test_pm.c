@@ -87,7 +87,7 @@ static void map__other_file_systems_are_page_granular(void **state)
 	int rc;
 
 	if (!use_disk(f))
-		skip();
+		SKIP("TMPDIR is a tmpfs, or not writable");
 
 	rc = pmio_pm_map(f->fd, &f->pm);
 
@@ -249,7 +249,7 @@ static void copy__any_alignment_page_granularity(void **state)
 	struct fixture *f = *state;
 
 	if (!use_disk(f))
-		skip();
+		SKIP("TMPDIR is a tmpfs, or not writable");
 	assert_int_equal(pmio_pm_map(f->fd, &f->pm), 0);
 	try_copies(f->pm);
 }
@@ -276,7 +276,7 @@ static void sync__page_granularity_reaches_the_file(void **state)
 	int rc;
 
 	if (!use_disk(f))
-		skip();
+		SKIP("TMPDIR is a tmpfs, or not writable");
 	assert_int_equal(pmio_pm_map(f->fd, &f->pm), 0);
 	pmio_pm_copy(f->pm, (uint8_t *)pmio_pm_base(f->pm) + 5001, "sync'd", 6);
 
@@ -568,7 +568,7 @@ static void record__copies_and_images_reopen(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	static struct CMUnitTest tests[] = {
 		T(map__tmpfs_is_cache_line_granular),
 		T(map__users_granularity_is_respected),
 		T(map__other_file_systems_are_page_granular),
@@ -598,5 +598,5 @@ int main(void)
 		T(record__copies_and_images_reopen),
 	};
 
-	return cmocka_run_group_tests_name("pm", tests, NULL, NULL);
+	return scratch_run("pm", tests);
 }

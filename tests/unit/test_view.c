@@ -352,7 +352,7 @@ static void delete__of_nothing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	static struct CMUnitTest tests[] = {
 		T(format__then_new),
 		T(format__frames_do_not_overlap_headers),
 		T(format__bad_params),
@@ -368,5 +368,5 @@ int main(void)
 		T(delete__of_nothing),
 	};
 
-	return cmocka_run_group_tests_name("view", tests, NULL, NULL);
+	return scratch_run("view", tests);
 }

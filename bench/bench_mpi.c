@@ -1,0 +1,187 @@
+/*
+ * bench_mpi.c -- how fast MPI-IO is on a file, whatever component serves it
+ *
+ *	mpirun -n 2 bench_mpi FILE [MIB]
+ *
+ * MIB is what each rank writes (default 64).  Each result is one line, "name
+ * value unit", printed by rank 0; rates are of all ranks together.  Buffers come
+ * from malloc(), as those of programs do.  bench/run calls it for each component
+ * in turn and prints ratios.
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB (1024.0 * 1024.0)
+
+static int rank, nr;
+static const char *name;
+static char *buf;
+
+static void check(int rc, const char *what)
+{
+	char text[MPI_MAX_ERROR_STRING];
+	int len;
+
+	if (rc == MPI_SUCCESS)
+		return;
+	MPI_Error_string(rc, text, &len);
+	fprintf(stderr, "bench_mpi: rank %d: %s: %s\n", rank, what, text);
+	MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+static MPI_File open_file(int amode)
+{
+	MPI_File f;
+
+	check(MPI_File_open(MPI_COMM_WORLD, name, amode, MPI_INFO_NULL, &f), "open");
+	return f;
+}
+
+static double start(void)
+{
+	MPI_Barrier(MPI_COMM_WORLD);
+	return MPI_Wtime();
+}
+
+static double stop(double t0)
+{
+	double t = MPI_Wtime() - t0, max;
+
+	MPI_Allreduce(&t, &max, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+	return max;
+}
+
+static void report(const char *what, double value, const char *unit)
+{
+	if (rank == 0)
+		printf("%s %.3f %s\n", what, value, unit);
+}
+
+/* pieces of 1 MiB, interleaved over the ranks, each followed by a sync */
+static void independent(int mib)
+{
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	size_t piece = 1 << 20;
+	MPI_Status st;
+	double t0;
+
+	t0 = start();
+	for (int i = 0; i < mib; i++) {
+		MPI_Offset off = ((MPI_Offset)i * nr + rank) * (MPI_Offset)piece;
+
+		check(MPI_File_write_at(f, off, buf + (size_t)i * piece, (int)piece, MPI_BYTE, &st), "write_at");
+		check(MPI_File_sync(f), "sync");
+	}
+	report("write_sync_1MiB", mib * nr / stop(t0), "MiB/s");
+
+	t0 = start();
+	for (int i = 0; i < mib; i++) {
+		MPI_Offset off = ((MPI_Offset)i * nr + (rank + 1) % nr) * (MPI_Offset)piece;
+
+		check(MPI_File_read_at(f, off, buf + (size_t)i * piece, (int)piece, MPI_BYTE, &st), "read_at");
+	}
+	report("read_1MiB", mib * nr / stop(t0), "MiB/s");
+
+	t0 = start();
+	check(MPI_File_close(&f), "close");
+	report("close_after_write", stop(t0) * 1e3, "ms");
+}
+
+static void set_interleaved_view(MPI_File f, int piece, int count, MPI_Datatype *type)
+{
+	MPI_Datatype vector;
+
+	MPI_Type_vector(count, piece, piece * nr, MPI_BYTE, &vector);
+	MPI_Type_create_resized(vector, 0, (MPI_Aint)piece * nr * count, type);
+	MPI_Type_commit(type);
+	MPI_Type_free(&vector);
+	check(MPI_File_set_view(f, (MPI_Offset)rank * piece, MPI_BYTE, *type, "native", MPI_INFO_NULL),
+	      "set_view");
+}
+
+/* pieces interleaved over the ranks through a view; one call moves 4 MiB a rank */
+static void interleaved(int piece, int calls, int collective, const char *label)
+{
+	int bytes = 4 << 20;
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	MPI_Datatype type;
+	char what[64];
+	double t0;
+
+	set_interleaved_view(f, piece, bytes / piece, &type);
+	for (int pass = 0; pass < 2; pass++) {
+		MPI_Offset off = 0;
+
+		t0 = start();
+		for (int i = 0; i < calls; i++, off += bytes) {
+			int rc;
+
+			if (pass == 0)
+				rc = collective ? MPI_File_write_at_all(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE)
+						: MPI_File_write_at(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE);
+			else
+				rc = collective ? MPI_File_read_at_all(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE)
+						: MPI_File_read_at(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE);
+			check(rc, label);
+		}
+		snprintf(what, sizeof(what), "%s_%s", pass ? "read" : "write", label);
+		report(what, calls * (bytes / MIB) * nr / stop(t0), "MiB/s");
+	}
+	check(MPI_File_close(&f), "close");
+	MPI_Type_free(&type);
+}
+
+static void open_close(int times)
+{
+	double t0 = start();
+
+	for (int i = 0; i < times; i++) {
+		MPI_File f = open_file(MPI_MODE_RDONLY);
+
+		check(MPI_File_close(&f), "close");
+	}
+	report("open_close", stop(t0) / times * 1e3, "ms");
+}
+
+static void delete_file(void)
+{
+	MPI_Barrier(MPI_COMM_WORLD);
+	if (rank == 0)
+		MPI_File_delete(name, MPI_INFO_NULL);
+	MPI_Barrier(MPI_COMM_WORLD);
+}
+
+int main(int argc, char **argv)
+{
+	int mib = argc > 2 ? atoi(argv[2]) : 64;
+
+	MPI_Init(&argc, &argv);
+	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	MPI_Comm_size(MPI_COMM_WORLD, &nr);
+	if (argc < 2 || mib < 1) {
+		fprintf(stderr, "usage: bench_mpi FILE [MIB]\n");
+		MPI_Abort(MPI_COMM_WORLD, 2);
+	}
+	name = argv[1];
+	buf = malloc((size_t)(mib < 4 ? 4 : mib) << 20);
+	if (!buf)
+		MPI_Abort(MPI_COMM_WORLD, 1);
+	memset(buf, rank + 1, (size_t)(mib < 4 ? 4 : mib) << 20);
+
+	independent(mib);
+	open_close(20);
+	delete_file();
+	interleaved(64, 1, 1, "coll_64B");
+	delete_file();
+	interleaved(1024, 2, 1, "coll_1KiB");
+	delete_file();
+	interleaved(65536, 8, 1, "coll_64KiB");
+	delete_file();
+	interleaved(4096, 4, 0, "indep_4KiB");
+	delete_file();
+	free(buf);
+	MPI_Finalize();
+	return 0;
+}

@@ -1,0 +1,83 @@
+# one program a subject; run.sh runs each on 1, 2 and 4 ranks (the extension chooses it)
+mpi_tests = \
+	tests/mpi/atomic.mpi \
+	tests/mpi/coll.mpi \
+	tests/mpi/contig.mpi \
+	tests/mpi/errors.mpi \
+	tests/mpi/info.mpi \
+	tests/mpi/large.mpi \
+	tests/mpi/many.mpi \
+	tests/mpi/modes.mpi \
+	tests/mpi/names.mpi \
+	tests/mpi/nonblock.mpi \
+	tests/mpi/perm.mpi \
+	tests/mpi/seek.mpi \
+	tests/mpi/shared.mpi \
+	tests/mpi/size.mpi \
+	tests/mpi/split.mpi \
+	tests/mpi/status.mpi \
+	tests/mpi/threads.mpi \
+	tests/mpi/views.mpi \
+	tests/mpi/visible.mpi
+check_PROGRAMS += $(mpi_tests)
+TESTS += $(mpi_tests)
+EXTRA_DIST += tests/mpi/run.sh
+mpi_test_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
+
+tests_mpi_atomic_mpi_SOURCES = tests/mpi/atomic.c tests/mpi/util.h
+tests_mpi_atomic_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_atomic_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_coll_mpi_SOURCES = tests/mpi/coll.c tests/mpi/util.h
+tests_mpi_coll_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_coll_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_contig_mpi_SOURCES = tests/mpi/contig.c tests/mpi/util.h
+tests_mpi_contig_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
+tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_info_mpi_SOURCES = tests/mpi/info.c tests/mpi/util.h
+tests_mpi_info_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_info_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_large_mpi_SOURCES = tests/mpi/large.c tests/mpi/util.h
+tests_mpi_large_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_large_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_many_mpi_SOURCES = tests/mpi/many.c tests/mpi/util.h
+tests_mpi_many_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_many_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_modes_mpi_SOURCES = tests/mpi/modes.c tests/mpi/util.h
+tests_mpi_modes_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_modes_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_names_mpi_SOURCES = tests/mpi/names.c tests/mpi/util.h
+tests_mpi_names_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_names_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_nonblock_mpi_SOURCES = tests/mpi/nonblock.c tests/mpi/util.h
+tests_mpi_nonblock_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_nonblock_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_perm_mpi_SOURCES = tests/mpi/perm.c tests/mpi/util.h
+tests_mpi_perm_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_perm_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_seek_mpi_SOURCES = tests/mpi/seek.c tests/mpi/util.h
+tests_mpi_seek_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_seek_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_shared_mpi_SOURCES = tests/mpi/shared.c tests/mpi/util.h
+tests_mpi_shared_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_shared_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_size_mpi_SOURCES = tests/mpi/size.c tests/mpi/util.h
+tests_mpi_size_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_size_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_split_mpi_SOURCES = tests/mpi/split.c tests/mpi/util.h
+tests_mpi_split_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_split_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_status_mpi_SOURCES = tests/mpi/status.c tests/mpi/util.h
+tests_mpi_status_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_status_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_threads_mpi_SOURCES = tests/mpi/threads.c tests/mpi/util.h
+tests_mpi_threads_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_threads_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_views_mpi_SOURCES = tests/mpi/views.c tests/mpi/util.h
+tests_mpi_views_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_views_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_visible_mpi_SOURCES = tests/mpi/visible.c tests/mpi/util.h
+tests_mpi_visible_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_visible_mpi_LDADD = $(OMPI_LIBS)

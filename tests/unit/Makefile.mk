@@ -1,0 +1,40 @@
+# tests of single modules, with cmocka
+check_PROGRAMS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool
+TESTS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool
+
+tests_unit_test_pm_SOURCES = tests/unit/test_pm.c tests/unit/scratch.h lib/pm/pm_record.c
+tests_unit_test_pm_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pm_LDADD = libpmio_pm.la $(CMOCKA_LIBS)
+
+tests_unit_test_view_SOURCES = tests/unit/test_view.c tests/unit/scratch.h lib/pm/pm_record.c
+tests_unit_test_view_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(ZLIB_CFLAGS)
+tests_unit_test_view_LDADD = libpmio_view.la $(CMOCKA_LIBS) $(ZLIB_LIBS)
+
+tests_unit_test_frame_SOURCES = tests/unit/test_frame.c tests/unit/scratch.h
+tests_unit_test_frame_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_frame_LDADD = libpmio_view.la $(CMOCKA_LIBS)
+
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/scratch.h
+tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
+TESTS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
+
+tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
+tests_unit_test_proto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_proto_LDADD = libpmio_proto.la libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
+
+# starts an agent of its own
+tests_unit_test_client_SOURCES = tests/unit/test_client.c
+tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_client_LDADD = libpmio_client.la $(CMOCKA_LIBS)
+
+tests_unit_test_abi_SOURCES = tests/unit/test_abi.c
+tests_unit_test_abi_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS) $(CMOCKA_CFLAGS) \
+	-DOMPI_PKGLIBDIR=\"$(OMPI_PKGLIBDIR)\"
+tests_unit_test_abi_LDADD = $(OMPI_LIBS) $(CMOCKA_LIBS) -ldl

@@ -1,0 +1,556 @@
+/*
+ * libpmio against an agent of its own: what is written is what is read, by every
+ * handle, and what lies on the file system after the last close
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/admin.h"
+#include "pmio.h"
+
+#define CHUNK (1 << 20)
+#define BLOCK 4096
+
+static char root[64], pool[96], path[96];
+static struct pmio *pm;
+
+static int remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(p);
+}
+
+static int start_with(const char *pool_size)
+{
+	char agent[512];
+
+	snprintf(root, sizeof(root), "/dev/shm/pmio-client.XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	snprintf(pool, sizeof(pool), "%s/pool", root);
+	snprintf(path, sizeof(path), "%s/file", root);
+	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	setenv("PMIO_AGENT", agent, 1);
+	setenv("PMIO_CONF", "/dev/null", 1);
+	setenv("PMIO_POOL_SIZE", pool_size, 1);
+	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
+	if (mkdir(pool, 0700) < 0)
+		return -1;
+	return pmio_connect(pool, &pm);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return start_with("32MiB");
+}
+
+static int set_up_small(void **state)
+{
+	(void)state;
+	return start_with("8MiB");
+}
+
+static int tear_down(void **state)
+{
+	struct pmio *admin;
+
+	(void)state;
+	pmio_disconnect(&pm);
+	unsetenv("PMIO_DRAIN");
+	unsetenv("PMIO_FALLBACK");
+	if (pmio_attach(pool, &admin) == 0) {
+		pmio_shutdown(admin, true);
+		pmio_disconnect(&admin);
+	}
+	return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void fill_pattern(uint8_t *buf, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i++)
+		buf[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
+}
+
+/* the file on the file system, whole */
+static void assert_on_pfs(const uint8_t *want, size_t len)
+{
+	uint8_t *have = malloc(len + 1);
+	int fd = open(path, O_RDONLY);
+
+	assert_non_null(have);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, have, len + 1), len);
+	assert_memory_equal(have, want, len);
+	close(fd);
+	free(have);
+}
+
+static void put_on_pfs(const uint8_t *buf, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, buf, len), len);
+	close(fd);
+}
+
+static struct pmio_file *must_open(int flags)
+{
+	struct pmio_file *f;
+
+	assert_int_equal(pmio_open(pm, path, flags, 0666, &f), 0);
+	return f;
+}
+
+/* ---- reading and writing -------------------------------------------------------------- */
+
+static void write__visible_to_another_handle_at_once(void **state)
+{
+	struct pmio_file *a = must_open(O_RDWR | O_CREAT), *b = must_open(O_RDONLY);
+	char buf[8] = "";
+	off_t size;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(a, "hello", 5, 10), 5);
+	assert_int_equal(pmio_pread(b, buf, 8, 10), 5);
+	assert_memory_equal(buf, "hello", 5);
+	assert_int_equal(pmio_size(b, &size), 0);
+	assert_int_equal(size, 15);
+	assert_int_equal(pmio_pread(b, buf, 8, 15), 0);
+	assert_int_equal(pmio_pread(b, buf, 8, 1 << 20), 0);
+	assert_int_equal(pmio_close(&a), 0);
+	assert_int_equal(pmio_close(&b), 0);
+	assert_null(b);
+}
+
+/* random reads and writes against a copy in memory; then the drained file */
+static void random_io(size_t max, unsigned seed, size_t start_size)
+{
+	uint8_t *model = calloc(1, max), *buf = malloc(max);
+	size_t size = start_size;
+	struct pmio_file *f[2];
+
+	assert_true(model && buf);
+	unlink(path); /* of an earlier round: the next file may get its inode number */
+	fill_pattern(model, start_size, 99);
+	if (start_size)
+		put_on_pfs(model, start_size);
+	f[0] = must_open(O_RDWR | O_CREAT);
+	f[1] = must_open(O_RDWR);
+	srandom(seed);
+	for (int i = 0; i < 400; i++) {
+		size_t off = (size_t)random() % max, len = (size_t)random() % (i % 3 ? 3 * BLOCK : CHUNK);
+		struct pmio_file *h = f[random() % 2];
+
+		if (i % 5 == 0)
+			off &= ~(size_t)(BLOCK - 1);
+		if (len > max - off)
+			len = max - off;
+		if (i % 2) {
+			fill_pattern(buf, len, (unsigned)i);
+			assert_int_equal(pmio_pwrite(h, buf, len, (off_t)off), len);
+			memcpy(model + off, buf, len);
+			if (len && off + len > size)
+				size = off + len;
+		} else {
+			size_t want = off >= size ? 0 : len < size - off ? len : size - off;
+
+			assert_int_equal(pmio_pread(h, buf, len, (off_t)off), want);
+			assert_memory_equal(buf, model + off, want);
+		}
+	}
+	assert_int_equal(pmio_close(&f[0]), 0);
+	assert_int_equal(pmio_close(&f[1]), 0);
+	assert_on_pfs(model, size);
+	free(model);
+	free(buf);
+}
+
+static void random__new_file(void **state)
+{
+	(void)state;
+	random_io(5 * CHUNK + 777, 1, 0);
+}
+
+static void random__existing_file(void **state)
+{
+	(void)state;
+	random_io(4 * CHUNK, 2, 3 * CHUNK + 1234);
+}
+
+/* most chunks find no room: they are read and written on the file system */
+static void random__larger_than_the_pool(void **state)
+{
+	struct pmio_pool_stat st;
+
+	(void)state;
+	random_io(24 * CHUNK, 3, 10 * CHUNK + 5);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_true(st.fallback_chunks > 0);
+	random_io(20 * CHUNK, 4, 0);
+}
+
+static void write__full_pool_without_fallback(void **state)
+{
+	uint8_t *buf = calloc(1, 16 * CHUNK);
+	struct pmio_file *f;
+	struct pmio *other;
+
+	(void)state;
+	setenv("PMIO_FALLBACK", "error", 1);
+	assert_int_equal(pmio_connect(pool, &other), 0);
+	assert_int_equal(pmio_open(other, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, buf, 2 * CHUNK, 0), 2 * CHUNK);
+	assert_int_equal(pmio_pwrite(f, buf, 16 * CHUNK, 0), -ENOSPC);
+	assert_int_equal(pmio_close(&f), 0);
+	pmio_disconnect(&other);
+	free(buf);
+}
+
+static void write__block_that_is_covered_reads_nothing(void **state)
+{
+	uint8_t *buf = malloc(4 * CHUNK);
+	struct pmio_pool_stat st;
+	struct pmio_file *f;
+
+	(void)state;
+	fill_pattern(buf, 4 * CHUNK, 1);
+	put_on_pfs(buf, 4 * CHUNK);
+	f = must_open(O_RDWR);
+	fill_pattern(buf + CHUNK, BLOCK, 2);
+	assert_int_equal(pmio_pwrite(f, buf + CHUNK, BLOCK, CHUNK), BLOCK);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.filled_bytes, 0);
+	buf[2 * CHUNK + 5] ^= 1;
+	assert_int_equal(pmio_pwrite(f, buf + 2 * CHUNK + 5, 1, 2 * CHUNK + 5), 1);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.filled_bytes, BLOCK);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.drained_bytes, 2 * BLOCK);
+	assert_on_pfs(buf, 4 * CHUNK);
+	free(buf);
+}
+
+static void pieces__many_in_one_call(void **state)
+{
+	enum { NR = 1000, LEN = 64 };
+	static uint8_t out[NR][LEN], in[NR][LEN];
+	struct pmio_piece w[NR], r[NR];
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	fill_pattern(&out[0][0], sizeof(out), 5);
+	for (int i = 0; i < NR; i++) {
+		w[i] = (struct pmio_piece){ i * 3000L, out[i], LEN };
+		r[i] = (struct pmio_piece){ i * 3000L, in[i], LEN };
+	}
+	assert_int_equal(pmio_writex(f, w, NR), sizeof(out));
+	assert_int_equal(pmio_readx(f, r, NR), sizeof(in));
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(pmio_readx(f, &r[NR - 1], 1), LEN);
+	r[0].off = (NR - 1) * 3000L + LEN - 10; /* meets the end: what follows is not read */
+	assert_int_equal(pmio_readx(f, r, 2), 10);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+static void hole__reads_zero_and_takes_no_frame(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_pool_stat before, after;
+	uint8_t buf[100], zero[100] = { 0 };
+	off_t far = 1LL << 62, size;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, "x", 1, far), 1);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_true(size == far + 1);
+	assert_int_equal(pmio_stat_pool(pm, &before), 0);
+	memset(buf, 1, sizeof(buf));
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), far / 2), sizeof(buf));
+	assert_memory_equal(buf, zero, sizeof(buf));
+	assert_int_equal(pmio_pread(f, buf, 50, far - 9), 10);
+	assert_memory_equal(buf, zero, 9);
+	assert_int_equal(buf[9], 'x');
+	assert_int_equal(pmio_stat_pool(pm, &after), 0);
+	assert_true(before.nr_frames_free - after.nr_frames_free <= 1);
+	assert_int_equal(pmio_pwrite(f, "xy", 2, INT64_MAX - 1), -EFBIG);
+	assert_int_equal(pmio_close_discard(&f), 0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+/* ---- size ----------------------------------------------------------------------------------- */
+
+static void truncate__shrunk_data_do_not_come_back(void **state)
+{
+	uint8_t *buf = malloc(3 * CHUNK);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	off_t size;
+
+	(void)state;
+	fill_pattern(buf, 3 * CHUNK, 3);
+	assert_int_equal(pmio_pwrite(f, buf, 3 * CHUNK, 0), 3 * CHUNK);
+	assert_int_equal(pmio_drain(f), 0);
+	assert_int_equal(pmio_truncate(f, CHUNK + 100), 0);
+	assert_int_equal(pmio_truncate(f, 2 * CHUNK + 50), 0);
+	memset(buf + CHUNK + 100, 0, CHUNK - 50);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, 2 * CHUNK + 50);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, 2 * CHUNK + 50);
+	f = must_open(O_RDWR | O_TRUNC);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, 0);
+	free(buf);
+}
+
+/* ---- open, close, delete ---------------------------------------------------------------------- */
+
+static void open__errors(void **state)
+{
+	struct pmio_file *f = (struct pmio_file *)&f;
+	char missing[128];
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &f), -ENOENT);
+	assert_null(f);
+	assert_int_equal(pmio_open(pm, root, O_RDWR, 0, &f), -EISDIR);
+	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &f), -EISDIR);
+	snprintf(missing, sizeof(missing), "%s/no/file", root);
+	assert_int_equal(pmio_open(pm, missing, O_RDWR | O_CREAT, 0666, &f), -ENOENT);
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_APPEND, 0666, &f), -EINVAL);
+	assert_int_equal(pmio_open(pm, path, O_RDONLY | O_TRUNC, 0666, &f), -EINVAL);
+	assert_int_equal(pmio_open(pm, "", O_RDONLY, 0, &f), -ENOENT);
+	assert_int_equal(pmio_open(pm, "/dev/null", O_RDWR, 0, &f), -EINVAL);
+	f = must_open(O_RDWR | O_CREAT | O_EXCL);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT | O_EXCL, 0666, &f), -EEXIST);
+	assert_int_equal(pmio_delete(pm, path), 0);
+	assert_int_equal(pmio_delete(pm, path), -ENOENT);
+}
+
+static void open__mode_and_umask(void **state)
+{
+	mode_t old = umask(027);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct stat st;
+
+	(void)state;
+	umask(old);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+static void handles__only_what_they_were_opened_for(void **state)
+{
+	struct pmio_file *w = must_open(O_WRONLY | O_CREAT), *r = must_open(O_RDONLY);
+	char c = 'c';
+
+	(void)state;
+	assert_int_equal(pmio_pread(w, &c, 1, 0), -EBADF);
+	assert_int_equal(pmio_pwrite(r, &c, 1, 0), -EBADF);
+	assert_int_equal(pmio_truncate(r, 0), -EBADF);
+	assert_int_equal(pmio_pwrite(w, &c, 1, -1), -EINVAL);
+	assert_int_equal(pmio_close(&w), 0);
+	assert_int_equal(pmio_close(&r), 0);
+}
+
+static void names__one_file_through_links(void **state)
+{
+	struct pmio_file *a = must_open(O_RDWR | O_CREAT), *b, *c;
+	char hard[128], soft[128], c1 = 0;
+
+	(void)state;
+	snprintf(hard, sizeof(hard), "%s/hard", root);
+	snprintf(soft, sizeof(soft), "%s/../%s/soft", root, strrchr(root, '/') + 1);
+	assert_int_equal(link(path, hard), 0);
+	assert_int_equal(symlink("file", soft), 0);
+	assert_int_equal(pmio_pwrite(a, "Q", 1, 3), 1);
+	assert_int_equal(pmio_open(pm, hard, O_RDONLY, 0, &b), 0);
+	assert_int_equal(pmio_open(pm, soft, O_RDONLY, 0, &c), 0);
+	assert_int_equal(pmio_pread(b, &c1, 1, 3), 1);
+	assert_int_equal(c1, 'Q');
+	assert_int_equal(pmio_pread(c, &c1, 1, 3), 1);
+	assert_int_equal(c1, 'Q');
+	assert_int_equal(pmio_close(&a), 0);
+	assert_int_equal(pmio_close(&b), 0);
+	assert_int_equal(pmio_close(&c), 0);
+}
+
+static void close__cached_file_is_not_read_again(void **state)
+{
+	uint8_t *buf = malloc(2 * CHUNK), *in = malloc(2 * CHUNK);
+	struct pmio_pool_stat st;
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	fill_pattern(buf, 2 * CHUNK, 8);
+	assert_int_equal(pmio_pwrite(f, buf, 2 * CHUNK, 0), 2 * CHUNK);
+	assert_int_equal(pmio_close(&f), 0);
+	f = must_open(O_RDONLY);
+	assert_int_equal(pmio_pread(f, in, 2 * CHUNK, 0), 2 * CHUNK);
+	assert_memory_equal(in, buf, 2 * CHUNK);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.filled_bytes, 0);
+	fill_pattern(buf, 2 * CHUNK, 9); /* behind our back: the cache is stale */
+	put_on_pfs(buf, CHUNK + 7);
+	f = must_open(O_RDONLY);
+	assert_int_equal(pmio_pread(f, in, 2 * CHUNK, 0), CHUNK + 7);
+	assert_memory_equal(in, buf, CHUNK + 7);
+	assert_int_equal(pmio_close(&f), 0);
+	free(buf);
+	free(in);
+}
+
+static void delete__open_file_goes_on(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	char c = 0;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, "A", 1, 0), 1);
+	assert_int_equal(pmio_delete(pm, path), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(pmio_pread(f, &c, 1, 0), 1);
+	assert_int_equal(c, 'A');
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void hold__stays_in_the_pool_until_asked(void **state)
+{
+	struct pmio *other;
+	struct pmio_file *f;
+	struct stat st;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	assert_int_equal(pmio_connect(pool, &other), 0);
+	assert_int_equal(pmio_open(other, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "held", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	pmio_disconnect(&other);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(pmio_drain_path(pm, path), 0);
+	assert_on_pfs((const uint8_t *)"held", 4);
+	assert_int_equal(pmio_drain_path(pm, "/no/such"), -ENOENT);
+}
+
+static void hold__changed_behind_our_back_is_reported(void **state)
+{
+	struct pmio *other;
+	struct pmio_file *f;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	assert_int_equal(pmio_connect(pool, &other), 0);
+	assert_int_equal(pmio_open(other, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "held", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	put_on_pfs((const uint8_t *)"others", 6);
+	assert_int_equal(pmio_open(other, path, O_RDWR, 0666, &f), PMIO_ECHANGED);
+	pmio_disconnect(&other);
+	assert_on_pfs((const uint8_t *)"others", 6);
+}
+
+/* ---- the agent dies ---------------------------------------------------------------------------- */
+
+static void kill_agent(void)
+{
+	struct pmio_pool_stat st;
+
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(kill((pid_t)st.agent_pid, SIGKILL), 0);
+	for (int i = 0; i < 1000 && kill((pid_t)st.agent_pid, 0) == 0; i++)
+		usleep(2000);
+}
+
+static void agent_killed__program_goes_on(void **state)
+{
+	uint8_t *buf = malloc(4 * CHUNK), *in = malloc(4 * CHUNK);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	fill_pattern(buf, 4 * CHUNK, 4);
+	assert_int_equal(pmio_pwrite(f, buf, 2 * CHUNK + 9, 0), 2 * CHUNK + 9);
+	kill_agent();
+	assert_int_equal(pmio_pwrite(f, buf + 2 * CHUNK + 9, 2 * CHUNK - 9, 2 * CHUNK + 9), 2 * CHUNK - 9);
+	kill_agent();
+	assert_int_equal(pmio_pread(f, in, 4 * CHUNK, 0), 4 * CHUNK);
+	assert_memory_equal(in, buf, 4 * CHUNK);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, 4 * CHUNK);
+	free(buf);
+	free(in);
+}
+
+static void agent_killed__the_next_one_drains(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_file_stat st;
+	uint32_t cursor;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, "promised", 8, 0), 8);
+	kill_agent();
+	/* as if this process died with it: another connection, the file never closed */
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	for (int i = 0; i < 1000; i++) {
+		cursor = 0;
+		assert_int_equal(pmio_stat_next(pm, &cursor, &st), 0);
+		if (st.dirty_bytes == 0 && st.pfs_size == 8)
+			break;
+		usleep(5000);
+	}
+	assert_on_pfs((const uint8_t *)"promised", 8);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define SMALL(name) cmocka_unit_test_setup_teardown(name, set_up_small, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(write__visible_to_another_handle_at_once),
+		T(random__new_file),
+		T(random__existing_file),
+		SMALL(random__larger_than_the_pool),
+		SMALL(write__full_pool_without_fallback),
+		T(write__block_that_is_covered_reads_nothing),
+		T(pieces__many_in_one_call),
+		T(hole__reads_zero_and_takes_no_frame),
+		T(truncate__shrunk_data_do_not_come_back),
+		T(open__errors),
+		T(open__mode_and_umask),
+		T(handles__only_what_they_were_opened_for),
+		T(names__one_file_through_links),
+		T(close__cached_file_is_not_read_again),
+		T(delete__open_file_goes_on),
+		T(hold__stays_in_the_pool_until_asked),
+		T(hold__changed_behind_our_back_is_reported),
+		T(agent_killed__program_goes_on),
+		T(agent_killed__the_next_one_drains),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
