@@ -131,12 +131,40 @@ static void free_state(struct adio_file *fd)
 	fd->fs_ptr = NULL;
 }
 
+/*
+ * Numbers that ROMIO takes as they come, and ends the program over: a buffer of
+ * -5 bytes.  Returns info, or a copy without them, which the caller frees.
+ */
+static MPI_Info without_bad_numbers(MPI_Info info)
+{
+	static const char *const sizes[] = { "cb_buffer_size", "ind_rd_buffer_size",
+					     "ind_wr_buffer_size", "cb_nodes" };
+	char value[MPI_MAX_INFO_VAL + 1];
+	MPI_Info copy = info;
+	int flag;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && info != MPI_INFO_NULL; i++) {
+		PMPI_Info_get(info, sizes[i], MPI_MAX_INFO_VAL, value, &flag);
+		if (!flag || atoi(value) > 0)
+			continue;
+		pmio_warn("hint %s: \"%s\" is not a number above 0; ignored", sizes[i], value);
+		if (copy == info)
+			PMPI_Info_dup(info, &copy);
+		PMPI_Info_delete(copy, sizes[i]);
+	}
+	return copy;
+}
+
 /* ROMIO calls this first of all for a new file, and again for views and MPI_File_set_info */
 void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 
-	romio_load()->set_info(fd, info, error);
+	MPI_Info good = without_bad_numbers(info);
+
+	romio_load()->set_info(fd, good, error);
+	if (good != info)
+		PMPI_Info_free(&good);
 	if (!ad_pmem_opening)
 		return; /* hints of ours are for opening */
 	if (!ad)

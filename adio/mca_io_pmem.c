@@ -2,9 +2,10 @@
  * mca_io_pmem.c -- the Open MPI component "io/pmem"
  *
  * Open MPI asks each io component about each file.  We answer only for names
- * that begin with "pmem:", with a copy of romio321's table of calls in which
- * only the opening of a file is ours; it puts the handle where romio321 keeps its
- * own, so all other calls are ROMIO's, working on a file with our driver.
+ * that begin with "pmem:" (or that the setting `paths` selects), with a copy of
+ * romio321's table of calls in which the opening of a file is ours; it puts the
+ * handle where romio321 keeps its own, so nearly all other calls are ROMIO's,
+ * working on a file with our driver.
  */
 #include "config.h"
 
@@ -140,6 +141,58 @@ static bool get_ready(void)
 
 static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
 		     struct opal_info_t *info, struct ompi_file_t *fh);
+static void publish_info(struct adio_file *fd, struct ompi_file_t *fh);
+
+/*
+ * Ordered calls: ROMIO passes the shared pointer from rank to rank, then makes a
+ * collective call.  It relies on that call to keep the first rank from starting
+ * the next round before the last has taken its turn, and ours do not wait.
+ */
+static const mca_io_base_module_2_0_0_t *romio_module(void)
+{
+	return romio_load()->module;
+}
+
+static int after_all(struct ompi_file_t *fh, int rc)
+{
+	PMPI_Barrier(((struct file_data *)fh->f_io_selected_data)->fd->comm);
+	return rc;
+}
+
+static int read_ordered(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type,
+			ompi_status_public_t *status)
+{
+	return after_all(fh, romio_module()->io_module_file_read_ordered(fh, buf, count, type, status));
+}
+
+static int write_ordered(struct ompi_file_t *fh, const void *buf, int count,
+			 struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return after_all(fh, romio_module()->io_module_file_write_ordered(fh, buf, count, type, status));
+}
+
+static int read_ordered_begin(struct ompi_file_t *fh, void *buf, int count,
+			      struct ompi_datatype_t *type)
+{
+	return after_all(fh, romio_module()->io_module_file_read_ordered_begin(fh, buf, count, type));
+}
+
+static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int count,
+			       struct ompi_datatype_t *type)
+{
+	return after_all(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
+}
+
+/* a view comes with hints, which replace what MPI_File_get_info would say */
+static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatype_t *etype,
+		    struct ompi_datatype_t *filetype, const char *datarep, struct opal_info_t *info)
+{
+	int rc = romio_module()->io_module_file_set_view(fh, disp, etype, filetype, datarep, info);
+
+	if (rc == MPI_SUCCESS)
+		publish_info(((struct file_data *)fh->f_io_selected_data)->fd, fh);
+	return rc;
+}
 
 static const struct mca_io_base_module_2_0_0_t *
 file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, int *priority)
@@ -154,6 +207,11 @@ file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, i
 		return NULL;
 	memcpy(&module, romio_load()->module, sizeof(module));
 	module.io_module_file_open = open_file;
+	module.io_module_file_set_view = set_view;
+	module.io_module_file_read_ordered = read_ordered;
+	module.io_module_file_write_ordered = write_ordered;
+	module.io_module_file_read_ordered_begin = read_ordered_begin;
+	module.io_module_file_write_ordered_begin = write_ordered_begin;
 	*private_data = (struct mca_io_base_file_t *)data;
 	*priority = PRIORITY;
 	return &module;
@@ -301,7 +359,7 @@ static int check_opened(struct adio_file *fd, MPI_Comm comm, const char *path)
 /* what Open MPI's MPI_File_get_info gives out comes from its own copy, not from ROMIO's */
 static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 {
-	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1];
+	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1], asked[MPI_MAX_INFO_KEY + 16];
 	int nr = 0, flag;
 
 	PMPI_Info_get_nkeys(fd->info, &nr);
@@ -311,8 +369,12 @@ static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 		    strcmp(key, "romio_filesystem_type") != 0)
 			continue;
 		PMPI_Info_get(fd->info, key, MPI_MAX_INFO_VAL, value, &flag);
-		if (flag)
-			opal_info_set(fh->super.s_info, key, value);
+		if (!flag)
+			continue;
+		opal_info_set(fh->super.s_info, key, value);
+		/* what the program asked for, which MPI_File_get_info would show instead */
+		snprintf(asked, sizeof(asked), OPAL_INFO_SAVE_PREFIX "%s", key);
+		opal_info_delete(fh->super.s_info, asked);
 	}
 }
 
