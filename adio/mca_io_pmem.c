@@ -19,6 +19,8 @@
 
 #include "ompi_config.h"
 
+#include <pthread.h>
+
 #include "ompi/communicator/communicator.h"
 #include "ompi/file/file.h"
 #include "ompi/info/info.h"
@@ -381,12 +383,23 @@ static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, int amode,
 		   MPI_Info info, struct adio_file **out)
 {
-	int error = MPI_SUCCESS;
+	static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+	int error = MPI_SUCCESS, nr;
 
+	/*
+	 * ROMIO parses cb_config_list with static variables.  With one rank we can keep
+	 * threads apart; with more, ranks that open two files in two orders would wait
+	 * for each other for ever.
+	 */
+	PMPI_Comm_size(dup, &nr);
+	if (nr == 1)
+		pthread_mutex_lock(&alone);
 	ad_pmem_opening = true;
 	*out = romio->open(comm, dup, path, ADIO_UFS_TYPE, ad_pmem_ops(), amode, 0, MPI_BYTE, MPI_BYTE,
 			   info, ADIO_DEFAULT_PERM, &error);
 	ad_pmem_opening = false;
+	if (nr == 1)
+		pthread_mutex_unlock(&alone);
 	if (error == MPI_SUCCESS)
 		error = check_opened(*out, dup, path);
 	if (error != MPI_SUCCESS)

@@ -33,8 +33,12 @@ static int open_pool_dir(struct pmio *pm, bool is_default)
 	if (is_default && !pm->attach_only && mkdir(pm->dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	pm->dir_fd = open(pm->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (pm->dir_fd < 0)
-		return errno == ELOOP ? -EPERM : -errno;
+	if (pm->dir_fd < 0) {
+		int rc = -errno;
+
+		/* a symbolic link may be turned to a directory of somebody else's */
+		return lstat(pm->dir, &st) == 0 && S_ISLNK(st.st_mode) ? -EPERM : rc;
+	}
 	if (fstat(pm->dir_fd, &st) < 0)
 		return -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
