@@ -1,5 +1,5 @@
 # the ADIO driver and Open MPI component; the only folder that includes mpi.h
-ompicomp_LTLIBRARIES = mca_io_pmem.la
+ompicomp_LTLIBRARIES = mca_io_pmem.la mca_hook_pmem.la
 # convenience library, so that tests can link the driver's insides
 noinst_LTLIBRARIES += libpmio_adio.la
 libpmio_adio_la_SOURCES = \
@@ -12,3 +12,8 @@ mca_io_pmem_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS)
 mca_io_pmem_la_LIBADD = libpmio_adio.la $(OMPI_LIBS) -ldl
 mca_io_pmem_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
 	-export-symbols-regex '^mca_io_pmem_component$$'
+mca_hook_pmem_la_SOURCES = adio/mca_hook_pmem.c
+mca_hook_pmem_la_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
+mca_hook_pmem_la_LIBADD = libpmio_core.la $(OMPI_LIBS)
+mca_hook_pmem_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+	-export-symbols-regex '^mca_hook_pmem_component$$'

@@ -81,3 +81,11 @@ tests_mpi_views_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_visible_mpi_SOURCES = tests/mpi/visible.c tests/mpi/util.h
 tests_mpi_visible_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_visible_mpi_LDADD = $(OMPI_LIBS)
+
+# what Open MPI or a rank's death does around us
+check_PROGRAMS += tests/mpi/killed
+tests_mpi_killed_SOURCES = tests/mpi/killed.c
+tests_mpi_killed_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
+tests_mpi_killed_LDADD = $(OMPI_LIBS)
+TESTS += tests/mpi/trap.sh tests/mpi/killed.sh
+EXTRA_DIST += tests/mpi/trap.sh tests/mpi/killed.sh

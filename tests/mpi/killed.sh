@@ -1,0 +1,40 @@
+#!/bin/sh
+# killed.sh -- a rank dies while it writes: what was promised is on the file system all the same
+. "${top_srcdir:-.}/tests/env.sh"
+file=$PFS/file
+
+job_ends() {
+	run 2 "$top_builddir/tests/mpi/killed" "pmem:$file" >"$T/out" 2>&1
+	rc=$?
+	[ $rc != 0 ] && [ $rc != 124 ] && return 0
+	echo "exit status $rc"
+	cat "$T/out"
+	return 1
+}
+
+# the agent drains a file whose last process has gone, without being asked
+drained() {
+	for i in $(seq 200); do
+		"$PMIO" ls --json >"$T/ls" && ! grep -q '"state": *"open"' "$T/ls" && break
+		sleep 0.05
+	done
+	"$PMIO" drain "$file"
+}
+
+complete() {
+	for i in 1 2 3 4 5 6 7 8; do
+		head -c 100000 /dev/zero | tr '\0' a
+		head -c 100000 /dev/zero | tr '\0' b
+	done >"$T/want"
+	cmp -n 1600000 "$T/want" "$file"
+}
+
+again() { # the file can be used by the next job
+	run 2 "$top_builddir/mpi-examples/hello_pmem" "pmem:$PFS/next" && run 1 "$top_builddir/mpi-examples/hello_pmem" "pmem:$file"
+}
+
+plan 4
+check "the job ends when a rank is killed" job_ends
+check "the agent drains what the job left" drained
+check "every write that returned is there" complete
+check "the next jobs run" again
