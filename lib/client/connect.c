@@ -96,6 +96,10 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 		*fd = -1;
 	if (pm->sock < 0)
 		return -ENOTCONN;
+	if (getpid() != pm->pid) { /* its answers would go to the parent */
+		pmio_err("a forked child cannot use its parent's connection");
+		return PMIO_EAGENT;
+	}
 	msg->hdr.number = ++pm->number;
 	rc = pmio_proto_send(pm->sock, msg, -1);
 	if (rc < 0)
@@ -449,10 +453,6 @@ static int reconnect(struct pmio *pm)
 	int rc;
 
 	drop_connection(pm);
-	if (getpid() != pm->pid) {
-		pmio_err("a forked child cannot use its parent's files");
-		return PMIO_EAGENT;
-	}
 	pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
 	rc = reach(pm, false);
 	if (rc < 0)
