@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "ompi/communicator/communicator.h"
+#include "ompi/errhandler/errhandler.h"
 #include "ompi/file/file.h"
 #include "ompi/info/info.h"
 #include "ompi/mca/io/io.h"
@@ -185,6 +186,25 @@ static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int coun
 	return after_all(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
 }
 
+/*
+ * Open MPI 4.1 closes a file in a destructor and returns MPI_SUCCESS whatever comes
+ * of it.  So that a drain that failed is not only a line on standard error, the
+ * file's error handler is called: MPI_ERRORS_ARE_FATAL and handlers of the program
+ * learn of it.  (romio321 takes the handler off the file before it closes.)
+ */
+static int close_file(struct ompi_file_t *fh)
+{
+	ompi_errhandler_t *handler = fh->error_handler;
+	int rc;
+
+	OBJ_RETAIN(handler);
+	rc = romio_module()->io_module_file_close(fh);
+	if (rc != MPI_SUCCESS)
+		ompi_errhandler_invoke(handler, fh, OMPI_ERRHANDLER_TYPE_FILE, rc, "MPI_File_close");
+	OBJ_RELEASE(handler);
+	return rc;
+}
+
 /* a view comes with hints, which replace what MPI_File_get_info would say */
 static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatype_t *etype,
 		    struct ompi_datatype_t *filetype, const char *datarep, struct opal_info_t *info)
@@ -209,6 +229,7 @@ file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, i
 		return NULL;
 	memcpy(&module, romio_load()->module, sizeof(module));
 	module.io_module_file_open = open_file;
+	module.io_module_file_close = close_file;
 	module.io_module_file_set_view = set_view;
 	module.io_module_file_read_ordered = read_ordered;
 	module.io_module_file_write_ordered = write_ordered;

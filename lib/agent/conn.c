@@ -20,7 +20,7 @@ unsigned conn_count_clients(const struct agent *a)
 	unsigned nr = 0;
 
 	for (struct conn *c = a->conns; c; c = c->hh.next)
-		nr += !c->dead && !c->admin;
+		nr += !c->dead && c->greeted && !c->admin; /* before HELLO nobody knows what it is */
 	return nr;
 }
 

@@ -202,7 +202,7 @@ static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *
 	if (!msg->path.handle)
 		f = files_find_path(a, msg->path.path);
 	if (!f) {
-		agent_reply_status(a, c, &msg->hdr, msg->path.handle ? -EBADF : -ENOENT);
+		agent_reply_status(a, c, &msg->hdr, msg->path.handle ? -EBADF : -ESRCH);
 		return;
 	}
 	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN) {

@@ -77,7 +77,7 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 		rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0)
 		pmio_err("drain %s: %s", path,
-			 rc == -ENOENT ? "the pool knows no such file" : pmio_strerror(rc));
+			 rc == -ESRCH ? "the pool knows no such file" : pmio_strerror(rc));
 	return rc;
 }
 

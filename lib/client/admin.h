@@ -50,7 +50,7 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
 /* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: no more */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
 
-/* drain one file by its path (absolute or relative), open or not; -ENOENT: nothing is known of it */
+/* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);
 
 /*

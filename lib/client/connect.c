@@ -214,6 +214,17 @@ static int start_agent(struct pmio *pm)
 	return rc;
 }
 
+/* an agent that is leaving, or another user of the pool's files, still has it */
+static bool pool_is_taken(struct pmio *pm)
+{
+	int fd = openat(pm->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool taken = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd); /* and the lock, if we got it, is gone */
+	return taken;
+}
+
 /*
  * Connect; where no agent answers, one of the clients starts it: the one that
  * gets the lock on the directory.  The others wait for the lock and then find it.
@@ -231,8 +242,8 @@ static int connect_or_start(struct pmio *pm)
 		while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
 			;
 		rc = try_connect(pm);
-		if (rc == -ECONNREFUSED || rc == -ENOENT)
-			rc = start_agent(pm);
+		if (rc == -ECONNREFUSED || rc == -ENOENT) /* try it in the end, for its message */
+			rc = pool_is_taken(pm) && waited < START_LIMIT_MS ? -EBUSY : start_agent(pm);
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;

@@ -104,28 +104,44 @@ static double unit_factor(const char *unit)
 	return 0;
 }
 
+/* digits only: exact, where a double is not */
+static int parse_whole(const char *text, double factor, uint64_t *bytes)
+{
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(text, NULL, 10);
+	if (errno == ERANGE || (double)number * factor >= ldexp(1, 63))
+		return -ERANGE;
+	*bytes = number * (uint64_t)factor;
+	return 0;
+}
+
 int pmio_parse_size(const char *text, uint64_t *bytes)
 {
 	double number, factor;
 	char *end;
+	bool whole;
 
 	while (isspace((unsigned char)*text))
 		text++;
 	/* strtod also takes "inf", "nan", signs and hexadecimal numbers */
-	if (!isdigit((unsigned char)*text) || strspn(text, "0x") >= 2)
+	if (!isdigit((unsigned char)*text) || strncasecmp(text, "0x", 2) == 0)
 		return -EINVAL;
-	errno = 0;
 	number = strtod(text, &end);
+	whole = end == text + strspn(text, "0123456789");
 	while (isspace((unsigned char)*end))
 		end++;
 	factor = unit_factor(end);
 	if (factor == 0)
 		return -EINVAL;
-	number *= factor;
-	if (errno == ERANGE || number >= ldexp(1, 63))
+	if (whole)
+		return parse_whole(text, factor, bytes);
+	if (number != floor(number) && factor == 1) /* half a byte */
+		return -EINVAL;
+	number = ceil(number * factor);
+	if (!(number < ldexp(1, 63)))
 		return -ERANGE;
-	if (number != floor(number) && factor == 1)
-		return -EINVAL; /* half a byte */
 	*bytes = (uint64_t)number;
 	return 0;
 }

@@ -144,7 +144,7 @@ struct pmio_close_msg {
 	uint32_t pad;
 };
 
-/* DRAIN (handle 0: by path, open or not), DELETE: by path */
+/* DRAIN (handle 0: by path, open or not; -ESRCH: not known), DELETE: by path */
 struct pmio_path_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;

@@ -454,7 +454,7 @@ static void hold__stays_in_the_pool_until_asked(void **state)
 	assert_int_equal(st.st_size, 0);
 	assert_int_equal(pmio_drain_path(pm, path), 0);
 	assert_on_pfs((const uint8_t *)"held", 4);
-	assert_int_equal(pmio_drain_path(pm, "/no/such"), -ENOENT);
+	assert_int_equal(pmio_drain_path(pm, "/no/such"), -ESRCH);
 }
 
 static void hold__changed_behind_our_back_is_reported(void **state)

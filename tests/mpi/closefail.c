@@ -1,0 +1,55 @@
+/*
+ * closefail.c -- closefail FILE HANDLER: writes 4 MiB and closes, where the file
+ * system does not take them
+ *
+ * HANDLER is "user" (a handler of ours is called with MPI_ERR_NO_SPACE, on each
+ * rank), "fatal" (the program must not come to its end) or "return" (Open MPI says
+ * MPI_SUCCESS: it drops what a close returns).
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEN (4 << 20)
+
+static int nr_calls, class_seen;
+
+static void on_error(MPI_File *f, int *code, ...)
+{
+	(void)f;
+	nr_calls++;
+	MPI_Error_class(*code, &class_seen);
+}
+
+int main(int argc, char **argv)
+{
+	char *buf = calloc(1, LEN);
+	MPI_Errhandler handler;
+	MPI_File f;
+	int rank;
+
+	MPI_Init(&argc, &argv);
+	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	if (argc != 3 || !buf)
+		MPI_Abort(MPI_COMM_WORLD, 2);
+	if (MPI_File_open(MPI_COMM_WORLD, argv[1], MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &f) !=
+	    MPI_SUCCESS)
+		MPI_Abort(MPI_COMM_WORLD, 3);
+	MPI_File_create_errhandler(on_error, &handler);
+	if (strcmp(argv[2], "user") == 0)
+		MPI_File_set_errhandler(f, handler);
+	else if (strcmp(argv[2], "fatal") == 0)
+		MPI_File_set_errhandler(f, MPI_ERRORS_ARE_FATAL);
+	MPI_File_write_at(f, (MPI_Offset)rank * LEN, buf, LEN, MPI_BYTE, MPI_STATUS_IGNORE);
+	MPI_File_close(&f);
+	if (strcmp(argv[2], "user") == 0 && (nr_calls != 1 || class_seen != MPI_ERR_NO_SPACE)) {
+		fprintf(stderr, "rank %d: %d calls of the handler, class %d\n", rank, nr_calls, class_seen);
+		MPI_Abort(MPI_COMM_WORLD, 4);
+	}
+	MPI_Errhandler_free(&handler);
+	free(buf);
+	printf("rank %d went on\n", rank);
+	MPI_Finalize();
+	return 0;
+}
