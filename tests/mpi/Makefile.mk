@@ -91,5 +91,5 @@ check_PROGRAMS += tests/mpi/closefail
 tests_mpi_closefail_SOURCES = tests/mpi/closefail.c
 tests_mpi_closefail_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 tests_mpi_closefail_LDADD = $(OMPI_LIBS)
-TESTS += tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh
-EXTRA_DIST += tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh
+TESTS += tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh
+EXTRA_DIST += tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh
