@@ -197,6 +197,8 @@ static int close_file(struct ompi_file_t *fh)
 	ompi_errhandler_t *handler = fh->error_handler;
 	int rc;
 
+	if (!((struct file_data *)fh->f_io_selected_data)->fd)
+		return MPI_SUCCESS; /* its open failed, and has said so */
 	OBJ_RETAIN(handler);
 	rc = romio_module()->io_module_file_close(fh);
 	if (rc != MPI_SUCCESS)

@@ -197,4 +197,7 @@ int drain_start(struct agent *a, struct file *f, struct parked *waiter);
 /* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first, unsigned last);
 
+/* make a chunk valid that lies beyond the PFS file's end: no job is needed for that */
+void fill_zeros(struct agent *a, struct file *f, struct chunk *ch);
+
 #endif

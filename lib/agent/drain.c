@@ -457,3 +457,14 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first
 	workers_submit(a->workers, &fl->job);
 	return 1;
 }
+
+void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
+{
+	struct pmio_mask all;
+
+	if (ch->frame < 0 || ch->filling || ch->number << a->view->chunk_shift < f->pfs_size)
+		return;
+	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
+	if (!pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
+		fill_start(a, f, ch, 0, PMIO_CHUNK_BLOCKS - 1);
+}

@@ -93,7 +93,11 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 		*frame = ch ? ch->frame : PMIO_CLAIM_NONE;
 		return 0;
 	}
-	ch = files_claim(a, h->file, m->first + i, m->write, h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
+	ch = files_claim(a, h->file, m->first + i, m->how & PMIO_CLAIM_WRITE,
+			 h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
+	/* saves it a FILL; chunks claimed ahead may yet be overwritten whole */
+	if (ch && (m->how & PMIO_CLAIM_ZERO) && !optional)
+		fill_zeros(a, h->file, ch);
 	if (ch)
 		*frame = ch->frame;
 	else if (rc == 0)
@@ -112,7 +116,7 @@ static void op_claim(struct agent *a, struct conn *c, const union pmio_any_msg *
 	int rc = 0;
 
 	pmio_proto_reply(&reply, &msg->hdr, 0);
-	if (!h || (msg->claim.write && !(h->flags & PMIO_OPEN_WRITE)))
+	if (!h || ((msg->claim.how & PMIO_CLAIM_WRITE) && !(h->flags & PMIO_OPEN_WRITE)))
 		rc = -EBADF;
 	for (uint32_t i = 0; i < PMIO_CLAIM_MAX; i++)
 		reply.claim_reply.frame[i] = PMIO_CLAIM_NONE;

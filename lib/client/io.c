@@ -133,7 +133,7 @@ static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
 }
 
 /* f->lock held; needed: chunks of this request from here on */
-static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool write, int64_t *frame)
+static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
 {
 	union pmio_any_msg msg, reply;
 	uint64_t wanted;
@@ -141,7 +141,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writ
 
 	if (needed > PMIO_CLAIM_MAX)
 		needed = PMIO_CLAIM_MAX;
-	wanted = needed + (write ? ahead_of(f, chunk, needed) : 0);
+	wanted = needed + (how & PMIO_CLAIM_WRITE ? ahead_of(f, chunk, needed) : 0);
 	if (wanted > PMIO_CLAIM_MAX)
 		wanted = PMIO_CLAIM_MAX;
 	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
@@ -149,7 +149,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writ
 	msg.claim.nr = PMIO_CLAIM_MAX; /* what others have claimed costs nothing to be told */
 	msg.claim.wanted = (uint32_t)wanted;
 	msg.claim.needed = (uint32_t)needed;
-	msg.claim.write = write;
+	msg.claim.how = how;
 	rc = client_file_call(f, &msg, &reply, NULL);
 	if (rc < 0)
 		return rc;
@@ -160,13 +160,13 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writ
 	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
 }
 
-static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool write, int64_t *frame)
+static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&f->lock);
 	if (!cache_get(f, chunk, frame))
-		rc = claim(f, chunk, needed, write, frame);
+		rc = claim(f, chunk, needed, how, frame);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }
@@ -395,13 +395,17 @@ static int write_group(struct group *g)
 {
 	struct pmio_mask touched, partial;
 	unsigned first, last;
-	int rc = get_frame(g->f, g->chunk, g->needed, true, &g->frame);
+	int rc;
 
-	if (rc < 0 || g->nr == 0)
+	span_masks(g->v, g->spans, g->nr, &touched, &partial);
+	/* ends of one long piece are filled when it comes to them: the rest needs no zeros */
+	rc = get_frame(g->f, g->chunk, g->needed,
+		       PMIO_CLAIM_WRITE | (g->nr > 1 && !pmio_mask_empty(&partial) ? PMIO_CLAIM_ZERO : 0),
+		       &g->frame);
+	if (rc < 0)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)
 		return write_to_pfs(g);
-	span_masks(g->v, g->spans, g->nr, &touched, &partial);
 	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
 		mask_bounds(&partial, &first, &last);
 		/* not the blocks between that will be overwritten whole, where there is but one piece */
@@ -562,7 +566,7 @@ static int read_chunk(struct pmio_file *f, uint8_t *buf, uint64_t off, size_t le
 	unsigned last = (unsigned)((start + len - 1) >> v->block_shift);
 	struct pmio_mask m = { { 0 } };
 	int64_t frame;
-	int rc = get_frame(f, chunk, needed, false, &frame);
+	int rc = get_frame(f, chunk, needed, 0, &frame);
 
 	if (rc < 0)
 		return rc;

@@ -86,7 +86,7 @@ static int check_fields(const union pmio_any_msg *msg)
 			return PMIO_EPROTO;
 		return check_path(msg->open.path, 0);
 	case PMIO_OP_CLAIM:
-		if (msg->claim.nr < 1 || msg->claim.nr > PMIO_CLAIM_MAX || msg->claim.write > 1 ||
+		if (msg->claim.nr < 1 || msg->claim.nr > PMIO_CLAIM_MAX || msg->claim.how > PMIO_CLAIM_ALL ||
 		    msg->claim.wanted > msg->claim.nr || msg->claim.needed < 1 ||
 		    msg->claim.needed > msg->claim.wanted)
 			return PMIO_EPROTO;

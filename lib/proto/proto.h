@@ -92,6 +92,10 @@ struct pmio_open_reply_msg {
 	uint32_t pad;
 };
 
+#define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */
+#define PMIO_CLAIM_ZERO 2u  /* ... in pieces of blocks: zero those that the PFS file does not reach */
+#define PMIO_CLAIM_ALL 3u
+
 /* CLAIM: which frames hold chunks first..first+nr-1 */
 struct pmio_claim_msg {
 	struct pmio_hdr_msg hdr;
@@ -100,7 +104,7 @@ struct pmio_claim_msg {
 	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX: answer for so many */
 	uint32_t wanted;   /* 1..nr: so many may be given a frame if they have none */
 	uint32_t needed;   /* 1..wanted: so many must get one, or the call fails */
-	uint32_t write;	   /* 1: they will be written: a hole is given a frame, too */
+	uint32_t how;	   /* PMIO_CLAIM_* flags */
 };
 struct pmio_claim_reply_msg {
 	struct pmio_hdr_msg hdr;

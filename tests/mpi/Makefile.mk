@@ -22,6 +22,17 @@ mpi_tests = \
 check_PROGRAMS += $(mpi_tests)
 TESTS += $(mpi_tests)
 EXTRA_DIST += tests/mpi/run.sh
+
+# random programs against a model: some in `make check`, many in `make check-fuzz`
+check_PROGRAMS += tests/mpi/fuzz.mpi
+TESTS += tests/mpi/fuzz.sh
+EXTRA_DIST += tests/mpi/fuzz.sh
+FUZZ_SECONDS = 600
+
+check-fuzz: all tests/mpi/fuzz.mpi
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(srcdir)/tests/mpi/fuzz.sh --seconds $(FUZZ_SECONDS)
+.PHONY: check-fuzz
+
 mpi_test_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 
 tests_mpi_atomic_mpi_SOURCES = tests/mpi/atomic.c tests/mpi/util.h
@@ -36,6 +47,9 @@ tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
 tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_fuzz_mpi_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz_type.c tests/mpi/fuzz_type.h tests/mpi/util.h
+tests_mpi_fuzz_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_fuzz_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_info_mpi_SOURCES = tests/mpi/info.c tests/mpi/util.h
 tests_mpi_info_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_info_mpi_LDADD = $(OMPI_LIBS)

@@ -798,6 +798,10 @@ static struct ty *random_type(struct gen *g, int depth)
 		return work_out(random_struct(g, depth));
 	/* arrays of types with bounds of their own are rare, and MPIs differ on them */
 	kid = random_type(g, kind == SUBARRAY || kind == DARRAY ? 0 : depth - 1);
+	if (kid->size == 0 || ty_extent(kid) <= 0) {
+		ty_free(kid);
+		kid = leaf(g);
+	}
 	switch (kind) {
 	case VECTOR:
 	case HVECTOR:
@@ -952,7 +956,7 @@ struct ty *ty_random_memory(struct rng *r, int64_t bytes, int *count)
 		    (bytes % t->size == 0 || i > TRIES / 2)) {
 			if (bytes % t->size)
 				t = with_rest(t, bytes);
-			*count = (int)(bytes / t->size);
+			*count = t->bad ? 0 : (int)(bytes / t->size);
 			if (!t->bad && !overlaps(t, *count))
 				return t;
 		}

@@ -107,7 +107,7 @@ static void check__bad_claims(void **state)
 {
 	static const struct {
 		uint64_t first;
-		uint32_t nr, wanted, needed, write;
+		uint32_t nr, wanted, needed, how;
 		int rc;
 	} t[] = {
 		{ 0, 1, 1, 1, 0, 0 },
@@ -117,7 +117,7 @@ static void check__bad_claims(void **state)
 		{ 0, 1, 2, 1, 0, PMIO_EPROTO },
 		{ 0, 2, 1, 2, 0, PMIO_EPROTO },
 		{ 0, 2, 1, 0, 0, PMIO_EPROTO },
-		{ 0, 1, 1, 1, 2, PMIO_EPROTO },
+		{ 0, 1, 1, 1, PMIO_CLAIM_ALL + 1, PMIO_EPROTO },
 		{ UINT64_MAX, 1, 1, 1, 0, PMIO_EPROTO },
 	};
 	union pmio_any_msg msg;
@@ -129,7 +129,7 @@ static void check__bad_claims(void **state)
 		msg.claim.nr = t[i].nr;
 		msg.claim.wanted = t[i].wanted;
 		msg.claim.needed = t[i].needed;
-		msg.claim.write = t[i].write;
+		msg.claim.how = t[i].how;
 		assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), t[i].rc);
 	}
 }
