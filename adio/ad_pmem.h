@@ -75,8 +75,8 @@ void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info);
 /* a pmio result as an MPI error class */
 int ad_pmem_error(int rc);
 
-/* delete by path, without the prefix; an MPI error class */
-int ad_pmem_delete_path(const char *path, bool quiet);
+/* delete by path, without the prefix, in the pool that the hints name; an MPI error class */
+int ad_pmem_delete_path(const char *path, MPI_Info info);
 
 /* ad_pmem_open.c */
 void ad_pmem_open(struct adio_file *fd, int *error);

@@ -64,18 +64,22 @@ static void cursor_advance(struct cursor *c, uint64_t n)
 		c->left--;
 }
 
-/* stand at byte pos of the data of elements that start at origin */
-static void cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
+/* stand at byte pos of the data of elements that start at origin; 0, or -EFBIG */
+static int cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
 {
 	uint64_t in_element;
 	size_t lo = 0, hi;
+	int64_t skip = (int64_t)pos;
 
-	if (!c->fl) {
-		c->base = origin + (int64_t)pos;
-		return;
-	}
+	if (pos > INT64_MAX)
+		return -EFBIG;
+	if (c->fl && __builtin_mul_overflow((int64_t)(pos / c->fl->size), c->fl->extent, &skip))
+		return -EFBIG;
+	if (__builtin_add_overflow(origin, skip, &c->base))
+		return -EFBIG;
+	if (!c->fl)
+		return 0;
 	in_element = pos % c->fl->size;
-	c->base = origin + (int64_t)(pos / c->fl->size) * c->fl->extent;
 	for (hi = c->fl->nr; hi - lo > 1;) {
 		size_t mid = lo + (hi - lo) / 2;
 
@@ -86,6 +90,7 @@ static void cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
 	}
 	c->piece = lo;
 	c->in_piece = in_element - c->fl->pieces[lo].before;
+	return 0;
 }
 
 /* ---- the individual file pointer ----------------------------------------------------------- */
@@ -124,13 +129,16 @@ static uint64_t position_of(const struct adio_file *fd, const struct flat *fl)
 	}
 }
 
+/* UINT64_MAX: beyond what there is */
 static uint64_t start_position(struct adio_file *fd, const struct flat *fl, int fp_kind,
 			       adio_offset offset)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
+	uint64_t pos;
 
 	if (fp_kind == ADIO_EXPLICIT)
-		return (uint64_t)offset * (uint64_t)fd->etype_size;
+		return __builtin_mul_overflow((uint64_t)offset, (uint64_t)fd->etype_size, &pos) ? UINT64_MAX
+												: pos;
 	if (ad->pos_known && ad->fp == fd->fp_ind)
 		return ad->pos;
 	return position_of(fd, fl);
@@ -142,7 +150,8 @@ static void move_pointer(struct adio_file *fd, const struct flat *fl, uint64_t p
 	struct cursor c = { .fl = fl, .left = -1 };
 	int64_t place;
 
-	cursor_seek(&c, fd->disp, pos);
+	if (cursor_seek(&c, fd->disp, pos) < 0)
+		return; /* at the very end of what offsets can say: nothing can follow */
 	cursor_run(&c, &place);
 	fd->fp_ind = place;
 	ad->fp = place;
@@ -245,8 +254,8 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 		pos = (uint64_t)(offset - fd->disp);
 	else
 		pos = start_position(fd, fl, fp_kind, offset);
-	cursor_seek(&file, fd->disp, pos);
-	if (fd->atomicity)
+	rc = cursor_seek(&file, fd->disp, pos);
+	if (rc == 0 && fd->atomicity)
 		rc = client_lock(ad->file);
 	if (rc == 0)
 		rc = transfer_pieces(&b, &mem, &file);

@@ -165,6 +165,8 @@ void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 	romio_load()->set_info(fd, good, error);
 	if (good != info)
 		PMPI_Info_free(&good);
+	if (ad)
+		ad->pos_known = false; /* a new view may follow, in which it means another byte */
 	if (!ad_pmem_opening)
 		return; /* hints of ours are for opening */
 	if (!ad)
@@ -352,12 +354,18 @@ void ad_pmem_close(struct adio_file *fd, int *error)
 	*error = ad_pmem_error(rc);
 }
 
-int ad_pmem_delete_path(const char *path, bool quiet)
+int ad_pmem_delete_path(const char *path, MPI_Info info)
 {
+	struct pmio_settings s;
 	struct pmio *pm;
-	int rc = ad_pmem_pool(ad_pmem_base_settings(), &pm);
+	int rc = pmio_settings_copy(&s, ad_pmem_base_settings());
 
+	if (rc < 0)
+		return ad_pmem_error(rc);
+	ad_pmem_take_hints(&s, info);
+	rc = ad_pmem_pool(&s, &pm);
 	if (rc == 0)
-		rc = client_delete(pm, path, quiet);
+		rc = pmio_delete(pm, path);
+	pmio_settings_fini(&s);
 	return ad_pmem_error(rc);
 }

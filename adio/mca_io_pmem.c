@@ -42,7 +42,8 @@ struct file_data {
 static mca_io_base_module_2_0_0_t module;
 static char *mca_values[PMIO_NR_SETTINGS];
 static struct pmio_settings base_settings;
-static bool have_settings, have_complained;
+static bool have_settings, have_complained; /* under settings_lock */
+static pthread_mutex_t settings_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- settings ---------------------------------------------------------------------- */
 
@@ -80,11 +81,13 @@ static void read_settings(void)
 /* to know `paths`: in silence, for the file may be none of ours */
 static void load_settings(void)
 {
-	if (have_settings)
-		return;
-	pmio_log_set_level(PMIO_LOG_NONE);
-	read_settings();
-	pmio_log_set_level((enum pmio_log_level)base_settings.num[PMIO_SET_LOG]);
+	pthread_mutex_lock(&settings_lock);
+	if (!have_settings) {
+		pmio_log_set_level(PMIO_LOG_NONE);
+		read_settings();
+		pmio_log_set_level((enum pmio_log_level)base_settings.num[PMIO_SET_LOG]);
+	}
+	pthread_mutex_unlock(&settings_lock);
 }
 
 /* "/path" of "pmem:/path", or a plain name that `paths` selects; NULL: not one of ours */
@@ -113,7 +116,7 @@ static int close_component(void)
 		ad_pmem_disconnect_all();
 		pmio_settings_fini(&base_settings);
 	}
-	have_settings = false;
+	have_settings = have_complained = false;
 	return OMPI_SUCCESS;
 }
 
@@ -124,22 +127,23 @@ static int init_query(bool enable_progress_threads, bool enable_mpi_threads)
 	return OMPI_SUCCESS;
 }
 
+static void make_module(const struct romio *romio);
+
 /* on the first name of ours: settings, and ROMIO; false: it cannot be used */
 static bool get_ready(void)
 {
-	const struct romio *romio;
+	const struct romio *romio = romio_load();
 
 	load_settings();
-	if (!have_complained)
-		read_settings();
+	pthread_mutex_lock(&settings_lock);
+	if (!have_complained) {
+		read_settings(); /* aloud now */
+		if (romio)
+			make_module(romio);
+	}
 	have_complained = true;
-	romio = romio_load();
-	if (!romio)
-		return false;
-	/* romio321 makes its mutex when it is opened, which it is not if the user left it out */
-	if (!((opal_object_t *)romio->mutex)->obj_class)
-		OBJ_CONSTRUCT((opal_mutex_t *)romio->mutex, opal_mutex_t);
-	return true;
+	pthread_mutex_unlock(&settings_lock);
+	return romio != NULL;
 }
 
 static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
@@ -218,6 +222,22 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 	return rc;
 }
 
+/* once; settings_lock held */
+static void make_module(const struct romio *romio)
+{
+	/* romio321 makes its mutex when it is opened, which it is not if the user left it out */
+	if (!((opal_object_t *)romio->mutex)->obj_class)
+		OBJ_CONSTRUCT((opal_mutex_t *)romio->mutex, opal_mutex_t);
+	memcpy(&module, romio->module, sizeof(module));
+	module.io_module_file_open = open_file;
+	module.io_module_file_close = close_file;
+	module.io_module_file_set_view = set_view;
+	module.io_module_file_read_ordered = read_ordered;
+	module.io_module_file_write_ordered = write_ordered;
+	module.io_module_file_read_ordered_begin = read_ordered_begin;
+	module.io_module_file_write_ordered_begin = write_ordered_begin;
+}
+
 static const struct mca_io_base_module_2_0_0_t *
 file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, int *priority)
 {
@@ -229,14 +249,6 @@ file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, i
 	data = calloc(1, sizeof(*data));
 	if (!data)
 		return NULL;
-	memcpy(&module, romio_load()->module, sizeof(module));
-	module.io_module_file_open = open_file;
-	module.io_module_file_close = close_file;
-	module.io_module_file_set_view = set_view;
-	module.io_module_file_read_ordered = read_ordered;
-	module.io_module_file_write_ordered = write_ordered;
-	module.io_module_file_read_ordered_begin = read_ordered_begin;
-	module.io_module_file_write_ordered_begin = write_ordered_begin;
 	*private_data = (struct mca_io_base_file_t *)data;
 	*priority = PRIORITY;
 	return &module;
@@ -247,6 +259,19 @@ static int file_unquery(struct ompi_file_t *file, struct mca_io_base_file_t *pri
 	(void)file;
 	free(private_data);
 	return OMPI_SUCCESS;
+}
+
+/* ROMIO wants an MPI_Info; Open MPI hands its core; NULL: no memory */
+static ompi_info_t *to_mpi_info(struct opal_info_t *info)
+{
+	ompi_info_t *copy = OBJ_NEW(ompi_info_t);
+	opal_info_t *core;
+
+	if (!copy)
+		return NULL;
+	core = &copy->super;
+	opal_info_dup(info, &core);
+	return copy;
 }
 
 static int delete_query(const char *filename, struct opal_info_t *info,
@@ -262,9 +287,15 @@ static int delete_query(const char *filename, struct opal_info_t *info,
 static int delete_select(const char *filename, struct opal_info_t *info,
 			 struct mca_io_base_delete_t *private_data)
 {
-	(void)info;
+	ompi_info_t *mpi_info = to_mpi_info(info);
+	int rc;
+
 	(void)private_data;
-	return ad_pmem_delete_path(strip(filename), false);
+	if (!mpi_info)
+		return MPI_ERR_NO_MEM;
+	rc = ad_pmem_delete_path(strip(filename), mpi_info);
+	ompi_info_free(&mpi_info);
+	return rc;
 }
 
 /* user-defined data representations are ROMIO's business: romio321 is asked about them itself */
@@ -338,19 +369,6 @@ static int agree_amode(MPI_Comm comm, const char *path, int amode)
 	if (max[2] != MPI_SUCCESS && rank == 0)
 		pmio_err("open %s: access mode %#x is not one that MPI allows", path, (unsigned)amode);
 	return max[2];
-}
-
-/* ROMIO wants an MPI_Info; Open MPI hands its core; NULL: no memory */
-static ompi_info_t *to_mpi_info(struct opal_info_t *info)
-{
-	ompi_info_t *copy = OBJ_NEW(ompi_info_t);
-	opal_info_t *core;
-
-	if (!copy)
-		return NULL;
-	core = &copy->super;
-	opal_info_dup(info, &core);
-	return copy;
 }
 
 static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -177,6 +178,7 @@ static void close_fd(int *fd)
 static void tear_down(struct agent *a)
 {
 	struct conn *c, *tmp, *asker = NULL;
+	struct parked *p, *next;
 
 	if (a->listen_fd >= 0)
 		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
@@ -193,9 +195,14 @@ static void tear_down(struct agent *a)
 	}
 	HASH_ITER(hh, a->conns, c, tmp) {
 		HASH_DEL(a->conns, c);
-		close(c->sock);
+		close(c->sock); /* who waits for an answer turns to the next agent */
 		free(c);
 	}
+	DL_FOREACH_SAFE(a->late, p, next) {
+		DL_DELETE(a->late, p);
+		free(p);
+	}
+	close_fd(&a->spare_fd);
 	close_fd(&a->epoll_fd);
 	close_fd(&a->signal_fd);
 	free(a->client_used);
@@ -246,6 +253,7 @@ static void finish_draining(struct agent *a)
 		return;
 	}
 	a->state = AGENT_RUNNING;
+	parked_retry(a, &a->late);
 	if (!a->shutdown)
 		return;
 	c = agent_conn(a, a->shutdown->conn_id);
@@ -375,11 +383,26 @@ static void leave_terminal(void)
 		pmio_warn("agent: chdir: %s", strerror(errno));
 }
 
+/* each rank and each open file takes one */
+static void allow_many_files(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
 static int serve(const struct pmio_agent_config *cfg)
 {
-	struct agent a = { .config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1 };
+	struct agent a = {
+		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1, .spare_fd = -1,
+	};
 	int rc;
 
+	allow_many_files();
+	a.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	umask(0); /* clients say the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
 	a.last_busy = a.started;

@@ -57,6 +57,7 @@ struct handle {
 	uint64_t id;		/* key; unique in the agent's life */
 	struct conn *conn;
 	struct file *file;
+	char *path;		/* owned: the name it was opened by; NULL: the file's path */
 	uint32_t flags;		/* PMIO_OPEN_* */
 	UT_hash_handle hh;	/* agent->handles */
 };
@@ -88,7 +89,7 @@ struct file {
 	int error;		/* of the last drain: errno, else 0 */
 	bool hold;		/* drain=hold */
 	bool drop_cache;	/* cache=drop */
-	bool discard;		/* forget the data at the last close */
+	bool discard;		/* its last name is gone: forget the data at the last close */
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
@@ -130,9 +131,11 @@ struct agent {
 	struct pmio_view *view;
 	struct workers *workers;
 	int epoll_fd, listen_fd, signal_fd;
+	int spare_fd;			/* given up for a moment when descriptors run out */
 	enum agent_state state;
 	bool forced;
 	struct parked *shutdown;	/* the request to answer when leaving */
+	struct parked *late;		/* opens that came while draining before leaving */
 	int shutdown_status;
 
 	struct conn *conns;		/* hash by id */
@@ -162,6 +165,8 @@ unsigned conn_count_clients(const struct agent *a); /* those that keep the agent
 struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg);
 /* answer all of the list with status, and free it */
 void parked_answer(struct agent *a, struct parked **list, int status);
+/* answer those that are FILLs of one chunk */
+void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status);
 /* hand all of the list to the dispatcher again */
 void parked_retry(struct agent *a, struct parked **list);
 
@@ -178,10 +183,13 @@ bool files_close(struct agent *a, struct handle *h, bool discard, struct conn *c
 struct file *files_find_path(struct agent *a, const char *path);
 int files_delete(struct agent *a, const char *path);
 int files_truncate(struct agent *a, struct file *f, uint64_t size);
-/* the chunk's place; NULL with *rc: -ENOSPC, or 0 and a hole (!write) */
+/* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when the drain has ended),
+   or 0 and a hole (!write) */
 struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, bool write, bool no_pfs,
 			  bool optional, int *rc);
 struct chunk *files_chunk(struct file *f, uint64_t number);
+/* forget which chunks live on the PFS; nobody may have the file open */
+void files_drop_pfs_chunks(struct file *f);
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident);
 bool files_any_dirty(const struct agent *a, const struct file *f);
 /* nobody has it open and nothing works on it: drain, hold, cache or forget it */

@@ -1,5 +1,6 @@
 /* connections: who talks to the agent, and the requests that wait for an answer */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -41,12 +42,32 @@ static bool is_ours(int sock)
 	return true;
 }
 
+/* out of descriptors: who waits at the door must not wait for ever, nor we look at it for ever */
+static int turn_away(struct agent *a)
+{
+	static bool said;
+	int sock;
+
+	if (!said)
+		pmio_err("agent: out of file descriptors (ulimit -n): refusing a client");
+	said = true;
+	if (a->spare_fd >= 0)
+		close(a->spare_fd);
+	sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0)
+		close(sock);
+	a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return -EMFILE;
+}
+
 int conn_accept(struct agent *a)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct conn *c;
 	int sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
+		return turn_away(a);
 	if (sock < 0)
 		return -errno;
 	if (!is_ours(sock)) {
@@ -184,6 +205,19 @@ void parked_answer(struct agent *a, struct parked **list, int status)
 		DL_DELETE(head, p);
 		free(p);
 	}
+}
+
+void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status)
+{
+	struct parked *p, *tmp, *mine = NULL;
+
+	DL_FOREACH_SAFE(*list, p, tmp) {
+		if (p->msg.hdr.op != PMIO_OP_FILL || p->msg.fill.chunk != chunk)
+			continue;
+		DL_DELETE(*list, p);
+		DL_APPEND(mine, p);
+	}
+	parked_answer(a, &mine, status);
 }
 
 void parked_retry(struct agent *a, struct parked **list)

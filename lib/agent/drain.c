@@ -31,6 +31,8 @@ struct drain {
 	struct file *file;
 	int fd;
 	uint64_t size;		/* bytes of the file when it started */
+	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
+	bool may_extend;	/* no client writes to the PFS file itself */
 	struct taken *taken;	/* owned; sorted by chunk */
 	size_t nr_taken;
 	atomic_uint parts_left;
@@ -145,12 +147,17 @@ static void fail(struct drain *d, int rc)
 static void finish_pfs(struct drain *d)
 {
 	struct stat st;
+	bool set_size;
 
 	if (atomic_load(&d->error))
 		return;
-	if (fstat(d->fd, &st) < 0 ||
-	    ((uint64_t)st.st_size != d->size && ftruncate(d->fd, (off_t)d->size) < 0) ||
-	    fdatasync(d->fd) < 0)
+	if (fstat(d->fd, &st) < 0) {
+		fail(d, -errno);
+		return;
+	}
+	set_size = (uint64_t)st.st_size < d->size ? d->may_extend
+						  : (uint64_t)st.st_size > d->size && d->may_cut;
+	if ((set_size && ftruncate(d->fd, (off_t)d->size) < 0) || fdatasync(d->fd) < 0)
 		fail(d, -errno);
 }
 
@@ -182,8 +189,12 @@ static void free_drain(struct drain *d)
 
 static void drain_result(struct agent *a, struct file *f, int rc)
 {
+	if (rc == 0 && f->nr_handles == 0)
+		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
 	if (rc == 0) {
 		f->error = 0;
+		if (f->state == PMIO_FILE_FAILED)
+			f->state = PMIO_FILE_OPEN; /* an earlier try had failed */
 		f->busy_on_media = f->nr_pfs_chunks != 0;
 		rc = files_record(a, f, true);
 	}
@@ -192,7 +203,10 @@ static void drain_result(struct agent *a, struct file *f, int rc)
 		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
 		if (f->nr_handles == 0)
 			f->state = PMIO_FILE_FAILED;
-		files_record(a, f, true);
+		/* what the PFS file is now is known again, unless clients write there themselves */
+		f->busy_on_media = f->nr_pfs_chunks != 0;
+		if (files_record(a, f, true) < 0)
+			f->busy_on_media = true;
 	}
 	parked_answer(a, &f->drain_waiters, rc);
 }
@@ -305,8 +319,10 @@ static int begin(struct agent *a, struct file *f, struct drain **out)
 	rc = take_dirty(a, d);
 	if (rc < 0)
 		goto err;
-	/* after the blocks were taken: bytes that they hold are within this size */
+	/* after the blocks were taken: clients raise the size before they set dirty bits */
 	d->size = pmio_pool_file_size(a->pool, f->slot);
+	d->may_cut = f->nr_handles == 0;
+	d->may_extend = f->nr_handles == 0 || f->nr_pfs_chunks == 0;
 	rc = make_parts(a, d);
 	if (rc < 0)
 		goto err_taken;
@@ -405,10 +421,9 @@ static void fill_done(struct agent *a, struct job *job)
 	a->nr_jobs--;
 	if (fl->error) {
 		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
-		parked_answer(a, &f->retries, fl->error);
-	} else {
-		parked_retry(a, &f->retries);
+		parked_answer_fills(a, &f->retries, fl->number, fl->error);
 	}
+	parked_retry(a, &f->retries);
 	free(fl);
 	files_settle(a, f);
 }

@@ -53,6 +53,19 @@ static void del_chunk(struct agent *a, struct file *f, struct chunk *ch)
 	free(ch);
 }
 
+void files_drop_pfs_chunks(struct file *f)
+{
+	struct chunk *ch, *tmp;
+
+	HASH_ITER(hh, f->chunks, ch, tmp) {
+		if (ch->frame >= 0)
+			continue;
+		f->nr_pfs_chunks--;
+		HASH_DEL(f->chunks, ch);
+		free(ch);
+	}
+}
+
 static void del_all_chunks(struct agent *a, struct file *f)
 {
 	struct chunk *ch, *tmp;
@@ -203,12 +216,24 @@ static void hash_file(struct agent *a, struct file *f)
 	a->by_slot[f->slot] = f;
 }
 
+/*
+ * Clients of an agent that died may go on storing into the frames they know until
+ * they notice: for some seconds after a recovery no frame goes to another file.
+ */
+static bool frames_may_move(const struct agent *a)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec >= a->evict_not_before;
+}
+
 /* make room in the table of slots: the file longest unused goes */
 static bool evict_file(struct agent *a)
 {
 	struct file *f = a->lru;
 
-	if (!f)
+	if (!f || !frames_may_move(a))
 		return false;
 	forget(a, f);
 	return true;
@@ -249,6 +274,22 @@ err:
 
 /* ---- loading what an earlier agent left ------------------------------------------ */
 
+/*
+ * Network file systems and btrfs may have another device number after each mount:
+ * the same name, inode, size and times are the same file.
+ */
+static void adopt_device(struct file *f)
+{
+	struct stat st;
+
+	if (stat(f->path, &st) < 0 || st.st_ino != f->key.ino || st.st_dev == f->key.dev)
+		return;
+	if (!f->busy_on_media && !same_as_seen(f, &st))
+		return;
+	pmio_info("agent: %s is on another device now", f->path);
+	f->key.dev = st.st_dev;
+}
+
 static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file *e)
 {
 	struct file *f = calloc(1, sizeof(*f)), *twin;
@@ -277,6 +318,7 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->seen.st_ctim.tv_sec = e->ctime_s;
 	f->seen.st_ctim.tv_nsec = e->ctime_ns;
 	f->seen.st_mode = e->mode;
+	adopt_device(f);
 	HASH_FIND(hh, a->files, &f->key, sizeof(f->key), twin);
 	if (twin)
 		pmio_err("agent: %s and %s are the same file in the catalog", f->path, twin->path);
@@ -390,21 +432,78 @@ static int open_pfs(const char *path, uint32_t flags, mode_t mode, struct stat *
 	return fd;
 }
 
+/* is this path a name of the file? */
+static bool names(const struct file *f, const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_dev == f->key.dev && st.st_ino == f->key.ino;
+}
+
+/* it was found under this name; if the one that we know is no longer its, it was renamed */
+static void adopt_name(struct agent *a, struct file *f, const char *path)
+{
+	char *copy;
+
+	if (strcmp(f->path, path) == 0 || names(f, f->path))
+		return;
+	copy = strdup(path);
+	if (!copy)
+		return;
+	free(f->path);
+	f->path = copy;
+	files_record(a, f, false);
+}
+
+/* what waits was written to this very content; a rename or chmod changes only ctime */
+static bool fits_waiting_data(const struct file *f, const struct stat *st)
+{
+	if (f->busy_on_media)
+		return names(f, f->path); /* we changed it ourselves when we were cut off */
+	return (uint64_t)st->st_size == f->pfs_size &&
+	       st->st_mtim.tv_sec == f->seen.st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec;
+}
+
+static int refuse_changed(const struct file *f)
+{
+	pmio_err("agent: %s was changed on the file system, but data for it wait in the pool: "
+		 "`pmio drain` writes them over it, `pmio rm` gives them up", f->path);
+	return PMIO_ECHANGED;
+}
+
 /* nobody has the file open: is the PFS file still what we knew? */
 static int revalidate(struct agent *a, struct file *f, const char *path, const struct stat *st,
 		      struct file **out)
 {
 	*out = f;
-	if (f->draining || f->nr_jobs || f->busy_on_media || same_as_seen(f, st))
+	if (f->draining || f->nr_jobs)
 		return 0;
-	if (files_any_dirty(a, f)) {
-		pmio_err("agent: %s was changed on the file system, but data for it wait in the pool: "
-			 "`pmio drain` writes them over it, `pmio rm` gives them up", f->path);
-		return PMIO_ECHANGED;
+	if (f->state != PMIO_FILE_CLEAN) {
+		if (!fits_waiting_data(f, st))
+			return refuse_changed(f);
+		adopt_name(a, f, path);
+		return 0;
+	}
+	if (!f->busy_on_media && same_as_seen(f, st)) {
+		adopt_name(a, f, path);
+		return 0;
 	}
 	pmio_info("agent: %s was changed on the file system: dropping what the pool had of it", f->path);
 	forget(a, f);
 	return new_file(a, path, st, out);
+}
+
+/* data wait for a file of this name that is no longer there: do not open another one beside it */
+static struct file *find_waiting(struct agent *a, const char *path)
+{
+	struct file *f;
+
+	for (f = a->files; f; f = f->hh.next) {
+		if (f->nr_handles == 0 && f->state != PMIO_FILE_CLEAN && strcmp(f->path, path) == 0)
+			break;
+	}
+	return f;
 }
 
 static int find_or_add(struct agent *a, const char *path, const struct stat *st, struct file **out)
@@ -413,8 +512,10 @@ static int find_or_add(struct agent *a, const char *path, const struct stat *st,
 	struct file *f;
 
 	HASH_FIND(hh, a->files, &key, sizeof(key), f);
-	if (!f)
-		return new_file(a, path, st, out);
+	if (!f) {
+		f = find_waiting(a, path);
+		return f ? refuse_changed(f) : new_file(a, path, st, out);
+	}
 	if (f->nr_handles == 0)
 		return revalidate(a, f, path, st, out);
 	*out = f;
@@ -441,13 +542,20 @@ static void adopt_fd(struct file *f, int fd, bool writes, bool reads)
 	f->fd_reads = reads;
 }
 
-static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t flags,
-		      struct handle **out)
+static int add_handle(struct agent *a, struct conn *c, struct file *f, const char *path,
+		      uint32_t flags, struct handle **out)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return -ENOMEM;
+	if (strcmp(path, f->path) != 0) {
+		h->path = strdup(path);
+		if (!h->path) {
+			free(h);
+			return -ENOMEM;
+		}
+	}
 	h->id = ++a->next_handle;
 	h->conn = c;
 	h->file = f;
@@ -481,7 +589,7 @@ int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, s
 		return rc;
 	}
 	adopt_fd(f, fd, m->flags & PMIO_OPEN_WRITE, reads);
-	rc = add_handle(a, c, f, m->flags, out);
+	rc = add_handle(a, c, f, m->path, m->flags, out);
 	if (rc == 0 && (m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) {
 		f->state = PMIO_FILE_OPEN;
 		f->error = 0;
@@ -502,7 +610,8 @@ int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, s
 
 static bool needs_drain(struct agent *a, struct file *f)
 {
-	return f->wrote && (files_any_dirty(a, f) ||
+	/* what clients wrote to the PFS themselves is made durable by a drain, too */
+	return f->wrote && (f->nr_pfs_chunks || files_any_dirty(a, f) ||
 			    pmio_pool_file_size(a->pool, f->slot) != f->pfs_size);
 }
 
@@ -534,23 +643,34 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	}
 	f->wrote = false;
 	f->recovered = false;
-	trim_chunks(a, f);
+	if (frames_may_move(a))
+		trim_chunks(a, f);
 	close_pfs(f);
-	if (f->drop_cache)
+	if (f->drop_cache && frames_may_move(a))
 		forget(a, f);
 	else
 		lru_add(a, f);
 }
 
-static void discard(struct agent *a, struct file *f)
+/* delete on close: the name goes with the close that asked for it, the data with the last handle */
+static void remove_name(struct file *f, const char *path)
 {
 	struct stat st;
 
-	/* only if the name is still this file's */
-	if (lstat(f->path, &st) == 0 && st.st_dev == f->key.dev && st.st_ino == f->key.ino &&
-	    unlink(f->path) < 0)
-		pmio_err("agent: remove %s: %s", f->path, strerror(errno));
-	forget(a, f);
+	if (lstat(path, &st) == 0 && st.st_dev == f->key.dev && st.st_ino == f->key.ino &&
+	    unlink(path) < 0)
+		pmio_err("agent: remove %s: %s", path, strerror(errno));
+	if (f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_nlink == 0)
+		f->discard = true;
+}
+
+/* a drain could not even begin: the data wait for the next try */
+static void drain_failed(struct agent *a, struct file *f, int rc)
+{
+	f->state = PMIO_FILE_FAILED;
+	f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
+	files_record(a, f, false);
+	close_pfs(f);
 }
 
 void files_settle(struct agent *a, struct file *f)
@@ -559,17 +679,8 @@ void files_settle(struct agent *a, struct file *f)
 
 	if (f->nr_handles || f->nr_jobs)
 		return;
-	if (f->nr_pfs_chunks && f->fd >= 0) {
-		struct stat st;
-
-		/* clients wrote there themselves */
-		if (fdatasync(f->fd) < 0 && f->fd_writes)
-			pmio_err("agent: %s: fdatasync: %s", f->path, strerror(errno));
-		if (fstat(f->fd, &st) == 0)
-			f->pfs_size = (uint64_t)st.st_size;
-	}
 	if (f->discard) {
-		discard(a, f);
+		forget(a, f);
 		return;
 	}
 	if (f->state == PMIO_FILE_FAILED) {
@@ -587,12 +698,8 @@ void files_settle(struct agent *a, struct file *f)
 		return;
 	}
 	rc = drain_start(a, f, NULL);
-	if (rc < 0) {
-		f->state = PMIO_FILE_FAILED;
-		f->error = -rc;
-		files_record(a, f, false);
-		close_pfs(f);
-	}
+	if (rc < 0)
+		drain_failed(a, f, rc);
 }
 
 bool files_close(struct agent *a, struct handle *h, bool discard_it, struct conn *c,
@@ -601,10 +708,12 @@ bool files_close(struct agent *a, struct handle *h, bool discard_it, struct conn
 	struct file *f = h->file;
 	struct parked *p;
 
-	f->discard |= discard_it;
+	if (discard_it)
+		remove_name(f, h->path ? h->path : f->path);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	HASH_DEL(a->handles, h);
+	free(h->path);
 	free(h);
 	if (f->nr_handles || !c) {
 		files_settle(a, f);
@@ -625,10 +734,8 @@ bool files_close(struct agent *a, struct handle *h, bool discard_it, struct conn
 	*status = drain_start(a, f, p);
 	if (*status == 0)
 		return true;
-	f->state = PMIO_FILE_FAILED;
-	f->error = -*status;
-	files_record(a, f, false);
 	free(p);
+	drain_failed(a, f, *status);
 	return false;
 }
 
@@ -643,8 +750,10 @@ struct file *files_find_path(struct agent *a, const char *path)
 		struct file_key key = { st.st_dev, st.st_ino };
 
 		HASH_FIND(hh, a->files, &key, sizeof(key), f);
-		if (f)
+		if (f) {
+			adopt_name(a, f, path);
 			return f;
+		}
 	}
 	for (f = a->files; f; f = f->hh.next) {
 		if (strcmp(f->path, path) == 0)
@@ -705,8 +814,12 @@ int files_truncate(struct agent *a, struct file *f, uint64_t size)
 	uint64_t old = pmio_pool_file_size(a->pool, f->slot);
 	int rc;
 
-	if (size >= old) {
-		pmio_pool_file_set_size(a->pool, f->slot, size);
+	if (size >= old) { /* at least: a client may be raising it further at this moment */
+		struct pmio_slot_df *slot = &a->view->slots[f->slot];
+
+		pmio_pm_max64(a->view->pm, &slot->size, size);
+		pmio_pm_flush(a->view->pm, &slot->size, sizeof(slot->size));
+		pmio_pm_fence(a->view->pm);
 		return 0;
 	}
 	f->busy_on_media = true;
@@ -728,10 +841,8 @@ int files_truncate(struct agent *a, struct file *f, uint64_t size)
 static bool evict_frames(struct agent *a)
 {
 	struct file *f = a->lru;
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!f || now.tv_sec < a->evict_not_before)
+	if (!f || !frames_may_move(a))
 		return false;
 	a->evicted_chunks += HASH_COUNT(f->chunks);
 	forget(a, f);
@@ -751,6 +862,10 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 		*rc = -ENOSPC;
 		if (!optional)
 			pmio_err("agent: %s: the pool is full, and fallback=error", f->path);
+		return NULL;
+	}
+	if (frame == PMIO_NO_FRAME && f->draining) {
+		*rc = -EBUSY;
 		return NULL;
 	}
 	if (frame == PMIO_NO_FRAME) {
@@ -777,6 +892,11 @@ struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, bool
 	struct chunk *ch = files_chunk(f, number);
 
 	*rc = 0;
+	/* a drain sets the PFS file's size at its end: nobody else may change it meanwhile */
+	if (ch && ch->frame == PMIO_CLAIM_PFS && f->draining) {
+		*rc = -EBUSY;
+		return NULL;
+	}
 	if (ch)
 		return ch;
 	if (number > (uint64_t)INT64_MAX >> a->view->chunk_shift) {

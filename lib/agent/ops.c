@@ -65,8 +65,17 @@ static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *m
 {
 	union pmio_any_msg reply;
 	struct handle *h = NULL;
-	int rc = a->state == AGENT_RUNNING ? files_open(a, c, &msg->open, &h) : -ESHUTDOWN;
+	int rc;
 
+	if (a->state != AGENT_RUNNING) {
+		/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
+		struct parked *p = parked_new(c, msg);
+
+		if (p)
+			DL_APPEND(a->late, p);
+		return;
+	}
+	rc = files_open(a, c, &msg->open, &h);
 	if (rc < 0) {
 		pmio_dbg("agent: open %s for process %u: %s", msg->open.path, c->pid, pmio_strerror(rc));
 		agent_reply_status(a, c, &msg->hdr, rc);
@@ -90,7 +99,7 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 
 	if (i >= m->wanted) {
 		ch = files_chunk(h->file, m->first + i);
-		*frame = ch ? ch->frame : PMIO_CLAIM_NONE;
+		*frame = ch && ch->frame >= 0 ? ch->frame : PMIO_CLAIM_NONE;
 		return 0;
 	}
 	ch = files_claim(a, h->file, m->first + i, m->how & PMIO_CLAIM_WRITE,
@@ -102,6 +111,8 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 		*frame = ch->frame;
 	else if (rc == 0)
 		*frame = PMIO_CLAIM_HOLE;
+	else if (rc == -EBUSY && !optional)
+		return rc;
 	else if (optional)
 		*frame = PMIO_CLAIM_NONE;
 	else
@@ -122,6 +133,10 @@ static void op_claim(struct agent *a, struct conn *c, const union pmio_any_msg *
 		reply.claim_reply.frame[i] = PMIO_CLAIM_NONE;
 	for (uint32_t i = 0; i < msg->claim.nr && rc == 0; i++)
 		rc = claim_one(a, h, &msg->claim, i, &reply.claim_reply.frame[i]);
+	if (rc == -EBUSY) {
+		park(a, c, h->file, msg);
+		return;
+	}
 	reply.hdr.status = rc;
 	agent_reply(a, c, &reply, -1);
 }

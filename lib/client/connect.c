@@ -81,8 +81,7 @@ static void drop_connection(struct pmio *pm)
 
 static bool is_lost(int rc)
 {
-	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN || rc == -ECONNREFUSED ||
-	       rc == -ESHUTDOWN;
+	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN || rc == -ECONNREFUSED;
 }
 
 /* pm->lock held */

@@ -23,6 +23,7 @@
 #define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
 #define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
 #define REDO_MAX 3
+#define FILL_TRIES 1000 /* of a block that is being filled while we want to overwrite it */
 
 /* a piece of a request within one chunk */
 struct span {
@@ -304,7 +305,24 @@ struct group {
 	int64_t frame;
 	struct span spans[SPANS_MAX];
 	unsigned nr;
+	bool raised;	 /* the file's size, and it is not flushed yet */
 };
+
+/*
+ * The size goes up before blocks become dirty, or bytes reach the PFS: a drain
+ * that finds them must find the size that they are within.
+ */
+static void raise_size(struct group *g, const struct span *spans, unsigned nr)
+{
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		if (spans[i].start + (uint64_t)spans[i].len > end)
+			end = spans[i].start + (uint64_t)spans[i].len;
+	}
+	end += g->chunk << g->v->chunk_shift;
+	g->raised |= pmio_pm_max64(g->v->pm, &g->v->slots[g->f->slot].size, end);
+}
 
 static void span_blocks(const struct pmio_view *v, const struct span *s, unsigned *first, unsigned *last)
 {
@@ -347,13 +365,17 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 	unsigned first, last;
 	int rc;
 
-	while ((rc = pmio_frame_write_begin(g->v, (uint64_t)g->frame, touched)) == -EAGAIN) {
+	for (int tries = 0; pmio_frame_write_begin(g->v, (uint64_t)g->frame, touched) == -EAGAIN; tries++) {
 		mask_bounds(touched, &first, &last);
 		rc = fill(g->f, g->chunk, g->frame, first, last, NULL);
-		if (rc < 0)
+		/* what the fill could not read does not matter: these blocks are overwritten whole */
+		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
+			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
 			return rc;
+		}
 	}
 	copy_in(g, spans, nr);
+	raise_size(g, spans, nr);
 	pmio_pm_fence(g->v->pm);
 	pmio_frame_write_end(g->v, (uint64_t)g->frame, touched);
 	return 0;
@@ -386,6 +408,7 @@ static int write_to_pfs(struct group *g)
 	uint64_t start = g->chunk << g->v->chunk_shift;
 	int rc = 0;
 
+	raise_size(g, g->spans, g->nr);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
 		rc = pfs_write(g->f, g->spans[i].buf, g->spans[i].len, start + g->spans[i].start);
 	return rc;
@@ -481,7 +504,7 @@ static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, si
 	if (rc < 0)
 		return rc;
 	/* flush also what another process raised: it may not have done so yet */
-	if (pmio_pm_max64(g.v->pm, &slot->size, end) || end > f->size_flushed) {
+	if (pmio_pm_max64(g.v->pm, &slot->size, end) || g.raised || end > f->size_flushed) {
 		f->size_flushed = pmio_pm_load64(&slot->size);
 		pmio_pm_flush(g.v->pm, &slot->size, sizeof(slot->size));
 	}
