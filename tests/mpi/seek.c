@@ -91,6 +91,28 @@ static void collective(MPI_File fh)
 		check_int(v[i], value(me, i, 2), "int read with read_all");
 }
 
+/* a header by the individual pointer, then a view behind it: the pointer is at the view's start */
+static void header_then_view(void)
+{
+	char file[4096], c[20];
+	MPI_File fh;
+
+	snprintf(file, sizeof(file), "%s.header", base);
+	fh = open_file(MPI_COMM_WORLD, file, RDWR_NEW);
+	if (me == 0)
+		mpi(MPI_File_write(fh, "HHHHHHHHHHHHHHHH", 16, MPI_CHAR, MPI_STATUS_IGNORE));
+	mpi(MPI_File_set_view(fh, 16, MPI_CHAR, MPI_CHAR, "native", MPI_INFO_NULL));
+	check_int(position(fh), 0, "position after set_view");
+	if (me == 0)
+		mpi(MPI_File_write(fh, "DDDD", 4, MPI_CHAR, MPI_STATUS_IGNORE));
+	barrier();
+	check_size(fh, 20);
+	mpi(MPI_File_set_view(fh, 0, MPI_CHAR, MPI_CHAR, "native", MPI_INFO_NULL));
+	mpi(MPI_File_read(fh, c, 20, MPI_CHAR, MPI_STATUS_IGNORE));
+	check(memcmp(c, "HHHHHHHHHHHHHHHHDDDD", 20) == 0, "header and data are not where they should be");
+	mpi(MPI_File_close(&fh));
+}
+
 int main(int argc, char **argv)
 {
 	MPI_File fh;
@@ -105,5 +127,6 @@ int main(int argc, char **argv)
 	barrier();
 	collective(fh);
 	mpi(MPI_File_close(&fh));
+	header_then_view();
 	return test_end();
 }

@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -474,6 +476,94 @@ static void hold__changed_behind_our_back_is_reported(void **state)
 	assert_on_pfs((const uint8_t *)"others", 6);
 }
 
+static void rename__held_file_can_be_drained(void **state)
+{
+	struct pmio *other;
+	struct pmio_file *f;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	assert_int_equal(pmio_connect(pool, &other), 0);
+	assert_int_equal(pmio_open(other, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "held", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	pmio_disconnect(&other);
+	snprintf(path, sizeof(path), "%s/renamed", root);
+	{
+		char old[128];
+
+		snprintf(old, sizeof(old), "%s/file", root);
+		assert_int_equal(rename(old, path), 0);
+	}
+	assert_int_equal(pmio_drain_path(pm, path), 0);
+	assert_on_pfs((const uint8_t *)"held", 4);
+}
+
+static void discard__spares_a_file_made_later(void **state)
+{
+	struct pmio_file *a = must_open(O_RDWR | O_CREAT), *b = must_open(O_RDWR), *c;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(a, "old", 3, 0), 3);
+	assert_int_equal(pmio_close_discard(&a), 0);
+	c = must_open(O_RDWR | O_CREAT | O_EXCL); /* the name is free at once */
+	assert_int_equal(pmio_pwrite(c, "later", 5, 0), 5);
+	assert_int_equal(pmio_close(&c), 0);
+	assert_int_equal(pmio_close(&b), 0);
+	assert_on_pfs((const uint8_t *)"later", 5);
+}
+
+struct drainer {
+	struct pmio *pm;
+	_Atomic bool stop;
+	unsigned rounds;
+};
+
+static void *drain_again_and_again(void *arg)
+{
+	struct drainer *d = arg;
+
+	while (!d->stop) {
+		pmio_drain_path(d->pm, path);
+		d->rounds++;
+	}
+	return NULL;
+}
+
+/* one long write that extends the file, and drains that begin in the middle of it */
+static void drain_beside_write(size_t len)
+{
+	uint8_t *buf = malloc(len);
+	struct drainer d = { .rounds = 0 };
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	pthread_t t;
+
+	assert_non_null(buf);
+	fill_pattern(buf, len, 6);
+	assert_int_equal(pmio_connect(pool, &d.pm), 0);
+	assert_int_equal(pthread_create(&t, NULL, drain_again_and_again, &d), 0);
+	assert_int_equal(pmio_pwrite(f, buf, len, 0), len);
+	d.stop = true;
+	pthread_join(t, NULL);
+	assert_true(d.rounds > 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, len);
+	pmio_disconnect(&d.pm);
+	free(buf);
+}
+
+static void drain__beside_an_extending_write(void **state)
+{
+	(void)state;
+	drain_beside_write(24 * CHUNK + 17);
+}
+
+static void drain__beside_an_extending_write_in_a_full_pool(void **state)
+{
+	(void)state;
+	drain_beside_write(48 * CHUNK + 17);
+}
+
 /* ---- the agent dies ---------------------------------------------------------------------------- */
 
 static void kill_agent(void)
@@ -548,6 +638,10 @@ int main(void)
 		T(delete__open_file_goes_on),
 		T(hold__stays_in_the_pool_until_asked),
 		T(hold__changed_behind_our_back_is_reported),
+		T(rename__held_file_can_be_drained),
+		T(discard__spares_a_file_made_later),
+		T(drain__beside_an_extending_write),
+		SMALL(drain__beside_an_extending_write_in_a_full_pool),
 		T(agent_killed__program_goes_on),
 		T(agent_killed__the_next_one_drains),
 	};
