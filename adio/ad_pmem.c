@@ -55,7 +55,7 @@ static void control(struct adio_file *fd, int flag, struct adio_fcntl *arg, int 
 		rc = preallocate(fd, arg->diskspace);
 		break;
 	case ADIO_SET_ATOMICITY:
-		fd->atomicity = arg->atomicity != 0;
+		((struct ad_pmem *)fd->fs_ptr)->atomic = arg->atomicity != 0;
 		break;
 	default:
 		rc = -EINVAL;

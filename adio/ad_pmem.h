@@ -50,6 +50,7 @@ struct ad_pmem {
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
 	bool complete;		 /* all ranks have it open: a close is collective */
+	bool atomic;		 /* MPI_File_set_atomicity; ROMIO's own flag stays off, see mca_io_pmem.c */
 	/* where the individual file pointer stands in the view, valid while fp_ind is fp */
 	uint64_t pos;
 	adio_offset fp;

@@ -255,11 +255,11 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 	else
 		pos = start_position(fd, fl, fp_kind, offset);
 	rc = cursor_seek(&file, fd->disp, pos);
-	if (rc == 0 && fd->atomicity)
+	if (rc == 0 && ad->atomic)
 		rc = client_lock(ad->file);
 	if (rc == 0)
 		rc = transfer_pieces(&b, &mem, &file);
-	if (fd->atomicity)
+	if (ad->atomic)
 		client_unlock(ad->file);
 	if (rc == 0 && fp_kind == ADIO_INDIVIDUAL)
 		move_pointer(fd, fl, pos + b.done);

@@ -160,9 +160,36 @@ static const mca_io_base_module_2_0_0_t *romio_module(void)
 	return romio_load()->module;
 }
 
+static struct adio_file *handle_of(struct ompi_file_t *fh)
+{
+	return ((struct file_data *)fh->f_io_selected_data)->fd;
+}
+
+/*
+ * Atomic mode: with its own flag set, ROMIO's nonblocking calls count what was
+ * asked for and not what was read, so the flag is kept where only we see it.
+ */
+static int set_atomicity(struct ompi_file_t *fh, int flag)
+{
+	struct adio_file *fd = handle_of(fh);
+	int mine[2] = { !!flag, -!!flag }, max[2];
+
+	PMPI_Allreduce(mine, max, 2, MPI_INT, MPI_MAX, fd->comm);
+	if (max[0] != -max[1])
+		return MPI_ERR_NOT_SAME;
+	((struct ad_pmem *)fd->fs_ptr)->atomic = flag != 0;
+	return MPI_SUCCESS;
+}
+
+static int get_atomicity(struct ompi_file_t *fh, int *flag)
+{
+	*flag = ((struct ad_pmem *)handle_of(fh)->fs_ptr)->atomic;
+	return MPI_SUCCESS;
+}
+
 static int after_all(struct ompi_file_t *fh, int rc)
 {
-	PMPI_Barrier(((struct file_data *)fh->f_io_selected_data)->fd->comm);
+	PMPI_Barrier(handle_of(fh)->comm);
 	return rc;
 }
 
@@ -201,7 +228,7 @@ static int close_file(struct ompi_file_t *fh)
 	ompi_errhandler_t *handler = fh->error_handler;
 	int rc;
 
-	if (!((struct file_data *)fh->f_io_selected_data)->fd)
+	if (!handle_of(fh))
 		return MPI_SUCCESS; /* its open failed, and has said so */
 	OBJ_RETAIN(handler);
 	rc = romio_module()->io_module_file_close(fh);
@@ -218,7 +245,7 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 	int rc = romio_module()->io_module_file_set_view(fh, disp, etype, filetype, datarep, info);
 
 	if (rc == MPI_SUCCESS)
-		publish_info(((struct file_data *)fh->f_io_selected_data)->fd, fh);
+		publish_info(handle_of(fh), fh);
 	return rc;
 }
 
@@ -232,6 +259,8 @@ static void make_module(const struct romio *romio)
 	module.io_module_file_open = open_file;
 	module.io_module_file_close = close_file;
 	module.io_module_file_set_view = set_view;
+	module.io_module_file_set_atomicity = set_atomicity;
+	module.io_module_file_get_atomicity = get_atomicity;
 	module.io_module_file_read_ordered = read_ordered;
 	module.io_module_file_write_ordered = write_ordered;
 	module.io_module_file_read_ordered_begin = read_ordered_begin;

@@ -336,7 +336,7 @@ static void set_model_view(struct handle *h, int rank, int64_t disp, struct ty *
 static int64_t random_offset(void)
 {
 	int64_t part = far && rng_chance(&R, 60) ? far : 0, what = rng_below(&R, 100);
-	int64_t near = rng_chance(&R, 50) ? 0 : rng_range(&R, -9, 9), off;
+	int64_t near = rng_chance(&R, 40) ? 0 : rng_range(&R, -3, 3), off;
 
 	if (what < 20)
 		off = rng_below(&R, 300);
@@ -550,6 +550,17 @@ static int64_t random_place(const struct handle *h, int rank)
 	return pos + (rng_chance(&R, 20) ? rng_range(&R, 0, 3) : 0);
 }
 
+/* bytes from pos to about the end of some block */
+static int64_t to_border(const struct view *v, int64_t pos, int64_t es)
+{
+	int64_t end = byte_of(v, pos) + rng_below(&R, 20000), bytes;
+
+	end += 4096 - end % 4096 + rng_range(&R, -2, 2);
+	bytes = bytes_before(v, end) - pos;
+	bytes -= bytes % es;
+	return bytes > 0 ? bytes : es;
+}
+
 static struct op *draw_op(struct handle *h, int rank, enum sync sync, enum pointer ptr, bool write)
 {
 	struct op *o = &ops[nr_ops];
@@ -571,6 +582,8 @@ static struct op *draw_op(struct handle *h, int rank, enum sync sync, enum point
 	o->bytes = random_bytes(es);
 	o->pos = ptr == EXPLICIT ? o->offset * es : ptr == INDIVIDUAL ? h->pos[rank]
 								      : h->shared[h->g->color[rank]] * es;
+	if (o->bytes > 8 && rng_chance(&R, 35))
+		o->bytes = to_border(v, o->pos, es);
 	room = bytes_before(v, ceiling(byte_of(v, o->pos))) - o->pos;
 	room -= room % es;
 	if (o->bytes > room)
