@@ -400,12 +400,30 @@ static int agree_amode(MPI_Comm comm, const char *path, int amode)
 	return max[2];
 }
 
+/*
+ * ROMIO makes the name of the shared pointer's hidden file from rank 0's process
+ * number and a random number seeded with the second: two handles of one file that
+ * are opened in one second would share one pointer.
+ */
+static void make_name_unique(struct adio_file *fd)
+{
+	static _Atomic unsigned count;
+	unsigned mine = count++;
+	size_t len;
+
+	PMPI_Bcast(&mine, 1, MPI_UNSIGNED, 0, fd->comm);
+	len = strlen(fd->shared_fp_fname);
+	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u", mine); /* ROMIO gives it PATH_MAX bytes */
+}
+
 static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
 {
 	int rank;
 
 	PMPI_Comm_rank(fd->comm, &rank);
 	romio->shfp_fname(fd, rank, error);
+	if (*error == MPI_SUCCESS)
+		make_name_unique(fd);
 	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
 		return;
 	if (rank == 0)

@@ -1304,7 +1304,7 @@ static void write_outside(int fd, int64_t off, int64_t len)
 	free(buf);
 }
 
-static void outside_step(void)
+static void outside_step(bool whole)
 {
 	int nr = (int)rng_range(&R, 1, 3), fd = -1;
 	bool cut = rng_chance(&R, 30);
@@ -1325,6 +1325,8 @@ static void outside_step(void)
 		write_outside(fd, off, rng_chance(&R, 30) ? rng_range(&R, 1, limit < 300000 ? limit : 300000)
 							   : rng_range(&R, 1, 5000));
 	}
+	if (whole) /* no zeros: what should be there and is not shows */
+		write_outside(fd, 0, limit < 3000000 ? limit : 3000000);
 	if (cut) {
 		int64_t to = random_offset();
 
@@ -1374,7 +1376,7 @@ static void one_step(void)
 		if (what < 12)
 			delete_step();
 		else if (what < 30)
-			outside_step();
+			outside_step(rng_chance(&R, 40));
 		else if (open_step(&handles[0]))
 			view_step(&handles[0]);
 		return;
@@ -1423,8 +1425,8 @@ static void program(void)
 	draw_sizes();
 	snprintf(url, sizeof(url), "%s.%d", base, (int)rng_below(&R, 3));
 	alarm(LIMIT_S);
-	if (rng_chance(&R, 35))
-		outside_step();
+	if (rng_chance(&R, 50))
+		outside_step(rng_chance(&R, 70));
 	barrier();
 	for (step = 1; step <= nr_steps; step++) {
 		one_step();
