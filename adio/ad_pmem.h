@@ -91,6 +91,9 @@ adio_write_fn ad_pmem_write_contig, ad_pmem_write_strided;
 adio_iread_fn ad_pmem_iread_contig, ad_pmem_iread_strided;
 adio_iwrite_fn ad_pmem_iwrite_contig, ad_pmem_iwrite_strided;
 
+/* put the individual file pointer to the start of the view; after ROMIO has set a view */
+void ad_pmem_view_changed(struct adio_file *fd);
+
 /* ---- ad_pmem_flat.c: datatypes as lists of pieces ------------------------------ */
 
 struct flat_piece {

@@ -159,6 +159,18 @@ static void move_pointer(struct adio_file *fd, const struct flat *fl, uint64_t p
 	ad->pos_known = true;
 }
 
+/*
+ * ROMIO has set the pointer to the first byte of a new view as it takes the file
+ * type apart, which is wrong for some types whose lower bound is not 0.
+ */
+void ad_pmem_view_changed(struct adio_file *fd)
+{
+	const struct flat *fl = flat_get(fd->filetype);
+
+	if (fl && fl->size)
+		move_pointer(fd, fl->dense ? NULL : fl, 0);
+}
+
 /* ---- the engine ------------------------------------------------------------------------------- */
 
 struct batch {

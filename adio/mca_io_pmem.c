@@ -244,8 +244,10 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 {
 	int rc = romio_module()->io_module_file_set_view(fh, disp, etype, filetype, datarep, info);
 
-	if (rc == MPI_SUCCESS)
+	if (rc == MPI_SUCCESS) {
+		ad_pmem_view_changed(handle_of(fh));
 		publish_info(handle_of(fh), fh);
+	}
 	return rc;
 }
 
