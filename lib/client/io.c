@@ -100,6 +100,22 @@ static bool cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
 	return e->chunk != 0;
 }
 
+/* true once for each chunk that this handle knows: its pages may not be mapped here yet */
+static bool first_touch(struct pmio_file *f, uint64_t chunk)
+{
+	bool first = false;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->cache_size) {
+		struct cache_entry *e = cache_find(f->cache, f->cache_size, chunk);
+
+		first = e->chunk && !e->touched;
+		e->touched |= first;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return first;
+}
+
 static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_claim_reply_msg *r,
 		       uint32_t nr)
 {
@@ -607,6 +623,8 @@ static int read_chunk(struct pmio_file *f, uint8_t *buf, uint64_t off, size_t le
 		if (rc < 0)
 			return rc;
 	}
+	if (len >= POPULATE_MIN && first_touch(f, chunk))
+		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), v->chunk_size);
 	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)frame) + start, len);
 	return 0;
 }
