@@ -25,11 +25,11 @@ EXTRA_DIST += tests/mpi/run.sh
 
 # random programs against a model: `make check-fuzz`.  Not in `make check` yet: it finds
 # faults in how ROMIO itself takes file types apart (positions, and its set_view may abort)
-check_PROGRAMS += tests/mpi/fuzz.mpi
+check_PROGRAMS += tests/mpi/fuzz_run
 EXTRA_DIST += tests/mpi/fuzz.sh
 FUZZ_SECONDS = 600
 
-check-fuzz: all tests/mpi/fuzz.mpi
+check-fuzz: all tests/mpi/fuzz_run
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(srcdir)/tests/mpi/fuzz.sh --seconds $(FUZZ_SECONDS)
 .PHONY: check-fuzz
 
@@ -47,9 +47,9 @@ tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
 tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)
-tests_mpi_fuzz_mpi_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz_type.c tests/mpi/fuzz_type.h tests/mpi/util.h
-tests_mpi_fuzz_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
-tests_mpi_fuzz_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_fuzz_run_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz_type.c tests/mpi/fuzz_type.h tests/mpi/util.h
+tests_mpi_fuzz_run_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_fuzz_run_LDADD = $(OMPI_LIBS)
 tests_mpi_info_mpi_SOURCES = tests/mpi/info.c tests/mpi/util.h
 tests_mpi_info_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_info_mpi_LDADD = $(OMPI_LIBS)

@@ -12,7 +12,7 @@
 
 . "${top_srcdir:-.}/tests/env.sh"
 
-bin=$top_builddir/tests/mpi/fuzz.mpi
+bin=$top_builddir/tests/mpi/fuzz_run
 seconds= seed= count= steps= ranks= pool= more=
 while [ $# -gt 0 ]; do
 	case $1 in
