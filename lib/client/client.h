@@ -90,7 +90,6 @@ struct client_open {
 };
 int client_open(struct pmio *pm, const char *path, const struct client_open *how,
 		struct pmio_file **out);
-int client_delete(struct pmio *pm, const char *path, bool quiet);
 /*
  * client_lock -- keep all other handles of the file, in any process, out
  *
@@ -101,8 +100,6 @@ int client_delete(struct pmio *pm, const char *path, bool quiet);
 int client_lock(struct pmio_file *f);
 void client_unlock(struct pmio_file *f);
 int client_absolute(const char *path, char out[PATH_MAX]);
-/* all settings of a pool's connection, for who adds others on top */
-const struct pmio_settings *client_settings(const struct pmio *pm);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);
 
 #endif

@@ -425,11 +425,6 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16])
 	memcpy(uuid, pm->uuid, 16);
 }
 
-const struct pmio_settings *client_settings(const struct pmio *pm)
-{
-	return &pm->settings;
-}
-
 /* ---- going on with another agent ------------------------------------------------------------ */
 
 /* pm->lock held: open f again; what it had claimed is asked for anew */

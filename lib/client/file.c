@@ -259,7 +259,7 @@ int pmio_drain(struct pmio_file *f)
 	return rc;
 }
 
-int client_delete(struct pmio *pm, const char *path, bool quiet)
+int pmio_delete(struct pmio *pm, const char *path)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
@@ -268,14 +268,9 @@ int client_delete(struct pmio *pm, const char *path, bool quiet)
 	rc = client_absolute(path, msg.path.path);
 	if (rc == 0)
 		rc = client_pool_call(pm, &msg, &reply);
-	if (rc < 0 && !quiet)
+	if (rc < 0)
 		pmio_err("delete %s: %s", path, pmio_strerror(rc));
 	return rc;
-}
-
-int pmio_delete(struct pmio *pm, const char *path)
-{
-	return client_delete(pm, path, false);
 }
 
 /* an open file description of our own, so that the lock is this handle's */
