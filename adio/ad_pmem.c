@@ -50,6 +50,8 @@ static void control(struct adio_file *fd, int flag, struct adio_fcntl *arg, int 
 	switch (flag) {
 	case ADIO_GET_FSIZE:
 		rc = get_size(fd, &arg->fsize);
+		if (rc == 0 && ad_pmem_size_in_view)
+			arg->fsize = (adio_offset)ad_pmem_view_bytes(&((struct ad_pmem *)fd->fs_ptr)->view, arg->fsize);
 		break;
 	case ADIO_SET_DISKSPACE:
 		rc = preallocate(fd, arg->diskspace);

@@ -45,16 +45,20 @@ void romio_refuse(const char *why);
 /* our driver's table; needs romio_load() to have succeeded */
 const struct adio_ops *ad_pmem_ops(void);
 
+/* a file view: which bytes of the file are seen, in which order; see ad_pmem_view.c */
+struct view {
+	int64_t disp;			/* bytes */
+	const struct flat *fl;		/* of filetype; NULL: no gaps */
+	MPI_Datatype etype, filetype;	/* duplicates of the program's own */
+};
+
 /* what a file has in fs_ptr */
 struct ad_pmem {
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
 	bool complete;		 /* all ranks have it open: a close is collective */
 	bool atomic;		 /* MPI_File_set_atomicity; ROMIO's own flag stays off, see mca_io_pmem.c */
-	/* where the individual file pointer stands in the view, valid while fp_ind is fp */
-	uint64_t pos;
-	adio_offset fp;
-	bool pos_known;
+	struct view view;	 /* the handle's disp is 0, and its fp_ind counts bytes of the view's data */
 };
 
 /*
@@ -91,8 +95,20 @@ adio_write_fn ad_pmem_write_contig, ad_pmem_write_strided;
 adio_iread_fn ad_pmem_iread_contig, ad_pmem_iread_strided;
 adio_iwrite_fn ad_pmem_iwrite_contig, ad_pmem_iwrite_strided;
 
-/* put the individual file pointer to the start of the view; after ROMIO has set a view */
-void ad_pmem_view_changed(struct adio_file *fd);
+/* ---- ad_pmem_view.c: views -------------------------------------------------------- */
+
+/* 0 or -ENOMEM; the types are duplicated.  etype's size is not 0 and divides filetype's. */
+int ad_pmem_view_init(struct view *v, int64_t disp, MPI_Datatype etype, MPI_Datatype filetype);
+void ad_pmem_view_fini(struct view *v);
+/* duplicates of its types, which the caller frees but for named ones; 0 or -ENOMEM */
+int ad_pmem_view_types(const struct view *v, MPI_Datatype *etype, MPI_Datatype *filetype);
+/* where in the file byte pos of the view's data lies; 0, or -EFBIG */
+int ad_pmem_view_place(const struct view *v, uint64_t pos, int64_t *place);
+/* how many bytes of the view's data come before the first one that lies behind a file of that size */
+uint64_t ad_pmem_view_bytes(const struct view *v, int64_t size);
+
+/* set while ROMIO asks for the file's size to seek from its end: it counts in the view then */
+extern _Thread_local bool ad_pmem_size_in_view;
 
 /* ---- ad_pmem_flat.c: datatypes as lists of pieces ------------------------------ */
 
@@ -103,6 +119,7 @@ struct flat_piece {
 };
 
 struct flat {
+	_Atomic unsigned users; /* types that have it */
 	struct flat_piece *pieces;
 	size_t nr;
 	uint64_t size;	 /* bytes of data in one element */
@@ -116,6 +133,9 @@ struct flat {
  * Kept with the type (as an attribute) until it is freed.  NULL: out of memory.
  */
 const struct flat *flat_get(MPI_Datatype type);
+/* the piece with byte pos of an element's data; pos < size */
+size_t flat_find(const struct flat *fl, uint64_t pos);
+bool flat_is_named(MPI_Datatype type);
 /* free the attribute's key; before MPI_Finalize ends */
 void flat_fini(void);
 

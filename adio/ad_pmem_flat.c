@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,7 @@ static void add_elements(struct builder *b, const struct flat *of, int64_t off, 
 	}
 }
 
-static bool is_named(MPI_Datatype type)
+bool flat_is_named(MPI_Datatype type)
 {
 	int ni, na, nd, combiner;
 
@@ -251,8 +252,9 @@ static struct flat *make_flat(MPI_Datatype type);
 
 static void free_flat(struct flat *fl)
 {
-	if (fl)
-		free(fl->pieces);
+	if (!fl || atomic_fetch_sub(&fl->users, 1) != 1)
+		return;
+	free(fl->pieces);
 	free(fl);
 }
 
@@ -262,7 +264,7 @@ static void free_parts(struct parts *p)
 	for (int k = 0; k < p->nd && p->d; k++) {
 		if (p->of && p->of[k])
 			free_flat((struct flat *)(uintptr_t)p->of[k]);
-		if (p->d[k] != MPI_DATATYPE_NULL && !is_named(p->d[k]))
+		if (p->d[k] != MPI_DATATYPE_NULL && !flat_is_named(p->d[k]))
 			PMPI_Type_free(&p->d[k]);
 	}
 	free(p->of);
@@ -338,6 +340,7 @@ static struct flat *make_flat(MPI_Datatype type)
 		return NULL;
 	}
 	PMPI_Type_get_extent_x(type, &lb, &extent);
+	fl->users = 1;
 	fl->pieces = b.pieces;
 	fl->nr = b.nr;
 	fl->extent = extent;
@@ -351,6 +354,20 @@ static struct flat *make_flat(MPI_Datatype type)
 }
 
 /* ---- keeping them with their types --------------------------------------------------------------- */
+
+/* a duplicate of a type has the same pieces */
+static int copy_attr(MPI_Datatype type, int key, void *extra, void *value, void *copy, int *flag)
+{
+	struct flat *fl = value;
+
+	(void)type;
+	(void)key;
+	(void)extra;
+	atomic_fetch_add(&fl->users, 1);
+	*(struct flat **)copy = fl;
+	*flag = 1;
+	return MPI_SUCCESS;
+}
 
 static int delete_attr(MPI_Datatype type, int key, void *value, void *extra)
 {
@@ -386,16 +403,31 @@ static const struct flat *get_named(MPI_Datatype type)
 	return fl;
 }
 
+size_t flat_find(const struct flat *fl, uint64_t pos)
+{
+	size_t lo = 0;
+
+	for (size_t hi = fl->nr; hi - lo > 1;) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (fl->pieces[mid].before <= pos)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 const struct flat *flat_get(MPI_Datatype type)
 {
 	struct flat *fl = NULL;
 	int found = 0;
 
-	if (is_named(type))
+	if (flat_is_named(type))
 		return get_named(type);
 	pthread_mutex_lock(&keyval_lock);
 	if (keyval == MPI_KEYVAL_INVALID)
-		PMPI_Type_create_keyval(MPI_TYPE_NULL_COPY_FN, delete_attr, &keyval, NULL);
+		PMPI_Type_create_keyval(copy_attr, delete_attr, &keyval, NULL);
 	else
 		PMPI_Type_get_attr(type, keyval, &fl, &found);
 	if (!found) {

@@ -68,7 +68,6 @@ static void cursor_advance(struct cursor *c, uint64_t n)
 static int cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
 {
 	uint64_t in_element;
-	size_t lo = 0, hi;
 	int64_t skip = (int64_t)pos;
 
 	if (pos > INT64_MAX)
@@ -80,95 +79,9 @@ static int cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
 	if (!c->fl)
 		return 0;
 	in_element = pos % c->fl->size;
-	for (hi = c->fl->nr; hi - lo > 1;) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (c->fl->pieces[mid].before <= in_element)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	c->piece = lo;
-	c->in_piece = in_element - c->fl->pieces[lo].before;
+	c->piece = flat_find(c->fl, in_element);
+	c->in_piece = in_element - c->fl->pieces[c->piece].before;
 	return 0;
-}
-
-/* ---- the individual file pointer ----------------------------------------------------------- */
-
-/*
- * ROMIO keeps it as an absolute offset in bytes.  Which byte of the view's data
- * is that?  The first piece, tile by tile, that ends behind it.
- */
-static uint64_t position_of(const struct adio_file *fd, const struct flat *fl)
-{
-	int64_t rel = fd->fp_ind - fd->disp, tile;
-
-	if (!fl)
-		return (uint64_t)rel;
-	if (fl->extent <= 0)
-		tile = 0;
-	else {
-		const struct flat_piece *last = &fl->pieces[fl->nr - 1];
-		int64_t span = last->off + (int64_t)last->len;
-
-		tile = rel < span ? 0 : (rel - span) / fl->extent;
-	}
-	for (;; tile++) {
-		for (size_t i = 0; i < fl->nr; i++) {
-			const struct flat_piece *p = &fl->pieces[i];
-			int64_t start = tile * fl->extent + p->off;
-
-			if (rel < start + (int64_t)p->len) {
-				uint64_t skip = rel > start ? (uint64_t)(rel - start) : 0;
-
-				return (uint64_t)tile * fl->size + p->before + skip;
-			}
-		}
-		if (fl->extent <= 0)
-			return fl->size;
-	}
-}
-
-/* UINT64_MAX: beyond what there is */
-static uint64_t start_position(struct adio_file *fd, const struct flat *fl, int fp_kind,
-			       adio_offset offset)
-{
-	struct ad_pmem *ad = fd->fs_ptr;
-	uint64_t pos;
-
-	if (fp_kind == ADIO_EXPLICIT)
-		return __builtin_mul_overflow((uint64_t)offset, (uint64_t)fd->etype_size, &pos) ? UINT64_MAX
-												: pos;
-	if (ad->pos_known && ad->fp == fd->fp_ind)
-		return ad->pos;
-	return position_of(fd, fl);
-}
-
-static void move_pointer(struct adio_file *fd, const struct flat *fl, uint64_t pos)
-{
-	struct ad_pmem *ad = fd->fs_ptr;
-	struct cursor c = { .fl = fl, .left = -1 };
-	int64_t place;
-
-	if (cursor_seek(&c, fd->disp, pos) < 0)
-		return; /* at the very end of what offsets can say: nothing can follow */
-	cursor_run(&c, &place);
-	fd->fp_ind = place;
-	ad->fp = place;
-	ad->pos = pos;
-	ad->pos_known = true;
-}
-
-/*
- * ROMIO has set the pointer to the first byte of a new view as it takes the file
- * type apart, which is wrong for some types whose lower bound is not 0.
- */
-void ad_pmem_view_changed(struct adio_file *fd)
-{
-	const struct flat *fl = flat_get(fd->filetype);
-
-	if (fl && fl->size)
-		move_pointer(fd, fl->dense ? NULL : fl, 0);
 }
 
 /* ---- the engine ------------------------------------------------------------------------------- */
@@ -241,40 +154,40 @@ static int memory_cursor(struct cursor *c, const void *buf, int count, MPI_Datat
 	return 0;
 }
 
-/* contiguous memory and file: no cursors needed, and the offset counts bytes */
+/* offset: bytes or elementary types of the view's data; for ADIO_INDIVIDUAL the pointer counts */
+static uint64_t start_position(const struct adio_file *fd, int fp_kind, adio_offset offset, bool in_bytes)
+{
+	uint64_t pos;
+
+	if (fp_kind == ADIO_INDIVIDUAL)
+		return (uint64_t)fd->fp_ind;
+	if (in_bytes)
+		return (uint64_t)offset;
+	return __builtin_mul_overflow((uint64_t)offset, (uint64_t)fd->etype_size, &pos) ? UINT64_MAX : pos;
+}
+
 static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
 		    adio_offset offset, bool write, bool offset_in_bytes, uint64_t *done)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 	struct batch b = { .file = ad->file, .write = write };
-	struct cursor mem, file = { .left = -1 };
-	const struct flat *fl = flat_get(fd->filetype);
-	uint64_t pos;
-	int rc;
+	struct cursor mem, file = { .fl = ad->view.fl, .left = -1 };
+	uint64_t pos = start_position(fd, fp_kind, offset, offset_in_bytes);
+	int rc = memory_cursor(&mem, buf, count, type);
 
 	*done = 0;
-	if (!fl)
-		return -ENOMEM;
-	rc = memory_cursor(&mem, buf, count, type);
-	if (rc < 0)
-		return rc;
-	if (fl->size == 0 || count == 0)
-		return 0; /* a view without a byte */
-	fl = fl->dense ? NULL : fl;
-	file.fl = fl;
-	if (offset_in_bytes && fp_kind == ADIO_EXPLICIT)
-		pos = (uint64_t)(offset - fd->disp);
-	else
-		pos = start_position(fd, fl, fp_kind, offset);
-	rc = cursor_seek(&file, fd->disp, pos);
+	if (rc < 0 || count == 0 || (file.fl && file.fl->size == 0))
+		return rc; /* nothing to do, or a view without a byte */
+	rc = cursor_seek(&file, ad->view.disp, pos);
 	if (rc == 0 && ad->atomic)
 		rc = client_lock(ad->file);
-	if (rc == 0)
-		rc = transfer_pieces(&b, &mem, &file);
+	if (rc < 0)
+		return rc;
+	rc = transfer_pieces(&b, &mem, &file);
 	if (ad->atomic)
 		client_unlock(ad->file);
 	if (rc == 0 && fp_kind == ADIO_INDIVIDUAL)
-		move_pointer(fd, fl, pos + b.done);
+		fd->fp_ind = (adio_offset)(pos + b.done);
 	*done = b.done;
 	return rc;
 }

@@ -125,8 +125,10 @@ static void free_state(struct adio_file *fd)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 
-	if (ad)
+	if (ad) {
+		ad_pmem_view_fini(&ad->view);
 		pmio_settings_fini(&ad->settings);
+	}
 	free(ad);
 	fd->fs_ptr = NULL;
 }
@@ -165,8 +167,6 @@ void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 	romio_load()->set_info(fd, good, error);
 	if (good != info)
 		PMPI_Info_free(&good);
-	if (ad)
-		ad->pos_known = false; /* a new view may follow, in which it means another byte */
 	if (!ad_pmem_opening)
 		return; /* hints of ours are for opening */
 	if (!ad)

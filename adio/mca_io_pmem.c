@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "ompi/communicator/communicator.h"
+#include "ompi/datatype/ompi_datatype.h"
 #include "ompi/errhandler/errhandler.h"
 #include "ompi/file/file.h"
 #include "ompi/info/info.h"
@@ -238,17 +239,119 @@ static int close_file(struct ompi_file_t *fh)
 	return rc;
 }
 
-/* a view comes with hints, which replace what MPI_File_get_info would say */
+/* ---- views ---------------------------------------------------------------------------- */
+
+/* what ROMIO, which does not get to see the types, would say of them */
+static int check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
+{
+	MPI_Count esize, fsize;
+
+	if ((disp == MPI_DISPLACEMENT_CURRENT) != !!(amode & MPI_MODE_SEQUENTIAL) ||
+	    (disp < 0 && disp != MPI_DISPLACEMENT_CURRENT) || etype == MPI_DATATYPE_NULL ||
+	    filetype == MPI_DATATYPE_NULL)
+		return MPI_ERR_ARG;
+	if (!opal_datatype_is_committed(&etype->super) || !opal_datatype_is_committed(&filetype->super))
+		return MPI_ERR_TYPE;
+	PMPI_Type_size_x(etype, &esize);
+	PMPI_Type_size_x(filetype, &fsize);
+	return esize <= 0 || fsize % esize != 0 ? MPI_ERR_ARG : MPI_SUCCESS;
+}
+
+/* ROMIO has set a view of bytes: make it the program's */
+static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
+{
+	struct view *now = &((struct ad_pmem *)fd->fs_ptr)->view;
+	MPI_Count esize;
+
+	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
+	if (disp == MPI_DISPLACEMENT_CURRENT && ad_pmem_view_place(now, (uint64_t)fd->disp, &next->disp) < 0)
+		return MPI_ERR_ARG;
+	PMPI_Type_size_x(next->etype, &esize);
+	fd->etype_size = esize;
+	fd->disp = 0;
+	fd->fp_ind = 0;
+	ad_pmem_view_fini(now);
+	*now = *next;
+	return MPI_SUCCESS;
+}
+
+/*
+ * Collective, and ROMIO waits for all: if one rank's view cannot be, all must hear of it.
+ * A view comes with hints, which replace what MPI_File_get_info would say.
+ */
 static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatype_t *etype,
 		    struct ompi_datatype_t *filetype, const char *datarep, struct opal_info_t *info)
 {
-	int rc = romio_module()->io_module_file_set_view(fh, disp, etype, filetype, datarep, info);
+	struct adio_file *fd = handle_of(fh);
+	int mine = check_view(fd->access_mode, disp, etype, filetype), rc;
+	struct view next = { 0 };
 
-	if (rc == MPI_SUCCESS) {
-		ad_pmem_view_changed(handle_of(fh));
-		publish_info(handle_of(fh), fh);
-	}
+	if (mine == MPI_SUCCESS)
+		mine = ad_pmem_error(ad_pmem_view_init(&next, disp, etype, filetype));
+	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
+	if (rc == MPI_SUCCESS)
+		rc = romio_module()->io_module_file_set_view(fh, disp, MPI_BYTE, MPI_BYTE, datarep, info);
+	if (rc == MPI_SUCCESS)
+		rc = change_view(fd, disp, &next);
+	if (rc == MPI_SUCCESS)
+		publish_info(fd, fh);
+	else
+		ad_pmem_view_fini(&next);
 	return rc;
+}
+
+static int get_view(struct ompi_file_t *fh, MPI_Offset *disp, struct ompi_datatype_t **etype,
+		    struct ompi_datatype_t **filetype, char *datarep)
+{
+	struct view *v = &((struct ad_pmem *)handle_of(fh)->fs_ptr)->view;
+	MPI_Datatype e, f; /* bytes, for ROMIO */
+	int rc = romio_module()->io_module_file_get_view(fh, disp, &e, &f, datarep);
+
+	*disp = v->disp;
+	return rc == MPI_SUCCESS ? ad_pmem_error(ad_pmem_view_types(v, etype, filetype)) : rc;
+}
+
+static int get_byte_offset(struct ompi_file_t *fh, MPI_Offset offset, MPI_Offset *place)
+{
+	struct adio_file *fd = handle_of(fh);
+	uint64_t pos;
+	int64_t at;
+
+	if (fd->access_mode & MPI_MODE_SEQUENTIAL)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	if (offset < 0 || __builtin_mul_overflow((uint64_t)offset, (uint64_t)fd->etype_size, &pos) ||
+	    ad_pmem_view_place(&((struct ad_pmem *)fd->fs_ptr)->view, pos, &at) < 0)
+		return MPI_ERR_ARG;
+	*place = at;
+	return MPI_SUCCESS;
+}
+
+static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	int rc;
+
+	ad_pmem_size_in_view = true;
+	rc = romio_module()->io_module_file_seek(fh, offset, whence);
+	ad_pmem_size_in_view = false;
+	return rc;
+}
+
+static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	int rc;
+
+	ad_pmem_size_in_view = true;
+	rc = romio_module()->io_module_file_seek_shared(fh, offset, whence);
+	ad_pmem_size_in_view = false;
+	return rc;
+}
+
+/* ROMIO refuses for a file that was opened to be read; for us it is only a meeting of all */
+static int sync_file(struct ompi_file_t *fh)
+{
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY)
+		return after_all(fh, MPI_SUCCESS);
+	return romio_module()->io_module_file_sync(fh);
 }
 
 /* once; settings_lock held */
@@ -261,6 +364,11 @@ static void make_module(const struct romio *romio)
 	module.io_module_file_open = open_file;
 	module.io_module_file_close = close_file;
 	module.io_module_file_set_view = set_view;
+	module.io_module_file_get_view = get_view;
+	module.io_module_file_get_byte_offset = get_byte_offset;
+	module.io_module_file_seek = seek;
+	module.io_module_file_sync = sync_file;
+	module.io_module_file_seek_shared = seek_shared;
 	module.io_module_file_set_atomicity = set_atomicity;
 	module.io_module_file_get_atomicity = get_atomicity;
 	module.io_module_file_read_ordered = read_ordered;
@@ -475,6 +583,7 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 {
 	static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
 	int error = MPI_SUCCESS, nr;
+	struct ad_pmem *ad;
 
 	/*
 	 * ROMIO parses cb_config_list with static variables.  With one rank we can keep
@@ -494,7 +603,9 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 		error = check_opened(*out, dup, path);
 	if (error != MPI_SUCCESS)
 		return error;
-	((struct ad_pmem *)(*out)->fs_ptr)->complete = true;
+	ad = (*out)->fs_ptr;
+	ad->complete = true;
+	(void)ad_pmem_view_init(&ad->view, 0, MPI_BYTE, MPI_BYTE); /* named types cost no memory */
 	init_shared_pointer(romio, *out, &error);
 	return error;
 }

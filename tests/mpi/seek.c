@@ -113,6 +113,26 @@ static void header_then_view(void)
 	mpi(MPI_File_close(&fh));
 }
 
+/* the end of a file that ends before the view begins is the view's start */
+static void end_before_view(void)
+{
+	char file[4096];
+	MPI_File fh;
+
+	snprintf(file, sizeof(file), "%s.short", base);
+	fh = open_file(MPI_COMM_WORLD, file, RDWR_NEW);
+	if (me == 0)
+		mpi(MPI_File_write_at(fh, 0, "0123456789", 10, MPI_CHAR, MPI_STATUS_IGNORE));
+	barrier();
+	mpi(MPI_File_set_view(fh, 100, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+	if (ours) { /* ROMIO counts below 0 */
+		mpi(MPI_File_seek(fh, 3, MPI_SEEK_END));
+		check_int(position(fh), 3, "position after SEEK_END");
+		mpi(MPI_File_seek_shared(fh, 2, MPI_SEEK_END));
+	}
+	mpi(MPI_File_close(&fh));
+}
+
 int main(int argc, char **argv)
 {
 	MPI_File fh;
@@ -128,5 +148,6 @@ int main(int argc, char **argv)
 	collective(fh);
 	mpi(MPI_File_close(&fh));
 	header_then_view();
+	end_before_view();
 	return test_end();
 }

@@ -670,6 +670,38 @@ static void background(MPI_File fh)
 	barrier();
 }
 
+static int try_view(MPI_File fh, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
+{
+	return error_class(MPI_File_set_view(fh, disp, etype, filetype, "native", MPI_INFO_NULL));
+}
+
+/* what is no view is refused on all ranks, also if only one of them asks for it */
+static void bad_views(MPI_File fh)
+{
+	MPI_Datatype empty, pair, raw;
+	bool last = me == np - 1;
+
+	if (!ours)
+		return; /* ROMIO would wait for the last rank, or divide by 0 */
+	MPI_Type_contiguous(0, MPI_INT, &empty);
+	MPI_Type_contiguous(2, MPI_INT, &pair);
+	MPI_Type_contiguous(2, MPI_INT, &raw);
+	MPI_Type_commit(&empty);
+	MPI_Type_commit(&pair);
+	snprintf(what, sizeof(what), "bad views");
+	check_int(try_view(fh, 0, last ? empty : MPI_INT, MPI_INT), MPI_ERR_ARG, "an etype without a byte");
+	check_int(try_view(fh, 0, last ? pair : MPI_INT, MPI_INT), MPI_ERR_ARG, "an etype larger than the filetype");
+	check_int(try_view(fh, last ? -8 : 0, MPI_INT, MPI_INT), MPI_ERR_ARG, "a negative displacement");
+	check_int(try_view(fh, last ? MPI_DISPLACEMENT_CURRENT : 0, MPI_INT, MPI_INT), MPI_ERR_ARG,
+		  "MPI_DISPLACEMENT_CURRENT in a file that is not sequential");
+	check(try_view(fh, 0, MPI_INT, raw) != MPI_SUCCESS, "a filetype that is not committed");
+	check_int(try_view(fh, 0, MPI_INT, empty), MPI_SUCCESS, "a filetype without a byte");
+	check_int(try_view(fh, 0, MPI_BYTE, MPI_BYTE), MPI_SUCCESS, "a view of bytes");
+	MPI_Type_free(&empty);
+	MPI_Type_free(&pair);
+	MPI_Type_free(&raw);
+}
+
 int main(int argc, char **argv)
 {
 	MPI_File fh;
@@ -685,6 +717,7 @@ int main(int argc, char **argv)
 			for (size_t m = 0; m < NR_MEMORIES; m++)
 				if (!views[v].big || m == w % NR_MEMORIES)
 					try_one(fh, &views[v], m, w, ++gen);
+	bad_views(fh);
 	mpi(MPI_File_close(&fh));
 	free(model);
 	free(offsets);

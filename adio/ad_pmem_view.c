@@ -1,0 +1,118 @@
+/*
+ * ad_pmem_view.c -- file views
+ *
+ * ROMIO is told that every view is a row of bytes from 0 on, with elementary types
+ * of the right size: its file pointers then count bytes of the view's data, and
+ * where these lie in the file is known here alone.  (Its own code for taking file
+ * types apart writes beyond its arrays for types with empty blocks, and gets
+ * positions wrong in others.)
+ */
+#include "ad_pmem.h"
+
+#include <errno.h>
+
+_Thread_local bool ad_pmem_size_in_view;
+
+static void drop_type(MPI_Datatype *type)
+{
+	if (*type && !flat_is_named(*type))
+		PMPI_Type_free(type);
+	*type = NULL;
+}
+
+void ad_pmem_view_fini(struct view *v)
+{
+	drop_type(&v->etype);
+	drop_type(&v->filetype);
+}
+
+/* a duplicate shares the list of pieces */
+static MPI_Datatype copy_type(MPI_Datatype type)
+{
+	MPI_Datatype copy = type;
+
+	if (!flat_is_named(type) && PMPI_Type_dup(type, &copy) != MPI_SUCCESS)
+		copy = NULL;
+	return copy;
+}
+
+int ad_pmem_view_init(struct view *v, int64_t disp, MPI_Datatype etype, MPI_Datatype filetype)
+{
+	const struct flat *fl = flat_get(filetype);
+
+	v->disp = disp;
+	v->etype = copy_type(etype);
+	v->filetype = copy_type(filetype);
+	v->fl = fl && fl->dense && fl->size ? NULL : fl;
+	if (fl && v->etype && v->filetype)
+		return 0;
+	ad_pmem_view_fini(v);
+	return -ENOMEM;
+}
+
+int ad_pmem_view_types(const struct view *v, MPI_Datatype *etype, MPI_Datatype *filetype)
+{
+	MPI_Datatype e = copy_type(v->etype), f = copy_type(v->filetype);
+
+	if (!e || !f) {
+		drop_type(&e);
+		drop_type(&f);
+		return -ENOMEM;
+	}
+	*etype = e;
+	*filetype = f;
+	return 0;
+}
+
+int ad_pmem_view_place(const struct view *v, uint64_t pos, int64_t *place)
+{
+	int64_t rel = (int64_t)pos;
+
+	if (pos > INT64_MAX)
+		return -EFBIG;
+	if (v->fl) {
+		const struct flat_piece *p;
+		uint64_t in_element;
+
+		if (v->fl->size == 0) {
+			*place = v->disp;
+			return 0;
+		}
+		in_element = pos % v->fl->size;
+		p = &v->fl->pieces[flat_find(v->fl, in_element)];
+		if (__builtin_mul_overflow((int64_t)(pos / v->fl->size), v->fl->extent, &rel) ||
+		    __builtin_add_overflow(rel, p->off + (int64_t)(in_element - p->before), &rel))
+			return -EFBIG;
+	}
+	return __builtin_add_overflow(v->disp, rel, place) ? -EFBIG : 0;
+}
+
+/* the first byte of the view's data that lies at or behind rel, seen from the displacement */
+static uint64_t first_from(const struct flat *fl, int64_t rel)
+{
+	const struct flat_piece *last = &fl->pieces[fl->nr - 1];
+	int64_t span = last->off + (int64_t)last->len;
+	int64_t tile = fl->extent <= 0 || rel < span ? 0 : (rel - span) / fl->extent;
+
+	for (;; tile++) {
+		for (size_t i = 0; i < fl->nr; i++) {
+			const struct flat_piece *p = &fl->pieces[i];
+			int64_t start = tile * fl->extent + p->off;
+
+			if (rel < start + (int64_t)p->len) {
+				uint64_t skip = rel > start ? (uint64_t)(rel - start) : 0;
+
+				return (uint64_t)tile * fl->size + p->before + skip;
+			}
+		}
+		if (fl->extent <= 0)
+			return fl->size;
+	}
+}
+
+uint64_t ad_pmem_view_bytes(const struct view *v, int64_t size)
+{
+	if (size <= v->disp || (v->fl && v->fl->size == 0))
+		return 0;
+	return v->fl ? first_from(v->fl, size - v->disp) : (uint64_t)(size - v->disp);
+}
