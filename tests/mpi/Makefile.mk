@@ -23,9 +23,9 @@ check_PROGRAMS += $(mpi_tests)
 TESTS += $(mpi_tests)
 EXTRA_DIST += tests/mpi/run.sh
 
-# random programs against a model: `make check-fuzz`.  Not in `make check` yet: it finds
-# faults in how ROMIO itself takes file types apart (positions, and its set_view may abort)
+# random programs against a model: some in `make check`, more with `make check-fuzz`
 check_PROGRAMS += tests/mpi/fuzz_run
+TESTS += tests/mpi/fuzz.sh
 EXTRA_DIST += tests/mpi/fuzz.sh
 FUZZ_SECONDS = 600
 

@@ -21,9 +21,6 @@
  *	a short read counts one byte too many				6, 7, 2
  *	a cursor in a view stands one piece too early			1, 1, 1
  *	a type's extent is where its data end				1, 1, 1
- *
- * Left out, as ROMIO does not allow it or does it in its own way: MPI_File_sync of
- * a file opened for reading; MPI_SEEK_END where the file ends before the view begins.
  */
 #include "util.h"
 #include "fuzz_type.h"
@@ -1057,7 +1054,7 @@ static void seek_step(struct handle *h)
 		trace();
 		if (r == me && (how == 0 || pointer_lost(h, r)))
 			CALL(MPI_File_seek(h->fh, to, MPI_SEEK_SET));
-		else if (r == me && (how == 1 || size < h->view[r].disp))
+		else if (r == me && how == 1)
 			CALL(MPI_File_seek(h->fh, to - h->pos[r] / es, MPI_SEEK_CUR));
 		else if (r == me)
 			CALL(MPI_File_seek(h->fh, to - end_of(h, r), MPI_SEEK_END));
@@ -1180,8 +1177,7 @@ static void size_step(struct handle *h)
 
 static void misc_step(struct handle *h)
 {
-	/* ROMIO refuses to sync what was opened for reading only */
-	bool sync = may(h, true) && rng_chance(&R, 60), atomic = rng_chance(&R, 50);
+	bool sync = rng_chance(&R, 60), atomic = rng_chance(&R, 50);
 
 	snprintf(doing, sizeof(doing), "%s on handle %d (%s)", sync ? "sync" : atomic ? "atomic on" : "atomic off",
 		 (int)(h - handles), h->g->name);
