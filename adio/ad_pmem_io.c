@@ -43,6 +43,12 @@ static uint64_t cursor_run(const struct cursor *c, int64_t *place)
 	return p->len - c->in_piece;
 }
 
+/* all bytes of memory that there are */
+static uint64_t cursor_bytes(const struct cursor *c)
+{
+	return (uint64_t)c->left * (c->fl ? c->fl->size : 1);
+}
+
 /* n bytes of the run are done; n is not more than it has */
 static void cursor_advance(struct cursor *c, uint64_t n)
 {
@@ -139,6 +145,17 @@ static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *f
 	return rc;
 }
 
+/* how far a write of many pieces reaches; they are as long as the view's are on average */
+static void announce(struct ad_pmem *ad, uint64_t pos, uint64_t bytes)
+{
+	const struct flat *fl = ad->view.fl;
+	int64_t first, last;
+
+	if (fl && bytes && ad_pmem_view_place(&ad->view, pos, &first) == 0 &&
+	    ad_pmem_view_place(&ad->view, pos + bytes - 1, &last) == 0 && first >= 0)
+		client_expect(ad->file, (uint64_t)first, (uint64_t)last, bytes / (fl->size / fl->nr));
+}
+
 /* a cursor over the caller's memory; 0, or -ENOMEM */
 static int memory_cursor(struct cursor *c, const void *buf, int count, MPI_Datatype type)
 {
@@ -183,7 +200,11 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 		rc = client_lock(ad->file);
 	if (rc < 0)
 		return rc;
+	if (write)
+		announce(ad, pos, cursor_bytes(&mem));
 	rc = transfer_pieces(&b, &mem, &file);
+	if (write)
+		client_expect(ad->file, 0, 0, 0);
 	if (ad->atomic)
 		client_unlock(ad->file);
 	if (rc == 0 && fp_kind == ADIO_INDIVIDUAL)

@@ -184,6 +184,7 @@ static void tear_down(struct agent *a)
 		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
 	close_fd(&a->listen_fd);
 	workers_delete(&a->workers);
+	free(a->blanking); /* its frame stays free */
 	files_free(a);
 	pmio_pool_close(&a->pool);
 	/* who asked us to go learns it when the pool is free for others */
@@ -344,6 +345,7 @@ static int loop(struct agent *a)
 		for (int i = 0; i < n && a->state != AGENT_LEAVING; i++)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
+		blank_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);
 		if (a->state == AGENT_DRAINING && a->nr_jobs == 0)

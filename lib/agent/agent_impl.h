@@ -148,6 +148,7 @@ struct agent {
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
 	unsigned nr_jobs;
+	struct blank_job *blanking;	/* NULL: none runs; see blank.c */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 };
@@ -180,12 +181,13 @@ int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, s
 /* a handle is gone; *status: unchanged, or set if the close had to wait (then returns true) */
 bool files_close(struct agent *a, struct handle *h, bool discard, struct conn *c,
 		 const union pmio_any_msg *msg, int *status);
+bool files_frames_may_move(const struct agent *a);
 struct file *files_find_path(struct agent *a, const char *path);
 int files_delete(struct agent *a, const char *path);
 int files_truncate(struct agent *a, struct file *f, uint64_t size);
 /* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when the drain has ended),
-   or 0 and a hole (!write) */
-struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, bool write, bool no_pfs,
+   or 0 and a hole (how without PMIO_CLAIM_WRITE) */
+struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
 			  bool optional, int *rc);
 struct chunk *files_chunk(struct file *f, uint64_t number);
 /* forget which chunks live on the PFS; nobody may have the file open */
@@ -198,6 +200,9 @@ void files_settle(struct agent *a, struct file *f);
 int files_reopen_pfs(struct agent *a, struct file *f);
 /* write what f says into the catalog; refresh: look at the PFS file first */
 int files_record(struct agent *a, struct file *f, bool refresh);
+
+/* blank.c: when there is nothing better to do, make another free frame blank */
+void blank_more(struct agent *a);
 
 /* drain.c */
 /* start (or queue behind the running one) a drain; waiter may be NULL; 0 or an error (not started) */

@@ -220,7 +220,7 @@ static void hash_file(struct agent *a, struct file *f)
  * Clients of an agent that died may go on storing into the frames they know until
  * they notice: for some seconds after a recovery no frame goes to another file.
  */
-static bool frames_may_move(const struct agent *a)
+bool files_frames_may_move(const struct agent *a)
 {
 	struct timespec now;
 
@@ -233,7 +233,7 @@ static bool evict_file(struct agent *a)
 {
 	struct file *f = a->lru;
 
-	if (!f || !frames_may_move(a))
+	if (!f || !files_frames_may_move(a))
 		return false;
 	forget(a, f);
 	return true;
@@ -643,10 +643,10 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	}
 	f->wrote = false;
 	f->recovered = false;
-	if (frames_may_move(a))
+	if (files_frames_may_move(a))
 		trim_chunks(a, f);
 	close_pfs(f);
-	if (f->drop_cache && frames_may_move(a))
+	if (f->drop_cache && files_frames_may_move(a))
 		forget(a, f);
 	else
 		lru_add(a, f);
@@ -842,21 +842,32 @@ static bool evict_frames(struct agent *a)
 {
 	struct file *f = a->lru;
 
-	if (!f || !frames_may_move(a))
+	if (!f || !files_frames_may_move(a))
 		return false;
 	a->evicted_chunks += HASH_COUNT(f->chunks);
 	forget(a, f);
 	return true;
 }
 
-static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, bool no_pfs,
-			       bool optional, int *rc)
+/* blank frames are for chunks that are written in pieces: others gain nothing by them */
+static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
+{
+	uint64_t frame = PMIO_NO_FRAME;
+
+	if ((how & PMIO_CLAIM_WRITE) && !(how & PMIO_CLAIM_WHOLE) &&
+	    number << a->view->chunk_shift >= f->pfs_size)
+		frame = pmio_pool_frame_get_zero(a->pool, f->slot, number);
+	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
+}
+
+static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, uint32_t how,
+			       bool no_pfs, bool optional, int *rc)
 {
 	uint64_t frame;
 	struct chunk *ch;
 
 	do
-		frame = pmio_pool_frame_get(a->pool, f->slot, number);
+		frame = take_frame(a, f, number, how);
 	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
 	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
 		*rc = -ENOSPC;
@@ -886,7 +897,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 	return ch;
 }
 
-struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, bool write, bool no_pfs,
+struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
 			  bool optional, int *rc)
 {
 	struct chunk *ch = files_chunk(f, number);
@@ -903,14 +914,14 @@ struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, bool
 		*rc = -EFBIG;
 		return NULL;
 	}
-	if (!write && number << a->view->chunk_shift >= f->pfs_size)
+	if (!(how & PMIO_CLAIM_WRITE) && number << a->view->chunk_shift >= f->pfs_size)
 		return NULL;
 	/* frames claimed ahead must not crowd out what is needed now */
 	if (optional && pmio_pool_frames_free(a->pool) < a->view->nr_frames / 8) {
 		*rc = -ENOSPC;
 		return NULL;
 	}
-	return claim_new(a, f, number, no_pfs, optional, rc);
+	return claim_new(a, f, number, how, no_pfs, optional, rc);
 }
 
 int files_reopen_pfs(struct agent *a, struct file *f)

@@ -102,8 +102,7 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 		*frame = ch && ch->frame >= 0 ? ch->frame : PMIO_CLAIM_NONE;
 		return 0;
 	}
-	ch = files_claim(a, h->file, m->first + i, m->how & PMIO_CLAIM_WRITE,
-			 h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
+	ch = files_claim(a, h->file, m->first + i, m->how, h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
 	/* saves it a FILL; chunks claimed ahead may yet be overwritten whole */
 	if (ch && (m->how & PMIO_CLAIM_ZERO) && !optional)
 		fill_zeros(a, h->file, ch);

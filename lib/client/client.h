@@ -62,6 +62,7 @@ struct pmio_file {
 	uint64_t size_flushed;	/* the file's size, as this handle last made it durable */
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
+	uint64_t expect_chunk;	/* the request at hand, in parts, goes on to here; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* for chunks that found no frame; -1: not asked for yet */
 };
@@ -90,6 +91,15 @@ struct client_open {
 };
 int client_open(struct pmio *pm, const char *path, const struct client_open *how,
 		struct pmio_file **out);
+/*
+ * client_expect -- a hint: the writes that follow belong to one request of so many
+ * pieces between the bytes first and last (included)
+ *
+ * If it is likely to touch all chunks there, they are claimed with one message.
+ * client_expect(f, 0, 0, 0) ends it.
+ */
+void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t pieces);
+
 /*
  * client_lock -- keep all other handles of the file, in any process, out
  *

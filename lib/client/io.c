@@ -149,6 +149,30 @@ static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
 	return f->claim_ahead;
 }
 
+void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t pieces)
+{
+	const struct pmio_view *v = f->pm->view;
+	bool touches_all = pieces > 1 && last > first && (last - first) / pieces <= v->chunk_size;
+
+	pthread_mutex_lock(&f->lock);
+	f->expect_chunk = touches_all ? last >> v->chunk_shift : 0;
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* how many chunks to ask for; f->lock held */
+static uint64_t chunks_wanted(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how)
+{
+	uint64_t known = needed;
+
+	if (!(how & PMIO_CLAIM_WRITE))
+		return needed;
+	if (f->expect_chunk >= chunk + needed)
+		known = f->expect_chunk - chunk + 1;
+	if (known > PMIO_CLAIM_MAX)
+		known = PMIO_CLAIM_MAX;
+	return known + ahead_of(f, chunk, known);
+}
+
 /* f->lock held; needed: chunks of this request from here on */
 static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
 {
@@ -158,7 +182,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 
 	if (needed > PMIO_CLAIM_MAX)
 		needed = PMIO_CLAIM_MAX;
-	wanted = needed + (how & PMIO_CLAIM_WRITE ? ahead_of(f, chunk, needed) : 0);
+	wanted = chunks_wanted(f, chunk, needed, how);
 	if (wanted > PMIO_CLAIM_MAX)
 		wanted = PMIO_CLAIM_MAX;
 	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
@@ -436,11 +460,15 @@ static int write_group(struct group *g)
 	unsigned first, last;
 	int rc;
 
+	uint32_t how = PMIO_CLAIM_WRITE;
+
 	span_masks(g->v, g->spans, g->nr, &touched, &partial);
 	/* ends of one long piece are filled when it comes to them: the rest needs no zeros */
-	rc = get_frame(g->f, g->chunk, g->needed,
-		       PMIO_CLAIM_WRITE | (g->nr > 1 && !pmio_mask_empty(&partial) ? PMIO_CLAIM_ZERO : 0),
-		       &g->frame);
+	if (g->nr > 1 && !pmio_mask_empty(&partial))
+		how |= PMIO_CLAIM_ZERO;
+	if (g->nr == 1 && g->spans[0].len == g->v->chunk_size)
+		how |= PMIO_CLAIM_WHOLE;
+	rc = get_frame(g->f, g->chunk, g->needed, how, &g->frame);
 	if (rc < 0)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)

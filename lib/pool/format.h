@@ -102,7 +102,8 @@ struct pmio_frame_df {
 	uint64_t valid[PMIO_MASK_WORDS];
 	uint64_t dirty[PMIO_MASK_WORDS];
 	uint64_t draining[PMIO_MASK_WORDS];
-	uint8_t reserved[16];
+	uint64_t blank;		/* 1: of a free frame, all bytes are zero */
+	uint8_t reserved[8];
 };
 _Static_assert(sizeof(struct pmio_frame_df) == 128, "frame header");
 

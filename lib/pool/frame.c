@@ -402,8 +402,8 @@ void pmio_frame_drop(struct pmio_view *v, uint64_t frame, const struct pmio_mask
 	flush_bits(v, h->draining, m); /* P2 */
 }
 
-void pmio_frame_claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
-		      uint64_t chunk)
+static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
+		  uint64_t chunk, uint64_t valid)
 {
 	struct pmio_frame_df *h = header(v, frame);
 
@@ -411,25 +411,55 @@ void pmio_frame_claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64
 	assert(generation > 0 && slot < v->nr_slots);
 
 	/*
-	 * P1 chunk number and empty bitmaps, while nobody owns the frame
+	 * P1 chunk number and bitmaps, while nobody owns the frame; and that it is
+	 *    not blank, before anybody stores a byte
 	 * P2 the owner: one aligned 8-byte store
-	 * crash before P2: a free frame; after: the file's, with no valid block
+	 * crash before P2: a free frame; after: the file's, with no valid block,
+	 *                  or with zeros in all of them
 	 *
 	 * That the frame was freed before P1 needs no fence: owner lies in the cache
 	 * line of chunk and valid, and was stored first.
 	 */
 	pmio_pm_store64(v->pm, &h->chunk, chunk);
 	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++) {
-		pmio_pm_store64(v->pm, &h->valid[i], 0);
+		pmio_pm_store64(v->pm, &h->valid[i], valid);
 		pmio_pm_store64(v->pm, &h->dirty[i], 0);
 		pmio_pm_store64(v->pm, &h->draining[i], 0);
 	}
+	pmio_pm_store64(v->pm, &h->blank, 0);
 	pmio_pm_flush(v->pm, h, sizeof(*h));
 	pmio_pm_fence(v->pm); /* P1 */
 
 	pmio_pm_store64(v->pm, &h->owner, PMIO_OWNER(slot, generation));
 	pmio_pm_flush(v->pm, &h->owner, sizeof(h->owner));
 	pmio_pm_fence(v->pm); /* P2 */
+}
+
+void pmio_frame_claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
+		      uint64_t chunk)
+{
+	claim(v, frame, slot, generation, chunk, 0);
+}
+
+void pmio_frame_claim_zero(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
+			   uint64_t chunk)
+{
+	assert(pmio_frame_is_blank(v, frame));
+	claim(v, frame, slot, generation, chunk, ~0ULL);
+}
+
+bool pmio_frame_is_blank(const struct pmio_view *v, uint64_t frame)
+{
+	return pmio_pm_load64(&header(v, frame)->blank) == 1;
+}
+
+void pmio_frame_set_blank(struct pmio_view *v, uint64_t frame)
+{
+	struct pmio_frame_df *h = header(v, frame);
+
+	assert(pmio_pm_load64(&h->owner) == 0);
+	pmio_pm_store64(v->pm, &h->blank, 1);
+	pmio_pm_flush(v->pm, &h->blank, sizeof(h->blank));
 }
 
 void pmio_frame_free(struct pmio_view *v, uint64_t frame)

@@ -13,6 +13,8 @@
 #include "pool/pool_dir.h"
 #include "pool/pool_scan.h"
 
+#define BLANK_RESERVE 256 /* blank frames to have ready */
+#define BLANK_SPARE 16	  /* free frames not to touch: who needs one now must not find it away */
 #define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
 #define LOCK_POLL_MS 5
 
@@ -23,8 +25,9 @@ struct pmio_pool {
 	struct pmio_catalog *catalog;
 	/* stacks of what is free; on media that is a frame without owner, a slot
 	   without entry */
-	uint64_t *free_frames;
-	uint64_t nr_free_frames;
+	uint64_t *free_frames, *blank_frames;
+	uint64_t nr_free_frames, nr_blank_frames;
+	unsigned nr_blanking; /* in neither of the two */
 	uint32_t *free_slots;
 	uint32_t nr_free_slots;
 };
@@ -171,7 +174,10 @@ static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
 			continue;
 		if (scan->frame[i] != PMIO_FRAME_FREE)
 			pmio_frame_free(v, i);
-		pool->free_frames[pool->nr_free_frames++] = i;
+		if (pmio_frame_is_blank(v, i))
+			pool->blank_frames[pool->nr_blank_frames++] = i;
+		else
+			pool->free_frames[pool->nr_free_frames++] = i;
 	}
 }
 
@@ -210,8 +216,9 @@ static int recover(struct pmio_pool *pool)
 	int rc = -ENOMEM;
 
 	pool->free_frames = calloc(v->nr_frames, sizeof(*pool->free_frames));
+	pool->blank_frames = calloc(v->nr_frames, sizeof(*pool->blank_frames));
 	pool->free_slots = calloc(v->nr_slots, sizeof(*pool->free_slots));
-	if (!pool->free_frames || !pool->free_slots) {
+	if (!pool->free_frames || !pool->blank_frames || !pool->free_slots) {
 		pmio_err("pool %s: %s", pool->dir, strerror(ENOMEM));
 		return rc;
 	}
@@ -256,6 +263,7 @@ static void fini_pool(struct pmio_pool *pool)
 	if (pool->dir_fd >= 0)
 		close(pool->dir_fd);
 	free(pool->free_frames);
+	free(pool->blank_frames);
 	free(pool->free_slots);
 	free(pool->dir);
 }
@@ -524,11 +532,41 @@ uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chu
 	struct pmio_view *v = pool->view;
 	uint64_t frame;
 
-	if (pool->nr_free_frames == 0)
+	if (pool->nr_free_frames > 0)
+		frame = pool->free_frames[--pool->nr_free_frames];
+	else if (pool->nr_blank_frames > 0)
+		frame = pool->blank_frames[--pool->nr_blank_frames];
+	else
 		return PMIO_NO_FRAME;
-	frame = pool->free_frames[--pool->nr_free_frames];
 	pmio_frame_claim(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
 	return frame;
+}
+
+uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_t chunk)
+{
+	struct pmio_view *v = pool->view;
+	uint64_t frame;
+
+	if (pool->nr_blank_frames == 0)
+		return PMIO_NO_FRAME;
+	frame = pool->blank_frames[--pool->nr_blank_frames];
+	pmio_frame_claim_zero(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
+	return frame;
+}
+
+uint64_t pmio_pool_blank_begin(struct pmio_pool *pool)
+{
+	if (pool->nr_blank_frames >= BLANK_RESERVE || pool->nr_free_frames <= BLANK_SPARE)
+		return PMIO_NO_FRAME;
+	pool->nr_blanking++;
+	return pool->free_frames[--pool->nr_free_frames];
+}
+
+void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame)
+{
+	pmio_frame_set_blank(pool->view, frame);
+	pool->nr_blanking--;
+	pool->blank_frames[pool->nr_blank_frames++] = frame;
 }
 
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
@@ -541,7 +579,7 @@ void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
 
 uint64_t pmio_pool_frames_free(const struct pmio_pool *pool)
 {
-	return pool->nr_free_frames;
+	return pool->nr_free_frames + pool->nr_blank_frames + pool->nr_blanking;
 }
 
 int pmio_pool_frames_each(struct pmio_pool *pool,

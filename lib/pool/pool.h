@@ -155,9 +155,20 @@ uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool);
 
 /* a free frame, given to a file (pmio_frame_claim); PMIO_NO_FRAME if none is free */
 uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
+/* a blank one (pmio_frame_claim_zero), for a chunk that is zero; PMIO_NO_FRAME if there is none */
+uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
 /* free a frame; it must not be in use by anybody */
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
-uint64_t pmio_pool_frames_free(const struct pmio_pool *pool);
+uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* with those being made blank */
+
+/*
+ * A reserve of blank frames, kept by the agent when it has nothing better to do.
+ * _blank_begin takes a free frame that is not blank out of the lists, for the
+ * caller to zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones.
+ * _blank_end marks it and puts it back; the mark is flushed, not fenced.
+ */
+uint64_t pmio_pool_blank_begin(struct pmio_pool *pool);
+void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame);
 
 /* calls fn for each frame in use; stops at its first value other than 0 and returns that */
 int pmio_pool_frames_each(struct pmio_pool *pool,

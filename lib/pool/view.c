@@ -90,6 +90,7 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 {
 	struct pmio_super_df s = {0}, *super = pmio_pm_base(pm);
 	struct pmio_slot_df *slots;
+	struct pmio_frame_df *headers;
 	int rc = check_params(params);
 
 	if (rc == 0)
@@ -103,7 +104,7 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 	s.magic = 0;
 
 	/*
-	 * P1 superblock without magic, and the slots
+	 * P1 superblock without magic, the slots, and that all frames are blank
 	 * P2 the magic: one aligned 8-byte store
 	 * crash before P2: no pool; after it: the whole pool
 	 */
@@ -111,7 +112,10 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 	slots = (struct pmio_slot_df *)((uint8_t *)super + s.slots_off);
 	for (uint32_t i = 0; i < s.nr_slots; i++)
 		pmio_pm_store64(pm, &slots[i].generation, 1);
-	rc = pmio_pm_sync(pm, super, s.headers_off); /* P1 */
+	headers = (struct pmio_frame_df *)((uint8_t *)super + s.headers_off);
+	for (uint64_t i = 0; i < s.nr_frames; i++)
+		pmio_pm_store64(pm, &headers[i].blank, 1);
+	rc = pmio_pm_sync(pm, super, s.frames_off); /* P1 */
 	if (rc < 0)
 		return rc;
 

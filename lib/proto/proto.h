@@ -94,7 +94,8 @@ struct pmio_open_reply_msg {
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */
 #define PMIO_CLAIM_ZERO 2u  /* ... in pieces of blocks: zero those that the PFS file does not reach */
-#define PMIO_CLAIM_ALL 3u
+#define PMIO_CLAIM_WHOLE 4u /* ... from the first byte to the last: what is in them does not matter */
+#define PMIO_CLAIM_ALL 7u
 
 /* CLAIM: which frames hold chunks first..first+nr-1 */
 struct pmio_claim_msg {

@@ -641,6 +641,54 @@ static const char *look_free(struct test *t, size_t cut, unsigned b)
 	return past(t, cut, 0) && owner != 0 ? "not free" : NULL;
 }
 
+/* a frame with another file's bytes is made blank, claimed so, and written to */
+static void setup_blank(struct test *t)
+{
+	setup_dirty(t);
+	put(t, OTHER);
+	pmio_frame_free(t->v, FRAME);
+	pmio_pm_fence(t->pm);
+}
+
+static void blank(struct test *t)
+{
+	step(t, "caller");
+	for (unsigned i = 0; i < 2; i++)
+		pmio_pm_zero(t->pm, bytes(t->v, blocks[i]), BLOCK);
+	fence(t);
+	step(t, "set_blank");
+	pmio_frame_set_blank(t->v, FRAME);
+	fence(t);
+	mark(t, 0);
+	step(t, "claim");
+	pmio_frame_claim_zero(t->v, FRAME, SLOT, GENERATION + 1, CHUNK + 1);
+	mark(t, 1);
+	put(t, NEW);
+	fence(t);
+}
+
+static const char *look_blank(struct test *t, size_t cut, unsigned b)
+{
+	const struct pmio_frame_df *h = &t->re->headers[FRAME];
+	const uint8_t *p = bytes(t->re, b);
+	bool only_new = true, zero = true;
+
+	for (unsigned i = 0; i < BLOCK; i++) {
+		zero &= p[i] == 0;
+		only_new &= p[i] == 0 || p[i] == NEW;
+	}
+	if (h->blank && !zero)
+		return "a blank frame has bytes";
+	if (cut == t->mark[0] && !h->blank)
+		return "the mark is lost";
+	if (h->owner == 0)
+		return past(t, cut, 1) ? "the claim is lost" : NULL;
+	if (h->owner != PMIO_OWNER(SLOT, GENERATION + 1) || h->chunk != CHUNK + 1 || !is_set(h->valid, b) ||
+	    is_set(h->dirty, b) || is_set(h->draining, b))
+		return "half a claim";
+	return only_new ? NULL : "another file's bytes";
+}
+
 /* ---- recovery, cut off and done again --------------------------------------------------------- */
 
 #define LAST 100u /* the file's last block, of which it has 50 bytes */
@@ -765,6 +813,7 @@ static const struct sequence sequences[] = {
 	{"drop", setup_dirty, drop, look_drop, false},
 	{"drop, raw", setup_draining, drop, look_drop_raw, true},
 	{"claim", setup_claim, claim, look_claim, true},
+	{"blank", setup_blank, blank, look_blank, true},
 	{"free", setup_dirty, free_only, look_free, true},
 	{"recover", setup_combinations, recover, look_combinations, false},
 	{"recover, raw", setup_combinations, recover, look_combinations_raw, true},

@@ -1005,6 +1005,50 @@ static void frames__all_and_back(void **state)
 	free(frames);
 }
 
+static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
+{
+	struct fixture *f = *state;
+	struct pmio_mask all;
+	struct pmio_view *v;
+	uint64_t nr, frame, *frames;
+	uint32_t slot;
+
+	open_pool(f);
+	v = pmio_pool_view(f->pool);
+	nr = pmio_pool_frames_free(f->pool);
+	slot = add_file(f, "/pfs/a", PMIO_FILE_OPEN, 0);
+	frames = calloc(nr, sizeof(*frames));
+	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
+	assert_true(pmio_pool_blank_begin(f->pool) == PMIO_NO_FRAME);
+	for (uint64_t i = 0; i < nr; i++) {
+		frames[i] = pmio_pool_frame_get_zero(f->pool, slot, i);
+		assert_true(frames[i] != PMIO_NO_FRAME);
+		assert_true(pmio_frame_valid(v, frames[i], &all));
+		assert_false(pmio_frame_is_blank(v, frames[i]));
+		memset(pmio_view_frame(v, frames[i]), 7, v->chunk_size);
+	}
+	assert_true(pmio_pool_frame_get_zero(f->pool, slot, nr) == PMIO_NO_FRAME);
+	for (uint64_t i = 0; i < nr; i++)
+		pmio_pool_frame_put(f->pool, frames[i]);
+
+	/* all but the last few, which somebody may want at once; also after a restart */
+	assert_true(pmio_pool_frame_get_zero(f->pool, slot, nr) == PMIO_NO_FRAME);
+	reopen_pool(f);
+	v = pmio_pool_view(f->pool);
+	for (uint64_t i = 0; i < nr - 16; i++) {
+		frame = pmio_pool_blank_begin(f->pool);
+		assert_true(frame != PMIO_NO_FRAME);
+		assert_int_equal(pmio_pool_frames_free(f->pool), nr);
+		pmio_pm_zero(v->pm, pmio_view_frame(v, frame), v->chunk_size);
+		pmio_pool_blank_end(f->pool, frame);
+	}
+	assert_true(pmio_pool_blank_begin(f->pool) == PMIO_NO_FRAME);
+	frame = pmio_pool_frame_get_zero(f->pool, slot, nr);
+	assert_true(pmio_frame_valid(v, frame, &all));
+	assert_int_equal(pmio_view_frame(v, frame)[1000], 0);
+	free(frames);
+}
+
 static void frames_each__stops(void **state)
 {
 	struct fixture *f = *state;
@@ -1501,6 +1545,7 @@ int main(void)
 		P(file_remove__frees_its_frames_at_the_next_start),
 		P(file_remove__cut_off_is_ended_at_the_next_start),
 		P(frames__all_and_back),
+		P(frames__new_ones_are_blank_and_used_ones_are_made_so),
 		P(frames_each__stops),
 		P(open__keeps_data_of_closed_files),
 		P(open__drops_clean_blocks_of_open_files),
