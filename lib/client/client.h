@@ -41,7 +41,7 @@ struct pmio {
 struct cache_entry {
 	uint64_t chunk;		/* plus one; 0 is an empty entry */
 	int64_t frame;
-	bool touched;		/* its pages were mapped for a large read */
+	bool touched;		/* its pages were mapped here */
 };
 
 struct pmio_file {

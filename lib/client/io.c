@@ -100,20 +100,26 @@ static bool cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
 	return e->chunk != 0;
 }
 
-/* true once for each chunk that this handle knows: its pages may not be mapped here yet */
-static bool first_touch(struct pmio_file *f, uint64_t chunk)
+/*
+ * Map the pages of a chunk's frame that this handle has not used yet, and of the
+ * frames that follow it for the chunks up to last: one call instead of many faults.
+ */
+static void populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last)
 {
-	bool first = false;
+	struct pmio_view *v = f->pm->view;
+	uint64_t nr = 0;
 
 	pthread_mutex_lock(&f->lock);
-	if (f->cache_size) {
-		struct cache_entry *e = cache_find(f->cache, f->cache_size, chunk);
+	for (; f->cache_size && nr < AHEAD_MAX && chunk + nr <= last; nr++) {
+		struct cache_entry *e = cache_find(f->cache, f->cache_size, chunk + nr);
 
-		first = e->chunk && !e->touched;
-		e->touched |= first;
+		if (!e->chunk || e->touched || e->frame != frame + (int64_t)nr)
+			break;
+		e->touched = true;
 	}
 	pthread_mutex_unlock(&f->lock);
-	return first;
+	if (nr)
+		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), nr << v->chunk_shift);
 }
 
 static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_claim_reply_msg *r,
@@ -432,8 +438,6 @@ static int store_fresh(struct group *g, const struct span *s)
 
 	span_blocks(g->v, s, &first, &last);
 	pmio_mask_set_range(&m, first, last);
-	if (s->len >= POPULATE_MIN)
-		pmio_pm_populate(g->v->pm, pmio_view_frame(g->v, (uint64_t)g->frame) + s->start, s->len);
 	pthread_mutex_lock(&pm->intent_lock);
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
@@ -452,6 +456,14 @@ static int write_to_pfs(struct group *g)
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
 		rc = pfs_write(g->f, g->spans[i].buf, g->spans[i].len, start + g->spans[i].start);
 	return rc;
+}
+
+/* of the request, as far as it is known */
+static uint64_t last_chunk(const struct group *g)
+{
+	uint64_t last = g->chunk + g->needed - 1;
+
+	return g->f->expect_chunk > last ? g->f->expect_chunk : last;
 }
 
 static int write_group(struct group *g)
@@ -473,6 +485,8 @@ static int write_group(struct group *g)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)
 		return write_to_pfs(g);
+	if (g->nr > 1 || g->spans[0].len >= POPULATE_MIN)
+		populate(g->f, g->chunk, g->frame, last_chunk(g));
 	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
 		mask_bounds(&partial, &first, &last);
 		/* not the blocks between that will be overwritten whole, where there is but one piece */
@@ -623,44 +637,82 @@ ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-/* the part of a read that lies in one chunk */
-static int read_chunk(struct pmio_file *f, uint8_t *buf, uint64_t off, size_t len, uint64_t needed,
-		      bool sequential)
-{
-	struct pmio_view *v = f->pm->view;
-	uint64_t chunk = off >> v->chunk_shift, start = off & (v->chunk_size - 1);
-	unsigned first = (unsigned)(start >> v->block_shift);
-	unsigned last = (unsigned)((start + len - 1) >> v->block_shift);
-	struct pmio_mask m = { { 0 } };
+/* the chunk that the last piece was in: the next one is likely to be there as well */
+struct reader {
+	struct pmio_file *f;
+	uint64_t chunk;
 	int64_t frame;
-	int rc = get_frame(f, chunk, needed, 0, &frame);
+	struct pmio_mask valid; /* blocks known to be so */
+	bool here;		/* the above is known */
+};
 
+static int enter_chunk(struct reader *r, uint64_t chunk, uint64_t needed)
+{
+	struct pmio_mask dirty, draining;
+	int rc;
+
+	if (r->here && r->chunk == chunk)
+		return 0;
+	r->here = false;
+	rc = get_frame(r->f, chunk, needed, 0, &r->frame);
 	if (rc < 0)
 		return rc;
-	if (frame == PMIO_CLAIM_HOLE) {
-		memset(buf, 0, len);
-		return 0;
-	}
-	if (frame == PMIO_CLAIM_PFS)
-		return pfs_read(f, buf, len, off);
-	pmio_mask_set_range(&m, first, last);
-	if (!pmio_frame_valid(v, (uint64_t)frame, &m)) {
-		unsigned to = sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1);
-
-		rc = fill(f, chunk, frame, first, to, &m);
-		if (rc < 0)
-			return rc;
-	}
-	if (len >= POPULATE_MIN && first_touch(f, chunk))
-		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), v->chunk_size);
-	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)frame) + start, len);
+	r->chunk = chunk;
+	r->here = true;
+	if (r->frame >= 0)
+		pmio_frame_get(r->f->pm->view, (uint64_t)r->frame, &r->valid, &dirty, &draining);
 	return 0;
 }
 
-static int read_piece(struct pmio_file *f, uint8_t *buf, uint64_t off, uint64_t end)
+static int make_valid(struct reader *r, unsigned first, unsigned last, bool sequential)
 {
-	struct pmio_view *v = f->pm->view;
-	bool sequential = off == f->next_read;
+	struct pmio_view *v = r->f->pm->view;
+	struct pmio_mask m;
+	int rc = 0;
+
+	if (first == last && pmio_mask_test(&r->valid, first))
+		return 0;
+	pmio_mask_range(&m, first, last);
+	if (!pmio_frame_valid(v, (uint64_t)r->frame, &m)) {
+		unsigned to = sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1);
+
+		rc = fill(r->f, r->chunk, r->frame, first, to, &m);
+	}
+	if (rc == 0)
+		pmio_mask_set_range(&r->valid, first, last);
+	return rc;
+}
+
+/* the part of a read that lies in one chunk */
+static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, uint64_t needed,
+		      bool sequential)
+{
+	struct pmio_view *v = r->f->pm->view;
+	uint64_t start = off & (v->chunk_size - 1);
+	int rc = enter_chunk(r, off >> v->chunk_shift, needed);
+
+	if (rc < 0)
+		return rc;
+	if (r->frame == PMIO_CLAIM_HOLE) {
+		memset(buf, 0, len);
+		return 0;
+	}
+	if (r->frame == PMIO_CLAIM_PFS)
+		return pfs_read(r->f, buf, len, off);
+	rc = make_valid(r, (unsigned)(start >> v->block_shift), (unsigned)((start + len - 1) >> v->block_shift),
+			sequential);
+	if (rc < 0)
+		return rc;
+	if (len >= POPULATE_MIN)
+		populate(r->f, r->chunk, r->frame, r->chunk + needed - 1);
+	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)r->frame) + start, len);
+	return 0;
+}
+
+static int read_piece(struct reader *r, uint8_t *buf, uint64_t off, uint64_t end)
+{
+	struct pmio_view *v = r->f->pm->view;
+	bool sequential = off == r->f->next_read;
 	int rc = 0;
 
 	while (off < end && rc == 0) {
@@ -669,11 +721,11 @@ static int read_piece(struct pmio_file *f, uint8_t *buf, uint64_t off, uint64_t 
 
 		if (len > end - off)
 			len = end - off;
-		rc = read_chunk(f, buf, off, (size_t)len, needed, sequential);
+		rc = read_chunk(r, buf, off, (size_t)len, needed, sequential);
 		buf += len;
 		off += len;
 	}
-	f->next_read = end; /* a hint only: no lock */
+	r->f->next_read = end; /* a hint only: no lock */
 	return rc;
 }
 
@@ -681,6 +733,7 @@ static int read_piece(struct pmio_file *f, uint8_t *buf, uint64_t off, uint64_t 
 static ssize_t read_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
 {
 	uint64_t size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	struct reader r = { .f = f };
 	ssize_t sum = 0;
 
 	for (size_t i = 0; i < nr; i++) {
@@ -690,7 +743,7 @@ static ssize_t read_pieces(struct pmio_file *f, const struct pmio_piece *pieces,
 		if (end > size)
 			end = size;
 		if (off < end) {
-			rc = read_piece(f, pieces[i].buf, off, end);
+			rc = read_piece(&r, pieces[i].buf, off, end);
 			if (rc < 0)
 				return rc;
 			sum += (ssize_t)(end - off);

@@ -23,6 +23,7 @@
 #endif
 
 #define READ_PAST_CACHE (256u << 10) /* bytes */
+#define READ_SMALL 512u /* bytes: memcpy() takes no rep movsb (glibc's threshold is 2 KiB and up) */
 
 struct map_pm {
 	struct pmio_pm pm;
@@ -161,6 +162,10 @@ static void map_read(struct pmio_pm *pm, void *dst, const void *src, size_t len)
 {
 	unsigned flags = PMEM2_F_MEM_NOFLUSH | PMEM2_F_MEM_NODRAIN;
 
+	if (len <= READ_SMALL) {
+		memcpy(dst, src, len);
+		return;
+	}
 	/* fenced, so that another thread may read dst; on PAGE, "flush" would be msync() */
 	if (len >= READ_PAST_CACHE && pm->granularity != PMIO_PM_PAGE)
 		flags = PMEM2_F_MEM_NONTEMPORAL;
