@@ -17,6 +17,7 @@ EXTRA_DIST += tests/env.sh
 
 include $(srcdir)/tests/unit/Makefile.mk
 include $(srcdir)/tests/crash/Makefile.mk
+include $(srcdir)/tests/fuzz/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
