@@ -1,4 +1,4 @@
-# one program a subject; run.sh runs each on 1, 2 and 4 ranks (the extension chooses it)
+# one program a subject; run.sh runs each on 1, 2, 3 and 4 ranks (the extension chooses it)
 mpi_tests = \
 	tests/mpi/atomic.mpi \
 	tests/mpi/coll.mpi \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh PROGRAM -- one program of this folder on 1, 2 and 4 ranks; TAP
+# run.sh PROGRAM -- one program of this folder on 1, 2, 3 and 4 ranks; TAP
 #
 # Each run writes to pmem:.  Then the same program runs on plain names, by Open
 # MPI's own ROMIO or OMPIO, and the files that both leave must be the same.  Which
@@ -113,11 +113,11 @@ if [ "$program" = names ]; then
 	exit $tap_failed
 fi
 
-nr=3
-[ $reference = none ] || nr=$((nr + 3))
+nr=4
+[ $reference = none ] || nr=$((nr + 4))
 [ "$program" = perm ] || nr=$((nr + 1))
 plan $nr
-for n in 1 2 4; do
+for n in 1 2 3 4; do
 	check "$program on $n" on_pmem $n
 	[ $reference = none ] || check "$program on $n leaves the files that $reference leaves" compared $n
 done
