@@ -196,8 +196,7 @@ static void tear_down(struct agent *a)
 	}
 	HASH_ITER(hh, a->conns, c, tmp) {
 		HASH_DEL(a->conns, c);
-		close(c->sock); /* who waits for an answer turns to the next agent */
-		free(c);
+		conn_free(c); /* who waits for an answer turns to the next agent */
 	}
 	DL_FOREACH_SAFE(a->late, p, next) {
 		DL_DELETE(a->late, p);

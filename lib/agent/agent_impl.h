@@ -111,6 +111,7 @@ struct file {
 struct conn {
 	uint64_t id;		/* key */
 	int sock;
+	int pid_fd;		/* readable when the process has ended; -1: not to be had */
 	uint32_t pid;
 	bool greeted;
 	bool admin;
@@ -160,6 +161,7 @@ struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
 int conn_accept(struct agent *a);
 void conn_readable(struct agent *a, struct conn *c);
 void conn_remove(struct agent *a, struct conn *c);
+void conn_free(struct conn *c); /* closes the socket; c is in no table any more */
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
 /* parked requests */

@@ -1,9 +1,11 @@
 /* connections: who talks to the agent, and the requests that wait for an answer */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
@@ -26,7 +28,7 @@ unsigned conn_count_clients(const struct agent *a)
 }
 
 /* only this user may come; the directory's mode says so too, this is the second lock */
-static bool is_ours(int sock)
+static bool is_ours(int sock, pid_t *pid)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -39,6 +41,7 @@ static bool is_ours(int sock)
 		pmio_err("agent: refused process %d of user %u", (int)cred.pid, (unsigned)cred.uid);
 		return false;
 	}
+	*pid = cred.pid;
 	return true;
 }
 
@@ -60,17 +63,41 @@ static int turn_away(struct agent *a)
 	return -EMFILE;
 }
 
+/*
+ * A child of a client that is killed keeps the socket open, so its end alone does
+ * not say that the client is gone.  Without a descriptor for the process (an old
+ * kernel, a process in another container) it must do.
+ */
+static void watch_process(struct agent *a, struct conn *c, pid_t pid)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = c->id };
+
+	c->pid_fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (c->pid_fd >= 0 && epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, c->pid_fd, &ev) < 0) {
+		close(c->pid_fd);
+		c->pid_fd = -1;
+	}
+}
+
+static bool process_ended(const struct conn *c)
+{
+	struct pollfd p = { .fd = c->pid_fd, .events = POLLIN };
+
+	return c->pid_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
 int conn_accept(struct agent *a)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct conn *c;
+	pid_t pid;
 	int sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
 		return turn_away(a);
 	if (sock < 0)
 		return -errno;
-	if (!is_ours(sock)) {
+	if (!is_ours(sock, &pid)) {
 		close(sock);
 		return -EPERM;
 	}
@@ -91,6 +118,7 @@ int conn_accept(struct agent *a)
 		free(c);
 		return rc;
 	}
+	watch_process(a, c, pid);
 	HASH_ADD(hh, a->conns, id, sizeof(c->id), c);
 	return 0;
 }
@@ -125,7 +153,8 @@ void conn_readable(struct agent *a, struct conn *c)
 	ssize_t n = pmio_proto_recv(c->sock, &msg, NULL);
 	int rc;
 
-	if (n == -EAGAIN)
+	/* what it sent before its end has been read by then */
+	if (n == -EAGAIN && !process_ended(c))
 		return;
 	if (n <= 0) {
 		c->dead = true;
@@ -162,6 +191,14 @@ static void release_intent(struct agent *a, struct conn *c)
 	a->client_used[c->client] = 0;
 }
 
+void conn_free(struct conn *c)
+{
+	if (c->pid_fd >= 0)
+		close(c->pid_fd);
+	close(c->sock);
+	free(c);
+}
+
 void conn_remove(struct agent *a, struct conn *c)
 {
 	struct handle *h, *tmp;
@@ -175,8 +212,7 @@ void conn_remove(struct agent *a, struct conn *c)
 			files_close(a, h, false, NULL, NULL, &status);
 	}
 	HASH_DEL(a->conns, c);
-	close(c->sock);
-	free(c);
+	conn_free(c);
 }
 
 struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg)

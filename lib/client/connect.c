@@ -74,8 +74,12 @@ static int try_connect(struct pmio *pm)
 
 static void drop_connection(struct pmio *pm)
 {
-	if (pm->sock >= 0)
+	if (pm->sock >= 0) {
+		/* a child of ours may have a copy; and if we are the child, the parent goes on with it */
+		if (getpid() == pm->pid)
+			shutdown(pm->sock, SHUT_RDWR);
 		close(pm->sock);
+	}
 	pm->sock = -1;
 }
 

@@ -2,7 +2,7 @@
 # processes killed at bad moments: what was promised is there afterwards
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 11
+plan 13
 
 agent_killed_client_goes_on() {
 	background "$PFS/a" write 0 3000000 1 wait "$T/go1" verify 0 3000000 1 write 3000000 3000000 1 verify 0 6000000 1
@@ -37,6 +37,30 @@ held_survives() {
 		expect 0 "$FILEIO" -p "$PFS/held" is 2012345 zero 0 12345 verify 12345 2000000 7
 }
 check "kill -9 of the agent: held data are drained later" held_survives
+
+# a child has copies of the socket and of the mapping
+child_lives() { ! gone "$(sed -n 's/^child //p' "$1")"; }
+
+client_killed_child_lives() {
+	background "$PFS/orphan" write 0 2500000 5 child "$T/grown" wait "$T/never"
+	bg_says waiting && kill -9 "$BG" && until_ok gone "$BG" &&
+		until_ok "$FILEIO" -p "$PFS/orphan" is 2500000 verify 0 2500000 5 && child_lives "$T/bg"
+	local rc=$?
+	touch "$T/grown"
+	return $rc
+}
+check "kill -9 of a client whose child lives: its file is drained" client_killed_child_lives
+
+has_clients() { expect 0 "$PMIO" agent status --json && json "o['clients'] == $1"; }
+
+client_left_child_lives() {
+	has_clients 1 && expect 0 "$FILEIO" "$PFS/left" child "$T/grown2" write 0 1000 5 && cp "$OUT" "$T/left" &&
+		until_ok has_clients 1 && child_lives "$T/left"
+	local rc=$?
+	touch "$T/grown2"
+	return $rc
+}
+check "a client that left is gone, whatever its child holds" client_left_child_lives
 
 both_killed() {
 	background "$PFS/both" write 0 2500000 5 wait "$T/never"

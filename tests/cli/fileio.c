@@ -16,6 +16,7 @@
  *	is SIZE                that the file has this size
  *	truncate SIZE, sync, drain
  *	wait FILE              until FILE exists; says "waiting" first
+ *	child FILE             make a child that lives until FILE exists; says "child PID"
  *
  * Ends with 0; with 1 and the error's name on standard output ("ENOENT"); with 3
  * if bytes or a size were wrong.
@@ -215,18 +216,38 @@ static void op_drain(struct target *t, char **a)
 	check(pmio_drain(t->file));
 }
 
-static void op_wait(struct target *t, char **a)
+static void until_exists(const char *path)
 {
 	const struct timespec pause = { 0, 10000000 };
 
-	(void)t;
-	puts("waiting");
-	fflush(stdout);
-	for (int i = 0; access(a[0], F_OK) != 0; i++) {
+	for (int i = 0; access(path, F_OK) != 0; i++) {
 		if (i == WAIT_LIMIT_S * 100)
 			wrong("waited in vain", 0, 0, 0);
 		nanosleep(&pause, NULL);
 	}
+}
+
+static void op_wait(struct target *t, char **a)
+{
+	(void)t;
+	puts("waiting");
+	fflush(stdout);
+	until_exists(a[0]);
+}
+
+static void op_child(struct target *t, char **a)
+{
+	pid_t pid = fork();
+
+	(void)t;
+	check(pid < 0 ? -errno : 0);
+	if (pid) {
+		printf("child %d\n", (int)pid);
+		fflush(stdout);
+		return;
+	}
+	until_exists(a[0]);
+	_exit(0);
 }
 
 static const struct op {
@@ -240,6 +261,7 @@ static const struct op {
 	{ "loop", 2, false, op_loop },	       { "is", 1, true, op_is },
 	{ "truncate", 1, false, op_truncate }, { "sync", 0, false, op_sync },
 	{ "drain", 0, false, op_drain },       { "wait", 1, true, op_wait },
+	{ "child", 1, true, op_child },
 };
 
 static const struct op *find_op(const char *name, int nr_args, bool plain)

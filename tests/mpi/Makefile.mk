@@ -4,6 +4,8 @@ mpi_tests = \
 	tests/mpi/coll.mpi \
 	tests/mpi/contig.mpi \
 	tests/mpi/errors.mpi \
+	tests/mpi/files.mpi \
+	tests/mpi/fork.mpi \
 	tests/mpi/info.mpi \
 	tests/mpi/large.mpi \
 	tests/mpi/many.mpi \
@@ -47,6 +49,12 @@ tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
 tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_files_mpi_SOURCES = tests/mpi/files.c tests/mpi/util.h
+tests_mpi_files_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_files_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_fork_mpi_SOURCES = tests/mpi/fork.c tests/mpi/util.h
+tests_mpi_fork_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_fork_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_fuzz_run_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz_type.c tests/mpi/fuzz_type.h tests/mpi/util.h
 tests_mpi_fuzz_run_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_fuzz_run_LDADD = $(OMPI_LIBS)
