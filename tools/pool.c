@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "pm/pm.h"
 #include "pool/pool.h"
 #include "proto/proto.h"
 #include "tools.h"
@@ -128,6 +129,7 @@ struct listed {
 	char dir[PATH_MAX];
 	const char *state; /* "running", "idle", "missing" or what is wrong with it */
 	bool agent, usable;
+	enum pmio_pm_granularity granularity;
 	uint64_t size, free, dirty; /* bytes; 0 unless usable */
 	uint64_t nr_files;
 };
@@ -141,6 +143,7 @@ static void ask_agent(struct listed *l, struct pmio *pm)
 	if (pmio_stat_pool(pm, &st) < 0)
 		return;
 	l->usable = true;
+	l->granularity = (enum pmio_pm_granularity)st.granularity;
 	l->size = st.nr_frames * st.chunk_size;
 	l->free = st.nr_frames_free * st.chunk_size;
 	l->dirty = st.dirty_bytes;
@@ -163,6 +166,7 @@ static void look_at_media(struct listed *l)
 	if (rc < 0)
 		return;
 	l->usable = true;
+	l->granularity = report.granularity;
 	l->size = report.nr_frames * super.chunk_size;
 	l->free = (report.nr_frames - report.nr_used_frames) * super.chunk_size;
 	l->dirty = report.dirty_bytes;
@@ -190,6 +194,7 @@ static struct json_object *listed_json(const struct listed *l)
 	tool_add_bool(o, "agent", l->agent);
 	tool_add_bool(o, "usable", l->usable);
 	if (l->usable) {
+		tool_add_string(o, "granularity", pmio_pm_granularity_name(l->granularity));
 		tool_add(o, "size", l->size);
 		tool_add(o, "free", l->free);
 		tool_add(o, "dirty", l->dirty);
@@ -201,11 +206,12 @@ static struct json_object *listed_json(const struct listed *l)
 static void print_listed(const struct listed *l)
 {
 	if (l->usable)
-		printf("%-8s %10s %10s %10s %6llu  ", l->state, TOOL_SIZE(l->size), TOOL_SIZE(l->free),
-		       TOOL_SIZE(l->dirty), (unsigned long long)l->nr_files);
+		printf("%-8s %-11s %10s %10s %10s %6llu  ", l->state,
+		       pmio_pm_granularity_name(l->granularity), TOOL_SIZE(l->size),
+		       TOOL_SIZE(l->free), TOOL_SIZE(l->dirty), (unsigned long long)l->nr_files);
 	else
-		printf("%-8s %10s %10s %10s %6s  ", strcmp(l->state, "missing") ? "unusable" : l->state,
-		       "-", "-", "-", "-");
+		printf("%-8s %-11s %10s %10s %10s %6s  ",
+		       strcmp(l->state, "missing") ? "unusable" : l->state, "-", "-", "-", "-", "-");
 	tool_print_path(l->dir);
 	if (!l->usable && strcmp(l->state, "missing") != 0)
 		printf(" (%s)", l->state);
@@ -275,8 +281,8 @@ static int list_pools(struct tool *tool, int argc, char **argv)
 	if (tool->json)
 		list.pools = json_object_new_array();
 	else if (!tool->quiet)
-		printf("%-8s %10s %10s %10s %6s  %s\n", "STATE", "SIZE", "FREE", "DIRTY", "FILES",
-		       "POOL");
+		printf("%-8s %-11s %10s %10s %10s %6s  %s\n", "STATE", "GRANULARITY", "SIZE", "FREE",
+		       "DIRTY", "FILES", "POOL");
 	list_known(&list);
 	for (size_t i = 0; i < args.nr; i++)
 		list_one(&list, args.v[i], true);
@@ -304,6 +310,7 @@ static void show_report(const struct tool *tool, const char *dir,
 
 		tool_add_string(o, "pool", dir);
 		tool_add(o, "problems", report->nr_problems);
+		tool_add_string(o, "granularity", pmio_pm_granularity_name(report->granularity));
 		tool_add(o, "files", report->nr_files);
 		tool_add(o, "dirty_files", report->nr_dirty_files);
 		tool_add(o, "frames", report->nr_frames);
@@ -314,11 +321,12 @@ static void show_report(const struct tool *tool, const char *dir,
 		printf("pool ");
 		tool_print_path(dir);
 		printf(": %llu problems; %llu of %llu frames used, %llu files, %llu of them with %s "
-		       "not on the file system\n",
+		       "not on the file system; granularity %s\n",
 		       (unsigned long long)report->nr_problems,
 		       (unsigned long long)report->nr_used_frames,
 		       (unsigned long long)report->nr_frames, (unsigned long long)report->nr_files,
-		       (unsigned long long)report->nr_dirty_files, TOOL_SIZE(report->dirty_bytes));
+		       (unsigned long long)report->nr_dirty_files, TOOL_SIZE(report->dirty_bytes),
+		       pmio_pm_granularity_name(report->granularity));
 	}
 }
 

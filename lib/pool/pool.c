@@ -339,6 +339,7 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 		  struct pmio_pool_report *report)
 {
 	report->nr_problems += scan->nr_problems;
+	report->granularity = pmio_pm_granularity(v->pm);
 	report->nr_frames = v->nr_frames;
 	for (uint64_t i = 0; i < v->nr_frames; i++) {
 		uint64_t nr;

@@ -100,6 +100,7 @@ struct pmio_pool_report {
 	uint64_t nr_frames, nr_used_frames;
 	uint64_t dirty_bytes;	/* whole blocks */
 	uint64_t nr_problems;	/* each was logged as an error */
+	enum pmio_pm_granularity granularity; /* of the pool where it lies now */
 };
 
 /*

@@ -102,17 +102,19 @@ create_json() {
 check "pool create --json" create_json
 
 check_pool() {
-	expect 0 "$PMIO" pool check "$T/made" && silent && says ': 0 problems' &&
+	expect 0 "$PMIO" pool check "$T/made" && silent && says ': 0 problems;.* granularity (byte|cache line|page)$' &&
 		expect 0 "$PMIO" pool check --json "$T/made" &&
-		json "o['problems'] == 0 and o['files'] == 0 and o['used_frames'] == 0 and o['frames'] > 100"
+		json "o['problems'] == 0 and o['files'] == 0 and o['used_frames'] == 0 and o['frames'] > 100" &&
+		json "o['granularity'] in ('byte', 'cache line', 'page')"
 }
 check "pool check" check_pool
 
 list_pools() {
-	expect 0 "$PMIO" pool list "$T/made" && silent && says "^idle .*MiB.* $T/made\$" &&
+	expect 0 "$PMIO" pool list "$T/made" && silent && says "^idle +(byte|cache line|page) .*MiB.* $T/made\$" &&
 		expect 3 "$PMIO" pool list --json "$T/made" "$T/none" &&
 		json "[p['state'] for p in o['pools'] if p['pool'] == '$T/made'] == ['idle']" &&
 		json "[p['state'] for p in o['pools'] if p['pool'] == '$T/none'] == ['missing']" &&
+		json "[p['granularity'] for p in o['pools'] if p['pool'] == '$T/made'][0] in ('byte', 'cache line', 'page')" &&
 		json "o['pools'][0]['pool'] == '$PMIO_POOL'" &&
 		expect 1 "$PMIO" pool list "$T/none"
 }
