@@ -128,20 +128,44 @@ bool pmio_pm_fd_is_tmpfs(int fd);
 /* a mapping of size zero bytes in memory, recording from now on; NULL: no memory */
 struct pmio_pm *pmio_pm_record_new(size_t size);
 
+/* a recording mapping whose first bytes are this image (for reopening it) */
+struct pmio_pm *pmio_pm_record_from(const void *image, size_t size);
+
+/* the same, for an image that pmio_pm_record_images() shows of `of`: copies what is not zeros */
+struct pmio_pm *pmio_pm_record_like(const struct pmio_pm *of, const void *image);
+
+/* one more owner of the mapping: it goes when all have unmapped it */
+struct pmio_pm *pmio_pm_record_get(struct pmio_pm *pm);
+
 /* forget what was recorded: all that is stored now counts as durable */
 void pmio_pm_record_reset(struct pmio_pm *pm);
 
-/* operations (stores, flushes, fences) recorded since the last reset */
+/* record no more, or go on; what is stored meanwhile is in no image before the next reset */
+void pmio_pm_record_pause(struct pmio_pm *pm, bool pause);
+
+/* operations (stores, flushes, fences, marks) recorded since the last reset */
 size_t pmio_pm_record_count(const struct pmio_pm *pm);
+
+/* what follows is done by this thread, 0..31: a fence waits for the flushes of its own */
+void pmio_pm_record_thread(struct pmio_pm *pm, unsigned thread);
+
+/* something happened that is not on this media: a cut may come just before it, or after */
+void pmio_pm_record_mark(struct pmio_pm *pm);
+
+/* fn is called before each operation is recorded, and need not return; NULL: no more */
+void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg);
 
 /*
  * pmio_pm_record_images -- what a power cut could leave
  *
- * For a cut after each recorded operation: bytes that a flush and a fence cover
- * are there; any other stored 8-byte word may be there or not, but words of one
- * cache line in the order of their stores (as on x86).  fn gets each image;
- * where there are more than `limit` images for one cut, `limit` of them are
- * drawn with the given seed, among them always "nothing more" and "all".
+ * For a cut after each recorded operation: bytes that a flush and a fence of one
+ * thread cover are there; any other stored 8-byte word may be there or not, but
+ * words of one cache line in the order of their stores (as on x86).  fn gets each
+ * image; where there are more than `limit` images for one cut, `limit` of them are
+ * drawn with the given seed, among them always "nothing more" and "all".  There is
+ * no cut after a flush: what may be lost after it is what might be before.
+ *
+ * Where a site is left out (pm_sites.h), only cuts after its first call are shown.
  *
  * fn   returns 0 to go on; another value stops and is returned
  * Returns 0, -ENOMEM or fn's value.
@@ -150,13 +174,6 @@ int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,
 			  int (*fn)(const void *image, size_t size, size_t cut, void *arg),
 			  void *arg);
 
-/* drop the n-th fence (or flush) from now on, counted from 0: tests of the tests; -1: none */
-void pmio_pm_record_drop(struct pmio_pm *pm, long fence, long flush);
-
-/* how many fences and flushes were asked for since the mapping was made, dropped ones included */
-void pmio_pm_record_calls(const struct pmio_pm *pm, long *fences, long *flushes);
-
-/* a recording mapping whose first bytes are this image (for reopening it) */
-struct pmio_pm *pmio_pm_record_from(const void *image, size_t size);
+#include "pm/pm_sites.h"
 
 #endif

@@ -4,10 +4,10 @@
  * The bytes live in ordinary memory.  Every store is cut into aligned 8-byte
  * words, the unit that becomes durable whole, and kept in a log with the flushes
  * and fences between them.  pmio_pm_record_images() plays the log back: a word is
- * pending from its store to the first fence after a flush of its line; a power
- * cut keeps, of each line's pending words, any first few.
+ * pending from its store to the first fence of a thread that has flushed its line;
+ * a power cut keeps, of each line's pending words, any first few.
  *
- * Threads: one.
+ * Threads: one, which may play several (pmio_pm_record_thread).
  */
 #include "pm/pm_ops.h"
 
@@ -19,11 +19,13 @@
 
 #define WORD sizeof(uint64_t)
 #define LINE_WORDS (PMIO_PM_LINE / WORD)
+#define PAGE 4096u /* bytes; of our own count of what was ever stored to */
 
-enum op_kind { OP_STORE, OP_FLUSH, OP_FENCE };
+enum op_kind { OP_STORE, OP_FLUSH, OP_FENCE, OP_MARK };
 
 struct op {
 	enum op_kind kind;
+	unsigned thread;
 	size_t word;	/* first word, for store and flush */
 	size_t nr;	/* words */
 	uint64_t *data; /* owned; what was stored */
@@ -32,10 +34,15 @@ struct op {
 struct record_pm {
 	struct pmio_pm pm;
 	uint8_t *start; /* the bytes when recording began: all durable */
+	bool *touched;	/* by page: the others are zeros, here and in start */
 	struct op *ops;
 	size_t nr_ops, room;
-	long nr_fences, nr_flushes;  /* asked for */
-	long drop_fence, drop_flush; /* how many to go before one is dropped; -1: none */
+	unsigned refs;
+	unsigned thread; /* who is acting */
+	bool paused;
+	void (*watch)(void *arg); /* NULL: nobody */
+	void *watch_arg;
+	size_t left_out; /* operations before the first that was left out; SIZE_MAX: none */
 };
 
 static struct record_pm *self(struct pmio_pm *pm)
@@ -43,24 +50,92 @@ static struct record_pm *self(struct pmio_pm *pm)
 	return (struct record_pm *)pm;
 }
 
+/* ---- what is left out ------------------------------------------------------- */
+
+/* from the linker; weak, since a program may have none */
+extern struct pmio_pm_site *const __start_pmio_pm_site_list[] __attribute__((weak));
+extern struct pmio_pm_site *const __stop_pmio_pm_site_list[] __attribute__((weak));
+
+static const struct pmio_pm_site *mutant; /* NULL: none */
+static unsigned mutant_does_not;
+static unsigned leaving_out; /* PMIO_PM_FLUSHES, PMIO_PM_FENCES: within the mutant's call */
+
+struct pmio_pm_site *const *pmio_pm_sites(size_t *nr)
+{
+	*nr = (size_t)(__stop_pmio_pm_site_list - __start_pmio_pm_site_list);
+	return __start_pmio_pm_site_list;
+}
+
+void pmio_pm_leave_out(const struct pmio_pm_site *site, unsigned what)
+{
+	mutant = site;
+	mutant_does_not = what;
+	leaving_out = 0;
+}
+
+struct pmio_pm_site *pmio_pm_site_enter(struct pmio_pm_site *site)
+{
+	site->calls++;
+	if (site == mutant)
+		leaving_out = mutant_does_not;
+	return site;
+}
+
+void pmio_pm_site_leave(struct pmio_pm_site **site)
+{
+	if (*site == mutant)
+		leaving_out = 0;
+}
+
 /* ---- recording -------------------------------------------------------------- */
+
+static bool is_left_out(struct record_pm *r, enum op_kind kind)
+{
+	unsigned does = kind == OP_FLUSH ? PMIO_PM_FLUSHES : kind == OP_FENCE ? PMIO_PM_FENCES : 0;
+
+	if (!(leaving_out & does))
+		return false;
+	if (r->left_out == SIZE_MAX)
+		r->left_out = r->nr_ops;
+	return true;
+}
 
 static void add_op(struct record_pm *r, enum op_kind kind, size_t word, size_t nr)
 {
 	struct op *op;
 
+	if (r->paused || is_left_out(r, kind))
+		return;
+	if (r->watch)
+		r->watch(r->watch_arg);
 	if (r->nr_ops == r->room) {
 		r->room = r->room ? 2 * r->room : 64;
 		r->ops = realloc(r->ops, r->room * sizeof(*r->ops));
 		assert(r->ops); /* a test that has no memory can tell nothing */
 	}
 	op = &r->ops[r->nr_ops++];
-	*op = (struct op){.kind = kind, .word = word, .nr = nr};
+	*op = (struct op){.kind = kind, .thread = r->thread, .word = word, .nr = nr};
 	if (kind != OP_STORE)
 		return;
 	op->data = malloc(nr * WORD);
 	assert(op->data);
 	memcpy(op->data, r->pm.base + word * WORD, nr * WORD);
+}
+
+static size_t nr_pages(size_t size)
+{
+	return (size + PAGE - 1) / PAGE;
+}
+
+/* copy the pages of r that were ever stored to */
+static void copy_touched(const struct record_pm *r, uint8_t *dst, const uint8_t *src)
+{
+	for (size_t i = 0; i < nr_pages(r->pm.size); i++) {
+		size_t off = i * PAGE, left = r->pm.size - off;
+
+		if (r->touched[i])
+			memcpy(dst + off, src + off, left < PAGE ? left : PAGE);
+	}
 }
 
 /* the words that [addr, addr+len) touches */
@@ -69,6 +144,8 @@ static void add_range(struct record_pm *r, enum op_kind kind, const void *addr, 
 	size_t off = (size_t)((const uint8_t *)addr - r->pm.base);
 	size_t first = off / WORD, end = (off + len + WORD - 1) / WORD;
 
+	if (kind == OP_STORE)
+		memset(r->touched + off / PAGE, true, (off + len - 1) / PAGE - off / PAGE + 1);
 	add_op(r, kind, first, end - first);
 }
 
@@ -77,24 +154,14 @@ static void record_stored(struct pmio_pm *pm, const void *addr, size_t len)
 	add_range(self(pm), OP_STORE, addr, len);
 }
 
-/* true: this one is to be forgotten */
-static bool dropped(long *countdown)
-{
-	return *countdown >= 0 && (*countdown)-- == 0;
-}
-
 static void record_flush(struct pmio_pm *pm, const void *addr, size_t len)
 {
-	self(pm)->nr_flushes++;
-	if (!dropped(&self(pm)->drop_flush))
-		add_range(self(pm), OP_FLUSH, addr, len);
+	add_range(self(pm), OP_FLUSH, addr, len);
 }
 
 static void record_fence(struct pmio_pm *pm)
 {
-	self(pm)->nr_fences++;
-	if (!dropped(&self(pm)->drop_fence))
-		add_op(self(pm), OP_FENCE, 0, 0);
+	add_op(self(pm), OP_FENCE, 0, 0);
 }
 
 static void record_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len)
@@ -134,16 +201,20 @@ static void forget(struct record_pm *r)
 	for (size_t i = 0; i < r->nr_ops; i++)
 		free(r->ops[i].data);
 	r->nr_ops = 0;
+	r->left_out = SIZE_MAX;
 }
 
 static void record_unmap(struct pmio_pm *pm)
 {
 	struct record_pm *r = self(pm);
 
+	if (--r->refs > 0)
+		return;
 	forget(r);
 	free(r->ops);
 	munmap(pm->base, pm->size);
 	munmap(r->start, pm->size);
+	free(r->touched);
 	free(r);
 }
 
@@ -176,30 +247,27 @@ struct pmio_pm *pmio_pm_record_new(size_t size)
 	r->pm.ops = &record_ops;
 	r->pm.size = size;
 	r->pm.granularity = PMIO_PM_CACHE_LINE;
-	r->drop_fence = r->drop_flush = -1;
+	r->refs = 1;
+	r->left_out = SIZE_MAX;
 	r->pm.base = zero_pages(size);
 	r->start = zero_pages(size);
-	if (r->pm.base && r->start)
+	r->touched = calloc(nr_pages(size), sizeof(*r->touched));
+	if (r->pm.base && r->start && r->touched)
 		return &r->pm;
 	if (r->pm.base)
 		munmap(r->pm.base, size);
 	if (r->start)
 		munmap(r->start, size);
+	free(r->touched);
 	free(r);
 	return NULL;
 }
 
-/* most of an image is zeros, which new pages are already */
-static void copy_sparse(uint8_t *dst, const uint8_t *src, size_t size)
+/* r's bytes are this image, of which pages that are not marked are zeros */
+static void take_image(struct record_pm *r, const uint8_t *image)
 {
-	static const uint8_t zeros[4096];
-
-	for (size_t off = 0; off < size; off += sizeof(zeros)) {
-		size_t len = size - off < sizeof(zeros) ? size - off : sizeof(zeros);
-
-		if (memcmp(src + off, zeros, len) != 0)
-			memcpy(dst + off, src + off, len);
-	}
+	copy_touched(r, r->pm.base, image);
+	copy_touched(r, r->start, image);
 }
 
 struct pmio_pm *pmio_pm_record_from(const void *image, size_t size)
@@ -207,16 +275,39 @@ struct pmio_pm *pmio_pm_record_from(const void *image, size_t size)
 	struct pmio_pm *pm = pmio_pm_record_new(size);
 
 	if (pm) {
-		copy_sparse(pm->base, image, size);
-		copy_sparse(self(pm)->start, image, size);
+		memset(self(pm)->touched, true, nr_pages(size));
+		take_image(self(pm), image);
 	}
+	return pm;
+}
+
+struct pmio_pm *pmio_pm_record_like(const struct pmio_pm *of, const void *image)
+{
+	struct pmio_pm *pm = pmio_pm_record_new(of->size);
+
+	if (pm) {
+		memcpy(self(pm)->touched, ((const struct record_pm *)of)->touched,
+		       nr_pages(of->size));
+		take_image(self(pm), image);
+	}
+	return pm;
+}
+
+struct pmio_pm *pmio_pm_record_get(struct pmio_pm *pm)
+{
+	self(pm)->refs++;
 	return pm;
 }
 
 void pmio_pm_record_reset(struct pmio_pm *pm)
 {
 	forget(self(pm));
-	memcpy(self(pm)->start, pm->base, pm->size);
+	copy_touched(self(pm), self(pm)->start, pm->base);
+}
+
+void pmio_pm_record_pause(struct pmio_pm *pm, bool pause)
+{
+	self(pm)->paused = pause;
 }
 
 size_t pmio_pm_record_count(const struct pmio_pm *pm)
@@ -224,16 +315,21 @@ size_t pmio_pm_record_count(const struct pmio_pm *pm)
 	return ((const struct record_pm *)pm)->nr_ops;
 }
 
-void pmio_pm_record_drop(struct pmio_pm *pm, long fence, long flush)
+void pmio_pm_record_thread(struct pmio_pm *pm, unsigned thread)
 {
-	self(pm)->drop_fence = fence;
-	self(pm)->drop_flush = flush;
+	assert(thread < 32);
+	self(pm)->thread = thread;
 }
 
-void pmio_pm_record_calls(const struct pmio_pm *pm, long *fences, long *flushes)
+void pmio_pm_record_mark(struct pmio_pm *pm)
 {
-	*fences = ((const struct record_pm *)pm)->nr_fences;
-	*flushes = ((const struct record_pm *)pm)->nr_flushes;
+	add_op(self(pm), OP_MARK, 0, 0);
+}
+
+void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg)
+{
+	self(pm)->watch = fn;
+	self(pm)->watch_arg = arg;
 }
 
 /* ---- images ------------------------------------------------------------------ */
@@ -241,13 +337,13 @@ void pmio_pm_record_calls(const struct pmio_pm *pm, long *fences, long *flushes)
 struct pending {
 	size_t word;
 	uint64_t value;
-	bool flushed; /* the next fence makes it durable */
+	uint32_t flushed; /* by these threads: a bit each; their next fence makes it durable */
 };
 
 /* a cache line with pending words, and how many of them one image keeps */
 struct dirty_line {
 	size_t line;
-	size_t nr, keep;
+	size_t nr, keep, left;
 };
 
 struct replay {
@@ -258,6 +354,7 @@ struct replay {
 	size_t nr_pending, room;
 	struct dirty_line *lines;
 	size_t nr_lines;
+	uint32_t *line_at; /* by line of the mapping: its place in lines, plus one, or 0 */
 	uint64_t random;
 };
 
@@ -296,18 +393,18 @@ static void flush_pending(struct replay *rp, const struct op *op)
 		size_t line = rp->pending[i].word / LINE_WORDS;
 
 		if (line >= first && line <= last)
-			rp->pending[i].flushed = true;
+			rp->pending[i].flushed |= 1u << op->thread;
 	}
 }
 
-static void fence_pending(struct replay *rp)
+static void fence_pending(struct replay *rp, const struct op *op)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < rp->nr_pending; i++) {
 		struct pending *p = &rp->pending[i];
 
-		if (!p->flushed) {
+		if (!(p->flushed & 1u << op->thread)) {
 			rp->pending[kept++] = *p;
 			continue;
 		}
@@ -319,11 +416,23 @@ static void fence_pending(struct replay *rp)
 
 static struct dirty_line *line_of(struct replay *rp, size_t word)
 {
+	return &rp->lines[rp->line_at[word / LINE_WORDS] - 1];
+}
+
+static void find_lines(struct replay *rp)
+{
 	for (size_t i = 0; i < rp->nr_lines; i++)
-		if (rp->lines[i].line == word / LINE_WORDS)
-			return &rp->lines[i];
-	rp->lines[rp->nr_lines] = (struct dirty_line){.line = word / LINE_WORDS};
-	return &rp->lines[rp->nr_lines++];
+		rp->line_at[rp->lines[i].line] = 0;
+	rp->nr_lines = 0;
+	for (size_t i = 0; i < rp->nr_pending; i++) {
+		size_t line = rp->pending[i].word / LINE_WORDS;
+
+		if (!rp->line_at[line]) {
+			rp->lines[rp->nr_lines] = (struct dirty_line){.line = line};
+			rp->line_at[line] = (uint32_t)++rp->nr_lines;
+		}
+		rp->lines[rp->line_at[line] - 1].nr++;
+	}
 }
 
 /* how many images there are, or something above limit */
@@ -331,9 +440,7 @@ static size_t count_images(struct replay *rp, size_t limit)
 {
 	size_t n = 1;
 
-	rp->nr_lines = 0;
-	for (size_t i = 0; i < rp->nr_pending; i++)
-		line_of(rp, rp->pending[i].word)->nr++;
+	find_lines(rp);
 	for (size_t i = 0; i < rp->nr_lines && n <= limit; i++)
 		n *= rp->lines[i].nr + 1;
 	return n;
@@ -371,19 +478,19 @@ static int show_image(struct replay *rp, size_t cut, image_fn *fn, void *arg)
 {
 	int rc;
 
-	/* later words of a line after earlier ones, so counting down keep is a prefix */
-	for (size_t i = 0; i < rp->nr_lines; i++) {
-		size_t left = rp->lines[i].keep;
+	for (size_t i = 0; i < rp->nr_lines; i++)
+		rp->lines[i].left = rp->lines[i].keep;
+	for (size_t i = 0; i < rp->nr_pending; i++) {
+		struct dirty_line *l = line_of(rp, rp->pending[i].word);
 
-		for (size_t j = 0; j < rp->nr_pending && left > 0; j++)
-			if (rp->pending[j].word / LINE_WORDS == rp->lines[i].line) {
-				put_word(rp->image, rp->pending[j].word, rp->pending[j].value);
-				left--;
-			}
+		if (l->left > 0) {
+			l->left--;
+			put_word(rp->image, rp->pending[i].word, rp->pending[i].value);
+		}
 	}
 	rc = fn(rp->image, rp->size, cut, arg);
-	for (size_t j = 0; j < rp->nr_pending; j++) {
-		size_t off = rp->pending[j].word * WORD;
+	for (size_t i = 0; i < rp->nr_pending; i++) {
+		size_t off = rp->pending[i].word * WORD;
 
 		memcpy(rp->image + off, rp->durable + off, WORD);
 	}
@@ -410,6 +517,8 @@ static int show_images(struct replay *rp, size_t cut, size_t limit, image_fn *fn
 static int replay(struct replay *rp, const struct record_pm *r, size_t limit, image_fn *fn,
 		  void *arg)
 {
+	/* without the one that is left out nothing else would be there before it */
+	size_t first = mutant ? r->left_out : 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < r->nr_ops && rc == 0; i++) {
@@ -419,9 +528,9 @@ static int replay(struct replay *rp, const struct record_pm *r, size_t limit, im
 			rc = add_pending(rp, op);
 		else if (op->kind == OP_FLUSH)
 			flush_pending(rp, op);
-		else
-			fence_pending(rp);
-		if (rc == 0)
+		else if (op->kind == OP_FENCE)
+			fence_pending(rp, op);
+		if (rc == 0 && op->kind != OP_FLUSH && i >= first)
 			rc = show_images(rp, i + 1, limit, fn, arg);
 	}
 	return rc;
@@ -437,9 +546,10 @@ int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,
 	assert(limit >= 2);
 	rp.durable = zero_pages(pm->size);
 	rp.image = zero_pages(pm->size);
-	if (rp.durable && rp.image) {
-		copy_sparse(rp.durable, r->start, pm->size);
-		copy_sparse(rp.image, r->start, pm->size);
+	rp.line_at = calloc(pm->size / PMIO_PM_LINE, sizeof(*rp.line_at));
+	if (rp.durable && rp.image && rp.line_at) {
+		copy_touched(r, rp.durable, r->start);
+		copy_touched(r, rp.image, r->start);
 		rc = replay(&rp, r, limit, fn, arg);
 	}
 	if (rp.durable)
@@ -448,5 +558,6 @@ int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,
 		munmap(rp.image, pm->size);
 	free(rp.pending);
 	free(rp.lines);
+	free(rp.line_at);
 	return rc;
 }

@@ -8,10 +8,8 @@
  *   - a clean block holds the PFS's bytes, so never another file's;
  *   - a claim is whole or not there at all.
  *
- * Then the tests are tested: each flush and each fence that a function of frame.c
- * or view.c makes is left out in turn, in every sequence, and one sequence at
- * least must find fault with it.  Where none can, the table `redundant` says what
- * the flush or fence is there for.
+ * With --mutants each flush and fence of frame.c and view.c is left out in turn:
+ * see mutants.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,6 +26,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "mutants.h"
 #include "pool/frame.h"
 
 #define BLOCK 256u
@@ -52,8 +51,6 @@ static const unsigned blocks[] = {3, 200};
 /* which of the two a run uses */
 enum use { LOW = 1, HIGH = 2, BOTH = 3 };
 
-#define MAX_STEPS 16
-
 struct test {
 	struct pmio_pm *pm;
 	struct pmio_view *v;  /* of pm */
@@ -63,12 +60,6 @@ struct test {
 	size_t mark[3]; /* operations recorded when a sequence said so */
 	unsigned nr_images;
 	char flaw[200]; /* empty: none found */
-	/* whose fences and flushes are recorded: a function's, from these numbers on */
-	struct step {
-		const char *name;
-		long fences, flushes;
-	} step[MAX_STEPS];
-	unsigned nr_steps;
 };
 
 struct sequence {
@@ -91,17 +82,15 @@ static bool past(const struct test *t, size_t cut, unsigned i)
 	return cut >= t->mark[i];
 }
 
-/* what follows is done by this function */
-static void step(struct test *t, const char *name)
+/* who does it: a fence waits for the flushes of its own thread */
+enum who { CLIENT, AGENT };
+
+/* ---- the functions of frame.h ------------------------------------------------------ */
+
+static void by(struct test *t, enum who who)
 {
-	struct step *s = &t->step[t->nr_steps++];
-
-	assert_true(t->nr_steps <= MAX_STEPS);
-	s->name = name;
-	pmio_pm_record_calls(t->pm, &s->fences, &s->flushes);
+	pmio_pm_record_thread(t->pm, who);
 }
-
-/* ---- the functions, each a step -------------------------------------------------- */
 
 static struct pmio_mask used(const struct test *t)
 {
@@ -128,7 +117,6 @@ static void put_one(struct test *t, unsigned b, char what)
 
 static void put(struct test *t, char what)
 {
-	step(t, "caller");
 	for (unsigned i = 0; i < 2; i++)
 		if (t->use & 1u << i)
 			put_one(t, blocks[i], what);
@@ -136,27 +124,22 @@ static void put(struct test *t, char what)
 
 static void fence(struct test *t)
 {
-	step(t, "caller");
 	pmio_pm_fence(t->pm);
 }
 
 static int write_begin(struct test *t)
 {
 	struct pmio_mask m = used(t);
-	int rc;
 
-	step(t, "write_begin");
-	rc = pmio_frame_write_begin(t->v, FRAME, &m);
-	if (rc == -EAGAIN) /* another fence */
-		t->step[t->nr_steps - 1].name = "write_begin, EAGAIN";
-	return rc;
+	by(t, CLIENT);
+	return pmio_frame_write_begin(t->v, FRAME, &m);
 }
 
 static void write_end(struct test *t)
 {
 	struct pmio_mask m = used(t);
 
-	step(t, "write_end");
+	by(t, CLIENT);
 	pmio_frame_write_end(t->v, FRAME, &m);
 }
 
@@ -164,7 +147,7 @@ static void drain_begin(struct test *t)
 {
 	struct pmio_mask m = used(t), taken;
 
-	step(t, "drain_begin");
+	by(t, AGENT);
 	pmio_frame_drain_begin(t->v, FRAME, &taken);
 	assert_memory_equal(&taken, &m, sizeof(m));
 }
@@ -173,7 +156,7 @@ static void drain_end(struct test *t, bool ok)
 {
 	struct pmio_mask m = used(t);
 
-	step(t, ok ? "drain_end" : "drain_end, failed");
+	by(t, AGENT);
 	pmio_frame_drain_end(t->v, FRAME, &m, ok);
 }
 
@@ -181,7 +164,7 @@ static void fill_begin(struct test *t)
 {
 	struct pmio_mask m = used(t), todo, busy;
 
-	step(t, "fill_begin");
+	by(t, AGENT);
 	pmio_frame_fill_begin(t->v, FRAME, &m, &todo, &busy);
 	assert_memory_equal(&todo, &m, sizeof(m));
 }
@@ -190,7 +173,7 @@ static void fill_end(struct test *t)
 {
 	struct pmio_mask m = used(t);
 
-	step(t, "fill_end");
+	by(t, AGENT);
 	pmio_frame_fill_end(t->v, FRAME, &m, true);
 }
 
@@ -290,7 +273,6 @@ static void append(struct test *t)
 	put(t, NEW);
 	fence(t);
 	write_end(t);
-	step(t, "caller");
 	raise_size(t, START + last * BLOCK + 100);
 	fence(t);
 	mark(t, 0);
@@ -440,6 +422,7 @@ static void drain_in_write(struct test *t)
 {
 	assert_int_equal(write_begin(t), 0);
 	drain_begin(t);
+	by(t, CLIENT);
 	put(t, NEW);
 	fence(t);
 	mark(t, 1);
@@ -454,6 +437,7 @@ static void drain_around_write(struct test *t)
 {
 	assert_int_equal(write_begin(t), 0);
 	drain_begin(t);
+	by(t, CLIENT);
 	put(t, NEW);
 	fence(t);
 	write_end(t);
@@ -535,10 +519,8 @@ static void abort_beside_write(struct test *t)
 	struct pmio_mask m = used(t);
 
 	pmio_mask_set_range(&m, ABORTED, ABORTED);
-	step(t, "write_begin");
 	assert_int_equal(pmio_frame_write_begin(t->v, FRAME, &m), 0);
 	write_used(t);
-	step(t, "write_abort");
 	pmio_frame_write_abort(t->v, FRAME, &m);
 	fence(t);
 }
@@ -554,7 +536,7 @@ static void drop(struct test *t)
 {
 	struct pmio_mask m = used(t);
 
-	step(t, "drop");
+	by(t, AGENT);
 	pmio_frame_drop(t->v, FRAME, &m);
 	fence(t);
 	mark(t, 0);
@@ -596,9 +578,8 @@ static void setup_claim(struct test *t)
 
 static void claim(struct test *t)
 {
-	step(t, "free");
+	by(t, AGENT);
 	pmio_frame_free(t->v, FRAME);
-	step(t, "claim");
 	pmio_frame_claim(t->v, FRAME, SLOT, GENERATION + 1, CHUNK + 1);
 	mark(t, 0);
 }
@@ -625,7 +606,7 @@ static const char *look_claim(struct test *t, size_t cut, unsigned b)
 
 static void free_only(struct test *t)
 {
-	step(t, "free");
+	by(t, AGENT);
 	pmio_frame_free(t->v, FRAME);
 	fence(t);
 	mark(t, 0);
@@ -652,15 +633,12 @@ static void setup_blank(struct test *t)
 
 static void blank(struct test *t)
 {
-	step(t, "caller");
 	for (unsigned i = 0; i < 2; i++)
 		pmio_pm_zero(t->pm, bytes(t->v, blocks[i]), BLOCK);
 	fence(t);
-	step(t, "set_blank");
 	pmio_frame_set_blank(t->v, FRAME);
 	fence(t);
 	mark(t, 0);
-	step(t, "claim");
 	pmio_frame_claim_zero(t->v, FRAME, SLOT, GENERATION + 1, CHUNK + 1);
 	mark(t, 1);
 	put(t, NEW);
@@ -723,7 +701,7 @@ static void setup_last_block(struct test *t)
 
 static void recover(struct test *t)
 {
-	step(t, "recover");
+	by(t, AGENT);
 	pmio_frame_recover(t->v, FRAME, t->v->slots[SLOT].size);
 	fence(t);
 	mark(t, 0);
@@ -778,7 +756,6 @@ static void format(struct test *t)
 	const struct pmio_view_params p = {
 		.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 40, .nr_clients = 1};
 
-	step(t, "format");
 	assert_int_equal(pmio_view_format(t->pm, &p), 0);
 	mark(t, 0);
 }
@@ -874,13 +851,10 @@ static int look(const void *image, size_t size, size_t cut, void *arg)
 	return 1;
 }
 
-/* drop_fence, drop_flush: the n-th of the run is left out; -1: none */
-static void run(struct test *t, const struct sequence *seq, enum use use, long drop_fence,
-		long drop_flush)
+static void run(struct test *t, const struct sequence *seq, enum use use)
 {
 	const struct pmio_view_params p = {
 		.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 4, .nr_clients = 2};
-	long fences, flushes;
 
 	memset(t, 0, sizeof(*t));
 	t->seq = seq;
@@ -892,17 +866,9 @@ static void run(struct test *t, const struct sequence *seq, enum use use, long d
 	pmio_frame_claim(t->v, FRAME, SLOT, GENERATION, CHUNK);
 	seq->setup(t);
 	pmio_pm_record_reset(t->pm);
-	t->nr_steps = 0;
-	pmio_pm_record_calls(t->pm, &fences, &flushes);
 
-	pmio_pm_record_drop(t->pm, drop_fence, drop_flush);
 	seq->run(t);
-	step(t, "end");
-	/* numbers from the start of the run, as those to drop are */
-	for (unsigned i = 0; i < t->nr_steps; i++) {
-		t->step[i].fences -= fences;
-		t->step[i].flushes -= flushes;
-	}
+	pmio_pm_record_mark(t->pm);
 	assert_true(pmio_pm_record_images(t->pm, LIMIT, 1, look, t) >= 0);
 	pmio_view_delete(&t->v);
 }
@@ -915,7 +881,7 @@ static void crash__every_sequence(void **state)
 	(void)state;
 	for (size_t i = 0; i < NR_SEQUENCES; i++) {
 		for (enum use use = LOW; use <= BOTH; use++) {
-			run(&t, &sequences[i], use, -1, -1);
+			run(&t, &sequences[i], use);
 			if (t.flaw[0])
 				fail_msg("%s", t.flaw);
 			assert_true(t.nr_images > 2);
@@ -927,110 +893,32 @@ static void crash__every_sequence(void **state)
 
 /* ---- without one fence or flush ------------------------------------------------------------------ */
 
-enum kind { FENCE, FLUSH };
-static const char *const kind_names[] = {"fence", "flush"};
-
-/* the nth fence or flush of a function, and whether any sequence misses it */
-struct site {
-	const char *function;
-	enum kind kind;
-	long nth;
-	bool missed;
-};
-
-#define MAX_SITES 64
-
-static struct site sites[MAX_SITES];
-static unsigned nr_sites;
-
-static const struct redundant {
-	const char *function;
-	enum kind kind;
-	long nth;
-	const char *why;
-} redundant[] = {
-	{"drain_begin", FENCE, 1,
-	 "keeps the drainer's reads behind the clearing of dirty: a matter of what is visible (and "
-	 "on x86 the atomic and does it too); what it makes durable the fence after drain_end "
-	 "would as well"},
-	{"drain_end, failed", FLUSH, 1,
-	 "a draining bit that comes back counts as dirty, and dirty the block is; the flush is "
-	 "that of the other case, where it is missed"},
-	{"write_begin, EAGAIN", FENCE, 0,
-	 "the recorder is one thread, so fill_end's fence stands in for it; in another process "
-	 "it does not"},
-};
-
-#define NR_REDUNDANT (sizeof(redundant) / sizeof(redundant[0]))
-
-static struct site *site(const char *function, enum kind kind, long nth)
+static bool finds_fault(char *why, size_t len)
 {
-	struct site *s;
+	struct test t;
 
-	for (s = sites; s < sites + nr_sites; s++)
-		if (strcmp(s->function, function) == 0 && s->kind == kind && s->nth == nth)
-			return s;
-	assert_true(nr_sites < MAX_SITES);
-	nr_sites++;
-	*s = (struct site){.function = function, .kind = kind, .nth = nth};
-	return s;
-}
-
-static void drop_each(const struct sequence *seq, enum use use, enum kind kind)
-{
-	struct test whole, t;
-
-	run(&whole, seq, use, -1, -1);
-	for (unsigned i = 0; i + 1 < whole.nr_steps; i++) {
-		const struct step *s = &whole.step[i];
-		long from = kind == FENCE ? s[0].fences : s[0].flushes;
-		long to = kind == FENCE ? s[1].fences : s[1].flushes;
-
-		for (long n = from; n < to; n++) {
-			struct site *where = site(s->name, kind, n - from);
-
-			if (where->missed)
-				continue;
-			run(&t, seq, use, kind == FENCE ? n : -1, kind == FLUSH ? n : -1);
-			where->missed = t.flaw[0] != '\0';
-		}
-	}
-}
-
-static const struct redundant *listed(const struct site *s)
-{
-	for (size_t i = 0; i < NR_REDUNDANT; i++)
-		if (strcmp(redundant[i].function, s->function) == 0 &&
-		    redundant[i].kind == s->kind && redundant[i].nth == s->nth)
-			return &redundant[i];
-	return NULL;
-}
-
-static void crash__each_fence_and_flush_is_missed(void **state)
-{
-	unsigned wrong = 0;
-
-	(void)state;
 	for (size_t i = 0; i < NR_SEQUENCES; i++) {
 		for (enum use use = LOW; use <= BOTH; use++) {
-			drop_each(&sequences[i], use, FENCE);
-			drop_each(&sequences[i], use, FLUSH);
+			run(&t, &sequences[i], use);
+			if (!t.flaw[0])
+				continue;
+			snprintf(why, len, "%s", t.flaw);
+			return true;
 		}
 	}
-	for (unsigned i = 0; i < nr_sites; i++) {
-		const struct redundant *r = listed(&sites[i]);
+	return false;
+}
 
-		if (sites[i].missed != (r != NULL))
-			continue;
-		wrong++;
-		print_error("%s, %s %ld: %s\n", sites[i].function, kind_names[sites[i].kind],
-			    sites[i].nth, r ? "listed, but a sequence misses it" : "nobody misses it");
-	}
-	assert_int_equal(wrong, 0);
-	print_message("# %u fences and flushes, %zu redundant\n", nr_sites, NR_REDUNDANT);
-	for (size_t i = 0; i < NR_REDUNDANT; i++)
-		print_message("# %s, %s %ld: %s\n", redundant[i].function,
-			      kind_names[redundant[i].kind], redundant[i].nth, redundant[i].why);
+static int group_setup(void **state);
+static int group_teardown(void **state);
+
+static int mutants(const char *only)
+{
+	if (group_setup(NULL) < 0)
+		return 1;
+	crash_mutants(only, finds_fault);
+	group_teardown(NULL);
+	return 0;
 }
 
 /* ---- main -------------------------------------------------------------------------------------- */
@@ -1059,12 +947,14 @@ static int group_teardown(void **state)
 	return 0;
 }
 
-int main(void)
+/* [--mutants [PART-OF-A-SITES-NAME]] */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(crash__every_sequence),
-		cmocka_unit_test(crash__each_fence_and_flush_is_missed),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "--mutants") == 0)
+		return mutants(argc > 2 ? argv[2] : NULL);
 	return cmocka_run_group_tests_name("crash frame", tests, group_setup, group_teardown);
 }

@@ -3,7 +3,7 @@ check_PROGRAMS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame 
 TESTS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool
 
 tests_unit_test_pm_SOURCES = tests/unit/test_pm.c tests/unit/scratch.h lib/pm/pm_record.c
-tests_unit_test_pm_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pm_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) -DPMIO_PM_SITES
 tests_unit_test_pm_LDADD = libpmio_pm.la $(CMOCKA_LIBS)
 
 tests_unit_test_view_SOURCES = tests/unit/test_view.c tests/unit/scratch.h lib/pm/pm_record.c
