@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,7 +334,26 @@ static int load_frame(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg)
 	return a->by_slot[slot] && add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
 }
 
-/* files that were open when the last agent ended, or whose drain failed, go on to the PFS now */
+/* data that are not on the file system yet: say so, in the log and at the start */
+static void report_waiting(struct agent *a, const struct file *f)
+{
+	uint64_t dirty = files_dirty_bytes(a, f, NULL);
+	const char *next = a->config->recover_hold ? "`pmio drain` writes them" : "draining them";
+
+	if (f->recovered)
+		pmio_warn("agent: recovered %s: %" PRIu64 " bytes wait to be drained; %s", f->path, dirty,
+			  next);
+	else if (f->state == PMIO_FILE_FAILED)
+		pmio_warn("agent: %s: %" PRIu64 " bytes wait since a drain failed: %s; %s", f->path, dirty,
+			  strerror(f->error), next);
+	else if (f->state == PMIO_FILE_HELD)
+		pmio_info("agent: %s: %" PRIu64 " bytes are held until `pmio drain`", f->path, dirty);
+}
+
+/*
+ * Files that were open when the last agent ended, or whose drain failed, go on
+ * to the PFS now, or wait as the setting `recover` has it.
+ */
 static void settle_loaded(struct agent *a)
 {
 	uint32_t nr = pmio_pool_nr_slots(a->pool);
@@ -343,17 +363,17 @@ static void settle_loaded(struct agent *a)
 
 		if (!f)
 			continue;
+		report_waiting(a, f);
 		if (f->recovered) {
-			uint64_t dirty = files_dirty_bytes(a, f, NULL);
 			struct timespec now;
 
-			pmio_warn("agent: recovered %s: %llu bytes wait to be drained", f->path,
-				  (unsigned long long)dirty);
 			/* clients of the old agent may still store into its frames until they notice */
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			a->evict_not_before = now.tv_sec + 10;
 		}
-		if (f->state == PMIO_FILE_FAILED)
+		if (a->config->recover_hold)
+			f->hold = true;
+		else if (f->state == PMIO_FILE_FAILED)
 			f->state = PMIO_FILE_OPEN;
 		files_settle(a, f);
 	}

@@ -40,6 +40,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_FALLBACK] = {
 		"fallback", PMIO_TYPE_CHOICE, "pfs|error", 0, 0, "pfs", true,
 		"when the pool is full: use the file system for that chunk, or fail" },
+	[PMIO_SET_RECOVER] = {
+		"recover", PMIO_TYPE_CHOICE, "drain|hold", 0, 0, "drain", false,
+		"what a new agent does with data that a crash left: drain them, or wait for `pmio drain`" },
 	[PMIO_SET_DRAIN_THREADS] = {
 		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
 		"threads of the agent that drain and fill" },

@@ -28,6 +28,7 @@ enum pmio_setting {
 	PMIO_SET_DRAIN,
 	PMIO_SET_CACHE,
 	PMIO_SET_FALLBACK,
+	PMIO_SET_RECOVER,
 	PMIO_SET_DRAIN_THREADS,
 	PMIO_SET_AGENT,
 	PMIO_SET_IDLE_TIMEOUT,
@@ -58,6 +59,7 @@ struct pmio_setting_info {
 };
 
 enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_HOLD };
+enum pmio_recover { PMIO_RECOVER_DRAIN, PMIO_RECOVER_HOLD };
 enum pmio_cache { PMIO_CACHE_KEEP, PMIO_CACHE_DROP };
 
 struct pmio_settings {
