@@ -24,6 +24,7 @@
 
 struct agent;
 struct conn;
+struct drain;
 struct file;
 
 /* ---- workers.c ------------------------------------------------------------ */
@@ -103,6 +104,12 @@ struct file {
 	struct parked *next_drain_waiters; /* came too late for it: answered by the next */
 	struct parked *retries;		   /* looked at again when a job ends */
 
+	/* for `pmio stat`, since the agent started */
+	struct drain *drain;		   /* that runs; NULL: none */
+	uint64_t drained_bytes, filled_bytes;
+	uint64_t drain_bytes, drain_ns;	   /* of the last drain that ended */
+	struct pmio_counts_df counts;	   /* of handles that were closed */
+
 	bool in_lru;
 	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
 	UT_hash_handle hh;
@@ -152,6 +159,10 @@ struct agent {
 	struct blank_job *blanking;	/* NULL: none runs; see blank.c */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
+	unsigned nr_draining;		/* files */
+	uint64_t drain_since_ns;	/* CLOCK_MONOTONIC, while nr_draining > 0 */
+	uint64_t drain_ns;		/* in which drains ran, before that */
+	struct pmio_counts_df counts;	/* of clients that have gone */
 };
 
 /* conn.c */
@@ -162,6 +173,9 @@ int conn_accept(struct agent *a);
 void conn_readable(struct agent *a, struct conn *c);
 void conn_remove(struct agent *a, struct conn *c);
 void conn_free(struct conn *c); /* closes the socket; c is in no table any more */
+/* what clients have transferred since the agent started, those that are gone included */
+void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum);
+void counts_add(struct pmio_counts_df *sum, const struct pmio_counts_df *more);
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
 /* parked requests */
@@ -209,6 +223,10 @@ void blank_more(struct agent *a);
 /* drain.c */
 /* start (or queue behind the running one) a drain; waiter may be NULL; 0 or an error (not started) */
 int drain_start(struct agent *a, struct file *f, struct parked *waiter);
+/* bytes that the drain that runs, if one does, has written so far */
+uint64_t drain_written(const struct file *f);
+/* nanoseconds in which drains ran since the agent started */
+uint64_t drain_busy_ns(const struct agent *a);
 /* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first, unsigned last);
 

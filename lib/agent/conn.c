@@ -27,6 +27,24 @@ unsigned conn_count_clients(const struct agent *a)
 	return nr;
 }
 
+void counts_add(struct pmio_counts_df *sum, const struct pmio_counts_df *more)
+{
+	sum->read += more->read;
+	sum->missed += more->missed;
+	sum->pfs_read += more->pfs_read;
+	sum->written += more->written;
+	sum->pfs_written += more->pfs_written;
+}
+
+void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum)
+{
+	*sum = a->counts;
+	for (struct conn *c = a->conns; c; c = c->hh.next) {
+		if (c->client >= 0)
+			counts_add(sum, &a->view->clients[c->client].counts);
+	}
+}
+
 /* only this user may come; the directory's mode says so too, this is the second lock */
 static bool is_ours(int sock, pid_t *pid)
 {
@@ -173,8 +191,11 @@ void conn_readable(struct agent *a, struct conn *c)
 	ops_dispatch(a, c, &msg);
 }
 
-/* it died while overwriting whole blocks that were not valid: nobody will finish them */
-static void release_intent(struct agent *a, struct conn *c)
+/*
+ * Its record is free for another.  If it died while overwriting whole blocks that
+ * were not valid, nobody will finish them.
+ */
+static void release_record(struct agent *a, struct conn *c)
 {
 	struct pmio_client_df *rec = &a->view->clients[c->client];
 	uint64_t intent = pmio_pm_load64(&rec->intent);
@@ -188,6 +209,7 @@ static void release_intent(struct agent *a, struct conn *c)
 		pmio_frame_write_abort(a->view, frame, &m);
 	}
 	pmio_pm_store64(a->view->pm, &rec->intent, 0);
+	counts_add(&a->counts, &rec->counts);
 	a->client_used[c->client] = 0;
 }
 
@@ -206,7 +228,7 @@ void conn_remove(struct agent *a, struct conn *c)
 
 	c->dead = true;
 	if (c->client >= 0)
-		release_intent(a, c);
+		release_record(a, c);
 	HASH_ITER(hh, a->handles, h, tmp) {
 		if (h->conn == c)
 			files_close(a, h, false, NULL, NULL, &status);

@@ -38,6 +38,7 @@ struct drain {
 	atomic_uint parts_left;
 	_Atomic int error;	/* the first: -errno */
 	atomic_uint_fast64_t bytes;
+	uint64_t start_ns;
 	struct part {
 		struct job job;	/* first: a job is its part */
 		struct drain *drain;
@@ -211,6 +212,46 @@ static void drain_result(struct agent *a, struct file *f, int rc)
 	parked_answer(a, &f->drain_waiters, rc);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t drain_written(const struct file *f)
+{
+	return f->drain ? atomic_load(&f->drain->bytes) : 0;
+}
+
+uint64_t drain_busy_ns(const struct agent *a)
+{
+	return a->drain_ns + (a->nr_draining ? now_ns() - a->drain_since_ns : 0);
+}
+
+static void count_start(struct agent *a, struct drain *d)
+{
+	d->start_ns = now_ns();
+	d->file->drain = d;
+	if (a->nr_draining++ == 0)
+		a->drain_since_ns = d->start_ns;
+}
+
+static void count_end(struct agent *a, const struct drain *d)
+{
+	struct file *f = d->file;
+
+	f->drain = NULL;
+	f->drain_bytes = atomic_load(&d->bytes);
+	f->drain_ns = now_ns() - d->start_ns;
+	f->drained_bytes += f->drain_bytes;
+	a->drained_bytes += f->drain_bytes;
+	a->drain_ns = drain_busy_ns(a);
+	a->drain_since_ns = now_ns();
+	a->nr_draining--;
+}
+
 static void drain_ended(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -219,7 +260,7 @@ static void drain_ended(struct agent *a, struct drain *d)
 	for (size_t i = 0; i < d->nr_taken; i++)
 		pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0);
 	pmio_pm_fence(a->view->pm);
-	a->drained_bytes += atomic_load(&d->bytes);
+	count_end(a, d);
 	free_drain(d);
 
 	f->draining = false;
@@ -352,6 +393,7 @@ int drain_start(struct agent *a, struct file *f, struct parked *waiter)
 		return rc;
 	if (waiter)
 		DL_APPEND(f->drain_waiters, waiter);
+	count_start(a, d);
 	f->draining = true;
 	f->nr_jobs++;
 	a->nr_jobs++;
@@ -416,6 +458,7 @@ static void fill_done(struct agent *a, struct job *job)
 	pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
 	pmio_pm_fence(a->view->pm);
 	a->filled_bytes += fl->bytes;
+	f->filled_bytes += fl->bytes;
 	fl->chunk->filling = false;
 	f->nr_jobs--;
 	a->nr_jobs--;

@@ -33,6 +33,8 @@ static int take_client_record(struct agent *a)
 		if (!a->client_used[i]) {
 			a->client_used[i] = 1;
 			pmio_pm_store64(a->view->pm, &a->view->clients[i].intent, 0);
+			pmio_pm_zero(a->view->pm, &a->view->clients[i].counts,
+				     sizeof(a->view->clients[i].counts));
 			return (int)i;
 		}
 	}
@@ -252,6 +254,8 @@ static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *
 	struct handle *h = find_handle(a, c, msg->close.handle);
 	int status = h ? 0 : -EBADF;
 
+	if (h)
+		counts_add(&h->file->counts, &msg->close.counts);
 	if (h && files_close(a, h, msg->close.flags & PMIO_CLOSE_DISCARD, c, msg, &status))
 		return; /* answered when drained */
 	agent_reply_status(a, c, &msg->hdr, status);
@@ -271,15 +275,6 @@ static void op_pfs_fd(struct agent *a, struct conn *c, const union pmio_any_msg 
 	agent_reply(a, c, &reply, h ? h->file->fd : -1);
 }
 
-static uint64_t all_dirty_bytes(struct agent *a)
-{
-	uint64_t sum = 0;
-
-	for (struct file *f = a->files; f; f = f->hh.next)
-		sum += files_dirty_bytes(a, f, NULL);
-	return sum;
-}
-
 static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	union pmio_any_msg reply;
@@ -288,6 +283,15 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pmio_proto_reply(&reply, &msg->hdr, 0);
+	conn_sum_counts(a, &r->counts);
+	r->drained_bytes = a->drained_bytes;
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		uint64_t resident;
+
+		r->dirty_bytes += files_dirty_bytes(a, f, &resident);
+		r->resident_bytes += resident;
+		r->drained_bytes += drain_written(f);
+	}
 	memcpy(r->uuid, a->view->super->uuid, sizeof(r->uuid));
 	r->agent_pid = (uint32_t)getpid();
 	r->nr_clients = HASH_COUNT(a->conns);
@@ -298,9 +302,9 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	r->nr_frames_free = pmio_pool_frames_free(a->pool);
 	r->nr_files = HASH_COUNT(a->files);
 	r->nr_slots = a->view->nr_slots;
-	r->dirty_bytes = all_dirty_bytes(a);
-	r->drained_bytes = a->drained_bytes;
 	r->filled_bytes = a->filled_bytes;
+	r->drain_ns = drain_busy_ns(a);
+	r->nr_draining = a->nr_draining;
 	r->fallback_chunks = a->fallback_chunks;
 	r->evicted_chunks = a->evicted_chunks;
 	r->uptime_s = (uint64_t)(now.tv_sec - a->started.tv_sec);
@@ -330,6 +334,11 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	r->size = pmio_pool_file_size(a->pool, slot);
 	r->pfs_size = f->pfs_size;
 	r->dirty_bytes = files_dirty_bytes(a, f, &r->resident_bytes);
+	r->drained_bytes = f->drained_bytes + drain_written(f);
+	r->filled_bytes = f->filled_bytes;
+	r->drain_bytes = f->drain_bytes;
+	r->drain_ns = f->drain_ns;
+	r->counts = f->counts;
 	snprintf(r->path, sizeof(r->path), "%s", f->path);
 	agent_reply(a, c, &reply, -1);
 }

@@ -29,9 +29,13 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 	st->nr_frames_free = r->nr_frames_free;
 	st->nr_files = r->nr_files;
 	st->nr_slots = r->nr_slots;
+	st->resident_bytes = r->resident_bytes;
 	st->dirty_bytes = r->dirty_bytes;
 	st->drained_bytes = r->drained_bytes;
 	st->filled_bytes = r->filled_bytes;
+	st->drain_ns = r->drain_ns;
+	st->nr_draining = r->nr_draining;
+	st->counts = r->counts;
 	st->fallback_chunks = r->fallback_chunks;
 	st->evicted_chunks = r->evicted_chunks;
 	st->uptime_s = r->uptime_s;
@@ -61,6 +65,11 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	st->pfs_size = r->pfs_size;
 	st->resident_bytes = r->resident_bytes;
 	st->dirty_bytes = r->dirty_bytes;
+	st->drained_bytes = r->drained_bytes;
+	st->filled_bytes = r->filled_bytes;
+	st->drain_bytes = r->drain_bytes;
+	st->drain_ns = r->drain_ns;
+	st->counts = r->counts;
 	snprintf(st->path, sizeof(st->path), "%.*s", PATH_MAX - 1, r->path);
 	*cursor = r->slot + 1;
 	return 0;

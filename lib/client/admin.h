@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "pmio.h"
+#include "pool/format.h"
 
 struct pmio_pool_stat {
 	uint8_t uuid[16];
@@ -21,9 +22,13 @@ struct pmio_pool_stat {
 	uint64_t nr_frames, nr_frames_free;
 	uint64_t nr_files;		/* known: open, or cached, or waiting */
 	uint64_t nr_slots;
+	uint64_t resident_bytes;	/* whole blocks that are valid */
 	uint64_t dirty_bytes;		/* whole blocks not yet on the PFS */
 	uint64_t drained_bytes;		/* since the agent started */
 	uint64_t filled_bytes;		/* read from the PFS since then */
+	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
+	uint32_t nr_draining;		/* files */
+	struct pmio_counts_df counts;	/* of all clients since then */
 	uint64_t fallback_chunks;	/* chunks that found no frame since then */
 	uint64_t evicted_chunks;
 	uint64_t uptime_s;
@@ -40,6 +45,10 @@ struct pmio_file_stat {
 	uint64_t pfs_size;		/* bytes on the PFS */
 	uint64_t resident_bytes;	/* whole blocks that are valid in the pool */
 	uint64_t dirty_bytes;		/* whole blocks */
+	uint64_t drained_bytes;		/* since the agent started, of a running drain too */
+	uint64_t filled_bytes;		/* read from the PFS since then */
+	uint64_t drain_bytes, drain_ns;	/* of the last drain that ended; 0: there was none */
+	struct pmio_counts_df counts;	/* of handles that were closed since then */
 };
 
 /* reach a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */

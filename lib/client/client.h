@@ -65,6 +65,7 @@ struct pmio_file {
 	uint64_t expect_chunk;	/* the request at hand, in parts, goes on to here; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* for chunks that found no frame; -1: not asked for yet */
+	struct pmio_counts_df counts; /* of this handle; see count() */
 };
 
 /* connect.c */

@@ -183,6 +183,7 @@ static int close_file(struct pmio_file **pf, uint32_t flags)
 		return 0;
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.flags = flags;
+	msg.close.counts = f->counts;
 	rc = client_file_call(f, &msg, &reply, NULL);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));

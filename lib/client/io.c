@@ -32,6 +32,23 @@ struct span {
 	uint32_t len;
 };
 
+/* ---- counting ---------------------------------------------------------------------- */
+
+/*
+ * For `pmio stat`: in the handle, and in the client's record, which the agent sees
+ * at any time.  Loads and stores, no locked additions: each request comes by here.
+ */
+static void add_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+#define count(f, what, n)                                                          \
+	do {                                                                       \
+		add_count(&(f)->counts.what, n);                                   \
+		add_count(&(f)->pm->view->clients[(f)->pm->client].counts.what, n); \
+	} while (0)
+
 /* ---- which frame holds a chunk ---------------------------------------------------- */
 
 static size_t hash_chunk(uint64_t chunk, size_t size)
@@ -455,6 +472,8 @@ static int write_to_pfs(struct group *g)
 	raise_size(g, g->spans, g->nr);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
 		rc = pfs_write(g->f, g->spans[i].buf, g->spans[i].len, start + g->spans[i].start);
+	for (unsigned i = 0; i < g->nr && rc == 0; i++)
+		count(g->f, pfs_written, g->spans[i].len);
 	return rc;
 }
 
@@ -623,9 +642,12 @@ ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t
 		if (same_agent(f))
 			break;
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		pmio_err("write %s: %s", f->path, pmio_strerror(rc));
-	return rc < 0 ? rc : sum;
+		return rc;
+	}
+	count(f, written, (uint64_t)sum);
+	return sum;
 }
 
 ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
@@ -664,7 +686,8 @@ static int enter_chunk(struct reader *r, uint64_t chunk, uint64_t needed)
 	return 0;
 }
 
-static int make_valid(struct reader *r, unsigned first, unsigned last, bool sequential)
+/* len: bytes to be read there */
+static int make_valid(struct reader *r, size_t len, unsigned first, unsigned last, bool sequential)
 {
 	struct pmio_view *v = r->f->pm->view;
 	struct pmio_mask m;
@@ -676,6 +699,7 @@ static int make_valid(struct reader *r, unsigned first, unsigned last, bool sequ
 	if (!pmio_frame_valid(v, (uint64_t)r->frame, &m)) {
 		unsigned to = sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1);
 
+		count(r->f, missed, len);
 		rc = fill(r->f, r->chunk, r->frame, first, to, &m);
 	}
 	if (rc == 0)
@@ -697,10 +721,12 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 		memset(buf, 0, len);
 		return 0;
 	}
-	if (r->frame == PMIO_CLAIM_PFS)
+	if (r->frame == PMIO_CLAIM_PFS) {
+		count(r->f, pfs_read, len);
 		return pfs_read(r->f, buf, len, off);
-	rc = make_valid(r, (unsigned)(start >> v->block_shift), (unsigned)((start + len - 1) >> v->block_shift),
-			sequential);
+	}
+	rc = make_valid(r, len, (unsigned)(start >> v->block_shift),
+			(unsigned)((start + len - 1) >> v->block_shift), sequential);
 	if (rc < 0)
 		return rc;
 	if (len >= POPULATE_MIN)
@@ -771,6 +797,8 @@ ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t 
 	}
 	if (n < 0)
 		pmio_err("read %s: %s", f->path, pmio_strerror((int)n));
+	else
+		count(f, read, (uint64_t)n);
 	return n;
 }
 

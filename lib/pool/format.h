@@ -59,13 +59,28 @@ struct pmio_super_df {
 _Static_assert(sizeof(struct pmio_super_df) == 4096, "superblock");
 
 /*
+ * What a client has transferred, in bytes.  It is the only one that stores here,
+ * in passing: no atomic additions, so threads that share a client may lose a few.
+ */
+struct pmio_counts_df {
+	uint64_t read;		/* all that it read */
+	uint64_t missed;	/* of that: blocks that had to be filled from the PFS first */
+	uint64_t pfs_read;	/* of that: read on the PFS, the pool had no room */
+	uint64_t written;	/* all that it wrote */
+	uint64_t pfs_written;	/* of that: written on the PFS, the pool had no room */
+};
+
+/*
  * One client's record.  `intent` says which blocks it is overwriting as a whole
  * while they are not valid yet, so that the agent can release them if it dies:
  * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.
+ * `counts` begin at 0 with each connection; they are never flushed, since nobody
+ * reads them after a crash.
  */
 struct pmio_client_df {
 	uint64_t intent;
-	uint8_t reserved[56];
+	struct pmio_counts_df counts;
+	uint8_t reserved[16];
 };
 _Static_assert(sizeof(struct pmio_client_df) == 64, "client record");
 

@@ -18,7 +18,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PMIO_PROTO_VERSION 1
+#include "pool/format.h"
+
+#define PMIO_PROTO_VERSION 2
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -147,6 +149,7 @@ struct pmio_close_msg {
 	uint64_t handle;
 	uint32_t flags;
 	uint32_t pad;
+	struct pmio_counts_df counts; /* the handle's */
 };
 
 /* DRAIN (handle 0: by path, open or not; -ESRCH: not known), DELETE: by path */
@@ -168,8 +171,12 @@ struct pmio_stat_reply_msg {
 	uint8_t uuid[16];
 	uint32_t agent_pid, nr_clients, nr_handles, granularity;
 	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, nr_slots;
-	uint64_t dirty_bytes, drained_bytes, filled_bytes;
+	uint64_t resident_bytes, dirty_bytes, drained_bytes, filled_bytes;
+	uint64_t drain_ns;	   /* in which at least one drain ran */
 	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
+	uint32_t nr_draining;	   /* files */
+	uint32_t pad;
+	struct pmio_counts_df counts; /* of all clients since the agent started */
 };
 
 struct pmio_stat_file_msg {
@@ -182,6 +189,9 @@ struct pmio_stat_file_reply_msg {
 	uint32_t slot, state, nr_handles;
 	int32_t error;
 	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
+	uint64_t drained_bytes, filled_bytes; /* since the agent started; a running drain's included */
+	uint64_t drain_bytes, drain_ns;	      /* of the last drain that ended */
+	struct pmio_counts_df counts;	      /* of handles that were closed since then */
 	char path[PATH_MAX];
 };
 
