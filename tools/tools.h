@@ -101,6 +101,8 @@ void tool_print_path(const char *path);
 
 /* print an object on standard output, and free it */
 void tool_print_json(struct json_object *object);
+/* the same as one line, written out now: for those who follow what is done */
+void tool_print_event(struct json_object *object);
 void tool_add(struct json_object *object, const char *key, uint64_t value);
 void tool_add_string(struct json_object *object, const char *key, const char *value);
 void tool_add_bool(struct json_object *object, const char *key, bool value);

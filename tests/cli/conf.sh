@@ -118,7 +118,7 @@ check "the table in pmio(7) is that of pmio conf" manual
 lint() {
 	command -v mandoc >/dev/null || { echo "no mandoc"; return 77; }
 	local page bad=0
-	for page in pmio.1 pmio.7 pmiod.8 pmio.h.3; do
+	for page in $(cd "$top_srcdir/doc/man" && ls); do
 		# sections ERRORS are wanted outside of 2, 3, 4, 9 too
 		mandoc -Tlint -Wwarning "$top_srcdir/doc/man/$page" 2>/dev/null |
 			grep -v 'unexpected section: Sh ERRORS' && bad=1
