@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <ctype.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +13,53 @@
 #include "core/log.h"
 #include "tools.h"
 
-static unsigned nr_errors_logged;
+/* a thread's own: it asks whether the library has spoken about what it asked of it */
+static _Thread_local unsigned nr_errors_logged;
+
+/* ---- standard error: lines, and below them perhaps one that is drawn again and again ---- */
+
+static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool status_shown; /* under stderr_lock */
+
+/* stderr_lock held */
+static void clear_status(void)
+{
+	if (status_shown)
+		fputs("\r\033[K", stderr);
+	status_shown = false;
+}
+
+void tool_status_clear(void)
+{
+	pthread_mutex_lock(&stderr_lock);
+	clear_status();
+	fflush(stderr);
+	pthread_mutex_unlock(&stderr_lock);
+}
+
+void tool_status_line(const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&stderr_lock);
+	clear_status();
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fflush(stderr);
+	status_shown = true;
+	pthread_mutex_unlock(&stderr_lock);
+}
 
 static void take_log_line(enum pmio_log_level level, const char *line)
 {
 	if (level == PMIO_LOG_ERROR)
 		nr_errors_logged++;
 	fflush(stdout); /* so that the two streams keep their order in one file */
+	pthread_mutex_lock(&stderr_lock);
+	clear_status();
 	fprintf(stderr, "pmio: %s: %s\n", pmio_log_level_name(level), line);
+	pthread_mutex_unlock(&stderr_lock);
 }
 
 void tool_log_init(void)

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "pm/pm.h"
 #include "pool/pool.h"
+#include "progress.h"
 #include "proto/proto.h"
 #include "tools.h"
 
@@ -79,6 +80,38 @@ static error_t parse_create(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static void show_created(uint64_t done, uint64_t size, void *arg)
+{
+	struct tool_progress *p = arg;
+
+	p->bytes = size;
+	p->bytes_done = done;
+	tool_progress_show(p);
+}
+
+static int create_pool(const struct tool *tool, const char *dir, struct pmio_super_df *super)
+{
+	struct tool_progress progress = { .tool = tool, .command = "pool create" };
+	struct pmio_pool_params params = {
+		.size = tool->settings.num[PMIO_SET_POOL_SIZE],
+		.chunk_size = tool->settings.num[PMIO_SET_CHUNK_SIZE],
+	};
+	int rc;
+
+	/* of a command that ends with one JSON object there are no events */
+	if (!tool->json) {
+		tool_progress_start(&progress, dir);
+		params.progress = show_created;
+		params.progress_arg = &progress;
+	}
+	rc = pmio_pool_create(dir, &params);
+	if (rc == 0)
+		progress.bytes_done = progress.bytes;
+	if (!tool->json)
+		tool_progress_end(&progress);
+	return rc < 0 ? rc : read_super(dir, super);
+}
+
 static int create(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -92,7 +125,6 @@ static int create(struct tool *tool, int argc, char **argv)
 		.args_doc = "[DIR]",
 		.doc = "make a pool; all its space is reserved now",
 	};
-	struct pmio_pool_params params = { 0 };
 	struct pmio_super_df super;
 	char dir[PATH_MAX];
 	int rc;
@@ -100,11 +132,7 @@ static int create(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, tool, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
-	params.size = tool->settings.num[PMIO_SET_POOL_SIZE];
-	params.chunk_size = tool->settings.num[PMIO_SET_CHUNK_SIZE];
-	rc = pmio_pool_create(dir, &params);
-	if (rc == 0)
-		rc = read_super(dir, &super);
+	rc = create_pool(tool, dir, &super);
 	if (rc < 0)
 		return tool_failed(rc, "pool %s", dir);
 	if (tool->json) {

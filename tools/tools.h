@@ -6,7 +6,7 @@
  * an exit status.  Errors are one line on standard error: the library has
  * written it where it found the cause, tool_failed() writes it where it has not.
  *
- * Threads: none.
+ * Threads: one, unless it says otherwise.
  */
 #ifndef PMIO_TOOLS_H
 #define PMIO_TOOLS_H
@@ -78,7 +78,10 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
 
-/* returns TOOL_FAILED; writes "WHAT: reason" if the library has not logged an error since the last call */
+/*
+ * returns TOOL_FAILED; writes "WHAT: reason" if the library has not logged an error
+ * in this thread since the last call.  Any thread.
+ */
 int tool_failed(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* what happened to a number of things */
@@ -86,6 +89,10 @@ int tool_exit_of(size_t nr_done, size_t nr_failed);
 
 /* count the library's error lines, and write them as it would */
 void tool_log_init(void);
+
+/* a line on a terminal's standard error that stays the last one; drawn anew, or taken away */
+void tool_status_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void tool_status_clear(void);
 
 /* "1.5 GiB"; returns buf */
 #define TOOL_SIZE_LEN 16

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "progress.h"
 #include "stat.h"
 
 #define HEADER_EVERY 20 /* lines */
@@ -70,14 +71,6 @@ static void print_json(const struct delta *d, const struct pmio_pool_stat *st, c
 	tool_print_event(o);
 }
 
-static double now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static void sleep_s(double seconds)
 {
 	struct timespec ts = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
@@ -88,7 +81,7 @@ static void sleep_s(double seconds)
 int tool_watch_pool(const struct tool *tool, struct pmio *pm, double interval_s, unsigned long count)
 {
 	struct pmio_pool_stat before, now;
-	double then = now_s();
+	double then = tool_now();
 	int rc = pmio_stat_pool(pm, &before);
 
 	for (unsigned long i = 0; rc == 0 && (count == 0 || i < count); i++) {
@@ -98,7 +91,7 @@ int tool_watch_pool(const struct tool *tool, struct pmio *pm, double interval_s,
 		rc = pmio_stat_pool(pm, &now);
 		if (rc < 0)
 			break;
-		d.seconds = now_s() - then;
+		d.seconds = tool_now() - then;
 		then += d.seconds;
 		get_delta(&d, &before, &now);
 		before = now;

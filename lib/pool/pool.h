@@ -35,6 +35,9 @@ struct pmio_pool_params {
 	uint64_t size;		/* bytes of `data`; rounded down to whole frames */
 	uint64_t chunk_size;	/* bytes; 0: PMIO_CHUNK_DEFAULT */
 	uint32_t nr_slots;	/* files that can be known at once; 0: the default */
+	/* NULL, or called now and then while space is reserved and pages are made */
+	void (*progress)(uint64_t done, uint64_t size, void *arg);
+	void *progress_arg;
 };
 
 /* what the catalog knows of a file */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <uuid.h>
@@ -22,19 +23,66 @@
 
 #define CREATE_WAIT_MS 10000 /* for another process that is making the same pool */
 #define CREATE_POLL_MS 10
+#define RESERVE_STEP (1ULL << 30)  /* bytes */
 #define PREFAULT_STEP (16u << 20) /* bytes */
 
 /* ---- data ---------------------------------------------------------------------- */
 
+/* how far the making of `data` has come: reserving is one half of it, prefaulting the other */
+struct steps {
+	const struct pmio_pool_params *params; /* as the caller gave them */
+	uint64_t size;			       /* bytes */
+};
+
+static void show_step(const struct steps *s, uint64_t reserved, uint64_t prefaulted)
+{
+	if (s->params->progress)
+		s->params->progress(reserved / 2 + prefaulted / 2, s->size, s->params->progress_arg);
+}
+
+/*
+ * Bytes that are free for this user; UINT64_MAX: the file system does not say.
+ * Asked first, since space is reserved in steps: what cannot be had must not fill
+ * a tmpfs, which is memory, to the brim before that is noticed.
+ */
+static uint64_t free_bytes(int fd)
+{
+	struct statvfs st;
+
+	if (fstatvfs(fd, &st) < 0 || st.f_blocks == 0)
+		return UINT64_MAX;
+	return (uint64_t)(geteuid() == 0 ? st.f_bfree : st.f_bavail) * st.f_frsize;
+}
+
 /* posix_fallocate() gives up at a signal */
-static int reserve(int fd, uint64_t size)
+static int reserve_step(int fd, uint64_t at, uint64_t len)
 {
 	int err;
 
 	do {
-		err = posix_fallocate(fd, 0, (off_t)size);
+		err = posix_fallocate(fd, (off_t)at, (off_t)len);
 	} while (err == EINTR);
 	return -err;
+}
+
+int pmio_pool_reserve(int fd, uint64_t from, uint64_t to,
+		      void (*step)(uint64_t at, void *arg), void *arg)
+{
+	int rc = 0;
+
+	if (to > from && to - from > free_bytes(fd))
+		return -ENOSPC;
+	for (uint64_t at = from; at < to && rc == 0; at += RESERVE_STEP) {
+		rc = reserve_step(fd, at, to - at < RESERVE_STEP ? to - at : RESERVE_STEP);
+		if (step)
+			step(at, arg);
+	}
+	return rc;
+}
+
+static void show_reserved(uint64_t at, void *arg)
+{
+	show_step(arg, at, 0);
 }
 
 /*
@@ -42,18 +90,20 @@ static int reserve(int fd, uint64_t size)
  * it, at a fraction of the speed of later ones.  Better now than in a program.
  * (On an ordinary file system that would only make the page cache dirty.)
  */
-static void prefault(struct pmio_pm *pm)
+static void prefault(struct pmio_pm *pm, const struct steps *steps)
 {
 	uint8_t *base = pmio_pm_base(pm);
 	size_t size = pmio_pm_size(pm);
 
 	if (pmio_pm_granularity(pm) == PMIO_PM_PAGE)
 		return;
-	for (size_t at = 0; at < size; at += PREFAULT_STEP)
+	for (size_t at = 0; at < size; at += PREFAULT_STEP) {
 		pmio_pm_populate(pm, base + at, size - at < PREFAULT_STEP ? size - at : PREFAULT_STEP);
+		show_step(steps, size, at);
+	}
 }
 
-static int format_data(int fd, const struct pmio_view_params *params)
+static int format_data(int fd, const struct pmio_view_params *params, const struct steps *steps)
 {
 	struct pmio_pm *pm;
 	int rc = pmio_pm_map(fd, &pm);
@@ -61,13 +111,13 @@ static int format_data(int fd, const struct pmio_view_params *params)
 	if (rc == 0)
 		rc = pmio_view_format(pm, params);
 	if (rc == 0)
-		prefault(pm);
+		prefault(pm, steps);
 	pmio_pm_unmap(&pm);
 	/* all space is reserved: this is not a lack of it */
 	return rc == -ENOSPC ? -EINVAL : rc;
 }
 
-static int create_data(int dir_fd, const char *dir, uint64_t size,
+static int create_data(int dir_fd, const char *dir, const struct steps *steps,
 		       const struct pmio_view_params *params)
 {
 	int rc, fd = openat(dir_fd, PMIO_POOL_DATA_NEW,
@@ -78,11 +128,12 @@ static int create_data(int dir_fd, const char *dir, uint64_t size,
 		pmio_err("pool %s: data: %s", dir, strerror(-rc));
 		return rc;
 	}
-	rc = reserve(fd, size);
+	rc = pmio_pool_reserve(fd, 0, steps->size, show_reserved, (void *)(uintptr_t)steps);
 	if (rc < 0)
-		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s", dir, size, strerror(-rc));
+		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s", dir, steps->size,
+			 strerror(-rc));
 	else
-		rc = format_data(fd, params);
+		rc = format_data(fd, params, steps);
 	if (rc == 0 && fsync(fd) < 0) {
 		rc = -errno;
 		pmio_err("pool %s: data: fsync: %s", dir, strerror(-rc));
@@ -167,14 +218,14 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
  * crash before data's name is durable: no pool, and data.new says that what is
  * there may be cleared away; after: the pool
  */
-static int create_files(int dir_fd, const char *dir, uint64_t size,
+static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 			const struct pmio_view_params *params)
 {
 	int rc;
 
 	clear_leftovers(dir_fd);
 	/* data first: while it has that name the rest counts as left over */
-	rc = create_data(dir_fd, dir, size, params);
+	rc = create_data(dir_fd, dir, steps, params);
 	if (rc == 0)
 		rc = pmio_catalog_create(dir_fd, dir, PMIO_POOL_CATALOG_NEW, params->uuid,
 					 params->nr_slots);
@@ -253,14 +304,14 @@ static void sync_parent(const char *dir)
 		close(fd);
 }
 
-static int create_in(int dir_fd, const char *dir, uint64_t size,
+static int create_in(int dir_fd, const char *dir, const struct steps *steps,
 		     const struct pmio_view_params *params)
 {
 	int lock_fd, rc = lock_new(dir_fd, dir, &lock_fd);
 
 	if (rc < 0)
 		return rc;
-	rc = create_files(dir_fd, dir, size, params);
+	rc = create_files(dir_fd, dir, steps, params);
 	if (rc < 0)
 		unlinkat(dir_fd, PMIO_POOL_LOCK, 0);
 	close(lock_fd);
@@ -269,11 +320,11 @@ static int create_in(int dir_fd, const char *dir, uint64_t size,
 
 int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 {
+	struct steps steps = { .params = params };
 	struct pmio_view_params vp;
 	int rc, made, dir_fd;
-	uint64_t size;
 
-	rc = check_params(dir, params, &vp, &size);
+	rc = check_params(dir, params, &vp, &steps.size);
 	if (rc < 0)
 		return rc;
 	made = make_dir(dir);
@@ -282,7 +333,7 @@ int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 
 	rc = pmio_pool_check_dir(dir, true, &dir_fd);
 	if (rc == 0) {
-		rc = create_in(dir_fd, dir, size, &vp);
+		rc = create_in(dir_fd, dir, &steps, &vp);
 		close(dir_fd);
 	}
 	if (made == 0 && rc == 0)

@@ -40,4 +40,16 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
  */
 int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *fd);
 
+/*
+ * pmio_pool_reserve -- reserve space of a file, so that a full file system is an
+ * error now and not a SIGBUS later
+ *
+ * step   NULL, or called after each of several steps with the offset reached
+ *
+ * Returns 0, -ENOSPC (also, before anything is reserved, if the file system says
+ * that it has too little), -EFBIG, ...; not logged.
+ */
+int pmio_pool_reserve(int fd, uint64_t from, uint64_t to, void (*step)(uint64_t at, void *arg),
+		      void *arg);
+
 #endif

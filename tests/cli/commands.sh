@@ -2,7 +2,7 @@
 # the commands of pmio: what they print, their JSON, their exit statuses
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 24
+plan 25
 
 version=$("$PMIO" --version)
 
@@ -100,6 +100,15 @@ create_json() {
 		json "o['pool'] == '$T/made2' and o['chunk_size'] == 1 << 20 and 0 < o['size'] <= 64 << 20"
 }
 check "pool create --json" create_json
+
+create_bar() {
+	on_terminal "$PMIO" pool create --size=64MiB "$T/made3" && says 'pool create \[#+\] 100% +64.0 MiB of 64.0 MiB' &&
+		says 'room for .* MiB in frames' && on_terminal "$PMIO" pool destroy "$T/made3" &&
+		on_terminal "$PMIO" pool create -q --size=64MiB "$T/made3" && [ ! -s "$OUT" ] &&
+		on_terminal "$PMIO" pool create --json --size=64MiB "$T/made4" && json "o['pool'] == '$T/made4'" &&
+		expect 0 "$PMIO" pool destroy "$T/made3" && expect 0 "$PMIO" pool destroy "$T/made4"
+}
+check "pool create with a progress bar, on a terminal only" create_bar
 
 check_pool() {
 	expect 0 "$PMIO" pool check "$T/made" && silent && says ': 0 problems;.* granularity (byte|cache line|page)$' &&

@@ -45,6 +45,11 @@ fails() {
 	expect 1 "$FILEIO" "$@" && says "^$code\$" && one_line "$pattern"
 }
 
+# on_terminal cmd...: with a terminal as its standard output and error; $OUT has what that got
+on_terminal() {
+	timeout -k 5 "${TEST_TIMEOUT:-60}" python3 -c 'import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' "$@" >"$OUT" 2>"$ERR" </dev/null
+}
 # json 'EXPRESSION': what was printed is JSON, and with it in o the expression is true
 json() {
 	python3 -m json.tool <"$OUT" >/dev/null &&
