@@ -74,8 +74,8 @@ const struct pmio_settings *ad_pmem_base_settings(void);
 int ad_pmem_pool(const struct pmio_settings *s, struct pmio **out);
 void ad_pmem_disconnect_all(void);
 
-/* hints of an MPI_Info on top of s */
-void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info);
+/* hints of an MPI_Info on top of s; aloud: say which are not known or not valid, each once */
+void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info, bool aloud);
 
 /* a pmio result as an MPI error class */
 int ad_pmem_error(int rc);

@@ -57,20 +57,46 @@ void ad_pmem_disconnect_all(void)
 
 /* ---- hints ------------------------------------------------------------------------- */
 
-static void unknown_hint(const char *key)
-{
-	static char seen[256] = "|"; /* reported once a process, however many files are opened */
+#define HINT_PREFIX "pmem_"
 
-	if (strstr(seen, key))
-		return;
-	if (strlen(seen) + strlen(key) + 2 < sizeof(seen)) {
-		strcat(seen, key);
-		strcat(seen, "|");
-	}
-	pmio_warn("hint %s is not known (see pmio(7))", key);
+/* who opens thousands of files is told once in a process; each time when the list is full */
+static bool first_time(const char *key, const char *value)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static char seen[32][MPI_MAX_INFO_KEY + MPI_MAX_INFO_VAL + 2]; /* under lock */
+	const size_t nr = sizeof(seen) / sizeof(seen[0]);
+	char hint[sizeof(seen[0])];
+	size_t i = 0;
+	bool first;
+
+	snprintf(hint, sizeof(hint), "%s=%s", key, value);
+	pthread_mutex_lock(&lock);
+	while (i < nr && *seen[i] && strcmp(seen[i], hint) != 0)
+		i++;
+	first = i == nr || !*seen[i];
+	if (i < nr)
+		memcpy(seen[i], hint, sizeof(hint));
+	pthread_mutex_unlock(&lock);
+	return first;
 }
 
-void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info)
+static void take_hint(struct pmio_settings *s, const char *key, const char *value, bool aloud)
+{
+	enum pmio_setting which = pmio_setting_find(key + strlen(HINT_PREFIX));
+
+	if (which == PMIO_NR_SETTINGS) {
+		if (first_time(key, "") && aloud)
+			pmio_warn("hint %s is not known (see pmio(7))", key);
+	} else if (!pmio_setting_info(which)->hint) {
+		if (first_time(key, "") && aloud)
+			pmio_warn("hint %s: this cannot be set for one file; use --mca io_%s or the "
+				  "environment (see pmio(7))", key, key);
+	} else if (pmio_setting_valid(which, value) || (first_time(key, value) && aloud)) {
+		pmio_settings_set(s, which, value, PMIO_FROM_HINT);
+	}
+}
+
+void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info, bool aloud)
 {
 	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1];
 	int nr = 0, flag;
@@ -78,33 +104,31 @@ void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info)
 	if (info == MPI_INFO_NULL || PMPI_Info_get_nkeys(info, &nr) != MPI_SUCCESS)
 		return;
 	for (int i = 0; i < nr; i++) {
-		enum pmio_setting which;
-
-		if (PMPI_Info_get_nthkey(info, i, key) != MPI_SUCCESS || strncmp(key, "pmem_", 5) != 0)
+		if (PMPI_Info_get_nthkey(info, i, key) != MPI_SUCCESS ||
+		    strncmp(key, HINT_PREFIX, strlen(HINT_PREFIX)) != 0)
 			continue;
-		which = pmio_setting_find(key + 5);
-		if (which == PMIO_NR_SETTINGS || !pmio_setting_info(which)->hint) {
-			unknown_hint(key);
-			continue;
-		}
 		PMPI_Info_get(info, key, MPI_MAX_INFO_VAL, value, &flag);
 		if (flag)
-			pmio_settings_set(s, which, value, PMIO_FROM_HINT);
+			take_hint(s, key, value, aloud);
 	}
 }
 
 /* the settings in force, for MPI_File_get_info */
 static void show_hints(const struct pmio_settings *s, MPI_Info info)
 {
-	char key[64];
+	char key[64], dir[PATH_MAX], *value;
 
 	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
 		const struct pmio_setting_info *si = pmio_setting_info((enum pmio_setting)i);
 
-		if (!si->hint || *s->str[i] == '\0')
+		value = s->str[i];
+		if (i == PMIO_SET_POOL && pmio_settings_pool_dir(s, dir, sizeof(dir)) == 0)
+			value = dir; /* unset is a pool, too */
+		/* MPI has no room for longer values */
+		if (!si->hint || *value == '\0' || strlen(value) > MPI_MAX_INFO_VAL - 1)
 			continue;
-		snprintf(key, sizeof(key), "pmem_%s", si->name);
-		PMPI_Info_set(info, key, s->str[i]);
+		snprintf(key, sizeof(key), HINT_PREFIX "%s", si->name);
+		PMPI_Info_set(info, key, value);
 	}
 	/* a write that returned is seen by all: HDF5 1.14 asks for that by this name */
 	PMPI_Info_set(info, "romio_visibility_immediate", "true");
@@ -161,8 +185,8 @@ static MPI_Info without_bad_numbers(MPI_Info info)
 void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-
 	MPI_Info good = without_bad_numbers(info);
+	int rank;
 
 	romio_load()->set_info(fd, good, error);
 	if (good != info)
@@ -173,7 +197,8 @@ void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 		ad = fd->fs_ptr = new_state();
 	if (!ad)
 		return; /* the open that follows says so */
-	ad_pmem_take_hints(&ad->settings, info);
+	PMPI_Comm_rank(fd->comm, &rank);
+	ad_pmem_take_hints(&ad->settings, info, rank == 0);
 	show_hints(&ad->settings, fd->info);
 }
 
@@ -362,7 +387,7 @@ int ad_pmem_delete_path(const char *path, MPI_Info info)
 
 	if (rc < 0)
 		return ad_pmem_error(rc);
-	ad_pmem_take_hints(&s, info);
+	ad_pmem_take_hints(&s, info, true);
 	rc = ad_pmem_pool(&s, &pm);
 	if (rc == 0)
 		rc = pmio_delete(pm, path);

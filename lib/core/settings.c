@@ -243,6 +243,13 @@ int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const ch
 	return 0;
 }
 
+bool pmio_setting_valid(enum pmio_setting which, const char *value)
+{
+	uint64_t num;
+
+	return parse_value(&table[which], value, &num) == 0;
+}
+
 struct file_state {
 	struct pmio_settings *s;
 	const char *path;

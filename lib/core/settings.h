@@ -87,6 +87,9 @@ int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *sr
 int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const char *value,
 		      enum pmio_source from);
 
+/* would pmio_settings_set() take it?  Nothing is logged */
+bool pmio_setting_valid(enum pmio_setting which, const char *value);
+
 /* "4096", "64KiB", "1.5 GB", "2T" (binary) to bytes; -EINVAL, -ERANGE */
 int pmio_parse_size(const char *text, uint64_t *bytes);
 

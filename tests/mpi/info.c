@@ -70,6 +70,32 @@ static void each_hint(void)
 	}
 }
 
+/* those of ours are the file's, not the process's, and a new view does not change them */
+static void ours_in_force(void)
+{
+	MPI_File a, b;
+	MPI_Info info;
+
+	MPI_Info_create(&info);
+	MPI_Info_set(info, "pmem_drain", "hold");
+	MPI_Info_set(info, "pmem_cache", "drop");
+	mpi(MPI_File_open(MPI_COMM_WORLD, name(".held"), RDWR_NEW | MPI_MODE_DELETE_ON_CLOSE, info, &a));
+	b = open_file(MPI_COMM_WORLD, name(".closed"), RDWR_NEW | MPI_MODE_DELETE_ON_CLOSE);
+	for (int i = 0; i < 2; i++) {
+		check_hint(a, "pmem_drain", "hold");
+		check_hint(a, "pmem_cache", "drop");
+		check_hint(b, "pmem_drain", "close");
+		check_hint(b, "pmem_cache", "keep");
+		check_hint(b, "pmem_fallback", "pfs");
+		check_hint(b, "pmem_pool", getenv("PMIO_POOL"));
+		mpi(MPI_File_set_view(a, 0, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+		mpi(MPI_File_set_view(b, 0, MPI_INT, MPI_INT, "native", info));
+	}
+	mpi(MPI_File_close(&a));
+	mpi(MPI_File_close(&b));
+	MPI_Info_free(&info);
+}
+
 int main(int argc, char **argv)
 {
 	char value[MPI_MAX_INFO_VAL + 1];
@@ -87,5 +113,7 @@ int main(int argc, char **argv)
 		check_hint(fh, "romio_visibility_immediate", "true");
 	mpi(MPI_File_close(&fh));
 	each_hint();
+	if (ours)
+		ours_in_force();
 	return test_end();
 }

@@ -1,0 +1,108 @@
+#!/bin/bash
+# hints.sh -- settings of an MPI program: which of hint, parameter, environment and file wins, what
+# get_info says, what is said of hints that are wrong; names without a prefix
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
+prog=$top_builddir/tests/mpi/hints
+plan 12
+
+# hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
+hints() {
+	local n=$1 args=()
+	shift
+	while [ "$1" != -- ]; do
+		args+=("$1")
+		shift
+	done
+	shift
+	run "$n" "${args[@]}" "$prog" "$@" >"$OUT" 2>"$ERR" && return
+	echo "exit status $?"
+	cat "$OUT" "$ERR"
+	return 1
+}
+
+defaults() {
+	hints 3 -- "pmem:$PFS/f" && silent && says '^pmem_drain=close$' && says '^pmem_cache=keep$' && says '^pmem_fallback=pfs$' &&
+		says "^pmem_pool=$PMIO_POOL\$" && says '^romio_visibility_immediate=true$'
+}
+check "get_info says what is in force" defaults
+
+by_hint() {
+	hints 2 -- "pmem:$PFS/held" pmem_drain=hold pmem_cache=drop pmem_fallback=error cb_nodes=1 && silent &&
+		says '^pmem_drain=hold$' && says '^pmem_cache=drop$' && says '^pmem_fallback=error$' && says '^cb_nodes=1$' &&
+		expect 0 "$PMIO" ls && says "^held .* $PFS/held\$" && [ ! -s "$PFS/held" ] &&
+		expect 0 "$PMIO" drain "$PFS/held" && [ "$(cat "$PFS/held")" = xx ]
+}
+check "hints are in force" by_hint
+
+is_drain() { says "^pmem_drain=$1\$" && silent; }
+strongest() {
+	echo "drain = hold" >"$T/conf"
+	PMIO_CONF=$T/conf hints 2 -- "pmem:$PFS/o" && is_drain hold &&
+		PMIO_CONF=$T/conf PMIO_DRAIN=close hints 2 -- "pmem:$PFS/o" && is_drain close &&
+		PMIO_DRAIN=close hints 2 --mca io_pmem_drain hold -- "pmem:$PFS/o" && is_drain hold &&
+		PMIO_DRAIN=hold hints 2 --mca io_pmem_drain hold -- "pmem:$PFS/o" pmem_drain=close && is_drain close
+}
+check "hint, parameter, environment, file: the first wins" strongest
+
+pool_by_hint() {
+	mkdir -m 700 "$T/second" && hints 2 -- "pmem:$PFS/second" pmem_pool="$T/second" && silent &&
+		says "^pmem_pool=$T/second\$" && PMIO_POOL=$T/second expect 0 "$PMIO" ls && says "$PFS/second\$" &&
+		expect 0 "$PMIO" ls && ! grep "$PFS/second" "$OUT" && PMIO_POOL=$T/second expect 0 "$PMIO" agent stop
+}
+check "a pool by hint" pool_by_hint
+
+pool_by_default() { # not this user's default pool: another place for it
+	(unset PMIO_POOL && PMIO_CONF=$T/conf2 && export PMIO_CONF && echo "pool = $T/third" >"$T/conf2" &&
+		mkdir -m 700 "$T/third" && hints 1 -- "pmem:$PFS/third" && says "^pmem_pool=$T/third\$" &&
+		expect 0 "$PMIO" agent stop)
+}
+check "a pool from the configuration file" pool_by_default
+
+unknown() {
+	hints 3 -- "pmem:$PFS/f" pmem_drian=hold pmem_=1 pmem_drai=close && err_lines 3 'hint pmem_drian is not known' &&
+		err_lines 3 'hint pmem_drai is not known' && err_lines 3 'hint pmem_ is not known'
+}
+check "hints that are not known are reported once, by one of three ranks, and do no harm" unknown
+
+not_for_a_file() {
+	hints 2 -- "pmem:$PFS/f" pmem_drain_threads=3 pmem_log=debug && err_lines 2 'pmem_drain_threads.*--mca io_pmem_drain_threads'
+}
+check "settings that are none of one file" not_for_a_file
+
+bad_values() {
+	hints 3 -- "pmem:$PFS/f" pmem_drain=later pmem_fallback=1 pmem_cache=drop &&
+		err_lines 2 'drain \(hint\): "later" is not one of close\|hold' &&
+		err_lines 2 'fallback \(hint\): "1" is not one of pfs\|error' && says '^pmem_drain=close$' && says '^pmem_fallback=pfs$' &&
+		says '^pmem_cache=drop$'
+}
+check "bad values are refused with those that are valid, once" bad_values
+
+bad_parameter() {
+	hints 1 --mca io_pmem_drain_threads 65 -- "pmem:$PFS/f" && one_line 'drain_threads \(Open MPI parameter\): "65" is not a number of 1 to 64'
+}
+check "a bad parameter is refused with the valid range" bad_parameter
+
+# a plain name, taken or not: pmio knows the file or does not
+taken() { hints 2 "${@:2}" -- "$1" && silent && expect 0 "$PMIO" ls && says " $1\$" && [ "$(cat "$1")" = xx ]; }
+left_alone() { hints 2 "${@:2}" -- "$1" && silent && expect 0 "$PMIO" ls && ! grep " $1\$" "$OUT" && [ "$(cat "$1")" = xx ]; }
+paths() {
+	mkdir -p "$PFS/run7/deep" "$PFS/other" && echo "paths = $PFS/other/conf.*" >"$T/conf3" &&
+		taken "$PFS/run7/a" --mca io_pmem_paths "/nowhere/*:$PFS/run7/*" &&
+		taken "$PFS/run7/deep/b" --mca io_pmem_paths "/nowhere/*:$PFS/run7/*" &&
+		left_alone "$PFS/other/c" --mca io_pmem_paths "/nowhere/*:$PFS/run7/*" &&
+		PMIO_PATHS="$PFS/other/*.h5" taken "$PFS/other/d.h5" &&
+		PMIO_PATHS="$PFS/other/*.h5" left_alone "$PFS/other/d.nc" &&
+		PMIO_CONF=$T/conf3 taken "$PFS/other/conf.e" && PMIO_CONF=$T/conf3 left_alone "$PFS/other/f"
+}
+check "names without a prefix: parameter, environment, file" paths
+
+paths_relative() (
+	cd "$PFS/run7" && hints 2 --mca io_pmem_paths "$PFS/run7/*" -- deep/../rel && silent && expect 0 "$PMIO" ls &&
+		says " $PFS/run7/.*rel\$" && [ "$(cat rel)" = xx ] && cd .. && left_alone "$PFS/rel" --mca io_pmem_paths "$PFS/run7/*"
+)
+check "relative names are matched as absolute ones" paths_relative
+
+paths_and_prefix() { hints 2 --mca io_pmem_paths "/nowhere/*" -- "pmem:$PFS/other/g" && expect 0 "$PMIO" ls && says " $PFS/other/g\$"; }
+check "the prefix works besides" paths_and_prefix
+exit $tap_failed
