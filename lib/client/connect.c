@@ -150,8 +150,43 @@ static int spawn_attributes(posix_spawnattr_t *attr)
 						      POSIX_SPAWN_SETPGROUP);
 }
 
+/*
+ * The agent reads environment and configuration file itself; what was set in a
+ * stronger way is put before them, where getenv() looks first.  nr_own: so many
+ * strings at the start are to be freed.
+ */
+static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
+{
+	size_t nr = 0, n = 0;
+	char var[64], **env;
+
+	while (environ && environ[nr])
+		nr++;
+	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
+	for (int i = 0; i < PMIO_NR_SETTINGS && env; i++) {
+		if (pmio_setting_info((enum pmio_setting)i)->hint || s->from[i] <= PMIO_FROM_ENVIRONMENT)
+			continue;
+		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
+		if (asprintf(&env[n], "%s=%s", var, s->str[i]) >= 0)
+			n++;
+	}
+	if (env && nr)
+		memcpy(env + n, environ, nr * sizeof(*env));
+	*nr_own = n;
+	return env;
+}
+
+static void free_environment(char **env, size_t nr_own)
+{
+	while (env && nr_own)
+		free(env[--nr_own]);
+	free(env);
+}
+
 static int spawn_agent(struct pmio *pm, int ready_fd, pid_t *pid)
 {
+	size_t nr_own;
+	char **env = agent_environment(&pm->settings, &nr_own);
 	const char *program = pm->settings.str[PMIO_SET_AGENT];
 	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
 	char *argv[] = { "pmiod", "--ready-fd=3", "--pool", pm->dir, NULL };
@@ -161,16 +196,19 @@ static int spawn_agent(struct pmio *pm, int ready_fd, pid_t *pid)
 
 	if (is_default)
 		argv[2] = NULL;
-	if (posix_spawn_file_actions_init(&actions))
+	if (!env || posix_spawn_file_actions_init(&actions)) {
+		free_environment(env, nr_own);
 		return -ENOMEM;
+	}
 	rc = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
 	if (rc == 0)
 		rc = spawn_attributes(&attr);
 	if (rc == 0) {
-		rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
+		rc = posix_spawn(pid, program, &actions, &attr, argv, env);
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&actions);
+	free_environment(env, nr_own);
 	if (rc)
 		pmio_err("cannot start the agent %s: %s", program, pmio_strerror(-rc));
 	return rc ? PMIO_EAGENT : 0;

@@ -315,18 +315,22 @@ static int read_conf(struct pmio_settings *s)
 	return st.rc;
 }
 
+void pmio_setting_variable(enum pmio_setting which, char *name, size_t size)
+{
+	snprintf(name, size, "PMIO_%s", table[which].name);
+	for (char *p = name; *p; p++)
+		*p = (char)toupper((unsigned char)*p);
+}
+
 static int read_environment(struct pmio_settings *s)
 {
 	int result = 0;
 
 	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
-		char var[64] = "PMIO_";
+		char var[64];
 		const char *value;
-		size_t n = strlen(var);
 
-		for (const char *p = table[i].name; *p && n < sizeof(var) - 1; p++)
-			var[n++] = (char)toupper((unsigned char)*p);
-		var[n] = '\0';
+		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
 		value = getenv(var);
 		if (value && *value) {
 			int rc = pmio_settings_set(s, (enum pmio_setting)i, value, PMIO_FROM_ENVIRONMENT);

@@ -71,6 +71,8 @@ struct pmio_settings {
 const struct pmio_setting_info *pmio_setting_info(enum pmio_setting which);
 /* by its name; PMIO_NR_SETTINGS if there is none */
 enum pmio_setting pmio_setting_find(const char *name);
+/* "PMIO_DRAIN_THREADS"; size: 64 is enough */
+void pmio_setting_variable(enum pmio_setting which, char *name, size_t size);
 const char *pmio_source_name(enum pmio_source from);
 
 /*

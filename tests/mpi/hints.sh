@@ -4,7 +4,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
-plan 12
+plan 13
 
 # hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
 hints() {
@@ -82,6 +82,18 @@ bad_parameter() {
 	hints 1 --mca io_pmem_drain_threads 65 -- "pmem:$PFS/f" && one_line 'drain_threads \(Open MPI parameter\): "65" is not a number of 1 to 64'
 }
 check "a bad parameter is refused with the valid range" bad_parameter
+
+# the agent is started by a rank: what mpirun was told must reach it
+agent_gets_parameters() {
+	(unset PMIO_POOL_SIZE
+	export PMIO_POOL=$T/fourth PMIO_IDLE_TIMEOUT=44
+	mkdir -m 700 "$PMIO_POOL" && hints 2 --mca io_pmem_pool_size 24MiB --mca io_pmem_chunk_size 256KiB \
+		--mca io_pmem_idle_timeout 33 --mca io_pmem_log info -- "pmem:$PFS/f4" &&
+		expect 0 "$PMIO" stat --json && json "20 << 20 < o['size'] <= 24 << 20 and o['chunk_size'] == 256 << 10" &&
+		expect 0 "$PMIO" agent status --json && json "o['idle_timeout_s'] == 33" &&
+		grep -q 'agent: serving' "$PMIO_POOL/agent.log" && expect 0 "$PMIO" agent stop)
+}
+check "parameters reach the agent that a rank starts" agent_gets_parameters
 
 # a plain name, taken or not: pmio knows the file or does not
 taken() { hints 2 "${@:2}" -- "$1" && silent && expect 0 "$PMIO" ls && says " $1\$" && [ "$(cat "$1")" = xx ]; }
