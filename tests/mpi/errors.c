@@ -126,6 +126,27 @@ static void different_amodes(void)
 	barrier();
 }
 
+/* MPI has files on intracommunicators only; nobody may be left waiting */
+static void intercommunicator(void)
+{
+	MPI_Comm half, inter;
+	MPI_File fh;
+	int rc;
+
+	if (np == 1)
+		return;
+	MPI_Comm_split(MPI_COMM_WORLD, me % 2, me, &half);
+	MPI_Intercomm_create(half, 0, MPI_COMM_WORLD, 1 - me % 2, 7, &inter);
+	MPI_Comm_set_errhandler(inter, MPI_ERRORS_RETURN); /* Open MPI asks the communicator's */
+	rc = MPI_File_open(inter, name(".inter"), RDWR_NEW, MPI_INFO_NULL, &fh);
+	check(rc != MPI_SUCCESS, "an intercommunicator is taken");
+	check_int(error_class(rc), MPI_ERR_COMM, "error class of an intercommunicator");
+	barrier();
+	check(!exists(name(".inter")), "an open with an intercommunicator made a file");
+	MPI_Comm_free(&inter);
+	MPI_Comm_free(&half);
+}
+
 /* ---- error handlers ------------------------------------------------------------------ */
 
 static int called, called_class;
@@ -135,6 +156,58 @@ static void handler(MPI_File *fh, int *rc, ...)
 	(void)fh;
 	called++;
 	called_class = error_class(*rc);
+}
+
+#define must_call(call) must_call_at(__LINE__, #call, call)
+static void must_call_at(int line, const char *call, int rc)
+{
+	if (rc == MPI_SUCCESS)
+		die(__FILE__, line, "%s succeeds", call);
+	if (called != 1 || called_class != error_class(rc))
+		die(__FILE__, line, "%s: handler called %d times, with class %d; the call says %d", call, called, called_class,
+		    error_class(rc));
+	called = 0;
+}
+
+/* each kind of call, failing for a reason that only the file knows; collective ones on all ranks */
+static void failing_calls(MPI_File fh)
+{
+	MPI_File ro, wo;
+	MPI_Errhandler mine;
+	MPI_Request r;
+	char c = 'x';
+
+	called = 0;
+	mpi(MPI_File_write_at_all(fh, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	barrier();
+	mpi(MPI_File_get_errhandler(fh, &mine));
+	ro = open_file(MPI_COMM_WORLD, name(".h"), MPI_MODE_RDONLY);
+	wo = open_file(MPI_COMM_WORLD, name(".h"), MPI_MODE_WRONLY);
+	mpi(MPI_File_set_errhandler(ro, mine));
+	mpi(MPI_File_set_errhandler(wo, mine));
+	must_call(MPI_File_write(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_write_at(ro, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_write_at_all(ro, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_write_all(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_write_shared(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_iwrite_at(ro, 0, &c, 1, MPI_BYTE, &r));
+	must_call(MPI_File_set_size(ro, 0));
+	if (me == 0) /* ROMIO does it on one rank, and tells nobody else */
+		must_call(MPI_File_preallocate(ro, 100));
+	else
+		MPI_File_preallocate(ro, 100);
+	must_call(MPI_File_read(wo, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_read_at(wo, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_read_at_all(wo, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	must_call(MPI_File_iread(wo, &c, 1, MPI_BYTE, &r));
+	must_call(MPI_File_seek(fh, -1, MPI_SEEK_SET));
+	must_call(MPI_File_set_size(fh, -1));
+	must_call(MPI_File_set_view(fh, 0, MPI_BYTE, MPI_BYTE, "no such", MPI_INFO_NULL));
+	must_call(MPI_File_read_at(fh, -1, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+	mpi(MPI_File_close(&ro));
+	mpi(MPI_File_close(&wo));
+	MPI_Errhandler_free(&mine);
+	check_int(called, 0, "calls of the handler for nothing");
 }
 
 static void handlers(void)
@@ -152,6 +225,7 @@ static void handlers(void)
 	check(rc != MPI_SUCCESS, "a write at -5 succeeds");
 	check_int(called, 1, "calls of the handler");
 	check_int(called_class, error_class(rc), "class that the handler saw");
+	failing_calls(fh);
 	/* a failing open calls the handler of MPI_FILE_NULL */
 	mpi(MPI_File_set_errhandler(MPI_FILE_NULL, mine));
 	called = 0;
@@ -192,6 +266,7 @@ int main(int argc, char **argv)
 	long_name();
 	bad_amodes();
 	different_amodes();
+	intercommunicator();
 	handlers();
 	barrier();
 	bad_arguments();

@@ -53,6 +53,8 @@ static void append(void)
 
 	mpi(MPI_File_get_position(fh, &pos));
 	check_int(pos, 16 * np, "position of MPI_MODE_APPEND");
+	mpi(MPI_File_get_position_shared(fh, &pos));
+	check_int(pos, 16 * np, "shared position of MPI_MODE_APPEND");
 	barrier();
 	mpi(MPI_File_seek(fh, 16 * me, MPI_SEEK_CUR));
 	mpi(MPI_File_write(fh, text, 16, MPI_BYTE, MPI_STATUS_IGNORE));
@@ -60,6 +62,11 @@ static void append(void)
 	check_size(fh, 32 * np);
 	check_text(fh, 16 * (2 * np - 1));
 	check_text(fh, 0);
+	barrier();
+	mpi(MPI_File_write_ordered(fh, text, 1 + me, MPI_BYTE, MPI_STATUS_IGNORE)); /* over it: from 16 np on */
+	mpi(MPI_File_get_position_shared(fh, &pos));
+	check_int(pos, 16 * np + np * (np + 1) / 2, "shared position after write_ordered");
+	check_size(fh, 32 * np);
 	mpi(MPI_File_close(&fh));
 }
 
@@ -99,6 +106,142 @@ static void delete_on_close(void)
 	write_text(fh, 5);
 	barrier();
 	check_size(fh, 21);
+	mpi(MPI_File_close(&fh));
+}
+
+/* the file system has a name and nothing else, whatever is done to the file */
+static void check_untouched(const char *url, const char *what)
+{
+	struct stat st;
+
+	barrier();
+	check(!stat(path(url), &st), "%s: %s", url, strerror(errno));
+	check(st.st_size == 0 && st.st_blocks == 0, "%s, after %s, has %lld bytes in %lld blocks on the file system", url, what,
+	      (long long)st.st_size, (long long)st.st_blocks);
+	barrier();
+}
+
+static void delete_on_close_stays_in_the_pool(void)
+{
+	const char *url = name(".dd");
+	MPI_File fh = open_file(MPI_COMM_WORLD, url, RDWR_NEW | MPI_MODE_DELETE_ON_CLOSE), second;
+	MPI_Status st;
+	char got[16];
+
+	for (int i = 0; i < 20; i++)
+		write_text(fh, 50000 * (np * i + me) + 3);
+	check_untouched(url, "writing");
+	mpi(MPI_File_sync(fh));
+	check_untouched(url, "a sync");
+	mpi(MPI_File_set_size(fh, 900000));
+	mpi(MPI_File_set_size(fh, 100000 * np + 40));
+	mpi(MPI_File_preallocate(fh, 2000000));
+	check_size(fh, 2000000);
+	check_untouched(url, "changes of its size");
+	check_text(fh, 50000 * me + 3);
+	mpi(MPI_File_read_at(fh, 1000000, got, 16, MPI_BYTE, &st)); /* cut off, for up to 9 ranks */
+	check_bytes(&st, 16, "read");
+	check_zero(got, 16, 1000000, "cut off");
+	second = open_file(MPI_COMM_SELF, url, MPI_MODE_RDWR);
+	write_text(second, 777000 + 16 * me);
+	mpi(MPI_File_close(&second));
+	check_untouched(url, "the close of another handle");
+	check_text(fh, 777000 + 16 * ((me + 1) % np));
+	barrier();
+	mpi(MPI_File_close(&fh));
+	barrier();
+	check(!exists(url), "%s is there after its close", url);
+	barrier();
+}
+
+/* an existing file, read and then removed; another handle still has its bytes */
+static void delete_on_close_existing(void)
+{
+	const char *url = name(".de");
+	MPI_File fh, other;
+
+	one_writer(url);
+	barrier();
+	other = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDONLY);
+	fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDONLY | MPI_MODE_DELETE_ON_CLOSE);
+	check_text(fh, 16 * ((me + 1) % np));
+	mpi(MPI_File_close(&fh));
+	barrier();
+	check(!exists(url), "%s is there after its close", url);
+	check_text(other, 16 * ((me + 1) % np));
+	mpi(MPI_File_close(&other));
+	check(!exists(url), "%s has come back", url);
+	barrier();
+}
+
+/* ---- sequential ---------------------------------------------------------------------- */
+
+static void not_sequential(MPI_File fh, bool writes)
+{
+	char b[4] = "";
+
+	if (!ours && !romio)
+		return;
+	if (writes) {
+		check_int(error_class(MPI_File_write_at(fh, 0, b, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_UNSUPPORTED_OPERATION,
+			  "write_at, sequential");
+		check_int(error_class(MPI_File_write(fh, b, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_UNSUPPORTED_OPERATION,
+			  "write, sequential");
+	} else {
+		check_int(error_class(MPI_File_read_at_all(fh, 0, b, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_UNSUPPORTED_OPERATION,
+			  "read_at_all, sequential");
+		check_int(error_class(MPI_File_read(fh, b, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_UNSUPPORTED_OPERATION,
+			  "read, sequential");
+	}
+	check_int(error_class(MPI_File_seek(fh, 0, MPI_SEEK_SET)), MPI_ERR_UNSUPPORTED_OPERATION, "seek, sequential");
+	check_int(error_class(MPI_File_seek_shared(fh, 0, MPI_SEEK_SET)), MPI_ERR_UNSUPPORTED_OPERATION, "seek_shared, sequential");
+	barrier();
+}
+
+/* a header of chars, then from there on ints: the displacement is where the shared pointer stands */
+static void sequential(void)
+{
+	const char *url = name(".seq");
+	int v[8], sum = 0;
+	char head[8];
+	MPI_File fh;
+
+	fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_WRONLY | MPI_MODE_CREATE | MPI_MODE_SEQUENTIAL);
+	not_sequential(fh, true);
+	mpi(MPI_File_write_ordered(fh, text + me, 3, MPI_CHAR, MPI_STATUS_IGNORE));
+	mpi(MPI_File_set_view(fh, MPI_DISPLACEMENT_CURRENT, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+	for (int i = 0; i < 4; i++) {
+		v[0] = 100 * me + i;
+		mpi(MPI_File_write_ordered(fh, v, 1, MPI_INT, MPI_STATUS_IGNORE));
+	}
+	v[0] = 1;
+	mpi(MPI_File_write_shared(fh, v, 1, MPI_INT, MPI_STATUS_IGNORE));
+	mpi(MPI_File_close(&fh));
+
+	fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDONLY | MPI_MODE_SEQUENTIAL);
+	check_size(fh, 3 * np + 4 * 5 * np);
+	not_sequential(fh, false);
+	mpi(MPI_File_read_ordered(fh, head, 3, MPI_CHAR, MPI_STATUS_IGNORE));
+	check_same(head, text + me, 3, 3 * (uint64_t)me, "header");
+	mpi(MPI_File_set_view(fh, MPI_DISPLACEMENT_CURRENT, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+	for (int i = 0; i < 4; i++) {
+		mpi(MPI_File_read_ordered(fh, v, 1, MPI_INT, MPI_STATUS_IGNORE));
+		check_int(v[0], 100 * me + i, "int read in order");
+	}
+	mpi(MPI_File_read_shared(fh, v, 1, MPI_INT, MPI_STATUS_IGNORE));
+	MPI_Allreduce(v, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+	check_int(sum, np, "sum of ints read with the shared pointer");
+	mpi(MPI_File_close(&fh));
+}
+
+/* elsewhere nobody knows where "current" would be */
+static void displacement_current(void)
+{
+	MPI_File fh = open_file(MPI_COMM_WORLD, name(".seq"), MPI_MODE_RDWR);
+
+	if (ours || romio)
+		check(MPI_File_set_view(fh, MPI_DISPLACEMENT_CURRENT, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL) != MPI_SUCCESS,
+		      "MPI_DISPLACEMENT_CURRENT is taken without MPI_MODE_SEQUENTIAL");
 	mpi(MPI_File_close(&fh));
 }
 
@@ -208,6 +351,11 @@ int main(int argc, char **argv)
 	append();
 	exclusive();
 	delete_on_close();
+	if (ours)
+		delete_on_close_stays_in_the_pool();
+	delete_on_close_existing();
+	sequential();
+	displacement_current();
 	read_only();
 	write_only();
 	write_only_new();
