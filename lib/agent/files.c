@@ -672,13 +672,15 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		lru_add(a, f);
 }
 
-/* delete on close: the name goes with the close that asked for it, the data with the last handle */
+/*
+ * Delete on close: the name goes with the close that asked for it, be it a symbolic
+ * link; the data go with the last handle if no other name is left.
+ */
 static void remove_name(struct file *f, const char *path)
 {
 	struct stat st;
 
-	if (lstat(path, &st) == 0 && st.st_dev == f->key.dev && st.st_ino == f->key.ino &&
-	    unlink(path) < 0)
+	if (names(f, path) && unlink(path) < 0)
 		pmio_err("agent: remove %s: %s", path, strerror(errno));
 	if (f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_nlink == 0)
 		f->discard = true;
