@@ -94,6 +94,7 @@ struct file {
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
+	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
 
 	/* as last recorded in the catalog */
 	struct stat seen;	/* size, mtime, ctime, mode */
@@ -214,7 +215,12 @@ bool files_any_dirty(const struct agent *a, const struct file *f);
 void files_settle(struct agent *a, struct file *f);
 /* open the PFS file for writing by its path, for a drain without a handle */
 int files_reopen_pfs(struct agent *a, struct file *f);
-/* write what f says into the catalog; refresh: look at the PFS file first */
+/* before the agent changes the PFS file: has somebody else done so? */
+void files_notice_change(struct file *f);
+/*
+ * Write what f says into the catalog; refresh: look at the PFS file first.  Only right
+ * after a change of our own: what others changed must still be seen at the next open.
+ */
 int files_record(struct agent *a, struct file *f, bool refresh);
 
 /* blank.c: when there is nothing better to do, make another free frame blank */

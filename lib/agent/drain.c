@@ -188,7 +188,8 @@ static void free_drain(struct drain *d)
 	free(d);
 }
 
-static void drain_result(struct agent *a, struct file *f, int rc)
+/* returns what to answer */
+static int drain_result(struct agent *a, struct file *f, int rc)
 {
 	if (rc == 0 && f->nr_handles == 0)
 		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
@@ -209,7 +210,7 @@ static void drain_result(struct agent *a, struct file *f, int rc)
 		if (files_record(a, f, true) < 0)
 			f->busy_on_media = true;
 	}
-	parked_answer(a, &f->drain_waiters, rc);
+	return rc;
 }
 
 static uint64_t now_ns(void)
@@ -255,7 +256,8 @@ static void count_end(struct agent *a, const struct drain *d)
 static void drain_ended(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
-	int rc = atomic_load(&d->error);
+	struct parked *answered = f->drain_waiters;
+	int rc = atomic_load(&d->error), next;
 
 	for (size_t i = 0; i < d->nr_taken; i++)
 		pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0);
@@ -266,19 +268,22 @@ static void drain_ended(struct agent *a, struct drain *d)
 	f->draining = false;
 	f->nr_jobs--;
 	a->nr_jobs--;
-	drain_result(a, f, rc);
+	rc = drain_result(a, f, rc);
+	f->drain_waiters = NULL;
 	if (f->next_drain_waiters) {
 		struct parked *waiters = f->next_drain_waiters;
 
 		f->next_drain_waiters = NULL;
-		rc = drain_start(a, f, NULL);
-		if (rc == 0)
+		next = drain_start(a, f, NULL);
+		if (next == 0)
 			f->drain_waiters = waiters;
 		else
-			parked_answer(a, &waiters, rc);
+			parked_answer(a, &waiters, next);
 	}
 	parked_retry(a, &f->retries);
 	files_settle(a, f);
+	/* not before: who hears it may change the PFS file, and we must not look at it after that */
+	parked_answer(a, &answered, rc);
 }
 
 static void part_done(struct agent *a, struct job *job)
@@ -353,6 +358,7 @@ static int begin(struct agent *a, struct file *f, struct drain **out)
 	if (rc < 0)
 		goto err;
 	d->fd = f->fd;
+	files_notice_change(f);
 	f->busy_on_media = true;
 	rc = files_record(a, f, false);
 	if (rc < 0)

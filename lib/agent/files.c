@@ -164,6 +164,8 @@ static void set_seen(struct file *f, const struct stat *st)
 {
 	f->seen = *st;
 	f->pfs_size = (uint64_t)st->st_size;
+	if (f->foreign) /* what no file has: the next open drops what is cached */
+		f->seen.st_ctim = (struct timespec){ 0, 0 };
 }
 
 static bool same_as_seen(const struct file *f, const struct stat *st)
@@ -173,6 +175,16 @@ static bool same_as_seen(const struct file *f, const struct stat *st)
 	       st->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec &&
 	       st->st_ctim.tv_sec == f->seen.st_ctim.tv_sec &&
 	       st->st_ctim.tv_nsec == f->seen.st_ctim.tv_nsec;
+}
+
+void files_notice_change(struct file *f)
+{
+	struct stat st;
+
+	if (f->busy_on_media || f->foreign || fstat(f->fd, &st) < 0 || same_as_seen(f, &st))
+		return;
+	pmio_info("agent: %s was changed on the file system while it was in use here", f->path);
+	f->foreign = true;
 }
 
 static void to_entry(const struct file *f, struct pmio_pool_file *e)
@@ -599,8 +611,14 @@ int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, s
 	struct file *f = NULL;
 	struct stat st;
 	bool reads;
-	int rc, fd = open_pfs(m->path, m->flags, m->mode, &st, &reads);
+	int rc, fd;
 
+	if ((m->flags & PMIO_OPEN_CREATE) && access(m->path, F_OK) < 0 && errno == ENOENT) {
+		f = find_waiting(a, m->path);
+		if (f)
+			return refuse_changed(f);
+	}
+	fd = open_pfs(m->path, m->flags, m->mode, &st, &reads);
 	if (fd < 0)
 		return fd;
 	rc = find_or_add(a, m->path, &st, &f);
@@ -658,7 +676,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		f->state = PMIO_FILE_CLEAN;
 		f->error = 0;
 		f->busy_on_media = false;
-		if (files_record(a, f, f->wrote) < 0)
+		if (files_record(a, f, false) < 0)
 			f->drop_cache = true; /* what the catalog says would be wrong */
 	}
 	f->wrote = false;
@@ -715,7 +733,7 @@ void files_settle(struct agent *a, struct file *f)
 	}
 	if (f->hold) {
 		f->state = PMIO_FILE_HELD;
-		files_record(a, f, true);
+		files_record(a, f, f->nr_pfs_chunks != 0); /* clients wrote to it themselves */
 		close_pfs(f);
 		return;
 	}

@@ -1,6 +1,7 @@
 # one program a subject; run.sh runs each on 1, 2, 3 and 4 ranks (the extension chooses it)
 mpi_tests = \
 	tests/mpi/atomic.mpi \
+	tests/mpi/changed.mpi \
 	tests/mpi/coll.mpi \
 	tests/mpi/contig.mpi \
 	tests/mpi/errors.mpi \
@@ -41,6 +42,9 @@ mpi_test_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 tests_mpi_atomic_mpi_SOURCES = tests/mpi/atomic.c tests/mpi/util.h
 tests_mpi_atomic_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_atomic_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_changed_mpi_SOURCES = tests/mpi/changed.c tests/mpi/util.h
+tests_mpi_changed_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_changed_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_coll_mpi_SOURCES = tests/mpi/coll.c tests/mpi/util.h
 tests_mpi_coll_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_coll_mpi_LDADD = $(OMPI_LIBS)
