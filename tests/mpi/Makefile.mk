@@ -4,6 +4,7 @@ mpi_tests = \
 	tests/mpi/changed.mpi \
 	tests/mpi/coll.mpi \
 	tests/mpi/contig.mpi \
+	tests/mpi/datarep.mpi \
 	tests/mpi/errors.mpi \
 	tests/mpi/files.mpi \
 	tests/mpi/fork.mpi \
@@ -51,6 +52,9 @@ tests_mpi_coll_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_contig_mpi_SOURCES = tests/mpi/contig.c tests/mpi/util.h
 tests_mpi_contig_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_datarep_mpi_SOURCES = tests/mpi/datarep.c tests/mpi/util.h
+tests_mpi_datarep_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_datarep_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
 tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)

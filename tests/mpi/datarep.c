@@ -1,0 +1,251 @@
+/*
+ * datarep.c -- data representations: external32 turns bytes round, in blocking,
+ * collective, split, shared and ordered calls, from and to memory with gaps, through
+ * views with holes; user-defined ones as ROMIO offers them
+ */
+#include "util.h"
+
+#define N 3000 /* ints a rank: more than a block */
+
+static int ints[N], got[N];
+
+static void set_view(MPI_File fh, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep)
+{
+	char now[MPI_MAX_DATAREP_STRING];
+	MPI_Datatype e, f;
+	MPI_Offset d;
+
+	mpi(MPI_File_set_view(fh, disp, etype, filetype, rep, MPI_INFO_NULL));
+	mpi(MPI_File_get_view(fh, &d, &e, &f, now));
+	check(!strcmp(now, rep), "the view's representation is \"%s\", should be \"%s\"", now, rep);
+}
+
+static int value(int r, int i, int gen)
+{
+	return r << 24 | gen << 16 | i;
+}
+
+static void fill(int gen)
+{
+	for (int i = 0; i < N; i++)
+		ints[i] = value(me, i, gen);
+}
+
+static int turned(int v)
+{
+	return (int)__builtin_bswap32((uint32_t)v);
+}
+
+/* the rank's ints in the file, as bytes, at disp + first, every `step` ints: are they turned round? */
+static void check_raw(MPI_File fh, MPI_Offset disp, int r, int step, int gen, const char *what)
+{
+	int *raw = xmalloc((size_t)N * (size_t)step * 4);
+
+	barrier();
+	set_view(fh, disp, MPI_INT, MPI_INT, "native");
+	mpi(MPI_File_read_at(fh, 0, raw, (N - 1) * step + 1, MPI_INT, MPI_STATUS_IGNORE));
+	for (int i = 0; i < N; i++)
+		check(raw[i * step] == turned(value(r, i, gen)), "%s: int %d is %#x in the file, should be %#x", what, i,
+		      (unsigned)raw[i * step], (unsigned)turned(value(r, i, gen)));
+	free(raw);
+	barrier();
+}
+
+static void check_got(int r, int gen, const char *what)
+{
+	for (int i = 0; i < N; i++)
+		check(got[i] == value(r, i, gen), "%s: int %d is %#x, should be %#x", what, i, (unsigned)got[i],
+		      (unsigned)value(r, i, gen));
+	memset(got, 0, sizeof(got));
+}
+
+/* parts one after the other, by each way to write, read by another */
+static void contiguous(MPI_File fh)
+{
+	MPI_Offset disp = 4 * N * (MPI_Offset)me, next = 4 * N * (MPI_Offset)((me + 1) % np);
+	int from = (me + 1) % np;
+	MPI_Status st;
+
+	for (int way = 0; way < 4; way++) {
+		fill(way);
+		set_view(fh, disp, MPI_INT, MPI_INT, "external32");
+		if (way == 0)
+			mpi(MPI_File_write_at(fh, 0, ints, N, MPI_INT, &st));
+		else if (way == 1)
+			mpi(MPI_File_write_at_all(fh, 0, ints, N, MPI_INT, &st));
+		else if (way == 2)
+			mpi(MPI_File_write_all(fh, ints, N, MPI_INT, &st));
+		else
+			mpi(MPI_File_write_at_all_begin(fh, 0, ints, N, MPI_INT));
+		if (way == 3)
+			mpi(MPI_File_write_at_all_end(fh, ints, &st));
+		check_bytes(&st, 4 * N, "written as external32");
+		check_raw(fh, disp, me, 1, way, "written as external32");
+		set_view(fh, next, MPI_INT, MPI_INT, "external32");
+		if (way == 0)
+			mpi(MPI_File_read_at_all(fh, 0, got, N, MPI_INT, &st));
+		else if (way == 1)
+			mpi(MPI_File_read(fh, got, N, MPI_INT, &st));
+		else if (way == 2)
+			mpi(MPI_File_read_at_all_begin(fh, 0, got, N, MPI_INT));
+		else
+			mpi(MPI_File_read_at(fh, 0, got, N, MPI_INT, &st));
+		if (way == 2)
+			mpi(MPI_File_read_at_all_end(fh, got, &st));
+		check_bytes(&st, 4 * N, "read as external32");
+		check_got(from, way, "read as external32");
+		barrier();
+	}
+}
+
+/* every np-th int of the file, from every second int of memory */
+static void strided(MPI_File fh)
+{
+	static int wide[2 * N];
+	MPI_Datatype column, sparse;
+
+	MPI_Type_create_resized(MPI_INT, 0, 4 * np, &column);
+	MPI_Type_commit(&column);
+	MPI_Type_vector(N, 1, 2, MPI_INT, &sparse);
+	MPI_Type_commit(&sparse);
+	fill(20);
+	for (int i = 0; i < N; i++)
+		wide[2 * i] = ints[i];
+	set_view(fh, 4 * me, MPI_INT, column, "external32");
+	mpi(MPI_File_write_at_all(fh, 0, wide, 1, sparse, MPI_STATUS_IGNORE));
+	check_raw(fh, 4 * me, me, np, 20, "strided");
+	set_view(fh, 4 * ((me + 1) % np), MPI_INT, column, "external32");
+	memset(wide, 0x5e, sizeof(wide));
+	mpi(MPI_File_read_at(fh, 0, wide, 1, sparse, MPI_STATUS_IGNORE));
+	for (int i = 0; i < N; i++) {
+		got[i] = wide[2 * i];
+		check(i == N - 1 || wide[2 * i + 1] == 0x5e5e5e5e, "memory between the ints was written");
+	}
+	check_got((me + 1) % np, 20, "strided");
+	MPI_Type_free(&column);
+	MPI_Type_free(&sparse);
+	barrier();
+}
+
+/* shorts, doubles and bytes in one type, each turned by itself */
+static void mixed(void)
+{
+	static const unsigned char want[] = { 0x12, 0x34, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 'a', 'b', 'c' };
+	struct {
+		short s;
+		double d;
+		char c[3];
+	} in = { 0x1234, 1.0, { 'a', 'b', 'c' } }, out;
+	int len[] = { 1, 1, 3 };
+	MPI_Aint at[] = { (char *)&in.s - (char *)&in, (char *)&in.d - (char *)&in, (char *)in.c - (char *)&in };
+	MPI_Datatype types[] = { MPI_SHORT, MPI_DOUBLE, MPI_CHAR }, t;
+	unsigned char raw[sizeof(want)];
+	MPI_File fh = open_file(MPI_COMM_WORLD, name(".mixed"), RDWR_NEW);
+
+	MPI_Type_create_struct(3, len, at, types, &t);
+	MPI_Type_commit(&t);
+	set_view(fh, (MPI_Offset)sizeof(want) * me, MPI_BYTE, MPI_BYTE, "external32");
+	mpi(MPI_File_write_at(fh, 0, &in, 1, t, MPI_STATUS_IGNORE));
+	memset(&out, 0, sizeof(out));
+	mpi(MPI_File_read_at(fh, 0, &out, 1, t, MPI_STATUS_IGNORE));
+	check(out.s == in.s && out.d == in.d && !memcmp(out.c, in.c, 3), "a struct comes back as another one");
+	set_view(fh, (MPI_Offset)sizeof(want) * me, MPI_BYTE, MPI_BYTE, "native");
+	mpi(MPI_File_read_at(fh, 0, raw, (int)sizeof(raw), MPI_BYTE, MPI_STATUS_IGNORE));
+	check_same(raw, want, sizeof(want), 0, "a struct in the file");
+	MPI_Type_free(&t);
+	mpi(MPI_File_close(&fh));
+}
+
+/* ordered and shared calls, but for read_ordered, in which ROMIO forgets to turn; a read that meets the end */
+static void shared(MPI_File fh)
+{
+	MPI_Status st;
+
+	fill(30);
+	mpi(MPI_File_set_size(fh, 0));
+	barrier();
+	set_view(fh, 0, MPI_INT, MPI_INT, "external32");
+	mpi(MPI_File_write_ordered(fh, ints, N, MPI_INT, MPI_STATUS_IGNORE));
+	check_raw(fh, 4 * N * (MPI_Offset)me, me, 1, 30, "ordered");
+	set_view(fh, 0, MPI_INT, MPI_INT, "external32");
+	mpi(MPI_File_seek_shared(fh, (MPI_Offset)N * (np - 1), MPI_SEEK_SET));
+	barrier();
+	if (me == 0) {
+		mpi(MPI_File_read_shared(fh, got, N, MPI_INT, MPI_STATUS_IGNORE));
+		check_got(np - 1, 30, "shared");
+	}
+	mpi(MPI_File_read_at(fh, (MPI_Offset)N * np - 10, got, 20, MPI_INT, &st));
+	check(got[9] == value(np - 1, N - 1, 30), "the last int is %#x", (unsigned)got[9]);
+	barrier();
+}
+
+/* nonblocking calls of ROMIO do not turn anything, but what they write they read */
+static void nonblocking(void)
+{
+	MPI_File fh = open_file(MPI_COMM_WORLD, name(".nb"), RDWR_NEW | MPI_MODE_DELETE_ON_CLOSE);
+	MPI_Request r;
+
+	fill(40);
+	set_view(fh, 4 * N * (MPI_Offset)me, MPI_INT, MPI_INT, "external32");
+	mpi(MPI_File_iwrite_at(fh, 0, ints, N, MPI_INT, &r));
+	mpi(MPI_Wait(&r, MPI_STATUS_IGNORE));
+	mpi(MPI_File_iread_at(fh, 0, got, N, MPI_INT, &r));
+	mpi(MPI_Wait(&r, MPI_STATUS_IGNORE));
+	check_got(me, 40, "nonblocking");
+	mpi(MPI_File_close(&fh));
+}
+
+/* ---- user-defined ones ------------------------------------------------------------------ */
+
+static int convert(void *user, MPI_Datatype type, int count, void *filebuf, MPI_Offset position, void *extra)
+{
+	(void)user, (void)type, (void)count, (void)filebuf, (void)position, (void)extra;
+	return MPI_SUCCESS;
+}
+
+static int extent(MPI_Datatype type, MPI_Aint *ext, void *extra)
+{
+	MPI_Aint lb;
+
+	(void)extra;
+	return MPI_Type_get_extent(type, &lb, ext);
+}
+
+/* ROMIO takes names, but no conversion functions, and has no views of them; what else Open MPI has may object */
+static void user_defined(MPI_File fh)
+{
+	int rc;
+
+	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+	rc = MPI_Register_datarep("turned", convert, convert, extent, NULL);
+	check_int(error_class(rc), MPI_ERR_CONVERSION, "error class of conversion functions");
+	MPI_Register_datarep("as it is", MPI_CONVERSION_FN_NULL, MPI_CONVERSION_FN_NULL, extent, NULL);
+	rc = MPI_Register_datarep("as it is", MPI_CONVERSION_FN_NULL, MPI_CONVERSION_FN_NULL, extent, NULL);
+	check_int(error_class(rc), MPI_ERR_DUP_DATAREP, "error class of a name that is taken");
+	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
+	rc = MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, "as it is", MPI_INFO_NULL);
+	check_int(error_class(rc), MPI_ERR_UNSUPPORTED_DATAREP, "error class of a view of a user's representation");
+	rc = MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, "nobody's", MPI_INFO_NULL);
+	check_int(error_class(rc), MPI_ERR_UNSUPPORTED_DATAREP, "error class of a view of no representation");
+	/* the old view is still there */
+	set_view(fh, 0, MPI_INT, MPI_INT, "external32");
+	mpi(MPI_File_read_at(fh, 0, got, 1, MPI_INT, MPI_STATUS_IGNORE));
+	check_int(got[0], value(0, 0, 30), "first int");
+	barrier();
+}
+
+int main(int argc, char **argv)
+{
+	MPI_File fh;
+
+	test_init(&argc, &argv);
+	fh = open_file(MPI_COMM_WORLD, base, RDWR_NEW);
+	contiguous(fh);
+	strided(fh);
+	mixed();
+	shared(fh);
+	nonblocking();
+	user_defined(fh);
+	mpi(MPI_File_close(&fh));
+	return test_end();
+}
