@@ -177,6 +177,73 @@ static void two_files(MPI_File fh, bool collective)
 	mpi(MPI_File_close(&other));
 }
 
+/*
+ * A rank that starts a nonblocking collective call, and ends it, before the others
+ * have begun: they wait for its message first.
+ */
+static void others_are_late(MPI_File fh)
+{
+	int token = 0;
+	MPI_Request r;
+	MPI_Status st;
+
+	if (np == 1)
+		return;
+	for (int first = 0; first < np; first++) {
+		fill(50 + (unsigned)first);
+		if (me != first)
+			mpi(MPI_Recv(&token, 1, MPI_INT, first, 6, MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+		for (int i = 0; i < NR; i++) {
+			if (i % 2)
+				mpi(MPI_File_iwrite_at_all(fh, at(me, i), buf[i], PIECE, MPI_BYTE, &r));
+			else {
+				mpi(MPI_File_seek(fh, at(me, i), MPI_SEEK_SET));
+				mpi(MPI_File_iwrite_all(fh, buf[i], PIECE, MPI_BYTE, &r));
+			}
+			mpi(MPI_Wait(&r, &st));
+			check_bytes(&st, PIECE, "before the others have begun");
+		}
+		mpi(MPI_File_iread_at_all(fh, at(me, 1), buf[0], PIECE, MPI_BYTE, &r));
+		mpi(MPI_Wait(&r, &st));
+		check_pat(buf[0], PIECE, (uint64_t)at(me, 1), 50 + (unsigned)first, "before the others have begun");
+		for (int q = 0; q < np && me == first; q++)
+			if (q != first)
+				mpi(MPI_Send(&token, 1, MPI_INT, q, 6, MPI_COMM_WORLD));
+		check_all(fh, 50 + (unsigned)first, "by one rank after the other");
+	}
+}
+
+/* requests of MPI's own kinds, finished by others, between those of files */
+static void mixed_requests(MPI_File fh)
+{
+	int next = (me + 1) % np, prev = (me + np - 1) % np, in = -1, sum = -1, one = 1;
+	MPI_Request r[6];
+	MPI_Status st[6];
+
+	fill(70);
+	mpi(MPI_Irecv(&in, 1, MPI_INT, prev, 8, MPI_COMM_WORLD, &r[0]));
+	mpi(MPI_File_iwrite_at(fh, at(me, 0), buf[0], PIECE, MPI_BYTE, &r[1]));
+	mpi(MPI_Ibarrier(MPI_COMM_WORLD, &r[2]));
+	mpi(MPI_File_iwrite_at_all(fh, at(me, 1), buf[1], PIECE, MPI_BYTE, &r[3]));
+	mpi(MPI_Iallreduce(&one, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD, &r[4]));
+	mpi(MPI_Isend(&me, 1, MPI_INT, next, 8, MPI_COMM_WORLD, &r[5]));
+	mpi(MPI_Waitall(6, r, st));
+	check_int(in, prev, "message");
+	check_int(sum, np, "sum");
+	check_bytes(&st[1], PIECE, "iwrite_at among others");
+	check_bytes(&st[3], PIECE, "iwrite_at_all among others");
+	for (int i = 0; i < 6; i++)
+		check(r[i] == MPI_REQUEST_NULL, "request %d is left", i);
+	barrier();
+	for (int i = 0; i < 2; i++) {
+		mpi(MPI_File_iread_at(fh, at(next, i), buf[i], PIECE, MPI_BYTE, &r[0]));
+		mpi(MPI_Request_free(&r[0])); /* nobody asks for its status */
+		mpi(MPI_File_read_at(fh, at(next, i), buf[i], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
+		check_pat(buf[i], PIECE, (uint64_t)at(next, i), 70, "written among other requests");
+	}
+	barrier();
+}
+
 int main(int argc, char **argv)
 {
 	MPI_File fh;
@@ -193,6 +260,15 @@ int main(int argc, char **argv)
 		barrier();
 		pointers(fh, c, gen + 1);
 		two_files(fh, c);
+	}
+	if (ours) { /* OMPIO's wait for the others */
+		others_are_late(fh);
+		mixed_requests(fh);
+		fill(12); /* leaves what the others leave */
+		for (int i = 0; i < NR; i++)
+			mpi(MPI_File_write_at(fh, at(me, i), buf[i], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
+		fill(90);
+		mpi(MPI_File_write_at(fh, at(me, 0), buf[0], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
 	}
 	mpi(MPI_File_close(&fh));
 	return test_end();
