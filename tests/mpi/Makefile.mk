@@ -129,6 +129,15 @@ check_PROGRAMS += tests/mpi/hints
 tests_mpi_hints_SOURCES = tests/mpi/hints.c tests/mpi/util.h
 tests_mpi_hints_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_hints_LDADD = $(OMPI_LIBS)
-mpi_scripts = tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh
+check_PROGRAMS += tests/mpi/jobs
+tests_mpi_jobs_SOURCES = tests/mpi/jobs.c tests/mpi/util.h
+tests_mpi_jobs_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_jobs_LDADD = $(OMPI_LIBS)
+check_PROGRAMS += tests/mpi/locked
+tests_mpi_locked_SOURCES = tests/mpi/locked.c tests/mpi/util.h
+tests_mpi_locked_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_locked_LDADD = $(OMPI_LIBS)
+mpi_scripts = tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
+	tests/mpi/locked.sh tests/mpi/jobs.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)
