@@ -147,15 +147,23 @@ static size_t file_size(uint32_t nr_slots)
 	return size < PMIO_POOL_CATALOG_SIZE ? PMIO_POOL_CATALOG_SIZE : size;
 }
 
+/*
+ * Without libpmemobj's shutdown state: on real PMEM that ties a pool to its device, and
+ * one that was open when the power went could then only be recovered there, not from a
+ * copy or on a device that replaces it.
+ */
 int pmio_catalog_create(int dir_fd, const char *dir, const char *name, const uint8_t uuid[16],
 			uint32_t nr_slots)
 {
+	int shutdown_state = 0;
 	unsigned emulated;
 	PMEMobjpool *pop;
 	char path[64];
 	int rc = 0;
 
 	catalog_path(path, dir_fd, name);
+	if (pmemobj_ctl_set(NULL, "sds.at_create", &shutdown_state) < 0)
+		return pmemobj_error(dir, "shutdown state", errno);
 	emulated = pmio_pm_emulate_begin(dir_fd);
 	pop = pmemobj_create(path, PMIO_POOL_LAYOUT, file_size(nr_slots), 0600);
 	if (!pop)
