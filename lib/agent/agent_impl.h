@@ -183,7 +183,7 @@ unsigned conn_count_clients(const struct agent *a); /* those that keep the agent
 struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg);
 /* answer all of the list with status, and free it */
 void parked_answer(struct agent *a, struct parked **list, int status);
-/* answer those that are FILLs of one chunk */
+/* answer those that wait for one chunk: FILLs and STAGEs */
 void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status);
 /* hand all of the list to the dispatcher again */
 void parked_retry(struct agent *a, struct parked **list);
@@ -235,6 +235,9 @@ uint64_t drain_written(const struct file *f);
 uint64_t drain_busy_ns(const struct agent *a);
 /* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first, unsigned last);
+
+/* stage.c: 0: all chunks are valid; 1: fills run, look again when one has ended; or an error */
+int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr);
 
 /* make a chunk valid that lies beyond the PFS file's end: no job is needed for that */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch);

@@ -265,12 +265,20 @@ void parked_answer(struct agent *a, struct parked **list, int status)
 	}
 }
 
+static bool waits_for_chunk(const struct parked *p, uint64_t chunk)
+{
+	if (p->msg.hdr.op == PMIO_OP_FILL)
+		return p->msg.fill.chunk == chunk;
+	return p->msg.hdr.op == PMIO_OP_STAGE && chunk >= p->msg.stage.first &&
+	       chunk - p->msg.stage.first < p->msg.stage.nr;
+}
+
 void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status)
 {
 	struct parked *p, *tmp, *mine = NULL;
 
 	DL_FOREACH_SAFE(*list, p, tmp) {
-		if (p->msg.hdr.op != PMIO_OP_FILL || p->msg.fill.chunk != chunk)
+		if (!waits_for_chunk(p, chunk))
 			continue;
 		DL_DELETE(*list, p);
 		DL_APPEND(mine, p);

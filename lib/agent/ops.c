@@ -159,6 +159,17 @@ static void op_fill(struct agent *a, struct conn *c, const union pmio_any_msg *m
 		agent_reply_status(a, c, &msg->hdr, rc);
 }
 
+static void op_stage(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->stage.handle);
+	int rc = h ? stage_range(a, h->file, msg->stage.first, msg->stage.nr) : -EBADF;
+
+	if (rc > 0)
+		park(a, c, h->file, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, rc);
+}
+
 static void op_sync(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->handle.handle);
@@ -331,6 +342,8 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	r->state = f->state;
 	r->nr_handles = f->nr_handles;
 	r->error = f->error;
+	r->dev = f->key.dev;
+	r->ino = f->key.ino;
 	r->size = pmio_pool_file_size(a->pool, slot);
 	r->pfs_size = f->pfs_size;
 	r->dirty_bytes = files_dirty_bytes(a, f, &r->resident_bytes);
@@ -371,6 +384,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = op_delete,
 		[PMIO_OP_PFS_FD] = op_pfs_fd,	    [PMIO_OP_STAT] = op_stat,
 		[PMIO_OP_STAT_FILE] = op_stat_file, [PMIO_OP_SHUTDOWN] = op_shutdown,
+		[PMIO_OP_STAGE] = op_stage,
 	};
 
 	table[msg->hdr.op](a, c, msg);

@@ -61,6 +61,8 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	st->state = r->state;
 	st->nr_handles = r->nr_handles;
 	st->error = r->error;
+	st->dev = r->dev;
+	st->ino = r->ino;
 	st->size = r->size;
 	st->pfs_size = r->pfs_size;
 	st->resident_bytes = r->resident_bytes;
@@ -88,6 +90,43 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 		pmio_err("drain %s: %s", path,
 			 rc == -ESRCH ? "the pool knows no such file" : pmio_strerror(rc));
 	return rc;
+}
+
+int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot)
+{
+	const struct client_open how = { .flags = PMIO_OPEN_READ };
+	int rc = client_open(pm, path, &how, out);
+
+	if (rc == 0)
+		*slot = (*out)->slot;
+	return rc;
+}
+
+int pmio_stage_in(struct pmio_file *f)
+{
+	uint64_t nr, size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	union pmio_any_msg msg, reply;
+	int rc = 0;
+
+	nr = (size >> f->pm->view->chunk_shift) + 1;
+	for (uint64_t at = 0; at < nr && rc == 0; at += PMIO_STAGE_MAX) {
+		pmio_proto_request(&msg, PMIO_OP_STAGE, 0);
+		msg.stage.first = at;
+		msg.stage.nr = nr - at < PMIO_STAGE_MAX ? (uint32_t)(nr - at) : PMIO_STAGE_MAX;
+		rc = client_file_call(f, &msg, &reply, NULL);
+	}
+	if (rc < 0)
+		pmio_err("stage in %s: %s", f->path, rc == -ENOSPC ? "the pool is full" : pmio_strerror(rc));
+	return rc;
+}
+
+int pmio_stage_release(struct pmio *pm, const char *path)
+{
+	const struct client_open how = { .flags = PMIO_OPEN_READ | PMIO_OPEN_DROP, .quiet = true };
+	struct pmio_file *f;
+	int rc = client_open(pm, path, &how, &f);
+
+	return rc < 0 ? rc : pmio_close(&f);
 }
 
 int pmio_shutdown(struct pmio *pm, bool force)

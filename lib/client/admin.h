@@ -41,6 +41,7 @@ struct pmio_file_stat {
 	uint32_t state;			/* enum pmio_file_state (pool.h) */
 	uint32_t nr_handles;
 	int32_t error;			/* errno of a failed drain, else 0 */
+	uint64_t dev, ino;		/* the PFS file */
 	uint64_t size;			/* bytes, as seen through pmio */
 	uint64_t pfs_size;		/* bytes on the PFS */
 	uint64_t resident_bytes;	/* whole blocks that are valid in the pool */
@@ -50,6 +51,19 @@ struct pmio_file_stat {
 	uint64_t drain_bytes, drain_ns;	/* of the last drain that ended; 0: there was none */
 	struct pmio_counts_df counts;	/* of handles that were closed since then */
 };
+
+/*
+ * pmio_stage_open -- open a file for staging it in
+ *
+ * As long as the handle is open the file keeps its frames.  slot: for pmio_stat_next()
+ */
+int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot);
+
+/* bring in what is not in the pool yet; -ENOSPC: it has no room (what was brought in stays) */
+int pmio_stage_in(struct pmio_file *file);
+
+/* give up the frames of a file; it keeps them while somebody has it open or it is not drained */
+int pmio_stage_release(struct pmio *pm, const char *path);
 
 /* reach a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
 int pmio_attach(const char *pool, struct pmio **out);

@@ -29,6 +29,7 @@ static const struct {
 	[PMIO_OP_STAT_FILE] = { "STAT_FILE", sizeof(struct pmio_stat_file_msg),
 				sizeof(struct pmio_stat_file_reply_msg) },
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
 };
 
 const char *pmio_op_name(unsigned op)
@@ -91,6 +92,10 @@ static int check_fields(const union pmio_any_msg *msg)
 		    msg->claim.needed > msg->claim.wanted)
 			return PMIO_EPROTO;
 		return msg->claim.first > INT64_MAX - PMIO_CLAIM_MAX ? PMIO_EPROTO : 0;
+	case PMIO_OP_STAGE:
+		if (msg->stage.nr < 1 || msg->stage.nr > PMIO_STAGE_MAX)
+			return PMIO_EPROTO;
+		return msg->stage.first > INT64_MAX - PMIO_STAGE_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_FILL:
 		return msg->fill.first > msg->fill.last ? PMIO_EPROTO : 0;
 	case PMIO_OP_TRUNCATE:

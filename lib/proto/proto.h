@@ -44,6 +44,7 @@ enum pmio_op {
 	PMIO_OP_STAT,
 	PMIO_OP_STAT_FILE,
 	PMIO_OP_SHUTDOWN,
+	PMIO_OP_STAGE,
 	PMIO_NR_OPS,
 };
 
@@ -188,11 +189,27 @@ struct pmio_stat_file_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t slot, state, nr_handles;
 	int32_t error;
+	uint64_t dev, ino;	   /* the PFS file */
 	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
 	uint64_t drained_bytes, filled_bytes; /* since the agent started; a running drain's included */
 	uint64_t drain_bytes, drain_ns;	      /* of the last drain that ended */
 	struct pmio_counts_df counts;	      /* of handles that were closed since then */
 	char path[PATH_MAX];
+};
+
+#define PMIO_STAGE_MAX 16 /* chunks of one request: fills of others come in between */
+
+/*
+ * STAGE: make chunks first..first+nr-1 resident and valid, as far as the PFS file
+ * reaches.  The reply comes when they are, or with -ENOSPC: they find no frame
+ * without taking those of a file that is open or not drained.
+ */
+struct pmio_stage_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t first;
+	uint32_t nr;	   /* 1..PMIO_STAGE_MAX */
+	uint32_t pad;
 };
 
 struct pmio_shutdown_msg {
@@ -221,6 +238,7 @@ union pmio_any_msg {
 	struct pmio_stat_file_msg stat_file;
 	struct pmio_stat_file_reply_msg stat_file_reply;
 	struct pmio_shutdown_msg shutdown;
+	struct pmio_stage_msg stage;
 };
 
 const char *pmio_op_name(unsigned op);

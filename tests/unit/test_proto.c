@@ -149,6 +149,22 @@ static void check__bad_truncate_and_fill(void **state)
 }
 
 /* whatever bytes come, the answer is one of three */
+static void check__bad_stage(void **state)
+{
+	union pmio_any_msg msg;
+
+	(void)state;
+	pmio_proto_request(&msg, PMIO_OP_STAGE, 1);
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.stage.nr = PMIO_STAGE_MAX;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
+	msg.stage.nr = PMIO_STAGE_MAX + 1;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.stage.nr = 1;
+	msg.stage.first = INT64_MAX;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+}
+
 static void check__random_bytes(void **state)
 {
 	union pmio_any_msg msg;
@@ -225,6 +241,7 @@ int main(void)
 		cmocka_unit_test(check__bad_open_flags),
 		cmocka_unit_test(check__bad_claims),
 		cmocka_unit_test(check__bad_truncate_and_fill),
+		cmocka_unit_test(check__bad_stage),
 		cmocka_unit_test(check__random_bytes),
 		cmocka_unit_test(check_reply__not_the_answer),
 		cmocka_unit_test(send_recv__with_descriptor),
