@@ -45,21 +45,17 @@ static int start(struct tool *tool, int argc, char **argv)
 		.doc = "start the pool's agent if none runs; returns when it is ready.  Programs do "
 		       "this by themselves",
 	};
-	const char *set;
 	char dir[PATH_MAX];
 	bool foreground = false;
 	struct pmio *pm;
-	int rc;
 
 	tool_parse(tool, &argp, &foreground, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
 	if (foreground)
 		return become_agent(tool, dir);
-	set = tool->settings.str[PMIO_SET_POOL];
-	rc = pmio_connect(*set ? dir : NULL, &pm);
-	if (rc < 0)
-		return TOOL_FAILED; /* the library or the agent has said why */
+	if (tool_start(tool, &pm) != TOOL_DONE)
+		return TOOL_FAILED;
 	pmio_disconnect(&pm);
 	return TOOL_DONE;
 }

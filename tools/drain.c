@@ -1,15 +1,37 @@
 /*
- * drain.c -- pmio drain: what waits in the pool goes to the file system now
+ * drain.c -- pmio drain, pmio stage-out: what waits in the pool goes to the file
+ * system now; a stage-out also gives up the room that it had
  */
 #include "config.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include "select.h"
 
-#include "tools.h"
+static int drain(struct pmio *pm, struct transfer_file *f)
+{
+	int rc = pmio_drain_path(pm, f->path);
+
+	f->slot = -1;
+	return rc;
+}
+
+static int stage_out(struct pmio *pm, struct transfer_file *f)
+{
+	int rc = f->waits ? drain(pm, f) : 0;
+
+	/* a file that is open, or that may not be read, keeps its frames; it is drained all the same */
+	if (rc == 0)
+		pmio_stage_release(pm, f->path);
+	return rc;
+}
+
+static uint64_t drained(const struct pmio_file_stat *st)
+{
+	return st->drained_bytes;
+}
 
 struct drain_args {
 	struct tool_args paths;
+	unsigned nr_jobs;
 	bool all;
 };
 
@@ -21,6 +43,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'a':
 		args->all = true;
 		return 0;
+	case 'J':
+		args->nr_jobs = transfer_parse_jobs(arg, state);
+		return 0;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &args->paths;
 		return 0;
@@ -29,77 +54,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "give either paths or --all");
 		return 0;
 	default:
-		(void)arg;
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-struct result {
-	struct json_object *files; /* NULL: not wanted */
-	size_t nr_done, nr_failed;
-};
-
-static void drain_one(const struct tool *tool, struct pmio *pm, const char *path, struct result *res)
-{
-	int rc = pmio_drain_path(pm, path);
-
-	if (rc < 0)
-		tool_failed(rc, "%s", path);
-	if (rc < 0)
-		res->nr_failed++;
-	else
-		res->nr_done++;
-
-	if (res->files) {
-		struct json_object *o = json_object_new_object();
-
-		tool_add_string(o, "path", path);
-		tool_add_bool(o, "drained", rc == 0);
-		if (rc < 0)
-			tool_add_string(o, "error", pmio_strerror(rc));
-		json_object_array_add(res->files, o);
-	} else if (rc == 0 && !tool->quiet) {
-		printf("drained ");
-		tool_print_path(path);
-		putchar('\n');
-	}
-}
-
-static void drain_all(const struct tool *tool, struct pmio *pm, struct result *res)
-{
-	struct pmio_file_stat st;
-	uint32_t cursor = 0;
-	int rc;
-
-	while ((rc = pmio_stat_next(pm, &cursor, &st)) == 0) {
-		/* of an empty or shortened file the size waits, and no block */
-		if (st.dirty_bytes || st.error || st.size != st.pfs_size)
-			drain_one(tool, pm, st.path, res);
-	}
-	if (rc != -ENOENT) {
-		tool_failed(rc, "drain");
-		res->nr_failed++;
-	}
-}
-
-int tool_drain(struct tool *tool, int argc, char **argv)
+static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,
+	       char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "all", 'a', NULL, 0, "All files of which data wait", 0 },
+		{ "all", 'a', NULL, 0, "All files that the pool knows", 0 },
+		{ "jobs", 'J', "N", 0, "Files at a time (default: 4)", 0 },
 		{ 0 },
 	};
 	static const struct argp paths_argp = { .parser = tool_parse_args };
 	static const struct argp_child children[] = { { &paths_argp, 0, NULL, 0 }, { 0 } };
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.args_doc = "PATH...\n--all",
-		.doc = "copy data that wait in the pool to the file system; returns when they are "
-		       "durable there",
-		.children = children,
-	};
-	struct drain_args args = { 0 };
-	struct result res = { 0 };
+	const struct argp argp = { .options = options, .parser = parse, .args_doc = "PATH...\n--all",
+				   .doc = doc, .children = children };
+	struct drain_args args = { .nr_jobs = TRANSFER_JOBS };
 	struct pmio *pm;
 	int status;
 
@@ -107,19 +78,33 @@ int tool_drain(struct tool *tool, int argc, char **argv)
 	status = tool_connect(tool, &pm);
 	if (status != TOOL_DONE)
 		return status;
-	if (tool->json)
-		res.files = json_object_new_array();
-	if (args.all)
-		drain_all(tool, pm, &res);
-	for (size_t i = 0; i < args.paths.nr; i++)
-		drain_one(tool, pm, args.paths.v[i], &res);
-	if (res.files) {
-		struct json_object *o = json_object_new_object();
-
-		tool_add_string(o, "pool", pmio_pool_path(pm));
-		json_object_object_add(o, "files", res.files);
-		tool_print_json(o);
-	}
+	t->nr_jobs = args.nr_jobs;
+	if (select_in_pool(t, pm, &args.paths, waiting_only) < 0)
+		status = TOOL_FAILED;
+	else
+		status = transfer_run(t, pm);
 	pmio_disconnect(&pm);
-	return tool_exit_of(res.nr_done, res.nr_failed);
+	return status;
+}
+
+int tool_drain(struct tool *tool, int argc, char **argv)
+{
+	struct transfer t = { .tool = tool, .command = "drain", .done_word = "drained",
+			      .move = drain, .counter = drained };
+
+	return run(tool, &t, true,
+		   "copy data that wait in the pool to the file system; returns when they are durable "
+		   "there.  A PATH is a file, a directory with all below it, or a pattern in quotes",
+		   argc, argv);
+}
+
+int tool_stage_out(struct tool *tool, int argc, char **argv)
+{
+	struct transfer t = { .tool = tool, .command = "stage-out", .done_word = "staged out",
+			      .move = stage_out, .counter = drained };
+
+	return run(tool, &t, false,
+		   "copy data that wait in the pool to the file system, and give up what the pool holds "
+		   "of these files.  A PATH is a file, a directory with all below it, or a pattern in "
+		   "quotes", argc, argv);
 }

@@ -166,7 +166,7 @@ static char *describe(const char *what, const struct tool_command *commands)
 		return NULL;
 	fprintf(f, "%s\vCommands (each has --help):\n", what);
 	for (const struct tool_command *c = commands; c->name; c++)
-		fprintf(f, "  %-9s%s\n", c->name, c->help);
+		fprintf(f, "  %-10s %s\n", c->name, c->help);
 	return fclose(f) == 0 ? text : NULL;
 }
 

@@ -89,6 +89,11 @@ int tool_exit_of(size_t nr_done, size_t nr_failed)
 	return nr_done ? TOOL_PARTLY : TOOL_FAILED;
 }
 
+const char *tool_exit_word(int status)
+{
+	return status == TOOL_DONE ? "done" : status == TOOL_PARTLY ? "partly" : "failed";
+}
+
 char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

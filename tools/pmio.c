@@ -15,6 +15,8 @@ static const struct tool_command commands[] = {
 	{ "pool", tool_pool, "make, list, check and destroy pools" },
 	{ "ls", tool_ls, "list the files that the pool knows" },
 	{ "stat", tool_stat, "show the pool's state, or a file's" },
+	{ "stage-in", tool_stage_in, "bring files into the pool before they are read" },
+	{ "stage-out", tool_stage_out, "copy to the file system and give up what the pool holds" },
 	{ "drain", tool_drain, "copy what waits in the pool to the file system" },
 	{ "rm", tool_rm, "remove files, and what the pool holds of them" },
 	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },

@@ -9,9 +9,9 @@
 #define BAR_EVERY 0.1	/* seconds */
 #define EVENT_EVERY 1.0
 #define RATE_EVERY 0.5	/* seconds between samples */
-#define BAR_MIN 10	/* columns */
+#define BAR_MIN 6	/* columns */
 #define BAR_MAX 40
-#define TEXT_WIDTH 60	/* columns beside the bar and the command's name, mostly */
+#define TEXT_WIDTH 59	/* columns beside the bar and the name: the longest text */
 
 double tool_now(void)
 {
@@ -73,19 +73,20 @@ static void format_left(char *buf, size_t size, double seconds)
 
 static void draw(const struct tool_progress *p)
 {
-	char left[32], text[160], bar[BAR_MAX + 1], done[TOOL_SIZE_LEN], all[TOOL_SIZE_LEN];
-	char line[256];
-	unsigned width = columns(), name = (unsigned)strlen(p->command) + TEXT_WIDTH, filled, room;
-	int n;
+	char left[32], name[64], text[160], bar[BAR_MAX + 1], line[512];
+	char done[TOOL_SIZE_LEN], all[TOOL_SIZE_LEN];
+	unsigned width = columns(), filled, room = BAR_MIN;
 
-	format_left(left, sizeof(left), seconds_left(p));
-	n = snprintf(text, sizeof(text), "%3u%% %10s of %s %10s/s %s left", percent(p),
-		     tool_size(done, p->bytes_done < p->bytes ? p->bytes_done : p->bytes),
-		     tool_size(all, p->bytes), TOOL_SIZE((uint64_t)p->rate), left);
+	snprintf(name, sizeof(name), "%s", p->command);
 	if (p->nr_files > 1)
-		snprintf(text + n, sizeof(text) - (size_t)n, " %zu/%zu files",
-			 p->nr_done + p->nr_failed, p->nr_files);
-	room = width > name + BAR_MIN ? width - name : BAR_MIN;
+		snprintf(name, sizeof(name), "%s %zu/%zu", p->command, p->nr_done + p->nr_failed,
+			 p->nr_files);
+	format_left(left, sizeof(left), seconds_left(p));
+	snprintf(text, sizeof(text), "%3u%% %10s of %s %10s/s %s left", percent(p),
+		 tool_size(done, p->bytes_done < p->bytes ? p->bytes_done : p->bytes),
+		 tool_size(all, p->bytes), TOOL_SIZE((uint64_t)p->rate), left);
+	if (width > strlen(name) + TEXT_WIDTH + BAR_MIN)
+		room = width - (unsigned)strlen(name) - TEXT_WIDTH;
 	if (room > BAR_MAX)
 		room = BAR_MAX;
 	filled = room * percent(p) / 100;
@@ -93,7 +94,7 @@ static void draw(const struct tool_progress *p)
 	memset(bar + filled, '.', room - filled);
 	bar[room] = '\0';
 	/* a line that is wrapped could not be taken away again */
-	snprintf(line, width < sizeof(line) ? width : sizeof(line), "%s [%s] %s", p->command, bar, text);
+	snprintf(line, width < sizeof(line) ? width : sizeof(line), "%s [%s] %s", name, bar, text);
 	tool_status_line("%s", line);
 }
 
@@ -179,8 +180,6 @@ void tool_progress_file(struct tool_progress *p, const char *path, uint64_t byte
 
 int tool_progress_end(struct tool_progress *p)
 {
-	static const char *const words[] = {
-		[TOOL_DONE] = "done", [TOOL_FAILED] = "failed", [TOOL_PARTLY] = "partly" };
 	int status = tool_exit_of(p->nr_done, p->nr_failed);
 	double seconds = tool_now() - p->start;
 
@@ -194,7 +193,7 @@ int tool_progress_end(struct tool_progress *p)
 
 		print_progress(p);
 		o = event(p, "done");
-		tool_add_string(o, "status", words[status]);
+		tool_add_string(o, "status", tool_exit_word(status));
 		add_numbers(o, p);
 		json_object_object_add(o, "seconds", json_object_new_double(seconds));
 		tool_print_event(o);

@@ -4,6 +4,8 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "tools.h"
 
@@ -12,6 +14,30 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX])
 	int rc = pmio_settings_pool_dir(&tool->settings, dir, PATH_MAX);
 
 	return rc < 0 ? tool_failed(rc, "pool %s", tool->settings.str[PMIO_SET_POOL]) : TOOL_DONE;
+}
+
+int tool_absolute(const char *path, char out[PATH_MAX])
+{
+	char cwd[PATH_MAX] = "";
+
+	if (*path == '\0')
+		return -ENOENT;
+	if (*path != '/' && !getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	if (snprintf(out, PATH_MAX, "%s%s%s", cwd, *cwd ? "/" : "", path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+int tool_start(const struct tool *tool, struct pmio **out)
+{
+	bool is_default = *tool->settings.str[PMIO_SET_POOL] == '\0';
+	char dir[PATH_MAX];
+
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	/* the library, or the agent that it starts, says what is wrong */
+	return pmio_connect(is_default ? NULL : dir, out) < 0 ? TOOL_FAILED : TOOL_DONE;
 }
 
 int tool_connect(const struct tool *tool, struct pmio **out)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "pm/pm.h"
@@ -138,31 +137,19 @@ static int show_pool(const struct tool *tool, struct pmio *pm)
 
 /* ---- files ------------------------------------------------------------------ */
 
-/* the file that this path names now, else one that was opened by it, as the agent looks for it */
-static bool is_it(const struct pmio_file_stat *st, const char *path, const struct stat *named)
-{
-	struct stat known;
-
-	if (named && stat(st->path, &known) == 0)
-		return known.st_dev == named->st_dev && known.st_ino == named->st_ino;
-	return strcmp(st->path, path) == 0;
-}
-
 int tool_find_file(struct pmio *pm, const char *path, struct pmio_file_stat *st)
 {
-	char cwd[PATH_MAX], absolute[PATH_MAX];
+	char absolute[PATH_MAX];
 	struct stat named;
 	bool is_there = stat(path, &named) == 0;
 	uint32_t cursor = 0;
-	int rc;
+	int rc = tool_absolute(path, absolute);
 
-	if (!getcwd(cwd, sizeof(cwd)))
-		return -errno;
-	if (snprintf(absolute, sizeof(absolute), "%s%s%s", *path == '/' ? "" : cwd,
-		     *path == '/' ? "" : "/", path) >= (int)sizeof(absolute))
-		return -ENAMETOOLONG;
-	while ((rc = pmio_stat_next(pm, &cursor, st)) == 0) {
-		if (is_it(st, absolute, is_there ? &named : NULL))
+	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0) {
+		/* as the agent looks for it: by what it is now, else by its name */
+		if (is_there && st->dev == named.st_dev && st->ino == named.st_ino)
+			return 0;
+		if (!is_there && strcmp(st->path, absolute) == 0)
 			return 0;
 	}
 	return rc;

@@ -78,14 +78,23 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
 
+/* the same as a program would: keeps the agent from leaving, and makes the default pool if need be */
+int tool_start(const struct tool *tool, struct pmio **out);
+
 /*
  * returns TOOL_FAILED; writes "WHAT: reason" if the library has not logged an error
  * in this thread since the last call.  Any thread.
  */
 int tool_failed(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* from the working directory; 0, -ENOENT (empty), -ENAMETOOLONG or another error of getcwd() */
+int tool_absolute(const char *path, char out[PATH_MAX]);
+
 /* what happened to a number of things */
 int tool_exit_of(size_t nr_done, size_t nr_failed);
+
+/* the same word for programs: "done", "failed", "partly" */
+const char *tool_exit_word(int status);
 
 /* count the library's error lines, and write them as it would */
 void tool_log_init(void);
@@ -118,6 +127,8 @@ int tool_pool(struct tool *tool, int argc, char **argv);
 int tool_ls(struct tool *tool, int argc, char **argv);
 int tool_stat(struct tool *tool, int argc, char **argv);
 int tool_drain(struct tool *tool, int argc, char **argv);
+int tool_stage_in(struct tool *tool, int argc, char **argv);
+int tool_stage_out(struct tool *tool, int argc, char **argv);
 int tool_rm(struct tool *tool, int argc, char **argv);
 int tool_agent(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);

@@ -13,6 +13,7 @@
  *	either OFF LEN A B     that each byte is of the one seed's or the other's
  *	zero OFF LEN           that all bytes are zero
  *	loop LEN SEED          write the pattern at 0 again and again, for ever
+ *	same FILE LEN          that the first bytes are those of this plain file
  *	is SIZE                that the file has this size
  *	truncate SIZE, sync, drain
  *	wait FILE              until FILE exists; says "waiting" first
@@ -179,6 +180,26 @@ static void op_zero(struct target *t, char **a)
 	each_byte(t, number(a[0]), number(a[1]), is_zero, NULL);
 }
 
+static void op_same(struct target *t, char **a)
+{
+	struct target plain = { .fd = open(a[0], O_RDONLY | O_CLOEXEC) };
+	static uint8_t mine[PIECE], other[PIECE];
+	uint64_t len = number(a[1]);
+
+	check(plain.fd < 0 ? -errno : 0);
+	for (uint64_t off = 0; off < len; off += PIECE) {
+		size_t n = len - off < PIECE ? (size_t)(len - off) : PIECE;
+		long done = read_at(t, mine, n, off);
+
+		check(done);
+		if ((size_t)done != n || read_at(&plain, other, n, off) != done)
+			wrong("count of a read", off, (uint64_t)done, n);
+		if (memcmp(mine, other, n) != 0)
+			wrong("difference between files beyond", off, 0, 0);
+	}
+	close(plain.fd);
+}
+
 static void op_loop(struct target *t, char **a)
 {
 	puts("running");
@@ -258,6 +279,7 @@ static const struct op {
 } ops[] = {
 	{ "write", 3, false, op_write },       { "verify", 3, true, op_verify },
 	{ "either", 4, true, op_either },      { "zero", 2, true, op_zero },
+	{ "same", 2, false, op_same },
 	{ "loop", 2, false, op_loop },	       { "is", 1, true, op_is },
 	{ "truncate", 1, false, op_truncate }, { "sync", 0, false, op_sync },
 	{ "drain", 0, false, op_drain },       { "wait", 1, true, op_wait },

@@ -1,0 +1,98 @@
+/*
+ * stage_in.c -- pmio stage-in: files are in the pool before a program reads them
+ *
+ * Each file stays open until all are in: so room for one is not taken from
+ * another, and what does not fit is said.  What is in the pool already is not read
+ * again, so a run that was cut off is gone on with by running it again.
+ */
+#include "config.h"
+
+#include "select.h"
+
+static int move(struct pmio *pm, struct transfer_file *f)
+{
+	struct pmio_file *file;
+	struct pmio_file_stat st;
+	uint32_t slot, cursor;
+	int rc = pmio_stage_open(pm, f->path, &file, &slot);
+
+	if (rc < 0)
+		return rc;
+	cursor = slot;
+	rc = pmio_stat_next(pm, &cursor, &st);
+	if (rc == 0) {
+		f->bytes = st.pfs_size > st.resident_bytes ? st.pfs_size - st.resident_bytes : 0;
+		f->before = st.filled_bytes;
+		f->slot = slot;
+		rc = pmio_stage_in(file);
+	}
+	f->slot = -1;
+	if (rc < 0)
+		pmio_close(&file);
+	return rc; /* else the connection keeps it open */
+}
+
+static uint64_t filled(const struct pmio_file_stat *st)
+{
+	return st->filled_bytes;
+}
+
+struct stage_args {
+	struct tool_args paths;
+	unsigned nr_jobs;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct stage_args *args = state->input;
+
+	switch (key) {
+	case 'J':
+		args->nr_jobs = transfer_parse_jobs(arg, state);
+		return 0;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->paths;
+		return 0;
+	case ARGP_KEY_END:
+		if (args->paths.nr == 0)
+			argp_error(state, "which files?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int tool_stage_in(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "jobs", 'J', "N", 0, "Files at a time (default: 4)", 0 },
+		{ 0 },
+	};
+	static const struct argp paths_argp = { .parser = tool_parse_args };
+	static const struct argp_child children[] = { { &paths_argp, 0, NULL, 0 }, { 0 } };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "PATH...",
+		.doc = "bring files into the pool before a program reads them: files, directories "
+		       "with all below them, patterns in quotes.  What is there is not read again",
+		.children = children,
+	};
+	struct stage_args args = { .nr_jobs = TRANSFER_JOBS };
+	struct transfer t = { .tool = tool, .command = "stage-in", .done_word = "staged in",
+			      .move = move, .counter = filled };
+	struct pmio *pm;
+	int status;
+
+	tool_parse(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings)
+		return TOOL_FAILED;
+	/* as a program that reads would: without a pool of its own it makes the default one */
+	if (tool_start(tool, &pm) != TOOL_DONE)
+		return TOOL_FAILED;
+	t.nr_jobs = args.nr_jobs;
+	select_on_pfs(&t, &args.paths);
+	status = transfer_run(&t, pm);
+	pmio_disconnect(&pm);
+	return status;
+}

@@ -1,0 +1,60 @@
+/*
+ * transfer.h -- many files moved between pool and file system, several at a time
+ *
+ * Each thread has a connection of its own to the agent, which does the work; the
+ * calling thread asks it how far it is, and shows that (progress.h).
+ */
+#ifndef PMIO_TOOLS_TRANSFER_H
+#define PMIO_TOOLS_TRANSFER_H
+
+#include <stdatomic.h>
+
+#include "progress.h"
+
+#define TRANSFER_JOBS 4	     /* threads, unless --jobs says otherwise */
+#define TRANSFER_JOBS_MAX 64
+
+struct transfer_file {
+	char *path;		/* owned; absolute */
+	uint64_t size;		/* of the file */
+	bool waits;		/* has data that are not on the file system */
+	_Atomic uint64_t bytes; /* to be moved */
+	_Atomic uint64_t before; /* the agent's counter for this file when we began */
+	_Atomic int64_t slot;	/* in the pool; -1: not known, or not under way */
+	uint64_t moved;		/* as last asked for; the calling thread's */
+	int rc;
+	struct transfer_file *next_ended;
+};
+
+struct transfer {
+	const struct tool *tool;
+	const char *command;
+	const char *done_word;	/* "drained" */
+	unsigned nr_jobs;
+	struct transfer_file *files; /* owned */
+	size_t nr, room;
+	struct transfer_refused {
+		char *what;	/* owned; an argument or a path */
+		int rc;
+		struct transfer_refused *next;
+	} *refused;		/* owned */
+
+	/* in a thread: move it; 0 or an error, which has been logged */
+	int (*move)(struct pmio *pm, struct transfer_file *f);
+	/* the agent's counter of bytes moved for a file */
+	uint64_t (*counter)(const struct pmio_file_stat *st);
+};
+
+/* add a file; NULL: no memory */
+struct transfer_file *transfer_add(struct transfer *t, const char *path);
+
+/* what could not even begin, and why has been logged; counts as a file that failed */
+void transfer_refuse(struct transfer *t, const char *what, int rc);
+
+/* move all files; pm is for questions.  Frees the files; an exit status. */
+int transfer_run(struct transfer *t, struct pmio *pm);
+
+/* an argument of --jobs, for argp's parsers */
+unsigned transfer_parse_jobs(const char *arg, struct argp_state *state);
+
+#endif
