@@ -653,9 +653,10 @@ static bool needs_drain(struct agent *a, struct file *f)
 			    pmio_pool_file_size(a->pool, f->slot) != f->pfs_size);
 }
 
-/* frames without a valid block were claimed ahead and never used */
+/* frames without a valid block, or behind the file's end, were claimed ahead and never used */
 static void trim_chunks(struct agent *a, struct file *f)
 {
+	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
 	struct chunk *ch, *tmp;
 
 	HASH_ITER(hh, f->chunks, ch, tmp) {
@@ -663,7 +664,7 @@ static void trim_chunks(struct agent *a, struct file *f)
 
 		if (ch->frame >= 0) {
 			pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
-			if (!pmio_mask_empty(&valid))
+			if (!pmio_mask_empty(&valid) && ch->number << a->view->chunk_shift < size)
 				continue;
 		}
 		del_chunk(a, f, ch); /* chunks on the PFS get another chance at the next open */
