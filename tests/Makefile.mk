@@ -21,3 +21,13 @@ include $(srcdir)/tests/fuzz/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
+
+# what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small
+LONG_COUNT = 1250
+check-long: all tests/mpi/fuzz_run
+	@rc=0; for ranks in 1 2 3 4; do for pool in 256MiB 8MiB; do \
+		echo "== random programs on $$ranks ranks, a pool of $$pool"; \
+		( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/mpi/fuzz.sh \
+			--seed $${ranks}00001 --count $(LONG_COUNT) --ranks $$ranks --pool $$pool ) || rc=1; \
+	done; done; exit $$rc
+.PHONY: check-long

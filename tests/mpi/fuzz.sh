@@ -78,7 +78,7 @@ if [ -n "$seconds" ]; then
 	exit
 fi
 if [ -n "$seed" ]; then
-	TEST_TIMEOUT=600 fuzz "${ranks:-2}" "${pool:-256MiB}" --seed "$seed" --count "${count:-1}"
+	TEST_TIMEOUT=${TEST_TIMEOUT:-600} fuzz "${ranks:-2}" "${pool:-256MiB}" --seed "$seed" --count "${count:-1}"
 	exit
 fi
 
