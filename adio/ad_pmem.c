@@ -51,7 +51,7 @@ static void control(struct adio_file *fd, int flag, struct adio_fcntl *arg, int 
 	case ADIO_GET_FSIZE:
 		rc = get_size(fd, &arg->fsize);
 		if (rc == 0 && ad_pmem_size_in_view)
-			arg->fsize = (adio_offset)ad_pmem_view_bytes(&((struct ad_pmem *)fd->fs_ptr)->view, arg->fsize);
+			arg->fsize = (adio_offset)ad_pmem_view_bytes(view_of(fd), arg->fsize);
 		break;
 	case ADIO_SET_DISKSPACE:
 		rc = preallocate(fd, arg->diskspace);

@@ -107,6 +107,11 @@ int ad_pmem_view_place(const struct view *v, uint64_t pos, int64_t *place);
 /* how many bytes of the view's data come before the first one that lies behind a file of that size */
 uint64_t ad_pmem_view_bytes(const struct view *v, int64_t size);
 
+static inline struct view *view_of(const struct adio_file *fd)
+{
+	return &((struct ad_pmem *)fd->fs_ptr)->view;
+}
+
 /* set while ROMIO asks for the file's size to seek from its end: it counts in the view then */
 extern _Thread_local bool ad_pmem_size_in_view;
 
@@ -133,8 +138,15 @@ struct flat {
  * Kept with the type (as an attribute) until it is freed.  NULL: out of memory.
  */
 const struct flat *flat_get(MPI_Datatype type);
-/* the piece with byte pos of an element's data; pos < size */
-size_t flat_find(const struct flat *fl, uint64_t pos);
+/* a byte of the data of elements of a type, one every extent bytes */
+struct flat_at {
+	int64_t base;	   /* origin of its element; where there are no gaps (flat NULL): its place */
+	size_t piece;
+	uint64_t in_piece; /* bytes of the piece before it */
+};
+
+/* byte pos of the data of elements that start at origin; fl: NULL, or with bytes.  0, or -EFBIG */
+int flat_seek(const struct flat *fl, int64_t origin, uint64_t pos, struct flat_at *at);
 bool flat_is_named(MPI_Datatype type);
 /* free the attribute's key; before MPI_Finalize ends */
 void flat_fini(void);

@@ -7,6 +7,7 @@
  */
 #include "ad_pmem.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -403,7 +404,8 @@ static const struct flat *get_named(MPI_Datatype type)
 	return fl;
 }
 
-size_t flat_find(const struct flat *fl, uint64_t pos)
+/* the piece with byte pos of an element's data; pos < size */
+static size_t find_piece(const struct flat *fl, uint64_t pos)
 {
 	size_t lo = 0;
 
@@ -416,6 +418,25 @@ size_t flat_find(const struct flat *fl, uint64_t pos)
 			hi = mid;
 	}
 	return lo;
+}
+
+int flat_seek(const struct flat *fl, int64_t origin, uint64_t pos, struct flat_at *at)
+{
+	uint64_t in_element;
+	int64_t skip = (int64_t)pos;
+
+	if (pos > INT64_MAX ||
+	    (fl && __builtin_mul_overflow((int64_t)(pos / fl->size), fl->extent, &skip)) ||
+	    __builtin_add_overflow(origin, skip, &at->base))
+		return -EFBIG;
+	at->piece = 0;
+	at->in_piece = 0;
+	if (!fl)
+		return 0;
+	in_element = pos % fl->size;
+	at->piece = find_piece(fl, in_element);
+	at->in_piece = in_element - fl->pieces[at->piece].before;
+	return 0;
 }
 
 const struct flat *flat_get(MPI_Datatype type)

@@ -21,9 +21,7 @@
 /* elements of a type, one every extent bytes, from an origin; runs of bytes come out */
 struct cursor {
 	const struct flat *fl;	/* NULL: no gaps, ever */
-	int64_t base;		/* origin of the current element */
-	size_t piece;
-	uint64_t in_piece;	/* bytes of the piece that are done */
+	struct flat_at at;	/* what comes next */
 	int64_t left;		/* elements left; -1: no end (a view) */
 };
 
@@ -33,14 +31,14 @@ static uint64_t cursor_run(const struct cursor *c, int64_t *place)
 	const struct flat_piece *p;
 
 	if (!c->fl) {
-		*place = c->base;
-		return c->left < 0 ? INT64_MAX - (uint64_t)c->base : (uint64_t)c->left;
+		*place = c->at.base;
+		return c->left < 0 ? INT64_MAX - (uint64_t)c->at.base : (uint64_t)c->left;
 	}
 	if (c->left == 0)
 		return 0;
-	p = &c->fl->pieces[c->piece];
-	*place = c->base + p->off + (int64_t)c->in_piece;
-	return p->len - c->in_piece;
+	p = &c->fl->pieces[c->at.piece];
+	*place = c->at.base + p->off + (int64_t)c->at.in_piece;
+	return p->len - c->at.in_piece;
 }
 
 /* all bytes of memory that there are */
@@ -53,41 +51,21 @@ static uint64_t cursor_bytes(const struct cursor *c)
 static void cursor_advance(struct cursor *c, uint64_t n)
 {
 	if (!c->fl) {
-		c->base += (int64_t)n;
+		c->at.base += (int64_t)n;
 		if (c->left > 0)
 			c->left -= (int64_t)n;
 		return;
 	}
-	c->in_piece += n;
-	if (c->in_piece < c->fl->pieces[c->piece].len)
+	c->at.in_piece += n;
+	if (c->at.in_piece < c->fl->pieces[c->at.piece].len)
 		return;
-	c->in_piece = 0;
-	if (++c->piece < c->fl->nr)
+	c->at.in_piece = 0;
+	if (++c->at.piece < c->fl->nr)
 		return;
-	c->piece = 0;
-	c->base += c->fl->extent;
+	c->at.piece = 0;
+	c->at.base += c->fl->extent;
 	if (c->left > 0)
 		c->left--;
-}
-
-/* stand at byte pos of the data of elements that start at origin; 0, or -EFBIG */
-static int cursor_seek(struct cursor *c, int64_t origin, uint64_t pos)
-{
-	uint64_t in_element;
-	int64_t skip = (int64_t)pos;
-
-	if (pos > INT64_MAX)
-		return -EFBIG;
-	if (c->fl && __builtin_mul_overflow((int64_t)(pos / c->fl->size), c->fl->extent, &skip))
-		return -EFBIG;
-	if (__builtin_add_overflow(origin, skip, &c->base))
-		return -EFBIG;
-	if (!c->fl)
-		return 0;
-	in_element = pos % c->fl->size;
-	c->piece = flat_find(c->fl, in_element);
-	c->in_piece = in_element - c->fl->pieces[c->piece].before;
-	return 0;
 }
 
 /* ---- the engine ------------------------------------------------------------------------------- */
@@ -145,15 +123,21 @@ static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *f
 	return rc;
 }
 
-/* how far a write of many pieces reaches; they are as long as the view's are on average */
-static void announce(struct ad_pmem *ad, uint64_t pos, uint64_t bytes)
+/*
+ * A write of many pieces (as long as the view's are on average) says how far it
+ * reaches; true: it did, and client_expect() is to be ended.
+ */
+static bool announce(const struct ad_pmem *ad, uint64_t pos, uint64_t bytes)
 {
 	const struct flat *fl = ad->view.fl;
+	uint64_t pieces = fl ? bytes / (fl->size / fl->nr) : 1;
 	int64_t first, last;
 
-	if (fl && bytes && ad_pmem_view_place(&ad->view, pos, &first) == 0 &&
-	    ad_pmem_view_place(&ad->view, pos + bytes - 1, &last) == 0 && first >= 0)
-		client_expect(ad->file, (uint64_t)first, (uint64_t)last, bytes / (fl->size / fl->nr));
+	if (pieces <= 1 || ad_pmem_view_place(&ad->view, pos, &first) < 0 ||
+	    ad_pmem_view_place(&ad->view, pos + bytes - 1, &last) < 0 || first < 0)
+		return false;
+	client_expect(ad->file, (uint64_t)first, (uint64_t)last, pieces);
+	return true;
 }
 
 /* a cursor over the caller's memory; 0, or -ENOMEM */
@@ -163,9 +147,9 @@ static int memory_cursor(struct cursor *c, const void *buf, int count, MPI_Datat
 
 	if (!fl)
 		return -ENOMEM;
-	c->base = (int64_t)(intptr_t)buf;
-	c->piece = 0;
-	c->in_piece = 0;
+	c->at.base = (int64_t)(intptr_t)buf;
+	c->at.piece = 0;
+	c->at.in_piece = 0;
 	c->fl = fl->dense ? NULL : fl;
 	c->left = fl->dense ? count * (int64_t)fl->size : count;
 	return 0;
@@ -190,20 +174,20 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 	struct batch b = { .file = ad->file, .write = write };
 	struct cursor mem, file = { .fl = ad->view.fl, .left = -1 };
 	uint64_t pos = start_position(fd, fp_kind, offset, offset_in_bytes);
+	bool announced;
 	int rc = memory_cursor(&mem, buf, count, type);
 
 	*done = 0;
 	if (rc < 0 || count == 0 || (file.fl && file.fl->size == 0))
 		return rc; /* nothing to do, or a view without a byte */
-	rc = cursor_seek(&file, ad->view.disp, pos);
+	rc = flat_seek(file.fl, ad->view.disp, pos, &file.at);
 	if (rc == 0 && ad->atomic)
 		rc = client_lock(ad->file);
 	if (rc < 0)
 		return rc;
-	if (write)
-		announce(ad, pos, cursor_bytes(&mem));
+	announced = write && announce(ad, pos, cursor_bytes(&mem));
 	rc = transfer_pieces(&b, &mem, &file);
-	if (write)
+	if (announced)
 		client_expect(ad->file, 0, 0, 0);
 	if (ad->atomic)
 		client_unlock(ad->file);

@@ -66,25 +66,21 @@ int ad_pmem_view_types(const struct view *v, MPI_Datatype *etype, MPI_Datatype *
 
 int ad_pmem_view_place(const struct view *v, uint64_t pos, int64_t *place)
 {
-	int64_t rel = (int64_t)pos;
+	struct flat_at at;
+	const struct flat_piece *p;
+	int rc;
 
-	if (pos > INT64_MAX)
-		return -EFBIG;
-	if (v->fl) {
-		const struct flat_piece *p;
-		uint64_t in_element;
-
-		if (v->fl->size == 0) {
-			*place = v->disp;
-			return 0;
-		}
-		in_element = pos % v->fl->size;
-		p = &v->fl->pieces[flat_find(v->fl, in_element)];
-		if (__builtin_mul_overflow((int64_t)(pos / v->fl->size), v->fl->extent, &rel) ||
-		    __builtin_add_overflow(rel, p->off + (int64_t)(in_element - p->before), &rel))
-			return -EFBIG;
-	}
-	return __builtin_add_overflow(v->disp, rel, place) ? -EFBIG : 0;
+	*place = v->disp;
+	if (v->fl && v->fl->size == 0)
+		return 0;
+	rc = flat_seek(v->fl, v->disp, pos, &at);
+	if (rc < 0)
+		return rc;
+	*place = at.base;
+	if (!v->fl)
+		return 0;
+	p = &v->fl->pieces[at.piece];
+	return __builtin_add_overflow(at.base, p->off + (int64_t)at.in_piece, place) ? -EFBIG : 0;
 }
 
 /* the first byte of the view's data that lies at or behind rel, seen from the displacement */

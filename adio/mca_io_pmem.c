@@ -260,7 +260,7 @@ static int check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Dataty
 /* ROMIO has set a view of bytes: make it the program's */
 static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
 {
-	struct view *now = &((struct ad_pmem *)fd->fs_ptr)->view;
+	struct view *now = view_of(fd);
 	MPI_Count esize;
 
 	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
@@ -303,7 +303,7 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 static int get_view(struct ompi_file_t *fh, MPI_Offset *disp, struct ompi_datatype_t **etype,
 		    struct ompi_datatype_t **filetype, char *datarep)
 {
-	struct view *v = &((struct ad_pmem *)handle_of(fh)->fs_ptr)->view;
+	const struct view *v = view_of(handle_of(fh));
 	MPI_Datatype e, f; /* bytes, for ROMIO */
 	int rc = romio_module()->io_module_file_get_view(fh, disp, &e, &f, datarep);
 
@@ -320,30 +320,32 @@ static int get_byte_offset(struct ompi_file_t *fh, MPI_Offset offset, MPI_Offset
 	if (fd->access_mode & MPI_MODE_SEQUENTIAL)
 		return MPI_ERR_UNSUPPORTED_OPERATION;
 	if (offset < 0 || __builtin_mul_overflow((uint64_t)offset, (uint64_t)fd->etype_size, &pos) ||
-	    ad_pmem_view_place(&((struct ad_pmem *)fd->fs_ptr)->view, pos, &at) < 0)
+	    ad_pmem_view_place(view_of(fd), pos, &at) < 0)
 		return MPI_ERR_ARG;
 	*place = at;
 	return MPI_SUCCESS;
 }
 
-static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+/* ROMIO's seek, or its seek of the shared pointer: the end that they look up is that of the view */
+static int seek_in_view(int (*romio_seek)(struct ompi_file_t *, MPI_Offset, int), struct ompi_file_t *fh,
+			MPI_Offset offset, int whence)
 {
 	int rc;
 
 	ad_pmem_size_in_view = true;
-	rc = romio_module()->io_module_file_seek(fh, offset, whence);
+	rc = romio_seek(fh, offset, whence);
 	ad_pmem_size_in_view = false;
 	return rc;
 }
 
+static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	return seek_in_view(romio_module()->io_module_file_seek, fh, offset, whence);
+}
+
 static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
 {
-	int rc;
-
-	ad_pmem_size_in_view = true;
-	rc = romio_module()->io_module_file_seek_shared(fh, offset, whence);
-	ad_pmem_size_in_view = false;
-	return rc;
+	return seek_in_view(romio_module()->io_module_file_seek_shared, fh, offset, whence);
 }
 
 /* ROMIO refuses for a file that was opened to be read; for us it is only a meeting of all */
@@ -367,8 +369,8 @@ static void make_module(const struct romio *romio)
 	module.io_module_file_get_view = get_view;
 	module.io_module_file_get_byte_offset = get_byte_offset;
 	module.io_module_file_seek = seek;
-	module.io_module_file_sync = sync_file;
 	module.io_module_file_seek_shared = seek_shared;
+	module.io_module_file_sync = sync_file;
 	module.io_module_file_set_atomicity = set_atomicity;
 	module.io_module_file_get_atomicity = get_atomicity;
 	module.io_module_file_read_ordered = read_ordered;

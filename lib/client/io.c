@@ -488,10 +488,9 @@ static uint64_t last_chunk(const struct group *g)
 static int write_group(struct group *g)
 {
 	struct pmio_mask touched, partial;
+	uint32_t how = PMIO_CLAIM_WRITE;
 	unsigned first, last;
 	int rc;
-
-	uint32_t how = PMIO_CLAIM_WRITE;
 
 	span_masks(g->v, g->spans, g->nr, &touched, &partial);
 	/* ends of one long piece are filled when it comes to them: the rest needs no zeros */
