@@ -184,7 +184,6 @@ static void tear_down(struct agent *a)
 		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
 	close_fd(&a->listen_fd);
 	workers_delete(&a->workers);
-	free(a->blanking); /* its frame stays free */
 	files_free(a);
 	pmio_pool_close(&a->pool);
 	/* who asked us to go learns it when the pool is free for others */

@@ -157,7 +157,12 @@ struct agent {
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
 	unsigned nr_jobs;
-	struct blank_job *blanking;	/* NULL: none runs; see blank.c */
+	struct blank {
+		struct job job;
+		struct pmio_view *view;
+		uint64_t frame;
+		bool running;
+	} blank;			/* see blank.c */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 	unsigned nr_draining;		/* files */
@@ -223,7 +228,7 @@ void files_notice_change(struct file *f);
  */
 int files_record(struct agent *a, struct file *f, bool refresh);
 
-/* blank.c: when there is nothing better to do, make another free frame blank */
+/* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
 /* drain.c */

@@ -5,19 +5,11 @@
  * frame it does from the start; else the agent zeroes the frame while the writer
  * waits. One frame is made blank at a time, after the workers' other jobs.
  */
-#include <stdlib.h>
-
 #include "agent/agent_impl.h"
-
-struct blank_job {
-	struct job job;
-	struct pmio_view *view;
-	uint64_t frame;
-};
 
 static void run(struct job *job)
 {
-	struct blank_job *b = (struct blank_job *)job;
+	struct blank *b = (struct blank *)job;
 
 	pmio_pm_zero(b->view->pm, pmio_view_frame(b->view, b->frame), b->view->chunk_size);
 	pmio_pm_fence(b->view->pm);
@@ -25,32 +17,24 @@ static void run(struct job *job)
 
 static void done(struct agent *a, struct job *job)
 {
-	struct blank_job *b = (struct blank_job *)job;
-
-	pmio_pool_blank_end(a->pool, b->frame);
-	free(b);
-	a->blanking = NULL;
-	blank_more(a);
+	(void)job;
+	pmio_pool_blank_end(a->pool, a->blank.frame);
+	a->blank.running = false;
 }
 
 void blank_more(struct agent *a)
 {
-	struct blank_job *b;
+	struct blank *b = &a->blank;
 
 	/* after a start, clients of the last agent may yet write to frames that it freed */
-	if (a->blanking || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))
+	if (b->running || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))
 		return;
-	b = calloc(1, sizeof(*b));
-	if (!b)
+	b->frame = pmio_pool_blank_begin(a->pool);
+	if (b->frame == PMIO_NO_FRAME)
 		return;
 	b->job.run = run;
 	b->job.done = done;
 	b->view = a->view;
-	b->frame = pmio_pool_blank_begin(a->pool);
-	if (b->frame == PMIO_NO_FRAME) {
-		free(b);
-		return;
-	}
-	a->blanking = b;
+	b->running = true;
 	workers_submit(a->workers, &b->job);
 }

@@ -16,7 +16,7 @@ static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 	struct chunk *ch;
 	int rc;
 
-	ch = files_claim(a, f, number, false, true, false, &rc);
+	ch = files_claim(a, f, number, 0, true, false, &rc);
 	if (!ch)
 		return rc == -EBUSY ? 1 : rc;
 	if (ch->frame < 0)
