@@ -30,6 +30,7 @@
 #include "opal/mca/base/base.h"
 
 #include "ad_pmem.h"
+#include "core/path.h"
 #include "romio321_abi_check.h"
 
 #define PREFIX "pmem:"
@@ -99,7 +100,8 @@ static const char *strip(const char *name)
 	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
 		return name + strlen(PREFIX);
 	load_settings();
-	if (*base_settings.str[PMIO_SET_PATHS] == '\0' || client_absolute(name, absolute) < 0)
+	if (*base_settings.str[PMIO_SET_PATHS] == '\0' ||
+	    pmio_absolute(name, absolute, sizeof(absolute)) < 0)
 		return NULL;
 	return pmio_settings_path_selected(&base_settings, absolute) ? name : NULL;
 }

@@ -4,8 +4,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "tools.h"
 
@@ -14,19 +12,6 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX])
 	int rc = pmio_settings_pool_dir(&tool->settings, dir, PATH_MAX);
 
 	return rc < 0 ? tool_failed(rc, "pool %s", tool->settings.str[PMIO_SET_POOL]) : TOOL_DONE;
-}
-
-int tool_absolute(const char *path, char out[PATH_MAX])
-{
-	char cwd[PATH_MAX] = "";
-
-	if (*path == '\0')
-		return -ENOENT;
-	if (*path != '/' && !getcwd(cwd, sizeof(cwd)))
-		return -errno;
-	if (snprintf(out, PATH_MAX, "%s%s%s", cwd, *cwd ? "/" : "", path) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	return 0;
 }
 
 int tool_start(const struct tool *tool, struct pmio **out)

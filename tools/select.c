@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "core/log.h"
+#include "core/path.h"
 #include "pool/pool.h"
 
 static bool is_pattern(const char *arg)
@@ -136,7 +137,7 @@ void select_on_pfs(struct transfer *t, const struct tool_args *args)
 
 	for (size_t i = 0; i < args->nr; i++) {
 		char path[PATH_MAX];
-		int rc = tool_absolute(args->v[i], path);
+		int rc = pmio_absolute(args->v[i], path, sizeof(path));
 
 		if (rc == 0)
 			rc = add_path(&w, path);
@@ -245,7 +246,7 @@ static int make_selectors(const struct tool_args *args, struct selector *s)
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < args->nr; i++) {
-		int rc = tool_absolute(args->v[i], path);
+		int rc = pmio_absolute(args->v[i], path, sizeof(path));
 
 		if (rc < 0)
 			return tool_failed(rc, "%s", args->v[i]), rc;

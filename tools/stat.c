@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "core/log.h"
+#include "core/path.h"
 #include "pm/pm.h"
 #include "stat.h"
 #include "tools.h"
@@ -143,7 +144,7 @@ int tool_find_file(struct pmio *pm, const char *path, struct pmio_file_stat *st)
 	struct stat named;
 	bool is_there = stat(path, &named) == 0;
 	uint32_t cursor = 0;
-	int rc = tool_absolute(path, absolute);
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
 
 	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0) {
 		/* as the agent looks for it: by what it is now, else by its name */

@@ -87,9 +87,6 @@ int tool_start(const struct tool *tool, struct pmio **out);
  */
 int tool_failed(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* from the working directory; 0, -ENOENT (empty), -ENAMETOOLONG or another error of getcwd() */
-int tool_absolute(const char *path, char out[PATH_MAX]);
-
 /* what happened to a number of things */
 int tool_exit_of(size_t nr_done, size_t nr_failed);
 

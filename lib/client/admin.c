@@ -6,6 +6,7 @@
 
 #include "client/client.h"
 #include "core/error.h"
+#include "core/path.h"
 
 int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 {
@@ -83,7 +84,7 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 	int rc;
 
 	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
-	rc = client_absolute(path, msg.path.path);
+	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
 	if (rc == 0)
 		rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0)

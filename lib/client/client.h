@@ -110,7 +110,6 @@ void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t 
  */
 int client_lock(struct pmio_file *f);
 void client_unlock(struct pmio_file *f);
-int client_absolute(const char *path, char out[PATH_MAX]);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);
 
 #endif

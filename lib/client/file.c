@@ -10,24 +10,7 @@
 
 #include "client/client.h"
 #include "core/error.h"
-
-/* names go to the agent as absolute ones: it has another working directory */
-int client_absolute(const char *path, char out[PATH_MAX])
-{
-	char cwd[PATH_MAX];
-	int n;
-
-	if (*path == '\0')
-		return -ENOENT;
-	if (*path == '/') {
-		n = snprintf(out, PATH_MAX, "%s", path);
-	} else {
-		if (!getcwd(cwd, sizeof(cwd)))
-			return -errno;
-		n = snprintf(out, PATH_MAX, "%s/%s", cwd, path);
-	}
-	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
+#include "core/path.h"
 
 static int to_flags(const struct pmio_settings *s, int oflags, uint32_t *flags)
 {
@@ -122,7 +105,8 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 
 	*out = NULL;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
-	rc = client_absolute(path, msg.open.path);
+	/* names go to the agent as absolute ones: it has another working directory */
+	rc = pmio_absolute(path, msg.open.path, sizeof(msg.open.path));
 	if (rc < 0)
 		goto err;
 	f = alloc_file(pm, msg.open.path, how->flags);
@@ -266,7 +250,7 @@ int pmio_delete(struct pmio *pm, const char *path)
 	int rc;
 
 	pmio_proto_request(&msg, PMIO_OP_DELETE, 0);
-	rc = client_absolute(path, msg.path.path);
+	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
 	if (rc == 0)
 		rc = client_pool_call(pm, &msg, &reply);
 	if (rc < 0)

@@ -1,8 +1,9 @@
-# errors, log, settings: what every part of pmio stands on
+# errors, log, paths, settings: what every part of pmio stands on
 noinst_LTLIBRARIES += libpmio_core.la
 libpmio_core_la_SOURCES = \
 	lib/core/error.c lib/core/error.h \
 	lib/core/log.c lib/core/log.h \
+	lib/core/path.c lib/core/path.h \
 	lib/core/settings.c lib/core/settings.h
 libpmio_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libpmio_core_la_LIBADD = $(INIH_LIBS) -lm

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/path.h"
 
 #define KIB (1ULL << 10)
 #define MIB (1ULL << 20)
@@ -387,17 +388,11 @@ int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *sr
 int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size)
 {
 	const char *set = s->str[PMIO_SET_POOL];
-	char cwd[PATH_MAX];
 	int n;
 
-	if (*set == '\0')
-		n = snprintf(dir, size, "/dev/shm/pmio-%u", (unsigned)geteuid());
-	else if (*set == '/')
-		n = snprintf(dir, size, "%s", set);
-	else if (!getcwd(cwd, sizeof(cwd)))
-		return -errno;
-	else
-		n = snprintf(dir, size, "%s/%s", cwd, set);
+	if (*set)
+		return pmio_absolute(set, dir, size);
+	n = snprintf(dir, size, "/dev/shm/pmio-%u", (unsigned)geteuid());
 	return n < (int)size ? 0 : -ENAMETOOLONG;
 }
 
