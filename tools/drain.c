@@ -30,8 +30,7 @@ static uint64_t drained(const struct pmio_file_stat *st)
 }
 
 struct drain_args {
-	struct tool_args paths;
-	unsigned nr_jobs;
+	struct transfer_args files;
 	bool all;
 };
 
@@ -43,17 +42,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'a':
 		args->all = true;
 		return 0;
-	case 'J':
-		args->nr_jobs = transfer_parse_jobs(arg, state);
-		return 0;
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &args->paths;
+		state->child_inputs[0] = &args->files;
 		return 0;
 	case ARGP_KEY_END:
-		if (args->all == (args->paths.nr > 0))
+		if (args->all == (args->files.paths.nr > 0))
 			argp_error(state, "give either paths or --all");
 		return 0;
 	default:
+		(void)arg;
 		return ARGP_ERR_UNKNOWN;
 	}
 }
@@ -63,14 +60,12 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 {
 	static const struct argp_option options[] = {
 		{ "all", 'a', NULL, 0, "All files that the pool knows", 0 },
-		{ "jobs", 'J', "N", 0, "Files at a time (default: 4)", 0 },
 		{ 0 },
 	};
-	static const struct argp paths_argp = { .parser = tool_parse_args };
-	static const struct argp_child children[] = { { &paths_argp, 0, NULL, 0 }, { 0 } };
+	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };
 	const struct argp argp = { .options = options, .parser = parse, .args_doc = "PATH...\n--all",
 				   .doc = doc, .children = children };
-	struct drain_args args = { .nr_jobs = TRANSFER_JOBS };
+	struct drain_args args = { .files = { .nr_jobs = TRANSFER_JOBS } };
 	struct pmio *pm;
 	int status;
 
@@ -78,8 +73,8 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 	status = tool_connect(tool, &pm);
 	if (status != TOOL_DONE)
 		return status;
-	t->nr_jobs = args.nr_jobs;
-	if (select_in_pool(t, pm, &args.paths, waiting_only) < 0)
+	t->nr_jobs = args.files.nr_jobs;
+	if (select_in_pool(t, pm, &args.files.paths, waiting_only) < 0)
 		status = TOOL_FAILED;
 	else
 		status = transfer_run(t, pm);

@@ -37,48 +37,35 @@ static uint64_t filled(const struct pmio_file_stat *st)
 	return st->filled_bytes;
 }
 
-struct stage_args {
-	struct tool_args paths;
-	unsigned nr_jobs;
-};
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct stage_args *args = state->input;
+	struct transfer_args *args = state->input;
 
 	switch (key) {
-	case 'J':
-		args->nr_jobs = transfer_parse_jobs(arg, state);
-		return 0;
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &args->paths;
+		state->child_inputs[0] = args;
 		return 0;
 	case ARGP_KEY_END:
 		if (args->paths.nr == 0)
 			argp_error(state, "which files?");
 		return 0;
 	default:
+		(void)arg;
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
 int tool_stage_in(struct tool *tool, int argc, char **argv)
 {
-	static const struct argp_option options[] = {
-		{ "jobs", 'J', "N", 0, "Files at a time (default: 4)", 0 },
-		{ 0 },
-	};
-	static const struct argp paths_argp = { .parser = tool_parse_args };
-	static const struct argp_child children[] = { { &paths_argp, 0, NULL, 0 }, { 0 } };
+	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };
 	static const struct argp argp = {
-		.options = options,
 		.parser = parse,
 		.args_doc = "PATH...",
 		.doc = "bring files into the pool before a program reads them: files, directories "
 		       "with all below them, patterns in quotes.  What is there is not read again",
 		.children = children,
 	};
-	struct stage_args args = { .nr_jobs = TRANSFER_JOBS };
+	struct transfer_args args = { .nr_jobs = TRANSFER_JOBS };
 	struct transfer t = { .tool = tool, .command = "stage-in", .done_word = "staged in",
 			      .move = move, .counter = filled };
 	struct pmio *pm;

@@ -56,7 +56,7 @@ void transfer_refuse(struct transfer *t, const char *what, int rc)
 	LL_PREPEND(t->refused, r);
 }
 
-unsigned transfer_parse_jobs(const char *arg, struct argp_state *state)
+static unsigned parse_jobs(const char *arg, struct argp_state *state)
 {
 	char *end;
 	unsigned long n = strtoul(arg, &end, 10);
@@ -65,6 +65,31 @@ unsigned transfer_parse_jobs(const char *arg, struct argp_state *state)
 		argp_error(state, "--jobs: \"%s\" is not a number of 1 to %d", arg, TRANSFER_JOBS_MAX);
 	return (unsigned)n;
 }
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct transfer_args *args = state->input;
+
+	switch (key) {
+	case 'J':
+		args->nr_jobs = parse_jobs(arg, state);
+		return 0;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->paths;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{ "jobs", 'J', "N", 0, "Files at a time (default: 4)", 0 },
+	{ 0 },
+};
+static const struct argp paths_argp = { .parser = tool_parse_args };
+static const struct argp_child children[] = { { &paths_argp, 0, NULL, 0 }, { 0 } };
+
+const struct argp transfer_argp = { .options = options, .parser = parse, .children = children };
 
 /* ---- the threads ---------------------------------------------------------------- */
 

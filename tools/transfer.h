@@ -54,7 +54,11 @@ void transfer_refuse(struct transfer *t, const char *what, int rc);
 /* move all files; pm is for questions.  Frees the files; an exit status. */
 int transfer_run(struct transfer *t, struct pmio *pm);
 
-/* an argument of --jobs, for argp's parsers */
-unsigned transfer_parse_jobs(const char *arg, struct argp_state *state);
+/* what the commands that move files take: PATHs and --jobs; a child of their argp */
+struct transfer_args {
+	struct tool_args paths;
+	unsigned nr_jobs;	/* TRANSFER_JOBS to begin with */
+};
+extern const struct argp transfer_argp;
 
 #endif
