@@ -147,6 +147,17 @@ static const struct change changes[] = {
 	{ "renamed, there and back", there_and_back, LEN, 0, 0, 0 },
 };
 
+/* the bytes between from and to are those of the change, the others as they were */
+static void check_bytes_of(const unsigned char *bytes, const struct change *c)
+{
+	if (c->gen)
+		check_pat(bytes + c->from, c->to - c->from, c->from, c->gen, c->what);
+	else
+		check_zero(bytes + c->from, c->to - c->from, c->from, c->what);
+	check_pat(bytes, c->from, 0, 1, c->what);
+	check_pat(bytes + c->to, c->len - c->to, c->to, 1, c->what);
+}
+
 static void check_change(const char *url, const struct change *c)
 {
 	MPI_File fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDWR);
@@ -155,12 +166,7 @@ static void check_change(const char *url, const struct change *c)
 	check_size(fh, (MPI_Offset)c->len);
 	mpi(MPI_File_read_at(fh, 0, buf, LEN, MPI_BYTE, &st));
 	check_bytes(&st, (int)c->len, c->what);
-	if (c->gen)
-		check_pat(buf + c->from, c->to - c->from, c->from, c->gen, c->what);
-	else
-		check_zero(buf + c->from, c->to - c->from, c->from, c->what);
-	check_pat(buf, c->from, 0, 1, c->what);
-	check_pat(buf + c->to, c->len - c->to, c->to, 1, c->what);
+	check_bytes_of(buf, c);
 	barrier();
 	/* and it can be written in part: the rest is what it is now */
 	if (me == 0) {
@@ -180,12 +186,7 @@ static void check_plain(const char *url, const struct change *c)
 	pat_fill(all + 777777, 10, 777777, c->from < 777777 && c->gen ? c->gen : 1);
 	if (c->len < 777787)
 		return free(all); /* zeros around it are size.c's matter */
-	if (c->gen)
-		check_pat(all + c->from, c->to - c->from, c->from, c->gen, c->what);
-	else
-		check_zero(all + c->from, c->to - c->from, c->from, c->what);
-	check_pat(all, c->from, 0, 1, c->what);
-	check_pat(all + c->to, c->len - c->to, c->to, 1, c->what);
+	check_bytes_of(all, c);
 	free(all);
 }
 
