@@ -161,6 +161,7 @@ int ad_pmem_error(int rc)
 		return MPI_ERR_FILE_EXISTS;
 	case -ENOSPC:
 	case -EFBIG:
+	case -EMFILE:
 	case -ENFILE:
 		return MPI_ERR_NO_SPACE;
 	case -EDQUOT:

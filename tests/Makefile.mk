@@ -20,6 +20,7 @@ include $(srcdir)/tests/crash/Makefile.mk
 include $(srcdir)/tests/fuzz/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
+include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 
 # what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small

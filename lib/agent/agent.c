@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -21,6 +20,7 @@
 #define LOG_FILE "agent.log"
 #define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is begun anew at the start */
 #define BACKLOG 512
+#define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 
 enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
@@ -175,33 +175,64 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static void tear_down(struct agent *a)
+/* who asked us to go learns it when the pool is free for others, or that it is not yet */
+static void answer_shutdown(struct agent *a, int status)
 {
-	struct conn *c, *tmp, *asker = NULL;
+	struct conn *c = a->shutdown ? agent_conn(a, a->shutdown->conn_id) : NULL;
+
+	if (c)
+		agent_reply_status(a, c, &a->shutdown->msg.hdr, status);
+	free(a->shutdown);
+	a->shutdown = NULL;
+}
+
+static void drop_parked(struct parked **list)
+{
 	struct parked *p, *next;
 
-	if (a->listen_fd >= 0)
-		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
-	close_fd(&a->listen_fd);
-	workers_delete(&a->workers);
-	files_free(a);
-	pmio_pool_close(&a->pool);
-	/* who asked us to go learns it when the pool is free for others */
-	if (a->shutdown) {
-		asker = agent_conn(a, a->shutdown->conn_id);
-		if (asker)
-			agent_reply_status(a, asker, &a->shutdown->msg.hdr, a->shutdown_status);
-		free(a->shutdown);
+	DL_FOREACH_SAFE(*list, p, next) {
+		DL_DELETE(*list, p);
+		free(p);
 	}
+}
+
+static void drop_connections(struct agent *a)
+{
+	struct conn *c, *tmp;
+
 	HASH_ITER(hh, a->conns, c, tmp) {
 		HASH_DEL(a->conns, c);
 		conn_free(c); /* who waits for an answer turns to the next agent */
 	}
-	DL_FOREACH_SAFE(a->late, p, next) {
-		DL_DELETE(a->late, p);
-		free(p);
-	}
-	close_fd(&a->spare_fd);
+	drop_parked(&a->late);
+	drop_parked(&a->no_fds);
+}
+
+/*
+ * Some threads are in calls to a file system that hangs.  One may be writing from
+ * a frame, so the pool must not go to the next agent yet: its lock goes with the
+ * last thread, which ends as soon as the kernel lets it.
+ */
+static void leave_threads(struct agent *a)
+{
+	pmio_err("agent: a file system hangs; leaving, but the pool stays locked until its calls end");
+	answer_shutdown(a, -EINPROGRESS);
+	drop_connections(a);
+	_exit(EXIT_FAILURE);
+}
+
+static void tear_down(struct agent *a)
+{
+	if (a->listen_fd >= 0)
+		unlinkat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, 0);
+	close_fd(&a->listen_fd);
+	drain_stop_all(a);
+	if (!workers_delete(&a->workers, LEAVE_LIMIT_MS))
+		leave_threads(a);
+	files_free(a);
+	pmio_pool_close(&a->pool);
+	answer_shutdown(a, a->shutdown_status);
+	drop_connections(a);
 	close_fd(&a->epoll_fd);
 	close_fd(&a->signal_fd);
 	free(a->client_used);
@@ -383,26 +414,14 @@ static void leave_terminal(void)
 		pmio_warn("agent: chdir: %s", strerror(errno));
 }
 
-/* each rank and each open file takes one */
-static void allow_many_files(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-	}
-}
-
 static int serve(const struct pmio_agent_config *cfg)
 {
 	struct agent a = {
-		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1, .spare_fd = -1,
+		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1,
 	};
 	int rc;
 
-	allow_many_files();
-	a.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	pfs_limit_fds(cfg->drain_threads);
 	umask(0); /* clients say the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
 	a.last_busy = a.started;

@@ -2,8 +2,13 @@
  * agent_impl.h -- the insides of the agent, shared by its own files only
  *
  * One thread, the loop, owns everything here.  Worker threads get a job and
- * touch nothing but that job, the bytes of frames it names and a descriptor of
- * the PFS; a job's end comes back to the loop through an eventfd.
+ * touch nothing but that job, the frames it names and a descriptor of the PFS; a
+ * job's end comes back to the loop through an eventfd.
+ *
+ * The PFS may hang, so the loop makes no call to it: no open, stat, unlink, not
+ * even close.  Between a job's start and its end the loop serves others: what it
+ * knew at the start has to be looked up again, except a file that the job holds
+ * (files_job_begin).
  */
 #ifndef PMIO_AGENT_IMPL_H
 #define PMIO_AGENT_IMPL_H
@@ -29,21 +34,75 @@ struct file;
 
 /* ---- workers.c ------------------------------------------------------------ */
 
+enum job_kind {
+	JOB_CALL, /* one call that a client waits for: never waits for other jobs */
+	JOB_BULK, /* moves bytes: setting drain_threads of them at a time */
+};
+
 /* work for another thread; embedded in what it works on */
 struct job {
 	void (*run)(struct job *job);			   /* in a worker */
 	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
-	struct job *next;
+	enum job_kind kind;
+	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
+	bool goes_on;		/* JOB_BULK: it ends what another has begun, so before those that begin */
+	/* the workers' */
+	struct job *prev, *next;
+	atomic_int_fast64_t alive_ms;
+	atomic_bool resting;
 };
+
+/* in run(), of JOB_BULK: it gets on; who does not for a while is taken for stuck */
+void job_alive(struct job *job);
+/* it waits, for a while that it chose itself: others may run in its place */
+void job_resting(struct job *job, bool resting);
 
 struct workers;
 
-int workers_new(unsigned nr, struct workers **out);
-void workers_delete(struct workers **w); /* waits for jobs that run */
+/* limit: JOB_BULKs at a time */
+int workers_new(unsigned limit, struct workers **out);
+/*
+ * Waits for jobs that run, so long; those that wait are dropped.  Returns false if
+ * some still run: they may go on using their jobs for as long as the process lives.
+ */
+bool workers_delete(struct workers **w, unsigned limit_ms);
 int workers_event_fd(const struct workers *w); /* readable when jobs are done */
 void workers_submit(struct workers *w, struct job *job);
 /* call done() of all finished jobs */
 void workers_reap(struct workers *w, struct agent *agent);
+
+/* ---- pfs.c ------------------------------------------------------------------ */
+
+/*
+ * pfs_limit_fds -- as many descriptors as the system lets us have; before all else here
+ *
+ * Each rank and each open file takes one.  Some are kept: one for each drain, which
+ * takes it while it ends, and one to refuse clients with.
+ */
+void pfs_limit_fds(unsigned nr_drains);
+bool pfs_fd_is_reserved(int fd);
+
+/* an open PFS file, shared by jobs and the file */
+struct pfs_fd {
+	struct job job;		/* first; closes it */
+	int fd;
+	bool writes, reads;	/* what it was opened for */
+	unsigned refs;		/* the loop's */
+};
+
+/*
+ * pfs_open -- open a regular file; in a worker
+ *
+ * flags   PMIO_OPEN_READ, _WRITE, _CREATE, _EXCL.  Who writes also reads where
+ *         that is allowed: blocks written in part need the rest of them
+ *
+ * Returns 0 or -errno (-EISDIR, -EINVAL: not a regular file).
+ */
+int pfs_open(const char *path, uint32_t flags, mode_t mode, struct stat *st, struct pfs_fd **out);
+struct pfs_fd *pfs_wrap(int fd); /* NULL: no memory, and fd is closed */
+struct pfs_fd *pfs_get(struct pfs_fd *p);
+/* in the loop; clears *p; takes a pointer to NULL.  The last one has a worker close it. */
+void pfs_put(struct agent *a, struct pfs_fd **p);
 
 /* ---- files ------------------------------------------------------------------ */
 
@@ -78,8 +137,8 @@ struct file {
 	struct file_key key;
 	uint32_t slot;
 	char *path;		/* owned; absolute */
-	int fd;			/* of the PFS file while it is open or drained, else -1 */
-	bool fd_writes, fd_reads;
+	struct pfs_fd *pfs;	/* while it is open or drained, else NULL */
+	bool reopen;		/* a drain failed: open the PFS file anew for the next */
 	unsigned nr_handles;
 	unsigned nr_writers;
 	struct chunk *chunks;	/* hash by number */
@@ -99,14 +158,14 @@ struct file {
 	/* as last recorded in the catalog */
 	struct stat seen;	/* size, mtime, ctime, mode */
 
-	unsigned nr_jobs;	/* fills and drains under way */
-	bool draining;
+	unsigned nr_jobs;	/* under way, of any kind */
+	bool cutting;		/* a truncation is one of them: no drain may start */
+	struct drain *drain;	/* the running one, or NULL */
 	struct parked *drain_waiters;	   /* answered when the running drain ends */
 	struct parked *next_drain_waiters; /* came too late for it: answered by the next */
 	struct parked *retries;		   /* looked at again when a job ends */
 
 	/* for `pmio stat`, since the agent started */
-	struct drain *drain;		   /* that runs; NULL: none */
 	uint64_t drained_bytes, filled_bytes;
 	uint64_t drain_bytes, drain_ns;	   /* of the last drain that ended */
 	struct pmio_counts_df counts;	   /* of handles that were closed */
@@ -140,11 +199,12 @@ struct agent {
 	struct pmio_view *view;
 	struct workers *workers;
 	int epoll_fd, listen_fd, signal_fd;
-	int spare_fd;			/* given up for a moment when descriptors run out */
 	enum agent_state state;
 	bool forced;
 	struct parked *shutdown;	/* the request to answer when leaving */
 	struct parked *late;		/* opens that came while draining before leaving */
+	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */
+	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
 
 	struct conn *conns;		/* hash by id */
@@ -163,6 +223,7 @@ struct agent {
 		uint64_t frame;
 		bool running;
 	} blank;			/* see blank.c */
+	uint64_t pfs_changes;		/* drains and cuts that have ended: what was seen of the PFS before is old */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 	unsigned nr_draining;		/* files */
@@ -199,15 +260,19 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 /* files.c */
 int files_load(struct agent *a); /* from the catalog, at start */
 void files_free(struct agent *a);
-int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, struct handle **out);
-/* a handle is gone; *status: unchanged, or set if the close had to wait (then returns true) */
-bool files_close(struct agent *a, struct handle *h, bool discard, struct conn *c,
-		 const union pmio_any_msg *msg, int *status);
+/* a file that is not known yet; st as the PFS has it now */
+int files_new(struct agent *a, const char *path, const struct stat *st, struct file **out);
+/* its slot and its frames are free for others; nobody may use it */
+void files_forget(struct agent *a, struct file *f);
+/* open it for this request: a handle; takes *pfs over in any case */
+int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
+		 struct pfs_fd **pfs, struct handle **out);
+/* the handle goes; the request, if there is one, is answered: by the last close when it is drained */
+void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
+/* DRAIN; answers */
+void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 bool files_frames_may_move(const struct agent *a);
-struct file *files_find_path(struct agent *a, const char *path);
-int files_delete(struct agent *a, const char *path);
-int files_truncate(struct agent *a, struct file *f, uint64_t size);
-/* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when the drain has ended),
+/* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
    or 0 and a hole (how without PMIO_CLAIM_WRITE) */
 struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
 			  bool optional, int *rc);
@@ -218,28 +283,54 @@ uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t
 bool files_any_dirty(const struct agent *a, const struct file *f);
 /* nobody has it open and nothing works on it: drain, hold, cache or forget it */
 void files_settle(struct agent *a, struct file *f);
-/* open the PFS file for writing by its path, for a drain without a handle */
-int files_reopen_pfs(struct agent *a, struct file *f);
-/* before the agent changes the PFS file: has somebody else done so? */
-void files_notice_change(struct file *f);
-/*
- * Write what f says into the catalog; refresh: look at the PFS file first.  Only right
- * after a change of our own: what others changed must still be seen at the next open.
- */
-int files_record(struct agent *a, struct file *f, bool refresh);
+/* from _begin to _end the file stays; at the end those that waited for it come again */
+void files_job_begin(struct agent *a, struct file *f);
+void files_job_end(struct agent *a, struct file *f);
+/* write what f says into the catalog */
+int files_record(struct agent *a, struct file *f);
+/* what the PFS file is now: right after a change of our own, as what others did must be seen at the next open */
+void files_set_seen(struct file *f, const struct stat *st);
+/* before the agent changes the PFS file, which is st: has somebody else done so? */
+void files_notice_change(struct file *f, const struct stat *st);
+/* size and times are those that we last saw there */
+bool files_same_as_seen(const struct file *f, const struct stat *st);
+/* the same file on a device with another number, as after a new mount; true: adopted */
+bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);
+void files_adopt_name(struct agent *a, struct file *f, const char *path);
+/* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
+void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
+
+/* lookup.c: requests that name a path; each answers */
+void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+
+/* calls.c: requests that are one call to the PFS; each answers */
+/* first the name goes, and with the last name the data, when the last handle is closed */
+void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
+			 const union pmio_any_msg *msg);
+void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* no job may work on the file */
+void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
+void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 
 /* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
 /* drain.c */
-/* start (or queue behind the running one) a drain; waiter may be NULL; 0 or an error (not started) */
-int drain_start(struct agent *a, struct file *f, struct parked *waiter);
+/*
+ * Start a drain, or have one follow the job that keeps it from starting.  The
+ * waiter, which may be NULL, is answered when all is on the PFS that was written
+ * before this call, or it is known that it does not get there.
+ */
+void drain_start(struct agent *a, struct file *f, struct parked *waiter);
+/* the running drains end soon, and early: the agent leaves */
+void drain_stop_all(struct agent *a);
 /* bytes that the drain that runs, if one does, has written so far */
 uint64_t drain_written(const struct file *f);
 /* nanoseconds in which drains ran since the agent started */
 uint64_t drain_busy_ns(const struct agent *a);
 /* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
-int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first, unsigned last);
+int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted);
 
 /* stage.c: 0: all chunks are valid; 1: fills run, look again when one has ended; or an error */
 int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr);

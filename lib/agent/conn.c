@@ -63,21 +63,15 @@ static bool is_ours(int sock, pid_t *pid)
 	return true;
 }
 
-/* out of descriptors: who waits at the door must not wait for ever, nor we look at it for ever */
-static int turn_away(struct agent *a)
+/* who waits at the door must not wait for ever */
+static int turn_away(int sock)
 {
 	static bool said;
-	int sock;
 
 	if (!said)
 		pmio_err("agent: out of file descriptors (ulimit -n): refusing a client");
 	said = true;
-	if (a->spare_fd >= 0)
-		close(a->spare_fd);
-	sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (sock >= 0)
-		close(sock);
-	a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(sock);
 	return -EMFILE;
 }
 
@@ -91,7 +85,8 @@ static void watch_process(struct agent *a, struct conn *c, pid_t pid)
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = c->id };
 
 	c->pid_fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	if (c->pid_fd >= 0 && epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, c->pid_fd, &ev) < 0) {
+	if (c->pid_fd >= 0 && (pfs_fd_is_reserved(c->pid_fd) ||
+			       epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, c->pid_fd, &ev) < 0)) {
 		close(c->pid_fd);
 		c->pid_fd = -1;
 	}
@@ -111,10 +106,10 @@ int conn_accept(struct agent *a)
 	pid_t pid;
 	int sock = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
-		return turn_away(a);
 	if (sock < 0)
 		return -errno;
+	if (pfs_fd_is_reserved(sock))
+		return turn_away(sock);
 	if (!is_ours(sock, &pid)) {
 		close(sock);
 		return -EPERM;
@@ -224,14 +219,13 @@ void conn_free(struct conn *c)
 void conn_remove(struct agent *a, struct conn *c)
 {
 	struct handle *h, *tmp;
-	int status = 0;
 
 	c->dead = true;
 	if (c->client >= 0)
 		release_record(a, c);
 	HASH_ITER(hh, a->handles, h, tmp) {
 		if (h->conn == c)
-			files_close(a, h, false, NULL, NULL, &status);
+			files_close(a, h, NULL, NULL);
 	}
 	HASH_DEL(a->conns, c);
 	conn_free(c);

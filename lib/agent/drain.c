@@ -1,50 +1,70 @@
 /*
  * drain.c -- dirty blocks to the PFS, and blocks from the PFS into frames
  *
- * A drain takes all blocks that are dirty when it starts, sorted by offset, cut
- * into as many parts as there are workers.  A worker merges neighbouring blocks,
- * also of neighbouring chunks, into pwritev(2)s of up to DRAIN_WRITE_MAX bytes.
- * The worker that ends last sets the PFS file's size and calls fdatasync(2).
- * Only then do the blocks count as clean (frame.h); if anything failed they all
- * stay dirty.
+ * A drain goes through the chunks that a file has when it starts, sorted by
+ * offset.  Workers take spans of them in that order; of each chunk they take the
+ * blocks that are dirty at that moment, merge neighbouring blocks, also of
+ * neighbouring chunks, and write them with pwritev(2)s of up to DRAIN_WRITE_MAX
+ * bytes.  The worker that ends last sets the PFS file's size and calls
+ * fdatasync(2).  Only then do the blocks count as clean (frame.h); if anything
+ * failed they all stay dirty.
+ *
+ * The states of one drain, all in the loop, a job in a worker between them:
+ *
+ *   drain_start -> opened -> begin_writing -> part_done ... -> ended
+ *                  (the PFS file is opened, where it has to be, and looked at)
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
 
-#define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev */
+#define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks of a span */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
-#define DRAIN_PART_MIN 16	    /* chunks: a smaller part is not worth a thread */
+#define DRAIN_PART_MIN 16	    /* chunks: for fewer a further thread is not worth it */
 
 struct taken {
 	uint64_t chunk;
 	uint64_t frame;
-	struct pmio_mask mask;
+	struct pmio_mask mask;	/* the blocks; empty: none, or no worker has come to it */
+};
+
+struct part {
+	struct job job;		/* first: a job is its part */
+	struct drain *drain;
+	uint64_t size;		/* bytes of the file, when the last of its chunks was taken */
 };
 
 struct drain {
+	struct job opening;	/* first: the job that opens the PFS file, or looks at it, is its drain */
+	char *path;		/* owned: to open */
+	struct stat opened_st;
+	struct pfs_fd *opened;
+	int open_rc;
+
 	struct agent *agent;	/* workers read view only */
 	struct file *file;
-	int fd;
-	uint64_t size;		/* bytes of the file when it started */
+	uint32_t slot;
+	struct pfs_fd *pfs;	/* held */
 	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
 	bool may_extend;	/* no client writes to the PFS file itself */
 	struct taken *taken;	/* owned; sorted by chunk */
-	size_t nr_taken;
+	size_t nr_taken, span;
+	atomic_size_t next;	/* in taken: the first that no worker has come to */
+	atomic_bool stop;	/* take no more */
+	struct part *parts;	/* owned */
+	unsigned nr_parts, nr_done;
 	atomic_uint parts_left;
 	_Atomic int error;	/* the first: -errno */
-	atomic_uint_fast64_t bytes;
+	atomic_uint_fast64_t bytes, end; /* written; and up to where in the file */
 	uint64_t start_ns;
-	struct part {
-		struct job job;	/* first: a job is its part */
-		struct drain *drain;
-		size_t first, end;
-	} *parts;		/* owned */
-	unsigned nr_parts, nr_done;
+	/* when all parts have ended */
+	struct stat st;		/* of the PFS file */
+	bool have_st;
 };
 
 /* ---- in the workers ---------------------------------------------------------- */
@@ -79,14 +99,24 @@ static int write_all(int fd, struct iovec *iov, int nr, uint64_t off)
 	return 0;
 }
 
-static int flush_batch(struct drain *d, struct batch *b)
+static void written(struct drain *d, const struct batch *b)
+{
+	uint64_t end = atomic_load(&d->end);
+
+	atomic_fetch_add(&d->bytes, b->len);
+	while (end < b->off + b->len && !atomic_compare_exchange_weak(&d->end, &end, b->off + b->len))
+		;
+}
+
+static int flush_batch(struct part *p, struct batch *b)
 {
 	int rc = 0;
 
 	if (b->nr) {
-		rc = write_all(d->fd, b->iov, b->nr, b->off);
+		rc = write_all(p->drain->pfs->fd, b->iov, b->nr, b->off);
 		if (rc == 0)
-			atomic_fetch_add(&d->bytes, b->len);
+			written(p->drain, b);
+		job_alive(&p->job);
 	}
 	b->nr = 0;
 	b->len = 0;
@@ -94,7 +124,7 @@ static int flush_batch(struct drain *d, struct batch *b)
 }
 
 /* add one run of blocks; it may be longer than a write should be */
-static int add_run(struct drain *d, struct batch *b, uint64_t off, uint8_t *p, size_t len)
+static int add_run(struct part *p, struct batch *b, uint64_t off, uint8_t *from, size_t len)
 {
 	while (len) {
 		size_t n = len < DRAIN_WRITE_MAX ? len : DRAIN_WRITE_MAX;
@@ -102,38 +132,43 @@ static int add_run(struct drain *d, struct batch *b, uint64_t off, uint8_t *p, s
 
 		if (b->nr == DRAIN_IOVS || (b->nr && b->off + b->len != off) ||
 		    b->len + n > DRAIN_WRITE_MAX)
-			rc = flush_batch(d, b);
+			rc = flush_batch(p, b);
 		if (rc < 0)
 			return rc;
 		if (b->nr == 0)
 			b->off = off;
-		b->iov[b->nr].iov_base = p;
+		b->iov[b->nr].iov_base = from;
 		b->iov[b->nr++].iov_len = n;
 		b->len += n;
 		off += n;
-		p += n;
+		from += n;
 		len -= n;
 	}
 	return 0;
 }
 
-static int drain_chunk(struct drain *d, struct batch *b, const struct taken *t)
+static int drain_chunk(struct part *p, struct batch *b, struct taken *t)
 {
-	const struct pmio_view *v = d->agent->view;
+	struct pmio_view *v = p->drain->agent->view;
 	unsigned run, len;
 	int rc = 0;
 
+	pmio_frame_drain_begin(v, t->frame, &t->mask);
+	if (pmio_mask_empty(&t->mask))
+		return 0;
+	/* after the blocks were taken: clients raise the size before they set dirty bits */
+	p->size = pmio_pm_load64(&v->slots[p->drain->slot].size);
 	for (run = pmio_mask_next_run(&t->mask, 0, &len); run < PMIO_CHUNK_BLOCKS && rc == 0;
 	     run = pmio_mask_next_run(&t->mask, run + len, &len)) {
 		uint64_t in_chunk = (uint64_t)run << v->block_shift;
 		uint64_t off = (t->chunk << v->chunk_shift) + in_chunk;
 		size_t bytes = (size_t)len << v->block_shift;
 
-		if (off >= d->size)
+		if (off >= p->size)
 			break;
-		if (bytes > d->size - off)
-			bytes = (size_t)(d->size - off);
-		rc = add_run(d, b, off, pmio_view_frame(v, t->frame) + in_chunk, bytes);
+		if (bytes > p->size - off)
+			bytes = (size_t)(p->size - off);
+		rc = add_run(p, b, off, pmio_view_frame(v, t->frame) + in_chunk, bytes);
 	}
 	return rc;
 }
@@ -145,20 +180,55 @@ static void fail(struct drain *d, int rc)
 	atomic_compare_exchange_strong(&d->error, &none, rc);
 }
 
-static void finish_pfs(struct drain *d)
+/* all chunks were looked at */
+static bool is_whole(const struct drain *d)
+{
+	return atomic_load(&d->next) >= d->nr_taken;
+}
+
+static int set_size(const struct drain *d, uint64_t size)
 {
 	struct stat st;
-	bool set_size;
+	bool wrong;
 
-	if (atomic_load(&d->error))
-		return;
-	if (fstat(d->fd, &st) < 0) {
-		fail(d, -errno);
-		return;
-	}
-	set_size = (uint64_t)st.st_size < d->size ? d->may_extend
-						  : (uint64_t)st.st_size > d->size && d->may_cut;
-	if ((set_size && ftruncate(d->fd, (off_t)d->size) < 0) || fdatasync(d->fd) < 0)
+	if (fstat(d->pfs->fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size < atomic_load(&d->end))
+		return -EIO; /* it has taken what it has not got */
+	wrong = (uint64_t)st.st_size < size ? d->may_extend : (uint64_t)st.st_size > size && d->may_cut;
+	return wrong && ftruncate(d->pfs->fd, (off_t)size) < 0 ? -errno : 0;
+}
+
+/*
+ * Some file systems report what they could not store when a descriptor is closed,
+ * and not before; the close of a copy makes them say it while we can still listen.
+ */
+static int flush(int fd)
+{
+	int copy;
+
+	if (fdatasync(fd) < 0)
+		return -errno;
+	copy = dup(fd);
+	if (copy < 0)
+		return -errno;
+	return close(copy) < 0 && errno != EINTR ? -errno : 0;
+}
+
+/* by the worker that is the last to end */
+static void finish(struct drain *d)
+{
+	uint64_t size = pmio_pm_load64(&d->agent->view->slots[d->slot].size);
+	int rc = atomic_load(&d->error);
+
+	if (rc == 0 && is_whole(d))
+		rc = set_size(d, size);
+	if (rc == 0)
+		rc = flush(d->pfs->fd);
+	if (rc < 0)
+		fail(d, rc);
+	d->have_st = fstat(d->pfs->fd, &d->st) == 0;
+	if (rc == 0 && !d->have_st)
 		fail(d, -errno);
 }
 
@@ -167,50 +237,47 @@ static void run_part(struct job *job)
 	struct part *p = (struct part *)job;
 	struct drain *d = p->drain;
 	struct batch b = { .nr = 0 };
+	size_t i, end;
 	int rc = 0;
 
-	for (size_t i = p->first; i < p->end && rc == 0 && !atomic_load(&d->error); i++)
-		rc = drain_chunk(d, &b, &d->taken[i]);
-	if (rc == 0 && !atomic_load(&d->error))
-		rc = flush_batch(d, &b);
+	while (rc == 0 && !atomic_load(&d->stop) && !atomic_load(&d->error)) {
+		i = atomic_fetch_add(&d->next, d->span);
+		if (i >= d->nr_taken)
+			break;
+		end = d->nr_taken - i < d->span ? d->nr_taken : i + d->span;
+		for (; i < end && rc == 0; i++)
+			rc = drain_chunk(p, &b, &d->taken[i]);
+		if (rc == 0)
+			rc = flush_batch(p, &b);
+	}
 	if (rc < 0)
 		fail(d, rc);
 	if (atomic_fetch_sub(&d->parts_left, 1) == 1)
-		finish_pfs(d);
+		finish(d);
 }
 
-/* ---- in the loop --------------------------------------------------------------- */
-
-static void free_drain(struct drain *d)
+static void run_opening(struct job *job)
 {
+	struct drain *d = (struct drain *)job;
+
+	if (!d->opened)
+		d->open_rc = pfs_open(d->path, PMIO_OPEN_WRITE, 0, &d->opened_st, &d->opened);
+	else
+		d->open_rc = fstat(d->opened->fd, &d->opened_st) < 0 ? -errno : 0;
+}
+
+/* ---- in the loop: the end --------------------------------------------------------- */
+
+static void free_drain(struct agent *a, struct drain *d)
+{
+	if (!d)
+		return;
+	pfs_put(a, &d->pfs);
+	pfs_put(a, &d->opened);
 	free(d->parts);
 	free(d->taken);
+	free(d->path);
 	free(d);
-}
-
-/* returns what to answer */
-static int drain_result(struct agent *a, struct file *f, int rc)
-{
-	if (rc == 0 && f->nr_handles == 0)
-		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
-	if (rc == 0) {
-		f->error = 0;
-		if (f->state == PMIO_FILE_FAILED)
-			f->state = PMIO_FILE_OPEN; /* an earlier try had failed */
-		f->busy_on_media = f->nr_pfs_chunks != 0;
-		rc = files_record(a, f, true);
-	}
-	if (rc < 0) {
-		f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
-		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
-		if (f->nr_handles == 0)
-			f->state = PMIO_FILE_FAILED;
-		/* what the PFS file is now is known again, unless clients write there themselves */
-		f->busy_on_media = f->nr_pfs_chunks != 0;
-		if (files_record(a, f, true) < 0)
-			f->busy_on_media = true;
-	}
-	return rc;
 }
 
 static uint64_t now_ns(void)
@@ -234,7 +301,6 @@ uint64_t drain_busy_ns(const struct agent *a)
 static void count_start(struct agent *a, struct drain *d)
 {
 	d->start_ns = now_ns();
-	d->file->drain = d;
 	if (a->nr_draining++ == 0)
 		a->drain_since_ns = d->start_ns;
 }
@@ -243,7 +309,6 @@ static void count_end(struct agent *a, const struct drain *d)
 {
 	struct file *f = d->file;
 
-	f->drain = NULL;
 	f->drain_bytes = atomic_load(&d->bytes);
 	f->drain_ns = now_ns() - d->start_ns;
 	f->drained_bytes += f->drain_bytes;
@@ -253,37 +318,71 @@ static void count_end(struct agent *a, const struct drain *d)
 	a->nr_draining--;
 }
 
-static void drain_ended(struct agent *a, struct drain *d)
+/* a file system that is merely full is otherwise in order, and fstat() tells what it has */
+static bool is_orderly(int rc)
 {
-	struct file *f = d->file;
-	struct parked *answered = f->drain_waiters;
-	int rc = atomic_load(&d->error), next;
+	return rc == 0 || rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG;
+}
 
-	for (size_t i = 0; i < d->nr_taken; i++)
-		pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0);
-	pmio_pm_fence(a->view->pm);
-	count_end(a, d);
-	free_drain(d);
+/*
+ * What became of it, into the catalog.  Before blocks count as clean: a crash may
+ * then find them dirty, but never find a PFS file that is shorter than they say.
+ */
+static int record(struct agent *a, struct file *f, const struct drain *d, int rc)
+{
+	bool known = is_orderly(rc) && d && d->have_st;
+	int rc_record;
 
-	f->draining = false;
-	f->nr_jobs--;
-	a->nr_jobs--;
-	rc = drain_result(a, f, rc);
-	f->drain_waiters = NULL;
-	if (f->next_drain_waiters) {
-		struct parked *waiters = f->next_drain_waiters;
-
-		f->next_drain_waiters = NULL;
-		next = drain_start(a, f, NULL);
-		if (next == 0)
-			f->drain_waiters = waiters;
-		else
-			parked_answer(a, &waiters, next);
+	if (rc == 0) {
+		f->error = 0;
+		if (f->state == PMIO_FILE_FAILED)
+			f->state = PMIO_FILE_OPEN; /* an earlier try had failed */
+	} else {
+		f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
+		f->reopen = true;
+		if (f->nr_handles == 0)
+			f->state = PMIO_FILE_FAILED;
 	}
-	parked_retry(a, &f->retries);
-	files_settle(a, f);
-	/* not before: who hears it may change the PFS file, and we must not look at it after that */
-	parked_answer(a, &answered, rc);
+	if (known)
+		files_set_seen(f, &d->st);
+	/* where nothing was begun, nothing has changed */
+	if (d && d->pfs)
+		f->busy_on_media = !known || f->nr_pfs_chunks != 0;
+	rc_record = files_record(a, f);
+	if (rc_record < 0)
+		f->busy_on_media = true;
+	return rc < 0 ? rc : rc_record;
+}
+
+/* d: NULL if there was no memory for it */
+static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
+{
+	bool whole = rc < 0 || is_whole(d);
+
+	if (rc == 0 && whole && f->nr_handles == 0)
+		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
+	rc = record(a, f, d, rc);
+	if (rc < 0)
+		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
+	for (size_t i = 0; d && i < d->nr_taken; i++) {
+		if (!pmio_mask_empty(&d->taken[i].mask))
+			pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0);
+	}
+	pmio_pm_fence(a->view->pm);
+	a->pfs_changes++;
+	if (d)
+		count_end(a, d);
+	f->drain = NULL;
+	free_drain(a, d);
+
+	if (whole) {
+		parked_answer(a, &f->drain_waiters, rc);
+	} else {
+		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
+		f->next_drain_waiters = f->drain_waiters;
+		f->drain_waiters = NULL;
+	}
+	files_job_end(a, f);
 }
 
 static void part_done(struct agent *a, struct job *job)
@@ -291,8 +390,10 @@ static void part_done(struct agent *a, struct job *job)
 	struct drain *d = ((struct part *)job)->drain;
 
 	if (++d->nr_done == d->nr_parts)
-		drain_ended(a, d);
+		ended(a, d->file, d, atomic_load(&d->error));
 }
+
+/* ---- in the loop: the start ------------------------------------------------------- */
 
 static int by_chunk(const void *x, const void *y)
 {
@@ -301,7 +402,7 @@ static int by_chunk(const void *x, const void *y)
 	return (a->chunk > b->chunk) - (a->chunk < b->chunk);
 }
 
-static int take_dirty(struct agent *a, struct drain *d)
+static int list_chunks(struct drain *d)
 {
 	size_t nr = HASH_COUNT(d->file->chunks);
 
@@ -309,16 +410,10 @@ static int take_dirty(struct agent *a, struct drain *d)
 	if (!d->taken)
 		return -ENOMEM;
 	for (struct chunk *ch = d->file->chunks; ch; ch = ch->hh.next) {
-		struct taken *t = &d->taken[d->nr_taken];
-
 		if (ch->frame < 0)
 			continue;
-		pmio_frame_drain_begin(a->view, (uint64_t)ch->frame, &t->mask);
-		if (pmio_mask_empty(&t->mask))
-			continue;
-		t->chunk = ch->number;
-		t->frame = (uint64_t)ch->frame;
-		d->nr_taken++;
+		d->taken[d->nr_taken].chunk = ch->number;
+		d->taken[d->nr_taken++].frame = (uint64_t)ch->frame;
 	}
 	qsort(d->taken, d->nr_taken, sizeof(*d->taken), by_chunk);
 	return 0;
@@ -330,82 +425,118 @@ static int make_parts(struct agent *a, struct drain *d)
 
 	if (nr > a->config->drain_threads)
 		nr = a->config->drain_threads;
+	d->span = DRAIN_WRITE_MAX >> a->view->chunk_shift;
+	if (d->span == 0)
+		d->span = 1;
 	d->parts = calloc(nr, sizeof(*d->parts));
 	if (!d->parts)
 		return -ENOMEM;
 	d->nr_parts = (unsigned)nr;
 	atomic_store(&d->parts_left, d->nr_parts);
 	for (size_t i = 0; i < nr; i++) {
+		d->parts[i].job.kind = JOB_BULK;
+		d->parts[i].job.dev = d->file->key.dev;
+		d->parts[i].job.goes_on = true; /* else more and more files are open at once */
 		d->parts[i].job.run = run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
-		d->parts[i].first = d->nr_taken * i / nr;
-		d->parts[i].end = d->nr_taken * (i + 1) / nr;
 	}
 	return 0;
 }
 
-static int begin(struct agent *a, struct file *f, struct drain **out)
+static void begin_writing(struct agent *a, struct drain *d)
 {
-	struct drain *d = calloc(1, sizeof(*d));
+	struct file *f = d->file;
 	int rc;
 
-	if (!d)
-		return -ENOMEM;
-	d->agent = a;
-	d->file = f;
-	rc = files_reopen_pfs(a, f);
-	if (rc < 0)
-		goto err;
-	d->fd = f->fd;
-	files_notice_change(f);
 	f->busy_on_media = true;
-	rc = files_record(a, f, false);
-	if (rc < 0)
-		goto err;
-	rc = take_dirty(a, d);
-	if (rc < 0)
-		goto err;
-	/* after the blocks were taken: clients raise the size before they set dirty bits */
-	d->size = pmio_pool_file_size(a->pool, f->slot);
+	rc = files_record(a, f);
+	if (rc == 0)
+		rc = list_chunks(d);
+	if (rc == 0)
+		rc = make_parts(a, d);
+	if (rc < 0) {
+		ended(a, f, d, rc);
+		return;
+	}
+	d->pfs = pfs_get(f->pfs);
 	d->may_cut = f->nr_handles == 0;
 	d->may_extend = f->nr_handles == 0 || f->nr_pfs_chunks == 0;
-	rc = make_parts(a, d);
-	if (rc < 0)
-		goto err_taken;
-	*out = d;
-	return 0;
-
-err_taken:
-	for (size_t i = 0; i < d->nr_taken; i++)
-		pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, false);
-err:
-	free_drain(d);
-	return rc;
-}
-
-int drain_start(struct agent *a, struct file *f, struct parked *waiter)
-{
-	struct drain *d;
-	int rc;
-
-	if (f->draining) {
-		if (waiter)
-			DL_APPEND(f->next_drain_waiters, waiter);
-		return 0;
-	}
-	rc = begin(a, f, &d);
-	if (rc < 0)
-		return rc;
-	if (waiter)
-		DL_APPEND(f->drain_waiters, waiter);
-	count_start(a, d);
-	f->draining = true;
-	f->nr_jobs++;
-	a->nr_jobs++;
 	for (unsigned i = 0; i < d->nr_parts; i++)
 		workers_submit(a->workers, &d->parts[i].job);
+}
+
+static bool can_write(const struct file *f)
+{
+	return f->pfs && f->pfs->writes;
+}
+
+static void opened(struct agent *a, struct job *job)
+{
+	struct drain *d = (struct drain *)job;
+	struct file *f = d->file;
+	const struct stat *st = &d->opened_st;
+	int rc = d->open_rc;
+
+	if (rc == 0 && (st->st_dev != f->key.dev || st->st_ino != f->key.ino) &&
+	    !files_adopt_device(a, f, st))
+		rc = PMIO_ECHANGED;
+	if (rc == 0) {
+		files_adopt_pfs(a, f, &d->opened);
+		files_notice_change(f, st);
+	}
+	f->reopen = false;
+	if (rc == 0 || can_write(f))
+		begin_writing(a, d);
+	else
+		ended(a, f, d, rc);
+}
+
+static int start(struct agent *a, struct drain *d)
+{
+	struct file *f = d->file;
+
+	if (can_write(f) && !f->reopen)
+		d->opened = pfs_get(f->pfs);
+	else if ((d->path = strdup(f->path)) == NULL)
+		return -ENOMEM;
+	d->opening.kind = JOB_BULK;
+	d->opening.dev = f->key.dev;
+	d->opening.run = run_opening;
+	d->opening.done = opened;
+	workers_submit(a->workers, &d->opening);
 	return 0;
+}
+
+void drain_start(struct agent *a, struct file *f, struct parked *waiter)
+{
+	int rc = -ENOMEM;
+
+	if (waiter)
+		DL_APPEND(f->next_drain_waiters, waiter);
+	if (f->drain || f->cutting)
+		return;
+	f->drain_waiters = f->next_drain_waiters;
+	f->next_drain_waiters = NULL;
+	f->drain = calloc(1, sizeof(*f->drain));
+	files_job_begin(a, f);
+	if (f->drain) {
+		f->drain->agent = a;
+		f->drain->file = f;
+		f->drain->slot = f->slot;
+		count_start(a, f->drain);
+		rc = start(a, f->drain);
+	}
+	if (rc < 0)
+		ended(a, f, f->drain, rc);
+}
+
+void drain_stop_all(struct agent *a)
+{
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		if (f->drain)
+			atomic_store(&f->drain->stop, true);
+	}
 }
 
 /* ---- filling ---------------------------------------------------------------------- */
@@ -417,7 +548,7 @@ struct fill {
 	struct chunk *chunk;
 	uint64_t number, frame, pfs_size;
 	struct pmio_mask todo;
-	int fd;
+	struct pfs_fd *pfs; /* held */
 	int error;
 	uint64_t bytes;
 };
@@ -436,7 +567,7 @@ static int fill_run(struct fill *fl, unsigned run, unsigned len)
 	if (want > bytes)
 		want = bytes;
 	if (want) {
-		n = pmio_pm_pread(v->pm, p, fl->fd, (size_t)want, (off_t)off);
+		n = pmio_pm_pread(v->pm, p, fl->pfs->fd, (size_t)want, (off_t)off);
 		if (n < 0)
 			return (int)n;
 		fl->bytes += (uint64_t)n;
@@ -466,28 +597,26 @@ static void fill_done(struct agent *a, struct job *job)
 	a->filled_bytes += fl->bytes;
 	f->filled_bytes += fl->bytes;
 	fl->chunk->filling = false;
-	f->nr_jobs--;
-	a->nr_jobs--;
 	if (fl->error) {
 		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
 		parked_answer_fills(a, &f->retries, fl->number, fl->error);
 	}
-	parked_retry(a, &f->retries);
+	pfs_put(a, &fl->pfs);
 	free(fl);
-	files_settle(a, f);
+	files_job_end(a, f);
 }
 
-int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first, unsigned last)
+int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted)
 {
 	struct fill *fl = calloc(1, sizeof(*fl));
-	struct pmio_mask m, busy, wanted;
+	struct pmio_mask m = *wanted, busy;
 	bool zeros = ch->number << a->view->chunk_shift >= f->pfs_size;
 
 	if (!fl)
 		return -ENOMEM;
-	pmio_mask_range(&wanted, first, last);
 	/* zeros cost little: the whole chunk at once, and the next small write needs no message */
-	pmio_mask_range(&m, zeros ? 0 : first, zeros ? PMIO_CHUNK_BLOCKS - 1 : last);
+	if (zeros)
+		pmio_mask_range(&m, 0, PMIO_CHUNK_BLOCKS - 1);
 	pmio_frame_fill_begin(a->view, (uint64_t)ch->frame, &m, &fl->todo, &busy);
 	fl->job.run = run_fill;
 	fl->job.done = fill_done;
@@ -497,27 +626,28 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, unsigned first
 	fl->number = ch->number;
 	fl->frame = (uint64_t)ch->frame;
 	fl->pfs_size = f->pfs_size;
-	fl->fd = f->fd;
 	if (pmio_mask_empty(&fl->todo) || zeros) {
 		run_fill(&fl->job);
 		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
 		pmio_pm_fence(a->view->pm);
 		free(fl);
 		for (int i = 0; i < PMIO_MASK_WORDS; i++) {
-			if (busy.w[i] & wanted.w[i])
+			if (busy.w[i] & wanted->w[i])
 				return -EAGAIN;
 		}
 		return 0;
 	}
-	if (!f->fd_reads) {
+	if (!f->pfs || !f->pfs->reads) {
 		pmio_err("agent: %s: no permission to read, and a block is written only in part", f->path);
 		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, false);
 		free(fl);
 		return -EACCES;
 	}
 	ch->filling = true;
-	f->nr_jobs++;
-	a->nr_jobs++;
+	fl->pfs = pfs_get(f->pfs);
+	fl->job.kind = JOB_BULK;
+	fl->job.dev = f->key.dev;
+	files_job_begin(a, f);
 	workers_submit(a->workers, &fl->job);
 	return 1;
 }
@@ -530,5 +660,5 @@ void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 		return;
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
 	if (!pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
-		fill_start(a, f, ch, 0, PMIO_CHUNK_BLOCKS - 1);
+		fill_start(a, f, ch, &all);
 }

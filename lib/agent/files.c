@@ -128,20 +128,12 @@ static void lru_add(struct agent *a, struct file *f)
 	f->in_lru = true;
 }
 
-static void close_pfs(struct file *f)
-{
-	if (f->fd >= 0)
-		close(f->fd);
-	f->fd = -1;
-	f->fd_reads = f->fd_writes = false;
-}
-
 static void free_file(struct agent *a, struct file *f)
 {
 	struct chunk *ch, *tmp;
 
 	lru_remove(a, f);
-	close_pfs(f);
+	pfs_put(a, &f->pfs);
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		HASH_DEL(f->chunks, ch);
 		free(ch);
@@ -153,14 +145,14 @@ static void free_file(struct agent *a, struct file *f)
 }
 
 /* the slot goes first, in one store; then its frames are free for others */
-static void forget(struct agent *a, struct file *f)
+void files_forget(struct agent *a, struct file *f)
 {
 	pmio_pool_file_remove(a->pool, f->slot);
 	del_all_chunks(a, f);
 	free_file(a, f);
 }
 
-static void set_seen(struct file *f, const struct stat *st)
+void files_set_seen(struct file *f, const struct stat *st)
 {
 	f->seen = *st;
 	f->pfs_size = (uint64_t)st->st_size;
@@ -168,7 +160,7 @@ static void set_seen(struct file *f, const struct stat *st)
 		f->seen.st_ctim = (struct timespec){ 0, 0 };
 }
 
-static bool same_as_seen(const struct file *f, const struct stat *st)
+bool files_same_as_seen(const struct file *f, const struct stat *st)
 {
 	return (uint64_t)st->st_size == f->pfs_size &&
 	       st->st_mtim.tv_sec == f->seen.st_mtim.tv_sec &&
@@ -177,11 +169,9 @@ static bool same_as_seen(const struct file *f, const struct stat *st)
 	       st->st_ctim.tv_nsec == f->seen.st_ctim.tv_nsec;
 }
 
-void files_notice_change(struct file *f)
+void files_notice_change(struct file *f, const struct stat *st)
 {
-	struct stat st;
-
-	if (f->busy_on_media || f->foreign || fstat(f->fd, &st) < 0 || same_as_seen(f, &st))
+	if (f->busy_on_media || f->foreign || files_same_as_seen(f, st))
 		return;
 	pmio_info("agent: %s was changed on the file system while it was in use here", f->path);
 	f->foreign = true;
@@ -204,16 +194,10 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	snprintf(e->path, sizeof(e->path), "%s", f->path);
 }
 
-int files_record(struct agent *a, struct file *f, bool refresh)
+int files_record(struct agent *a, struct file *f)
 {
 	struct pmio_pool_file e, old;
-	struct stat st;
 
-	if (refresh && f->fd >= 0) {
-		if (fstat(f->fd, &st) < 0)
-			return -errno;
-		set_seen(f, &st);
-	}
 	to_entry(f, &e);
 	if (pmio_pool_file_get(a->pool, f->slot, &old) == 0) {
 		e.generation = old.generation;
@@ -248,11 +232,11 @@ static bool evict_file(struct agent *a)
 
 	if (!f || !files_frames_may_move(a))
 		return false;
-	forget(a, f);
+	files_forget(a, f);
 	return true;
 }
 
-static int new_file(struct agent *a, const char *path, const struct stat *st, struct file **out)
+int files_new(struct agent *a, const char *path, const struct stat *st, struct file **out)
 {
 	struct pmio_pool_file e;
 	struct file *f = calloc(1, sizeof(*f));
@@ -263,11 +247,10 @@ static int new_file(struct agent *a, const char *path, const struct stat *st, st
 	f->path = strdup(path);
 	if (!f->path)
 		goto err;
-	f->fd = -1;
 	f->key.dev = st->st_dev;
 	f->key.ino = st->st_ino;
 	f->state = PMIO_FILE_CLEAN;
-	set_seen(f, st);
+	files_set_seen(f, st);
 	to_entry(f, &e);
 	do
 		rc = pmio_pool_file_add(a->pool, &e, (uint64_t)st->st_size, &f->slot);
@@ -287,22 +270,6 @@ err:
 
 /* ---- loading what an earlier agent left ------------------------------------------ */
 
-/*
- * Network file systems and btrfs may have another device number after each mount:
- * the same name, inode, size and times are the same file.
- */
-static void adopt_device(struct file *f)
-{
-	struct stat st;
-
-	if (stat(f->path, &st) < 0 || st.st_ino != f->key.ino || st.st_dev == f->key.dev)
-		return;
-	if (!f->busy_on_media && !same_as_seen(f, &st))
-		return;
-	pmio_info("agent: %s is on another device now", f->path);
-	f->key.dev = st.st_dev;
-}
-
 static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file *e)
 {
 	struct file *f = calloc(1, sizeof(*f)), *twin;
@@ -314,7 +281,6 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 		free(f);
 		return -ENOMEM;
 	}
-	f->fd = -1;
 	f->slot = slot;
 	f->key.dev = e->dev;
 	f->key.ino = e->ino;
@@ -325,13 +291,15 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->recovered = f->state == PMIO_FILE_OPEN;
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->pfs_size = e->pfs_size;
+	/* a truncation was cut off, perhaps: what the PFS file has beyond is no longer the file's */
+	if (f->busy_on_media && f->pfs_size > pmio_pool_file_size(a->pool, slot))
+		f->pfs_size = pmio_pool_file_size(a->pool, slot);
 	f->seen.st_size = (off_t)e->pfs_size;
 	f->seen.st_mtim.tv_sec = e->mtime_s;
 	f->seen.st_mtim.tv_nsec = e->mtime_ns;
 	f->seen.st_ctim.tv_sec = e->ctime_s;
 	f->seen.st_ctim.tv_nsec = e->ctime_ns;
 	f->seen.st_mode = e->mode;
-	adopt_device(f);
 	HASH_FIND(hh, a->files, &f->key, sizeof(f->key), twin);
 	if (twin)
 		pmio_err("agent: %s and %s are the same file in the catalog", f->path, twin->path);
@@ -426,152 +394,54 @@ void files_free(struct agent *a)
 
 /* ---- open ------------------------------------------------------------------------ */
 
-static int pfs_flags(uint32_t flags)
+/*
+ * Network file systems and btrfs may have another device number after each mount:
+ * the same inode, size and times under the same name are the same file.
+ */
+bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st)
 {
-	int oflags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	struct file_key key = { st->st_dev, st->st_ino };
+	struct file *twin;
 
-	/* partly written blocks need the rest of them: so read, too, where that is allowed */
-	oflags |= flags & PMIO_OPEN_WRITE ? O_RDWR : O_RDONLY;
-	if (flags & PMIO_OPEN_CREATE)
-		oflags |= O_CREAT;
-	if (flags & PMIO_OPEN_EXCL)
-		oflags |= O_EXCL;
-	return oflags;
+	if (st->st_ino != f->key.ino || st->st_dev == f->key.dev ||
+	    (!f->busy_on_media && !files_same_as_seen(f, st)))
+		return false;
+	HASH_FIND(hh, a->files, &key, sizeof(key), twin);
+	if (twin)
+		return false;
+	pmio_info("agent: %s is on another device now", f->path);
+	HASH_DEL(a->files, f);
+	f->key = key;
+	HASH_ADD(hh, a->files, key, sizeof(f->key), f);
+	f->reopen = true;
+	return true;
 }
 
-static int open_pfs(const char *path, uint32_t flags, mode_t mode, struct stat *st, bool *reads)
+void files_adopt_name(struct agent *a, struct file *f, const char *path)
 {
-	int oflags = pfs_flags(flags);
-	int fd = open(path, oflags, mode);
+	char *copy = strdup(path);
 
-	*reads = true;
-	if (fd < 0 && errno == EACCES && (flags & PMIO_OPEN_WRITE) && !(flags & PMIO_OPEN_READ)) {
-		fd = open(path, (oflags & ~O_ACCMODE) | O_WRONLY, mode);
-		*reads = false;
-	}
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, st) < 0) {
-		int rc = -errno;
-
-		close(fd);
-		return rc;
-	}
-	if (!S_ISREG(st->st_mode)) {
-		close(fd);
-		return S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL;
-	}
-	return fd;
-}
-
-/* is this path a name of the file? */
-static bool names(const struct file *f, const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && st.st_dev == f->key.dev && st.st_ino == f->key.ino;
-}
-
-/* it was found under this name; if the one that we know is no longer its, it was renamed */
-static void adopt_name(struct agent *a, struct file *f, const char *path)
-{
-	char *copy;
-
-	if (strcmp(f->path, path) == 0 || names(f, f->path))
-		return;
-	copy = strdup(path);
 	if (!copy)
 		return;
 	free(f->path);
 	f->path = copy;
-	files_record(a, f, false);
+	files_record(a, f);
 }
 
-/* what waits was written to this very content; a rename or chmod changes only ctime */
-static bool fits_waiting_data(const struct file *f, const struct stat *st)
+void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 {
-	if (f->busy_on_media)
-		return names(f, f->path); /* we changed it ourselves when we were cut off */
-	return (uint64_t)st->st_size == f->pfs_size &&
-	       st->st_mtim.tv_sec == f->seen.st_mtim.tv_sec &&
-	       st->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec;
-}
+	struct pfs_fd *old = f->pfs, *new = *pfs;
+	bool more = !old || new->writes > old->writes || new->reads > old->reads;
+	bool as_much = !old || (new->writes >= old->writes && new->reads >= old->reads);
 
-static int refuse_changed(const struct file *f)
-{
-	pmio_err("agent: %s was changed on the file system, but data for it wait in the pool: "
-		 "`pmio drain` writes them over it, `pmio rm` gives them up", f->path);
-	return PMIO_ECHANGED;
-}
-
-/* nobody has the file open: is the PFS file still what we knew? */
-static int revalidate(struct agent *a, struct file *f, const char *path, const struct stat *st,
-		      struct file **out)
-{
-	*out = f;
-	if (f->draining || f->nr_jobs)
-		return 0;
-	if (f->state != PMIO_FILE_CLEAN) {
-		if (!fits_waiting_data(f, st))
-			return refuse_changed(f);
-		adopt_name(a, f, path);
-		return 0;
-	}
-	if (!f->busy_on_media && same_as_seen(f, st)) {
-		adopt_name(a, f, path);
-		return 0;
-	}
-	pmio_info("agent: %s was changed on the file system: dropping what the pool had of it", f->path);
-	forget(a, f);
-	return new_file(a, path, st, out);
-}
-
-/* data wait for a file of this name that is no longer there: do not open another one beside it */
-static struct file *find_waiting(struct agent *a, const char *path)
-{
-	struct file *f;
-
-	for (f = a->files; f; f = f->hh.next) {
-		if (f->nr_handles == 0 && f->state != PMIO_FILE_CLEAN && strcmp(f->path, path) == 0)
-			break;
-	}
-	return f;
-}
-
-static int find_or_add(struct agent *a, const char *path, const struct stat *st, struct file **out)
-{
-	struct file_key key = { st->st_dev, st->st_ino };
-	struct file *f;
-
-	HASH_FIND(hh, a->files, &key, sizeof(key), f);
-	if (!f) {
-		f = find_waiting(a, path);
-		return f ? refuse_changed(f) : new_file(a, path, st, out);
-	}
-	if (f->nr_handles == 0)
-		return revalidate(a, f, path, st, out);
-	*out = f;
-	return 0;
-}
-
-/* keep the descriptor that can do more */
-static void adopt_fd(struct file *f, int fd, bool writes, bool reads)
-{
-	if (f->fd >= 0 && (f->fd_writes || !writes) && (f->fd_reads || !reads)) {
-		close(fd);
+	if (f->reopen ? !as_much : !more) {
+		pfs_put(a, pfs);
 		return;
 	}
-	if (f->draining || f->nr_jobs) {
-		/* workers use the old one: let the number stay, and mean the new file description */
-		if (dup3(fd, f->fd, O_CLOEXEC) < 0)
-			pmio_err("agent: %s: dup: %s", f->path, strerror(errno));
-		close(fd);
-	} else {
-		close_pfs(f);
-		f->fd = fd;
-	}
-	f->fd_writes = writes;
-	f->fd_reads = reads;
+	f->pfs = *pfs;
+	*pfs = NULL;
+	f->reopen = false;
+	pfs_put(a, &old); /* jobs that use it have their own reference */
 }
 
 static int add_handle(struct agent *a, struct conn *c, struct file *f, const char *path,
@@ -606,37 +476,21 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 	return 0;
 }
 
-int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, struct handle **out)
+int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
+		 struct pfs_fd **pfs, struct handle **out)
 {
-	struct file *f = NULL;
-	struct stat st;
-	bool reads;
-	int rc, fd;
+	int rc;
 
-	if ((m->flags & PMIO_OPEN_CREATE) && access(m->path, F_OK) < 0 && errno == ENOENT) {
-		f = find_waiting(a, m->path);
-		if (f)
-			return refuse_changed(f);
-	}
-	fd = open_pfs(m->path, m->flags, m->mode, &st, &reads);
-	if (fd < 0)
-		return fd;
-	rc = find_or_add(a, m->path, &st, &f);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	adopt_fd(f, fd, m->flags & PMIO_OPEN_WRITE, reads);
+	*out = NULL;
+	files_adopt_pfs(a, f, pfs);
 	rc = add_handle(a, c, f, m->path, m->flags, out);
 	if (rc == 0 && (m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) {
 		f->state = PMIO_FILE_OPEN;
 		f->error = 0;
-		rc = files_record(a, f, false);
+		rc = files_record(a, f);
 	}
 	if (rc < 0 && *out) {
-		int ignored;
-
-		files_close(a, *out, false, NULL, NULL, &ignored);
+		files_close(a, *out, NULL, NULL);
 		*out = NULL;
 	} else if (rc < 0) {
 		files_settle(a, f);
@@ -648,8 +502,11 @@ int files_open(struct agent *a, struct conn *c, const struct pmio_open_msg *m, s
 
 static bool needs_drain(struct agent *a, struct file *f)
 {
-	/* what clients wrote to the PFS themselves is made durable by a drain, too */
-	return f->wrote && (f->nr_pfs_chunks || files_any_dirty(a, f) ||
+	/*
+	 * What clients wrote to the PFS themselves is made durable by a drain, too; and
+	 * where we were cut off while we changed the PFS file, it is put in order.
+	 */
+	return f->wrote && (f->nr_pfs_chunks || f->busy_on_media || files_any_dirty(a, f) ||
 			    pmio_pool_file_size(a->pool, f->slot) != f->pfs_size);
 }
 
@@ -677,55 +534,30 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		f->state = PMIO_FILE_CLEAN;
 		f->error = 0;
 		f->busy_on_media = false;
-		if (files_record(a, f, false) < 0)
+		if (files_record(a, f) < 0)
 			f->drop_cache = true; /* what the catalog says would be wrong */
 	}
 	f->wrote = false;
 	f->recovered = false;
 	if (files_frames_may_move(a))
 		trim_chunks(a, f);
-	close_pfs(f);
+	pfs_put(a, &f->pfs);
 	if (f->drop_cache && files_frames_may_move(a))
-		forget(a, f);
+		files_forget(a, f);
 	else
 		lru_add(a, f);
 }
 
-/*
- * Delete on close: the name goes with the close that asked for it, be it a symbolic
- * link; the data go with the last handle if no other name is left.
- */
-static void remove_name(struct file *f, const char *path)
-{
-	struct stat st;
-
-	if (names(f, path) && unlink(path) < 0)
-		pmio_err("agent: remove %s: %s", path, strerror(errno));
-	if (f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_nlink == 0)
-		f->discard = true;
-}
-
-/* a drain could not even begin: the data wait for the next try */
-static void drain_failed(struct agent *a, struct file *f, int rc)
-{
-	f->state = PMIO_FILE_FAILED;
-	f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
-	files_record(a, f, false);
-	close_pfs(f);
-}
-
 void files_settle(struct agent *a, struct file *f)
 {
-	int rc;
-
 	if (f->nr_handles || f->nr_jobs)
 		return;
 	if (f->discard) {
-		forget(a, f);
+		files_forget(a, f);
 		return;
 	}
 	if (f->state == PMIO_FILE_FAILED) {
-		close_pfs(f);
+		pfs_put(a, &f->pfs);
 		return;
 	}
 	if (!needs_drain(a, f)) {
@@ -734,149 +566,83 @@ void files_settle(struct agent *a, struct file *f)
 	}
 	if (f->hold) {
 		f->state = PMIO_FILE_HELD;
-		files_record(a, f, f->nr_pfs_chunks != 0); /* clients wrote to it themselves */
-		close_pfs(f);
+		files_record(a, f);
+		pfs_put(a, &f->pfs);
 		return;
 	}
-	rc = drain_start(a, f, NULL);
-	if (rc < 0)
-		drain_failed(a, f, rc);
+	drain_start(a, f, NULL);
 }
 
-bool files_close(struct agent *a, struct handle *h, bool discard_it, struct conn *c,
-		 const union pmio_any_msg *msg, int *status)
+static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int status)
+{
+	if (c)
+		agent_reply_status(a, c, &msg->hdr, status);
+}
+
+void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
 	struct parked *p;
 
-	if (discard_it)
-		remove_name(f, h->path ? h->path : f->path);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	HASH_DEL(a->handles, h);
 	free(h->path);
 	free(h);
-	if (f->nr_handles || !c) {
-		files_settle(a, f);
-		return false;
-	}
 	/* the last close answers when the data are on the PFS, or are known not to get there */
-	if (f->discard || f->hold || f->state == PMIO_FILE_FAILED ||
+	if (!c || f->nr_handles || f->discard || f->hold || f->state == PMIO_FILE_FAILED ||
 	    (!f->nr_jobs && !needs_drain(a, f))) {
+		answer(a, c, msg, 0);
 		files_settle(a, f);
-		return false;
+		return;
+	}
+	p = parked_new(c, msg);
+	if (!p)
+		answer(a, c, msg, -ENOMEM);
+	drain_start(a, f, p);
+}
+
+/* ---- jobs on a file --------------------------------------------------------------- */
+
+void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	struct parked *p;
+
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN) {
+		agent_reply_status(a, c, &msg->hdr, 0);
+		return;
 	}
 	p = parked_new(c, msg);
 	if (!p) {
-		*status = -ENOMEM;
-		files_settle(a, f);
-		return false;
-	}
-	*status = drain_start(a, f, p);
-	if (*status == 0)
-		return true;
-	free(p);
-	drain_failed(a, f, *status);
-	return false;
-}
-
-/* ---- the rest ------------------------------------------------------------------------ */
-
-struct file *files_find_path(struct agent *a, const char *path)
-{
-	struct stat st;
-	struct file *f;
-
-	if (stat(path, &st) == 0) {
-		struct file_key key = { st.st_dev, st.st_ino };
-
-		HASH_FIND(hh, a->files, &key, sizeof(key), f);
-		if (f) {
-			adopt_name(a, f, path);
-			return f;
-		}
-	}
-	for (f = a->files; f; f = f->hh.next) {
-		if (strcmp(f->path, path) == 0)
-			return f;
-	}
-	return NULL;
-}
-
-int files_delete(struct agent *a, const char *path)
-{
-	struct file *f = files_find_path(a, path);
-	struct stat st;
-	bool whole; /* the name is the file: no symbolic link to it, no other hard link */
-	int rc = 0;
-
-	whole = lstat(path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
-	if (unlink(path) < 0)
-		rc = errno == EPERM && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
-	if (rc == -ENOENT && f && f->nr_handles == 0 && strcmp(f->path, path) == 0)
-		rc = 0; /* the PFS file was gone already; what waits for it goes now */
-	if (rc < 0 || !f || !whole)
-		return rc;
-	f->discard = true;
-	files_settle(a, f);
-	return 0;
-}
-
-/* blocks wholly beyond size become empty; what is left of the last one becomes zero */
-static void cut_chunk(struct agent *a, struct chunk *ch, uint64_t size)
-{
-	struct pmio_view *v = a->view;
-	uint64_t start = ch->number << v->chunk_shift, end = size > start ? size - start : 0;
-	unsigned first = (unsigned)((end + v->block_size - 1) >> v->block_shift);
-	struct pmio_mask m;
-
-	if (ch->frame < 0 || end >= v->chunk_size)
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
 		return;
-	if (end & (v->block_size - 1)) {
-		uint8_t *p = pmio_view_frame(v, (uint64_t)ch->frame) + end;
-
-		pmio_pm_zero(v->pm, p, v->block_size - (end & (v->block_size - 1)));
-		pmio_pm_fence(v->pm);
 	}
-	if (first < PMIO_CHUNK_BLOCKS) {
-		pmio_mask_range(&m, first, PMIO_CHUNK_BLOCKS - 1);
-		pmio_frame_drop(v, (uint64_t)ch->frame, &m);
+	if (f->nr_handles == 0) {
+		f->hold = false;
+		f->state = PMIO_FILE_OPEN;
 	}
+	drain_start(a, f, p);
 }
 
-/*
- * Crash table: T1 the catalog says that we change the PFS file; T2 the slot's
- * size; T3 blocks beyond are empty; T4 the PFS file is cut; T5 recorded.
- * before T2: as it was.  After T2: the new size; recovery empties what T3 did
- * not, and the drain that follows cuts the PFS file (sizes differ).
- */
-int files_truncate(struct agent *a, struct file *f, uint64_t size)
+void files_job_begin(struct agent *a, struct file *f)
 {
-	uint64_t old = pmio_pool_file_size(a->pool, f->slot);
-	int rc;
-
-	if (size >= old) { /* at least: a client may be raising it further at this moment */
-		struct pmio_slot_df *slot = &a->view->slots[f->slot];
-
-		pmio_pm_max64(a->view->pm, &slot->size, size);
-		pmio_pm_flush(a->view->pm, &slot->size, sizeof(slot->size));
-		pmio_pm_fence(a->view->pm);
-		return 0;
-	}
-	f->busy_on_media = true;
-	rc = files_record(a, f, false);
-	if (rc < 0)
-		return rc;
-	pmio_pool_file_set_size(a->pool, f->slot, size);
-	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
-		cut_chunk(a, ch, size);
-	if ((size < f->pfs_size || f->nr_pfs_chunks) && ftruncate(f->fd, (off_t)size) < 0) {
-		rc = -errno;
-		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(errno));
-		return rc;
-	}
-	return files_record(a, f, true);
+	lru_remove(a, f); /* who needs its frames must look for others */
+	f->nr_jobs++;
+	a->nr_jobs++;
 }
+
+void files_job_end(struct agent *a, struct file *f)
+{
+	f->nr_jobs--;
+	a->nr_jobs--;
+	/* first those that a drain would keep waiting once more */
+	parked_retry(a, &f->retries);
+	if (f->next_drain_waiters)
+		drain_start(a, f, NULL);
+	files_settle(a, f);
+}
+
+/* ---- claims --------------------------------------------------------------------- */
 
 /* the frames of the closed, clean file that was longest unused */
 static bool evict_frames(struct agent *a)
@@ -886,7 +652,7 @@ static bool evict_frames(struct agent *a)
 	if (!f || !files_frames_may_move(a))
 		return false;
 	a->evicted_chunks += HASH_COUNT(f->chunks);
-	forget(a, f);
+	files_forget(a, f);
 	return true;
 }
 
@@ -899,6 +665,12 @@ static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uin
 	    number << a->view->chunk_shift >= f->pfs_size)
 		frame = pmio_pool_frame_get_zero(a->pool, f->slot, number);
 	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
+}
+
+/* drains and truncations set the PFS file's size at their end: nobody else may change it meanwhile */
+static bool changes_pfs(const struct file *f)
+{
+	return f->drain || f->cutting;
 }
 
 static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, uint32_t how,
@@ -916,7 +688,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 			pmio_err("agent: %s: the pool is full, and fallback=error", f->path);
 		return NULL;
 	}
-	if (frame == PMIO_NO_FRAME && f->draining) {
+	if (frame == PMIO_NO_FRAME && changes_pfs(f)) {
 		*rc = -EBUSY;
 		return NULL;
 	}
@@ -926,7 +698,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 				  "does not fit");
 		if (!f->busy_on_media && f->wrote) {
 			f->busy_on_media = true;
-			files_record(a, f, false);
+			files_record(a, f);
 		}
 	}
 	ch = add_chunk(f, number, frame == PMIO_NO_FRAME ? PMIO_CLAIM_PFS : (int64_t)frame);
@@ -944,8 +716,7 @@ struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint
 	struct chunk *ch = files_chunk(f, number);
 
 	*rc = 0;
-	/* a drain sets the PFS file's size at its end: nobody else may change it meanwhile */
-	if (ch && ch->frame == PMIO_CLAIM_PFS && f->draining) {
+	if (ch && ch->frame == PMIO_CLAIM_PFS && changes_pfs(f)) {
 		*rc = -EBUSY;
 		return NULL;
 	}
@@ -963,27 +734,4 @@ struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint
 		return NULL;
 	}
 	return claim_new(a, f, number, how, no_pfs, optional, rc);
-}
-
-int files_reopen_pfs(struct agent *a, struct file *f)
-{
-	struct stat st;
-	bool reads;
-	int fd;
-
-	(void)a;
-	if (f->fd >= 0 && f->fd_writes)
-		return 0;
-	fd = open_pfs(f->path, PMIO_OPEN_WRITE, 0, &st, &reads);
-	if (fd < 0) {
-		pmio_err("agent: drain %s: %s", f->path, pmio_strerror(fd));
-		return fd;
-	}
-	if (st.st_dev != f->key.dev || st.st_ino != f->key.ino) {
-		pmio_err("agent: drain %s: another file has that name now", f->path);
-		close(fd);
-		return PMIO_ECHANGED;
-	}
-	adopt_fd(f, fd, true, reads);
-	return 0;
 }

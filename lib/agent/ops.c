@@ -65,31 +65,16 @@ static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *
 
 static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
-	union pmio_any_msg reply;
-	struct handle *h = NULL;
-	int rc;
+	struct parked *p;
 
-	if (a->state != AGENT_RUNNING) {
-		/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
-		struct parked *p = parked_new(c, msg);
-
-		if (p)
-			DL_APPEND(a->late, p);
+	if (a->state == AGENT_RUNNING) {
+		lookup_open(a, c, msg);
 		return;
 	}
-	rc = files_open(a, c, &msg->open, &h);
-	if (rc < 0) {
-		pmio_dbg("agent: open %s for process %u: %s", msg->open.path, c->pid, pmio_strerror(rc));
-		agent_reply_status(a, c, &msg->hdr, rc);
-		return;
-	}
-	pmio_proto_reply(&reply, &msg->hdr, 0);
-	reply.open_reply.handle = h->id;
-	reply.open_reply.size = pmio_pool_file_size(a->pool, h->file->slot);
-	reply.open_reply.dev = h->file->key.dev;
-	reply.open_reply.ino = h->file->key.ino;
-	reply.open_reply.slot = h->file->slot;
-	agent_reply(a, c, &reply, -1);
+	/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
+	p = parked_new(c, msg);
+	if (p)
+		DL_APPEND(a->late, p);
 }
 
 static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_msg *m, uint32_t i,
@@ -146,13 +131,16 @@ static void op_fill(struct agent *a, struct conn *c, const union pmio_any_msg *m
 {
 	struct handle *h = find_handle(a, c, msg->fill.handle);
 	struct chunk *ch = h ? files_chunk(h->file, msg->fill.chunk) : NULL;
+	struct pmio_mask wanted;
 	int rc;
 
-	if (!ch || ch->frame < 0 || msg->fill.last >= PMIO_CHUNK_BLOCKS) {
+	if (!ch || ch->frame < 0) {
 		agent_reply_status(a, c, &msg->hdr, h ? -EINVAL : -EBADF);
 		return;
 	}
-	rc = ch->filling ? 1 : fill_start(a, h->file, ch, msg->fill.first, msg->fill.last);
+	_Static_assert(sizeof(wanted) == sizeof(msg->fill.blocks), "a bit for each block");
+	memcpy(&wanted, msg->fill.blocks, sizeof(wanted));
+	rc = ch->filling ? 1 : fill_start(a, h->file, ch, &wanted);
 	if (rc > 0)
 		park(a, c, h->file, msg);
 	else
@@ -173,28 +161,11 @@ static void op_stage(struct agent *a, struct conn *c, const union pmio_any_msg *
 static void op_sync(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->handle.handle);
-	struct pmio_view *v = a->view;
-	int rc = h ? 0 : -EBADF;
 
-	if (h && pmio_pm_granularity(v->pm) == PMIO_PM_PAGE) {
-		/* data first, then what says that they are there */
-		for (struct chunk *ch = h->file->chunks; ch && rc == 0; ch = ch->hh.next) {
-			if (ch->frame >= 0)
-				rc = pmio_pm_sync(v->pm, pmio_view_frame(v, (uint64_t)ch->frame),
-						  v->chunk_size);
-		}
-		for (struct chunk *ch = h->file->chunks; ch && rc == 0; ch = ch->hh.next) {
-			if (ch->frame >= 0)
-				rc = pmio_pm_sync(v->pm, &v->headers[ch->frame], sizeof(*v->headers));
-		}
-		if (rc == 0)
-			rc = pmio_pm_sync(v->pm, &v->slots[h->file->slot], sizeof(*v->slots));
-	}
-	if (h && rc == 0 && h->file->nr_pfs_chunks && h->file->fd_writes && fdatasync(h->file->fd) < 0) {
-		rc = -errno;
-		pmio_err("agent: %s: fdatasync: %s", h->file->path, strerror(errno));
-	}
-	agent_reply_status(a, c, &msg->hdr, rc);
+	if (h)
+		calls_sync(a, c, h->file, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, -EBADF);
 }
 
 static void op_size(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -220,61 +191,36 @@ static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_ms
 	if (h->file->nr_jobs)
 		park(a, c, h->file, msg);
 	else
-		agent_reply_status(a, c, &msg->hdr, files_truncate(a, h->file, msg->truncate.size));
+		calls_truncate(a, c, h->file, msg);
 }
 
 static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
-	struct handle *h = msg->path.handle ? find_handle(a, c, msg->path.handle) : NULL;
-	struct file *f = h ? h->file : NULL;
-	struct parked *p;
-	int rc;
+	struct handle *h;
 
-	if (!msg->path.handle)
-		f = files_find_path(a, msg->path.path);
-	if (!f) {
-		agent_reply_status(a, c, &msg->hdr, msg->path.handle ? -EBADF : -ESRCH);
+	if (!msg->path.handle) {
+		lookup_drain(a, c, msg);
 		return;
 	}
-	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN) {
-		agent_reply_status(a, c, &msg->hdr, 0);
-		return;
-	}
-	p = parked_new(c, msg);
-	rc = p ? 0 : -ENOMEM;
-	if (rc == 0) {
-		if (f->nr_handles == 0) {
-			f->hold = false;
-			f->state = PMIO_FILE_OPEN;
-		}
-		rc = drain_start(a, f, p);
-	}
-	if (rc < 0) {
-		free(p);
-		if (f->nr_handles == 0) {
-			f->state = PMIO_FILE_FAILED;
-			f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
-			files_record(a, f, false);
-		}
-		agent_reply_status(a, c, &msg->hdr, rc);
-	}
+	h = find_handle(a, c, msg->path.handle);
+	if (h)
+		files_drain(a, c, h->file, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, -EBADF);
 }
 
 static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->close.handle);
-	int status = h ? 0 : -EBADF;
 
 	if (h)
 		counts_add(&h->file->counts, &msg->close.counts);
-	if (h && files_close(a, h, msg->close.flags & PMIO_CLOSE_DISCARD, c, msg, &status))
-		return; /* answered when drained */
-	agent_reply_status(a, c, &msg->hdr, status);
-}
-
-static void op_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
-{
-	agent_reply_status(a, c, &msg->hdr, files_delete(a, msg->path.path));
+	if (!h)
+		agent_reply_status(a, c, &msg->hdr, -EBADF);
+	else if (msg->close.flags & PMIO_CLOSE_DISCARD)
+		calls_close_discard(a, c, h, msg);
+	else
+		files_close(a, h, c, msg);
 }
 
 static void op_pfs_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -283,7 +229,7 @@ static void op_pfs_fd(struct agent *a, struct conn *c, const union pmio_any_msg 
 	union pmio_any_msg reply;
 
 	pmio_proto_reply(&reply, &msg->hdr, h ? 0 : -EBADF);
-	agent_reply(a, c, &reply, h ? h->file->fd : -1);
+	agent_reply(a, c, &reply, h && h->file->pfs ? h->file->pfs->fd : -1);
 }
 
 static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -381,7 +327,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_CLAIM] = op_claim,	    [PMIO_OP_FILL] = op_fill,
 		[PMIO_OP_SYNC] = op_sync,	    [PMIO_OP_SIZE] = op_size,
 		[PMIO_OP_TRUNCATE] = op_truncate,   [PMIO_OP_DRAIN] = op_drain,
-		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = op_delete,
+		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = calls_delete,
 		[PMIO_OP_PFS_FD] = op_pfs_fd,	    [PMIO_OP_STAT] = op_stat,
 		[PMIO_OP_STAT_FILE] = op_stat_file, [PMIO_OP_SHUTDOWN] = op_shutdown,
 		[PMIO_OP_STAGE] = op_stage,

@@ -26,7 +26,7 @@ static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
 	if (pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
 		return 0;
-	rc = fill_start(a, f, ch, 0, PMIO_CHUNK_BLOCKS - 1);
+	rc = fill_start(a, f, ch, &all);
 	return rc == -EAGAIN ? 0 : rc; /* a client is just writing what is missing */
 }
 

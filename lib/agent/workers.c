@@ -1,38 +1,178 @@
+/*
+ * workers.c -- threads for what may block
+ *
+ * The file system may take a second for a call, or hang for ever.  So there is
+ * always one thread more than jobs that run, and what is counted are only those
+ * that get on:
+ *
+ *   JOB_CALL   one call for a waiting client (open, stat, ...): starts at once
+ *   JOB_BULK   moves bytes: `limit` of them at a time.  One that has not got on
+ *              (job_alive) for STUCK_MS no longer counts, and jobs of other
+ *              devices go before those of a device on which some are stuck.
+ *
+ * An idle thread looks after that: while bulk jobs wait for their turn it wakes
+ * up now and then to see whether one that runs has become stuck.
+ */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
 
+#define STUCK_MS 1000
+#define STUCK_MAX 512	       /* stuck bulk jobs; more wait */
+#define THREADS_MAX 4096
+#define STACK_SIZE (256u << 10) /* bytes */
+
 struct workers {
-	pthread_t *threads;
-	unsigned nr;
+	unsigned limit;
 	int event_fd;
-	bool stop;		/* under lock */
-	struct job *todo, **todo_tail;	/* under lock */
-	struct job *finished;	/* under lock */
-	pthread_mutex_t lock;
-	pthread_cond_t more;
+	pthread_attr_t attr;
+	pthread_mutex_t lock;	/* of all below */
+	pthread_cond_t more;	/* jobs, or stop */
+	pthread_cond_t ended;	/* a thread has */
+	bool stop;
+	unsigned nr_threads, nr_idle;
+	struct job *calls;	/* to do, oldest first */
+	struct job *bulk;	/* to do, oldest first */
+	struct job *running;	/* bulk jobs */
+	struct job *finished;
 };
 
-static struct job *next_job(struct workers *w)
+static int64_t now_ms(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void job_alive(struct job *job)
+{
+	atomic_store(&job->alive_ms, now_ms());
+}
+
+void job_resting(struct job *job, bool resting)
+{
+	job_alive(job);
+	atomic_store(&job->resting, resting);
+}
+
+/* ---- whose turn it is; lock held ------------------------------------------------- */
+
+static bool is_stuck(const struct job *job, int64_t now)
+{
+	return !atomic_load(&job->resting) && now - atomic_load(&job->alive_ms) > STUCK_MS;
+}
+
+static bool device_is_stuck(const struct workers *w, uint64_t dev, int64_t now)
+{
+	const struct job *job;
+
+	DL_FOREACH(w->running, job) {
+		if (job->dev == dev && is_stuck(job, now))
+			return true;
+	}
+	return false;
+}
+
+static struct job *next_bulk(struct workers *w)
+{
+	unsigned nr_busy = 0, nr_stuck = 0;
+	int64_t now = now_ms();
 	struct job *job;
 
-	pthread_mutex_lock(&w->lock);
-	while (!w->todo && !w->stop)
-		pthread_cond_wait(&w->more, &w->lock);
-	job = w->todo;
-	if (job) {
-		w->todo = job->next;
-		if (!w->todo)
-			w->todo_tail = &w->todo;
+	if (!w->bulk)
+		return NULL;
+	DL_FOREACH(w->running, job) {
+		if (is_stuck(job, now))
+			nr_stuck++;
+		else
+			nr_busy += !atomic_load(&job->resting);
 	}
-	pthread_mutex_unlock(&w->lock);
+	if (nr_busy >= w->limit)
+		return NULL;
+	DL_FOREACH(w->bulk, job) {
+		if (!nr_stuck || !device_is_stuck(w, job->dev, now))
+			return job;
+	}
+	return nr_stuck < STUCK_MAX ? w->bulk : NULL;
+}
+
+static struct job *take_job(struct workers *w)
+{
+	struct job *job = w->calls;
+
+	if (job) {
+		DL_DELETE(w->calls, job);
+		return job;
+	}
+	job = next_bulk(w);
+	if (job) {
+		DL_DELETE(w->bulk, job);
+		job_resting(job, false);
+		DL_APPEND(w->running, job);
+	}
 	return job;
+}
+
+/* ---- threads ----------------------------------------------------------------------- */
+
+static void wait_for_more(struct workers *w)
+{
+	struct timespec until;
+
+	if (!w->bulk) {
+		pthread_cond_wait(&w->more, &w->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += STUCK_MS / 4 * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&w->more, &w->lock, &until);
+}
+
+static void *work(void *arg);
+
+/* lock held: one more idle thread */
+static int add_thread(struct workers *w)
+{
+	static bool said;
+	pthread_t thread;
+	int rc = w->nr_threads < THREADS_MAX ? -pthread_create(&thread, &w->attr, work, w) : -EAGAIN;
+
+	if (rc == 0) {
+		w->nr_threads++;
+		w->nr_idle++;
+	} else if (!said) {
+		pmio_warn("agent: no more threads than %u: %s", w->nr_threads, pmio_strerror(rc));
+		said = true;
+	}
+	return rc;
+}
+
+static void run_job(struct workers *w, struct job *job)
+{
+	uint64_t one = 1;
+
+	w->nr_idle--;
+	if (w->nr_idle == 0)
+		add_thread(w); /* if that fails, who comes next waits for one of those that run */
+	else if (w->bulk)
+		pthread_cond_signal(&w->more); /* another has to look after those */
+	pthread_mutex_unlock(&w->lock);
+	job->run(job);
+	pthread_mutex_lock(&w->lock);
+	if (job->kind == JOB_BULK)
+		DL_DELETE(w->running, job);
+	DL_APPEND(w->finished, job);
+	if (write(w->event_fd, &one, sizeof(one)) < 0)
+		pmio_err("agent: eventfd: %s", strerror(errno));
+	w->nr_idle++;
 }
 
 static void *work(void *arg)
@@ -40,31 +180,49 @@ static void *work(void *arg)
 	struct workers *w = arg;
 	struct job *job;
 
-	while ((job = next_job(w)) != NULL) {
-		uint64_t one = 1;
-
-		job->run(job);
-		pthread_mutex_lock(&w->lock);
-		job->next = w->finished;
-		w->finished = job;
-		pthread_mutex_unlock(&w->lock);
-		if (write(w->event_fd, &one, sizeof(one)) < 0)
-			pmio_err("agent: eventfd: %s", strerror(errno));
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		job = w->stop ? NULL : take_job(w);
+		if (job)
+			run_job(w, job);
+		else if (w->stop || w->nr_idle > w->limit + 1)
+			break;
+		else
+			wait_for_more(w);
 	}
+	w->nr_idle--;
+	w->nr_threads--;
+	pthread_cond_broadcast(&w->ended);
+	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
-static void stop(struct workers *w)
+/* ---- for the loop --------------------------------------------------------------------- */
+
+static int init(struct workers *w)
 {
+	pthread_condattr_t attr;
+	int rc;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->more, &attr);
+	pthread_cond_init(&w->ended, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_attr_init(&w->attr);
+	pthread_attr_setdetachstate(&w->attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&w->attr, STACK_SIZE);
+	w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->event_fd < 0)
+		return -errno;
 	pthread_mutex_lock(&w->lock);
-	w->stop = true;
-	pthread_cond_broadcast(&w->more);
+	rc = add_thread(w);
 	pthread_mutex_unlock(&w->lock);
-	for (unsigned i = 0; i < w->nr; i++)
-		pthread_join(w->threads[i], NULL);
+	return rc;
 }
 
-int workers_new(unsigned nr, struct workers **out)
+int workers_new(unsigned limit, struct workers **out)
 {
 	struct workers *w = calloc(1, sizeof(*w));
 	int rc;
@@ -72,42 +230,45 @@ int workers_new(unsigned nr, struct workers **out)
 	*out = NULL;
 	if (!w)
 		return -ENOMEM;
-	w->todo_tail = &w->todo;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->more, NULL);
-	w->threads = calloc(nr, sizeof(*w->threads));
-	w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!w->threads || w->event_fd < 0) {
-		rc = w->threads ? -errno : -ENOMEM;
-		goto err;
-	}
-	for (; w->nr < nr; w->nr++) {
-		rc = -pthread_create(&w->threads[w->nr], NULL, work, w);
-		if (rc < 0)
-			goto err;
+	w->limit = limit;
+	rc = init(w);
+	if (rc < 0) {
+		pmio_err("agent: worker threads: %s", pmio_strerror(rc));
+		workers_delete(&w, 0);
+		return rc;
 	}
 	*out = w;
 	return 0;
-err:
-	pmio_err("agent: worker threads: %s", pmio_strerror(rc));
-	workers_delete(&w);
-	return rc;
 }
 
-void workers_delete(struct workers **pw)
+bool workers_delete(struct workers **pw, unsigned limit_ms)
 {
 	struct workers *w = *pw;
+	struct timespec until;
+	unsigned left;
 
 	*pw = NULL;
 	if (!w)
-		return;
-	stop(w);
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += limit_ms / 1000;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_broadcast(&w->more);
+	while (w->nr_threads && pthread_cond_timedwait(&w->ended, &w->lock, &until) == 0)
+		;
+	left = w->nr_threads;
+	pthread_mutex_unlock(&w->lock);
+	if (left)
+		return false; /* they use w for as long as they are there */
 	if (w->event_fd >= 0)
 		close(w->event_fd);
+	pthread_attr_destroy(&w->attr);
 	pthread_cond_destroy(&w->more);
+	pthread_cond_destroy(&w->ended);
 	pthread_mutex_destroy(&w->lock);
-	free(w->threads);
 	free(w);
+	return true;
 }
 
 int workers_event_fd(const struct workers *w)
@@ -117,10 +278,13 @@ int workers_event_fd(const struct workers *w)
 
 void workers_submit(struct workers *w, struct job *job)
 {
-	job->next = NULL;
 	pthread_mutex_lock(&w->lock);
-	*w->todo_tail = job;
-	w->todo_tail = &job->next;
+	if (job->kind == JOB_CALL)
+		DL_APPEND(w->calls, job);
+	else if (job->goes_on)
+		DL_PREPEND(w->bulk, job);
+	else
+		DL_APPEND(w->bulk, job);
 	pthread_cond_signal(&w->more);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -137,7 +301,7 @@ void workers_reap(struct workers *w, struct agent *agent)
 	w->finished = NULL;
 	pthread_mutex_unlock(&w->lock);
 	while ((job = list) != NULL) {
-		list = job->next;
+		DL_DELETE(list, job);
 		job->done(agent, job);
 	}
 }

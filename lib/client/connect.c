@@ -21,6 +21,8 @@
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
+/* the connection is lost: no errno, for the agent may answer with any of a file system's */
+#define LOST (PMIO_ECHANGED - 1)
 
 extern char **environ;
 
@@ -83,9 +85,9 @@ static void drop_connection(struct pmio *pm)
 	pm->sock = -1;
 }
 
-static bool is_lost(int rc)
+static int transport_error(ssize_t rc)
 {
-	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN || rc == -ECONNREFUSED;
+	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN ? LOST : (int)rc;
 }
 
 /* pm->lock held */
@@ -98,7 +100,7 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 	if (fd)
 		*fd = -1;
 	if (pm->sock < 0)
-		return -ENOTCONN;
+		return LOST;
 	if (getpid() != pm->pid) { /* its answers would go to the parent */
 		pmio_err("a forked child cannot use its parent's connection");
 		return PMIO_EAGENT;
@@ -106,10 +108,10 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 	msg->hdr.number = ++pm->number;
 	rc = pmio_proto_send(pm->sock, msg, -1);
 	if (rc < 0)
-		return rc;
+		return transport_error(rc);
 	n = pmio_proto_recv(pm->sock, reply, fd);
 	if (n <= 0)
-		return n < 0 ? (int)n : -ECONNRESET;
+		return transport_error(n);
 	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
 	if (rc < 0) {
 		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
@@ -125,7 +127,7 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
 	pthread_mutex_lock(&pm->lock);
 	rc = call_locked(pm, msg, reply, fd);
 	pthread_mutex_unlock(&pm->lock);
-	return rc;
+	return rc == LOST ? -ECONNRESET : rc;
 }
 
 /* ---- starting an agent -------------------------------------------------------------- */
@@ -351,13 +353,13 @@ static int reach(struct pmio *pm, bool admin)
 		if (rc < 0)
 			return rc;
 		rc = greet(pm, admin);
-		if (!is_lost(rc))
+		if (rc != LOST)
 			break;
 		drop_connection(pm);
 	}
 	if (rc < 0)
 		drop_connection(pm);
-	return is_lost(rc) ? PMIO_EAGENT : rc;
+	return rc == LOST ? PMIO_EAGENT : rc;
 }
 
 /* ---- pmio_connect ------------------------------------------------------------------------ */
@@ -482,6 +484,8 @@ static void reopen(struct pmio *pm, struct pmio_file *f)
 	msg.open.flags = f->flags;
 	snprintf(msg.open.path, sizeof(msg.open.path), "%s", f->path);
 	rc = call_locked(pm, &msg, &reply, NULL);
+	if (rc == LOST)
+		rc = PMIO_EAGENT;
 	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
 		rc = -ESTALE;
 	if (rc < 0) {
@@ -522,7 +526,7 @@ int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_an
 		}
 		msg->handle.handle = f->handle; /* at the same place in all requests that have one */
 		rc = call_locked(pm, msg, reply, fd);
-		if (!is_lost(rc))
+		if (rc != LOST)
 			break;
 		if (tries == 3) {
 			rc = PMIO_EAGENT;
@@ -543,14 +547,14 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_ms
 	pthread_mutex_lock(&pm->lock);
 	for (int tries = 0;; tries++) {
 		rc = call_locked(pm, msg, reply, NULL);
-		if (!is_lost(rc) || tries == 3)
+		if (rc != LOST || tries == 3)
 			break;
 		rc = reconnect(pm);
 		if (rc < 0)
 			break;
 	}
 	pthread_mutex_unlock(&pm->lock);
-	return is_lost(rc) ? PMIO_EAGENT : rc;
+	return rc == LOST ? PMIO_EAGENT : rc;
 }
 
 int client_check_epoch(struct pmio_file *f)

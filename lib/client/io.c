@@ -325,7 +325,7 @@ static void wait_a_little(unsigned tries)
  * overwriting one of them whole at this moment; it will be valid soon, or, if
  * that process dies, the agent fills it.
  */
-static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, unsigned first, unsigned last,
+static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct pmio_mask *blocks,
 		const struct pmio_mask *until)
 {
 	union pmio_any_msg msg, reply;
@@ -337,8 +337,7 @@ static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, unsigned fir
 		if (tries % 16 == 0) {
 			pmio_proto_request(&msg, PMIO_OP_FILL, 0);
 			msg.fill.chunk = chunk;
-			msg.fill.first = first;
-			msg.fill.last = last;
+			memcpy(msg.fill.blocks, blocks->w, sizeof(msg.fill.blocks));
 			rc = client_file_call(f, &msg, &reply, NULL);
 			if (rc != -EAGAIN)
 				return rc;
@@ -347,15 +346,6 @@ static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, unsigned fir
 		}
 		wait_a_little(tries);
 	}
-}
-
-static void mask_bounds(const struct pmio_mask *m, unsigned *first, unsigned *last)
-{
-	unsigned len, run = pmio_mask_next_run(m, 0, &len);
-
-	*first = run;
-	for (*last = run; run < PMIO_CHUNK_BLOCKS; run = pmio_mask_next_run(m, run + len, &len))
-		*last = run + len - 1;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -387,10 +377,20 @@ static void raise_size(struct group *g, const struct span *spans, unsigned nr)
 	g->raised |= pmio_pm_max64(g->v->pm, &g->v->slots[g->f->slot].size, end);
 }
 
-static void span_blocks(const struct pmio_view *v, const struct span *s, unsigned *first, unsigned *last)
+/* so many spans from s on follow each other without a gap: together they may cover blocks whole */
+static unsigned touching(const struct span *s, unsigned nr)
 {
-	*first = s->start >> v->block_shift;
-	*last = (s->start + s->len - 1) >> v->block_shift;
+	unsigned n = 1;
+
+	while (n < nr && s[n].start == s[n - 1].start + s[n - 1].len)
+		n++;
+	return n;
+}
+
+/* of spans that touch */
+static uint32_t end_of(const struct span *s, unsigned nr)
+{
+	return s[nr - 1].start + s[nr - 1].len;
 }
 
 /* blocks that the spans touch, and those of them that no span covers whole */
@@ -400,13 +400,14 @@ static void span_masks(const struct pmio_view *v, const struct span *spans, unsi
 	struct pmio_mask whole = { { 0 } };
 
 	memset(touched, 0, sizeof(*touched));
-	for (unsigned i = 0; i < nr; i++) {
-		const struct span *s = &spans[i];
-		unsigned first, last, up = (s->start + v->block_size - 1) >> v->block_shift;
-		unsigned down = (s->start + s->len) >> v->block_shift;
+	for (unsigned i = 0, n; i < nr; i += n) {
+		uint32_t start = spans[i].start, end;
+		unsigned up = (start + v->block_size - 1) >> v->block_shift, down;
 
-		span_blocks(v, s, &first, &last);
-		pmio_mask_set_range(touched, first, last);
+		n = touching(&spans[i], nr - i);
+		end = end_of(&spans[i], n);
+		down = end >> v->block_shift;
+		pmio_mask_set_range(touched, start >> v->block_shift, (end - 1) >> v->block_shift);
 		if (up < down)
 			pmio_mask_set_range(&whole, up, down - 1);
 	}
@@ -425,12 +426,10 @@ static void copy_in(struct group *g, const struct span *spans, unsigned nr)
 /* the steps of a write as frame.h has them, but for the last fence */
 static int store(struct group *g, const struct span *spans, unsigned nr, const struct pmio_mask *touched)
 {
-	unsigned first, last;
 	int rc;
 
 	for (int tries = 0; pmio_frame_write_begin(g->v, (uint64_t)g->frame, touched) == -EAGAIN; tries++) {
-		mask_bounds(touched, &first, &last);
-		rc = fill(g->f, g->chunk, g->frame, first, last, NULL);
+		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
 		/* what the fill could not read does not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
 			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
@@ -444,21 +443,21 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 	return 0;
 }
 
-/* one span whose whole blocks are not valid yet: say so first, in case that we die */
-static int store_fresh(struct group *g, const struct span *s)
+/* spans that touch, whose whole blocks are not valid yet: say so first, in case that we die */
+static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 {
 	struct pmio *pm = g->f->pm;
 	uint64_t *intent = &g->v->clients[pm->client].intent;
+	uint32_t start = s->start, end = end_of(s, nr);
+	unsigned first = start >> g->v->block_shift, last = (end - 1) >> g->v->block_shift;
 	struct pmio_mask m = { { 0 } };
-	unsigned first, last;
 	int rc;
 
-	span_blocks(g->v, s, &first, &last);
 	pmio_mask_set_range(&m, first, last);
 	pthread_mutex_lock(&pm->intent_lock);
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
-	rc = store(g, s, 1, &m);
+	rc = store(g, s, nr, &m);
 	pmio_pm_store64(g->v->pm, intent, 0);
 	pthread_mutex_unlock(&pm->intent_lock);
 	return rc;
@@ -489,7 +488,6 @@ static int write_group(struct group *g)
 {
 	struct pmio_mask touched, partial;
 	uint32_t how = PMIO_CLAIM_WRITE;
-	unsigned first, last;
 	int rc;
 
 	span_masks(g->v, g->spans, g->nr, &touched, &partial);
@@ -506,25 +504,16 @@ static int write_group(struct group *g)
 	if (g->nr > 1 || g->spans[0].len >= POPULATE_MIN)
 		populate(g->f, g->chunk, g->frame, last_chunk(g));
 	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
-		mask_bounds(&partial, &first, &last);
-		/* not the blocks between that will be overwritten whole, where there is but one piece */
-		if (g->nr == 1 && last > first) {
-			struct pmio_mask end = { { 0 } };
-
-			pmio_mask_set_range(&end, last, last);
-			rc = fill(g->f, g->chunk, g->frame, last, last, &end);
-			if (pmio_mask_test(&partial, first))
-				last = first;
-		}
-		if (rc == 0)
-			rc = fill(g->f, g->chunk, g->frame, first, last, &partial);
+		rc = fill(g->f, g->chunk, g->frame, &partial, &partial);
 		if (rc < 0)
 			return rc;
 	}
 	if (pmio_frame_valid(g->v, (uint64_t)g->frame, &touched))
 		return store(g, g->spans, g->nr, &touched);
-	for (unsigned i = 0; i < g->nr && rc == 0; i++)
-		rc = store_fresh(g, &g->spans[i]);
+	for (unsigned i = 0, n; i < g->nr && rc == 0; i += n) {
+		n = touching(&g->spans[i], g->nr - i);
+		rc = store_fresh(g, &g->spans[i], n);
+	}
 	return rc;
 }
 
@@ -696,10 +685,11 @@ static int make_valid(struct reader *r, size_t len, unsigned first, unsigned las
 		return 0;
 	pmio_mask_range(&m, first, last);
 	if (!pmio_frame_valid(v, (uint64_t)r->frame, &m)) {
-		unsigned to = sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1);
+		struct pmio_mask more = m;
 
+		pmio_mask_set_range(&more, first, sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1));
 		count(r->f, missed, len);
-		rc = fill(r->f, r->chunk, r->frame, first, to, &m);
+		rc = fill(r->f, r->chunk, r->frame, &more, &m);
 	}
 	if (rc == 0)
 		pmio_mask_set_range(&r->valid, first, last);

@@ -97,7 +97,9 @@ static int check_fields(const union pmio_any_msg *msg)
 			return PMIO_EPROTO;
 		return msg->stage.first > INT64_MAX - PMIO_STAGE_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_FILL:
-		return msg->fill.first > msg->fill.last ? PMIO_EPROTO : 0;
+		return msg->fill.blocks[0] | msg->fill.blocks[1] | msg->fill.blocks[2] | msg->fill.blocks[3]
+			       ? 0
+			       : PMIO_EPROTO;
 	case PMIO_OP_TRUNCATE:
 		return msg->truncate.size > INT64_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_CLOSE:

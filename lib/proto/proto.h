@@ -123,7 +123,7 @@ struct pmio_fill_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t chunk;
-	uint32_t first, last; /* blocks, both included */
+	uint64_t blocks[4]; /* a bit for each of the chunk's 256 */
 };
 
 /* SYNC, SIZE, PFS_FD: a handle is all they need.  PFS_FD's reply carries a descriptor. */

@@ -194,8 +194,7 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 	case PMIO_OP_FILL:
 		if (small) {
 			m->fill.chunk %= 400;
-			m->fill.first %= 256;
-			m->fill.last %= 256;
+			m->fill.blocks[0] |= 1; /* none is refused */
 		}
 		break;
 	case PMIO_OP_TRUNCATE:

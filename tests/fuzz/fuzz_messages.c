@@ -39,7 +39,7 @@ static void look_at_request(const union pmio_any_msg *m)
 		need(m->claim.first + m->claim.nr >= m->claim.first);
 		break;
 	case PMIO_OP_FILL:
-		need(m->fill.first <= m->fill.last);
+		need((m->fill.blocks[0] | m->fill.blocks[1] | m->fill.blocks[2] | m->fill.blocks[3]) != 0);
 		break;
 	case PMIO_OP_TRUNCATE:
 		need((int64_t)m->truncate.size >= 0);

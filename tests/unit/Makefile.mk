@@ -32,7 +32,7 @@ tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 # starts an agent of its own
 tests_unit_test_client_SOURCES = tests/unit/test_client.c
 tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_client_LDADD = libpmio_client.la $(CMOCKA_LIBS)
+tests_unit_test_client_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
 tests_unit_test_abi_SOURCES = tests/unit/test_abi.c
 tests_unit_test_abi_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS) $(CMOCKA_CFLAGS) \

@@ -17,11 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/admin.h"
 #include "pmio.h"
+#include "pool/pool.h"
 
 #define CHUNK (1 << 20)
 #define BLOCK 4096
@@ -66,6 +68,38 @@ static int set_up_small(void **state)
 {
 	(void)state;
 	return start_with("8MiB");
+}
+
+enum { FEW_SLOTS = 8 };
+
+/* a pool that knows only a few files at once */
+static int set_up_few_slots(void **state)
+{
+	struct pmio_pool_params params = { .size = 32u << 20, .nr_slots = FEW_SLOTS };
+	int rc = set_up(state);
+	struct pmio *admin;
+
+	if (rc < 0)
+		return rc;
+	pmio_disconnect(&pm);
+	rc = pmio_attach(pool, &admin);
+	if (rc == 0) {
+		rc = pmio_shutdown(admin, true);
+		pmio_disconnect(&admin);
+	}
+	if (rc == 0)
+		rc = nftw(pool, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	if (rc == 0)
+		rc = pmio_pool_create(pool, &params);
+	return rc < 0 ? rc : pmio_connect(pool, &pm);
+}
+
+/* for the agent as well, which it starts; the last test, for not all users can take it back */
+static int set_up_few_descriptors(void **state)
+{
+	struct rlimit lim = { 40, 40 };
+
+	return setrlimit(RLIMIT_NOFILE, &lim) < 0 ? -1 : set_up(state);
 }
 
 static int tear_down(void **state)
@@ -439,6 +473,72 @@ static void delete__open_file_goes_on(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+static struct pmio_file *open_nr(unsigned nr, int want)
+{
+	struct pmio_file *f;
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/%u", root, nr);
+	assert_int_equal(pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f), want);
+	return f;
+}
+
+/* closed files make room for others; open ones cannot, and a file that finds none does no harm */
+static void slots__more_files_than_the_pool_knows(void **state)
+{
+	struct pmio_file *f[FEW_SLOTS], *one;
+	char c;
+
+	(void)state;
+	for (unsigned i = 0; i < 10 * FEW_SLOTS; i++) {
+		one = open_nr(i, 0);
+		assert_int_equal(pmio_pwrite(one, &(char){ (char)i }, 1, 0), 1);
+		assert_int_equal(pmio_close(&one), 0);
+	}
+	for (unsigned i = 0; i < FEW_SLOTS; i++)
+		f[i] = open_nr(10 * i, 0);
+	assert_null(open_nr(1, -ENFILE));
+	one = open_nr(10, 0); /* known already */
+	assert_int_equal(pmio_close(&one), 0);
+	for (unsigned i = 0; i < FEW_SLOTS; i++) {
+		assert_int_equal(pmio_pread(f[i], &c, 1, 0), 1);
+		assert_int_equal(c, (char)(10 * i));
+	}
+	assert_int_equal(pmio_close(&f[3]), 0);
+	f[3] = open_nr(1, 0);
+	assert_int_equal(pmio_pread(f[3], &c, 1, 0), 1);
+	assert_int_equal(c, 1);
+	for (unsigned i = 0; i < FEW_SLOTS; i++)
+		assert_int_equal(pmio_close(&f[i]), 0);
+}
+
+/* the agent has one for each open file: whom it has none left for is told so, and the others go on */
+static void descriptors__none_left(void **state)
+{
+	struct pmio_file *f[64];
+	char name[128], c;
+	unsigned nr = 0;
+	int rc = 0;
+
+	(void)state;
+	for (; nr < 64 && rc == 0; nr += rc == 0) {
+		snprintf(name, sizeof(name), "%s/%u", root, nr);
+		rc = pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f[nr]);
+		if (rc == 0)
+			assert_int_equal(pmio_pwrite(f[nr], &(char){ (char)nr }, 1, 0), 1);
+	}
+	assert_int_equal(rc, -EMFILE);
+	assert_true(nr > 4);
+	for (unsigned i = 0; i < nr; i++) {
+		assert_int_equal(pmio_pread(f[i], &c, 1, 0), 1);
+		assert_int_equal(c, (char)i);
+	}
+	assert_int_equal(pmio_close(&f[0]), 0);
+	f[0] = open_nr(1000, 0);
+	for (unsigned i = 0; i < nr; i++)
+		assert_int_equal(pmio_close(&f[i]), 0);
+}
+
 static void hold__stays_in_the_pool_until_asked(void **state)
 {
 	struct pmio *other;
@@ -599,12 +699,13 @@ static void agent_killed__the_next_one_drains(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
 	struct pmio_file_stat st;
+	struct pmio *old = pm;
 	uint32_t cursor;
 
 	(void)state;
 	assert_int_equal(pmio_pwrite(f, "promised", 8, 0), 8);
 	kill_agent();
-	/* as if this process died with it: another connection, the file never closed */
+	/* as if this process died with it: another connection, the file not closed */
 	assert_int_equal(pmio_connect(pool, &pm), 0);
 	for (int i = 0; i < 1000; i++) {
 		cursor = 0;
@@ -614,6 +715,7 @@ static void agent_killed__the_next_one_drains(void **state)
 		usleep(5000);
 	}
 	assert_on_pfs((const uint8_t *)"promised", 8);
+	pmio_disconnect(&old);
 }
 
 int main(void)
@@ -636,6 +738,7 @@ int main(void)
 		T(names__one_file_through_links),
 		T(close__cached_file_is_not_read_again),
 		T(delete__open_file_goes_on),
+		cmocka_unit_test_setup_teardown(slots__more_files_than_the_pool_knows, set_up_few_slots, tear_down),
 		T(hold__stays_in_the_pool_until_asked),
 		T(hold__changed_behind_our_back_is_reported),
 		T(rename__held_file_can_be_drained),
@@ -644,6 +747,7 @@ int main(void)
 		SMALL(drain__beside_an_extending_write_in_a_full_pool),
 		T(agent_killed__program_goes_on),
 		T(agent_killed__the_next_one_drains),
+		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,9 +143,9 @@ static void check__bad_truncate_and_fill(void **state)
 	msg.truncate.size = (uint64_t)INT64_MAX + 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 	pmio_proto_request(&msg, PMIO_OP_FILL, 1);
-	msg.fill.first = 2;
-	msg.fill.last = 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.fill.blocks[3] = 1ULL << 63;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
 }
 
 /* whatever bytes come, the answer is one of three */

@@ -1,0 +1,364 @@
+/*
+ * calls.c -- requests that are one call to the PFS
+ *
+ * A worker makes the call; the file, if it is one that we know, is held meanwhile.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+
+struct call {
+	struct job job;		/* first */
+	struct parked *req;	/* owned */
+	struct file *file;	/* held; NULL: none */
+	struct pfs_fd *pfs;	/* held; NULL: none */
+	int rc;
+	/* names that go */
+	char *path;		/* owned; also for messages */
+	struct file_key key;
+	struct pfs_fd *pin;	/* owned */
+	bool last_name, only_name;
+	/* TRUNCATE */
+	uint64_t size;
+	struct stat st;
+	/* SYNC */
+	bool sync_pfs;
+	struct pmio_view *view;
+	uint32_t slot;
+	uint64_t *frames;	/* owned */
+	size_t nr_frames;
+};
+
+/* NULL: no memory; answered */
+static struct call *new_call(struct agent *a, struct conn *c, struct file *f,
+			     const union pmio_any_msg *msg)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call)
+		call->req = parked_new(c, msg);
+	if (!call || !call->req) {
+		free(call);
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		return NULL;
+	}
+	call->file = f;
+	return call;
+}
+
+static void start_call(struct agent *a, struct call *call, void (*run)(struct job *job),
+		       void (*done)(struct agent *a, struct job *job))
+{
+	if (call->file) {
+		files_job_begin(a, call->file);
+		call->pfs = call->file->pfs ? pfs_get(call->file->pfs) : NULL;
+	} else {
+		a->nr_jobs++;
+	}
+	call->job.kind = JOB_CALL;
+	call->job.run = run;
+	call->job.done = done;
+	workers_submit(a->workers, &call->job);
+}
+
+static void free_call(struct agent *a, struct call *call)
+{
+	pfs_put(a, &call->pfs);
+	pfs_put(a, &call->pin);
+	free(call->path);
+	free(call->frames);
+	free(call->req);
+	free(call);
+}
+
+/* answers, unless status is positive */
+static void end_call(struct agent *a, struct call *call, int status)
+{
+	struct conn *c = agent_conn(a, call->req->conn_id);
+	struct file *f = call->file;
+
+	if (c && status <= 0)
+		agent_reply_status(a, c, &call->req->msg.hdr, status);
+	free_call(a, call);
+	if (f)
+		files_job_end(a, f);
+	else
+		a->nr_jobs--;
+}
+
+/* ---- names that go ------------------------------------------------------------------ */
+
+static void run_discard(struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct stat st;
+
+	/* the name goes with the close that asked for it, be it a symbolic link */
+	if (stat(call->path, &st) == 0 && st.st_dev == call->key.dev && st.st_ino == call->key.ino &&
+	    unlink(call->path) < 0)
+		pmio_err("agent: remove %s: %s", call->path, strerror(errno));
+	call->last_name = call->pfs && fstat(call->pfs->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static void discarded(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct conn *c = agent_conn(a, call->req->conn_id);
+	uint64_t id = call->req->msg.close.handle;
+	struct handle *h;
+
+	if (call->last_name)
+		call->file->discard = true;
+	/* if the client has died meanwhile, its handle has been closed */
+	HASH_FIND(hh, a->handles, &id, sizeof(id), h);
+	if (c && h)
+		files_close(a, h, c, &call->req->msg);
+	end_call(a, call, h ? 1 : -EBADF);
+}
+
+void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
+			 const union pmio_any_msg *msg)
+{
+	struct file *f = h->file;
+	struct call *call = new_call(a, c, f, msg);
+
+	if (!call)
+		return;
+	call->path = strdup(h->path ? h->path : f->path);
+	call->key = f->key;
+	if (!call->path) {
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		free_call(a, call);
+		return;
+	}
+	start_call(a, call, run_discard, discarded);
+}
+
+static void run_delete(struct job *job)
+{
+	struct call *call = (struct call *)job;
+	const char *path = call->req->msg.path.path;
+	struct stat st = { .st_mode = 0 };
+	int fd;
+
+	/* while this is open, no new file gets its inode's number */
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &call->st) == 0)
+		call->key = (struct file_key){ call->st.st_dev, call->st.st_ino };
+	call->pin = fd >= 0 ? pfs_wrap(fd) : NULL;
+	call->only_name = lstat(path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
+	if (unlink(path) < 0)
+		call->rc = errno == EPERM && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+}
+
+static void deleted(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = NULL, *waiting = call->file;
+	int rc = call->rc;
+
+	if (call->pin)
+		HASH_FIND(hh, a->files, &call->key, sizeof(call->key), f);
+	/* the name was of an inode that is no longer there: what waits for that goes now */
+	if (!f && waiting && waiting->nr_handles == 0)
+		f = waiting;
+	if (rc == -ENOENT && f)
+		rc = 0;
+	if (rc == 0 && f && call->only_name)
+		f->discard = true;
+	end_call(a, call, rc);
+	if (f && f != waiting)
+		files_settle(a, f);
+}
+
+void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct call *call;
+	struct file *f;
+
+	for (f = a->files; f; f = f->hh.next) {
+		if (f->nr_handles == 0 && strcmp(f->path, msg->path.path) == 0)
+			break;
+	}
+	call = new_call(a, c, f, msg);
+	if (call)
+		start_call(a, call, run_delete, deleted);
+}
+
+/* ---- truncate ------------------------------------------------------------------------- */
+
+/* blocks wholly beyond size become empty; what is left of the last one becomes zero */
+static void cut_chunk(struct agent *a, struct chunk *ch, uint64_t size)
+{
+	struct pmio_view *v = a->view;
+	uint64_t start = ch->number << v->chunk_shift, end = size > start ? size - start : 0;
+	unsigned first = (unsigned)((end + v->block_size - 1) >> v->block_shift);
+	struct pmio_mask m;
+
+	if (ch->frame < 0 || end >= v->chunk_size)
+		return;
+	if (end & (v->block_size - 1)) {
+		uint8_t *p = pmio_view_frame(v, (uint64_t)ch->frame) + end;
+
+		pmio_pm_zero(v->pm, p, v->block_size - (end & (v->block_size - 1)));
+		pmio_pm_fence(v->pm);
+	}
+	if (first < PMIO_CHUNK_BLOCKS) {
+		pmio_mask_range(&m, first, PMIO_CHUNK_BLOCKS - 1);
+		pmio_frame_drop(v, (uint64_t)ch->frame, &m);
+	}
+}
+
+static void run_cut(struct job *job)
+{
+	struct call *call = (struct call *)job;
+
+	if (ftruncate(call->pfs->fd, (off_t)call->size) < 0 || fstat(call->pfs->fd, &call->st) < 0)
+		call->rc = -errno;
+}
+
+static void cut(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = call->file;
+	int rc = call->rc;
+
+	f->cutting = false;
+	a->pfs_changes++;
+	if (rc < 0) {
+		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(-rc));
+	} else {
+		files_set_seen(f, &call->st);
+		f->busy_on_media = f->nr_pfs_chunks != 0;
+		rc = files_record(a, f); /* T5 */
+	}
+	end_call(a, call, rc);
+}
+
+static void grow(struct agent *a, struct file *f, uint64_t size)
+{
+	struct pmio_slot_df *slot = &a->view->slots[f->slot];
+
+	/* at least: a client may be raising it further at this moment */
+	pmio_pm_max64(a->view->pm, &slot->size, size);
+	pmio_pm_flush(a->view->pm, &slot->size, sizeof(slot->size));
+	pmio_pm_fence(a->view->pm);
+}
+
+/*
+ * Crash table: T1 the catalog says that we change the PFS file; T2 the slot's
+ * size; T3 blocks beyond are empty; T4 the PFS file is cut; T5 recorded.
+ * before T2: as it was.  After T2: the new size; recovery empties what T3 did
+ * not, and the drain that follows cuts the PFS file (it finds the mark of T1).
+ */
+void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	uint64_t size = msg->truncate.size;
+	bool was_busy = f->busy_on_media;
+	struct call *call;
+	int rc;
+
+	if (size >= pmio_pool_file_size(a->pool, f->slot)) {
+		grow(a, f, size);
+		agent_reply_status(a, c, &msg->hdr, 0);
+		return;
+	}
+	f->busy_on_media = true;
+	rc = files_record(a, f); /* T1 */
+	call = rc == 0 ? new_call(a, c, f, msg) : NULL;
+	if (!call) {
+		if (rc < 0)
+			agent_reply_status(a, c, &msg->hdr, rc);
+		return;
+	}
+	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
+	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
+		cut_chunk(a, ch, size); /* T3 */
+	call->size = size;
+	if (size >= f->pfs_size && !f->nr_pfs_chunks) {
+		f->busy_on_media = was_busy;
+		rc = files_record(a, f);
+		agent_reply_status(a, c, &msg->hdr, rc);
+		free_call(a, call);
+		return;
+	}
+	if (f->pfs_size > size)
+		f->pfs_size = size; /* nobody may be given what is about to go */
+	f->cutting = true;
+	start_call(a, call, run_cut, cut); /* T4 */
+}
+
+/* ---- sync ------------------------------------------------------------------------------ */
+
+/* data first, then what says that they are there */
+static int sync_frames(struct call *call)
+{
+	struct pmio_view *v = call->view;
+	int rc = 0;
+
+	for (size_t i = 0; i < call->nr_frames && rc == 0; i++)
+		rc = pmio_pm_sync(v->pm, pmio_view_frame(v, call->frames[i]), v->chunk_size);
+	for (size_t i = 0; i < call->nr_frames && rc == 0; i++)
+		rc = pmio_pm_sync(v->pm, &v->headers[call->frames[i]], sizeof(*v->headers));
+	if (rc == 0)
+		rc = pmio_pm_sync(v->pm, &v->slots[call->slot], sizeof(*v->slots));
+	return rc;
+}
+
+static void run_sync(struct job *job)
+{
+	struct call *call = (struct call *)job;
+
+	if (call->frames)
+		call->rc = sync_frames(call);
+	if (call->rc == 0 && call->sync_pfs && fdatasync(call->pfs->fd) < 0) {
+		call->rc = -errno;
+		pmio_err("agent: %s: fdatasync: %s", call->path, strerror(errno));
+	}
+}
+
+static void synced(struct agent *a, struct job *job)
+{
+	end_call(a, (struct call *)job, ((struct call *)job)->rc);
+}
+
+static int list_frames(struct call *call, const struct file *f)
+{
+	size_t nr = HASH_COUNT(f->chunks);
+
+	call->frames = calloc(nr ? nr : 1, sizeof(*call->frames));
+	if (!call->frames)
+		return -ENOMEM;
+	for (const struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
+		if (ch->frame >= 0)
+			call->frames[call->nr_frames++] = (uint64_t)ch->frame;
+	}
+	return 0;
+}
+
+void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	struct call *call = new_call(a, c, f, msg);
+	int rc = 0;
+
+	if (!call)
+		return;
+	call->view = a->view;
+	call->slot = f->slot;
+	call->sync_pfs = f->nr_pfs_chunks && f->pfs && f->pfs->writes;
+	call->path = strdup(f->path);
+	if (!call->path)
+		rc = -ENOMEM;
+	else if (pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE)
+		rc = list_frames(call, f);
+	if (rc < 0) {
+		agent_reply_status(a, c, &msg->hdr, rc);
+		free_call(a, call);
+		return;
+	}
+	start_call(a, call, run_sync, synced);
+}
