@@ -137,7 +137,15 @@ check_PROGRAMS += tests/mpi/locked
 tests_mpi_locked_SOURCES = tests/mpi/locked.c tests/mpi/util.h
 tests_mpi_locked_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_locked_LDADD = $(OMPI_LIBS)
+check_PROGRAMS += tests/mpi/nospace
+tests_mpi_nospace_SOURCES = tests/mpi/nospace.c tests/mpi/util.h
+tests_mpi_nospace_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_nospace_LDADD = $(OMPI_LIBS)
+check_PROGRAMS += tests/mpi/update
+tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
+tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_update_LDADD = $(OMPI_LIBS)
 mpi_scripts = tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
-	tests/mpi/locked.sh tests/mpi/jobs.sh
+	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/pool.sh tests/mpi/nospace.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)
