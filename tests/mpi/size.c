@@ -142,6 +142,7 @@ int main(int argc, char **argv)
 	test_init(&argc, &argv);
 	fh = open_file(MPI_COMM_WORLD, base, RDWR_NEW);
 	check_size(fh, 0);
+	barrier();
 	shrink_and_grow(fh);
 	write_past_the_end(fh);
 	reopened(&fh);
