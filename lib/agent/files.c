@@ -256,7 +256,8 @@ int files_new(struct agent *a, const char *path, const struct stat *st, struct f
 		rc = pmio_pool_file_add(a->pool, &e, (uint64_t)st->st_size, &f->slot);
 	while ((rc == -ENFILE || rc == -ENOSPC) && evict_file(a));
 	if (rc < 0) {
-		pmio_err("agent: %s: no room in the pool's catalog: %s", path, pmio_strerror(rc));
+		pmio_err("agent: %s: no room in the pool's catalog, which has %u files: %s", path,
+			 HASH_COUNT(a->files), pmio_strerror(rc));
 		goto err;
 	}
 	hash_file(a, f);

@@ -506,7 +506,7 @@ int pmio_catalog_set(struct pmio_catalog *cat, uint32_t slot, const struct pmio_
 			set_fields(e, file);
 		rc = tx_end(rc);
 	}
-	if (rc < 0)
+	if (rc < 0 && rc != -ENOSPC)
 		pmemobj_error(cat->dir, file->path, -rc);
 	return rc;
 }

@@ -53,7 +53,7 @@ int pmio_catalog_state(const struct pmio_catalog *cat, uint32_t slot, uint64_t *
 /* 0, -ENOENT (slot free), PMIO_EDAMAGED */
 int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_pool_file *file);
 
-/* 0, -EINVAL (state, or a path that is empty or has no end), -ENOSPC; durable */
+/* 0, -EINVAL (state, or a path that is empty or has no end), -ENOSPC (not logged); durable */
 int pmio_catalog_set(struct pmio_catalog *cat, uint32_t slot, const struct pmio_pool_file *file);
 
 /* make the slot free; 0 or what libpmemobj said; durable */

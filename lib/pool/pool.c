@@ -435,10 +435,8 @@ int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint
 	uint32_t s;
 	int rc;
 
-	if (pool->nr_free_slots == 0) {
-		pmio_err("pool %s: it knows %u files and can know no more", pool->dir, v->nr_slots);
+	if (pool->nr_free_slots == 0)
 		return -ENFILE;
-	}
 	s = pool->free_slots[pool->nr_free_slots - 1];
 	df = &v->slots[s];
 
@@ -469,11 +467,14 @@ int pmio_pool_file_get(struct pmio_pool *pool, uint32_t slot, struct pmio_pool_f
 int pmio_pool_file_set(struct pmio_pool *pool, uint32_t slot, const struct pmio_pool_file *file)
 {
 	uint64_t generation;
-	int state = pmio_catalog_state(pool->catalog, slot, &generation);
+	int rc, state = pmio_catalog_state(pool->catalog, slot, &generation);
 
 	if (state <= PMIO_FILE_NONE)
 		return state < 0 ? state : -ENOENT;
-	return pmio_catalog_set(pool->catalog, slot, file);
+	rc = pmio_catalog_set(pool->catalog, slot, file);
+	if (rc == -ENOSPC)
+		pmio_err("pool %s: catalog: no room for %s", pool->dir, file->path);
+	return rc;
 }
 
 int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)

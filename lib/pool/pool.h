@@ -127,7 +127,8 @@ int pmio_pool_dir_fd(const struct pmio_pool *pool);       /* borrowed */
  * file   generation is set by this call
  * slot   out
  *
- * Returns 0, -ENFILE (no free slot) or -ENOSPC (catalog full).
+ * Returns 0, -ENFILE (no free slot) or -ENOSPC (catalog full); neither is logged:
+ * the caller may have files to give up.
  * Durable: when it returns 0; a crash before leaves the slot free.
  */
 int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint64_t size,

@@ -483,6 +483,22 @@ static struct pmio_file *open_nr(unsigned nr, int want)
 	return f;
 }
 
+/* error lines in the agent's log */
+static unsigned errors_logged(void)
+{
+	char name[128], line[1024];
+	unsigned nr = 0;
+	FILE *log;
+
+	snprintf(name, sizeof(name), "%s/agent.log", pool);
+	log = fopen(name, "r");
+	assert_non_null(log);
+	while (fgets(line, sizeof(line), log))
+		nr += strstr(line, ": error: ") != NULL;
+	fclose(log);
+	return nr;
+}
+
 /* closed files make room for others; open ones cannot, and a file that finds none does no harm */
 static void slots__more_files_than_the_pool_knows(void **state)
 {
@@ -497,7 +513,9 @@ static void slots__more_files_than_the_pool_knows(void **state)
 	}
 	for (unsigned i = 0; i < FEW_SLOTS; i++)
 		f[i] = open_nr(10 * i, 0);
+	assert_int_equal(errors_logged(), 0);
 	assert_null(open_nr(1, -ENFILE));
+	assert_int_equal(errors_logged(), 1);
 	one = open_nr(10, 0); /* known already */
 	assert_int_equal(pmio_close(&one), 0);
 	for (unsigned i = 0; i < FEW_SLOTS; i++) {
