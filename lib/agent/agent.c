@@ -1,7 +1,6 @@
 /* the agent's life: set-up, detaching, the loop, the end */
 #include "agent/agent.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -63,27 +62,10 @@ static int open_log(const struct agent *a)
 
 /* ---- the pool --------------------------------------------------------------------- */
 
-/* 1: empty but for what an agent leaves there; 0: not; or -errno */
-static int is_empty(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	int empty = 1;
-
-	if (!d)
-		return -errno;
-	while ((e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, LOG_FILE))
-			empty = 0;
-	}
-	closedir(d);
-	return empty;
-}
-
 static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **pool)
 {
 	struct pmio_pool_params params = { .size = cfg->pool_size, .chunk_size = cfg->chunk_size };
-	int rc = is_empty(cfg->pool_dir);
+	int rc = pmio_pool_vacant(cfg->pool_dir, LOG_FILE);
 
 	if (rc == 1 || (rc == -ENOENT && cfg->make_dir)) {
 		rc = pmio_pool_check_dir(cfg->pool_dir, rc == 1, NULL);
@@ -447,7 +429,8 @@ int pmio_agent_run(const struct pmio_agent_config *config)
 {
 	struct pmio_agent_config cfg = *config;
 	int pipe_fd[2], rc;
-	int32_t status = PMIO_EAGENT;
+	int32_t status;
+	ssize_t n;
 	pid_t pid;
 
 	close_inherited(cfg.ready_fd);
@@ -469,9 +452,12 @@ int pmio_agent_run(const struct pmio_agent_config *config)
 		_exit(rc < 0);
 	}
 	close(pipe_fd[1]);
-	while (read(pipe_fd[0], &status, sizeof(status)) < 0 && errno == EINTR)
-		;
+	do
+		n = read(pipe_fd[0], &status, sizeof(status));
+	while (n < 0 && errno == EINTR);
 	close(pipe_fd[0]);
+	if (n != sizeof(status))
+		return PMIO_EAGENT; /* it was killed; who waits sees the end of the pipe */
 	tell(config->ready_fd, status);
 	return status;
 }

@@ -78,6 +78,14 @@ struct pmio_pool_file {
 int pmio_pool_create(const char *dir, const struct pmio_pool_params *params);
 
 /*
+ * pmio_pool_vacant -- may a pool be made there without being asked for?
+ *
+ * Returns 1: nothing is there but perhaps a file `besides` and what is left of the
+ * making or removing of a pool that was cut off; 0: more; or -errno; not logged.
+ */
+int pmio_pool_vacant(const char *dir, const char *besides);
+
+/*
  * pmio_pool_open -- take a pool into possession, and recover it
  *
  * Returns 0; -ENOENT (no such directory, or no pool in it), -EBUSY (another agent

@@ -3,6 +3,7 @@
  */
 #include "pool/pool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -247,6 +248,32 @@ static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 		clear_leftovers(dir_fd);
 	}
 	return rc;
+}
+
+/* by its name; the catalog has its own before the data do */
+static bool is_leftover(const char *name, bool cut_off)
+{
+	return strcmp(name, PMIO_POOL_LOCK) == 0 || strcmp(name, PMIO_POOL_CATALOG_NEW) == 0 ||
+	       strcmp(name, PMIO_POOL_DATA_NEW) == 0 ||
+	       (strcmp(name, PMIO_POOL_CATALOG) == 0 && cut_off);
+}
+
+int pmio_pool_vacant(const char *dir, const char *besides)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	bool cut_off;
+	int vacant = 1;
+
+	if (!d)
+		return -errno;
+	cut_off = pmio_pool_dir_has(dirfd(d), PMIO_POOL_DATA_NEW);
+	while (vacant && (e = readdir(d)) != NULL) {
+		vacant = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+			 strcmp(e->d_name, besides) == 0 || is_leftover(e->d_name, cut_off);
+	}
+	closedir(d);
+	return vacant;
 }
 
 static int check_params(const char *dir, const struct pmio_pool_params *params,
