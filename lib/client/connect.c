@@ -21,6 +21,7 @@
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
+#define AGENTS_MAX 5 /* so many may be killed before we have done what we came for */
 /* the connection is lost: no errno, for the agent may answer with any of a file system's */
 #define LOST (PMIO_ECHANGED - 1)
 
@@ -216,7 +217,7 @@ static int spawn_agent(struct pmio *pm, int ready_fd, pid_t *pid)
 	return rc ? PMIO_EAGENT : 0;
 }
 
-/* what the agent says when its pool is open, or why it is not; it has logged that */
+/* what the agent says when its pool is open, or why it is not; it has logged that.  LOST: it ended first */
 static int await_ready(int fd)
 {
 	int32_t status;
@@ -225,10 +226,11 @@ static int await_ready(int fd)
 	do
 		n = read(fd, &status, sizeof(status));
 	while (n < 0 && errno == EINTR);
-	return n == sizeof(status) ? status : PMIO_EAGENT;
+	return n == sizeof(status) ? status : LOST;
 }
 
-static int start_agent(struct pmio *pm)
+/* once; LOST: it ended without a word */
+static int try_to_start(struct pmio *pm)
 {
 	int fds[2], rc;
 	pid_t pid;
@@ -247,14 +249,24 @@ static int start_agent(struct pmio *pm)
 		close(fds[1]);
 	if (rc == 0) {
 		rc = await_ready(fds[0]);
-		if (rc == PMIO_EAGENT)
-			pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
 		/* the program may reap all children itself: then there is nothing to wait for */
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
 	close(fds[0]);
 	return rc;
+}
+
+static int start_agent(struct pmio *pm)
+{
+	int rc = LOST;
+
+	for (int tries = 0; tries < AGENTS_MAX && rc == LOST; tries++)
+		rc = try_to_start(pm);
+	if (rc != LOST)
+		return rc;
+	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
+	return PMIO_EAGENT;
 }
 
 /* an agent that is leaving, or another user of the pool's files, still has it */
@@ -348,7 +360,7 @@ static int reach(struct pmio *pm, bool admin)
 {
 	int rc = 0;
 
-	for (int tries = 0; tries < 5; tries++) {
+	for (int tries = 0; tries < AGENTS_MAX; tries++) {
 		rc = connect_or_start(pm);
 		if (rc < 0)
 			return rc;
@@ -471,30 +483,31 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16])
 
 /* ---- going on with another agent ------------------------------------------------------------ */
 
-/* pm->lock held: open f again; what it had claimed is asked for anew */
-static void reopen(struct pmio *pm, struct pmio_file *f)
+/* pm->lock held: open f again; what it had claimed is asked for anew.  0, if f is broken too, or LOST */
+static int reopen(struct pmio *pm, struct pmio_file *f)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
 
 	f->handle = 0;
 	if (f->broken)
-		return;
+		return 0;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags;
 	snprintf(msg.open.path, sizeof(msg.open.path), "%s", f->path);
 	rc = call_locked(pm, &msg, &reply, NULL);
 	if (rc == LOST)
-		rc = PMIO_EAGENT;
+		return rc;
 	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
 		rc = -ESTALE;
 	if (rc < 0) {
 		pmio_err("open %s again with a new agent: %s", f->path, pmio_strerror(rc));
 		f->broken = rc;
-		return;
+		return 0;
 	}
 	f->handle = reply.open_reply.handle;
 	f->slot = reply.open_reply.slot;
+	return 0;
 }
 
 /* pm->lock held */
@@ -503,14 +516,18 @@ static int reconnect(struct pmio *pm)
 	struct pmio_file *f;
 	int rc;
 
-	drop_connection(pm);
-	pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
-	rc = reach(pm, false);
-	if (rc < 0)
-		return rc;
-	DL_FOREACH(pm->files, f)
-		reopen(pm, f);
-	return 0;
+	for (int tries = 0; tries < AGENTS_MAX; tries++) {
+		drop_connection(pm);
+		pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
+		rc = reach(pm, false);
+		DL_FOREACH(pm->files, f) {
+			if (rc == 0)
+				rc = reopen(pm, f);
+		}
+		if (rc != LOST)
+			return rc;
+	}
+	return PMIO_EAGENT;
 }
 
 int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
@@ -528,7 +545,7 @@ int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_an
 		rc = call_locked(pm, msg, reply, fd);
 		if (rc != LOST)
 			break;
-		if (tries == 3) {
+		if (tries == AGENTS_MAX) {
 			rc = PMIO_EAGENT;
 			break;
 		}
@@ -547,7 +564,7 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_ms
 	pthread_mutex_lock(&pm->lock);
 	for (int tries = 0;; tries++) {
 		rc = call_locked(pm, msg, reply, NULL);
-		if (rc != LOST || tries == 3)
+		if (rc != LOST || tries == AGENTS_MAX)
 			break;
 		rc = reconnect(pm);
 		if (rc < 0)
