@@ -21,14 +21,20 @@ include $(srcdir)/tests/fuzz/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
+include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 
-# what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small
+# what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small;
+# and 600 kills
 LONG_COUNT = 1250
-check-long: all tests/mpi/fuzz_run
+LONG_KILLS = 300
+check-long: all tests/mpi/fuzz_run tests/kill/kills
 	@rc=0; for ranks in 1 2 3 4; do for pool in 256MiB 8MiB; do \
 		echo "== random programs on $$ranks ranks, a pool of $$pool"; \
 		( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/mpi/fuzz.sh \
 			--seed $${ranks}00001 --count $(LONG_COUNT) --ranks $$ranks --pool $$pool ) || rc=1; \
-	done; done; exit $$rc
+	done; done; \
+	echo "== processes killed"; \
+	( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/kill/kills.sh --kills $(LONG_KILLS) --seed 1001 ) || rc=1; \
+	exit $$rc
 .PHONY: check-long
