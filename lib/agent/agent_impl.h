@@ -221,6 +221,7 @@ struct agent {
 		struct job job;
 		struct pmio_view *view;
 		uint64_t frame;
+		int rc;
 		bool running;
 	} blank;			/* see blank.c */
 	uint64_t pfs_changes;		/* drains and cuts that have ended: what was seen of the PFS before is old */

@@ -7,18 +7,30 @@
  */
 #include "agent/agent_impl.h"
 
+static ssize_t make_blank(struct pmio_pm_guard *guard, void *arg)
+{
+	struct blank *b = arg;
+
+	pmio_pm_guard_arm(guard, true);
+	pmio_pm_zero(b->view->pm, pmio_view_frame(b->view, b->frame), b->view->chunk_size);
+	pmio_pm_fence(b->view->pm);
+	return 0;
+}
+
 static void run(struct job *job)
 {
 	struct blank *b = (struct blank *)job;
 
-	pmio_pm_zero(b->view->pm, pmio_view_frame(b->view, b->frame), b->view->chunk_size);
-	pmio_pm_fence(b->view->pm);
+	b->rc = (int)pmio_pm_guarded(b->view->pm, make_blank, b);
 }
 
 static void done(struct agent *a, struct job *job)
 {
 	(void)job;
-	pmio_pool_blank_end(a->pool, a->blank.frame);
+	pmio_pool_blank_end(a->pool, a->blank.frame, a->blank.rc == 0);
+	if (a->blank.rc < 0)
+		pmio_err("agent: frame %llu of the pool cannot be written to: it is not used any more",
+			 (unsigned long long)a->blank.frame);
 	a->blank.running = false;
 }
 

@@ -41,7 +41,7 @@ struct part {
 
 struct drain {
 	struct job opening;	/* first: the job that opens the PFS file, or looks at it, is its drain */
-	char *path;		/* owned: to open */
+	char *path;		/* owned: to open, and for messages */
 	struct stat opened_st;
 	struct pfs_fd *opened;
 	int open_rc;
@@ -76,8 +76,11 @@ struct batch {
 	size_t len;
 };
 
-static int write_all(int fd, struct iovec *iov, int nr, uint64_t off)
+static int write_all(int fd, const struct iovec *pieces, int nr, uint64_t off)
 {
+	struct iovec left[DRAIN_IOVS], *iov = left;
+
+	memcpy(left, pieces, (size_t)nr * sizeof(*left));
 	while (nr > 0) {
 		ssize_t n = pwritev(fd, iov, nr, (off_t)off);
 
@@ -108,12 +111,42 @@ static void written(struct drain *d, const struct batch *b)
 		;
 }
 
+/*
+ * Some of the batch cannot be read from the pool's memory.  All else is written;
+ * what is lost is named.  Returns -EIO, or what the file system says.
+ */
+static int write_readable(const struct part *p, const struct batch *b)
+{
+	const struct pmio_view *v = p->drain->agent->view;
+	uint64_t off = b->off;
+	int rc = 0, result = -EIO;
+
+	for (int i = 0; i < b->nr && (rc == 0 || rc == -EFAULT); i++) {
+		for (size_t at = 0, n; at < b->iov[i].iov_len && (rc == 0 || rc == -EFAULT); at += n, off += n) {
+			struct iovec block = { (uint8_t *)b->iov[i].iov_base + at, b->iov[i].iov_len - at };
+
+			if (block.iov_len > v->block_size)
+				block.iov_len = v->block_size;
+			n = block.iov_len;
+			rc = write_all(p->drain->pfs->fd, &block, 1, off);
+			if (rc == -EFAULT)
+				pmio_err("agent: %s: bytes %llu to %llu cannot be read from the pool's memory",
+					 p->drain->path, (unsigned long long)off, (unsigned long long)(off + n - 1));
+		}
+	}
+	if (rc < 0 && rc != -EFAULT)
+		result = rc;
+	return result;
+}
+
 static int flush_batch(struct part *p, struct batch *b)
 {
 	int rc = 0;
 
 	if (b->nr) {
 		rc = write_all(p->drain->pfs->fd, b->iov, b->nr, b->off);
+		if (rc == -EFAULT)
+			rc = write_readable(p, b);
 		if (rc == 0)
 			written(p->drain, b);
 		job_alive(&p->job);
@@ -496,10 +529,11 @@ static int start(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
 
+	d->path = strdup(f->path);
+	if (!d->path)
+		return -ENOMEM;
 	if (can_write(f) && !f->reopen)
 		d->opened = pfs_get(f->pfs);
-	else if ((d->path = strdup(f->path)) == NULL)
-		return -ENOMEM;
 	d->opening.kind = JOB_BULK;
 	d->opening.dev = f->key.dev;
 	d->opening.run = run_opening;
@@ -576,15 +610,26 @@ static int fill_run(struct fill *fl, unsigned run, unsigned len)
 	return 0;
 }
 
-static void run_fill(struct job *job)
+static ssize_t fill_runs(struct pmio_pm_guard *guard, void *arg)
 {
-	struct fill *fl = (struct fill *)job;
+	struct fill *fl = arg;
 	unsigned run, len;
 
+	pmio_pm_guard_arm(guard, true);
 	for (run = pmio_mask_next_run(&fl->todo, 0, &len); run < PMIO_CHUNK_BLOCKS && !fl->error;
 	     run = pmio_mask_next_run(&fl->todo, run + len, &len))
 		fl->error = fill_run(fl, run, len);
 	pmio_pm_fence(fl->agent->view->pm);
+	return fl->error;
+}
+
+static void run_fill(struct job *job)
+{
+	struct fill *fl = (struct fill *)job;
+
+	fl->error = (int)pmio_pm_guarded(fl->agent->view->pm, fill_runs, fl);
+	if (fl->error == -EFAULT)
+		fl->error = -EIO; /* the same, met by the kernel's copy */
 }
 
 static void fill_done(struct agent *a, struct job *job)

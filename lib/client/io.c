@@ -654,6 +654,7 @@ struct reader {
 	int64_t frame;
 	struct pmio_mask valid; /* blocks known to be so */
 	bool here;		/* the above is known */
+	struct pmio_pm_guard *guard;
 };
 
 static int enter_chunk(struct reader *r, uint64_t chunk, uint64_t needed)
@@ -720,7 +721,9 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 		return rc;
 	if (len >= POPULATE_MIN)
 		populate(r->f, r->chunk, r->frame, r->chunk + needed - 1);
+	pmio_pm_guard_arm(r->guard, true);
 	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)r->frame) + start, len);
+	pmio_pm_guard_arm(r->guard, false);
 	return 0;
 }
 
@@ -744,14 +747,22 @@ static int read_piece(struct reader *r, uint8_t *buf, uint64_t off, uint64_t end
 	return rc;
 }
 
+struct request {
+	struct pmio_file *f;
+	const struct pmio_piece *pieces;
+	size_t nr;
+};
+
 /* returns bytes read or an error */
-static ssize_t read_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 {
-	uint64_t size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
-	struct reader r = { .f = f };
+	const struct request *req = arg;
+	const struct pmio_piece *pieces = req->pieces;
+	uint64_t size = pmio_pm_load64(&req->f->pm->view->slots[req->f->slot].size);
+	struct reader r = { .f = req->f, .guard = guard };
 	ssize_t sum = 0;
 
-	for (size_t i = 0; i < nr; i++) {
+	for (size_t i = 0; i < req->nr; i++) {
 		uint64_t off = (uint64_t)pieces[i].off, end = off + pieces[i].len;
 		int rc;
 
@@ -771,6 +782,7 @@ static ssize_t read_pieces(struct pmio_file *f, const struct pmio_piece *pieces,
 
 ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
 {
+	struct request req = { f, pieces, nr };
 	ssize_t n = check_pieces(pieces, nr);
 
 	if (!(f->flags & PMIO_OPEN_READ))
@@ -780,7 +792,7 @@ ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t 
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		n = same_agent(f) ? 0 : take_new_agent(f);
 		if (n == 0)
-			n = read_pieces(f, pieces, nr);
+			n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
 		if (same_agent(f))
 			break;
 	}

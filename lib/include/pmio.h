@@ -21,6 +21,10 @@
  * below.  The cause has then been logged once, on standard error unless the
  * settings say otherwise (PMIO_LOG).
  *
+ * Signals: from the first pmio_connect() to the last pmio_disconnect() SIGBUS has a
+ * handler, which makes poisoned PMEM an error of the read; all other faults go on to
+ * the handler that was there before.
+ *
  * Threads: any thread may call anything, except that nobody may use what
  * another thread is closing.  After fork() the child must not use the parent's
  * handles; it may connect anew.
@@ -117,7 +121,8 @@ int pmio_close_discard(struct pmio_file **file);
  * the end of the file (pread) or at all (pwrite)
  *
  * Returns the bytes read or written; -EBADF (not open for that), -EFBIG (end
- * beyond 2^63-1), -EIO, -ENOSPC, ...: nothing is known of what was transferred.
+ * beyond 2^63-1), -EIO (also: PMEM that is poisoned), -ENOSPC, ...: nothing is known
+ * of what was transferred.
  */
 ssize_t pmio_pread(struct pmio_file *file, void *buf, size_t len, off_t off);
 ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t off);

@@ -102,6 +102,23 @@ int pmio_pm_sync(struct pmio_pm *pm, const void *addr, size_t len);
  */
 void pmio_pm_read(struct pmio_pm *pm, void *dst, const void *src, size_t len);
 
+/*
+ * pmio_pm_guarded -- call fn; media that cannot be read or written do not end the process
+ *
+ * A load from poisoned PMEM, or from behind the end of a file that was cut, raises
+ * SIGBUS.  If that happens in fn, at an address of the mapping, while the guard is
+ * armed, fn is left and the result is -EIO.  So between arming and disarming fn
+ * must hold no lock and own nothing.  A guard is not armed when fn is called.
+ * Anything else that raises SIGBUS goes to the handler that was there before the
+ * first pmio_pm_map().  (The kernel's own copies, as in pwrite(2), end with EFAULT.)
+ *
+ * Returns what fn returned, or -EIO; not logged.
+ * Threads: any; guards of one thread may be nested, the innermost counts.
+ */
+struct pmio_pm_guard;
+ssize_t pmio_pm_guarded(const struct pmio_pm *pm, ssize_t (*fn)(struct pmio_pm_guard *g, void *arg), void *arg);
+void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed);
+
 /* ask the kernel to map these pages now, so that the copy does not fault */
 void pmio_pm_populate(struct pmio_pm *pm, void *addr, size_t len);
 

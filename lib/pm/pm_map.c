@@ -95,6 +95,7 @@ static void map_unmap(struct pmio_pm *pm)
 	if (pmem2_map_delete(&self(pm)->map) != 0)
 		pmio_warn("cannot unmap persistent memory: %s", pmem2_errormsg());
 	free(pm);
+	pm_guard_put();
 }
 
 static void map_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len)
@@ -302,6 +303,7 @@ int pmio_pm_map(int fd, struct pmio_pm **out)
 	if (m->pm.granularity == PMIO_PM_PAGE)
 		m->store_flags |= PMEM2_F_MEM_NOFLUSH;
 
+	pm_guard_get();
 	*out = &m->pm;
 	return 0;
 }

@@ -23,6 +23,10 @@ struct pmio_pm_ops {
 	void (*stored)(struct pmio_pm *pm, const void *addr, size_t len);
 };
 
+/* who has a mapping of a file, has a handler for SIGBUS (pm_guard.c) */
+void pm_guard_get(void);
+void pm_guard_put(void);
+
 /* the first member of each implementation's own struct */
 struct pmio_pm {
 	const struct pmio_pm_ops *ops;

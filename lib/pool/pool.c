@@ -564,10 +564,12 @@ uint64_t pmio_pool_blank_begin(struct pmio_pool *pool)
 	return pool->free_frames[--pool->nr_free_frames];
 }
 
-void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame)
+void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank)
 {
-	pmio_frame_set_blank(pool->view, frame);
 	pool->nr_blanking--;
+	if (!is_blank)
+		return;
+	pmio_frame_set_blank(pool->view, frame);
 	pool->blank_frames[pool->nr_blank_frames++] = frame;
 }
 

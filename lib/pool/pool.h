@@ -178,10 +178,11 @@ uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* with those bein
  * A reserve of blank frames, kept by the agent when it has nothing better to do.
  * _blank_begin takes a free frame that is not blank out of the lists, for the
  * caller to zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones.
- * _blank_end marks it and puts it back; the mark is flushed, not fenced.
+ * _blank_end marks it and puts it back, the mark is flushed, not fenced; a frame that
+ * could not be made blank is not used any more, until the pool is opened again.
  */
 uint64_t pmio_pool_blank_begin(struct pmio_pool *pool);
-void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame);
+void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank);
 
 /* calls fn for each frame in use; stops at its first value other than 0 and returns that */
 int pmio_pool_frames_each(struct pmio_pool *pool,

@@ -694,6 +694,88 @@ static void kill_agent(void)
 		usleep(2000);
 }
 
+static off_t find_block(int fd, const uint8_t *block)
+{
+	static uint8_t in[BLOCK];
+	off_t at = 0;
+
+	while (pread(fd, in, BLOCK, at) == BLOCK && memcmp(in, block, BLOCK) != 0)
+		at += BLOCK;
+	assert_memory_equal(in, block, BLOCK);
+	return at;
+}
+
+/*
+ * Cut the pool's data behind the second block of the chunk that lies highest: as if
+ * what follows were poisoned, loads raise SIGBUS.  Returns that chunk.
+ */
+static int lose_most_of_a_chunk(const uint8_t *buf, int nr_chunks)
+{
+	off_t highest = 0;
+	char data[128];
+	int fd, lost = 0;
+
+	snprintf(data, sizeof(data), "%s/" PMIO_POOL_DATA, pool);
+	fd = open(data, O_RDWR);
+	assert_true(fd >= 0);
+	for (int i = 0; i < nr_chunks; i++) {
+		off_t at = find_block(fd, buf + i * CHUNK);
+
+		lost = at > highest ? i : lost;
+		highest = at > highest ? at : highest;
+	}
+	assert_int_equal(ftruncate(fd, highest + 2 * BLOCK), 0);
+	close(fd);
+	return lost;
+}
+
+static void check_all_but(const uint8_t *is, const uint8_t *should, int lost)
+{
+	for (int i = 0; i < 4; i++)
+		assert_memory_equal(is + i * CHUNK, should + i * CHUNK, i == lost ? 2 * BLOCK : CHUNK);
+}
+
+static void poison__is_an_error_of_that_block(void **state)
+{
+	uint8_t *buf = malloc(4 * CHUNK), *in = calloc(4, CHUNK);
+	struct pmio_pool_stat before, after;
+	struct pmio_file *f;
+	int lost, fd;
+
+	(void)state;
+	/* cmocka has put its own handler over that of the connection made before the test */
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	f = must_open(O_RDWR | O_CREAT);
+	for (int i = 0; i < 4; i++)
+		fill_pattern(buf + i * CHUNK, CHUNK, 100 + (unsigned)i);
+	assert_int_equal(pmio_pwrite(f, buf, 4 * CHUNK, 0), 4 * CHUNK);
+	assert_int_equal(pmio_stat_pool(pm, &before), 0);
+	lost = lose_most_of_a_chunk(buf, 4);
+
+	for (int i = 0; i < 4; i++) {
+		size_t n = i == lost ? 2 * BLOCK : CHUNK;
+
+		assert_int_equal(pmio_pread(f, in + i * CHUNK, n, i * CHUNK), n);
+	}
+	check_all_but(in, buf, lost);
+	assert_int_equal(pmio_pread(f, in, 1, lost * CHUNK + 2 * BLOCK), -EIO);
+	assert_int_equal(pmio_pread(f, in, 4 * CHUNK, 0), -EIO);
+	assert_int_equal(pmio_drain(f), -EIO);
+	assert_int_equal(pmio_stat_pool(pm, &after), 0);
+	assert_int_equal(after.agent_pid, before.agent_pid);
+	assert_true(after.dirty_bytes > 0);
+	assert_int_equal(pmio_close(&f), -EIO);
+
+	memset(in, 0, 4 * CHUNK);
+	fd = open(path, O_RDONLY);
+	assert_true(fd >= 0 && pread(fd, in, 4 * CHUNK, 0) > 0);
+	close(fd);
+	check_all_but(in, buf, lost);
+	free(buf);
+	free(in);
+}
+
 static void agent_killed__program_goes_on(void **state)
 {
 	uint8_t *buf = malloc(4 * CHUNK), *in = malloc(4 * CHUNK);
@@ -763,6 +845,7 @@ int main(void)
 		T(discard__spares_a_file_made_later),
 		T(drain__beside_an_extending_write),
 		SMALL(drain__beside_an_extending_write_in_a_full_pool),
+		T(poison__is_an_error_of_that_block),
 		T(agent_killed__program_goes_on),
 		T(agent_killed__the_next_one_drains),
 		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),

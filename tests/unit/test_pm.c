@@ -3,6 +3,8 @@
  */
 #include "scratch.h"
 
+#include <signal.h>
+
 #include "pm/pm.h"
 
 #define SIZE (3u << 20)
@@ -375,6 +377,88 @@ static void pread__error(void **state)
 
 /* ---- words -------------------------------------------------------------------------- */
 
+/* a mapping whose second third, and third, are no longer there */
+static void map_cut(struct fixture *f)
+{
+	assert_int_equal(pmio_pm_map(f->fd, &f->pm), 0);
+	memset(pmio_pm_base(f->pm), 'x', SIZE);
+	assert_int_equal(ftruncate(f->fd, SIZE / 3), 0);
+}
+
+static ssize_t read_what_was_cut(struct pmio_pm_guard *g, void *arg)
+{
+	struct pmio_pm *pm = arg;
+	char c = 0;
+
+	pmio_pm_guard_arm(g, true);
+	pmio_pm_read(pm, &c, (char *)pmio_pm_base(pm) + SIZE / 2, 1);
+	pmio_pm_guard_arm(g, false);
+	return c;
+}
+
+static ssize_t read_the_rest_after_a_fault(struct pmio_pm_guard *g, void *arg)
+{
+	struct pmio_pm *pm = arg;
+	char c;
+
+	assert_int_equal(pmio_pm_guarded(pm, read_what_was_cut, pm), -EIO);
+	pmio_pm_guard_arm(g, true);
+	pmio_pm_read(pm, &c, pmio_pm_base(pm), 1);
+	return c;
+}
+
+static void guard__what_cannot_be_read_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+
+	map_cut(f);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pmio_pm_guarded(f->pm, read_what_was_cut, f->pm), -EIO);
+	assert_int_equal(pmio_pm_guarded(f->pm, read_the_rest_after_a_fault, f->pm), 'x');
+}
+
+static sigjmp_buf mine;
+
+static void jump_back(int sig)
+{
+	siglongjmp(mine, sig);
+}
+
+static ssize_t read_elsewhere(struct pmio_pm_guard *g, void *arg)
+{
+	pmio_pm_guard_arm(g, true);
+	return *(volatile char *)arg;
+}
+
+/* a fault of the program's own goes to the program's handler */
+static void guard__others_faults_are_not_ours(void **state)
+{
+	struct sigaction act = { .sa_handler = jump_back }, old, now;
+	struct fixture *f = *state;
+	char *other;
+	int fd = memfd_create("pmio-test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0 && ftruncate(fd, SIZE) == 0);
+	other = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(other != MAP_FAILED);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	assert_int_equal(sigaction(SIGBUS, &act, &old), 0);
+	map_cut(f);
+	if (sigsetjmp(mine, 1) == 0) {
+		pmio_pm_guarded(f->pm, read_elsewhere, other);
+		fail_msg("no SIGBUS");
+	}
+	if (sigsetjmp(mine, 1) == 0) { /* in the mapping, but not guarded */
+		(void)*(volatile char *)((char *)pmio_pm_base(f->pm) + SIZE / 2);
+		fail_msg("no SIGBUS");
+	}
+	pmio_pm_unmap(&f->pm);
+	assert_int_equal(sigaction(SIGBUS, &old, &now), 0);
+	assert_ptr_equal(now.sa_handler, jump_back);
+	munmap(other, SIZE);
+}
+
 static void words__do_what_they_say(void **state)
 {
 	struct fixture *f = *state;
@@ -707,6 +791,8 @@ int main(void)
 		T(pread__stops_at_the_files_end),
 		T(pread__collects_short_reads),
 		T(pread__error),
+		T(guard__what_cannot_be_read_is_an_error),
+		T(guard__others_faults_are_not_ours),
 		T(words__do_what_they_say),
 		T(record__what_is_not_flushed_may_be_lost),
 		T(record__what_is_flushed_and_fenced_stays),

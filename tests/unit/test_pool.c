@@ -1043,7 +1043,7 @@ static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
 		assert_true(frame != PMIO_NO_FRAME);
 		assert_int_equal(pmio_pool_frames_free(f->pool), nr);
 		pmio_pm_zero(v->pm, pmio_view_frame(v, frame), v->chunk_size);
-		pmio_pool_blank_end(f->pool, frame);
+		pmio_pool_blank_end(f->pool, frame, true);
 	}
 	assert_true(pmio_pool_blank_begin(f->pool) == PMIO_NO_FRAME);
 	frame = pmio_pool_frame_get_zero(f->pool, slot, nr);

@@ -1,0 +1,87 @@
+/* pm_guard.c -- memory that cannot be read is an error of the call, not the process' end */
+#include "pm/pm_ops.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+#include "core/log.h"
+
+struct pmio_pm_guard {
+	struct pmio_pm_guard *outer;
+	const struct pmio_pm *pm;
+	volatile bool armed;
+	sigjmp_buf env;
+};
+
+/* read by a signal handler: it must not have to be allocated there */
+static _Thread_local struct pmio_pm_guard *current __attribute__((tls_model("initial-exec")));
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned nr_users;	/* under lock */
+static struct sigaction before; /* under lock; what was there before us */
+
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+	if (before.sa_flags & SA_SIGINFO) {
+		before.sa_sigaction(sig, info, context);
+	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+		before.sa_handler(sig);
+	} else {
+		/* as it would have ended without us: by the next try, or by this */
+		signal(sig, SIG_DFL);
+		if (info->si_code <= 0)
+			raise(sig);
+	}
+}
+
+static void caught(int sig, siginfo_t *info, void *context)
+{
+	struct pmio_pm_guard *g = current;
+	const uint8_t *at = info->si_addr;
+
+	if (g && g->armed && info->si_code > 0 && at >= g->pm->base &&
+	    (size_t)(at - g->pm->base) < g->pm->size)
+		siglongjmp(g->env, 1);
+	pass_on(sig, info, context);
+}
+
+void pm_guard_get(void)
+{
+	struct sigaction ours = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+
+	pthread_mutex_lock(&lock);
+	sigemptyset(&ours.sa_mask);
+	if (nr_users++ == 0 && sigaction(SIGBUS, &ours, &before) < 0)
+		pmio_warn("no handler for SIGBUS: %s", strerror(errno));
+	pthread_mutex_unlock(&lock);
+}
+
+/* the handler goes with its last user: our code may be unloaded then */
+void pm_guard_put(void)
+{
+	struct sigaction now;
+
+	pthread_mutex_lock(&lock);
+	if (--nr_users == 0 && sigaction(SIGBUS, NULL, &now) == 0 && now.sa_sigaction == caught)
+		sigaction(SIGBUS, &before, NULL);
+	pthread_mutex_unlock(&lock);
+}
+
+void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed)
+{
+	g->armed = armed;
+}
+
+ssize_t pmio_pm_guarded(const struct pmio_pm *pm, ssize_t (*fn)(struct pmio_pm_guard *g, void *arg), void *arg)
+{
+	struct pmio_pm_guard g = { .outer = current, .pm = pm };
+	ssize_t n;
+
+	current = &g;
+	n = sigsetjmp(g.env, 0) == 0 ? fn(&g, arg) : -EIO;
+	current = g.outer;
+	return n;
+}
