@@ -223,13 +223,7 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 		flags |= PMIO_OPEN_CREATE;
 	if ((access_mode & MPI_MODE_EXCL) && (access_mode & MPI_MODE_CREATE))
 		flags |= PMIO_OPEN_EXCL;
-	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		flags |= PMIO_OPEN_HOLD;
-	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
-		flags |= PMIO_OPEN_DROP;
-	if (s->num[PMIO_SET_FALLBACK] != 0)
-		flags |= PMIO_OPEN_NO_PFS;
-	return flags;
+	return flags | client_settings_flags(s);
 }
 
 /* this process alone; first: it may create the file */

@@ -110,6 +110,7 @@ static int run(struct daemon *d)
 	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
 	d->config.chunk_size = d->settings.num[PMIO_SET_CHUNK_SIZE];
 	d->config.idle_timeout_s = (unsigned)d->settings.num[PMIO_SET_IDLE_TIMEOUT];
+	d->config.verify = d->settings.num[PMIO_SET_VERIFY] != 0;
 	d->config.recover_hold = d->settings.num[PMIO_SET_RECOVER] == PMIO_RECOVER_HOLD;
 	d->config.drain_threads = (unsigned)d->settings.num[PMIO_SET_DRAIN_THREADS];
 	return pmio_agent_run(&d->config);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <uthash.h>
 #include <utlist.h>
@@ -31,6 +32,7 @@ struct agent;
 struct conn;
 struct drain;
 struct file;
+struct verify;
 
 /* ---- workers.c ------------------------------------------------------------ */
 
@@ -149,6 +151,7 @@ struct file {
 	int error;		/* of the last drain: errno, else 0 */
 	bool hold;		/* drain=hold */
 	bool drop_cache;	/* cache=drop */
+	bool verify;		/* verify=drain */
 	bool discard;		/* its last name is gone: forget the data at the last close */
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
@@ -332,6 +335,14 @@ uint64_t drain_written(const struct file *f);
 uint64_t drain_busy_ns(const struct agent *a);
 /* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted);
+
+/* verify.c: in workers; a drain's parts have one each, if the file is to be verified */
+struct verify *verify_new(struct pmio_view *view);
+void verify_delete(struct verify **v); /* takes a pointer to NULL */
+/* write pieces of frames, which lie one after the other in the file, by copies; 0 or -errno, -EFAULT: of a frame */
+int verify_write(struct verify *v, int fd, const struct iovec *iov, int nr, uint64_t off);
+/* read back what was written: 0, -EIO (other bytes), -errno; logged.  fd: open for reading too */
+int verify_check(struct verify *v, int fd, const char *path, struct job *job);
 
 /* stage.c: 0: all chunks are valid; 1: fills run, look again when one has ended; or an error */
 int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr);

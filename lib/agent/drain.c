@@ -37,6 +37,7 @@ struct part {
 	struct job job;		/* first: a job is its part */
 	struct drain *drain;
 	uint64_t size;		/* bytes of the file, when the last of its chunks was taken */
+	struct verify *verify;	/* owned; NULL: not asked for */
 };
 
 struct drain {
@@ -76,7 +77,7 @@ struct batch {
 	size_t len;
 };
 
-static int write_all(int fd, const struct iovec *pieces, int nr, uint64_t off)
+static int write_plain(int fd, const struct iovec *pieces, int nr, uint64_t off)
 {
 	struct iovec left[DRAIN_IOVS], *iov = left;
 
@@ -111,6 +112,13 @@ static void written(struct drain *d, const struct batch *b)
 		;
 }
 
+static int write_all(const struct part *p, const struct iovec *iov, int nr, uint64_t off)
+{
+	int fd = p->drain->pfs->fd;
+
+	return p->verify ? verify_write(p->verify, fd, iov, nr, off) : write_plain(fd, iov, nr, off);
+}
+
 /*
  * Some of the batch cannot be read from the pool's memory.  All else is written;
  * what is lost is named.  Returns -EIO, or what the file system says.
@@ -128,7 +136,7 @@ static int write_readable(const struct part *p, const struct batch *b)
 			if (block.iov_len > v->block_size)
 				block.iov_len = v->block_size;
 			n = block.iov_len;
-			rc = write_all(p->drain->pfs->fd, &block, 1, off);
+			rc = write_all(p, &block, 1, off);
 			if (rc == -EFAULT)
 				pmio_err("agent: %s: bytes %llu to %llu cannot be read from the pool's memory",
 					 p->drain->path, (unsigned long long)off, (unsigned long long)(off + n - 1));
@@ -144,7 +152,7 @@ static int flush_batch(struct part *p, struct batch *b)
 	int rc = 0;
 
 	if (b->nr) {
-		rc = write_all(p->drain->pfs->fd, b->iov, b->nr, b->off);
+		rc = write_all(p, b->iov, b->nr, b->off);
 		if (rc == -EFAULT)
 			rc = write_readable(p, b);
 		if (rc == 0)
@@ -248,8 +256,20 @@ static int flush(int fd)
 	return close(copy) < 0 && errno != EINTR ? -errno : 0;
 }
 
+/* all parts have written, and it is durable */
+static int verify(struct drain *d, struct job *job)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < d->nr_parts && rc == 0; i++) {
+		if (d->parts[i].verify)
+			rc = verify_check(d->parts[i].verify, d->pfs->fd, d->path, job);
+	}
+	return rc;
+}
+
 /* by the worker that is the last to end */
-static void finish(struct drain *d)
+static void finish(struct drain *d, struct job *job)
 {
 	uint64_t size = pmio_pm_load64(&d->agent->view->slots[d->slot].size);
 	int rc = atomic_load(&d->error);
@@ -258,6 +278,8 @@ static void finish(struct drain *d)
 		rc = set_size(d, size);
 	if (rc == 0)
 		rc = flush(d->pfs->fd);
+	if (rc == 0)
+		rc = verify(d, job);
 	if (rc < 0)
 		fail(d, rc);
 	d->have_st = fstat(d->pfs->fd, &d->st) == 0;
@@ -286,7 +308,7 @@ static void run_part(struct job *job)
 	if (rc < 0)
 		fail(d, rc);
 	if (atomic_fetch_sub(&d->parts_left, 1) == 1)
-		finish(d);
+		finish(d, job);
 }
 
 static void run_opening(struct job *job)
@@ -307,6 +329,8 @@ static void free_drain(struct agent *a, struct drain *d)
 		return;
 	pfs_put(a, &d->pfs);
 	pfs_put(a, &d->opened);
+	for (unsigned i = 0; d->parts && i < d->nr_parts; i++)
+		verify_delete(&d->parts[i].verify);
 	free(d->parts);
 	free(d->taken);
 	free(d->path);
@@ -473,6 +497,8 @@ static int make_parts(struct agent *a, struct drain *d)
 		d->parts[i].job.run = run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
+		if (d->file->verify && (d->parts[i].verify = verify_new(a->view)) == NULL)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -482,6 +508,11 @@ static void begin_writing(struct agent *a, struct drain *d)
 	struct file *f = d->file;
 	int rc;
 
+	if (f->verify && !f->pfs->reads) {
+		pmio_err("agent: %s: no permission to read, and it is to be verified", f->path);
+		ended(a, f, d, -EACCES);
+		return;
+	}
 	f->busy_on_media = true;
 	rc = files_record(a, f);
 	if (rc == 0)

@@ -290,6 +290,7 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->hold = f->state == PMIO_FILE_HELD;
 	f->wrote = f->state != PMIO_FILE_CLEAN;
 	f->recovered = f->state == PMIO_FILE_OPEN;
+	f->verify = a->config->verify;
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->pfs_size = e->pfs_size;
 	/* a truncation was cut off, perhaps: what the PFS file has beyond is no longer the file's */
@@ -471,6 +472,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 		f->nr_writers++;
 		f->wrote = true;
 		f->hold = flags & PMIO_OPEN_HOLD;
+		f->verify = flags & PMIO_OPEN_VERIFY;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
 	*out = h;

@@ -90,6 +90,8 @@ struct client_open {
 	mode_t mode;		/* as given; the umask is applied here */
 	bool quiet;		/* do not log why it failed */
 };
+/* the PMIO_OPEN_* that follow from settings */
+uint32_t client_settings_flags(const struct pmio_settings *s);
 int client_open(struct pmio *pm, const char *path, const struct client_open *how,
 		struct pmio_file **out);
 /*

@@ -12,6 +12,21 @@
 #include "core/error.h"
 #include "core/path.h"
 
+uint32_t client_settings_flags(const struct pmio_settings *s)
+{
+	uint32_t flags = 0;
+
+	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
+		flags |= PMIO_OPEN_HOLD;
+	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
+		flags |= PMIO_OPEN_DROP;
+	if (s->num[PMIO_SET_FALLBACK] != 0)
+		flags |= PMIO_OPEN_NO_PFS;
+	if (s->num[PMIO_SET_VERIFY] != 0)
+		flags |= PMIO_OPEN_VERIFY;
+	return flags;
+}
+
 static int to_flags(const struct pmio_settings *s, int oflags, uint32_t *flags)
 {
 	const int known = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY;
@@ -30,12 +45,7 @@ static int to_flags(const struct pmio_settings *s, int oflags, uint32_t *flags)
 		*flags |= PMIO_OPEN_CREATE;
 	if (oflags & O_EXCL)
 		*flags |= PMIO_OPEN_EXCL;
-	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		*flags |= PMIO_OPEN_HOLD;
-	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
-		*flags |= PMIO_OPEN_DROP;
-	if (s->num[PMIO_SET_FALLBACK] != 0)
-		*flags |= PMIO_OPEN_NO_PFS;
+	*flags |= client_settings_flags(s);
 	return 0;
 }
 

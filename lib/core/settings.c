@@ -41,6 +41,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_FALLBACK] = {
 		"fallback", PMIO_TYPE_CHOICE, "pfs|error", 0, 0, "pfs", true,
 		"when the pool is full: use the file system for that chunk, or fail" },
+	[PMIO_SET_VERIFY] = {
+		"verify", PMIO_TYPE_CHOICE, "none|drain", 0, 0, "none", true,
+		"drain: read back what was drained, and compare checksums" },
 	[PMIO_SET_RECOVER] = {
 		"recover", PMIO_TYPE_CHOICE, "drain|hold", 0, 0, "drain", false,
 		"what a new agent does with data that a crash left: drain them, or wait for `pmio drain`" },

@@ -78,7 +78,8 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_HOLD 16u    /* drain=hold */
 #define PMIO_OPEN_DROP 32u    /* cache=drop */
 #define PMIO_OPEN_NO_PFS 64u  /* fallback=error */
-#define PMIO_OPEN_ALL 127u
+#define PMIO_OPEN_VERIFY 128u /* verify=drain */
+#define PMIO_OPEN_ALL 255u
 
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;

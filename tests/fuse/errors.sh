@@ -50,7 +50,7 @@ getattr EIO|EIO|Input/output error
 any ESTALE|ESTALE|Stale file handle
 write lose|EIO|Input/output error"
 
-plan $(($(echo "$cases" | grep -c .) + 7))
+plan $(($(echo "$cases" | grep -c .) + 11))
 
 n=0
 while IFS='|' read -r rule code error; do
@@ -61,6 +61,30 @@ while IFS='|' read -r rule code error; do
 done <<END
 $cases
 END
+
+# what the file system says nothing about
+unnoticed() {
+	fault "write corrupt" && expect 0 "$FILEIO" "$PFS/bad" write 0 $LEN 7 && no_fault &&
+		expect 3 "$FILEIO" -p "$BACK/bad" verify 0 $LEN 7
+}
+check "write corrupt: not noticed without verify=drain" unnoticed
+export PMIO_VERIFY=drain
+check "write corrupt, verify=drain: close fails, nothing is lost" \
+	close_fails corrupt EIO "Input/output error" "write corrupt"
+no_fault
+check "it cannot be read back, verify=drain: close fails, nothing is lost" \
+	close_fails noread EIO "Input/output error" "read EIO"
+no_fault
+# the next agent knows it from its own settings
+verified_after_a_crash() {
+	PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/later" write 0 $LEN 7 && kill_agent && fault "write corrupt" &&
+		expect 1 "$PMIO" drain "$PFS/later" && one_line 'Input/output error' &&
+		grep -q "later: bytes 0 to 1048575, read back, are not what was written" "$PMIO_POOL/agent.log" &&
+		no_fault && kept_then_drained later 'Input/output error'
+}
+check "write corrupt, verify=drain, by the next agent" verified_after_a_crash
+no_fault
+unset PMIO_VERIFY
 
 # a file that waits, and the file system does not open it
 open_fails() {

@@ -12,8 +12,8 @@ endif
 
 fuzz_cc = $(MKDIR_P) tests/fuzz && $(CLANG) -g -O1 -std=gnu11 -Wall -Wextra \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-I. $(AM_CPPFLAGS) $(INIH_CFLAGS) $(PMEM2_CFLAGS) $(PMEMOBJ_CFLAGS) $(UUID_CFLAGS) $(ZLIB_CFLAGS)
-fuzz_libs = $(INIH_LIBS) $(PMEM2_LIBS) $(PMEMOBJ_LIBS) $(UUID_LIBS) $(ZLIB_LIBS) -lm -lpthread
+	-I. $(AM_CPPFLAGS) $(INIH_CFLAGS) $(PMEM2_CFLAGS) $(PMEMOBJ_CFLAGS) $(UUID_CFLAGS) $(ZLIB_CFLAGS) $(ISAL_CFLAGS)
+fuzz_libs = $(INIH_LIBS) $(PMEM2_LIBS) $(PMEMOBJ_LIBS) $(UUID_LIBS) $(ZLIB_LIBS) $(ISAL_LIBS) -lm -lpthread
 fuzz_core = $(libpmio_core_la_SOURCES) $(libpmio_proto_la_SOURCES)
 fuzz_pool = $(fuzz_core) $(libpmio_pm_la_SOURCES) $(libpmio_view_la_SOURCES) $(libpmio_pool_la_SOURCES)
 fuzz_all = $(fuzz_pool) $(libpmio_agent_la_SOURCES)
