@@ -96,7 +96,8 @@ struct pfs_fd {
  * pfs_open -- open a regular file; in a worker
  *
  * flags   PMIO_OPEN_READ, _WRITE, _CREATE, _EXCL.  Who writes also reads where
- *         that is allowed: blocks written in part need the rest of them
+ *         that is allowed: blocks written in part need the rest of them.  What is
+ *         created is durable, its name too
  *
  * Returns 0 or -errno (-EISDIR, -EINVAL: not a regular file).
  */

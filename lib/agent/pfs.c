@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -29,16 +30,54 @@ bool pfs_fd_is_reserved(int fd)
 	return fd >= fds_usable;
 }
 
-static int open_flags(uint32_t flags)
+/* where its name stands; it may be a symbolic link's target that was created */
+static int open_parent(const char *path)
 {
-	int oflags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	char *real = realpath(path, NULL);
+	int fd, err;
 
-	oflags |= flags & PMIO_OPEN_WRITE ? O_RDWR : O_RDONLY;
-	if (flags & PMIO_OPEN_CREATE)
-		oflags |= O_CREAT;
-	if (flags & PMIO_OPEN_EXCL)
-		oflags |= O_EXCL;
-	return oflags;
+	if (!real)
+		return -1;
+	*strrchr(real, '/') = '\0';
+	fd = open(*real ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err = errno;
+	free(real);
+	errno = err;
+	return fd;
+}
+
+static int sync_parent(const char *path, int file)
+{
+	int fd = open_parent(path), rc = 0;
+
+	if (fd < 0) /* one may create files in a folder that one may not read */
+		return errno == EACCES && syncfs(file) == 0 ? 0 : -errno;
+	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems know no such thing */
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* what is written to it is durable in the pool: the file must not be gone after a power cut */
+static int keep_new(const char *path, int fd)
+{
+	int rc = fsync(fd) < 0 ? -errno : sync_parent(path, fd);
+
+	if (rc < 0)
+		pmio_err("agent: create %s: fsync: %s", path, strerror(-rc));
+	return rc;
+}
+
+/* *is_new: it was not there; a link that leads nowhere is not there, and yet exists */
+static int open_or_create(const char *path, int oflags, uint32_t flags, mode_t mode, bool *is_new)
+{
+	bool creates = flags & PMIO_OPEN_CREATE, excl = creates && (flags & PMIO_OPEN_EXCL);
+	int fd = excl ? -1 : open(path, oflags);
+
+	*is_new = excl || (fd < 0 && errno == ENOENT && creates);
+	if (!*is_new)
+		return fd;
+	return open(path, oflags | O_CREAT | (excl ? O_EXCL : 0), mode);
 }
 
 static int check_fd(int fd, struct stat *st)
@@ -67,19 +106,22 @@ struct pfs_fd *pfs_wrap(int fd)
 
 int pfs_open(const char *path, uint32_t flags, mode_t mode, struct stat *st, struct pfs_fd **out)
 {
-	int oflags = open_flags(flags), fd, rc;
+	int oflags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY, fd, rc;
+	bool reads = true, is_new;
 	struct pfs_fd *p;
-	bool reads = true;
 
 	*out = NULL;
-	fd = open(path, oflags, mode);
+	oflags |= flags & PMIO_OPEN_WRITE ? O_RDWR : O_RDONLY;
+	fd = open_or_create(path, oflags, flags, mode, &is_new);
 	if (fd < 0 && errno == EACCES && (flags & PMIO_OPEN_WRITE) && !(flags & PMIO_OPEN_READ)) {
-		fd = open(path, (oflags & ~O_ACCMODE) | O_WRONLY, mode);
+		fd = open_or_create(path, (oflags & ~O_ACCMODE) | O_WRONLY, flags, mode, &is_new);
 		reads = false;
 	}
 	if (fd < 0)
 		return -errno;
-	rc = check_fd(fd, st);
+	rc = is_new ? keep_new(path, fd) : 0;
+	if (rc == 0)
+		rc = check_fd(fd, st);
 	if (rc < 0) {
 		close(fd);
 		return rc;

@@ -50,7 +50,7 @@ getattr EIO|EIO|Input/output error
 any ESTALE|ESTALE|Stale file handle
 write lose|EIO|Input/output error"
 
-plan $(($(echo "$cases" | grep -c .) + 11))
+plan $(($(echo "$cases" | grep -c .) + 12))
 
 n=0
 while IFS='|' read -r rule code error; do
@@ -112,6 +112,15 @@ truncate_fails() {
 		expect 0 "$PMIO" drain "$PFS/cut" && expect 0 "$FILEIO" -p "$BACK/cut" is 1000 verify 0 1000 7
 }
 check "truncate EIO: the file is cut by a later drain" truncate_fails
+no_fault
+
+# a power cut could take the file, and what was promised with it
+new_not_synced() {
+	fault "fsync EIO" && fails EIO 'Input/output error' "$PFS/new" write 0 10 7 &&
+		expect 0 "$PMIO" ls && ! says "$PFS/new" && no_fault &&
+		expect 0 "$FILEIO" "$PFS/new" write 0 10 7 && expect 0 "$FILEIO" -p "$BACK/new" is 10 verify 0 10 7
+}
+check "fsync EIO: nobody gets a new file that a power cut could take" new_not_synced
 no_fault
 
 unlink_fails() {
