@@ -217,7 +217,9 @@ static void run_cut(struct job *job)
 {
 	struct call *call = (struct call *)job;
 
-	if (ftruncate(call->pfs->fd, (off_t)call->size) < 0 || fstat(call->pfs->fd, &call->st) < 0)
+	/* fsync: else a power cut may bring back what T5 says is gone */
+	if (ftruncate(call->pfs->fd, (off_t)call->size) < 0 || fsync(call->pfs->fd) < 0 ||
+	    fstat(call->pfs->fd, &call->st) < 0)
 		call->rc = -errno;
 }
 

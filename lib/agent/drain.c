@@ -6,7 +6,7 @@
  * blocks that are dirty at that moment, merge neighbouring blocks, also of
  * neighbouring chunks, and write them with pwritev(2)s of up to DRAIN_WRITE_MAX
  * bytes.  The worker that ends last sets the PFS file's size and calls
- * fdatasync(2).  Only then do the blocks count as clean (frame.h); if anything
+ * fsync(2).  Only then do the blocks count as clean (frame.h); if anything
  * failed they all stay dirty.
  *
  * The states of one drain, all in the loop, a job in a worker between them:
@@ -241,6 +241,9 @@ static int set_size(const struct drain *d, uint64_t size)
 }
 
 /*
+ * fsync(2), not fdatasync(2): the times go into the catalog, and a file that has others
+ * after a power cut is taken for changed.
+ *
  * Some file systems report what they could not store when a descriptor is closed,
  * and not before; the close of a copy makes them say it while we can still listen.
  */
@@ -248,7 +251,7 @@ static int flush(int fd)
 {
 	int copy;
 
-	if (fdatasync(fd) < 0)
+	if (fsync(fd) < 0)
 		return -errno;
 	copy = dup(fd);
 	if (copy < 0)

@@ -50,7 +50,7 @@ getattr EIO|EIO|Input/output error
 any ESTALE|ESTALE|Stale file handle
 write lose|EIO|Input/output error"
 
-plan $(($(echo "$cases" | grep -c .) + 12))
+plan $(($(echo "$cases" | grep -c .) + 13))
 
 n=0
 while IFS='|' read -r rule code error; do
@@ -112,6 +112,14 @@ truncate_fails() {
 		expect 0 "$PMIO" drain "$PFS/cut" && expect 0 "$FILEIO" -p "$BACK/cut" is 1000 verify 0 1000 7
 }
 check "truncate EIO: the file is cut by a later drain" truncate_fails
+no_fault
+
+cut_not_synced() {
+	expect 0 "$FILEIO" "$PFS/cut2" write 0 $LEN 7 && fault "fsync EIO" &&
+		fails EIO 'Input/output error' "$PFS/cut2" truncate 1000 && no_fault &&
+		expect 0 "$PMIO" drain "$PFS/cut2" && expect 0 "$FILEIO" -p "$BACK/cut2" is 1000 verify 0 1000 7
+}
+check "fsync EIO: a truncation fails, and a later drain makes it durable" cut_not_synced
 no_fault
 
 # a power cut could take the file, and what was promised with it
