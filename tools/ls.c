@@ -7,24 +7,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/pool.h"
+#include "proto/proto.h"
 #include "tools.h"
 
 const char *tool_file_state(const struct pmio_file_stat *st)
 {
-	switch (st->state) {
-	case PMIO_FILE_CLEAN:
-		return "clean";
-	case PMIO_FILE_OPEN:
-		/* its writers died, and what they wrote is still to be drained */
-		return st->nr_handles ? "open" : "waiting";
-	case PMIO_FILE_HELD:
-		return "held";
-	case PMIO_FILE_FAILED:
-		return "failed";
-	default:
-		return "unknown";
-	}
+	static const char *const names[] = {
+		[PMIO_STATE_CLEAN] = "clean",	[PMIO_STATE_OPEN] = "open",
+		[PMIO_STATE_DIRTY] = "dirty",	[PMIO_STATE_HELD] = "held",
+		[PMIO_STATE_WAITING] = "waiting", [PMIO_STATE_DRAINING] = "draining",
+		[PMIO_STATE_FAILED] = "failed",
+	};
+	const char *name = st->state < sizeof(names) / sizeof(names[0]) ? names[st->state] : NULL;
+
+	return name ? name : "unknown";
+}
+
+void tool_print_left(const struct pmio_file_stat *st)
+{
+	if (st->error)
+		printf(" (%s; %s left)", strerror(st->error), TOOL_SIZE(st->left_bytes));
+	else if (st->state == PMIO_STATE_DRAINING)
+		printf(" (%s left)", TOOL_SIZE(st->left_bytes));
 }
 
 struct json_object *tool_file_json(const struct pmio_file_stat *st)
@@ -33,12 +37,17 @@ struct json_object *tool_file_json(const struct pmio_file_stat *st)
 
 	tool_add_string(o, "path", st->path);
 	tool_add_string(o, "state", tool_file_state(st));
-	if (st->error)
+	if (st->error) {
+		const char *name = strerrorname_np(st->error);
+
 		tool_add_string(o, "error", strerror(st->error));
+		tool_add_string(o, "errno", name ? name : "?");
+	}
 	tool_add(o, "size", st->size);
 	tool_add(o, "pfs_size", st->pfs_size);
 	tool_add(o, "resident", st->resident_bytes);
 	tool_add(o, "dirty", st->dirty_bytes);
+	tool_add(o, "left", st->left_bytes);
 	tool_add(o, "handles", st->nr_handles);
 	tool_add(o, "slot", st->slot);
 	return o;
@@ -49,8 +58,7 @@ static void print_row(const struct pmio_file_stat *st)
 	printf("%-8s %10s %10s %10s %7u  ", tool_file_state(st), TOOL_SIZE(st->size),
 	       TOOL_SIZE(st->resident_bytes), TOOL_SIZE(st->dirty_bytes), st->nr_handles);
 	tool_print_path(st->path);
-	if (st->error)
-		printf(" (%s)", strerror(st->error));
+	tool_print_left(st);
 	putchar('\n');
 }
 

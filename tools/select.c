@@ -11,7 +11,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
-#include "pool/pool.h"
+#include "proto/proto.h"
 
 static bool is_pattern(const char *arg)
 {
@@ -205,7 +205,7 @@ static bool matches(const struct selector *s, const struct pmio_file_stat *st, b
 static bool waits(const struct pmio_file_stat *st)
 {
 	return st->dirty_bytes || st->error || st->size != st->pfs_size ||
-	       (st->state != PMIO_FILE_CLEAN && st->nr_handles == 0);
+	       (st->state != PMIO_STATE_CLEAN && st->nr_handles == 0);
 }
 
 static int take(struct transfer *t, const struct pmio_file_stat *st, const char *path)

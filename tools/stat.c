@@ -161,8 +161,7 @@ static void print_file(const struct pmio_file_stat *st)
 	printf("path          ");
 	tool_print_path(st->path);
 	printf("\nstate         %s", tool_file_state(st));
-	if (st->error)
-		printf(" (%s)", strerror(st->error));
+	tool_print_left(st);
 	printf("\nsize          %s", TOOL_SIZE(st->size));
 	printf(" (on the file system: %s)\n", TOOL_SIZE(st->pfs_size));
 	printf("resident      %s\n", TOOL_SIZE(st->resident_bytes));

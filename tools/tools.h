@@ -132,6 +132,8 @@ int tool_conf(struct tool *tool, int argc, char **argv);
 
 /* ls.c, for stat.c too */
 const char *tool_file_state(const struct pmio_file_stat *st);
+/* why it is not on the file system, and how much of it is left to do, where a drain runs or has failed */
+void tool_print_left(const struct pmio_file_stat *st);
 struct json_object *tool_file_json(const struct pmio_file_stat *st);
 
 #endif

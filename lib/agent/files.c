@@ -75,10 +75,31 @@ static void del_all_chunks(struct agent *a, struct file *f)
 		del_chunk(a, f, ch);
 }
 
-/* bytes of whole blocks that are dirty or being drained; also those that are valid */
+/* the part of the chunk's blocks m that lies before the file's end, in bytes */
+static uint64_t bytes_before_end(const struct agent *a, const struct chunk *ch, const struct pmio_mask *m,
+				 uint64_t size)
+{
+	const struct pmio_view *v = a->view;
+	uint64_t start = ch->number << v->chunk_shift, inside = size > start ? size - start : 0;
+	uint64_t rest = inside & (v->block_size - 1);
+	struct pmio_mask whole;
+	unsigned nr;
+
+	if (inside >= v->chunk_size)
+		return (uint64_t)pmio_mask_count(m) << v->block_shift;
+	nr = (unsigned)(inside >> v->block_shift);
+	memset(&whole, 0, sizeof(whole));
+	if (nr > 0)
+		pmio_mask_range(&whole, 0, nr - 1);
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		whole.w[i] &= m->w[i];
+	return ((uint64_t)pmio_mask_count(&whole) << v->block_shift) + (pmio_mask_test(m, nr) ? rest : 0);
+}
+
+/* bytes of the file that are dirty or being drained; resident: of whole blocks that are valid */
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident)
 {
-	uint64_t nr_dirty = 0, nr_valid = 0;
+	uint64_t size = pmio_pool_file_size(a->pool, f->slot), dirty_bytes = 0, nr_valid = 0;
 
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
 		struct pmio_mask valid, dirty, draining;
@@ -89,11 +110,11 @@ uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t
 		for (int i = 0; i < PMIO_MASK_WORDS; i++)
 			dirty.w[i] = (dirty.w[i] | draining.w[i]) & valid.w[i];
 		nr_valid += pmio_mask_count(&valid);
-		nr_dirty += pmio_mask_count(&dirty);
+		dirty_bytes += bytes_before_end(a, ch, &dirty, size);
 	}
 	if (resident)
 		*resident = nr_valid << a->view->block_shift;
-	return nr_dirty << a->view->block_shift;
+	return dirty_bytes;
 }
 
 bool files_any_dirty(const struct agent *a, const struct file *f)

@@ -269,11 +269,27 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	agent_reply(a, c, &reply, -1);
 }
 
+static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
+{
+	if (f->drain)
+		return PMIO_STATE_DRAINING;
+	if (f->error)
+		return PMIO_STATE_FAILED;
+	if (f->state == PMIO_FILE_HELD)
+		return PMIO_STATE_HELD;
+	if (f->nr_handles && dirty)
+		return PMIO_STATE_DIRTY;
+	if (f->nr_writers)
+		return PMIO_STATE_OPEN;
+	return f->state == PMIO_FILE_OPEN ? PMIO_STATE_WAITING : PMIO_STATE_CLEAN;
+}
+
 static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	union pmio_any_msg reply;
 	struct pmio_stat_file_reply_msg *r = &reply.stat_file_reply;
 	uint32_t slot = msg->stat_file.slot;
+	uint64_t written;
 	struct file *f;
 
 	while (slot < a->view->nr_slots && !a->by_slot[slot])
@@ -285,15 +301,17 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	f = a->by_slot[slot];
 	pmio_proto_reply(&reply, &msg->hdr, 0);
 	r->slot = slot;
-	r->state = f->state;
 	r->nr_handles = f->nr_handles;
 	r->error = f->error;
 	r->dev = f->key.dev;
 	r->ino = f->key.ino;
 	r->size = pmio_pool_file_size(a->pool, slot);
 	r->pfs_size = f->pfs_size;
+	written = drain_written(f);
 	r->dirty_bytes = files_dirty_bytes(a, f, &r->resident_bytes);
-	r->drained_bytes = f->drained_bytes + drain_written(f);
+	r->left_bytes = r->dirty_bytes > written ? r->dirty_bytes - written : 0;
+	r->state = drain_state(f, r->dirty_bytes);
+	r->drained_bytes = f->drained_bytes + written;
 	r->filled_bytes = f->filled_bytes;
 	r->drain_bytes = f->drain_bytes;
 	r->drain_ns = f->drain_ns;

@@ -68,6 +68,7 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	st->pfs_size = r->pfs_size;
 	st->resident_bytes = r->resident_bytes;
 	st->dirty_bytes = r->dirty_bytes;
+	st->left_bytes = r->left_bytes;
 	st->drained_bytes = r->drained_bytes;
 	st->filled_bytes = r->filled_bytes;
 	st->drain_bytes = r->drain_bytes;

@@ -23,7 +23,7 @@ struct pmio_pool_stat {
 	uint64_t nr_files;		/* known: open, or cached, or waiting */
 	uint64_t nr_slots;
 	uint64_t resident_bytes;	/* whole blocks that are valid */
-	uint64_t dirty_bytes;		/* whole blocks not yet on the PFS */
+	uint64_t dirty_bytes;		/* not yet on the PFS, or not known to be */
 	uint64_t drained_bytes;		/* since the agent started */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
@@ -38,14 +38,15 @@ struct pmio_pool_stat {
 struct pmio_file_stat {
 	char path[PATH_MAX];
 	uint32_t slot;
-	uint32_t state;			/* enum pmio_file_state (pool.h) */
+	uint32_t state;			/* enum pmio_drain_state (proto.h) */
 	uint32_t nr_handles;
-	int32_t error;			/* errno of a failed drain, else 0 */
+	int32_t error;			/* errno of the last drain, if that failed, else 0 */
 	uint64_t dev, ino;		/* the PFS file */
 	uint64_t size;			/* bytes, as seen through pmio */
 	uint64_t pfs_size;		/* bytes on the PFS */
 	uint64_t resident_bytes;	/* whole blocks that are valid in the pool */
-	uint64_t dirty_bytes;		/* whole blocks */
+	uint64_t dirty_bytes;		/* not yet on the PFS, or not known to be */
+	uint64_t left_bytes;		/* of these, not yet written by the drain that runs */
 	uint64_t drained_bytes;		/* since the agent started, of a running drain too */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_bytes, drain_ns;	/* of the last drain that ended; 0: there was none */

@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 2
+#define PMIO_PROTO_VERSION 3
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -181,6 +181,17 @@ struct pmio_stat_reply_msg {
 	struct pmio_counts_df counts; /* of all clients since the agent started */
 };
 
+/* STAT_FILE: where a file's data are on their way to the file system */
+enum pmio_drain_state {
+	PMIO_STATE_CLEAN = 1, /* all are there */
+	PMIO_STATE_OPEN,      /* all are there; programs have it open for writing */
+	PMIO_STATE_DIRTY,     /* programs have it open, and not all are there */
+	PMIO_STATE_HELD,      /* closed; they wait until somebody asks for them */
+	PMIO_STATE_WAITING,   /* closed; they will be drained */
+	PMIO_STATE_DRAINING,
+	PMIO_STATE_FAILED,    /* the last drain did; see error */
+};
+
 struct pmio_stat_file_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t slot;	   /* the first file at or after this slot; -ENOENT: none */
@@ -188,10 +199,12 @@ struct pmio_stat_file_msg {
 };
 struct pmio_stat_file_reply_msg {
 	struct pmio_hdr_msg hdr;
-	uint32_t slot, state, nr_handles;
-	int32_t error;
+	uint32_t slot, state;	   /* enum pmio_drain_state */
+	uint32_t nr_handles;
+	int32_t error;		   /* errno of the last drain, if that failed */
 	uint64_t dev, ino;	   /* the PFS file */
 	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
+	uint64_t left_bytes;	   /* dirty, and not written by the drain that runs */
 	uint64_t drained_bytes, filled_bytes; /* since the agent started; a running drain's included */
 	uint64_t drain_bytes, drain_ns;	      /* of the last drain that ended */
 	struct pmio_counts_df counts;	      /* of handles that were closed since then */

@@ -10,7 +10,7 @@ LEN=3000000
 # what the pool has of the file, and nothing but it, is all there; then it is on the file system
 kept_then_drained() {
 	local file=$1 error=$2
-	expect 0 "$PMIO" ls && says "^failed .*$PFS/$file \($error\)" &&
+	expect 0 "$PMIO" ls && says "^failed .* 2.9 MiB .*$PFS/$file \($error; 2.9 MiB left\)" &&
 		expect 0 "$FILEIO" -r "$PFS/$file" is $LEN verify 0 $LEN 7 &&
 		expect 0 "$PMIO" drain "$PFS/$file" && silent &&
 		expect 0 "$FILEIO" -p "$BACK/$file" is $LEN verify 0 $LEN 7 &&
@@ -146,7 +146,7 @@ vanishes() {
 	bg_ends && { echo "the close went well"; return 1; }
 	grep -q "^ENOTCONN\$" "$T/bg" || { cat "$T/bg" "$T/bg.err"; return 1; }
 	expect 1 "$PMIO" drain "$PFS/gone" && one_line 'not connected' &&
-		expect 0 "$PMIO" ls && says "^failed .*$PFS/gone \(Transport endpoint is not connected\)" &&
+		expect 0 "$PMIO" ls && says "^failed .*$PFS/gone \(Transport endpoint is not connected; 2.9 MiB left\)" &&
 		come_back && kept_then_drained gone 'Transport endpoint is not connected'
 }
 check "it vanishes and comes back" vanishes
@@ -166,7 +166,7 @@ agent_dies() {
 	rm -f "$T/go"
 	fault "write ENOSPC after=100000" && fails ENOSPC 'No space left' "$PFS/killed" write 0 $LEN 7 &&
 		kill_agent && expect 0 "$PMIO" agent start &&
-		until_ok eval "'$PMIO' ls | grep '^failed .*$PFS/killed (No space left on device)'" &&
+		until_ok eval "'$PMIO' ls | grep '^failed .*$PFS/killed (No space left on device;'" &&
 		no_fault && kept_then_drained killed 'No space left on device'
 }
 check "the agent is killed with data that could not be drained" agent_dies

@@ -15,7 +15,7 @@ job_ends() {
 # the agent drains a file whose last process has gone, without being asked
 drained() {
 	for i in $(seq 200); do
-		"$PMIO" ls --json >"$T/ls" && ! grep -q '"state": *"open"' "$T/ls" && break
+		"$PMIO" ls --json >"$T/ls" && ! grep -Eq '"state": *"(open|dirty|draining)"' "$T/ls" && break
 		sleep 0.05
 	done
 	"$PMIO" drain "$file"
