@@ -230,7 +230,7 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-	struct client_open how = { .mode = 0666 };
+	struct client_open how = { .mode = 0666, .notice = first };
 	struct pmio *pm;
 	int rc;
 

@@ -20,6 +20,7 @@
 #define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is begun anew at the start */
 #define BACKLOG 512
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
+#define CLIENTS_LIMIT_MS 2000 /* for clients to end, which were told so too */
 
 enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
@@ -260,11 +261,13 @@ static void finish_draining(struct agent *a)
 	const struct file *failed = find_failed(a);
 	struct conn *c;
 
-	if (!failed) {
+	/* after a signal programs that are still there go on with the next agent, which tries again */
+	if (!failed || (a->clients_until_ns && conn_count_clients(a))) {
 		a->state = AGENT_LEAVING;
 		return;
 	}
 	a->state = AGENT_RUNNING;
+	a->clients_until_ns = 0;
 	parked_retry(a, &a->late);
 	if (!a->shutdown)
 		return;
@@ -275,6 +278,18 @@ static void finish_draining(struct agent *a)
 	a->shutdown = NULL;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * The end of a job step sends SIGTERM to all its processes, and some time later
+ * SIGKILL: programs that go now leave files that can still be drained.
+ */
 static void take_signal(struct agent *a)
 {
 	struct signalfd_siginfo info;
@@ -282,12 +297,22 @@ static void take_signal(struct agent *a)
 	if (read(a->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	pmio_info("agent: signal %u", info.ssi_signo);
-	if (a->state == AGENT_RUNNING)
-		a->state = conn_count_clients(a) ? AGENT_LEAVING : AGENT_DRAINING;
-	else
+	if (a->state != AGENT_RUNNING) {
 		a->state = AGENT_LEAVING;
-	if (a->state == AGENT_DRAINING)
-		start_leaving(a);
+		return;
+	}
+	a->state = AGENT_DRAINING;
+	a->clients_until_ns = now_ns() + CLIENTS_LIMIT_MS * 1000000ULL;
+}
+
+/* milliseconds for which clients that were told to end are still waited for */
+static int clients_wait_ms(const struct agent *a)
+{
+	uint64_t now = now_ns();
+
+	if (!conn_count_clients(a) || now >= a->clients_until_ns)
+		return 0;
+	return (int)((a->clients_until_ns - now) / 1000000) + 1;
 }
 
 static void remove_dead(struct agent *a)
@@ -307,7 +332,7 @@ static int next_timeout(struct agent *a)
 	long ms;
 
 	if (a->state == AGENT_DRAINING)
-		return a->nr_jobs ? -1 : 0;
+		return a->nr_jobs ? -1 : clients_wait_ms(a);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (conn_count_clients(a) || !is_clean(a)) {
 		a->last_busy = now;
@@ -359,7 +384,7 @@ static int loop(struct agent *a)
 		blank_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);
-		if (a->state == AGENT_DRAINING && a->nr_jobs == 0)
+		if (a->state == AGENT_DRAINING && a->nr_jobs == 0 && clients_wait_ms(a) == 0)
 			finish_draining(a);
 	}
 	return 0;

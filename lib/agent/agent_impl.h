@@ -151,6 +151,7 @@ struct file {
 	enum pmio_file_state state;
 	int error;		/* of the last drain: errno, else 0 */
 	bool hold;		/* drain=hold */
+	bool async;		/* drain=async */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
 	bool discard;		/* its last name is gone: forget the data at the last close */
@@ -205,6 +206,7 @@ struct agent {
 	int epoll_fd, listen_fd, signal_fd;
 	enum agent_state state;
 	bool forced;
+	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits so long for clients to go */
 	struct parked *shutdown;	/* the request to answer when leaving */
 	struct parked *late;		/* opens that came while draining before leaving */
 	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */

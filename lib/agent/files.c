@@ -493,6 +493,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 		f->nr_writers++;
 		f->wrote = true;
 		f->hold = flags & PMIO_OPEN_HOLD;
+		f->async = flags & PMIO_OPEN_ASYNC;
 		f->verify = flags & PMIO_OPEN_VERIFY;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
@@ -603,6 +604,19 @@ static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 		agent_reply_status(a, c, &msg->hdr, status);
 }
 
+/* does the last close not wait for the drain? */
+static bool waits_not(const struct file *f)
+{
+	return f->discard || f->hold || f->async || f->state == PMIO_FILE_FAILED;
+}
+
+/* what stays in the pool after the close must be durable there, and what went past it on the PFS */
+static bool needs_sync(const struct agent *a, const struct file *f)
+{
+	return f->state == PMIO_FILE_OPEN && !f->discard &&
+	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
+}
+
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
@@ -614,8 +628,12 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	free(h->path);
 	free(h);
 	/* the last close answers when the data are on the PFS, or are known not to get there */
-	if (!c || f->nr_handles || f->discard || f->hold || f->state == PMIO_FILE_FAILED ||
-	    (!f->nr_jobs && !needs_drain(a, f))) {
+	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f)) {
+		calls_sync(a, c, f, msg);
+		files_settle(a, f); /* at its end, if it could begin */
+		return;
+	}
+	if (!c || f->nr_handles || waits_not(f) || (!f->nr_jobs && !needs_drain(a, f))) {
 		answer(a, c, msg, 0);
 		files_settle(a, f);
 		return;

@@ -293,7 +293,8 @@ static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
 	return files_new(a, l->path, &l->st, out);
 }
 
-static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const struct handle *h)
+static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const struct handle *h,
+		  int error)
 {
 	union pmio_any_msg reply;
 
@@ -303,6 +304,7 @@ static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	reply.open_reply.dev = h->file->key.dev;
 	reply.open_reply.ino = h->file->key.ino;
 	reply.open_reply.slot = h->file->slot;
+	reply.open_reply.error = error;
 	agent_reply(a, c, &reply, -1);
 }
 
@@ -311,7 +313,7 @@ static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 	const union pmio_any_msg *msg = &l->req->msg;
 	struct file *f = NULL;
 	struct handle *h = NULL;
-	int rc = l->rc;
+	int error, rc = l->rc;
 
 	if (rc == 0)
 		rc = find_or_add(a, l, &f);
@@ -319,6 +321,7 @@ static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 		rc = refuse_changed(find_waiting(a, l->path));
 	if (rc == LOOK_AT_OTHER)
 		return rc;
+	error = rc == 0 ? f->error : 0; /* who attaches to write begins anew */
 	if (rc == 0)
 		rc = files_attach(a, c, f, &msg->open, &l->pfs, &h);
 	if (rc < 0) {
@@ -326,7 +329,7 @@ static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 		agent_reply_status(a, c, &msg->hdr, rc);
 		return 0;
 	}
-	reply(a, c, msg, h);
+	reply(a, c, msg, h, error);
 	return 0;
 }
 

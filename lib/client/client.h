@@ -89,6 +89,7 @@ struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
 	mode_t mode;		/* as given; the umask is applied here */
 	bool quiet;		/* do not log why it failed */
+	bool notice;		/* say it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */
 uint32_t client_settings_flags(const struct pmio_settings *s);

@@ -16,6 +16,8 @@ uint32_t client_settings_flags(const struct pmio_settings *s)
 {
 	uint32_t flags = 0;
 
+	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC)
+		flags |= PMIO_OPEN_ASYNC;
 	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
 		flags |= PMIO_OPEN_HOLD;
 	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
@@ -131,6 +133,9 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 		rc = take_reply(f, &reply.open_reply);
 	if (rc < 0)
 		goto err_file;
+	if (reply.open_reply.error && how->notice)
+		pmio_warn("open %s: what an earlier program wrote could not be drained: %s; it is in the pool",
+			  path, strerror(reply.open_reply.error));
 	f->cache_epoch = pm->epoch;
 	pthread_mutex_lock(&pm->lock);
 	DL_APPEND(pm->files, f);
@@ -148,7 +153,7 @@ err:
 
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct pmio_file **out)
 {
-	struct client_open how = { .mode = mode };
+	struct client_open how = { .mode = mode, .notice = true };
 	int rc;
 
 	*out = NULL;

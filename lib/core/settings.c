@@ -33,8 +33,8 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"paths", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
 		"names taken without a prefix: patterns of absolute paths, separated by ':'" },
 	[PMIO_SET_DRAIN] = {
-		"drain", PMIO_TYPE_CHOICE, "close|hold", 0, 0, "close", true,
-		"when data go to the file system: at the last close, or by `pmio drain` only" },
+		"drain", PMIO_TYPE_CHOICE, "close|async|hold", 0, 0, "close", true,
+		"when data go to the file system: at the last close, which waits for it, or does not; or by `pmio drain` only" },
 	[PMIO_SET_CACHE] = {
 		"cache", PMIO_TYPE_CHOICE, "keep|drop", 0, 0, "keep", true,
 		"what becomes of a file's clean chunks after its last close" },

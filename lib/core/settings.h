@@ -52,14 +52,14 @@ enum pmio_source {
 struct pmio_setting_info {
 	const char *name;	/* "drain_threads" */
 	enum pmio_setting_type type;
-	const char *choices;	/* PMIO_TYPE_CHOICE: "close|hold" */
+	const char *choices;	/* PMIO_TYPE_CHOICE: "close|async|hold" */
 	uint64_t min, max;	/* numbers: bounds, both included; sizes in bytes */
 	const char *def;	/* the default, as a user would write it; "" is unset */
 	bool hint;		/* may be given as an MPI_Info hint, for each file */
 	const char *help;	/* one line */
 };
 
-enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_HOLD };
+enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_ASYNC, PMIO_DRAIN_HOLD };
 enum pmio_recover { PMIO_RECOVER_DRAIN, PMIO_RECOVER_HOLD };
 enum pmio_cache { PMIO_CACHE_KEEP, PMIO_CACHE_DROP };
 

@@ -79,7 +79,8 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_DROP 32u    /* cache=drop */
 #define PMIO_OPEN_NO_PFS 64u  /* fallback=error */
 #define PMIO_OPEN_VERIFY 128u /* verify=drain */
-#define PMIO_OPEN_ALL 255u
+#define PMIO_OPEN_ASYNC 256u  /* drain=async */
+#define PMIO_OPEN_ALL 511u
 
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
@@ -93,7 +94,7 @@ struct pmio_open_reply_msg {
 	uint64_t size;
 	uint64_t dev, ino; /* the PFS file */
 	uint32_t slot;
-	uint32_t pad;
+	int32_t error;	   /* errno of the drain that failed after an earlier program had closed it, or 0 */
 };
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */

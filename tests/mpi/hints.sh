@@ -4,7 +4,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
-plan 13
+plan 14
 
 # hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
 hints() {
@@ -35,7 +35,13 @@ by_hint() {
 }
 check "hints are in force" by_hint
 
+# nobody waited for it; a drain that is asked for does
+async_drain() {
+	hints 2 -- "pmem:$PFS/later" pmem_drain=async && is_drain async && expect 0 "$PMIO" drain "$PFS/later" &&
+		[ "$(cat "$PFS/later")" = xx ] && hints 2 --mca io_pmem_drain async -- "pmem:$PFS/later2" && is_drain async
+}
 is_drain() { says "^pmem_drain=$1\$" && silent; }
+check "drain=async" async_drain
 strongest() {
 	echo "drain = hold" >"$T/conf"
 	PMIO_CONF=$T/conf hints 2 -- "pmem:$PFS/o" && is_drain hold &&
@@ -72,7 +78,7 @@ check "settings that are none of one file" not_for_a_file
 
 bad_values() {
 	hints 3 -- "pmem:$PFS/f" pmem_drain=later pmem_fallback=1 pmem_cache=drop &&
-		err_lines 2 'drain \(hint\): "later" is not one of close\|hold' &&
+		err_lines 2 'drain \(hint\): "later" is not one of close\|async\|hold' &&
 		err_lines 2 'fallback \(hint\): "1" is not one of pfs\|error' && says '^pmem_drain=close$' && says '^pmem_fallback=pfs$' &&
 		says '^pmem_cache=drop$'
 }
