@@ -102,6 +102,8 @@ struct pfs_fd {
  * Returns 0 or -errno (-EISDIR, -EINVAL: not a regular file).
  */
 int pfs_open(const char *path, uint32_t flags, mode_t mode, struct stat *st, struct pfs_fd **out);
+/* what became of a name, or of what was one, is durable; in a worker; 0 or -errno */
+int pfs_sync_name(const char *path);
 struct pfs_fd *pfs_wrap(int fd); /* NULL: no memory, and fd is closed */
 struct pfs_fd *pfs_get(struct pfs_fd *p);
 /* in the loop; clears *p; takes a pointer to NULL.  The last one has a worker close it. */
@@ -157,6 +159,8 @@ struct file {
 	bool discard;		/* its last name is gone: forget the data at the last close */
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
+	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
+	bool unlinking;		/* a job is under way that takes its last name: no drain may start */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
 	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
 
@@ -316,6 +320,8 @@ void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
 			 const union pmio_any_msg *msg);
 void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* its removal was cut off; -ENOMEM */
+int calls_end_removal(struct agent *a, struct file *f);
 /* no job may work on the file */
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);

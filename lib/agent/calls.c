@@ -21,10 +21,11 @@ struct call {
 	char *path;		/* owned; also for messages */
 	struct file_key key;
 	struct pfs_fd *pin;	/* owned */
-	bool last_name, only_name;
+	bool only_name, was_busy;
+	struct file *removes;	/* held; NULL: none, or other names are left */
+	struct stat st;		/* TRUNCATE, too */
 	/* TRUNCATE */
 	uint64_t size;
-	struct stat st;
 	/* SYNC */
 	bool sync_pfs;
 	struct pmio_view *view;
@@ -92,32 +93,118 @@ static void end_call(struct agent *a, struct call *call, int status)
 
 /* ---- names that go ------------------------------------------------------------------ */
 
-static void run_discard(struct job *job)
+/*
+ * Two calls to the PFS, and before the second one a word in the catalog:
+ * R1 it is the last name: the catalog says that the file is being removed
+ * R2 the name goes, durable
+ * R3 the file's slot and frames go, when its last handle is closed
+ * crash before R1: the file is there, with what waits for it.  After R1: the next
+ * agent goes on with R2 (calls_end_removal), and drains nothing.
+ */
+
+static void run_look(struct job *job)
 {
 	struct call *call = (struct call *)job;
 	struct stat st;
+	int fd;
 
-	/* the name goes with the close that asked for it, be it a symbolic link */
-	if (stat(call->path, &st) == 0 && st.st_dev == call->key.dev && st.st_ino == call->key.ino &&
-	    unlink(call->path) < 0)
-		pmio_err("agent: remove %s: %s", call->path, strerror(errno));
-	call->last_name = call->pfs && fstat(call->pfs->fd, &st) == 0 && st.st_nlink == 0;
+	/* while this is open, no new file gets its inode's number */
+	fd = open(call->path, O_PATH | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &call->st) == 0)
+		call->key = (struct file_key){ call->st.st_dev, call->st.st_ino };
+	call->pin = fd >= 0 ? pfs_wrap(fd) : NULL;
+	call->only_name = lstat(call->path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
 }
 
-static void discarded(struct agent *a, struct job *job)
+static int unlink_name(const char *path, bool durably)
+{
+	struct stat st;
+	int rc;
+
+	if (unlink(path) < 0)
+		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+	rc = durably ? pfs_sync_name(path) : 0;
+	if (rc < 0) /* gone it is: to say that it is not would be worse */
+		pmio_err("agent: remove %s: fsync of its folder: %s", path, strerror(-rc));
+	return 0;
+}
+
+static void run_unlink(struct job *job)
 {
 	struct call *call = (struct call *)job;
+
+	call->rc = unlink_name(call->path, call->removes != NULL);
+}
+
+/* R1; the call holds f until end_removal() */
+static int begin_removal(struct agent *a, struct call *call, struct file *f)
+{
+	files_job_begin(a, f);
+	f->removing = f->unlinking = true;
+	call->removes = f;
+	return files_record(a, f);
+}
+
+/* the name has gone, or not; rc: of that */
+static void end_removal(struct agent *a, struct call *call, int rc)
+{
+	struct file *f = call->removes;
+
+	if (!f)
+		return;
+	call->removes = NULL;
+	f->unlinking = false;
+	f->discard = rc == 0;
+	if (!f->discard) {
+		f->removing = false;
+		files_record(a, f);
+	}
+	files_job_end(a, f);
+}
+
+static void go_on(struct agent *a, struct call *call, void (*run)(struct job *job),
+		  void (*done)(struct agent *a, struct job *job))
+{
+	call->job.run = run;
+	call->job.done = done;
+	workers_submit(a->workers, &call->job);
+}
+
+static void end_discard(struct agent *a, struct call *call)
+{
 	struct conn *c = agent_conn(a, call->req->conn_id);
 	uint64_t id = call->req->msg.close.handle;
 	struct handle *h;
 
-	if (call->last_name)
-		call->file->discard = true;
+	end_removal(a, call, call->rc);
 	/* if the client has died meanwhile, its handle has been closed */
 	HASH_FIND(hh, a->handles, &id, sizeof(id), h);
 	if (c && h)
 		files_close(a, h, c, &call->req->msg);
 	end_call(a, call, h ? 1 : -EBADF);
+}
+
+static void discarded(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+
+	if (call->rc < 0)
+		pmio_err("agent: remove %s: %s", call->path, pmio_strerror(call->rc));
+	end_discard(a, call);
+}
+
+static void found_discarded(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = call->file;
+	bool is_it = call->pin && call->key.dev == f->key.dev && call->key.ino == f->key.ino;
+
+	/* the name goes with the close that asked for it, be it a symbolic link */
+	call->rc = is_it && call->only_name ? begin_removal(a, call, f) : 0;
+	if (is_it && call->rc == 0)
+		go_on(a, call, run_unlink, discarded);
+	else
+		end_discard(a, call);
 }
 
 void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
@@ -129,50 +216,41 @@ void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
 	if (!call)
 		return;
 	call->path = strdup(h->path ? h->path : f->path);
-	call->key = f->key;
 	if (!call->path) {
 		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
 		free_call(a, call);
 		return;
 	}
-	start_call(a, call, run_discard, discarded);
-}
-
-static void run_delete(struct job *job)
-{
-	struct call *call = (struct call *)job;
-	const char *path = call->req->msg.path.path;
-	struct stat st = { .st_mode = 0 };
-	int fd;
-
-	/* while this is open, no new file gets its inode's number */
-	fd = open(path, O_PATH | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &call->st) == 0)
-		call->key = (struct file_key){ call->st.st_dev, call->st.st_ino };
-	call->pin = fd >= 0 ? pfs_wrap(fd) : NULL;
-	call->only_name = lstat(path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
-	if (unlink(path) < 0)
-		call->rc = errno == EPERM && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+	start_call(a, call, run_look, found_discarded);
 }
 
 static void deleted(struct agent *a, struct job *job)
 {
 	struct call *call = (struct call *)job;
-	struct file *f = NULL, *waiting = call->file;
 	int rc = call->rc;
+
+	if (rc == -ENOENT && call->removes)
+		rc = 0;
+	end_removal(a, call, rc);
+	end_call(a, call, rc);
+}
+
+static void found_deleted(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = NULL, *waiting = call->file;
 
 	if (call->pin)
 		HASH_FIND(hh, a->files, &call->key, sizeof(call->key), f);
 	/* the name was of an inode that is no longer there: what waits for that goes now */
 	if (!f && waiting && waiting->nr_handles == 0)
 		f = waiting;
-	if (rc == -ENOENT && f)
-		rc = 0;
-	if (rc == 0 && f && call->only_name)
-		f->discard = true;
-	end_call(a, call, rc);
-	if (f && f != waiting)
-		files_settle(a, f);
+	if (f && call->only_name && !f->unlinking)
+		call->rc = begin_removal(a, call, f);
+	if (call->rc == 0)
+		go_on(a, call, run_unlink, deleted);
+	else
+		deleted(a, job);
 }
 
 void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -181,12 +259,74 @@ void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	struct file *f;
 
 	for (f = a->files; f; f = f->hh.next) {
-		if (f->nr_handles == 0 && strcmp(f->path, msg->path.path) == 0)
+		if (f->nr_handles == 0 && !f->discard && strcmp(f->path, msg->path.path) == 0)
 			break;
 	}
 	call = new_call(a, c, f, msg);
+	if (!call)
+		return;
+	call->path = strdup(msg->path.path);
+	if (!call->path) {
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		free_call(a, call);
+		return;
+	}
+	start_call(a, call, run_look, found_deleted);
+}
+
+/* is this the file, and not a later one with its name and its inode's number? */
+static bool is_what_goes(const struct call *call, const struct stat *st)
+{
+	const struct stat *was = &call->st;
+
+	if (!S_ISREG(st->st_mode) || st->st_ino != call->key.ino)
+		return false;
+	if (call->was_busy)
+		return st->st_dev == call->key.dev;
+	return st->st_size == was->st_size && st->st_mtim.tv_sec == was->st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == was->st_mtim.tv_nsec;
+}
+
+static void run_end_removal(struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct stat st;
+
+	if (lstat(call->path, &st) < 0)
+		call->rc = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	else if (is_what_goes(call, &st))
+		call->rc = unlink_name(call->path, true);
+}
+
+static void removal_ended(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+
+	if (call->rc < 0)
+		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
+	end_removal(a, call, call->rc);
+	free_call(a, call);
+}
+
+int calls_end_removal(struct agent *a, struct file *f)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
 	if (call)
-		start_call(a, call, run_delete, deleted);
+		call->path = strdup(f->path);
+	if (!call || !call->path) {
+		free(call);
+		return -ENOMEM;
+	}
+	call->key = f->key;
+	call->st = f->seen;
+	call->was_busy = f->busy_on_media;
+	call->removes = f;
+	call->job.kind = JOB_CALL;
+	files_job_begin(a, f);
+	f->unlinking = true;
+	go_on(a, call, run_end_removal, removal_ended);
+	return 0;
 }
 
 /* ---- truncate ------------------------------------------------------------------------- */

@@ -582,8 +582,12 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter)
 
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
-	if (f->drain || f->cutting)
+	if (f->drain || f->cutting || f->unlinking)
 		return;
+	if (f->discard && f->nr_handles == 0) {
+		parked_answer(a, &f->next_drain_waiters, -ENOENT);
+		return;
+	}
 	f->drain_waiters = f->next_drain_waiters;
 	f->next_drain_waiters = NULL;
 	f->drain = calloc(1, sizeof(*f->drain));

@@ -202,7 +202,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
-	e->flags = f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0;
+	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0);
 	e->dev = f->key.dev;
 	e->ino = f->key.ino;
 	e->pfs_size = f->pfs_size;
@@ -313,6 +313,7 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->recovered = f->state == PMIO_FILE_OPEN;
 	f->verify = a->config->verify;
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
+	f->removing = e->flags & PMIO_FILE_REMOVING;
 	f->pfs_size = e->pfs_size;
 	/* a truncation was cut off, perhaps: what the PFS file has beyond is no longer the file's */
 	if (f->busy_on_media && f->pfs_size > pmio_pool_file_size(a->pool, slot))
@@ -366,7 +367,8 @@ static void settle_loaded(struct agent *a)
 
 		if (!f)
 			continue;
-		report_waiting(a, f);
+		if (!f->removing)
+			report_waiting(a, f);
 		if (f->recovered) {
 			struct timespec now;
 
@@ -374,6 +376,8 @@ static void settle_loaded(struct agent *a)
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			a->evict_not_before = now.tv_sec + 10;
 		}
+		if (f->removing && calls_end_removal(a, f) == 0)
+			continue;
 		if (a->config->recover_hold)
 			f->hold = true;
 		else if (f->state == PMIO_FILE_FAILED)
@@ -573,12 +577,24 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		lru_add(a, f);
 }
 
+/* its clients may have outlived another agent: what they store into must not be others' frames */
+static void forget_removed(struct agent *a, struct file *f)
+{
+	if (!f->recovered || files_frames_may_move(a)) {
+		files_forget(a, f);
+		return;
+	}
+	f->state = PMIO_FILE_CLEAN;
+	pfs_put(a, &f->pfs);
+	lru_add(a, f);
+}
+
 void files_settle(struct agent *a, struct file *f)
 {
 	if (f->nr_handles || f->nr_jobs)
 		return;
 	if (f->discard) {
-		files_forget(a, f);
+		forget_removed(a, f);
 		return;
 	}
 	if (f->state == PMIO_FILE_FAILED) {

@@ -267,7 +267,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 		rc = revalidate_waiting(a, f, &l->st, has_name);
 		if (rc < 0)
 			return rc;
-	} else if (f->busy_on_media || !files_same_as_seen(f, &l->st)) {
+	} else if (f->busy_on_media || f->discard || !files_same_as_seen(f, &l->st)) {
 		pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
 			  f->path);
 		files_forget(a, f);

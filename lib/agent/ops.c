@@ -284,6 +284,11 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 	return f->state == PMIO_FILE_OPEN ? PMIO_STATE_WAITING : PMIO_STATE_CLEAN;
 }
 
+static bool is_listed(const struct file *f)
+{
+	return f && (f->nr_handles || !f->discard); /* else it is gone for all but the pool */
+}
+
 static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	union pmio_any_msg reply;
@@ -292,7 +297,7 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	uint64_t written;
 	struct file *f;
 
-	while (slot < a->view->nr_slots && !a->by_slot[slot])
+	while (slot < a->view->nr_slots && !is_listed(a->by_slot[slot]))
 		slot++;
 	if (slot >= a->view->nr_slots) {
 		agent_reply_status(a, c, &msg->hdr, -ENOENT);

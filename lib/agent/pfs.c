@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -30,38 +31,41 @@ bool pfs_fd_is_reserved(int fd)
 	return fd >= fds_usable;
 }
 
-/* where its name stands; it may be a symbolic link's target that was created */
-static int open_parent(const char *path)
+/* file: a descriptor in there, or -1 */
+static int sync_folder(const char *path, size_t len, int file)
 {
-	char *real = realpath(path, NULL);
-	int fd, err;
+	char folder[PATH_MAX];
+	int fd, rc = 0;
 
-	if (!real)
-		return -1;
-	*strrchr(real, '/') = '\0';
-	fd = open(*real ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = errno;
-	free(real);
-	errno = err;
-	return fd;
-}
-
-static int sync_parent(const char *path, int file)
-{
-	int fd = open_parent(path), rc = 0;
-
+	snprintf(folder, sizeof(folder), "%.*s", (int)len, len ? path : "/");
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) /* one may create files in a folder that one may not read */
-		return errno == EACCES && syncfs(file) == 0 ? 0 : -errno;
+		return errno == EACCES && file >= 0 && syncfs(file) == 0 ? 0 : -errno;
 	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems know no such thing */
 		rc = -errno;
 	close(fd);
 	return rc;
 }
 
+int pfs_sync_name(const char *path)
+{
+	return sync_folder(path, (size_t)(strrchr(path, '/') - path), -1);
+}
+
+/* it may be the target of a symbolic link that was created */
+static int sync_new_name(const char *path, int file)
+{
+	char *real = realpath(path, NULL);
+	int rc = real ? sync_folder(real, (size_t)(strrchr(real, '/') - real), file) : -errno;
+
+	free(real);
+	return rc;
+}
+
 /* what is written to it is durable in the pool: the file must not be gone after a power cut */
 static int keep_new(const char *path, int fd)
 {
-	int rc = fsync(fd) < 0 ? -errno : sync_parent(path, fd);
+	int rc = fsync(fd) < 0 ? -errno : sync_new_name(path, fd);
 
 	if (rc < 0)
 		pmio_err("agent: create %s: fsync: %s", path, strerror(-rc));

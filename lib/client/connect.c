@@ -564,6 +564,9 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_ms
 	pthread_mutex_lock(&pm->lock);
 	for (int tries = 0;; tries++) {
 		rc = call_locked(pm, msg, reply, NULL);
+		/* the agent that died has done it, or the next one when it started */
+		if (tries > 0 && rc == -ENOENT && msg->hdr.op == PMIO_OP_DELETE)
+			rc = 0;
 		if (rc != LOST || tries == AGENTS_MAX)
 			break;
 		rc = reconnect(pm);

@@ -50,6 +50,7 @@ enum pmio_file_state {
 };
 
 #define PMIO_FILE_PFS_BUSY 1u	/* flag: we are changing the PFS file ourselves just now */
+#define PMIO_FILE_REMOVING 2u	/* flag: its last name goes, and then the file and its frames */
 
 struct pmio_pool_file {
 	uint32_t state;		/* enum pmio_file_state */

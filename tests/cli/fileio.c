@@ -16,6 +16,7 @@
  *	same FILE LEN          that the first bytes are those of this plain file
  *	is SIZE                that the file has this size
  *	truncate SIZE, sync, drain
+ *	delete OTHER           another file, with the same connection
  *	wait FILE              until FILE exists; says "waiting" first
  *	child FILE             make a child that lives until FILE exists; says "child PID"
  *
@@ -40,6 +41,7 @@
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_WRONG = 3 };
 
 struct target {
+	struct pmio *pm;
 	struct pmio_file *file;
 	int fd; /* with -p */
 };
@@ -237,6 +239,11 @@ static void op_drain(struct target *t, char **a)
 	check(pmio_drain(t->file));
 }
 
+static void op_delete(struct target *t, char **a)
+{
+	check(pmio_delete(t->pm, a[0]));
+}
+
 static void until_exists(const char *path)
 {
 	const struct timespec pause = { 0, 10000000 };
@@ -283,7 +290,7 @@ static const struct op {
 	{ "loop", 2, false, op_loop },	       { "is", 1, true, op_is },
 	{ "truncate", 1, false, op_truncate }, { "sync", 0, false, op_sync },
 	{ "drain", 0, false, op_drain },       { "wait", 1, true, op_wait },
-	{ "child", 1, true, op_child },
+	{ "child", 1, true, op_child },	       { "delete", 1, false, op_delete },
 };
 
 static const struct op *find_op(const char *name, int nr_args, bool plain)
@@ -320,15 +327,14 @@ static void run_plain(const char *path, int argc, char **argv)
 static void run_pmio(const char *path, int flags, int argc, char **argv)
 {
 	struct target t = { .fd = -1 };
-	struct pmio *pm;
 
-	check(pmio_connect(NULL, &pm));
+	check(pmio_connect(NULL, &t.pm));
 	if (path) {
-		check(pmio_open(pm, path, flags, 0666, &t.file));
+		check(pmio_open(t.pm, path, flags, 0666, &t.file));
 		run_ops(&t, argc, argv);
 		check(pmio_close(&t.file));
 	}
-	pmio_disconnect(&pm);
+	pmio_disconnect(&t.pm);
 }
 
 int main(int argc, char **argv)

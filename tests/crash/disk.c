@@ -234,6 +234,20 @@ void disk_reset(struct disk *d)
 	copy_state(&d->start, &d->now);
 }
 
+/* inodes' numbers are used again */
+static int unused_file(struct state *s)
+{
+	for (int i = 0; i < s->nr_files; i++) {
+		bool named = false;
+
+		for (int n = 0; n < s->nr_names; n++)
+			named |= s->of[n] == i;
+		if (!named)
+			return i;
+	}
+	return s->nr_files++;
+}
+
 void disk_put(struct disk *d, const char *path, size_t len, uint8_t value)
 {
 	struct state *s = &d->now;
@@ -241,7 +255,7 @@ void disk_put(struct disk *d, const char *path, size_t len, uint8_t value)
 	struct file *f;
 
 	if (s->of[name] < 0)
-		s->of[name] = s->nr_files++;
+		s->of[name] = unused_file(s);
 	assert(s->nr_files <= FILES);
 	f = &s->file[s->of[name]];
 	resize(f, len);

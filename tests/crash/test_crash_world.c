@@ -200,6 +200,65 @@ static void truncate_across_chunks(void)
 	world_close(&f);
 }
 
+/* ---- files that go ------------------------------------------------------------------------ */
+
+static void delete_cached(void)
+{
+	world_put(A, 3 * BLOCK);
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, BLOCK, BLOCK);
+	world_close(&f);
+	world_delete(0, A);
+}
+
+static void delete_unknown(void)
+{
+	world_put(A, 3 * BLOCK);
+	world_start();
+	world_delete(0, A);
+}
+
+static void delete_held(void)
+{
+	world_put(A, 3 * BLOCK);
+	world_start();
+	f = world_open(0, A, WRITE | PMIO_OPEN_HOLD);
+	world_write(f, BLOCK, 4 * BLOCK);
+	world_close(&f);
+	world_delete(0, A);
+}
+
+static void delete_open(void)
+{
+	world_put(A, 3 * BLOCK);
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, BLOCK, 4 * BLOCK);
+	world_delete(1, A);
+	world_close(&f);
+}
+
+static void discard(void)
+{
+	world_start();
+	f = world_open(0, A, CREATE);
+	world_write(f, 0, 2 * BLOCK);
+	world_discard(&f);
+}
+
+static void delete_and_create(void)
+{
+	world_start();
+	f = world_open(0, A, CREATE);
+	world_write(f, 0, 4 * BLOCK);
+	world_close(&f);
+	world_delete(0, A);
+	f = world_open(0, A, CREATE);
+	world_write(f, 2 * BLOCK, BLOCK);
+	world_close(&f);
+}
+
 /* ---- a pool too small ------------------------------------------------------------------------ */
 
 /* a file that is closed gives its frames to another */
@@ -213,6 +272,33 @@ static void evict(void)
 	g = world_open(1, B, CREATE);
 	world_write(g, 0, 2 * CHUNK + BLOCK);
 	world_close(&g);
+}
+
+/* and its slot */
+static void evict_slots(void)
+{
+	world_start();
+	f = world_open(0, A, CREATE);
+	world_write(f, 0, BLOCK);
+	world_close(&f);
+	f = world_open(0, B, CREATE);
+	world_write(f, 0, BLOCK);
+	world_close(&f);
+}
+
+/* no frame for the third chunk: it is written to the file system */
+static void fall_back(void)
+{
+	world_put(A, 2 * CHUNK);
+	world_promise_late();
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, CHUNK - BLOCK, CHUNK + 2 * BLOCK);
+	world_sync(f);
+	world_write(f, 2 * CHUNK + 100, BLOCK);
+	world_sync(f);
+	world_truncate(f, 2 * CHUNK + 10);
+	world_close(&f);
 }
 
 static void read_and_write(void)
@@ -264,7 +350,15 @@ static const struct sequence sequences[] = {
 	{ "truncate and grow", { 3, 3 }, truncate_and_grow },
 	{ "truncate, new file", { 3, 3 }, truncate_new },
 	{ "truncate across chunks", { 4, 3 }, truncate_across_chunks },
+	{ "delete, cached", { 3, 3 }, delete_cached },
+	{ "delete, unknown", { 3, 3 }, delete_unknown },
+	{ "delete, held", { 3, 3 }, delete_held },
+	{ "delete, open", { 3, 3 }, delete_open },
+	{ "discard", { 3, 3 }, discard },
+	{ "delete and create", { 3, 3 }, delete_and_create },
 	{ "evict", { 3, 3 }, evict },
+	{ "evict slots", { 3, 1 }, evict_slots },
+	{ "fall back", { 2, 3 }, fall_back },
 	{ "read and write", { 4, 3 }, read_and_write },
 	{ "blank frames", { 24, 3 }, blank_frames },
 };

@@ -20,6 +20,8 @@
 #define NR_FILES 4
 #define NR_DEEDS 56 /* a bit for each of their values in 64 */
 #define NEVER SIZE_MAX
+#define OTHERS_SIZE 700
+#define OTHERS_VALUE 63
 
 /* who acts: a fence waits for the flushes of its own thread */
 enum thread { CLIENT, LOOP = NR_CLIENTS, WORKER };
@@ -69,6 +71,7 @@ static struct {
 	unsigned nr_files;
 	struct deed deeds[NR_DEEDS];
 	unsigned nr_deeds;
+	bool late; /* writes are promised by the next sync */
 	struct {
 		const char *call;
 		unsigned nth;
@@ -454,7 +457,8 @@ static struct deed *begin(struct deed d)
 
 static void returned(struct deed *d, ssize_t rc)
 {
-	d->end = pmio_pm_record_count(world.machine->pm);
+	if (d->kind != WRITE || !world.late)
+		d->end = pmio_pm_record_count(world.machine->pm);
 	if (rc < 0)
 		flaw("deed %d of %s: %s", (int)(d - world.deeds), world.path[d->file],
 		     pmio_strerror((int)rc));
@@ -481,13 +485,31 @@ struct pmio_file *world_open(unsigned client, const char *path, uint32_t flags)
 	return f;
 }
 
+/* a sync or close returned: writes that found no room in the pool are promised, too */
+static void synced(unsigned file)
+{
+	for (unsigned i = 0; i < world.nr_deeds; i++) {
+		struct deed *d = &world.deeds[i];
+
+		if (d->file == file && d->kind == WRITE && d->end == NEVER)
+			d->end = pmio_pm_record_count(world.machine->pm);
+	}
+}
+
+void world_promise_late(void)
+{
+	world.late = true;
+}
+
 static void close_with(struct pmio_file **f, int (*fn)(struct pmio_file **f))
 {
 	enum thread before = act_as((*f)->pm->sock - FIRST_SOCK);
+	unsigned file = file_of((*f)->path);
 	int rc = fn(f);
 
 	if (rc < 0)
 		flaw("close: %s", pmio_strerror(rc));
+	synced(file);
 	act_as(before);
 }
 
@@ -534,6 +556,7 @@ static void do_with(struct pmio_file *f, const char *what, int (*fn)(struct pmio
 
 	if (rc < 0)
 		flaw("%s: %s", what, pmio_strerror(rc));
+	synced(file_of(f->path));
 	act_as(before);
 }
 
@@ -547,12 +570,24 @@ void world_drain(struct pmio_file *f)
 	do_with(f, "drain", pmio_drain);
 }
 
+static bool is_known(const char *path)
+{
+	struct file *f = world.machine->agent->files;
+
+	while (f && strcmp(f->path, path) != 0)
+		f = f->hh.next;
+	return f;
+}
+
 void world_delete(unsigned client, const char *path)
 {
+	bool known = is_known(path);
 	struct deed *d = begin((struct deed){ .kind = DELETE, .file = file_of(path) });
 	enum thread before = act_as(client);
 
 	returned(d, pmio_delete(connect_client(client), path));
+	if (!known)
+		d->end = NEVER; /* none of the agent's business: it may come back, but whole */
 	act_as(before);
 }
 
@@ -865,17 +900,55 @@ static void check_frames(void)
 		flaw("%llu frames, not %llu", (unsigned long long)nr, (unsigned long long)a->view->nr_frames);
 }
 
-static void look_after(size_t cut, bool hold)
+/* somebody makes other files of the names that are free: they are none of ours */
+static unsigned put_others(bool put)
 {
+	struct stat st;
+	unsigned put_there = 0;
+
+	for (unsigned i = 0; put && i < world.nr_files; i++) {
+		if (disk_look(world.machine->disk, world.path[i], &st))
+			continue;
+		disk_put(world.machine->disk, world.path[i], OTHERS_SIZE, OTHERS_VALUE);
+		put_there |= 1u << i;
+	}
+	return put_there;
+}
+
+/* they are as they were; and then they go, for what follows */
+static void take_others(unsigned put_there)
+{
+	int dir = disk_open(DISK_DIR, O_RDONLY);
+	struct stat st;
+
+	for (unsigned i = 0; i < world.nr_files; i++) {
+		const uint8_t *bytes = disk_look(world.machine->disk, world.path[i], &st);
+
+		if (!(put_there >> i & 1))
+			continue;
+		if (!bytes || st.st_size != OTHERS_SIZE || bytes[0] != OTHERS_VALUE)
+			flaw("%s: a file of somebody else was changed", world.path[i]);
+		else
+			disk_unlink(world.path[i]);
+	}
+	disk_fsync(dir);
+	disk_close(dir);
+}
+
+static void look_after(size_t cut, bool hold, bool with_others)
+{
+	unsigned others = put_others(with_others);
+
 	start_agent(hold);
 	if (world.flaw[0])
 		return;
-	if (hold)
-		read_all(cut); /* what waits is read before it is drained */
-	else
-		world_idle();
+	world_idle();
+	if (hold && !others && world.params.nr_slots >= world.nr_files) /* for what waits makes no room */
+		read_all(cut);
 	drain_all();
 	world_idle();
+	if (others)
+		take_others(others);
 	check_disk(world.machine->disk, cut, "drained");
 	check_durable(cut);
 	read_all(cut);
@@ -914,12 +987,14 @@ static void look_at_variant(struct looker *l, const void *image, size_t cut, str
 	struct pmio_pm *pm = pmio_pm_record_like(l->m->pm, image);
 	struct machine *m = new_machine(pm, disk_cut(l->m->disk, cut, survives, c, pm),
 					catalog_model_cut(l->m->catalog, cut, pm));
+	bool with_others;
 
 	use_machine(m);
 	++*l->nr;
-	look_after(promised, *l->nr % 4 == 0);
+	with_others = l->depth == 0 && *l->nr % 3 == 0;
+	look_after(promised, *l->nr % 4 == 0, with_others);
 	kill_agent(m);
-	if (!world.flaw[0])
+	if (!world.flaw[0] && !with_others)
 		look_nested(l, m, promised);
 	free_machine(m);
 	use_machine(l->m);

@@ -54,6 +54,9 @@ void world_delete(unsigned client, const char *path);
 /* all of the file is as it should be now */
 void world_read(struct pmio_file *f);
 
+/* a write may find no room in the pool: it is durable when the file was synced or closed */
+void world_promise_late(void);
+
 /* while call (of disk.h) number nth from now is made, others do this; once */
 void world_during(const char *call, unsigned nth, void (*fn)(void));
 

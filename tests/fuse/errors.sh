@@ -50,7 +50,7 @@ getattr EIO|EIO|Input/output error
 any ESTALE|ESTALE|Stale file handle
 write lose|EIO|Input/output error"
 
-plan $(($(echo "$cases" | grep -c .) + 13))
+plan $(($(echo "$cases" | grep -c .) + 15))
 
 n=0
 while IFS='|' read -r rule code error; do
@@ -124,12 +124,14 @@ no_fault
 
 # a power cut could take the file, and what was promised with it
 new_not_synced() {
-	fault "fsync EIO" && fails EIO 'Input/output error' "$PFS/new" write 0 10 7 &&
-		expect 0 "$PMIO" ls && ! says "$PFS/new" && no_fault &&
-		expect 0 "$FILEIO" "$PFS/new" write 0 10 7 && expect 0 "$FILEIO" -p "$BACK/new" is 10 verify 0 10 7
+	fault "$1 EIO" && fails EIO 'Input/output error' "$PFS/new.$1" write 0 10 7 &&
+		expect 0 "$PMIO" ls && ! says "$PFS/new.$1" && no_fault &&
+		expect 0 "$FILEIO" "$PFS/new.$1" write 0 10 7 && expect 0 "$FILEIO" -p "$BACK/new.$1" is 10 verify 0 10 7
 }
-check "fsync EIO: nobody gets a new file that a power cut could take" new_not_synced
-no_fault
+for call in fsync fsyncdir; do
+	check "$call EIO: nobody gets a new file that a power cut could take" new_not_synced $call
+	no_fault
+done
 
 unlink_fails() {
 	expect 0 "$FILEIO" "$PFS/rm" write 0 $LEN 7 && fault "unlink EIO" && expect 1 "$PMIO" rm "$PFS/rm" &&
@@ -137,6 +139,15 @@ unlink_fails() {
 		expect 0 "$PMIO" rm "$PFS/rm" && [ ! -e "$BACK/rm" ]
 }
 check "unlink EIO: rm fails, the file stays" unlink_fails
+no_fault
+
+# gone it is, and a power cut may bring it back: nobody can do more about that
+unlink_not_synced() {
+	expect 0 "$FILEIO" "$PFS/rm2" write 0 $LEN 7 && fault "fsyncdir EIO" && expect 0 "$PMIO" rm "$PFS/rm2" &&
+		[ ! -e "$BACK/rm2" ] && expect 0 "$PMIO" ls && ! says "$PFS/rm2" &&
+		grep -q "error: agent: remove $PFS/rm2: fsync of its folder: Input/output error" "$PMIO_POOL/agent.log"
+}
+check "fsyncdir EIO: rm says so in the log" unlink_not_synced
 no_fault
 
 vanishes() {

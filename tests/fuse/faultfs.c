@@ -7,7 +7,8 @@
  *
  *	OP FAULT [after=BYTES] [name=PART]
  *
- *	OP     getattr, open, read, write, fsync, close, truncate, unlink, or any
+ *	OP     getattr, open, read, write, fsync, fsyncdir, close, truncate,
+ *	       unlink, or any
  *	FAULT  an errno name (ENOSPC, EIO, EDQUOT, ESTALE, ...);
  *	       hang: until the rule is gone;
  *	       slow=MS: then do it;
@@ -270,6 +271,12 @@ static int fs_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 	return result(datasync ? fdatasync((int)fi->fh) : fsync((int)fi->fh));
 }
 
+static int fs_fsyncdir(const char *path, int datasync, struct fuse_file_info *fi)
+{
+	(void)datasync, (void)fi;
+	return check("fsyncdir", path);
+}
+
 static int fs_flush(const char *path, struct fuse_file_info *fi)
 {
 	(void)fi;
@@ -362,7 +369,7 @@ static const struct fuse_operations operations = {
 	.fsync = fs_fsync,	 .flush = fs_flush,	  .release = fs_release,
 	.truncate = fs_truncate, .unlink = fs_unlink,	  .mkdir = fs_mkdir,
 	.rmdir = fs_rmdir,	 .rename = fs_rename,	  .chmod = fs_chmod,
-	.utimens = fs_utimens,	 .readdir = fs_readdir,
+	.utimens = fs_utimens,	 .readdir = fs_readdir,	  .fsyncdir = fs_fsyncdir,
 };
 
 static int serve(struct fuse *fuse, const char *mountpoint)

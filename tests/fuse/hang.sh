@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/fuse/lib.sh" || exit 99
-plan 14
+plan 15
 
 LEN=3000000
 mkdir "$T/other" # on another file system
@@ -71,6 +71,18 @@ in_unlink() {
 	others_go_on unlink && ! gone "$BG" && no_fault && bg_ends && [ ! -e "$BACK/hung/write" ]
 }
 check "a remove" in_unlink
+no_fault
+
+# the agent dies in it: the next one ends it, and the program goes on
+in_unlink_killed() {
+	local pid
+	PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/hung/rm" write 0 $LEN 7 && fault "unlink hang name=hung/rm" || return 1
+	pid=$(agent_pid)
+	background "$T/other/keeper" delete "$PFS/hung/rm"
+	others_go_on killed && ! gone "$BG" && kill -9 "$pid" && no_fault && until_ok gone "$pid" && bg_ends &&
+		[ ! -e "$BACK/hung/rm" ] && expect 0 "$PMIO" ls && ! says hung/rm
+}
+check "a remove, and the agent is killed" in_unlink_killed
 no_fault
 
 # more drains than threads
