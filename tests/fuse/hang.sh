@@ -131,7 +131,7 @@ agent_starts() {
 	background "$PFS/hung/start2" write 0 $LEN 7 wait "$T/go"
 	bg_says waiting && kill_agent && kill -9 "$BG" && until_ok gone "$BG" && fault "any hang name=hung" &&
 		expect 0 "$PMIO" agent start && expect 0 "$FILEIO" "$T/other/start" write 0 $LEN 3 &&
-		expect 0 "$PMIO" ls && says "^held .*$PFS/hung/start\$" && says "$PFS/hung/start2\$" && no_fault &&
+		expect 0 "$PMIO" ls && says "^held .*$PFS/hung/start\$" && says "$PFS/hung/start2 " && no_fault &&
 		expect 0 "$PMIO" drain --all && whole start && whole start2
 }
 check "an agent starts with data for a file system that hangs" agent_starts
