@@ -18,6 +18,12 @@ tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/scratch.h
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_fabric
+TESTS += tests/unit/test_fabric
+tests_unit_test_fabric_SOURCES = tests/unit/test_fabric.c
+tests_unit_test_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fabric_LDADD = libpmio_fabric.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
 TESTS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
 

@@ -1,0 +1,86 @@
+/*
+ * auth.c -- who knows the key
+ *
+ * Each side sends a random nonce, and proves by an HMAC over all that both have
+ * said that it knows the key: the port first, then the target.  So a recorded
+ * conversation is of no use, and memory is named to nobody without the key.
+ *
+ * HMAC-SHA-256 (RFC 2104, RFC 6234) by libsodium.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "fabric/fabric_impl.h"
+
+_Static_assert(crypto_auth_hmacsha256_KEYBYTES == PMIO_FABRIC_KEY_SIZE, "the key's size");
+_Static_assert(crypto_auth_hmacsha256_BYTES == MAC_SIZE, "the MAC's size");
+
+int fabric_random(void *buf, size_t len)
+{
+	if (sodium_init() < 0) {
+		pmio_err("fabric: libsodium cannot be used");
+		return -ENOSYS;
+	}
+	randombytes_buf(buf, len);
+	return 0;
+}
+
+int pmio_fabric_new_key(uint8_t key[PMIO_FABRIC_KEY_SIZE])
+{
+	return fabric_random(key, PMIO_FABRIC_KEY_SIZE);
+}
+
+/* what is proven is also who proves it: a port's proof is no target's */
+struct proven {
+	uint64_t type;
+	struct fabric_transcript t;
+};
+
+_Static_assert(sizeof(struct proven) == 8 + 2 * NONCE_SIZE + 5 * 8 + PMIO_FABRIC_ADDR_MAX, "no gaps");
+
+void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
+		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE])
+{
+	struct proven p = { .type = type, .t = *t };
+
+	crypto_auth_hmacsha256(mac, (const unsigned char *)&p, sizeof(p), key);
+}
+
+bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
+			const struct fabric_transcript *t, const uint8_t mac[MAC_SIZE])
+{
+	struct proven p = { .type = type, .t = *t };
+
+	return crypto_auth_hmacsha256_verify(mac, (const unsigned char *)&p, sizeof(p), key) == 0;
+}
+
+bool fabric_msg_is_good(const void *msg, size_t len)
+{
+	static const size_t sizes[] = {
+		[FABRIC_HELLO] = sizeof(struct fabric_hello_msg),
+		[FABRIC_CHALLENGE] = sizeof(struct fabric_challenge_msg),
+		[FABRIC_PROOF] = sizeof(struct fabric_proof_msg),
+		[FABRIC_WELCOME] = sizeof(struct fabric_welcome_msg),
+		[FABRIC_CALL] = 0, /* any */
+		[FABRIC_REPLY] = 0,
+		[FABRIC_BYE] = sizeof(struct fabric_hdr_msg),
+	};
+	const struct fabric_hdr_msg *h = msg;
+
+	if (len < sizeof(*h) || h->magic != FABRIC_MAGIC || h->version != FABRIC_VERSION ||
+	    h->len != len - sizeof(*h) || h->len > PMIO_FABRIC_MSG_MAX)
+		return false;
+	if (h->type < FABRIC_HELLO || h->type > FABRIC_BYE)
+		return false;
+	return !sizes[h->type] || len == sizes[h->type];
+}
+
+void fabric_msg_init(struct fabric_hdr_msg *h, enum fabric_type type, size_t size)
+{
+	memset(h, 0, size);
+	h->magic = FABRIC_MAGIC;
+	h->version = FABRIC_VERSION;
+	h->type = (uint16_t)type;
+	h->len = (uint32_t)(size - sizeof(*h));
+}

@@ -1,0 +1,184 @@
+/* endpoint.c -- what a target and a port both have: one endpoint, its addresses and completions */
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fabric/fabric_impl.h"
+
+#define API FI_VERSION(1, 9) /* what is used here is there since then */
+#define CQ_SIZE 1024
+
+/*
+ * `net` of libfabric 1.17 is `tcp` from 1.18 on; the `tcp` before that has no RDM
+ * endpoints of its own and is found as "tcp;ofi_rxm".
+ */
+static const char *const ladder[] = { "net", "tcp", "tcp;ofi_rxm" };
+
+int fabric_error(ssize_t rc)
+{
+	switch (-rc) {
+	case FI_ECANCELED:
+	case FI_ENOTCONN:
+	case FI_ECONNABORTED:
+	case FI_ECONNRESET:
+	case FI_ECONNREFUSED:
+	case FI_EIO:
+		return -ECONNRESET;
+	default:
+		/* below are the system's own */
+		return -rc < FI_EOTHER ? (int)rc : -EIO;
+	}
+}
+
+static int failed(const char *what, ssize_t rc)
+{
+	pmio_err("fabric: %s: %s", what, fabric_lib()->strerror((int)-rc));
+	return fabric_error(rc);
+}
+
+static struct fi_info *make_hints(const char *provider)
+{
+	struct fi_info *h = fabric_lib()->dupinfo(NULL); /* an empty one */
+
+	if (!h)
+		return NULL;
+	h->caps = FI_MSG | FI_RMA;
+	h->ep_attr->type = FI_EP_RDM;
+	h->fabric_attr->prov_name = strdup(provider);
+	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
+	h->domain_attr->threading = FI_THREAD_SAFE;
+	h->domain_attr->control_progress = FI_PROGRESS_MANUAL;
+	h->domain_attr->data_progress = FI_PROGRESS_MANUAL;
+	/* a request that goes with a write comes after it */
+	h->tx_attr->msg_order = FI_ORDER_SAW;
+	h->rx_attr->msg_order = FI_ORDER_SAW;
+	return h;
+}
+
+/* 0, or what libfabric says; not logged */
+static int find(const struct pmio_fabric_config *config, const char *service, const char *provider,
+		struct fi_info **out)
+{
+	struct fi_info *hints = make_hints(provider);
+	int rc;
+
+	if (!hints)
+		return -ENOMEM;
+	rc = fabric_lib()->getinfo(API, config->address, service, FI_SOURCE, hints, out);
+	fabric_lib()->freeinfo(hints);
+	/* asked for `tcp`, 1.17 gives the layered one, which has its own place */
+	if (rc == 0 && strcmp((*out)->fabric_attr->prov_name, provider) != 0) {
+		fabric_lib()->freeinfo(*out);
+		*out = NULL;
+		rc = -FI_ENODATA;
+	}
+	return rc;
+}
+
+static int find_provider(const struct pmio_fabric_config *config, const char *service,
+			 struct fi_info **out)
+{
+	int rc = -FI_ENODATA;
+
+	*out = NULL;
+	if (config->provider && *config->provider)
+		return find(config, service, config->provider, out);
+	for (size_t i = 0; i < sizeof(ladder) / sizeof(ladder[0]) && rc < 0; i++)
+		rc = find(config, service, ladder[i], out);
+	return rc;
+}
+
+static int open_all(struct fabric_ep *e)
+{
+	struct fi_av_attr av = { .type = FI_AV_TABLE };
+	struct fi_cq_attr cq = { .format = FI_CQ_FORMAT_MSG, .size = CQ_SIZE, .wait_obj = FI_WAIT_UNSPEC };
+	int rc = fabric_lib()->fabric(e->info->fabric_attr, &e->fabric, NULL);
+
+	if (rc == 0)
+		rc = fi_domain(e->fabric, e->info, &e->domain, NULL);
+	if (rc == 0)
+		rc = fi_av_open(e->domain, &av, &e->av, NULL);
+	if (rc == 0)
+		rc = fi_cq_open(e->domain, &cq, &e->cq, NULL);
+	if (rc == 0)
+		rc = fi_endpoint(e->domain, e->info, &e->ep, NULL);
+	if (rc == 0)
+		rc = fi_ep_bind(e->ep, &e->av->fid, 0);
+	if (rc == 0)
+		rc = fi_ep_bind(e->ep, &e->cq->fid, FI_TRANSMIT | FI_RECV);
+	if (rc == 0)
+		rc = fi_enable(e->ep);
+	e->addr_len = sizeof(e->addr);
+	if (rc == 0)
+		rc = fi_getname(&e->ep->fid, e->addr, &e->addr_len);
+	return rc;
+}
+
+int fabric_ep_open(struct fabric_ep *e, const struct pmio_fabric_config *config, const char *service)
+{
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	if (!fabric_lib())
+		return -ENOSYS;
+	rc = find_provider(config, service, &e->info);
+	if (rc < 0) {
+		pmio_err("fabric: provider %s at %s: %s",
+			 config->provider && *config->provider ? config->provider : "net, tcp or tcp;ofi_rxm",
+			 config->address, fabric_lib()->strerror(-rc));
+		return rc == -FI_ENODATA ? -ENODATA : fabric_error(rc);
+	}
+	rc = open_all(e);
+	if (rc < 0) {
+		rc = failed(fabric_ep_provider(e), rc);
+		fabric_ep_close(e);
+	}
+	return rc;
+}
+
+static void close_fid(struct fid *fid)
+{
+	int rc = fid ? fi_close(fid) : 0;
+
+	if (rc < 0)
+		pmio_dbg("fabric: close: %s", fabric_lib()->strerror(-rc));
+}
+
+void fabric_ep_close(struct fabric_ep *e)
+{
+	close_fid(e->ep ? &e->ep->fid : NULL);
+	close_fid(e->cq ? &e->cq->fid : NULL);
+	close_fid(e->av ? &e->av->fid : NULL);
+	close_fid(e->domain ? &e->domain->fid : NULL);
+	close_fid(e->fabric ? &e->fabric->fid : NULL);
+	if (e->info)
+		fabric_lib()->freeinfo(e->info);
+	memset(e, 0, sizeof(*e));
+}
+
+const char *fabric_ep_provider(const struct fabric_ep *e)
+{
+	return e->info->fabric_attr->prov_name;
+}
+
+int fabric_ep_register(struct fabric_ep *e, void *base, size_t len, uint64_t access, uint64_t key,
+		       struct fid_mr **mr)
+{
+	int rc = fi_mr_reg(e->domain, base, len, access, 0, key, 0, mr, NULL);
+
+	if (rc == 0 && (e->info->domain_attr->mr_mode & FI_MR_ENDPOINT)) {
+		rc = fi_mr_bind(*mr, &e->ep->fid, 0);
+		if (rc == 0)
+			rc = fi_mr_enable(*mr);
+	}
+	return rc < 0 ? failed("register memory", rc) : 0;
+}
+
+int fabric_ep_add_addr(struct fabric_ep *e, const uint8_t *addr, size_t len, fi_addr_t *out)
+{
+	/* ours tells what they look like: a size, and a family in its first bytes */
+	if (len != e->addr_len || memcmp(addr, e->addr, sizeof(((struct sockaddr *)0)->sa_family)) != 0)
+		return -EINVAL;
+	return fi_av_insert(e->av, addr, 1, out, 0, NULL) == 1 ? 0 : -EINVAL;
+}

@@ -1,0 +1,138 @@
+/*
+ * fabric_impl.h -- the insides of lib/fabric, shared by its own files only
+ */
+#ifndef PMIO_FABRIC_FABRIC_IMPL_H
+#define PMIO_FABRIC_FABRIC_IMPL_H
+
+#include <rdma/fabric.h>
+#include <rdma/fi_cm.h>
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+#include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
+#include <stdbool.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "fabric/fabric.h"
+
+/* ---- load.c: libfabric, found when it is needed ------------------------------------- */
+
+struct fabric_lib {
+	__typeof__(fi_getinfo) *getinfo;
+	__typeof__(fi_freeinfo) *freeinfo;
+	__typeof__(fi_dupinfo) *dupinfo;
+	__typeof__(fi_fabric) *fabric;
+	__typeof__(fi_strerror) *strerror;
+	__typeof__(fi_version) *version;
+};
+
+/* NULL: it cannot be loaded; logged once */
+const struct fabric_lib *fabric_lib(void);
+
+/* ---- messages ------------------------------------------------------------------------- */
+
+#define FABRIC_MAGIC 0x66496d70u /* "pmIf" */
+#define FABRIC_VERSION 1
+#define NONCE_SIZE 32
+#define MAC_SIZE 32
+
+enum fabric_type {
+	FABRIC_HELLO = 1,	/* port: who are you?  Also: are you still the one? */
+	FABRIC_CHALLENGE,	/* target: this one; prove that you know the key */
+	FABRIC_PROOF,		/* port: here */
+	FABRIC_WELCOME,		/* target: I know it as well; this is my memory */
+	FABRIC_CALL,		/* port */
+	FABRIC_REPLY,		/* target */
+	FABRIC_BYE,		/* port; not answered */
+};
+
+struct fabric_hdr_msg {
+	uint32_t magic;
+	uint16_t version, type;
+	uint64_t session;	/* from the challenge on */
+	uint64_t number;	/* of the request; the answer has the same */
+	uint32_t len;		/* bytes after this header */
+	int32_t status;		/* of answers */
+};
+
+struct fabric_hello_msg {
+	struct fabric_hdr_msg hdr;
+	uint8_t nonce[NONCE_SIZE];
+	uint32_t addr_len;
+	uint32_t reserved;
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* where the answer goes to */
+};
+
+struct fabric_challenge_msg {
+	struct fabric_hdr_msg hdr;
+	uint8_t nonce[NONCE_SIZE];
+	uint64_t epoch;
+};
+
+struct fabric_proof_msg {
+	struct fabric_hdr_msg hdr;
+	uint8_t mac[MAC_SIZE];
+};
+
+struct fabric_welcome_msg {
+	struct fabric_hdr_msg hdr;
+	uint8_t mac[MAC_SIZE];
+	uint64_t key, base, len; /* of the memory; base: what an offset is added to */
+};
+
+_Static_assert(sizeof(struct fabric_hdr_msg) == 32, "as on the wire");
+_Static_assert(sizeof(struct fabric_hello_msg) == 136, "as on the wire");
+_Static_assert(sizeof(struct fabric_challenge_msg) == 72, "as on the wire");
+_Static_assert(sizeof(struct fabric_proof_msg) == 64, "as on the wire");
+_Static_assert(sizeof(struct fabric_welcome_msg) == 88, "as on the wire");
+
+#define SLOT_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
+
+/* the header is one of ours, and len bytes came in all */
+bool fabric_msg_is_good(const void *msg, size_t len);
+void fabric_msg_init(struct fabric_hdr_msg *h, enum fabric_type type, size_t size);
+
+/* ---- auth.c ------------------------------------------------------------------------------- */
+
+/* what both sides have said; all of it goes into the proofs */
+struct fabric_transcript {
+	uint8_t port_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
+	uint64_t session, epoch;
+	uint64_t key, base, len; /* for a welcome, else 0 */
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the port's */
+};
+
+int fabric_random(void *buf, size_t len);
+void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
+		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE]);
+bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
+			const struct fabric_transcript *t, const uint8_t mac[MAC_SIZE]);
+
+/* ---- endpoint.c ----------------------------------------------------------------------------- */
+
+struct fabric_ep {
+	struct fi_info *info;
+	struct fid_fabric *fabric;
+	struct fid_domain *domain;
+	struct fid_av *av;
+	struct fid_cq *cq;
+	struct fid_ep *ep;
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
+	size_t addr_len;
+};
+
+/* provider: as the configuration has it; service: NULL: any port */
+int fabric_ep_open(struct fabric_ep *ep, const struct pmio_fabric_config *config, const char *service);
+void fabric_ep_close(struct fabric_ep *ep);
+const char *fabric_ep_provider(const struct fabric_ep *ep);
+/* memory that others (access: FI_REMOTE_*) or we ourselves use; key: ours to choose if the provider lets us */
+int fabric_ep_register(struct fabric_ep *ep, void *base, size_t len, uint64_t access, uint64_t key,
+		       struct fid_mr **mr);
+/* an address as its owner's fabric_ep has it; -EINVAL: none of this provider's */
+int fabric_ep_add_addr(struct fabric_ep *ep, const uint8_t *addr, size_t len, fi_addr_t *out);
+/* a negative code of libfabric's as one of ours */
+int fabric_error(ssize_t rc);
+uint64_t fabric_now_ms(void);
+
+#endif

@@ -1,0 +1,800 @@
+/*
+ * port.c -- reaching the memory of others
+ *
+ * A request is a number of operations of libfabric's (remote writes or reads, and
+ * the sending of a message) and perhaps an answer.  Bytes go through buffers of the
+ * port's own: an operation that a dead peer never ends then has nothing of the
+ * caller's, and network cards need no memory of the caller registered.
+ *
+ * There is no thread here: of those that wait one sleeps in the completion queue and
+ * hands out what it finds, the others wait for it.  All is under `lock`, which is
+ * not held in that sleep, nor while bytes are copied.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "fabric/fabric_impl.h"
+
+#define NR_RECVS 64
+#define NR_SENDS 64
+#define NR_BOUNCES 16
+#define BOUNCE_SIZE (256u << 10) /* bytes */
+#define SLEEP_MS 100		 /* at a time */
+#define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
+#define PROBE_MS 1000		 /* without an answer: is it another one by now? */
+
+enum op_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
+
+struct op {
+	struct fi_context2 ctx; /* first */
+	enum op_kind kind;
+	uint8_t *buf;
+	struct request *req;	/* NULL: a receive */
+	uint8_t *to;		/* OP_READ: the caller's; len bytes */
+	size_t len;
+	struct op *next;	/* free, or read and not copied yet */
+};
+
+struct request {
+	uint64_t number; /* key */
+	struct pmio_fabric_peer *peer;
+	unsigned refs;		/* who waits, and each operation under way */
+	unsigned nr_ops;	/* under way */
+	int rc;			/* the first error */
+	bool wants_answer, answered;
+	uint64_t alive_ms, probed_ms;
+	struct op *read;	/* OP_READs that have ended */
+	size_t answer_len;
+	union {
+		struct fabric_hdr_msg hdr;
+		uint8_t bytes[SLOT_SIZE];
+	} answer;
+	UT_hash_handle hh;
+};
+
+struct pmio_fabric_peer {
+	struct pmio_fabric_port *port;
+	struct pmio_fabric_peer *prev, *next;
+	fi_addr_t fi;
+	uint64_t epoch;
+	uint64_t session;	/* 0: none yet */
+	uint64_t key, base, len;
+	int down;		/* why */
+};
+
+struct pmio_fabric_port {
+	struct fabric_ep ep;
+	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	unsigned timeout_ms;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool somebody_sleeps;	/* in the completion queue */
+	uint64_t number;
+	struct request *requests; /* hash: those that wait for an answer */
+	struct pmio_fabric_peer *peers;
+	struct op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];
+	struct op *free_sends, *free_bounces;
+	uint8_t *memory;	/* owned */
+	struct fid_mr *mr;
+};
+
+/* ---- requests; lock held ------------------------------------------------------------------ */
+
+static struct request *new_request(struct pmio_fabric_peer *peer)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->number = ++peer->port->number;
+	r->peer = peer;
+	r->refs = 1;
+	r->alive_ms = r->probed_ms = fabric_now_ms();
+	HASH_ADD(hh, peer->port->requests, number, sizeof(r->number), r);
+	return r;
+}
+
+static void put_request(struct request *r)
+{
+	if (--r->refs == 0)
+		free(r);
+}
+
+static void fail_request(struct request *r, int rc)
+{
+	if (r->rc == 0)
+		r->rc = rc;
+}
+
+static void peer_is_down(struct pmio_fabric_peer *peer, int why)
+{
+	if (peer->down)
+		return;
+	peer->down = why;
+	for (struct request *r = peer->port->requests; r; r = r->hh.next) {
+		if (r->peer == peer)
+			fail_request(r, why);
+	}
+}
+
+static void give_back(struct pmio_fabric_port *port, struct op *op)
+{
+	struct op **list = op->kind == OP_SEND ? &port->free_sends : &port->free_bounces;
+
+	op->req = NULL;
+	op->next = *list;
+	*list = op;
+}
+
+/* ---- what comes; lock held -------------------------------------------------------------------- */
+
+static void take_message(struct pmio_fabric_port *port, const void *msg, size_t len)
+{
+	const struct fabric_hdr_msg *h = msg;
+	struct request *r;
+
+	if (!fabric_msg_is_good(msg, len))
+		return;
+	HASH_FIND(hh, port->requests, &h->number, sizeof(h->number), r);
+	if (!r || r->answered || !r->wants_answer)
+		return;
+	/* the answer to a probe: it is the one that we know, and the answer is still to come; or it is not */
+	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
+		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
+			peer_is_down(r->peer, -ESTALE);
+		return;
+	}
+	if (r->peer->session && (h->type != FABRIC_REPLY || h->session != r->peer->session))
+		return;
+	memcpy(r->answer.bytes, msg, len);
+	r->answer_len = len;
+	r->answered = true;
+	r->alive_ms = fabric_now_ms();
+}
+
+static int post_recv(struct pmio_fabric_port *port, struct op *op)
+{
+	ssize_t rc;
+
+	do
+		rc = fi_recv(port->ep.ep, op->buf, SLOT_SIZE, port->mr ? fi_mr_desc(port->mr) : NULL,
+			     FI_ADDR_UNSPEC, &op->ctx);
+	while (rc == -FI_EAGAIN && fi_cq_read(port->ep.cq, NULL, 0) != 0);
+	return (int)rc;
+}
+
+static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_t len)
+{
+	struct request *r = op->req;
+
+	if (op->kind == OP_RECV) {
+		if (rc == 0)
+			take_message(port, op->buf, len);
+		if (post_recv(port, op) < 0)
+			pmio_err("fabric: a buffer for messages is lost");
+		return;
+	}
+	r->nr_ops--;
+	if (op->kind != OP_SEND) /* that says nothing of the peer */
+		r->alive_ms = fabric_now_ms();
+	if (rc < 0) {
+		fail_request(r, rc);
+		if (rc == -ECONNRESET)
+			peer_is_down(r->peer, rc);
+	}
+	if (op->kind == OP_READ && rc == 0 && r->refs > r->nr_ops + 1) {
+		op->next = r->read; /* who waits copies it */
+		r->read = op;
+	} else {
+		give_back(port, op);
+	}
+	put_request(r);
+}
+
+static void take_error(struct pmio_fabric_port *port)
+{
+	struct fi_cq_err_entry e = { 0 };
+
+	if (fi_cq_readerr(port->ep.cq, &e, 0) > 0 && e.op_context)
+		op_ended(port, e.op_context, fabric_error(-e.err), 0);
+}
+
+static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&port->changed, &port->lock, &until);
+}
+
+/* lock held, given up meanwhile: until something has changed, but not longer than ms */
+static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
+{
+	struct fi_cq_msg_entry e[16];
+	ssize_t n;
+
+	if (port->somebody_sleeps) {
+		wait_for_sleeper(port, ms);
+		return;
+	}
+	port->somebody_sleeps = true;
+	pthread_mutex_unlock(&port->lock);
+	n = fi_cq_sread(port->ep.cq, e, 16, NULL, (int)ms);
+	pthread_mutex_lock(&port->lock);
+	port->somebody_sleeps = false;
+	for (ssize_t i = 0; i < n; i++)
+		op_ended(port, e[i].op_context, 0, e[i].len);
+	if (n == -FI_EAVAIL)
+		take_error(port);
+	pthread_cond_broadcast(&port->changed);
+}
+
+/* ---- what goes; lock held ------------------------------------------------------------------------ */
+
+static bool is_late(const struct pmio_fabric_port *port, const struct request *r)
+{
+	return fabric_now_ms() - r->alive_ms > port->timeout_ms;
+}
+
+/* an operation of that kind; NULL: r has failed */
+static struct op *get_op(struct pmio_fabric_port *port, struct request *r, enum op_kind kind)
+{
+	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
+	struct op *op;
+
+	while (!*list && r->rc == 0 && !r->read) {
+		if (is_late(port, r))
+			fail_request(r, -ETIMEDOUT);
+		else
+			sleep_for(port, SLEEP_MS);
+	}
+	if (r->rc < 0 || !*list)
+		return NULL;
+	op = *list;
+	*list = op->next;
+	op->kind = kind;
+	op->req = r;
+	return op;
+}
+
+static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+{
+	struct pmio_fabric_peer *peer = op->req->peer;
+	void *desc = port->mr ? fi_mr_desc(port->mr) : NULL;
+	struct iovec iov = { op->buf, op->len };
+	struct fi_rma_iov remote = { peer->base + off, op->len, peer->key };
+	struct fi_msg_rma m = {
+		.msg_iov = &iov, .desc = &desc, .iov_count = 1, .addr = peer->fi,
+		.rma_iov = &remote, .rma_iov_count = 1, .context = &op->ctx,
+	};
+
+	if (op->kind == OP_SEND)
+		return fi_send(port->ep.ep, op->buf, op->len, desc, peer->fi, &op->ctx);
+	/* without FI_DELIVERY_COMPLETE a write "succeeds" that the target has refused */
+	if (op->kind == OP_WRITE)
+		return fi_writemsg(port->ep.ep, &m, FI_COMPLETION | FI_DELIVERY_COMPLETE);
+	return fi_readmsg(port->ep.ep, &m, FI_COMPLETION);
+}
+
+/* takes op over; r->rc says if it went wrong */
+static void post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+{
+	struct request *r = op->req;
+	ssize_t rc;
+
+	r->nr_ops++;
+	r->refs++;
+	/* not there, the queue is full, or it connects: the provider says the same to all */
+	while ((rc = post_once(port, op, off)) == -FI_EAGAIN && r->rc == 0) {
+		if (is_late(port, r))
+			fail_request(r, -ETIMEDOUT);
+		else
+			sleep_for(port, RETRY_MS);
+	}
+	if (rc == 0)
+		return;
+	if (rc != -FI_EAGAIN)
+		fail_request(r, fabric_error(rc));
+	r->nr_ops--;
+	give_back(port, op);
+	put_request(r);
+}
+
+static void post_message(struct pmio_fabric_port *port, struct request *r, const struct fabric_hdr_msg *h,
+			 const void *rest)
+{
+	struct op *op = get_op(port, r, OP_SEND);
+
+	if (!op)
+		return;
+	memcpy(op->buf, h, sizeof(*h));
+	if (h->len)
+		memcpy(op->buf + sizeof(*h), rest, h->len);
+	op->len = sizeof(*h) + h->len;
+	post(port, op, 0);
+}
+
+static void post_hello(struct pmio_fabric_port *port, struct request *r, const uint8_t nonce[NONCE_SIZE])
+{
+	struct fabric_hello_msg m;
+
+	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
+	m.hdr.number = r->number;
+	memcpy(m.nonce, nonce, NONCE_SIZE);
+	m.addr_len = (uint32_t)port->ep.addr_len;
+	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
+	post_message(port, r, &m.hdr, &m.hdr + 1);
+}
+
+/* a target that was started anew answers nothing that was asked of its predecessor */
+static void probe(struct pmio_fabric_port *port, struct request *r)
+{
+	static const uint8_t no_nonce[NONCE_SIZE];
+	uint64_t now = fabric_now_ms();
+
+	if (!r->peer->session || r->answered || now - r->probed_ms < PROBE_MS)
+		return;
+	r->probed_ms = now;
+	post_hello(port, r, no_nonce);
+}
+
+/* r's reads that have ended, to the caller; lock given up meanwhile */
+static void copy_read(struct pmio_fabric_port *port, struct request *r)
+{
+	while (r->read) {
+		struct op *op = r->read;
+
+		r->read = op->next;
+		pthread_mutex_unlock(&port->lock);
+		memcpy(op->to, op->buf, op->len);
+		pthread_mutex_lock(&port->lock);
+		give_back(port, op);
+		pthread_cond_broadcast(&port->changed);
+	}
+}
+
+/* until all of r has ended, or it has failed */
+static void wait_for(struct pmio_fabric_port *port, struct request *r)
+{
+	while (r->rc == 0 && (r->nr_ops || r->read || (r->wants_answer && !r->answered))) {
+		if (r->read) {
+			copy_read(port, r);
+			continue;
+		}
+		if (is_late(port, r)) {
+			pmio_err("fabric: a peer does not answer");
+			peer_is_down(r->peer, -ETIMEDOUT);
+			continue;
+		}
+		sleep_for(port, SLEEP_MS);
+		if (r->rc == 0 && r->wants_answer)
+			probe(port, r);
+	}
+	while (r->read) { /* it has failed otherwise */
+		struct op *op = r->read;
+
+		r->read = op->next;
+		give_back(port, op);
+	}
+}
+
+/* r is no longer ours; returns its result */
+static int end_request(struct pmio_fabric_port *port, struct request *r)
+{
+	int rc = r->rc;
+
+	HASH_DEL(port->requests, r);
+	put_request(r);
+	return rc;
+}
+
+/* ---- writing and reading ----------------------------------------------------------------------------- */
+
+static int check_pieces(const struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (pieces[i].len > peer->len || pieces[i].off > peer->len - pieces[i].len)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static void copy_unlocked(struct pmio_fabric_port *port, void *to, const void *from, size_t len)
+{
+	pthread_mutex_unlock(&port->lock);
+	memcpy(to, from, len);
+	pthread_mutex_lock(&port->lock);
+}
+
+/* where in the pieces a request is */
+struct cursor {
+	const struct pmio_fabric_piece *p, *end;
+	size_t done; /* of *p */
+};
+
+/* as many bytes as follow each other on the peer and fit: into op; returns their offset there */
+static uint64_t fill_bounce(struct pmio_fabric_port *port, struct op *op, struct cursor *c)
+{
+	uint64_t off = c->p->off + c->done;
+
+	op->len = 0;
+	while (c->p < c->end && op->len < BOUNCE_SIZE && c->p->off + c->done == off + op->len) {
+		size_t n = c->p->len - c->done;
+
+		if (n > BOUNCE_SIZE - op->len)
+			n = BOUNCE_SIZE - op->len;
+		copy_unlocked(port, op->buf + op->len, (const uint8_t *)c->p->buf + c->done, n);
+		op->len += n;
+		c->done += n;
+		if (c->done == c->p->len) {
+			c->p++;
+			c->done = 0;
+		}
+	}
+	return off;
+}
+
+static uint64_t take_read(struct op *op, struct cursor *c)
+{
+	uint64_t off = c->p->off + c->done;
+
+	op->len = c->p->len - c->done;
+	if (op->len > BOUNCE_SIZE)
+		op->len = BOUNCE_SIZE;
+	op->to = (uint8_t *)c->p->buf + c->done;
+	c->done += op->len;
+	if (c->done == c->p->len) {
+		c->p++;
+		c->done = 0;
+	}
+	return off;
+}
+
+static void transfer(struct pmio_fabric_port *port, struct request *r, enum op_kind kind,
+		     const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	struct cursor c = { pieces, pieces + nr, 0 };
+
+	while (r->rc == 0 && c.p < c.end) {
+		struct op *op;
+		uint64_t off;
+
+		if (c.p->len == 0) {
+			c.p++;
+			continue;
+		}
+		copy_read(port, r);
+		op = get_op(port, r, kind);
+		if (!op)
+			continue;
+		off = kind == OP_WRITE ? fill_bounce(port, op, &c) : take_read(op, &c);
+		post(port, op, off);
+	}
+}
+
+static void ask(struct pmio_fabric_port *port, struct request *r, const struct pmio_fabric_exchange *x)
+{
+	struct fabric_hdr_msg h;
+
+	fabric_msg_init(&h, FABRIC_CALL, sizeof(h));
+	h.len = (uint32_t)x->request_len;
+	h.session = r->peer->session;
+	h.number = r->number;
+	r->wants_answer = true;
+	post_message(port, r, &h, x->request);
+}
+
+static int take_answer(const struct request *r, struct pmio_fabric_exchange *x)
+{
+	size_t len = r->answer.hdr.len;
+
+	if (len > x->answer_room)
+		return -EMSGSIZE;
+	memcpy(x->answer, r->answer.bytes + sizeof(r->answer.hdr), len);
+	x->answer_len = len;
+	return r->answer.hdr.status;
+}
+
+static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces,
+	       size_t nr, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_port *port = peer->port;
+	struct request *r;
+	int rc = check_pieces(peer, pieces, nr);
+
+	if (rc == 0 && x && x->request_len > PMIO_FABRIC_MSG_MAX)
+		rc = -EMSGSIZE;
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&port->lock);
+	r = peer->down ? NULL : new_request(peer);
+	if (!r) {
+		rc = peer->down ? peer->down : -ENOMEM;
+		pthread_mutex_unlock(&port->lock);
+		return rc;
+	}
+	transfer(port, r, kind, pieces, nr);
+	if (x && r->rc == 0)
+		ask(port, r, x);
+	wait_for(port, r);
+	if (r->rc == 0 && x)
+		r->rc = take_answer(r, x);
+	rc = end_request(port, r);
+	pthread_mutex_unlock(&port->lock);
+	return rc;
+}
+
+int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange *x)
+{
+	return run(peer, OP_WRITE, NULL, 0, x);
+}
+
+int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
+		      struct pmio_fabric_exchange *x)
+{
+	return run(peer, OP_WRITE, pieces, nr, x);
+}
+
+int pmio_fabric_read(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	return run(peer, OP_READ, pieces, nr, NULL);
+}
+
+/* ---- connecting; lock held --------------------------------------------------------------------------------- */
+
+/* the answer to what was posted has this type; else an error */
+static int await(struct pmio_fabric_port *port, struct request *r, enum fabric_type type)
+{
+	wait_for(port, r);
+	if (r->rc < 0)
+		return r->rc;
+	return r->answer.hdr.type == type ? r->answer.hdr.status : -EPROTO;
+}
+
+static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
+{
+	struct pmio_fabric_port *port = peer->port;
+	const struct fabric_challenge_msg *c;
+	struct request *r = new_request(peer);
+	int rc;
+
+	if (!r)
+		return -ENOMEM;
+	r->wants_answer = true;
+	post_hello(port, r, t->port_nonce);
+	rc = await(port, r, FABRIC_CHALLENGE);
+	c = (const struct fabric_challenge_msg *)&r->answer;
+	if (rc == 0 && c->epoch != peer->epoch)
+		rc = -ESTALE;
+	if (rc == 0) {
+		memcpy(t->target_nonce, c->nonce, NONCE_SIZE);
+		t->session = c->hdr.session;
+		t->epoch = c->epoch;
+	}
+	end_request(port, r);
+	return rc;
+}
+
+static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
+{
+	struct pmio_fabric_port *port = peer->port;
+	const struct fabric_welcome_msg *w;
+	struct fabric_proof_msg m;
+	struct request *r = new_request(peer);
+	int rc;
+
+	if (!r)
+		return -ENOMEM;
+	fabric_msg_init(&m.hdr, FABRIC_PROOF, sizeof(m));
+	m.hdr.number = r->number;
+	m.hdr.session = t->session;
+	fabric_mac(port->key, FABRIC_PROOF, t, m.mac);
+	r->wants_answer = true;
+	post_message(port, r, &m.hdr, &m.hdr + 1);
+	rc = await(port, r, FABRIC_WELCOME);
+	w = (const struct fabric_welcome_msg *)&r->answer;
+	if (rc == 0) {
+		peer->key = t->key = w->key;
+		peer->base = t->base = w->base;
+		peer->len = t->len = w->len;
+		rc = fabric_mac_is_good(port->key, FABRIC_WELCOME, t, w->mac) ? 0 : -EACCES;
+	}
+	end_request(port, r);
+	return rc;
+}
+
+static int shake_hands(struct pmio_fabric_peer *peer)
+{
+	struct fabric_transcript t = { .session = 0 };
+	int rc = fabric_random(t.port_nonce, sizeof(t.port_nonce));
+
+	memcpy(t.addr, peer->port->ep.addr, peer->port->ep.addr_len);
+	if (rc == 0)
+		rc = say_hello(peer, &t);
+	if (rc == 0)
+		rc = prove(peer, &t);
+	if (rc == 0)
+		peer->session = t.session;
+	return rc;
+}
+
+/* those of a peer that goes: what is under way may still come */
+static void forget_peer(struct pmio_fabric_peer *peer)
+{
+	DL_DELETE(peer->port->peers, peer);
+	free(peer);
+}
+
+static const char *why_not(int rc)
+{
+	switch (rc) {
+	case -EACCES:
+		return "it and we do not know the same key";
+	case -ESTALE:
+		return "it was started anew";
+	default:
+		return pmio_strerror(rc);
+	}
+}
+
+int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card,
+			struct pmio_fabric_peer **out)
+{
+	struct pmio_fabric_peer *peer = calloc(1, sizeof(*peer));
+	int rc;
+
+	*out = NULL;
+	if (!peer)
+		return -ENOMEM;
+	peer->port = port;
+	peer->epoch = card->epoch;
+	pthread_mutex_lock(&port->lock);
+	if (strncmp(card->provider, fabric_ep_provider(&port->ep), sizeof(card->provider)) != 0)
+		rc = -EPROTO;
+	else
+		rc = fabric_ep_add_addr(&port->ep, card->addr, card->addr_len, &peer->fi);
+	DL_APPEND(port->peers, peer);
+	if (rc == 0)
+		rc = shake_hands(peer);
+	if (rc < 0) {
+		pmio_err("fabric: connect: %s", why_not(rc));
+		peer_is_down(peer, rc);
+	} else {
+		*out = peer;
+	}
+	/* operations under way know it: it goes with the port */
+	pthread_mutex_unlock(&port->lock);
+	return rc;
+}
+
+void pmio_fabric_disconnect(struct pmio_fabric_peer **pp)
+{
+	struct pmio_fabric_peer *peer = *pp;
+	struct pmio_fabric_port *port;
+	struct fabric_hdr_msg h;
+	struct request *r;
+
+	*pp = NULL;
+	if (!peer)
+		return;
+	port = peer->port;
+	pthread_mutex_lock(&port->lock);
+	r = peer->down ? NULL : new_request(peer);
+	if (r) {
+		fabric_msg_init(&h, FABRIC_BYE, sizeof(h));
+		h.session = peer->session;
+		post_message(port, r, &h, NULL);
+		wait_for(port, r);
+		end_request(port, r);
+	}
+	peer_is_down(peer, -ENOTCONN);
+	pthread_mutex_unlock(&port->lock);
+}
+
+uint64_t pmio_fabric_peer_size(const struct pmio_fabric_peer *peer)
+{
+	return peer->len;
+}
+
+/* ---- making and ending it ------------------------------------------------------------------------------------ */
+
+static void put_on(struct op **list, struct op *op)
+{
+	op->next = *list;
+	*list = op;
+}
+
+static int make_ops(struct pmio_fabric_port *port)
+{
+	const size_t size = (NR_RECVS + NR_SENDS) * SLOT_SIZE + NR_BOUNCES * (size_t)BOUNCE_SIZE;
+	uint8_t *p;
+	int rc = 0;
+
+	port->memory = p = malloc(size);
+	if (!p)
+		return -ENOMEM;
+	if (port->ep.info->domain_attr->mr_mode & FI_MR_LOCAL)
+		rc = fabric_ep_register(&port->ep, p, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE, 1, &port->mr);
+	for (size_t i = 0; i < NR_RECVS + NR_SENDS + NR_BOUNCES && rc == 0; i++) {
+		struct op *op = &port->ops[i];
+
+		op->buf = p;
+		p += i < NR_RECVS + NR_SENDS ? SLOT_SIZE : BOUNCE_SIZE;
+		op->kind = i < NR_RECVS ? OP_RECV : OP_SEND;
+		if (i < NR_RECVS)
+			rc = post_recv(port, op);
+		else
+			put_on(i < NR_RECVS + NR_SENDS ? &port->free_sends : &port->free_bounces, op);
+	}
+	return rc < 0 ? fabric_error(rc) : 0;
+}
+
+int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fabric_port **out)
+{
+	struct pmio_fabric_port *port = calloc(1, sizeof(*port));
+	pthread_condattr_t attr;
+	int rc;
+
+	*out = NULL;
+	if (!port)
+		return -ENOMEM;
+	pthread_mutex_init(&port->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&port->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	port->timeout_ms = config->timeout_ms ? config->timeout_ms : PMIO_FABRIC_TIMEOUT_MS;
+	memcpy(port->key, config->key, sizeof(port->key));
+	/* numbers tell answers from those to an earlier port at the same address */
+	rc = fabric_random(&port->number, sizeof(port->number));
+	if (rc == 0)
+		rc = fabric_ep_open(&port->ep, config, NULL);
+	if (rc == 0)
+		rc = make_ops(port);
+	if (rc < 0) {
+		pmio_fabric_port_delete(&port);
+		return rc;
+	}
+	*out = port;
+	return 0;
+}
+
+static void free_requests(struct pmio_fabric_port *port)
+{
+	for (size_t i = NR_RECVS; i < NR_RECVS + NR_SENDS + NR_BOUNCES; i++) {
+		struct request *r = port->ops[i].req;
+
+		if (r)
+			put_request(r);
+	}
+}
+
+void pmio_fabric_port_delete(struct pmio_fabric_port **pp)
+{
+	struct pmio_fabric_port *port = *pp;
+
+	*pp = NULL;
+	if (!port)
+		return;
+	while (port->peers)
+		forget_peer(port->peers);
+	if (port->ep.ep)
+		fi_close(&port->ep.ep->fid);
+	port->ep.ep = NULL;
+	if (port->mr)
+		fi_close(&port->mr->fid);
+	if (port->ep.info)
+		fabric_ep_close(&port->ep);
+	free_requests(port);
+	free(port->memory);
+	pthread_cond_destroy(&port->changed);
+	pthread_mutex_destroy(&port->lock);
+	free(port);
+}
