@@ -18,6 +18,7 @@ static const struct tool_command commands[] = {
 	{ "stage-in", tool_stage_in, "bring files into the pool before they are read" },
 	{ "stage-out", tool_stage_out, "copy to the file system and give up what the pool holds" },
 	{ "drain", tool_drain, "copy what waits in the pool to the file system" },
+	{ "recover", tool_recover, "bring what was left in a pool to the file system, by hand" },
 	{ "rm", tool_rm, "remove files, and what the pool holds of them" },
 	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },
 	{ "conf", tool_conf, "show every setting, its value and where it came from" },

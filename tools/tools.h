@@ -126,6 +126,7 @@ int tool_stat(struct tool *tool, int argc, char **argv);
 int tool_drain(struct tool *tool, int argc, char **argv);
 int tool_stage_in(struct tool *tool, int argc, char **argv);
 int tool_stage_out(struct tool *tool, int argc, char **argv);
+int tool_recover(struct tool *tool, int argc, char **argv);
 int tool_rm(struct tool *tool, int argc, char **argv);
 int tool_agent(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);

@@ -288,6 +288,7 @@ int pmio_pool_open(const char *dir, struct pmio_pool **out)
 		free(pool);
 		return rc;
 	}
+	pmio_pool_dir_sign(pool->lock_fd);
 	*out = pool;
 	return 0;
 }
@@ -297,6 +298,7 @@ void pmio_pool_close(struct pmio_pool **pool)
 	if (!*pool)
 		return;
 	sync_all((*pool)->view); /* has logged; there is nobody to tell */
+	pmio_pool_dir_unsign((*pool)->lock_fd);
 	fini_pool(*pool);
 	free(*pool);
 	*pool = NULL;

@@ -3,7 +3,8 @@
  *
  *   catalog   libpmemobj: which file has which slot; changed in transactions
  *   data      superblock, slots, frame headers, frames (format.h)
- *   lock      flock()ed by the agent for as long as it runs
+ *   lock      flock()ed by the agent for as long as it runs; names the agent, until
+ *             it leaves in good order
  *
  * What may be wrong with a pool directory (and is refused): missing, not a
  * directory, a symbolic link, another user's, writable by group or others,
@@ -122,6 +123,21 @@ struct pmio_pool_report {
  * Changes nothing.  Returns 0 (also with problems: see the report), or as pmio_pool_open.
  */
 int pmio_pool_check(const char *dir, struct pmio_pool_report *report);
+
+/* who has a pool, or had it and did not let go of it: was killed, or lost its power */
+struct pmio_pool_owner {
+	char host[256]; /* empty: nobody */
+	unsigned pid;
+	bool locked;	/* it has it, as far as its lock is seen here */
+};
+
+/*
+ * pmio_pool_owner -- read it
+ *
+ * A lock on a network file system need not be seen by other machines; this is.
+ * Returns 0 or as pmio_pool_check_dir(), logged.
+ */
+int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner);
 
 struct pmio_view *pmio_pool_view(struct pmio_pool *pool); /* borrowed */
 const char *pmio_pool_dir(const struct pmio_pool *pool);  /* borrowed */

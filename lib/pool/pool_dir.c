@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -171,4 +172,47 @@ int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *out)
 		}
 		close(fd);
 	}
+}
+
+/* ---- the lock's owner ------------------------------------------------------------ */
+
+void pmio_pool_dir_sign(int lock_fd)
+{
+	struct pmio_pool_owner me;
+	int n;
+
+	if (gethostname(me.host, sizeof(me.host)) < 0)
+		return;
+	me.host[sizeof(me.host) - 1] = '\0';
+	pmio_pool_dir_unsign(lock_fd);
+	n = dprintf(lock_fd, "%s %u\n", me.host, (unsigned)getpid());
+	if (n < 0)
+		pmio_dbg("lock: %s", strerror(errno));
+}
+
+void pmio_pool_dir_unsign(int lock_fd)
+{
+	if (ftruncate(lock_fd, 0) < 0 || lseek(lock_fd, 0, SEEK_SET) < 0)
+		pmio_dbg("lock: %s", strerror(errno));
+}
+
+int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner)
+{
+	int fd, dir_fd, rc = pmio_pool_check_dir(dir, true, &dir_fd);
+	char text[320];
+	ssize_t n;
+
+	memset(owner, 0, sizeof(*owner));
+	if (rc < 0)
+		return rc;
+	fd = openat(dir_fd, PMIO_POOL_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	n = fd < 0 ? 0 : pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%255[!-~] %u", owner->host, &owner->pid) != 2)
+		memset(owner, 0, sizeof(*owner));
+	owner->locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (fd >= 0)
+		close(fd);
+	close(dir_fd);
+	return 0;
 }

@@ -40,6 +40,10 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
  */
 int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *fd);
 
+/* write into the lock that one holds who one is, or take that away; what fails is not worth a word */
+void pmio_pool_dir_sign(int lock_fd);
+void pmio_pool_dir_unsign(int lock_fd);
+
 /*
  * pmio_pool_reserve -- reserve space of a file, so that a full file system is an
  * error now and not a SIGBUS later

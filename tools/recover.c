@@ -1,0 +1,188 @@
+/*
+ * recover.c -- pmio recover: what was left in a pool, by a crash or by another machine
+ *
+ * Where the pool's agent runs, it drains.  Where none runs one is started that
+ * touches only what was asked for, and that leaves afterwards.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "pool/pool.h"
+#include "select.h"
+
+struct recover_args {
+	struct transfer_args files;
+	bool force;
+};
+
+/* ---- whose pool it is ------------------------------------------------------------ */
+
+/* an agent on another machine need not be seen by its lock */
+static int check_owner(const char *dir, bool force)
+{
+	struct pmio_pool_owner owner;
+	char here[sizeof(owner.host)] = "";
+	int rc = pmio_pool_owner(dir, &owner);
+
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	if (owner.locked) {
+		pmio_err("pool %s: process %u on %s has it, and cannot be reached", dir, owner.pid,
+			 owner.host[0] ? owner.host : "some machine");
+		return TOOL_FAILED;
+	}
+	gethostname(here, sizeof(here) - 1);
+	if (force || owner.host[0] == '\0' || strcmp(owner.host, here) == 0)
+		return TOOL_DONE;
+	pmio_err("pool %s: the agent on %s (process %u) has not let go of it; if neither that nor a "
+		 "program runs there any more: --force", dir, owner.host, owner.pid);
+	return TOOL_FAILED;
+}
+
+/* nothing may be wrong with a pool that is written to */
+static int check_intact(const char *dir)
+{
+	struct pmio_pool_report report;
+	int rc = pmio_pool_check(dir, &report);
+
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	if (report.nr_problems == 0)
+		return TOOL_DONE;
+	pmio_err("pool %s: damaged, it is left as it is", dir);
+	return TOOL_FAILED;
+}
+
+/* ---- through an agent -------------------------------------------------------------- */
+
+static int drain(struct pmio *pm, struct transfer_file *f)
+{
+	int rc = pmio_drain_path(pm, f->path);
+
+	f->slot = -1;
+	return rc;
+}
+
+static uint64_t drained(const struct pmio_file_stat *st)
+{
+	return st->drained_bytes;
+}
+
+static int drain_all(struct tool *tool, const struct recover_args *args, struct pmio *pm)
+{
+	struct transfer t = { .tool = tool, .command = "recover", .done_word = "recovered",
+			      .nr_jobs = args->files.nr_jobs, .move = drain, .counter = drained };
+
+	if (select_in_pool(&t, pm, &args->files.paths, true) < 0)
+		return TOOL_FAILED;
+	if (t.nr == 0 && !t.refused && !tool->json && !tool->quiet)
+		puts("recover: nothing waits");
+	return transfer_run(&t, pm);
+}
+
+/*
+ * It was started for this; programs that have come meanwhile keep it.  Our own other
+ * connections may still count for a moment.
+ */
+static void end_agent(struct pmio *pm)
+{
+	const struct timespec poll = { .tv_nsec = 10000000 };
+	struct pmio_pool_stat st;
+
+	for (int i = 0; i < 200 && pmio_stat_pool(pm, &st) == 0; i++) {
+		if (st.nr_clients <= 1) {
+			pmio_shutdown(pm, true);
+			return;
+		}
+		nanosleep(&poll, NULL);
+	}
+}
+
+/* a running agent; PMIO_EAGENT: there is none */
+static int reach(const char *dir, struct pmio **pm)
+{
+	const struct timespec poll = { .tv_nsec = 10000000 };
+	struct pmio_pool_owner owner;
+	int rc;
+
+	/* one that has the pool, and does not listen yet, or not any more */
+	for (int i = 0; (rc = pmio_attach(dir, pm)) == PMIO_EAGENT && i < 300; i++) {
+		if (pmio_pool_owner(dir, &owner) < 0 || !owner.locked)
+			break;
+		nanosleep(&poll, NULL);
+	}
+	return rc;
+}
+
+static int recover_in_place(struct tool *tool, const struct recover_args *args, const char *dir)
+{
+	struct pmio *pm;
+	int status, rc = reach(dir, &pm);
+	bool is_ours = rc == PMIO_EAGENT;
+
+	if (is_ours) {
+		if (check_owner(dir, args->force) != TOOL_DONE || check_intact(dir) != TOOL_DONE)
+			return TOOL_FAILED;
+		setenv("PMIO_RECOVER", "hold", 1); /* what was not asked for stays where it is */
+		rc = pmio_connect(dir, &pm); /* it, or the agent, says what is wrong */
+		if (rc < 0)
+			return TOOL_FAILED;
+	}
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	status = drain_all(tool, args, pm);
+	if (is_ours)
+		end_agent(pm);
+	pmio_disconnect(&pm);
+	return status;
+}
+
+/* ---- the command --------------------------------------------------------------------- */
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct recover_args *args = state->input;
+
+	(void)arg;
+	switch (key) {
+	case 'f':
+		args->force = true;
+		return 0;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->files;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int tool_recover(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "force", 'f', NULL, 0, "Also if an agent on another machine has not let go of the pool", 0 },
+		{ 0 },
+	};
+	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "[PATH...]",
+		.doc = "bring what was left in a pool to the file system, all of it or these files; "
+		       "also of a pool that belongs to another machine and is mounted here",
+		.children = children,
+	};
+	struct recover_args args = { .files = { .nr_jobs = TRANSFER_JOBS } };
+	char dir[PATH_MAX];
+
+	tool_parse(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	return recover_in_place(tool, &args, dir);
+}
