@@ -45,7 +45,10 @@ static void caught(int sig, siginfo_t *info, void *context)
 	if (g && g->armed && info->si_code > 0 && at >= g->pm->base &&
 	    (size_t)(at - g->pm->base) < g->pm->size)
 		siglongjmp(g->env, 1);
+	/* that handler may jump away, over the frame that g is in */
+	current = NULL;
 	pass_on(sig, info, context);
+	current = g;
 }
 
 void pm_guard_get(void)
