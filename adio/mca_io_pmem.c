@@ -226,7 +226,7 @@ static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int coun
  * file's error handler is called: MPI_ERRORS_ARE_FATAL and handlers of the program
  * learn of it.  (romio321 takes the handler off the file before it closes.)
  */
-static int close_file(struct ompi_file_t *fh)
+static int close_handle(struct ompi_file_t *fh)
 {
 	ompi_errhandler_t *handler = fh->error_handler;
 	int rc;
@@ -238,6 +238,16 @@ static int close_file(struct ompi_file_t *fh)
 	if (rc != MPI_SUCCESS)
 		ompi_errhandler_invoke(handler, fh, OMPI_ERRHANDLER_TYPE_FILE, rc, "MPI_File_close");
 	OBJ_RELEASE(handler);
+	return rc;
+}
+
+/* after this Open MPI asks no more about the file: what file_query() made is ours to free */
+static int close_file(struct ompi_file_t *fh)
+{
+	int rc = close_handle(fh);
+
+	free(fh->f_io_selected_data);
+	fh->f_io_selected_data = NULL;
 	return rc;
 }
 
