@@ -453,7 +453,7 @@ static int serve(const struct pmio_agent_config *cfg)
 int pmio_agent_run(const struct pmio_agent_config *config)
 {
 	struct pmio_agent_config cfg = *config;
-	int pipe_fd[2], rc;
+	int pipe_fd[2];
 	int32_t status;
 	ssize_t n;
 	pid_t pid;
@@ -473,8 +473,7 @@ int pmio_agent_run(const struct pmio_agent_config *config)
 		if (cfg.ready_fd >= 0)
 			close(cfg.ready_fd);
 		cfg.ready_fd = pipe_fd[1];
-		rc = serve(&cfg);
-		_exit(rc < 0);
+		return serve(&cfg);
 	}
 	close(pipe_fd[1]);
 	do

@@ -28,8 +28,8 @@ struct pmio_agent_config {
  * pmio_agent_run -- be the agent until there is nothing left to do
  *
  * Opens (and recovers) the pool, listens, serves.  Detaches from its caller
- * unless foreground is set: then the caller's process ends with 0 once the agent
- * is ready, and the agent goes on in another.
+ * unless foreground is set: then it returns twice, 0 in the caller's process once
+ * the agent is ready, and in the agent's own, a child, when that has left.
  *
  * Returns 0 when it left because it was idle or told to; -EBUSY if another agent
  * has the pool; or what pmio_pool_open() says.

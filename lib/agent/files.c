@@ -409,10 +409,20 @@ int files_load(struct agent *a)
 	return 0;
 }
 
+static void free_handle(struct agent *a, struct handle *h)
+{
+	HASH_DEL(a->handles, h);
+	free(h->path);
+	free(h);
+}
+
 void files_free(struct agent *a)
 {
+	struct handle *h, *next;
 	struct file *f, *tmp;
 
+	HASH_ITER(hh, a->handles, h, next)
+		free_handle(a, h);
 	HASH_ITER(hh, a->files, f, tmp)
 		free_file(a, f);
 	free(a->by_slot);
@@ -640,9 +650,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
-	HASH_DEL(a->handles, h);
-	free(h->path);
-	free(h);
+	free_handle(a, h);
 	/* the last close answers when the data are on the PFS, or are known not to get there */
 	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f)) {
 		calls_sync(a, c, f, msg);

