@@ -12,11 +12,15 @@ static int ints[N], got[N];
 static void set_view(MPI_File fh, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep)
 {
 	char now[MPI_MAX_DATAREP_STRING];
+	int ni, na, nt, combiner;
 	MPI_Datatype e, f;
 	MPI_Offset d;
 
 	mpi(MPI_File_set_view(fh, disp, etype, filetype, rep, MPI_INFO_NULL));
 	mpi(MPI_File_get_view(fh, &d, &e, &f, now));
+	mpi(MPI_Type_get_envelope(f, &ni, &na, &nt, &combiner));
+	if (combiner != MPI_COMBINER_NAMED)
+		mpi(MPI_Type_free(&f));
 	check(!strcmp(now, rep), "the view's representation is \"%s\", should be \"%s\"", now, rep);
 }
 
