@@ -1,6 +1,8 @@
 # tests of single modules, with cmocka
-check_PROGRAMS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool
-TESTS += tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool
+unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
+	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi tests/unit/test_fabric
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
 
 tests_unit_test_pm_SOURCES = tests/unit/test_pm.c tests/unit/scratch.h lib/pm/pm_record.c
 tests_unit_test_pm_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) -DPMIO_PM_SITES
@@ -18,14 +20,9 @@ tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/scratch.h
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
-check_PROGRAMS += tests/unit/test_fabric
-TESTS += tests/unit/test_fabric
 tests_unit_test_fabric_SOURCES = tests/unit/test_fabric.c
 tests_unit_test_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_fabric_LDADD = libpmio_fabric.la $(CMOCKA_LIBS)
-
-check_PROGRAMS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
-TESTS += tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi
 
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

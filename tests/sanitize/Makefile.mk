@@ -1,0 +1,17 @@
+# the tests once more in a build with sanitizers, below sanitize/; from a copy of the sources, since
+# those may be configured in place
+SANITIZE_TESTS = $(unit_tests) tests/crash/test_crash_frame $(filter-out tests/cli/source.sh,$(cli_tests)) $(fuse_tests) \
+	$(addprefix tests/mpi/,atomic.mpi changed.mpi coll.mpi contig.mpi datarep.mpi errors.mpi modes.mpi nonblock.mpi \
+	seek.mpi shared.mpi size.mpi split.mpi threads.mpi fuzz.sh hints.sh closefail.sh nospace.sh)
+EXTRA_DIST += tests/sanitize/check.sh
+
+check-sanitize:
+	@$(MKDIR_P) sanitize
+	$(MAKE) $(AM_MAKEFLAGS) distdir distdir=sanitize/source
+	+MAKE='$(MAKE)' $(SHELL) $(srcdir)/tests/sanitize/check.sh '$(abs_builddir)' $(SANITIZE_TESTS)
+.PHONY: check-sanitize
+
+clean-local: clean-sanitize
+clean-sanitize:
+	rm -rf sanitize
+.PHONY: clean-sanitize
