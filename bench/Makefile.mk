@@ -4,7 +4,13 @@ bench_mpi_SOURCES = bench/bench_mpi.c
 bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS)
 bench_mpi_LDADD = $(OMPI_LIBS)
 EXTRA_DIST += bench/run
-CLEANFILES += bench_mpi
+CLEANFILES += bench_mpi bench_fabric
 .PHONY: bench
 bench: all bench_mpi
 	top_builddir=$(top_builddir) $(srcdir)/bench/run
+
+# make bench_fabric && ./bench_fabric 127.0.0.1
+EXTRA_PROGRAMS += bench_fabric
+bench_fabric_SOURCES = bench/bench_fabric.c
+bench_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS)
+bench_fabric_LDADD = libpmio_fabric.la

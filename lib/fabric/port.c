@@ -21,8 +21,8 @@
 
 #define NR_RECVS 64
 #define NR_SENDS 64
-#define NR_BOUNCES 16
-#define BOUNCE_SIZE (256u << 10) /* bytes */
+#define NR_BOUNCES 8
+#define BOUNCE_SIZE (512u << 10) /* bytes; 64 to 256 KiB lose a third of the speed (bench_fabric) */
 #define SLEEP_MS 100		 /* at a time */
 #define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
 #define PROBE_MS 1000		 /* without an answer: is it another one by now? */
