@@ -28,8 +28,9 @@ include $(srcdir)/tests/sanitize/Makefile.mk
 # what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small;
 # and 600 kills
 LONG_COUNT = 1250
+LONG_CUTS = 3000
 LONG_KILLS = 300
-check-long: all tests/mpi/fuzz_run tests/kill/kills
+check-long: all tests/mpi/fuzz_run tests/kill/kills tests/crash/test_crash_world
 	@rc=0; for ranks in 1 2 3 4; do for pool in 256MiB 8MiB; do \
 		echo "== random programs on $$ranks ranks, a pool of $$pool"; \
 		( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/mpi/fuzz.sh \
@@ -37,5 +38,7 @@ check-long: all tests/mpi/fuzz_run tests/kill/kills
 	done; done; \
 	echo "== processes killed"; \
 	( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/kill/kills.sh --kills $(LONG_KILLS) --seed 1001 ) || rc=1; \
+	echo "== power cuts"; \
+	tests/crash/test_crash_world --random 1 $(LONG_CUTS) || rc=1; \
 	exit $$rc
 .PHONY: check-long

@@ -115,10 +115,9 @@ static void apply(struct state *s, const struct event *e, bool change, bool time
 {
 	struct file *f = &s->file[e->file];
 
-	if (e->kind == MAKE) { /* its times are those of its birth */
+	if (e->kind == MAKE) {
 		s->nr_files = e->file + 1;
 		resize(f, 0);
-		times = true;
 		if (change)
 			s->of[e->name] = e->file;
 	} else if (e->kind == WRITE && change) {
@@ -264,9 +263,9 @@ void disk_put(struct disk *d, const char *path, size_t len, uint8_t value)
 	disk_reset(d);
 }
 
-void disk_freeze(struct disk *d)
+void disk_freeze(struct disk *d, bool frozen)
 {
-	d->frozen = true;
+	d->frozen = frozen;
 }
 
 /* ---- power cuts -------------------------------------------------------------------------- */
@@ -297,7 +296,7 @@ static void replay(const struct disk *d, size_t cut, struct state *s, bool (*sur
 		if (e->kind >= DATASYNC)
 			continue;
 		change = synced_later(d, i, cut, false) || survives(arg);
-		times = e->kind == MAKE || synced_later(d, i, cut, true) || survives(arg);
+		times = synced_later(d, i, cut, true) || survives(arg);
 		apply(s, e, change, times);
 	}
 }

@@ -43,8 +43,8 @@ void disk_use(struct disk *disk);
 void disk_put(struct disk *disk, const char *path, size_t len, uint8_t value);
 /* all is durable that has happened so far */
 void disk_reset(struct disk *disk);
-/* nothing that is done from now on happens */
-void disk_freeze(struct disk *disk);
+/* nothing that is done happens; or it does again */
+void disk_freeze(struct disk *disk, bool frozen);
 
 /* the bytes under a name, and how many; NULL: no such file */
 const uint8_t *disk_look(const struct disk *disk, const char *path, struct stat *st);

@@ -10,6 +10,7 @@
  *
  *   --mutants [PART-OF-A-NAME]   leave out each flush, fence and sync (mutants.h)
  *   --sequence NAME              only this one
+ *   --random SEED COUNT          random sequences, from this one on
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -316,13 +317,68 @@ static void read_and_write(void)
 	world_close(&g);
 }
 
+/* the end of a chunk's last block is cut off, and what comes after it finds no frame */
+static void truncate_and_fall_back(void)
+{
+	world_put(A, CHUNK);
+	world_promise_late();
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, CHUNK - BLOCK, BLOCK);
+	world_truncate(f, CHUNK - 20);
+	world_write(f, CHUNK + 10, 100);
+	world_sync(f);
+	world_close(&f);
+}
+
+/* ---- agent and clients killed, and then the power goes -------------------------------------- */
+
+static void write_beyond(void)
+{
+	world_write(f, BLOCK, 4 * BLOCK);
+}
+
+static void write_some_more(void)
+{
+	world_write(f, 3 * BLOCK, 30);
+	world_truncate(f, 2 * BLOCK);
+	world_drain(f);
+	world_write(f, 7 * BLOCK, BLOCK);
+}
+
+static unsigned kill_after;
+
+/* what the dead have left, and recovery has put in order, does not come back either */
+static void killed_in(void (*fn)(void))
+{
+	world_put(A, 2 * BLOCK + 9);
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, 0, 10);
+	world_kill_in(kill_after, fn);
+	f = world_open(0, A, WRITE);
+	world_write(f, 8 * BLOCK, BLOCK);
+	world_close(&f);
+}
+
+static void killed_in_write(void)
+{
+	killed_in(write_beyond);
+}
+
+static void killed_later(void)
+{
+	killed_in(write_some_more);
+}
+
 /* frames that were used are made blank, and taken for what is new */
 static void blank_frames(void)
 {
-	world_put(A, 3 * CHUNK);
+	world_put(A, BLOCK);
 	world_start();
-	f = world_open(0, A, READ | PMIO_OPEN_DROP);
-	world_read(f);
+	f = world_open(0, A, WRITE | PMIO_OPEN_DROP);
+	for (unsigned i = 0; i < 18; i++) /* more than the agent leaves alone */
+		world_write(f, i * CHUNK, BLOCK);
 	world_close(&f);
 	world_idle();
 	g = world_open(1, B, CREATE);
@@ -331,37 +387,145 @@ static void blank_frames(void)
 	world_close(&g);
 }
 
+/* ---- anything ------------------------------------------------------------------------------------ */
+
+static uint64_t random_state;
+
+static unsigned draw(unsigned below)
+{
+	random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (unsigned)((random_state >> 33) % below);
+}
+
+static uint64_t draw_offset(void)
+{
+	static const uint64_t places[] = { 0, BLOCK, 4 * BLOCK, CHUNK - BLOCK, CHUNK, CHUNK + 2 * BLOCK };
+
+	return places[draw(6)] + (draw(2) ? 0 : draw(3 * BLOCK));
+}
+
+static size_t draw_len(void)
+{
+	return draw(3) == 0 ? 1 + draw(40) : draw(2) ? BLOCK * (1 + draw(4)) : 1 + draw(3 * BLOCK);
+}
+
+static uint32_t draw_flags(void)
+{
+	static const uint32_t flags[] = { 0, 0, 0, PMIO_OPEN_HOLD, PMIO_OPEN_DROP, PMIO_OPEN_ASYNC };
+
+	return CREATE | flags[draw(6)];
+}
+
+static const char *draw_path(void)
+{
+	return draw(3) ? A : B;
+}
+
+/* by client 1, while client 0 waits for the file system */
+static void disturb(void)
+{
+	if (!g)
+		g = world_open(1, draw_path(), draw_flags());
+	else if (draw(4) == 0)
+		world_close(&g);
+	else
+		world_write(g, draw_offset(), draw_len());
+}
+
+static void step_with_file(void)
+{
+	static const char *const calls[] = { "pwritev", "ftruncate", "fsync", "unlink", "pwrite" };
+
+	if (draw(3) == 0)
+		world_during(calls[draw(5)], 1, disturb);
+	switch (draw(10)) {
+	case 0:
+	case 1:
+		world_close(&f);
+		break;
+	case 2:
+		world_truncate(f, draw(4) ? draw_offset() : 0);
+		break;
+	case 3:
+		world_drain(f);
+		break;
+	case 4:
+		world_read(f);
+		break;
+	case 5:
+		world_idle();
+		break;
+	default:
+		world_write(f, draw_offset(), draw_len());
+	}
+	world_during("", 0, NULL);
+}
+
+static void step(void)
+{
+	const char *path = draw_path();
+
+	if (f)
+		step_with_file();
+	else if (draw(5) == 0 && world_has(path))
+		world_delete(0, path);
+	else
+		f = world_open(0, path, draw_flags());
+}
+
+static void anything(void)
+{
+	f = g = NULL;
+	if (draw(2))
+		world_put(A, draw(2) ? draw(6 * BLOCK) : CHUNK + draw(4 * BLOCK));
+	world_start();
+	for (unsigned i = 0, nr = 4 + draw(10); i < nr; i++)
+		step();
+}
+
 struct sequence {
 	const char *name;
 	struct world_params params;
 	void (*run)(void);
+	unsigned kill_after; /* operations; of those that are killed */
 };
 
 static const struct sequence sequences[] = {
-	{ "create", { 3, 3 }, create_only },
-	{ "write, new file", { 3, 3 }, write_new },
-	{ "write, chunks", { 4, 3 }, write_chunks },
-	{ "overwrite", { 3, 3 }, overwrite },
-	{ "rewrite while draining", { 3, 3 }, rewrite_while_draining },
-	{ "sync and drain", { 3, 3 }, sync_and_drain },
-	{ "two files", { 3, 3 }, two_files },
-	{ "hold", { 3, 3 }, hold },
-	{ "truncate down", { 3, 3 }, truncate_down },
-	{ "truncate and grow", { 3, 3 }, truncate_and_grow },
-	{ "truncate, new file", { 3, 3 }, truncate_new },
-	{ "truncate across chunks", { 4, 3 }, truncate_across_chunks },
-	{ "delete, cached", { 3, 3 }, delete_cached },
-	{ "delete, unknown", { 3, 3 }, delete_unknown },
-	{ "delete, held", { 3, 3 }, delete_held },
-	{ "delete, open", { 3, 3 }, delete_open },
-	{ "discard", { 3, 3 }, discard },
-	{ "delete and create", { 3, 3 }, delete_and_create },
-	{ "evict", { 3, 3 }, evict },
-	{ "evict slots", { 3, 1 }, evict_slots },
-	{ "fall back", { 2, 3 }, fall_back },
-	{ "read and write", { 4, 3 }, read_and_write },
-	{ "blank frames", { 24, 3 }, blank_frames },
+	{ "create", { 3, 3 }, create_only, 0 },
+	{ "write, new file", { 3, 3 }, write_new, 0 },
+	{ "write, chunks", { 4, 3 }, write_chunks, 0 },
+	{ "overwrite", { 3, 3 }, overwrite, 0 },
+	{ "rewrite while draining", { 3, 3 }, rewrite_while_draining, 0 },
+	{ "sync and drain", { 3, 3 }, sync_and_drain, 0 },
+	{ "two files", { 3, 3 }, two_files, 0 },
+	{ "hold", { 3, 3 }, hold, 0 },
+	{ "truncate down", { 3, 3 }, truncate_down, 0 },
+	{ "truncate and grow", { 3, 3 }, truncate_and_grow, 0 },
+	{ "truncate, new file", { 3, 3 }, truncate_new, 0 },
+	{ "truncate across chunks", { 4, 3 }, truncate_across_chunks, 0 },
+	{ "delete, cached", { 3, 3 }, delete_cached, 0 },
+	{ "delete, unknown", { 3, 3 }, delete_unknown, 0 },
+	{ "delete, held", { 3, 3 }, delete_held, 0 },
+	{ "delete, open", { 3, 3 }, delete_open, 0 },
+	{ "discard", { 3, 3 }, discard, 0 },
+	{ "delete and create", { 3, 3 }, delete_and_create, 0 },
+	{ "evict", { 3, 3 }, evict, 0 },
+	{ "evict slots", { 3, 1 }, evict_slots, 0 },
+	{ "fall back", { 2, 3 }, fall_back, 0 },
+	{ "read and write", { 4, 3 }, read_and_write, 0 },
+	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
+	{ "blank frames", { 22, 3 }, blank_frames, 0 },
+	{ "killed in a write", { 3, 3 }, killed_in_write, 2 },
+	{ "killed in a write", { 3, 3 }, killed_in_write, 5 },
+	{ "killed in a write", { 3, 3 }, killed_in_write, 8 },
+	{ "killed in a write", { 3, 3 }, killed_in_write, 11 },
+	{ "killed later", { 3, 3 }, killed_later, 10 },
+	{ "killed later", { 3, 3 }, killed_later, 20 },
+	{ "killed later", { 3, 3 }, killed_later, 30 },
+	{ "killed later", { 3, 3 }, killed_later, 45 },
 };
+
+static const struct sequence random_sequence = { "anything", { 6, 3 }, anything, 0 };
 
 #define NR_SEQUENCES (sizeof(sequences) / sizeof(sequences[0]))
 
@@ -376,10 +540,11 @@ static const char *run(const struct sequence *s, const struct world_limits *limi
 	const char *flaw;
 
 	world_begin(&s->params);
+	kill_after = s->kill_after;
 	s->run();
 	flaw = world_cut(limits, &nr_looks);
 	if (flaw)
-		snprintf(why, sizeof(why), "%s: %s", s->name, flaw);
+		snprintf(why, sizeof(why), "%s (%u): %s", s->name, s->kill_after, flaw);
 	world_end();
 	return flaw ? why : NULL;
 }
@@ -387,7 +552,7 @@ static const char *run(const struct sequence *s, const struct world_limits *limi
 static void crash__every_sequence(void **state)
 {
 	const struct world_limits limits = {
-		.images = 6, .variants = 4, .looks = 3000, .nested = 50, .seed = 1 };
+		.images = 6, .variants = 4, .looks = 2000, .nested = 50, .seed = 1 };
 	const char *only = *state;
 	unsigned nr_bad = 0;
 
@@ -423,6 +588,34 @@ static bool finds_fault(char *why, size_t len)
 	return false;
 }
 
+/* ---- random sequences --------------------------------------------------------------------- */
+
+static int run_random(uint64_t seed, unsigned long count)
+{
+	struct world_limits limits = { .images = 6, .variants = 4, .looks = 400, .nested = 20 };
+	unsigned long nr_bad = 0;
+
+	printf("1..1\n");
+	for (unsigned long i = 0; i < count; i++, seed++) {
+		const char *flaw;
+
+		random_state = limits.seed = seed;
+		flaw = run(&random_sequence, &limits);
+		if (flaw)
+			printf("# --random %llu 1: %s\n", (unsigned long long)seed, flaw);
+		nr_bad += flaw != NULL;
+	}
+	printf("%s 1 - %lu random sequences, %lu looks\n", nr_bad ? "not ok" : "ok", count, nr_looks);
+	return nr_bad != 0;
+}
+
+/* with sanitizers: what is killed frees nothing */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -435,5 +628,7 @@ int main(int argc, char **argv)
 		crash_mutants(argc > 2 ? argv[2] : NULL, finds_fault);
 		return 0;
 	}
+	if (strcmp(what, "--random") == 0 && argc == 4)
+		return run_random(strtoull(argv[2], NULL, 0), strtoul(argv[3], NULL, 0));
 	return cmocka_run_group_tests_name("crash world", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,13 +212,16 @@ static void start_agent(bool hold)
 	act_as(CLIENT);
 }
 
-static void free_conn(struct agent *a, struct conn *c)
+static void free_client(struct client *c)
 {
-	HASH_DEL(a->conns, c);
-	conn_free(c);
+	if (c->pm) {
+		pmio_view_delete(&c->pm->view);
+		free(c->pm);
+	}
+	*c = (struct client){ .pm = NULL };
 }
 
-/* as if it had been killed with its clients */
+/* it and its clients are gone from one moment to the next: only memory is freed */
 static void kill_agent(struct machine *m)
 {
 	struct agent *a = m->agent;
@@ -226,31 +230,50 @@ static void kill_agent(struct machine *m)
 
 	if (!a)
 		return;
-	disk_freeze(m->disk);
+	disk_freeze(m->disk, true);
 	pmio_pm_record_pause(m->pm, true);
-	for (unsigned i = 0; i < NR_CLIENTS; i++) {
-		struct pmio *pm = m->client[i].pm;
-
-		if (!pm)
-			continue;
-		pmio_view_delete(&pm->view);
-		free(pm);
-	}
+	for (unsigned i = 0; i < NR_CLIENTS; i++)
+		free_client(&m->client[i]);
 	HASH_ITER(hh, a->handles, h, tmp) {
 		HASH_DEL(a->handles, h);
 		free(h->path);
 		free(h);
 	}
-	HASH_ITER(hh, a->conns, c, next)
-		free_conn(a, c);
-	while (m->workers.jobs) /* descriptors that are closed */
-		run_job();
+	HASH_ITER(hh, a->conns, c, next) {
+		HASH_DEL(a->conns, c);
+		conn_free(c);
+	}
+	m->workers = (struct workers){ .jobs = NULL };
 	a->workers = NULL;
 	files_free(a);
 	pmio_pool_close(&a->pool);
 	free(a->client_used);
 	free(a);
 	m->agent = NULL;
+	pmio_pm_record_pause(m->pm, false);
+	disk_freeze(m->disk, false);
+}
+
+static jmp_buf killed;
+
+static void count_down(void *arg)
+{
+	if (--*(unsigned *)arg == 0)
+		longjmp(killed, 1);
+}
+
+void world_kill_in(unsigned nr, void (*fn)(void))
+{
+	static unsigned left;
+	struct machine *m = world.machine;
+
+	left = nr;
+	pmio_pm_record_watch(m->pm, count_down, &left);
+	if (setjmp(killed) == 0)
+		fn();
+	pmio_pm_record_watch(m->pm, NULL, NULL);
+	kill_agent(m);
+	start_agent(false);
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -488,7 +511,7 @@ struct pmio_file *world_open(unsigned client, const char *path, uint32_t flags)
 /* a sync or close returned: writes that found no room in the pool are promised, too */
 static void synced(unsigned file)
 {
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
+	for (unsigned i = 0; i < world.nr_deeds && world.late; i++) {
 		struct deed *d = &world.deeds[i];
 
 		if (d->file == file && d->kind == WRITE && d->end == NEVER)
@@ -577,6 +600,13 @@ static bool is_known(const char *path)
 	while (f && strcmp(f->path, path) != 0)
 		f = f->hh.next;
 	return f;
+}
+
+bool world_has(const char *path)
+{
+	struct stat st;
+
+	return disk_look(world.machine->disk, path, &st);
 }
 
 void world_delete(unsigned client, const char *path)
@@ -678,7 +708,7 @@ static struct expected expect_size(unsigned file, const struct outcome *o)
 				x.most = end;
 		} else if (d->kind == CUT) {
 			x.least = x.most = d->off;
-		} else {
+		} else if (d->kind == DELETE || e == DONE || !x.may_be) { /* else the old one's going was lost */
 			x = (struct expected){ .may_be = d->kind == MAKE,
 					       .must_be = d->kind == MAKE && e == DONE };
 		}
@@ -689,6 +719,7 @@ static struct expected expect_size(unsigned file, const struct outcome *o)
 /* what the byte at off may be: a bit for each value; *end: the same up to there */
 static uint64_t expect_byte(unsigned file, const struct outcome *o, uint64_t off, uint64_t *end)
 {
+	bool there = world.initial[file] != NEVER;
 	uint64_t values = 1;
 	unsigned nth = 0;
 
@@ -706,10 +737,13 @@ static uint64_t expect_byte(unsigned file, const struct outcome *o, uint64_t off
 			continue;
 		UP_TO(d->off);
 		UP_TO(d->off + d->len);
-		if (d->kind != WRITE) {
-			if (d->kind != CUT || off >= d->off)
+		if (d->kind == DELETE || (d->kind == MAKE && (e == DONE || !there))) {
+			there = d->kind == MAKE;
+			values = 1;
+		} else if (d->kind == CUT) {
+			if (off >= d->off)
 				values = 1;
-		} else if (off >= d->off && off < d->off + d->len) {
+		} else if (d->kind == WRITE && off >= d->off && off < d->off + d->len) {
 			values = 1ULL << VALUE(i) | (e == DONE ? 0 : values);
 		}
 	}
@@ -973,8 +1007,9 @@ static int look_at_image(const void *image, size_t size, size_t cut, void *arg);
 static void look_nested(struct looker *l, struct machine *m, size_t cut)
 {
 	struct world_limits few = { .images = 2, .variants = 2, .seed = l->limits->seed };
+	size_t cuts = pmio_pm_record_count(m->pm);
 	struct looker inner = { .limits = &few, .m = m, .depth = 1, .first_cut = cut,
-				.every = 1, .nr = l->nr };
+				.every = cuts / 25 + 1, .random = *l->nr, .nr = l->nr };
 
 	if (l->depth > 0 || l->limits->nested == 0 || ++l->nr_looks % l->limits->nested)
 		return;

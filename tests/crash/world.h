@@ -50,6 +50,7 @@ void world_write(struct pmio_file *f, uint64_t off, size_t len);
 void world_truncate(struct pmio_file *f, uint64_t size);
 void world_sync(struct pmio_file *f);
 void world_drain(struct pmio_file *f);
+bool world_has(const char *path); /* the file system does */
 void world_delete(unsigned client, const char *path);
 /* all of the file is as it should be now */
 void world_read(struct pmio_file *f);
@@ -59,6 +60,9 @@ void world_promise_late(void);
 
 /* while call (of disk.h) number nth from now is made, others do this; once */
 void world_during(const char *call, unsigned nth, void (*fn)(void));
+
+/* in fn, before the nr-th operation from now is recorded, agent and clients are killed; another agent starts */
+void world_kill_in(unsigned nr, void (*fn)(void));
 
 /* ---- power cuts ------------------------------------------------------------------------- */
 
