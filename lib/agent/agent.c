@@ -336,7 +336,7 @@ static int next_timeout(struct agent *a)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (conn_count_clients(a) || !is_clean(a)) {
 		a->last_busy = now;
-		return -1;
+		return early_wait_ms(a);
 	}
 	if (a->config->idle_timeout_s == 0)
 		return -1;
@@ -374,13 +374,14 @@ static int loop(struct agent *a)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n == 0 && a->state == AGENT_RUNNING && timeout >= 0) {
+		if (n == 0 && a->state == AGENT_RUNNING && timeout >= 0 && !a->nr_early_handles) {
 			pmio_info("agent: idle, leaving");
 			break;
 		}
 		for (int i = 0; i < n && a->state != AGENT_LEAVING; i++)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
+		early_look(a);
 		blank_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);

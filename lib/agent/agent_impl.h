@@ -115,6 +115,8 @@ struct chunk {
 	uint64_t number;	/* key */
 	int64_t frame;		/* or PMIO_CLAIM_PFS */
 	bool filling;		/* a fill job is under way */
+	unsigned full_looks;	/* early.c: that have found it full, one after the other */
+	uint64_t early_in;	/* file->nr_opens when it was drained early; 0: was not */
 	UT_hash_handle hh;
 };
 
@@ -154,6 +156,8 @@ struct file {
 	int error;		/* of the last drain: errno, else 0 */
 	bool hold;		/* drain=hold */
 	bool async;		/* drain=async */
+	bool early;		/* drain_early=on */
+	uint64_t nr_opens;	/* times that it was opened after nobody had it open */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
 	bool discard;		/* its last name is gone: forget the data at the last close */
@@ -223,6 +227,8 @@ struct agent {
 	struct file **by_slot;		/* nr_slots pointers */
 	struct file *lru;
 	uint64_t next_conn, next_handle;
+	unsigned nr_early_handles;	/* of writers with drain_early=on */
+	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
 	uint8_t *client_used;		/* a byte a client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
@@ -329,6 +335,11 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 /* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
+/* early.c */
+int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */
+void early_look(struct agent *a);	   /* if it is time */
+bool early_is_ripe(const struct file *f, const struct chunk *ch);
+
 /* drain.c */
 /*
  * Start a drain, or have one follow the job that keeps it from starting.  The
@@ -336,6 +347,10 @@ void blank_more(struct agent *a);
  * before this call, or it is known that it does not get there.
  */
 void drain_start(struct agent *a, struct file *f, struct parked *waiter);
+/* of the chunks that are ripe (early.c) */
+void drain_start_early(struct agent *a, struct file *f);
+/* an early drain ends soon: somebody waits for it */
+void drain_hurry(struct file *f);
 /* the running drains end soon, and early: the agent leaves */
 void drain_stop_all(struct agent *a);
 /* bytes that the drain that runs, if one does, has written so far */

@@ -51,6 +51,7 @@ struct drain {
 	struct file *file;
 	uint32_t slot;
 	struct pfs_fd *pfs;	/* held */
+	bool early;		/* of some chunks only (early.c) */
 	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
 	bool may_extend;	/* no client writes to the PFS file itself */
 	struct taken *taken;	/* owned; sorted by chunk */
@@ -224,7 +225,7 @@ static void fail(struct drain *d, int rc)
 /* all chunks were looked at */
 static bool is_whole(const struct drain *d)
 {
-	return atomic_load(&d->next) >= d->nr_taken;
+	return !d->early && atomic_load(&d->next) >= d->nr_taken;
 }
 
 static int set_size(const struct drain *d, uint64_t size)
@@ -470,8 +471,10 @@ static int list_chunks(struct drain *d)
 	if (!d->taken)
 		return -ENOMEM;
 	for (struct chunk *ch = d->file->chunks; ch; ch = ch->hh.next) {
-		if (ch->frame < 0)
+		if (ch->frame < 0 || (d->early && !early_is_ripe(d->file, ch)))
 			continue;
+		if (d->early)
+			ch->early_in = d->file->nr_opens;
 		d->taken[d->nr_taken].chunk = ch->number;
 		d->taken[d->nr_taken++].frame = (uint64_t)ch->frame;
 	}
@@ -576,10 +579,27 @@ static int start(struct agent *a, struct drain *d)
 	return 0;
 }
 
-void drain_start(struct agent *a, struct file *f, struct parked *waiter)
+/* nothing keeps it from starting */
+static void start_now(struct agent *a, struct file *f, bool early)
 {
 	int rc = -ENOMEM;
 
+	f->drain = calloc(1, sizeof(*f->drain));
+	files_job_begin(a, f);
+	if (f->drain) {
+		f->drain->early = early;
+		f->drain->agent = a;
+		f->drain->file = f;
+		f->drain->slot = f->slot;
+		count_start(a, f->drain);
+		rc = start(a, f->drain);
+	}
+	if (rc < 0)
+		ended(a, f, f->drain, rc);
+}
+
+void drain_start(struct agent *a, struct file *f, struct parked *waiter)
+{
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
 	if (f->drain || f->cutting || f->unlinking)
@@ -590,17 +610,18 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter)
 	}
 	f->drain_waiters = f->next_drain_waiters;
 	f->next_drain_waiters = NULL;
-	f->drain = calloc(1, sizeof(*f->drain));
-	files_job_begin(a, f);
-	if (f->drain) {
-		f->drain->agent = a;
-		f->drain->file = f;
-		f->drain->slot = f->slot;
-		count_start(a, f->drain);
-		rc = start(a, f->drain);
-	}
-	if (rc < 0)
-		ended(a, f, f->drain, rc);
+	start_now(a, f, false);
+}
+
+void drain_start_early(struct agent *a, struct file *f)
+{
+	start_now(a, f, true);
+}
+
+void drain_hurry(struct file *f)
+{
+	if (f->drain && f->drain->early)
+		atomic_store(&f->drain->stop, true);
 }
 
 void drain_stop_all(struct agent *a)

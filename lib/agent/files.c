@@ -481,6 +481,11 @@ void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 	pfs_put(a, &old); /* jobs that use it have their own reference */
 }
 
+static bool is_early(uint32_t flags)
+{
+	return (flags & PMIO_OPEN_WRITE) && (flags & PMIO_OPEN_EARLY);
+}
+
 static int add_handle(struct agent *a, struct conn *c, struct file *f, const char *path,
 		      uint32_t flags, struct handle **out)
 {
@@ -501,6 +506,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 	h->flags = flags;
 	HASH_ADD(hh, a->handles, id, sizeof(h->id), h);
 	lru_remove(a, f);
+	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
 	f->recovered = false;
 	if (flags & PMIO_OPEN_WRITE) {
@@ -508,6 +514,8 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 		f->wrote = true;
 		f->hold = flags & PMIO_OPEN_HOLD;
 		f->async = flags & PMIO_OPEN_ASYNC;
+		f->early = flags & PMIO_OPEN_EARLY;
+		a->nr_early_handles += is_early(flags);
 		f->verify = flags & PMIO_OPEN_VERIFY;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
@@ -650,6 +658,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
+	a->nr_early_handles -= is_early(h->flags);
 	free_handle(a, h);
 	/* the last close answers when the data are on the PFS, or are known not to get there */
 	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f)) {

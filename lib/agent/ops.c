@@ -120,6 +120,7 @@ static void op_claim(struct agent *a, struct conn *c, const union pmio_any_msg *
 	for (uint32_t i = 0; i < msg->claim.nr && rc == 0; i++)
 		rc = claim_one(a, h, &msg->claim, i, &reply.claim_reply.frame[i]);
 	if (rc == -EBUSY) {
+		drain_hurry(h->file);
 		park(a, c, h->file, msg);
 		return;
 	}
@@ -188,6 +189,7 @@ static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_ms
 		return;
 	}
 	/* a drain would bring the cut bytes back, a fill would store into dropped blocks */
+	drain_hurry(h->file);
 	if (h->file->nr_jobs)
 		park(a, c, h->file, msg);
 	else

@@ -20,6 +20,8 @@ uint32_t client_settings_flags(const struct pmio_settings *s)
 		flags |= PMIO_OPEN_ASYNC;
 	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
 		flags |= PMIO_OPEN_HOLD;
+	if (s->num[PMIO_SET_DRAIN_EARLY] != 0)
+		flags |= PMIO_OPEN_EARLY;
 	if (s->num[PMIO_SET_CACHE] == PMIO_CACHE_DROP)
 		flags |= PMIO_OPEN_DROP;
 	if (s->num[PMIO_SET_FALLBACK] != 0)

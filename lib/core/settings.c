@@ -35,6 +35,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_DRAIN] = {
 		"drain", PMIO_TYPE_CHOICE, "close|async|hold", 0, 0, "close", true,
 		"when data go to the file system: at the last close, which waits for it, or does not; or by `pmio drain` only" },
+	[PMIO_SET_DRAIN_EARLY] = {
+		"drain_early", PMIO_TYPE_CHOICE, "off|on", 0, 0, "off", true,
+		"whether pieces that are full go to the file system before the last close" },
 	[PMIO_SET_CACHE] = {
 		"cache", PMIO_TYPE_CHOICE, "keep|drop", 0, 0, "keep", true,
 		"what becomes of a file's clean chunks after its last close" },

@@ -80,7 +80,8 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_NO_PFS 64u  /* fallback=error */
 #define PMIO_OPEN_VERIFY 128u /* verify=drain */
 #define PMIO_OPEN_ASYNC 256u  /* drain=async */
-#define PMIO_OPEN_ALL 511u
+#define PMIO_OPEN_EARLY 512u  /* drain_early=on */
+#define PMIO_OPEN_ALL 1023u
 
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;

@@ -1,0 +1,90 @@
+/*
+ * early.c -- chunks that go to the PFS while the program computes (setting `drain_early`)
+ *
+ * A chunk is ripe when all of its blocks have been dirty for a look or two: a
+ * writer that moves forward has left it.  That somebody overwrites it again is not
+ * to be seen, as all bits are set already; then its blocks become dirty by that and
+ * are drained once more.  So that this does not go on and on, a chunk is drained
+ * early once while the file is open.
+ *
+ * An early drain is a drain of some chunks: it does not set the file's size, and
+ * nobody waits for it.  One that fails ends it for the file, and the last close
+ * tries again and says what is wrong.
+ */
+#include <time.h>
+
+#include "agent/agent_impl.h"
+
+#define LOOK_MS 500	  /* between looks */
+#define RIPE_LOOKS 2	  /* full at so many in a row */
+#define CHUNKS_MIN 16	  /* ripe ones: fewer are not worth an fsync */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool is_full(const struct agent *a, const struct chunk *ch)
+{
+	struct pmio_mask valid, dirty, draining;
+	uint64_t all = ~0ULL;
+
+	if (ch->frame < 0)
+		return false;
+	pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		all &= valid.w[i] & dirty.w[i];
+	return all == ~0ULL;
+}
+
+bool early_is_ripe(const struct file *f, const struct chunk *ch)
+{
+	return ch->full_looks >= RIPE_LOOKS && ch->early_in != f->nr_opens;
+}
+
+/* what clients write to the PFS themselves must not wait for drains; else as at a close */
+static bool may_drain(const struct file *f)
+{
+	return f->early && f->nr_writers && !f->hold && !f->error && !f->nr_pfs_chunks && !f->drain && !f->cutting &&
+	       !f->unlinking && !f->discard && f->pfs && f->pfs->writes;
+}
+
+static void look_at(struct agent *a, struct file *f)
+{
+	size_t nr_ripe = 0;
+
+	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
+		if (ch->early_in == f->nr_opens)
+			continue;
+		if (!is_full(a, ch))
+			ch->full_looks = 0;
+		else if (ch->full_looks < RIPE_LOOKS)
+			ch->full_looks++;
+		nr_ripe += early_is_ripe(f, ch);
+	}
+	if (nr_ripe >= CHUNKS_MIN)
+		drain_start_early(a, f);
+}
+
+int early_wait_ms(const struct agent *a)
+{
+	uint64_t now = now_ms();
+
+	if (!a->nr_early_handles)
+		return -1;
+	return a->next_look_ms > now ? (int)(a->next_look_ms - now) : 0;
+}
+
+void early_look(struct agent *a)
+{
+	if (early_wait_ms(a) != 0)
+		return;
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		if (may_drain(f))
+			look_at(a, f);
+	}
+	a->next_look_ms = now_ms() + LOOK_MS;
+}
