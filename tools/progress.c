@@ -180,7 +180,7 @@ void tool_progress_file(struct tool_progress *p, const char *path, uint64_t byte
 
 int tool_progress_end(struct tool_progress *p)
 {
-	int status = tool_exit_of(p->nr_done, p->nr_failed);
+	int status = p->partly ? TOOL_PARTLY : tool_exit_of(p->nr_done, p->nr_failed);
 	double seconds = tool_now() - p->start;
 
 	measure(p);

@@ -20,6 +20,7 @@ struct tool_progress {
 	uint64_t bytes;		  /* to be moved */
 	uint64_t bytes_done;
 	size_t nr_files, nr_done, nr_failed;
+	bool partly;		  /* something was done, and is not whole, whatever these say */
 
 	/* its own */
 	bool bar;

@@ -2,7 +2,8 @@
  * recover.c -- pmio recover: what was left in a pool, by a crash or by another machine
  *
  * Where the pool's agent runs, it drains.  Where none runs one is started that
- * touches only what was asked for, and that leaves afterwards.
+ * touches only what was asked for, and that leaves afterwards.  To another place
+ * (--to) files are saved without one, by salvage.c.
  */
 #include "config.h"
 
@@ -15,11 +16,13 @@
 
 #include "core/log.h"
 #include "pool/pool.h"
+#include "salvage.h"
 #include "select.h"
 
 struct recover_args {
 	struct transfer_args files;
-	bool force;
+	const char *to;	/* NULL: where they belong */
+	bool dry_run, force;
 };
 
 /* ---- whose pool it is ------------------------------------------------------------ */
@@ -56,7 +59,7 @@ static int check_intact(const char *dir)
 		return tool_failed(rc, "pool %s", dir);
 	if (report.nr_problems == 0)
 		return TOOL_DONE;
-	pmio_err("pool %s: damaged, it is left as it is", dir);
+	pmio_err("pool %s: damaged, it is left as it is; --to DIR saves what can be read", dir);
 	return TOOL_FAILED;
 }
 
@@ -144,16 +147,80 @@ static int recover_in_place(struct tool *tool, const struct recover_args *args, 
 	return status;
 }
 
+/* ---- to show only ---------------------------------------------------------------------- */
+
+static void show_one(const struct transfer_file *f, struct json_object *files)
+{
+	struct json_object *o;
+
+	if (files) {
+		o = json_object_new_object();
+		tool_add_string(o, "path", f->path);
+		tool_add_bool(o, "name_lost", false);
+		tool_add(o, "size", f->size);
+		tool_add(o, "dirty", f->bytes);
+		json_object_array_add(files, o);
+		return;
+	}
+	printf("%10s %10s  ", TOOL_SIZE(f->size), TOOL_SIZE(f->bytes));
+	tool_print_path(f->path);
+	putchar('\n');
+}
+
+/* what a running agent knows */
+static int show_known(const struct tool *tool, const struct recover_args *args, struct pmio *pm)
+{
+	struct json_object *files = tool->json ? json_object_new_array() : NULL, *o;
+	struct transfer t = { .tool = tool };
+	int rc = select_in_pool(&t, pm, &args->files.paths, true), status;
+
+	if (!files && !tool->quiet)
+		printf("%10s %10s  %s\n", "SIZE", "DIRTY", "PATH");
+	for (size_t i = 0; i < t.nr; i++)
+		show_one(&t.files[i], files);
+	if (files) {
+		o = json_object_new_object();
+		tool_add_string(o, "pool", pmio_pool_path(pm));
+		tool_add(o, "problems", 0);
+		json_object_object_add(o, "files", files);
+		tool_print_json(o);
+	}
+	status = rc < 0 ? TOOL_FAILED : tool_exit_of(t.nr, t.refused != NULL);
+	transfer_free(&t);
+	return status;
+}
+
+static int show(const struct tool *tool, const struct recover_args *args, const char *dir)
+{
+	struct pmio *pm;
+	int status, rc = reach(dir, &pm);
+
+	if (rc == PMIO_EAGENT)
+		return tool_salvage_list(tool, dir, &args->files.paths);
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	status = show_known(tool, args, pm);
+	pmio_disconnect(&pm);
+	return status;
+}
+
 /* ---- the command --------------------------------------------------------------------- */
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct recover_args *args = state->input;
 
-	(void)arg;
 	switch (key) {
 	case 'f':
 		args->force = true;
+		return 0;
+	case 't':
+		if (*arg == '\0')
+			argp_error(state, "--to: no name given");
+		args->to = arg;
+		return 0;
+	case 'n':
+		args->dry_run = true;
 		return 0;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &args->files;
@@ -166,6 +233,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int tool_recover(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
+		{ "to", 't', "PATH", 0,
+		  "Save them there instead, a directory or one file; only reads the pool, which may be damaged", 0 },
+		{ "dry-run", 'n', NULL, 0, "Show the files, and do nothing", 0 },
 		{ "force", 'f', NULL, 0, "Also if an agent on another machine has not let go of the pool", 0 },
 		{ 0 },
 	};
@@ -184,5 +254,10 @@ int tool_recover(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, &args, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
+	if (args.dry_run)
+		return show(tool, &args, dir);
+	if (args.to)
+		return check_owner(dir, args.force) != TOOL_DONE ? TOOL_FAILED
+								 : tool_salvage(tool, dir, args.to, &args.files.paths);
 	return recover_in_place(tool, &args, dir);
 }

@@ -226,7 +226,7 @@ static void print_sum(const struct transfer *t, const struct tool_progress *p)
 	putchar('\n');
 }
 
-static void free_files(struct transfer *t)
+void transfer_free(struct transfer *t)
 {
 	struct transfer_refused *r, *tmp;
 
@@ -265,7 +265,7 @@ int transfer_run(struct transfer *t, struct pmio *pm)
 	nr = crew.nr_running;
 	pthread_mutex_unlock(&crew.lock);
 	if (nr == 0 && t->nr) {
-		free_files(t);
+		transfer_free(t);
 		return tool_failed(rc, "threads");
 	}
 	look_on(&crew, pm, &p);
@@ -273,6 +273,6 @@ int transfer_run(struct transfer *t, struct pmio *pm)
 		pthread_join(threads[i], NULL);
 	status = tool_progress_end(&p);
 	print_sum(t, &p);
-	free_files(t);
+	transfer_free(t);
 	return status;
 }

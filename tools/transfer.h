@@ -54,6 +54,9 @@ void transfer_refuse(struct transfer *t, const char *what, int rc);
 /* move all files; pm is for questions.  Frees the files; an exit status. */
 int transfer_run(struct transfer *t, struct pmio *pm);
 
+/* instead of running it */
+void transfer_free(struct transfer *t);
+
 /* what the commands that move files take: PATHs and --jobs; a child of their argp */
 struct transfer_args {
 	struct tool_args paths;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libpmemobj.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,36 +12,11 @@
 
 #include "core/log.h"
 #include "pmio.h"
+#include "pool/catalog_df.h"
 #include "pool/pool_dir.h"
-
-#define CATALOG_VERSION 1
 
 /* type numbers of our objects; libpmemobj keeps lists by type */
 enum { TYPE_ENTRIES = 1, TYPE_PATH = 2 };
-
-struct root_df {
-	uint32_t version; /* 0: creation was cut off */
-	uint32_t nr_slots;
-	uint8_t uuid[16]; /* the same in `data` */
-	PMEMoid entries;  /* array of nr_slots struct entry_df */
-	uint8_t reserved[24];
-};
-_Static_assert(sizeof(struct root_df) == 64, "root of the catalog");
-
-struct entry_df {
-	PMEMoid path; /* path_len bytes and a zero; null in a free slot */
-	uint32_t state;
-	uint32_t flags;
-	uint64_t generation;
-	uint64_t dev, ino;
-	uint64_t pfs_size;
-	int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
-	uint32_t mode;
-	int32_t error;
-	uint32_t path_len; /* bytes, without the zero */
-	uint8_t reserved[28];
-};
-_Static_assert(sizeof(struct entry_df) == 128, "entry of the catalog");
 
 struct pmio_catalog {
 	PMEMobjpool *pop;
@@ -139,8 +113,7 @@ static int make_root(PMEMobjpool *pop, const uint8_t uuid[16], uint32_t nr_slots
 	return tx_end(rc);
 }
 
-/* room for the entries and for paths of ordinary length beside libpmemobj's own */
-static size_t file_size(uint32_t nr_slots)
+size_t pmio_catalog_file_size(uint32_t nr_slots)
 {
 	size_t size = (8u << 20) + nr_slots * (sizeof(struct entry_df) + 384);
 
@@ -165,7 +138,7 @@ int pmio_catalog_create(int dir_fd, const char *dir, const char *name, const uin
 	if (pmemobj_ctl_set(NULL, "sds.at_create", &shutdown_state) < 0)
 		return pmemobj_error(dir, "shutdown state", errno);
 	emulated = pmio_pm_emulate_begin(dir_fd);
-	pop = pmemobj_create(path, PMIO_POOL_LAYOUT, file_size(nr_slots), 0600);
+	pop = pmemobj_create(path, PMIO_POOL_LAYOUT, pmio_catalog_file_size(nr_slots), 0600);
 	if (!pop)
 		rc = pmemobj_error(dir, "create", errno);
 	pmio_pm_emulate_end(emulated);
@@ -231,7 +204,7 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uin
 		return rc;
 
 	/* before libpmemobj maps it, and finds no bytes behind its addresses */
-	if ((uint64_t)st.st_size < file_size(nr_slots)) {
+	if ((uint64_t)st.st_size < pmio_catalog_file_size(nr_slots)) {
 		pmio_err("%s: catalog: damaged: it is shorter than when it was made", dir);
 		return PMIO_EDAMAGED;
 	}

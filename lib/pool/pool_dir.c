@@ -111,8 +111,12 @@ static int open_file(int dir_fd, const char *dir, const char *name, int flags, i
 {
 	/* without O_NONBLOCK something else than a file could make us wait */
 	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | flags, 0600);
-	int rc = fd < 0 ? -errno : 0;
+	int rc;
 
+	/* mounted so: to be looked at only */
+	if (fd < 0 && errno == EROFS && flags == 0)
+		fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	rc = fd < 0 ? -errno : 0;
 	if (rc == -ELOOP) {
 		pmio_err("pool %s: %s: it is a symbolic link", dir, name);
 		return -EPERM;

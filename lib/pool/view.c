@@ -54,7 +54,7 @@ static int check_params(const struct pmio_view_params *p)
 }
 
 /* all but magic and crc; -ENOSPC if there is not room for one frame */
-static int lay_out(struct pmio_super_df *s, const struct pmio_view_params *p, uint64_t size)
+int pmio_view_layout(struct pmio_super_df *s, const struct pmio_view_params *p, uint64_t size)
 {
 	uint64_t nr;
 
@@ -75,11 +75,8 @@ static int lay_out(struct pmio_super_df *s, const struct pmio_view_params *p, ui
 		(p->chunk_size + sizeof(struct pmio_frame_df)) : 0;
 	s->frames_off = round_up(s->headers_off + nr * sizeof(struct pmio_frame_df),
 				 PMIO_FRAME_ALIGN);
-	if (size < s->frames_off || (size - s->frames_off) / p->chunk_size == 0) {
-		pmio_err("%" PRIu64 " bytes are too few for one frame of %" PRIu64 " bytes", size,
-			 p->chunk_size);
+	if (size < s->frames_off || (size - s->frames_off) / p->chunk_size == 0)
 		return -ENOSPC;
-	}
 	if (nr > (size - s->frames_off) / p->chunk_size)
 		nr = (size - s->frames_off) / p->chunk_size;
 	s->nr_frames = nr;
@@ -94,7 +91,10 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 	int rc = check_params(params);
 
 	if (rc == 0)
-		rc = lay_out(&s, params, pmio_pm_size(pm));
+		rc = pmio_view_layout(&s, params, pmio_pm_size(pm));
+	if (rc == -ENOSPC)
+		pmio_err("%zu bytes are too few for one frame of %" PRIu64 " bytes", pmio_pm_size(pm),
+			 params->chunk_size);
 	if (rc < 0)
 		return rc;
 
@@ -154,6 +154,13 @@ static const char *layout_flaw(const struct pmio_super_df *s, uint64_t size)
 		      s->frames_off))
 		return "frame headers";
 	return NULL;
+}
+
+const char *pmio_view_super_flaw(const struct pmio_super_df *s)
+{
+	if (s->magic != PMIO_POOL_MAGIC || s->version != PMIO_POOL_VERSION)
+		return "not one of ours";
+	return s->crc != super_crc(s) ? "its checksum is wrong" : layout_flaw(s, s->data_size);
 }
 
 static int check_super(const struct pmio_super_df *s, uint64_t size, const char *name)

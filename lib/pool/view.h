@@ -47,6 +47,12 @@ struct pmio_view_params {
  */
 int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params);
 
+/* why a superblock makes no sense (NULL: it does), also one with a wrong checksum; not logged */
+const char *pmio_view_super_flaw(const struct pmio_super_df *super);
+
+/* what pmio_view_format() would write for data of this size; -ENOSPC; not logged */
+int pmio_view_layout(struct pmio_super_df *super, const struct pmio_view_params *params, uint64_t size);
+
 /*
  * pmio_view_new -- check a mapping's superblock and make a view of it
  *

@@ -1,0 +1,37 @@
+/*
+ * catalog_copy.h -- the catalog of a pool that is not to be touched, perhaps damaged
+ *
+ * A copy in memory of the file.  libpmemobj puts it in order, as after a crash, in a
+ * child process, which may fail or die of what it finds; what is then in the copy is
+ * read without it.  For the files of lib/pool only.
+ */
+#ifndef PMIO_POOL_CATALOG_COPY_H
+#define PMIO_POOL_CATALOG_COPY_H
+
+#include "pool/pool.h"
+
+struct pmio_catalog_copy {
+	uint8_t *bytes;	 /* owned */
+	uint64_t size;	 /* bytes; 0: there is no catalog */
+	uint64_t entries; /* offset */
+	uint32_t nr_slots; /* 0: no entries were found */
+	uint64_t pool_id; /* libpmemobj's */
+	bool sound;	 /* libpmemobj found nothing wrong */
+};
+
+/*
+ * pmio_catalog_copy_read -- whatever can be read of it
+ *
+ * uuid   the pool's; NULL: not known
+ *
+ * Returns 0, also if nothing could be read, or -ENOMEM, logged.
+ */
+int pmio_catalog_copy_read(int dir_fd, const char *dir, const uint8_t *uuid,
+			   struct pmio_catalog_copy *copy);
+void pmio_catalog_copy_fini(struct pmio_catalog_copy *copy);
+
+/* 0, -ENOENT (slot free, or no entries), PMIO_EDAMAGED; not logged */
+int pmio_catalog_copy_get(const struct pmio_catalog_copy *copy, uint32_t slot,
+			  struct pmio_pool_file *file);
+
+#endif

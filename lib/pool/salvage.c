@@ -1,0 +1,783 @@
+#include "pool/salvage.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "pmio.h"
+#include "pool/catalog_copy.h"
+#include "pool/pool_dir.h"
+
+#define PAGE 4096	     /* bytes: what cannot be read costs so much of headers and slots */
+#define PIECE (1u << 20)     /* bytes copied at once */
+#define LAYOUT_FIELDS_MIN 5 /* so many of a damaged superblock must fit the rest of the pool */
+
+/* a frame that belongs to a file */
+struct held {
+	uint64_t chunk, frame;
+	uint32_t slot;
+};
+
+struct known {
+	struct pmio_pool_file entry; /* path empty: the catalog does not have it */
+	bool listed;		     /* the catalog has it, or frames that are dirty do */
+	bool size_known, doubtful;
+	uint64_t generation;	     /* that its frames have; 0: not known */
+	uint64_t size;
+	size_t first, nr;	     /* in held */
+};
+
+struct pmio_salvage {
+	char *dir; /* owned */
+	int dir_fd, lock_fd, fd;
+	uint64_t file_size;
+	struct pmio_super_df super;
+	struct pmio_catalog_copy catalog;
+	uint8_t *slots;	  /* owned; as on media */
+	uint8_t *headers; /* owned */
+	bool *slot_gone, *header_gone; /* owned; could not be read */
+	struct known *files; /* owned; by slot */
+	struct held *held;   /* owned; by slot and chunk */
+	size_t nr_held;
+	uint64_t nr_problems;
+	bool doubtful;	  /* frames, whose they are not known, may belong to any file */
+	unsigned block_shift, chunk_shift;
+};
+
+static void problem(struct pmio_salvage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void problem(struct pmio_salvage *s, const char *fmt, ...)
+{
+	char text[PATH_MAX + 128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pmio_err("%s: damaged: %s", s->dir, text);
+	s->nr_problems++;
+}
+
+/* ---- reading media ----------------------------------------------------------------- */
+
+static bool read_piece(const struct pmio_salvage *s, uint64_t off, void *to, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < len) {
+		n = pread(s->fd, (uint8_t *)to + done, len - done, (off_t)(off + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/* nr things of `each` bytes, which divides PAGE; gone: those that could not be read */
+static void read_array(const struct pmio_salvage *s, uint64_t off, uint64_t nr, size_t each, uint8_t *to,
+		       bool *gone)
+{
+	uint64_t per_page = PAGE / each;
+
+	for (uint64_t i = 0; i < nr; i += per_page) {
+		uint64_t n = nr - i < per_page ? nr - i : per_page;
+
+		if (read_piece(s, off + i * each, to + i * each, (size_t)(n * each)))
+			continue;
+		for (uint64_t k = i; k < i + n; k++)
+			gone[k] = !read_piece(s, off + k * each, to + k * each, each);
+	}
+}
+
+static bool is_zero(const void *p, size_t len)
+{
+	const uint8_t *b = p;
+
+	while (len > 0 && *b == 0) {
+		b++;
+		len--;
+	}
+	return len == 0;
+}
+
+static struct pmio_slot_df slot_of(const struct pmio_salvage *s, uint32_t slot)
+{
+	struct pmio_slot_df df;
+
+	memcpy(&df, s->slots + (size_t)slot * sizeof(df), sizeof(df));
+	return df;
+}
+
+static struct pmio_frame_df header_of(const struct pmio_salvage *s, uint64_t frame)
+{
+	struct pmio_frame_df df;
+
+	memcpy(&df, s->headers + frame * sizeof(df), sizeof(df));
+	return df;
+}
+
+/* ---- the superblock ------------------------------------------------------------------ */
+
+static bool generation_ok(uint64_t generation)
+{
+	return generation > 0 && generation <= PMIO_OWNER_GENERATION(UINT64_MAX);
+}
+
+static bool slot_ok(const struct pmio_slot_df *df)
+{
+	return generation_ok(df->generation) && df->size <= INT64_MAX && is_zero(df->reserved, sizeof(df->reserved));
+}
+
+static bool header_ok(const struct pmio_frame_df *df, uint32_t nr_slots)
+{
+	if (df->blank > 1 || !is_zero(df->reserved, sizeof(df->reserved)))
+		return false;
+	return df->owner == 0 ||
+	       (PMIO_OWNER_SLOT(df->owner) < nr_slots && PMIO_OWNER_GENERATION(df->owner) > 0);
+}
+
+/* do slots and headers look as they would with this layout?  a few may be damaged too */
+static bool looks_right(struct pmio_salvage *s, const struct pmio_super_df *at)
+{
+	uint64_t bad = 0, empty = 0;
+
+	for (uint32_t i = 0; i < at->nr_slots; i++) {
+		struct pmio_slot_df df;
+
+		bad += !read_piece(s, at->slots_off + (uint64_t)i * sizeof(df), &df, sizeof(df)) || !slot_ok(&df);
+	}
+	if (bad > at->nr_slots / 16)
+		return false;
+	bad = 0;
+	for (uint64_t i = 0; i < at->nr_frames; i++) {
+		struct pmio_frame_df df;
+
+		bad += !read_piece(s, at->headers_off + i * sizeof(df), &df, sizeof(df)) ||
+		       !header_ok(&df, at->nr_slots);
+		empty += is_zero(&df, sizeof(df));
+	}
+	return bad <= at->nr_frames / 16 && empty < at->nr_frames;
+}
+
+/* in how many fields they agree */
+static unsigned agreement(const struct pmio_super_df *a, const struct pmio_super_df *b)
+{
+	return (a->chunk_size == b->chunk_size) + (a->data_size == b->data_size) +
+	       (a->clients_off == b->clients_off) + (a->slots_off == b->slots_off) +
+	       (a->headers_off == b->headers_off) + (a->frames_off == b->frames_off) +
+	       (a->nr_frames == b->nr_frames) + (a->nr_slots == b->nr_slots) + (a->nr_clients == b->nr_clients);
+}
+
+/*
+ * A damaged superblock: the layout follows from four numbers.  Of all that they may
+ * have been, the one with which most of what stands there agrees, and the rest of
+ * the pool too.  Where the file was cut off, its size is that which stands there.
+ */
+static int guess_layout(struct pmio_salvage *s)
+{
+	const struct pmio_super_df *old = &s->super;
+	const uint64_t sizes[] = { s->file_size, old->data_size };
+	const uint32_t slots[] = { old->nr_slots, s->catalog.nr_slots, PMIO_POOL_SLOTS_DEFAULT };
+	const uint32_t clients[] = { old->nr_clients, PMIO_POOL_CLIENTS };
+	struct pmio_super_df best = { 0 };
+	unsigned best_agrees = 0;
+
+	for (unsigned i = 0; i < 3 * 2 * 2; i++) {
+		for (uint64_t chunk = PMIO_CHUNK_MIN; chunk <= PMIO_CHUNK_MAX; chunk *= 2) {
+			struct pmio_super_df at = { .magic = PMIO_POOL_MAGIC };
+			struct pmio_view_params p = { .chunk_size = chunk, .nr_slots = slots[i % 3],
+						      .nr_clients = clients[i / 3 % 2] };
+			uint64_t size = sizes[i / 6];
+
+			if (p.nr_slots == 0 || p.nr_slots > PMIO_SLOTS_MAX || p.nr_clients == 0 ||
+			    p.nr_clients > (1u << 20) || size < s->file_size || size > INT64_MAX ||
+			    pmio_view_layout(&at, &p, size) < 0 || agreement(&at, old) <= best_agrees)
+				continue;
+			if (agreement(&at, old) >= LAYOUT_FIELDS_MIN && looks_right(s, &at)) {
+				best = at;
+				best_agrees = agreement(&at, old);
+			}
+		}
+	}
+	if (best_agrees == 0) {
+		pmio_err("%s: damaged: from what is left of the superblock it cannot be told where anything lies",
+			 s->dir);
+		return PMIO_EDAMAGED;
+	}
+	s->super = best;
+	return 0;
+}
+
+static int read_super(struct pmio_salvage *s)
+{
+	const char *flaw;
+	int rc;
+
+	if (!read_piece(s, 0, &s->super, sizeof(s->super)))
+		memset(&s->super, 0, sizeof(s->super));
+	flaw = pmio_view_super_flaw(&s->super);
+	if (flaw && s->super.magic == PMIO_POOL_MAGIC && s->super.version > PMIO_POOL_VERSION &&
+	    s->super.version < 256) {
+		pmio_err("%s: made by another version of pmio", s->dir);
+		return PMIO_EVERSION;
+	}
+	rc = pmio_catalog_copy_read(s->dir_fd, s->dir, flaw ? NULL : s->super.uuid, &s->catalog);
+	if (rc < 0)
+		return rc;
+	if (!s->catalog.sound)
+		s->nr_problems++; /* has been logged */
+	if (!flaw)
+		return 0;
+	problem(s, "superblock: %s", flaw);
+	if (s->super.magic != PMIO_POOL_MAGIC && !s->catalog.nr_slots) {
+		pmio_err("%s: not a pmio pool", s->dir);
+		return PMIO_ENOTPOOL;
+	}
+	return guess_layout(s);
+}
+
+/* ---- slots and catalog ----------------------------------------------------------------- */
+
+static void judge_slot(struct pmio_salvage *s, uint32_t slot)
+{
+	struct pmio_slot_df df = slot_of(s, slot);
+	struct known *f = &s->files[slot];
+	bool ok = !s->slot_gone[slot] && slot_ok(&df);
+	int rc = pmio_catalog_copy_get(&s->catalog, slot, &f->entry);
+
+	f->generation = ok ? df.generation : 0;
+	f->size_known = ok;
+	f->size = ok ? df.size : 0;
+	if (!ok)
+		problem(s, "slot %u", slot);
+	if (rc < 0) {
+		memset(&f->entry, 0, sizeof(f->entry));
+		if (rc == PMIO_EDAMAGED)
+			problem(s, "catalog: entry %u", slot);
+		return;
+	}
+	if (ok && f->entry.generation + 1 == df.generation) { /* its removal was cut off */
+		memset(&f->entry, 0, sizeof(f->entry));
+		return;
+	}
+	f->listed = true;
+	if (ok && f->entry.generation != df.generation) {
+		problem(s, "catalog and data differ on %s", f->entry.path);
+		f->doubtful = true;
+		f->size_known = false; /* it stands beside */
+		f->size = 0;
+	}
+	f->generation = f->entry.generation;
+}
+
+static void judge_slots(struct pmio_salvage *s)
+{
+	for (uint32_t slot = 0; slot < s->super.nr_slots; slot++)
+		judge_slot(s, slot);
+}
+
+/* ---- frames ------------------------------------------------------------------------------ */
+
+static struct pmio_mask dirty_mask(const struct pmio_frame_df *h)
+{
+	struct pmio_mask m;
+
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		m.w[i] = h->valid[i] & (h->dirty[i] | h->draining[i]);
+	return m;
+}
+
+/* whose data it has cannot be told: any file may lack them */
+static void orphan(struct pmio_salvage *s, uint64_t frame)
+{
+	problem(s, "header of frame %" PRIu64 ": whose data it holds cannot be told (bytes %" PRIu64 " to %" PRIu64
+		   " of the pool's data)", frame, s->super.frames_off + (frame << s->chunk_shift),
+		s->super.frames_off + ((frame + 1) << s->chunk_shift) - 1);
+	s->doubtful = true;
+}
+
+static void judge_frame(struct pmio_salvage *s, uint64_t frame)
+{
+	struct pmio_frame_df h = header_of(s, frame);
+	uint64_t generation = PMIO_OWNER_GENERATION(h.owner);
+	uint32_t slot = PMIO_OWNER_SLOT(h.owner);
+	struct known *f;
+
+	if (s->header_gone[frame] || !header_ok(&h, s->super.nr_slots)) {
+		orphan(s, frame);
+		return;
+	}
+	if (h.owner == 0)
+		return;
+	f = &s->files[slot];
+	if (f->generation == 0)
+		f->generation = generation;
+	if (generation < f->generation) /* of a file that was removed */
+		return;
+	if (generation > f->generation || h.chunk > (uint64_t)INT64_MAX >> s->chunk_shift) {
+		orphan(s, frame);
+		return;
+	}
+	s->held[s->nr_held++] = (struct held){ h.chunk, frame, slot };
+}
+
+static int by_slot(const void *x, const void *y)
+{
+	const struct held *a = x, *b = y;
+
+	if (a->slot != b->slot)
+		return a->slot < b->slot ? -1 : 1;
+	return (a->chunk > b->chunk) - (a->chunk < b->chunk);
+}
+
+/* bytes of the chunk up to the end of its last dirty block */
+static uint64_t dirty_end(const struct pmio_salvage *s, const struct held *h)
+{
+	struct pmio_frame_df df = header_of(s, h->frame);
+	struct pmio_mask m = dirty_mask(&df);
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < PMIO_CHUNK_BLOCKS; i++) {
+		if (pmio_mask_test(&m, i))
+			end = (h->chunk << s->chunk_shift) + ((uint64_t)(i + 1) << s->block_shift);
+	}
+	return end;
+}
+
+static const char *name_of(const struct known *f)
+{
+	return f->entry.path[0] ? f->entry.path : "a file whose name is lost";
+}
+
+/* what a file's frames say together */
+static void judge_file(struct pmio_salvage *s, uint32_t slot)
+{
+	struct known *f = &s->files[slot];
+
+	for (size_t i = f->first; i < f->first + f->nr; i++) {
+		struct held *h = &s->held[i];
+		uint64_t end = dirty_end(s, h);
+
+		if (end == 0)
+			continue;
+		f->listed = true; /* also if the catalog does not know of it */
+		if (!f->size_known && end > f->size)
+			f->size = end;
+		if (f->size_known && h->chunk << s->chunk_shift >= f->size) {
+			problem(s, "frame %" PRIu64 " has data from beyond the end of %s", h->frame, name_of(f));
+			f->doubtful = true;
+		}
+	}
+	for (size_t i = f->first + 1; i < f->first + f->nr; i++) {
+		if (s->held[i].chunk != s->held[i - 1].chunk || !f->listed)
+			continue;
+		problem(s, "frames %" PRIu64 " and %" PRIu64 " hold the same piece of %s", s->held[i - 1].frame,
+			s->held[i].frame, name_of(f));
+		f->doubtful = true;
+	}
+	if (f->listed && f->entry.path[0] == '\0')
+		problem(s, "the name of the file in slot %u is lost", slot);
+}
+
+static void judge_frames(struct pmio_salvage *s)
+{
+	for (uint64_t i = 0; i < s->super.nr_frames; i++)
+		judge_frame(s, i);
+	qsort(s->held, s->nr_held, sizeof(*s->held), by_slot);
+	for (size_t i = 0; i < s->nr_held; i++) {
+		struct known *f = &s->files[s->held[i].slot];
+
+		if (f->nr++ == 0)
+			f->first = i;
+	}
+	for (uint32_t slot = 0; slot < s->super.nr_slots; slot++)
+		judge_file(s, slot);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static int open_files(struct pmio_salvage *s)
+{
+	struct stat st;
+	int rc = pmio_pool_check_dir(s->dir, true, &s->dir_fd);
+
+	if (rc < 0)
+		return rc;
+	if (!pmio_pool_dir_has(s->dir_fd, PMIO_POOL_DATA)) {
+		pmio_err("pool %s: there is no pool", s->dir);
+		return -ENOENT;
+	}
+	rc = pmio_pool_dir_lock(s->dir_fd, s->dir, false, &s->lock_fd);
+	if (rc == -EBUSY)
+		pmio_err("pool %s: in use by an agent", s->dir);
+	if (rc == 0)
+		rc = pmio_pool_dir_file(s->dir_fd, s->dir, PMIO_POOL_DATA, &s->fd);
+	if (rc == 0 && fstat(s->fd, &st) < 0)
+		rc = -errno;
+	if (rc == 0)
+		s->file_size = (uint64_t)st.st_size;
+	return rc;
+}
+
+static int read_tables(struct pmio_salvage *s)
+{
+	const struct pmio_super_df *super = &s->super;
+
+	s->chunk_shift = (unsigned)__builtin_ctzll(super->chunk_size);
+	s->block_shift = s->chunk_shift - 8;
+	s->slots = calloc(super->nr_slots, sizeof(struct pmio_slot_df));
+	s->slot_gone = calloc(super->nr_slots, sizeof(bool));
+	s->files = calloc(super->nr_slots, sizeof(*s->files));
+	s->headers = calloc(super->nr_frames, sizeof(struct pmio_frame_df));
+	s->header_gone = calloc(super->nr_frames, sizeof(bool));
+	s->held = calloc(super->nr_frames, sizeof(*s->held));
+	if (!s->slots || !s->slot_gone || !s->files || !s->headers || !s->header_gone || !s->held) {
+		pmio_err("%s: %s", s->dir, strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	if (s->file_size < super->data_size)
+		problem(s, "%" PRIu64 " of %" PRIu64 " bytes of its data are cut off",
+			super->data_size - s->file_size, super->data_size);
+	read_array(s, super->slots_off, super->nr_slots, sizeof(struct pmio_slot_df), s->slots, s->slot_gone);
+	read_array(s, super->headers_off, super->nr_frames, sizeof(struct pmio_frame_df), s->headers,
+		   s->header_gone);
+	return 0;
+}
+
+int pmio_salvage_open(const char *dir, struct pmio_salvage **out)
+{
+	struct pmio_salvage *s = calloc(1, sizeof(*s));
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	if (s) {
+		s->dir_fd = s->lock_fd = s->fd = -1;
+		s->dir = strdup(dir);
+	}
+	if (!s || !s->dir)
+		pmio_err("%s: %s", dir, strerror(ENOMEM));
+	else
+		rc = open_files(s);
+	if (rc == 0)
+		rc = read_super(s);
+	if (rc == 0)
+		rc = read_tables(s);
+	if (rc < 0) {
+		pmio_salvage_close(&s);
+		return rc;
+	}
+	judge_slots(s);
+	judge_frames(s);
+	*out = s;
+	return 0;
+}
+
+void pmio_salvage_close(struct pmio_salvage **salvage)
+{
+	struct pmio_salvage *s = *salvage;
+	int *fds[] = { &s->fd, &s->lock_fd, &s->dir_fd };
+
+	*salvage = NULL;
+	if (!s)
+		return;
+	for (size_t i = 0; i < 3; i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+	}
+	pmio_catalog_copy_fini(&s->catalog);
+	free(s->slots);
+	free(s->slot_gone);
+	free(s->headers);
+	free(s->header_gone);
+	free(s->files);
+	free(s->held);
+	free(s->dir);
+	free(s);
+}
+
+uint64_t pmio_salvage_problems(const struct pmio_salvage *s)
+{
+	return s->nr_problems;
+}
+
+/* ---- files -------------------------------------------------------------------------------------- */
+
+static uint64_t dirty_bytes(const struct pmio_salvage *s, const struct known *f)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = f->first; i < f->first + f->nr; i++) {
+		struct pmio_frame_df h = header_of(s, s->held[i].frame);
+		struct pmio_mask m = dirty_mask(&h);
+
+		nr += pmio_mask_count(&m);
+	}
+	return nr << s->block_shift;
+}
+
+static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_salvage_file *out)
+{
+	const struct known *f = &s->files[slot];
+	const struct pmio_pool_file *e = &f->entry;
+	bool named = e->path[0] != '\0', busy = e->flags & PMIO_FILE_PFS_BUSY;
+
+	*out = (struct pmio_salvage_file){
+		.slot = slot,
+		.state = named ? e->state : PMIO_FILE_OPEN,
+		.mode = e->mode,
+		.error = e->error,
+		.size = f->size,
+		.size_known = f->size_known,
+		/* while we were changing it, it may have had any size up to the file's */
+		.pfs_known = named && !busy && s->catalog.sound,
+		.pfs_size = named && !busy ? e->pfs_size : f->size,
+		.mtime_s = e->mtime_s,
+		.mtime_ns = e->mtime_ns,
+		.ino = e->ino,
+		.dirty_bytes = dirty_bytes(s, f),
+		.doubtful = f->doubtful || s->doubtful || !s->catalog.sound || !f->size_known,
+	};
+	memcpy(out->path, e->path, sizeof(out->path));
+	out->waits = out->dirty_bytes || !named || e->state != PMIO_FILE_CLEAN || out->size != e->pfs_size;
+	/* of a file that is clean nothing can be missing that is not on the file system */
+	if (named && e->state == PMIO_FILE_CLEAN && s->catalog.sound && !f->doubtful && f->size_known)
+		out->doubtful = false;
+}
+
+int pmio_salvage_next(const struct pmio_salvage *s, uint32_t *cursor, struct pmio_salvage_file *file)
+{
+	while (*cursor < s->super.nr_slots) {
+		uint32_t slot = (*cursor)++;
+
+		if (s->files[slot].listed) {
+			describe(s, slot, file);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* ---- copy ----------------------------------------------------------------------------------------- */
+
+struct copying {
+	const struct pmio_salvage *s;
+	const struct pmio_salvage_file *file;
+	const struct pmio_salvage_target *t;
+	uint64_t base_size;
+	uint8_t *buf; /* PIECE bytes */
+	struct {
+		uint64_t from, to;
+		const char *why; /* NULL: nothing is lost yet */
+	} lost; /* to be told of, when it does not go on */
+};
+
+static void tell_lost(struct copying *c)
+{
+	if (c->lost.why)
+		c->t->lost(c->lost.from, c->lost.to - 1, c->lost.why, c->t->arg);
+	c->lost.why = NULL;
+}
+
+static void lose(struct copying *c, uint64_t from, uint64_t to, const char *why)
+{
+	if (from >= to)
+		return;
+	if (c->lost.why && (c->lost.to != from || strcmp(c->lost.why, why) != 0))
+		tell_lost(c);
+	if (!c->lost.why)
+		c->lost.from = from;
+	c->lost.to = to;
+	c->lost.why = why;
+}
+
+static int write_piece(const struct copying *c, uint64_t off, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(c->t->fd, c->buf + done, len - done, (off_t)(off + done));
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return 0;
+}
+
+/* from the file system; zeros stay holes */
+static int copy_base(struct copying *c, uint64_t from, uint64_t to)
+{
+	int rc = 0;
+
+	while (from < to && rc == 0) {
+		size_t want = to - from < PIECE ? (size_t)(to - from) : PIECE;
+		ssize_t n = pread(c->t->base, c->buf, want, (off_t)from);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0) {
+			lose(c, from, to, "the file on the file system is too short");
+			return 0;
+		}
+		if (!is_zero(c->buf, (size_t)n))
+			rc = write_piece(c, from, (size_t)n);
+		from += (uint64_t)n;
+	}
+	return rc;
+}
+
+/* bytes that the pool does not have; doubtful: it may have had them */
+static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful)
+{
+	const struct pmio_salvage_file *f = c->file;
+	uint64_t end = f->pfs_known || c->t->base < 0 ? f->pfs_size : c->base_size;
+	int rc = 0;
+
+	end = end < from ? from : end > to ? to : end;
+	if (c->t->base >= 0)
+		rc = copy_base(c, from, end);
+	if (doubtful)
+		lose(c, from, to, "may have been in a frame that is lost");
+	else if (c->t->base < 0)
+		lose(c, from, end, "not in the pool, and the file on the file system is not to be had");
+	return rc;
+}
+
+/* blocks of a frame that lie together */
+static int copy_frame(struct copying *c, const struct held *h, unsigned run, unsigned len, bool dirty)
+{
+	const struct pmio_salvage *s = c->s;
+	uint64_t at = (h->chunk << s->chunk_shift) + ((uint64_t)run << s->block_shift);
+	uint64_t from = s->super.frames_off + (h->frame << s->chunk_shift) + ((uint64_t)run << s->block_shift);
+	uint64_t left = (uint64_t)len << s->block_shift;
+	int rc = 0;
+
+	if (at >= c->file->size)
+		return 0;
+	if (left > c->file->size - at)
+		left = c->file->size - at;
+	while (left > 0 && rc == 0) {
+		size_t n = left < PIECE ? (size_t)left : PIECE;
+
+		/* by blocks where it cannot be read as a whole */
+		if (!read_piece(s, from, c->buf, n)) {
+			n = left < 1u << s->block_shift ? (size_t)left : 1u << s->block_shift;
+			if (read_piece(s, from, c->buf, n))
+				rc = write_piece(c, at, n);
+			else
+				lose(c, at, at + n, "cannot be read from the pool");
+		} else {
+			rc = write_piece(c, at, n);
+		}
+		if (dirty)
+			c->t->progress(n, c->t->arg);
+		at += n;
+		from += n;
+		left -= n;
+	}
+	return rc;
+}
+
+enum source { FROM_FRAME, FROM_FRAME_DIRTY, FROM_ELSEWHERE };
+
+static enum source source_of(const struct copying *c, const struct pmio_frame_df *h, unsigned block)
+{
+	struct pmio_mask valid, dirty = dirty_mask(h);
+
+	memcpy(valid.w, h->valid, sizeof(valid.w));
+	if (pmio_mask_test(&dirty, block))
+		return FROM_FRAME_DIRTY;
+	return pmio_mask_test(&valid, block) && c->t->base < 0 ? FROM_FRAME : FROM_ELSEWHERE;
+}
+
+static int copy_chunk(struct copying *c, const struct held *held)
+{
+	struct pmio_frame_df h = header_of(c->s, held->frame);
+	uint64_t start = held->chunk << c->s->chunk_shift;
+	unsigned run = 0;
+	int rc = 0;
+
+	while (run < PMIO_CHUNK_BLOCKS && rc == 0) {
+		enum source from = source_of(c, &h, run);
+		unsigned end = run + 1;
+
+		while (end < PMIO_CHUNK_BLOCKS && source_of(c, &h, end) == from)
+			end++;
+		if (from == FROM_ELSEWHERE) {
+			uint64_t a = start + ((uint64_t)run << c->s->block_shift);
+			uint64_t b = start + ((uint64_t)end << c->s->block_shift);
+
+			b = b < c->file->size ? b : c->file->size;
+			rc = a < b ? copy_gap(c, a, b, false) : 0;
+		} else {
+			rc = copy_frame(c, held, run, end - run, from == FROM_FRAME_DIRTY);
+		}
+		run = end;
+	}
+	return rc;
+}
+
+static int copy_chunks(struct copying *c)
+{
+	const struct pmio_salvage *s = c->s;
+	const struct known *f = &s->files[c->file->slot];
+	uint64_t at = 0, size = c->file->size;
+	int rc = 0;
+
+	for (size_t i = f->first; i < f->first + f->nr && rc == 0;) {
+		const struct held *h = &s->held[i];
+		uint64_t start = h->chunk << s->chunk_shift, end = start + s->super.chunk_size;
+		size_t same = 1;
+
+		if (start >= size)
+			break;
+		end = end < size ? end : size;
+		while (i + same < f->first + f->nr && s->held[i + same].chunk == h->chunk)
+			same++;
+		rc = copy_gap(c, at, start, c->file->doubtful);
+		if (rc == 0 && same > 1)
+			lose(c, start, end, "two frames hold it");
+		else if (rc == 0)
+			rc = copy_chunk(c, h);
+		at = end;
+		i += same;
+	}
+	return rc < 0 || at >= size ? rc : copy_gap(c, at, size, c->file->doubtful);
+}
+
+int pmio_salvage_copy(const struct pmio_salvage *s, const struct pmio_salvage_file *file,
+		      const struct pmio_salvage_target *target)
+{
+	struct copying c = { .s = s, .file = file, .t = target, .buf = malloc(PIECE) };
+	struct stat st;
+	int rc = 0;
+
+	if (!c.buf)
+		return -ENOMEM;
+	if (target->base >= 0 && fstat(target->base, &st) < 0)
+		rc = -errno;
+	else if (target->base >= 0)
+		c.base_size = (uint64_t)st.st_size;
+	if (rc == 0 && ftruncate(target->fd, (off_t)file->size) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = copy_chunks(&c);
+	tell_lost(&c);
+	if (rc == 0 && !file->size_known)
+		target->lost(file->size, INT64_MAX, "its size is not known", target->arg);
+	if (rc == 0 && fsync(target->fd) < 0)
+		rc = -errno;
+	free(c.buf);
+	return rc;
+}
