@@ -9,6 +9,7 @@ prog=$top_builddir/tests/mpi/closefail
 class_is() {
 	local file=$1 class=$2
 	shift 2
+	: >"$BACK/$file" # a new one would be synced at its open
 	fault "$@" && run 2 "$prog" "pmem:$PFS/$file" user "$class" && expect 0 "$PMIO" ls &&
 		says "^failed .*$PFS/$file " && no_fault && expect 0 "$PMIO" drain "$PFS/$file" &&
 		[ "$(stat -c %s "$BACK/$file")" = 8388608 ] && cmp -n 8388608 /dev/zero "$BACK/$file"
@@ -30,7 +31,7 @@ hangs() {
 	fault "write hang name=hung"
 	(run 2 "$prog" "pmem:$PFS/hung" none >"$T/hung" 2>&1; echo "ended $?" >>"$T/hung") &
 	local pid=$!
-	until_ok eval "'$PMIO' ls | grep -q ' $PFS/hung\$'" && run 2 "$prog" "pmem:$PFS/good" none &&
+	until_ok eval "'$PMIO' ls | grep -q ' $PFS/hung'" && run 2 "$prog" "pmem:$PFS/good" none &&
 		cmp -n 8388608 /dev/zero "$BACK/good" && ! grep ended "$T/hung" && no_fault && wait $pid &&
 		grep -q 'ended 0' "$T/hung" && cmp -n 8388608 /dev/zero "$BACK/hung"
 }

@@ -1,0 +1,62 @@
+#!/bin/bash
+# fabric.sh -- lib/fabric between hosts: nothing is lost, what is dead is known to be, what was cut off comes back
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+HOSTS=$top_srcdir/tests/cluster/hosts
+MESH=$top_builddir/tests/cluster/mesh
+# shared by the hosts, which have a /dev/shm of their own
+SHARED=$(mktemp -d "${CLUSTER_DIR:-/tmp}/pmio-cluster.XXXXXX") || exit 99
+trap 'rm -rf "$SHARED"; cleanup' EXIT
+export TMPDIR=$SHARED
+
+# mesh PROCESSES HOSTS SECONDS [LOST [AFTER]]: AFTER some seconds the host of the process LOST is gone;
+# or, with LOST = cut, its first host's link for 2 seconds
+mesh() {
+	export NR=$1 NHOSTS=$2 SECS=$3 LOST=${4:-} AFTER=${5:-} MESH DIR
+	DIR=$(mktemp -d "$SHARED/mesh.XXXXXX")
+	timeout -k 5 "${TEST_TIMEOUT:-120}" "$HOSTS" "$2" bash -c '
+		pids= bad=0
+		who=${LOST#cut}
+		for i in $(seq 0 $((NR - 1))); do
+			h=$((i % NHOSTS + 1))
+			on-host h$h "exec $MESH $DIR $i $NR 10.77.0.$h $SECS $who" >"$DIR/out.$i" 2>&1 &
+			pids="$pids $!"
+		done
+		if [ -n "$LOST" ]; then
+			while [ "$(ls "$DIR" | grep -c "^connected")" -lt "$NR" ]; do sleep 0.05; done
+			sleep "$AFTER"
+			if [ "$LOST" = cut ]; then
+				ip link set v1 down && sleep 2 && ip link set v1 up
+			else
+				kill -9 "$(cat "$HOSTS_DIR/h$((LOST % NHOSTS + 1))")"
+			fi
+		fi
+		i=0
+		for pid in $pids; do
+			wait "$pid" || [ "$i" = "$LOST" ] || { echo "process $i: exit status $?"; bad=1; }
+			i=$((i + 1))
+		done
+		cat "$DIR"/out.*
+		exit $bad'
+}
+
+pools_of_two_hosts() {
+	timeout -k 5 "${TEST_TIMEOUT:-120}" "$HOSTS" 2 bash -c '
+		for h in h1 h2; do on-host $h "mkdir -m 700 /dev/shm/pool"; done
+		mpirun -H h1:1,h2:1 -n 2 -x PMIO_POOL=/dev/shm/pool -x PMIO_AGENT -x PMIO_POOL_SIZE -x PMIO_CONF \
+			-x OMPI_MCA_mca_base_component_path "$0/mpi-examples/hello_pmem" "pmem:$1/f"' \
+		"$top_builddir" "$SHARED" >"$T/out" 2>&1
+	rc=$?
+	cat "$T/out"
+	[ $rc != 0 ] && [ $rc != 124 ] && [ "$(grep -c MPI_ERR_UNSUPPORTED_OPERATION "$T/out")" = 2 ] && [ ! -s "$SHARED/f" ]
+}
+
+if ! "$HOSTS" 2 on-host h2 hostname >"$T/hosts" 2>&1; then
+	skip_all "no namespaces for pretended hosts: $(tail -n 1 "$T/hosts")"
+fi
+plan 5
+check "a mesh of 4 processes on 2 hosts" mesh 4 2 8
+check "a mesh of 12 processes on 3 hosts" mesh 12 3 "${MESH_SECONDS:-10}"
+check "a link is cut for 2 seconds" mesh 4 2 10 cut 2
+check "a host is lost" mesh 3 3 14 2 2
+check "an open on two hosts is refused on both" pools_of_two_hosts
+exit $tap_failed
