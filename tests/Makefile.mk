@@ -22,6 +22,7 @@ include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
+include $(srcdir)/tests/cluster/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 include $(srcdir)/tests/sanitize/Makefile.mk
 
