@@ -163,6 +163,7 @@ struct file {
 	bool discard;		/* its last name is gone: forget the data at the last close */
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
+	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts the PFS file first */
 	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
 	bool unlinking;		/* a job is under way that takes its last name: no drain may start */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */

@@ -357,7 +357,7 @@ static void run_cut(struct job *job)
 {
 	struct call *call = (struct call *)job;
 
-	/* fsync: else a power cut may bring back what T5 says is gone */
+	/* fsync: else a power cut may bring back what T6 says is gone */
 	if (ftruncate(call->pfs->fd, (off_t)call->size) < 0 || fsync(call->pfs->fd) < 0 ||
 	    fstat(call->pfs->fd, &call->st) < 0)
 		call->rc = -errno;
@@ -375,8 +375,9 @@ static void cut(struct agent *a, struct job *job)
 		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(-rc));
 	} else {
 		files_set_seen(f, &call->st);
+		f->cut_pending = false;
 		f->busy_on_media = f->nr_pfs_chunks != 0;
-		rc = files_record(a, f); /* T5 */
+		rc = files_record(a, f); /* T6 */
 	}
 	end_call(a, call, rc);
 }
@@ -393,14 +394,16 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
 
 /*
  * Crash table: T1 the catalog says that we change the PFS file; T2 the slot's
- * size; T3 blocks beyond are empty; T4 the PFS file is cut; T5 recorded.
- * before T2: as it was.  After T2: the new size; recovery empties what T3 did
- * not, and the drain that follows cuts the PFS file (it finds the mark of T1).
+ * size; T3 the catalog says that what the PFS file has beyond is no longer the
+ * file's; T4 blocks beyond are empty; T5 the PFS file is cut, durably; T6 recorded.
+ * before T2: as it was.  After T2: the new size; recovery empties what T4 did
+ * not.  It finds the marks of T1 or T3 and has the PFS file cut before a drain
+ * writes to it, so that whatever makes the file longer brings nothing back.
  */
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
 	uint64_t size = msg->truncate.size;
-	bool was_busy = f->busy_on_media;
+	bool was_busy = f->busy_on_media, cuts_pfs = size < f->pfs_size || f->nr_pfs_chunks;
 	struct call *call;
 	int rc;
 
@@ -418,20 +421,21 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
+	f->busy_on_media = was_busy || cuts_pfs;
+	f->cut_pending |= cuts_pfs;
+	if (cuts_pfs)
+		f->pfs_size = size; /* nobody may be given what is about to go */
+	rc = files_record(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
-		cut_chunk(a, ch, size); /* T3 */
-	call->size = size;
-	if (size >= f->pfs_size && !f->nr_pfs_chunks) {
-		f->busy_on_media = was_busy;
-		rc = files_record(a, f);
+		cut_chunk(a, ch, size); /* T4 */
+	if (!cuts_pfs || rc < 0) {
 		agent_reply_status(a, c, &msg->hdr, rc);
 		free_call(a, call);
 		return;
 	}
-	if (f->pfs_size > size)
-		f->pfs_size = size; /* nobody may be given what is about to go */
+	call->size = size;
 	f->cutting = true;
-	start_call(a, call, run_cut, cut); /* T4 */
+	start_call(a, call, run_cut, cut); /* T5 */
 }
 
 /* ---- sync ------------------------------------------------------------------------------ */

@@ -11,8 +11,9 @@
  *
  * The states of one drain, all in the loop, a job in a worker between them:
  *
- *   drain_start -> opened -> begin_writing -> part_done ... -> ended
- *                  (the PFS file is opened, where it has to be, and looked at)
+ *   drain_start -> opened -> begin -> begin_writing -> part_done ... -> ended
+ *                  (the PFS file is opened, where it has to be, and looked at;
+ *                  and cut, where a truncation was cut off)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ struct drain {
 	struct stat opened_st;
 	struct pfs_fd *opened;
 	int open_rc;
+	uint64_t cut_to;	/* size that the PFS file has to have first, if it is longer */
 
 	struct agent *agent;	/* workers read view only */
 	struct file *file;
@@ -325,6 +327,17 @@ static void run_opening(struct job *job)
 		d->open_rc = fstat(d->opened->fd, &d->opened_st) < 0 ? -errno : 0;
 }
 
+/* what is written next may make it longer, and must not bring back what was beyond */
+static void run_cut_off(struct job *job)
+{
+	struct drain *d = (struct drain *)job;
+	struct stat st;
+
+	if (fstat(d->pfs->fd, &st) < 0 ||
+	    ((uint64_t)st.st_size > d->cut_to && ftruncate(d->pfs->fd, (off_t)d->cut_to) < 0))
+		d->open_rc = -errno;
+}
+
 /* ---- in the loop: the end --------------------------------------------------------- */
 
 static void free_drain(struct agent *a, struct drain *d)
@@ -404,11 +417,13 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		if (f->nr_handles == 0)
 			f->state = PMIO_FILE_FAILED;
 	}
-	if (known)
+	if (rc == 0)
+		f->cut_pending = false;
+	if (known && !f->cut_pending)
 		files_set_seen(f, &d->st);
 	/* where nothing was begun, nothing has changed */
 	if (d && d->pfs)
-		f->busy_on_media = !known || f->nr_pfs_chunks != 0;
+		f->busy_on_media = !known || f->nr_pfs_chunks != 0 || f->cut_pending;
 	rc_record = files_record(a, f);
 	if (rc_record < 0)
 		f->busy_on_media = true;
@@ -511,6 +526,22 @@ static int make_parts(struct agent *a, struct drain *d)
 
 static void begin_writing(struct agent *a, struct drain *d)
 {
+	for (unsigned i = 0; i < d->nr_parts; i++)
+		workers_submit(a->workers, &d->parts[i].job);
+}
+
+static void was_cut(struct agent *a, struct job *job)
+{
+	struct drain *d = (struct drain *)job;
+
+	if (d->open_rc < 0)
+		ended(a, d->file, d, d->open_rc);
+	else
+		begin_writing(a, d);
+}
+
+static void begin(struct agent *a, struct drain *d)
+{
 	struct file *f = d->file;
 	int rc;
 
@@ -532,8 +563,14 @@ static void begin_writing(struct agent *a, struct drain *d)
 	d->pfs = pfs_get(f->pfs);
 	d->may_cut = f->nr_handles == 0;
 	d->may_extend = f->nr_handles == 0 || f->nr_pfs_chunks == 0;
-	for (unsigned i = 0; i < d->nr_parts; i++)
-		workers_submit(a->workers, &d->parts[i].job);
+	if (!f->cut_pending) {
+		begin_writing(a, d);
+		return;
+	}
+	d->cut_to = f->pfs_size;
+	d->opening.run = run_cut_off;
+	d->opening.done = was_cut;
+	workers_submit(a->workers, &d->opening);
 }
 
 static bool can_write(const struct file *f)
@@ -557,7 +594,7 @@ static void opened(struct agent *a, struct job *job)
 	}
 	f->reopen = false;
 	if (rc == 0 || can_write(f))
-		begin_writing(a, d);
+		begin(a, d);
 	else
 		ended(a, f, d, rc);
 }

@@ -202,7 +202,8 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 {
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
-	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0);
+	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0) |
+		   (f->cut_pending ? PMIO_FILE_CUT : 0);
 	e->dev = f->key.dev;
 	e->ino = f->key.ino;
 	e->pfs_size = f->pfs_size;
@@ -315,9 +316,12 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->removing = e->flags & PMIO_FILE_REMOVING;
 	f->pfs_size = e->pfs_size;
-	/* a truncation was cut off, perhaps: what the PFS file has beyond is no longer the file's */
-	if (f->busy_on_media && f->pfs_size > pmio_pool_file_size(a->pool, slot))
+	f->cut_pending = e->flags & PMIO_FILE_CUT;
+	/* a truncation was cut off: what the PFS file has beyond is no longer the file's */
+	if (f->busy_on_media && f->pfs_size > pmio_pool_file_size(a->pool, slot)) {
 		f->pfs_size = pmio_pool_file_size(a->pool, slot);
+		f->cut_pending = true;
+	}
 	f->seen.st_size = (off_t)e->pfs_size;
 	f->seen.st_mtim.tv_sec = e->mtime_s;
 	f->seen.st_mtim.tv_nsec = e->mtime_ns;
@@ -376,6 +380,9 @@ static void settle_loaded(struct agent *a)
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			a->evict_not_before = now.tv_sec + 10;
 		}
+		/* before anybody makes the file longer again */
+		if (f->cut_pending && files_record(a, f) < 0)
+			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
 		if (f->removing && calls_end_removal(a, f) == 0)
 			continue;
 		if (a->config->recover_hold)
@@ -748,6 +755,14 @@ static bool changes_pfs(const struct file *f)
 	return f->drain || f->cutting;
 }
 
+/* a drain cuts off what nobody may find on the PFS; -EBUSY: it is under way */
+static int cut_first(struct agent *a, struct file *f)
+{
+	if (!f->error)
+		drain_start(a, f, NULL);
+	return f->error ? -f->error : -EBUSY;
+}
+
 static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, uint32_t how,
 			       bool no_pfs, bool optional, int *rc)
 {
@@ -765,6 +780,10 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 	}
 	if (frame == PMIO_NO_FRAME && changes_pfs(f)) {
 		*rc = -EBUSY;
+		return NULL;
+	}
+	if (frame == PMIO_NO_FRAME && f->cut_pending) {
+		*rc = cut_first(a, f);
 		return NULL;
 	}
 	if (frame == PMIO_NO_FRAME) {

@@ -235,6 +235,8 @@ static void take_size(struct agent *a, struct file *f, const struct stat *st)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
 
+	if (f->cut_pending && f->pfs_size < size)
+		size = f->pfs_size;
 	f->pfs_size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
 }
 

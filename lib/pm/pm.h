@@ -169,7 +169,7 @@ void pmio_pm_record_thread(struct pmio_pm *pm, unsigned thread);
 /* something happened that is not on this media: a cut may come just before it, or after */
 void pmio_pm_record_mark(struct pmio_pm *pm);
 
-/* fn is called before each operation is recorded, and need not return; NULL: no more */
+/* fn is called when an operation has been recorded, and need not return; NULL: no more */
 void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg);
 
 /*

@@ -106,8 +106,6 @@ static void add_op(struct record_pm *r, enum op_kind kind, size_t word, size_t n
 
 	if (r->paused || is_left_out(r, kind))
 		return;
-	if (r->watch)
-		r->watch(r->watch_arg);
 	if (r->nr_ops == r->room) {
 		r->room = r->room ? 2 * r->room : 64;
 		r->ops = realloc(r->ops, r->room * sizeof(*r->ops));
@@ -115,11 +113,13 @@ static void add_op(struct record_pm *r, enum op_kind kind, size_t word, size_t n
 	}
 	op = &r->ops[r->nr_ops++];
 	*op = (struct op){.kind = kind, .thread = r->thread, .word = word, .nr = nr};
-	if (kind != OP_STORE)
-		return;
-	op->data = malloc(nr * WORD);
-	assert(op->data);
-	memcpy(op->data, r->pm.base + word * WORD, nr * WORD);
+	if (kind == OP_STORE) {
+		op->data = malloc(nr * WORD);
+		assert(op->data);
+		memcpy(op->data, r->pm.base + word * WORD, nr * WORD);
+	}
+	if (r->watch)
+		r->watch(r->watch_arg);
 }
 
 static size_t nr_pages(size_t size)

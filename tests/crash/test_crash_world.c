@@ -355,9 +355,27 @@ static void killed_in(void (*fn)(void))
 	world_start();
 	f = world_open(0, A, WRITE);
 	world_write(f, 0, 10);
-	world_kill_in(kill_after, fn);
+	world_kill_in(kill_after, fn, false);
 	f = world_open(0, A, WRITE);
 	world_write(f, 8 * BLOCK, BLOCK);
+	world_close(&f);
+}
+
+static void cut_off(void)
+{
+	world_truncate(f, 3 * BLOCK + 50);
+}
+
+/* the next agent does the rest of it, durably: nothing of it comes back with a write beyond */
+static void killed_in_truncate(void)
+{
+	world_put(A, 6 * BLOCK);
+	world_start();
+	f = world_open(0, A, WRITE);
+	world_write(f, 2 * BLOCK, 2 * BLOCK);
+	world_kill_in(kill_after, cut_off, true);
+	f = world_open(0, A, WRITE | PMIO_OPEN_HOLD);
+	world_write(f, 5 * BLOCK, 2 * BLOCK);
 	world_close(&f);
 }
 
@@ -390,6 +408,7 @@ static void blank_frames(void)
 /* ---- anything ------------------------------------------------------------------------------------ */
 
 static uint64_t random_state;
+static bool small; /* the pool is: some chunks find no frame */
 
 static unsigned draw(unsigned below)
 {
@@ -476,6 +495,8 @@ static void step(void)
 static void anything(void)
 {
 	f = g = NULL;
+	if (small)
+		world_promise_late();
 	if (draw(2))
 		world_put(A, draw(2) ? draw(6 * BLOCK) : CHUNK + draw(4 * BLOCK));
 	world_start();
@@ -515,6 +536,9 @@ static const struct sequence sequences[] = {
 	{ "read and write", { 4, 3 }, read_and_write, 0 },
 	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
 	{ "blank frames", { 22, 3 }, blank_frames, 0 },
+	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 5 },
+	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 10 },
+	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 20 },
 	{ "killed in a write", { 3, 3 }, killed_in_write, 2 },
 	{ "killed in a write", { 3, 3 }, killed_in_write, 5 },
 	{ "killed in a write", { 3, 3 }, killed_in_write, 8 },
@@ -525,7 +549,10 @@ static const struct sequence sequences[] = {
 	{ "killed later", { 3, 3 }, killed_later, 45 },
 };
 
-static const struct sequence random_sequence = { "anything", { 6, 3 }, anything, 0 };
+static const struct sequence random_sequences[] = {
+	{ "anything", { 6, 3 }, anything, 0 },
+	{ "anything, small pool", { 2, 3 }, anything, 0 },
+};
 
 #define NR_SEQUENCES (sizeof(sequences) / sizeof(sequences[0]))
 
@@ -600,7 +627,8 @@ static int run_random(uint64_t seed, unsigned long count)
 		const char *flaw;
 
 		random_state = limits.seed = seed;
-		flaw = run(&random_sequence, &limits);
+		small = seed % 3 == 0;
+		flaw = run(&random_sequences[small], &limits);
 		if (flaw)
 			printf("# --random %llu 1: %s\n", (unsigned long long)seed, flaw);
 		nr_bad += flaw != NULL;

@@ -262,7 +262,7 @@ static void count_down(void *arg)
 		longjmp(killed, 1);
 }
 
-void world_kill_in(unsigned nr, void (*fn)(void))
+void world_kill_in(unsigned nr, void (*fn)(void), bool hold)
 {
 	static unsigned left;
 	struct machine *m = world.machine;
@@ -273,7 +273,7 @@ void world_kill_in(unsigned nr, void (*fn)(void))
 		fn();
 	pmio_pm_record_watch(m->pm, NULL, NULL);
 	kill_agent(m);
-	start_agent(false);
+	start_agent(hold);
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -524,15 +524,26 @@ void world_promise_late(void)
 	world.late = true;
 }
 
+static bool is_open(unsigned file)
+{
+	const struct handle *h = world.machine->agent->handles;
+
+	while (h && strcmp(h->file->path, world.path[file]) != 0)
+		h = h->hh.next;
+	return h;
+}
+
 static void close_with(struct pmio_file **f, int (*fn)(struct pmio_file **f))
 {
 	enum thread before = act_as((*f)->pm->sock - FIRST_SOCK);
+	bool waits = !((*f)->flags & (PMIO_OPEN_HOLD | PMIO_OPEN_ASYNC));
 	unsigned file = file_of((*f)->path);
 	int rc = fn(f);
 
 	if (rc < 0)
 		flaw("close: %s", pmio_strerror(rc));
-	synced(file);
+	if (waits && !is_open(file)) /* it was the last close */
+		synced(file);
 	act_as(before);
 }
 
@@ -795,11 +806,15 @@ static bool check_outcome(unsigned file, const struct outcome *o, const uint8_t 
 static void check_file(unsigned file, size_t cut, const uint8_t *bytes, uint64_t size, const char *where)
 {
 	struct outcome o = { .cut = cut };
-	char why[200];
+	char why[400];
+	size_t n = 0;
 
-	for (unsigned nr = nr_outcomes(file, cut); o.done < nr; o.done++)
-		if (check_outcome(file, &o, bytes, size, why, sizeof(why)))
+	for (unsigned nr = nr_outcomes(file, cut); o.done < nr; o.done++) {
+		if (check_outcome(file, &o, bytes, size, why + n, sizeof(why) - n))
 			return;
+		if (o.done + 1 < nr && n < sizeof(why) / 2)
+			n = strlen(strcat(why, ", or "));
+	}
 	flaw("%s, %s: %s", world.path[file], where, why);
 }
 
@@ -1072,6 +1087,19 @@ static int count_image(const void *image, size_t size, size_t cut, void *arg)
 	return 0;
 }
 
+static void show_deeds(void)
+{
+	static const char *const kinds[] = { "write", "cut", "make", "delete" };
+
+	for (unsigned i = 0; i < world.nr_deeds; i++) {
+		const struct deed *d = &world.deeds[i];
+
+		fprintf(stderr, "# deed %u: %s %s %llu %llu, operations %zu to %zd\n", i, kinds[d->kind],
+			world.path[d->file], (unsigned long long)d->off, (unsigned long long)d->len,
+			d->start, (ssize_t)d->end);
+	}
+}
+
 const char *world_cut(const struct world_limits *limits, unsigned long *nr)
 {
 	struct looker l = { .limits = limits, .m = world.machine, .every = 1,
@@ -1082,6 +1110,7 @@ const char *world_cut(const struct world_limits *limits, unsigned long *nr)
 	if (!world.flaw[0])
 		world_idle();
 	disk_set_hook(NULL);
+	world.late = false; /* what looks does changes no promise */
 	pmio_pm_record_mark(pm); /* a cut when all is over */
 	kill_agent(world.machine);
 	if (world.flaw[0])
@@ -1090,5 +1119,7 @@ const char *world_cut(const struct world_limits *limits, unsigned long *nr)
 	if (images * limits->variants > limits->looks)
 		l.every = (images * limits->variants + limits->looks - 1) / limits->looks;
 	pmio_pm_record_images(pm, limits->images, limits->seed, look_at_image, &l);
+	if (world.flaw[0] && getenv("WORLD_LOG"))
+		show_deeds();
 	return world.flaw[0] ? world.flaw : NULL;
 }

@@ -61,8 +61,13 @@ void world_promise_late(void);
 /* while call (of disk.h) number nth from now is made, others do this; once */
 void world_during(const char *call, unsigned nth, void (*fn)(void));
 
-/* in fn, before the nr-th operation from now is recorded, agent and clients are killed; another agent starts */
-void world_kill_in(unsigned nr, void (*fn)(void));
+/*
+ * world_kill_in -- in fn, when the nr-th operation from now has been recorded, agent and
+ * clients are killed; another agent starts
+ *
+ * hold   what waits is not drained by it
+ */
+void world_kill_in(unsigned nr, void (*fn)(void), bool hold);
 
 /* ---- power cuts ------------------------------------------------------------------------- */
 

@@ -667,7 +667,7 @@ static void count_call(void *arg)
 	++*(unsigned *)arg;
 }
 
-static void record__who_watches_is_called_before_each(void **state)
+static void record__who_watches_is_called_after_each(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t *w = record(&f->pm);
@@ -810,7 +810,7 @@ int main(void)
 		T(record__limit_keeps_nothing_and_all),
 		T(record__a_fence_is_for_its_own_thread),
 		T(record__a_mark_is_a_place_to_cut),
-		T(record__who_watches_is_called_before_each),
+		T(record__who_watches_is_called_after_each),
 		T(record__lives_until_its_last_owner_is_gone),
 		T(record__without_one_flush_or_fence),
 		T(record__without_a_sync),
