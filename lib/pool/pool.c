@@ -113,6 +113,16 @@ static void start_epoch(struct pmio_view *v)
 	pmio_pm_flush(v->pm, &v->super->epoch, sizeof(v->super->epoch));
 }
 
+/*
+ * What follows goes by the sizes that are seen here.  Who stored them may have been
+ * killed before they were durable: a power cut must not bring back others.
+ */
+static void keep_slots(struct pmio_view *v)
+{
+	pmio_pm_flush(v->pm, v->slots, v->nr_slots * sizeof(*v->slots));
+	pmio_pm_fence(v->pm);
+}
+
 static int recover_slots(struct pmio_pool *pool, const struct pmio_scan *scan)
 {
 	int rc;
@@ -228,6 +238,7 @@ static int recover(struct pmio_pool *pool)
 
 	rc = scan->nr_problems > 0 ? check_slots(pool, scan) : 0;
 	if (rc == 0) {
+		keep_slots(v);
 		start_epoch(v);
 		rc = recover_slots(pool, scan);
 	}

@@ -536,6 +536,7 @@ static const struct sequence sequences[] = {
 	{ "read and write", { 4, 3 }, read_and_write, 0 },
 	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
 	{ "blank frames", { 22, 3 }, blank_frames, 0 },
+	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 2 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 5 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 10 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 20 },
