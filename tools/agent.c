@@ -1,5 +1,5 @@
 /*
- * agent.c -- pmio agent start|stop|status
+ * agent.c -- pmio agent start|stop|pause|resume|rate|status
  */
 #include "config.h"
 
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "tools.h"
 
 /* ---- start ------------------------------------------------------------------- */
@@ -135,6 +136,8 @@ static void show_running(const struct tool *tool, const char *dir, const struct 
 		tool_add(o, "handles", st->nr_handles);
 		tool_add(o, "dirty", st->dirty_bytes);
 		tool_add(o, "idle_timeout_s", st->idle_timeout_s);
+		tool_add_bool(o, "paused", st->paused);
+		tool_add(o, "drain_rate_limit", st->drain_rate_limit);
 		tool_print_json(o);
 	} else if (!tool->quiet) {
 		printf("pool ");
@@ -142,6 +145,10 @@ static void show_running(const struct tool *tool, const char *dir, const struct 
 		printf(": agent %u, up %llu s, %u clients, %u open handles, dirty %s, ", st->agent_pid,
 		       (unsigned long long)st->uptime_s, st->nr_clients, st->nr_handles,
 		       TOOL_SIZE(st->dirty_bytes));
+		if (st->paused)
+			printf("drains are paused, ");
+		if (st->drain_rate_limit)
+			printf("drains at most %s/s, ", TOOL_SIZE(st->drain_rate_limit));
 		if (st->idle_timeout_s)
 			printf("leaves after %llu s without work\n",
 			       (unsigned long long)st->idle_timeout_s);
@@ -178,11 +185,97 @@ static int status(struct tool *tool, int argc, char **argv)
 	return TOOL_DONE;
 }
 
+/* ---- pause, resume, rate ---------------------------------------------------------- */
+
+/* one that runs: what is said to it is forgotten when it leaves */
+static int reach(const struct tool *tool, struct pmio **pm)
+{
+	char dir[PATH_MAX];
+	int rc;
+
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_attach(dir, pm);
+	if (rc == PMIO_EAGENT)
+		pmio_err("pool %s: no agent runs", dir);
+	return rc < 0 ? tool_failed(rc, "pool %s", dir) : TOOL_DONE;
+}
+
+static int set_paused(struct tool *tool, const struct argp *argp, bool paused, int argc, char **argv)
+{
+	struct pmio *pm;
+	int rc;
+
+	tool_parse(tool, argp, NULL, argc, argv);
+	if (reach(tool, &pm) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_pause_drains(pm, paused);
+	pmio_disconnect(&pm);
+	return rc < 0 ? tool_failed(rc, "pause") : TOOL_DONE;
+}
+
+static int pause_drains(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.doc = "let drains wait: nothing is written to the file system until `pmio agent resume`, or "
+		       "the agent leaves",
+	};
+
+	return set_paused(tool, &argp, true, argc, argv);
+}
+
+static int resume_drains(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = { .doc = "let drains go on after a pause" };
+
+	return set_paused(tool, &argp, false, argc, argv);
+}
+
+static error_t parse_rate(int key, char *arg, struct argp_state *state)
+{
+	struct tool *tool = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 0)
+			argp_error(state, "one rate only");
+		tool_set(tool, state, PMIO_SET_DRAIN_RATE, arg);
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which rate?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int set_rate(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse_rate,
+		.args_doc = "SIZE",
+		.doc = "let all drains together write at most so many bytes per second; 0: no limit.  Until "
+		       "the agent leaves; the setting drain_rate is for those that start",
+	};
+	struct pmio *pm;
+	int rc;
+
+	tool_parse(tool, &argp, tool, argc, argv);
+	if (reach(tool, &pm) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = pmio_set_drain_rate(pm, tool->settings.num[PMIO_SET_DRAIN_RATE]);
+	pmio_disconnect(&pm);
+	return rc < 0 ? tool_failed(rc, "rate") : TOOL_DONE;
+}
+
 int tool_agent(struct tool *tool, int argc, char **argv)
 {
 	static const struct tool_command commands[] = {
 		{ "start", start, "start it" },
 		{ "stop", stop, "end it" },
+		{ "pause", pause_drains, "let drains wait" },
+		{ "resume", resume_drains, "let drains go on" },
+		{ "rate", set_rate, "limit the rate of drains" },
 		{ "status", status, "show whether it runs" },
 		{ NULL, NULL, NULL },
 	};

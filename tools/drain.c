@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "core/log.h"
 #include "select.h"
 
 static int drain(struct pmio *pm, struct transfer_file *f)
@@ -55,6 +56,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static void warn_paused(struct pmio *pm)
+{
+	struct pmio_pool_stat st;
+
+	if (pmio_stat_pool(pm, &st) == 0 && st.paused)
+		pmio_warn("drains are paused: this waits for `pmio agent resume`");
+}
+
 static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,
 	       char **argv)
 {
@@ -73,6 +82,7 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 	status = tool_connect(tool, &pm);
 	if (status != TOOL_DONE)
 		return status;
+	warn_paused(pm);
 	t->nr_jobs = args.files.nr_jobs;
 	if (select_in_pool(t, pm, &args.files.paths, waiting_only) < 0)
 		status = TOOL_FAILED;

@@ -62,6 +62,7 @@ static uint64_t number(const struct metric *m, const void *from)
 /* all of one type, so that one table describes them */
 struct pool_numbers {
 	uint64_t size, free, resident, dirty, files_max, draining, clients, handles, uptime;
+	uint64_t paused, rate_limit;
 	uint64_t read, missed, written, drained, filled, pfs_read, pfs_written, fallback, evicted;
 };
 
@@ -73,6 +74,8 @@ static const struct metric pool_metrics[] = {
 	M(dirty, "pool_dirty_bytes", "gauge", "Bytes that are not on the file system yet."),
 	M(files_max, "pool_files_max", "gauge", "Files that the pool can know at once."),
 	M(draining, "pool_draining_files", "gauge", "Files that are being drained."),
+	M(paused, "drain_paused", "gauge", "1 if drains wait for pmio agent resume."),
+	M(rate_limit, "drain_rate_limit_bytes", "gauge", "Bytes per second that drains may write; 0: no limit."),
 	M(clients, "clients", "gauge", "Connections to the agent."),
 	M(handles, "open_handles", "gauge", "Open handles of files."),
 	M(uptime, "agent_uptime_seconds", "gauge", "Age of the agent."),
@@ -100,6 +103,8 @@ static void get_numbers(const struct pmio_pool_stat *st, struct pool_numbers *n)
 		.dirty = st->dirty_bytes,
 		.files_max = st->nr_slots,
 		.draining = st->nr_draining,
+		.paused = st->paused,
+		.rate_limit = st->drain_rate_limit,
 		.clients = st->nr_clients,
 		.handles = st->nr_handles,
 		.uptime = st->uptime_s,

@@ -29,6 +29,7 @@ static const struct argp_option options[] = {
 	{ "idle-timeout", 'i', "SECONDS", 0,
 	  "Leave after so long without clients and waiting data; 0: never", 0 },
 	{ "drain-threads", 't', "N", 0, "Threads that drain and fill", 0 },
+	{ "drain-rate", 'r', "SIZE", 0, "Bytes per second that all drains may write; 0: no limit", 0 },
 	{ "log-file", 'l', "FILE", 0,
 	  "Write the log there (default: agent.log in the pool, or standard error in the foreground)", 0 },
 	{ "log", 'L', "LEVEL", 0, "none, error, warn, info or debug", 0 },
@@ -81,6 +82,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		set(d, state, PMIO_SET_DRAIN_THREADS, arg);
 		return 0;
+	case 'r':
+		set(d, state, PMIO_SET_DRAIN_RATE, arg);
+		return 0;
 	case 'l':
 		d->config.log_file = arg;
 		return 0;
@@ -112,6 +116,7 @@ static int run(struct daemon *d)
 	d->config.idle_timeout_s = (unsigned)d->settings.num[PMIO_SET_IDLE_TIMEOUT];
 	d->config.verify = d->settings.num[PMIO_SET_VERIFY] != 0;
 	d->config.recover_hold = d->settings.num[PMIO_SET_RECOVER] == PMIO_RECOVER_HOLD;
+	d->config.drain_rate = d->settings.num[PMIO_SET_DRAIN_RATE];
 	d->config.drain_threads = (unsigned)d->settings.num[PMIO_SET_DRAIN_THREADS];
 	return pmio_agent_run(&d->config);
 }

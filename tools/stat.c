@@ -77,6 +77,12 @@ static void print_pool(const struct pmio_pool_stat *st, const char *dir)
 	printf("dirty         %s\n", TOOL_SIZE(st->dirty_bytes));
 	printf("files         %llu of at most %llu, %u being drained\n",
 	       (unsigned long long)st->nr_files, (unsigned long long)st->nr_slots, st->nr_draining);
+	if (st->paused || st->drain_rate_limit)
+		printf("drains        ");
+	if (st->paused)
+		printf("paused%s", st->drain_rate_limit ? ", " : "\n");
+	if (st->drain_rate_limit)
+		printf("at most %s/s\n", TOOL_SIZE(st->drain_rate_limit));
 	printf("agent         process %u, up %llu s\n", st->agent_pid,
 	       (unsigned long long)st->uptime_s);
 	printf("clients       %u, with %u open handles\n", st->nr_clients, st->nr_handles);
@@ -107,6 +113,8 @@ struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *
 	tool_add(o, "files", st->nr_files);
 	tool_add(o, "files_max", st->nr_slots);
 	tool_add(o, "files_draining", st->nr_draining);
+	tool_add_bool(o, "paused", st->paused);
+	tool_add(o, "drain_rate_limit", st->drain_rate_limit);
 	tool_add(o, "agent_pid", st->agent_pid);
 	tool_add(o, "uptime_s", st->uptime_s);
 	tool_add(o, "clients", st->nr_clients);

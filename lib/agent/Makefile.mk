@@ -5,6 +5,6 @@ libpmio_agent_la_SOURCES = $(agent_sources) lib/agent/agent.h lib/agent/agent.c 
 agent_sources = \
 	lib/agent/agent_impl.h lib/agent/conn.c \
 	lib/agent/files.c lib/agent/calls.c lib/agent/lookup.c lib/agent/pfs.c \
-	lib/agent/drain.c lib/agent/early.c lib/agent/blank.c lib/agent/ops.c lib/agent/stage.c lib/agent/verify.c
+	lib/agent/drain.c lib/agent/early.c lib/agent/pace.c lib/agent/blank.c lib/agent/ops.c lib/agent/stage.c lib/agent/verify.c
 libpmio_agent_la_CPPFLAGS = $(AM_CPPFLAGS) $(ISAL_CFLAGS)
 libpmio_agent_la_LIBADD = libpmio_proto.la libpmio_pool.la $(ISAL_LIBS)

@@ -297,7 +297,7 @@ static void take_signal(struct agent *a)
 	if (read(a->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	pmio_info("agent: signal %u", info.ssi_signo);
-	if (a->state != AGENT_RUNNING) {
+	if (a->state != AGENT_RUNNING || atomic_load(&a->pace.paused)) {
 		a->state = AGENT_LEAVING;
 		return;
 	}
@@ -429,6 +429,7 @@ static int serve(const struct pmio_agent_config *cfg)
 	};
 	int rc;
 
+	pace_init(&a.pace, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
 	umask(0); /* clients say the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);

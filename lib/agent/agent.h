@@ -18,6 +18,7 @@ struct pmio_agent_config {
 	unsigned idle_timeout_s;  /* leave after so long without clients and dirty data; 0: never */
 	unsigned drain_threads;	  /* 1..64 */
 	bool verify;		  /* read back also what a crash left */
+	uint64_t drain_rate;	  /* bytes per second of all drains; 0: no limit */
 	bool recover_hold;	  /* what a crash left waits until somebody asks for its drain */
 	int ready_fd;		  /* -1, or: gets an int32_t when that is known: 0 or the error */
 	bool foreground;	  /* do not detach; log to standard error unless log_file is set */

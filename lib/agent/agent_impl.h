@@ -13,6 +13,7 @@
 #ifndef PMIO_AGENT_IMPL_H
 #define PMIO_AGENT_IMPL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +48,7 @@ struct job {
 	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
 	enum job_kind kind;
 	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
+	bool paced;		/* JOB_BULK: may rest (pace.c); no more of them at a time than run */
 	bool goes_on;		/* JOB_BULK: it ends what another has begun, so before those that begin */
 	/* the workers' */
 	struct job *prev, *next;
@@ -72,6 +74,25 @@ int workers_event_fd(const struct workers *w); /* readable when jobs are done */
 void workers_submit(struct workers *w, struct job *job);
 /* call done() of all finished jobs */
 void workers_reap(struct workers *w, struct agent *agent);
+
+/* ---- pace.c ----------------------------------------------------------------- */
+
+struct pace {
+	_Atomic uint64_t rate;	/* bytes per second of all drains; 0: no limit */
+	atomic_bool paused;
+	pthread_mutex_t lock;	/* of the rest */
+	double tokens;		/* bytes that may be written now; below 0: owed */
+	uint64_t filled_ns;	/* CLOCK_MONOTONIC: up to when the bucket was filled */
+};
+
+void pace_init(struct pace *p, uint64_t rate);
+void pace_set_rate(struct pace *p, uint64_t rate);
+/* bytes to take at a time, at most so many */
+size_t pace_bytes(const struct pace *p, size_t most);
+/* in a worker: rests until more may be taken, or *stop */
+void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop);
+/* so many were written */
+void pace_charge(struct pace *p, size_t bytes);
 
 /* ---- pfs.c ------------------------------------------------------------------ */
 
@@ -244,6 +265,7 @@ struct agent {
 	uint64_t pfs_changes;		/* drains and cuts that have ended: what was seen of the PFS before is old */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
+	struct pace pace;		/* of drains */
 	unsigned nr_draining;		/* files */
 	uint64_t drain_since_ns;	/* CLOCK_MONOTONIC, while nr_draining > 0 */
 	uint64_t drain_ns;		/* in which drains ran, before that */

@@ -57,7 +57,7 @@ struct drain {
 	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
 	bool may_extend;	/* no client writes to the PFS file itself */
 	struct taken *taken;	/* owned; sorted by chunk */
-	size_t nr_taken, span;
+	size_t nr_taken;
 	atomic_size_t next;	/* in taken: the first that no worker has come to */
 	atomic_bool stop;	/* take no more */
 	struct part *parts;	/* owned */
@@ -160,6 +160,7 @@ static int flush_batch(struct part *p, struct batch *b)
 			rc = write_readable(p, b);
 		if (rc == 0)
 			written(p->drain, b);
+		pace_charge(&p->drain->agent->pace, b->len);
 		job_alive(&p->job);
 	}
 	b->nr = 0;
@@ -293,19 +294,31 @@ static void finish(struct drain *d, struct job *job)
 		fail(d, -errno);
 }
 
+/* chunks to take at a time */
+static size_t next_span(const struct drain *d)
+{
+	size_t span = pace_bytes(&d->agent->pace, DRAIN_WRITE_MAX) >> d->agent->view->chunk_shift;
+
+	return span ? span : 1;
+}
+
 static void run_part(struct job *job)
 {
 	struct part *p = (struct part *)job;
 	struct drain *d = p->drain;
 	struct batch b = { .nr = 0 };
-	size_t i, end;
+	size_t i, end, span;
 	int rc = 0;
 
-	while (rc == 0 && !atomic_load(&d->stop) && !atomic_load(&d->error)) {
-		i = atomic_fetch_add(&d->next, d->span);
+	while (rc == 0 && !atomic_load(&d->error)) {
+		pace_wait(&d->agent->pace, job, &d->stop);
+		if (atomic_load(&d->stop))
+			break;
+		span = next_span(d);
+		i = atomic_fetch_add(&d->next, span);
 		if (i >= d->nr_taken)
 			break;
-		end = d->nr_taken - i < d->span ? d->nr_taken : i + d->span;
+		end = d->nr_taken - i < span ? d->nr_taken : i + span;
 		for (; i < end && rc == 0; i++)
 			rc = drain_chunk(p, &b, &d->taken[i]);
 		if (rc == 0)
@@ -503,9 +516,6 @@ static int make_parts(struct agent *a, struct drain *d)
 
 	if (nr > a->config->drain_threads)
 		nr = a->config->drain_threads;
-	d->span = DRAIN_WRITE_MAX >> a->view->chunk_shift;
-	if (d->span == 0)
-		d->span = 1;
 	d->parts = calloc(nr, sizeof(*d->parts));
 	if (!d->parts)
 		return -ENOMEM;
@@ -514,6 +524,7 @@ static int make_parts(struct agent *a, struct drain *d)
 	for (size_t i = 0; i < nr; i++) {
 		d->parts[i].job.kind = JOB_BULK;
 		d->parts[i].job.dev = d->file->key.dev;
+		d->parts[i].job.paced = true;
 		d->parts[i].job.goes_on = true; /* else more and more files are open at once */
 		d->parts[i].job.run = run_part;
 		d->parts[i].job.done = part_done;

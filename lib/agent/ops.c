@@ -264,6 +264,8 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	r->filled_bytes = a->filled_bytes;
 	r->drain_ns = drain_busy_ns(a);
 	r->nr_draining = a->nr_draining;
+	r->paused = atomic_load(&a->pace.paused);
+	r->drain_rate_limit = atomic_load(&a->pace.rate);
 	r->fallback_chunks = a->fallback_chunks;
 	r->evicted_chunks = a->evicted_chunks;
 	r->uptime_s = (uint64_t)(now.tv_sec - a->started.tv_sec);
@@ -327,6 +329,17 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	agent_reply(a, c, &reply, -1);
 }
 
+static void op_pace(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	if (msg->pace.what == PMIO_PACE_RATE)
+		pace_set_rate(&a->pace, msg->pace.rate);
+	else
+		atomic_store(&a->pace.paused, msg->pace.what == PMIO_PACE_PAUSE);
+	pmio_info("agent: drains: %s, %llu bytes/s", atomic_load(&a->pace.paused) ? "paused" : "running",
+		  (unsigned long long)atomic_load(&a->pace.rate));
+	agent_reply_status(a, c, &msg->hdr, 0);
+}
+
 static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	unsigned others = conn_count_clients(a) - !c->admin;
@@ -341,7 +354,7 @@ static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_ms
 	}
 	a->shutdown = parked_new(c, msg);
 	a->forced = msg->shutdown.force != 0;
-	a->state = a->forced ? AGENT_LEAVING : AGENT_DRAINING;
+	a->state = a->forced || atomic_load(&a->pace.paused) ? AGENT_LEAVING : AGENT_DRAINING;
 }
 
 void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -355,7 +368,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = calls_delete,
 		[PMIO_OP_PFS_FD] = op_pfs_fd,	    [PMIO_OP_STAT] = op_stat,
 		[PMIO_OP_STAT_FILE] = op_stat_file, [PMIO_OP_SHUTDOWN] = op_shutdown,
-		[PMIO_OP_STAGE] = op_stage,
+		[PMIO_OP_STAGE] = op_stage,	    [PMIO_OP_PACE] = op_pace,
 	};
 
 	table[msg->hdr.op](a, c, msg);

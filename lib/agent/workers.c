@@ -81,25 +81,31 @@ static bool device_is_stuck(const struct workers *w, uint64_t dev, int64_t now)
 
 static struct job *next_bulk(struct workers *w)
 {
-	unsigned nr_busy = 0, nr_stuck = 0;
+	unsigned nr_busy = 0, nr_stuck = 0, nr_resting = 0;
 	int64_t now = now_ms();
-	struct job *job;
+	struct job *job, *on_stuck = NULL; /* the first that may become stuck, too */
 
 	if (!w->bulk)
 		return NULL;
 	DL_FOREACH(w->running, job) {
 		if (is_stuck(job, now))
 			nr_stuck++;
+		else if (atomic_load(&job->resting))
+			nr_resting++;
 		else
-			nr_busy += !atomic_load(&job->resting);
+			nr_busy++;
 	}
 	if (nr_busy >= w->limit)
 		return NULL;
 	DL_FOREACH(w->bulk, job) {
+		if (job->paced && nr_resting >= w->limit)
+			continue;
 		if (!nr_stuck || !device_is_stuck(w, job->dev, now))
 			return job;
+		if (!on_stuck)
+			on_stuck = job;
 	}
-	return nr_stuck < STUCK_MAX ? w->bulk : NULL;
+	return nr_stuck < STUCK_MAX ? on_stuck : NULL;
 }
 
 static struct job *take_job(struct workers *w)

@@ -36,6 +36,8 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 	st->filled_bytes = r->filled_bytes;
 	st->drain_ns = r->drain_ns;
 	st->nr_draining = r->nr_draining;
+	st->paused = r->paused != 0;
+	st->drain_rate_limit = r->drain_rate_limit;
 	st->counts = r->counts;
 	st->fallback_chunks = r->fallback_chunks;
 	st->evicted_chunks = r->evicted_chunks;
@@ -129,6 +131,30 @@ int pmio_stage_release(struct pmio *pm, const char *path)
 	int rc = client_open(pm, path, &how, &f);
 
 	return rc < 0 ? rc : pmio_close(&f);
+}
+
+static int set_pace(struct pmio *pm, uint32_t what, uint64_t rate)
+{
+	union pmio_any_msg msg, reply;
+	int rc;
+
+	pmio_proto_request(&msg, PMIO_OP_PACE, 0);
+	msg.pace.what = what;
+	msg.pace.rate = rate;
+	rc = client_call(pm, &msg, &reply, NULL);
+	if (rc < 0)
+		pmio_err("the agent of %s: %s", pm->dir, pmio_strerror(rc));
+	return rc;
+}
+
+int pmio_set_drain_rate(struct pmio *pm, uint64_t rate)
+{
+	return set_pace(pm, PMIO_PACE_RATE, rate);
+}
+
+int pmio_pause_drains(struct pmio *pm, bool pause)
+{
+	return set_pace(pm, pause ? PMIO_PACE_PAUSE : PMIO_PACE_RESUME, 0);
 }
 
 int pmio_shutdown(struct pmio *pm, bool force)

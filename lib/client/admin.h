@@ -28,6 +28,8 @@ struct pmio_pool_stat {
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
 	uint32_t nr_draining;		/* files */
+	bool paused;			/* drains wait */
+	uint64_t drain_rate_limit;	/* bytes per second of all drains; 0: none */
 	struct pmio_counts_df counts;	/* of all clients since then */
 	uint64_t fallback_chunks;	/* chunks that found no frame since then */
 	uint64_t evicted_chunks;
@@ -76,6 +78,11 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 
 /* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);
+
+/* how fast all drains together may write, in bytes per second, until the agent leaves; 0: no limit */
+int pmio_set_drain_rate(struct pmio *pm, uint64_t rate);
+/* drains wait, or go on */
+int pmio_pause_drains(struct pmio *pm, bool pause);
 
 /*
  * pmio_shutdown -- tell the agent to go

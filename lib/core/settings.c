@@ -53,6 +53,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_DRAIN_THREADS] = {
 		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
 		"threads of the agent that drain and fill" },
+	[PMIO_SET_DRAIN_RATE] = {
+		"drain_rate", PMIO_TYPE_SIZE, NULL, 0, 1024 * TIB, "0", false,
+		"bytes per second that all drains of an agent may write; 0: no limit" },
 	[PMIO_SET_AGENT] = {
 		"agent", PMIO_TYPE_STRING, NULL, 0, 0, PMIO_SBINDIR "/pmiod", false,
 		"the agent's program, started when none runs" },

@@ -30,6 +30,7 @@ static const struct {
 				sizeof(struct pmio_stat_file_reply_msg) },
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_PACE] = { "PACE", sizeof(struct pmio_pace_msg), sizeof(struct pmio_reply_msg) },
 };
 
 const char *pmio_op_name(unsigned op)
@@ -96,6 +97,10 @@ static int check_fields(const union pmio_any_msg *msg)
 		if (msg->stage.nr < 1 || msg->stage.nr > PMIO_STAGE_MAX)
 			return PMIO_EPROTO;
 		return msg->stage.first > INT64_MAX - PMIO_STAGE_MAX ? PMIO_EPROTO : 0;
+	case PMIO_OP_PACE:
+		if (msg->pace.what & ~PMIO_PACE_ALL || __builtin_popcount(msg->pace.what) != 1)
+			return PMIO_EPROTO;
+		return msg->pace.rate > INT64_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_FILL:
 		return msg->fill.blocks[0] | msg->fill.blocks[1] | msg->fill.blocks[2] | msg->fill.blocks[3]
 			       ? 0

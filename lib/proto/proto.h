@@ -45,6 +45,7 @@ enum pmio_op {
 	PMIO_OP_STAT_FILE,
 	PMIO_OP_SHUTDOWN,
 	PMIO_OP_STAGE,
+	PMIO_OP_PACE,
 	PMIO_NR_OPS,
 };
 
@@ -179,7 +180,8 @@ struct pmio_stat_reply_msg {
 	uint64_t drain_ns;	   /* in which at least one drain ran */
 	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
 	uint32_t nr_draining;	   /* files */
-	uint32_t pad;
+	uint32_t paused;	   /* 1: drains wait */
+	uint64_t drain_rate_limit; /* bytes per second of all drains; 0: none */
 	struct pmio_counts_df counts; /* of all clients since the agent started */
 };
 
@@ -228,6 +230,19 @@ struct pmio_stage_msg {
 	uint32_t pad;
 };
 
+#define PMIO_PACE_RATE 1u
+#define PMIO_PACE_PAUSE 2u
+#define PMIO_PACE_RESUME 4u
+#define PMIO_PACE_ALL 7u
+
+/* PACE: how fast drains may write, until the agent leaves */
+struct pmio_pace_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t what;	   /* one of PMIO_PACE_* */
+	uint32_t pad;
+	uint64_t rate;	   /* PMIO_PACE_RATE: bytes per second of all drains; 0: no limit */
+};
+
 struct pmio_shutdown_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t force;
@@ -255,6 +270,7 @@ union pmio_any_msg {
 	struct pmio_stat_file_reply_msg stat_file_reply;
 	struct pmio_shutdown_msg shutdown;
 	struct pmio_stage_msg stage;
+	struct pmio_pace_msg pace;
 };
 
 const char *pmio_op_name(unsigned op);

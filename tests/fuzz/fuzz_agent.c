@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ static char pool[64], pfs[64], address[96];
 static int pool_fd;
 static pthread_t agent;
 static uint64_t number, last_handle;
+static bool paced; /* by this input */
 
 static void die(const char *what)
 {
@@ -106,6 +108,23 @@ static void request(int sock, enum pmio_op op)
 		m.hello.pid = (uint32_t)getpid();
 	if (pmio_proto_send(sock, &m, -1) == 0 && drink(sock, number, ANSWER_MS) < 0)
 		die("the agent does not answer");
+}
+
+/* drains that wait for ever are no answer to anything */
+static void undo_pace(void)
+{
+	static const uint32_t what[] = {PMIO_PACE_RATE, PMIO_PACE_RESUME};
+	union pmio_any_msg m;
+	int sock = dial();
+
+	request(sock, PMIO_OP_HELLO);
+	for (int i = 0; i < 2; i++) {
+		pmio_proto_request(&m, PMIO_OP_PACE, ++number);
+		m.pace.what = what[i];
+		if (pmio_proto_send(sock, &m, -1) < 0 || drink(sock, number, ANSWER_MS) < 0)
+			die("the agent does not answer");
+	}
+	close(sock);
 }
 
 static void leave(void)
@@ -197,6 +216,11 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 			m->fill.blocks[0] |= 1; /* none is refused */
 		}
 		break;
+	case PMIO_OP_PACE:
+		paced = true;
+		if (small)
+			m->pace.what = 1u << m->pace.what % 3;
+		return;
 	case PMIO_OP_TRUNCATE:
 		if (small)
 			m->truncate.size %= 30u << 20;
@@ -246,5 +270,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	request(sock, PMIO_OP_STAT);
 	close(sock);
+	if (paced)
+		undo_pace();
+	paced = false;
 	return 0;
 }

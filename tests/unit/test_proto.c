@@ -148,7 +148,6 @@ static void check__bad_truncate_and_fill(void **state)
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
 }
 
-/* whatever bytes come, the answer is one of three */
 static void check__bad_stage(void **state)
 {
 	union pmio_any_msg msg;
@@ -165,6 +164,25 @@ static void check__bad_stage(void **state)
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 
+static void check__bad_pace(void **state)
+{
+	union pmio_any_msg msg;
+
+	(void)state;
+	pmio_proto_request(&msg, PMIO_OP_PACE, 1);
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.pace.what = PMIO_PACE_PAUSE | PMIO_PACE_RESUME;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.pace.what = PMIO_PACE_ALL + 1;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.pace.what = PMIO_PACE_RATE;
+	msg.pace.rate = INT64_MAX;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
+	msg.pace.rate++;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+}
+
+/* whatever bytes come, the answer is one of three */
 static void check__random_bytes(void **state)
 {
 	union pmio_any_msg msg;
@@ -242,6 +260,7 @@ int main(void)
 		cmocka_unit_test(check__bad_claims),
 		cmocka_unit_test(check__bad_truncate_and_fill),
 		cmocka_unit_test(check__bad_stage),
+		cmocka_unit_test(check__bad_pace),
 		cmocka_unit_test(check__random_bytes),
 		cmocka_unit_test(check_reply__not_the_answer),
 		cmocka_unit_test(send_recv__with_descriptor),

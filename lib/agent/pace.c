@@ -1,0 +1,103 @@
+/*
+ * pace.c -- how fast drains may write: a rate that all of them share, and pauses
+ *
+ * A bucket fills at the rate and holds what comes in BURST_MS.  What is written is
+ * taken out of it afterwards, perhaps more than it holds: who takes the next chunks
+ * waits until that has come in.  So the rate is kept however large the writes are,
+ * and no chunk is taken before it may be written.
+ */
+#include <time.h>
+
+#include "agent/agent_impl.h"
+
+#define BURST_MS 100
+#define LOOK_MS 100	       /* at most so long until a change is noticed */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+	struct timespec ts = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+void pace_init(struct pace *p, uint64_t rate)
+{
+	pthread_mutex_init(&p->lock, NULL);
+	atomic_store(&p->rate, rate);
+}
+
+void pace_set_rate(struct pace *p, uint64_t rate)
+{
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->rate, rate);
+	p->tokens = 0; /* what was owed at another rate is forgotten */
+	p->filled_ns = now_ns();
+	pthread_mutex_unlock(&p->lock);
+}
+
+size_t pace_bytes(const struct pace *p, size_t most)
+{
+	uint64_t rate = atomic_load(&p->rate), bytes = rate / 1000 * BURST_MS;
+
+	return rate && bytes < most ? (size_t)bytes : most;
+}
+
+/* lock held */
+static void fill_bucket(struct pace *p, double rate)
+{
+	uint64_t now = now_ns();
+
+	p->tokens += rate * (double)(now - p->filled_ns) / 1e9;
+	if (p->tokens > rate * BURST_MS / 1000)
+		p->tokens = rate * BURST_MS / 1000;
+	p->filled_ns = now;
+}
+
+/* milliseconds to wait before it is asked again; 0: go on */
+static uint64_t wait_ms(struct pace *p)
+{
+	uint64_t rate = atomic_load(&p->rate);
+	double ms = 0;
+
+	if (atomic_load(&p->paused))
+		return LOOK_MS;
+	if (rate == 0)
+		return 0;
+	pthread_mutex_lock(&p->lock);
+	fill_bucket(p, (double)rate);
+	if (p->tokens < 0)
+		ms = -p->tokens * 1000 / (double)rate + 1;
+	pthread_mutex_unlock(&p->lock);
+	return ms > LOOK_MS ? LOOK_MS : (uint64_t)ms;
+}
+
+void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop)
+{
+	uint64_t ms = wait_ms(p);
+
+	if (ms == 0)
+		return;
+	job_resting(job, true);
+	while (ms && !atomic_load(stop)) {
+		sleep_ms(ms);
+		ms = wait_ms(p);
+	}
+	job_resting(job, false);
+}
+
+void pace_charge(struct pace *p, size_t bytes)
+{
+	if (atomic_load(&p->rate) == 0)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->tokens -= (double)bytes;
+	pthread_mutex_unlock(&p->lock);
+}
