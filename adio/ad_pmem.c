@@ -82,7 +82,10 @@ static void flush(struct adio_file *fd, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 
-	*error = ad_pmem_error(pmio_sync(ad->file));
+	if (ad->settings.num[PMIO_SET_SYNC] == PMIO_SYNC_DRAIN)
+		*error = ad_pmem_error(pmio_drain(ad->file));
+	else
+		*error = ad_pmem_error(pmio_sync(ad->file));
 }
 
 /*

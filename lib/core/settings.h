@@ -27,6 +27,7 @@ enum pmio_setting {
 	PMIO_SET_PATHS,
 	PMIO_SET_DRAIN,
 	PMIO_SET_DRAIN_EARLY,
+	PMIO_SET_SYNC,
 	PMIO_SET_CACHE,
 	PMIO_SET_FALLBACK,
 	PMIO_SET_VERIFY,
@@ -62,6 +63,7 @@ struct pmio_setting_info {
 };
 
 enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_ASYNC, PMIO_DRAIN_HOLD };
+enum pmio_sync { PMIO_SYNC_POOL, PMIO_SYNC_DRAIN };
 enum pmio_recover { PMIO_RECOVER_DRAIN, PMIO_RECOVER_HOLD };
 enum pmio_cache { PMIO_CACHE_KEEP, PMIO_CACHE_DROP };
 

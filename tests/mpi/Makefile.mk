@@ -21,6 +21,7 @@ mpi_tests = \
 	tests/mpi/size.mpi \
 	tests/mpi/split.mpi \
 	tests/mpi/status.mpi \
+	tests/mpi/sync.mpi \
 	tests/mpi/threads.mpi \
 	tests/mpi/views.mpi \
 	tests/mpi/visible.mpi
@@ -106,6 +107,9 @@ tests_mpi_split_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_status_mpi_SOURCES = tests/mpi/status.c tests/mpi/util.h
 tests_mpi_status_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_status_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_sync_mpi_SOURCES = tests/mpi/sync.c tests/mpi/util.h
+tests_mpi_sync_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_sync_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_threads_mpi_SOURCES = tests/mpi/threads.c tests/mpi/util.h
 tests_mpi_threads_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_threads_mpi_LDADD = $(OMPI_LIBS)
