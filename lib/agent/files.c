@@ -221,6 +221,7 @@ int files_record(struct agent *a, struct file *f)
 	struct pmio_pool_file e, old;
 
 	to_entry(f, &e);
+	memset(&old, 0, sizeof(old)); /* its path is filled up to the end of the string only */
 	if (pmio_pool_file_get(a->pool, f->slot, &old) == 0) {
 		e.generation = old.generation;
 		if (memcmp(&e, &old, sizeof(e)) == 0)
