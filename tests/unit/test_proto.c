@@ -188,6 +188,7 @@ static void check__random_bytes(void **state)
 	union pmio_any_msg msg;
 
 	(void)state;
+	memset(&msg, 0, sizeof(msg));
 	srandom(1);
 	for (int i = 0; i < 100000; i++) {
 		size_t len = (size_t)random() % (sizeof(msg) + 1);
