@@ -23,16 +23,18 @@ include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/cluster/Makefile.mk
+include $(srcdir)/tests/vm/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 include $(srcdir)/tests/sanitize/Makefile.mk
 include $(srcdir)/tests/valgrind/Makefile.mk
 
 # what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small;
-# and 600 kills
+# 600 kills, power cuts
 LONG_COUNT = 1250
 LONG_CUTS = 3000
 LONG_KILLS = 300
-check-long: all tests/mpi/fuzz_run tests/kill/kills tests/crash/test_crash_world
+LONG_VM_CUTS = 20
+check-long: all tests/mpi/fuzz_run tests/kill/kills tests/crash/test_crash_world $(vm_programs)
 	@rc=0; for ranks in 1 2 3 4; do for pool in 256MiB 8MiB; do \
 		echo "== random programs on $$ranks ranks, a pool of $$pool"; \
 		( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/mpi/fuzz.sh \
@@ -42,5 +44,6 @@ check-long: all tests/mpi/fuzz_run tests/kill/kills tests/crash/test_crash_world
 	( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/kill/kills.sh --kills $(LONG_KILLS) --seed 1001 ) || rc=1; \
 	echo "== power cuts"; \
 	tests/crash/test_crash_world --random 1 $(LONG_CUTS) || rc=1; \
+	( $(AM_TESTS_ENVIRONMENT) VM_CUTS=$(LONG_VM_CUTS) VM_SEED=1001 $(SHELL) $(srcdir)/tests/vm/vm.sh ) || rc=1; \
 	exit $$rc
 .PHONY: check-long

@@ -89,8 +89,10 @@ static inline void scratch_skip(const char *name, const char *why)
 		return; \
 	} while (0)
 
+/* PMIO_TEST_FILTER: only tests with such names (* and ?) */
 #define scratch_run(group, tests) \
 	(scratch_tests = (tests), scratch_nr_tests = sizeof(tests) / sizeof((tests)[0]), \
+	 cmocka_set_test_filter(getenv("PMIO_TEST_FILTER")), \
 	 cmocka_run_group_tests_name(group, tests, NULL, NULL))
 
 /* ---- the log -------------------------------------------------------------- */

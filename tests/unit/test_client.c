@@ -851,5 +851,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),
 	};
 
+	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
