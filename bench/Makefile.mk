@@ -14,3 +14,13 @@ EXTRA_PROGRAMS += bench_fabric
 bench_fabric_SOURCES = bench/bench_fabric.c
 bench_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS)
 bench_fabric_LDADD = libpmio_fabric.la
+
+# make bench-drain
+EXTRA_PROGRAMS += bench_drain
+bench_drain_SOURCES = bench/bench_drain.c
+bench_drain_LDADD = libpmio.la
+EXTRA_DIST += bench/drain
+CLEANFILES += bench_drain
+.PHONY: bench-drain
+bench-drain: all bench_drain
+	top_builddir=$(top_builddir) $(srcdir)/bench/drain
