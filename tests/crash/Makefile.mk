@@ -32,6 +32,6 @@ tests_crash_test_crash_world_LDADD = libpmio_world.la $(CMOCKA_LIBS)
 TESTS += tests/crash/mutants.sh
 EXTRA_DIST += tests/crash/mutants.sh tests/crash/mutants.txt
 
-check-mutants: all tests/crash/test_crash_frame
-	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(srcdir)/tests/crash/mutants.sh
+check-mutants: all tests/crash/test_crash_frame tests/crash/test_crash_world
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(srcdir)/tests/crash/mutants.sh --all
 .PHONY: check-mutants

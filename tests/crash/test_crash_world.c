@@ -287,6 +287,26 @@ static void evict_slots(void)
 	world_close(&f);
 }
 
+/* a close that does not drain makes what found no frame durable all the same */
+static void fall_back_with(uint32_t flag)
+{
+	world_promise_late();
+	world_start();
+	f = world_open(0, A, CREATE | flag);
+	world_write(f, CHUNK - BLOCK, 2 * BLOCK);
+	world_close(&f);
+}
+
+static void fall_back_hold(void)
+{
+	fall_back_with(PMIO_OPEN_HOLD);
+}
+
+static void fall_back_async(void)
+{
+	fall_back_with(PMIO_OPEN_ASYNC);
+}
+
 /* no frame for the third chunk: it is written to the file system */
 static void fall_back(void)
 {
@@ -372,7 +392,7 @@ static void killed_in_truncate(void)
 	world_put(A, 6 * BLOCK);
 	world_start();
 	f = world_open(0, A, WRITE);
-	world_write(f, 2 * BLOCK, 2 * BLOCK);
+	world_write(f, 2 * BLOCK, 4 * BLOCK);
 	world_kill_in(kill_after, cut_off, true);
 	f = world_open(0, A, WRITE | PMIO_OPEN_HOLD);
 	world_write(f, 5 * BLOCK, 2 * BLOCK);
@@ -533,6 +553,8 @@ static const struct sequence sequences[] = {
 	{ "evict", { 3, 3 }, evict, 0 },
 	{ "evict slots", { 3, 1 }, evict_slots, 0 },
 	{ "fall back", { 2, 3 }, fall_back, 0 },
+	{ "fall back, hold", { 1, 3 }, fall_back_hold, 0 },
+	{ "fall back, async", { 1, 3 }, fall_back_async, 0 },
 	{ "read and write", { 4, 3 }, read_and_write, 0 },
 	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
 	{ "blank frames", { 22, 3 }, blank_frames, 0 },
@@ -603,7 +625,7 @@ static void crash__every_sequence(void **state)
 static bool finds_fault(char *why, size_t len)
 {
 	const struct world_limits limits = {
-		.images = 6, .variants = 4, .looks = 2000, .seed = 1 };
+		.images = 10, .variants = 4, .looks = 3000, .seed = 1 };
 
 	for (size_t i = 0; i < NR_SEQUENCES; i++) {
 		const char *flaw = run(&sequences[i], &limits);

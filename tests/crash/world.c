@@ -536,13 +536,12 @@ static bool is_open(unsigned file)
 static void close_with(struct pmio_file **f, int (*fn)(struct pmio_file **f))
 {
 	enum thread before = act_as((*f)->pm->sock - FIRST_SOCK);
-	bool waits = !((*f)->flags & (PMIO_OPEN_HOLD | PMIO_OPEN_ASYNC));
 	unsigned file = file_of((*f)->path);
 	int rc = fn(f);
 
 	if (rc < 0)
 		flaw("close: %s", pmio_strerror(rc));
-	if (waits && !is_open(file)) /* it was the last close */
+	if (!is_open(file)) /* it was the last close */
 		synced(file);
 	act_as(before);
 }
