@@ -12,7 +12,7 @@
 const char *argp_program_version = PACKAGE_STRING;
 
 static const struct tool_command commands[] = {
-	{ "pool", tool_pool, "make, list, check and destroy pools" },
+	{ "pool", tool_pool, "make, resize, list, check and destroy pools" },
 	{ "ls", tool_ls, "list the files that the pool knows" },
 	{ "stat", tool_stat, "show the pool's state, or a file's" },
 	{ "stage-in", tool_stage_in, "bring files into the pool before they are read" },

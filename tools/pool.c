@@ -1,5 +1,5 @@
 /*
- * pool.c -- pmio pool create|list|check|destroy
+ * pool.c -- pmio pool create|resize|list|check|destroy
  */
 #include "config.h"
 
@@ -89,9 +89,11 @@ static void show_created(uint64_t done, uint64_t size, void *arg)
 	tool_progress_show(p);
 }
 
-static int create_pool(const struct tool *tool, const char *dir, struct pmio_super_df *super)
+static int make_pool(const struct tool *tool, const char *dir, const char *command,
+		     int (*make)(const char *dir, const struct pmio_pool_params *params),
+		     struct pmio_super_df *super)
 {
-	struct tool_progress progress = { .tool = tool, .command = "pool create" };
+	struct tool_progress progress = { .tool = tool, .command = command };
 	struct pmio_pool_params params = {
 		.size = tool->settings.num[PMIO_SET_POOL_SIZE],
 		.chunk_size = tool->settings.num[PMIO_SET_CHUNK_SIZE],
@@ -104,12 +106,33 @@ static int create_pool(const struct tool *tool, const char *dir, struct pmio_sup
 		params.progress = show_created;
 		params.progress_arg = &progress;
 	}
-	rc = pmio_pool_create(dir, &params);
+	rc = make(dir, &params);
 	if (rc == 0)
 		progress.bytes_done = progress.bytes;
 	if (!tool->json)
 		tool_progress_end(&progress);
 	return rc < 0 ? rc : read_super(dir, super);
+}
+
+/* what came of it */
+static int finish_make(const struct tool *tool, const char *dir, int rc, const struct pmio_super_df *super)
+{
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	if (tool->json) {
+		struct json_object *o = json_object_new_object();
+
+		tool_add_string(o, "pool", dir);
+		tool_add(o, "size", super->nr_frames * super->chunk_size);
+		tool_add(o, "chunk_size", super->chunk_size);
+		tool_print_json(o);
+	} else if (!tool->quiet) {
+		printf("pool ");
+		tool_print_path(dir);
+		printf(": room for %s in frames of %s\n",
+		       TOOL_SIZE(super->nr_frames * super->chunk_size), TOOL_SIZE(super->chunk_size));
+	}
+	return TOOL_DONE;
 }
 
 static int create(struct tool *tool, int argc, char **argv)
@@ -132,23 +155,60 @@ static int create(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, tool, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
-	rc = create_pool(tool, dir, &super);
-	if (rc < 0)
-		return tool_failed(rc, "pool %s", dir);
-	if (tool->json) {
-		struct json_object *o = json_object_new_object();
+	rc = make_pool(tool, dir, "pool create", pmio_pool_create, &super);
+	return finish_make(tool, dir, rc, &super);
+}
 
-		tool_add_string(o, "pool", dir);
-		tool_add(o, "size", super.nr_frames * super.chunk_size);
-		tool_add(o, "chunk_size", super.chunk_size);
-		tool_print_json(o);
-	} else if (!tool->quiet) {
-		printf("pool ");
-		tool_print_path(dir);
-		printf(": room for %s in frames of %s\n",
-		       TOOL_SIZE(super.nr_frames * super.chunk_size), TOOL_SIZE(super.chunk_size));
+/* ---- resize ------------------------------------------------------------------ */
+
+struct resize_args {
+	struct tool *tool;
+	bool has_size;
+};
+
+static error_t parse_resize(int key, char *arg, struct argp_state *state)
+{
+	struct resize_args *args = state->input;
+
+	switch (key) {
+	case 's':
+		args->has_size = true;
+		tool_set(args->tool, state, PMIO_SET_POOL_SIZE, arg);
+		return 0;
+	case ARGP_KEY_ARG:
+		return take_dir(args->tool, arg, state);
+	case ARGP_KEY_END:
+		if (!args->has_size)
+			argp_error(state, "which --size?");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
 	}
-	return TOOL_DONE;
+}
+
+static int resize(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "size", 's', "SIZE", 0, "Of the pool then, as 64GiB or 1.5TiB", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_resize,
+		.args_doc = "[DIR]",
+		.doc = "give a pool that no agent has, and in which nothing waits, another size; what it "
+		       "keeps for readers is given up",
+	};
+	struct resize_args args = { .tool = tool };
+	struct pmio_super_df super;
+	char dir[PATH_MAX];
+	int rc;
+
+	tool_parse(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = make_pool(tool, dir, "pool resize", pmio_pool_resize, &super);
+	return finish_make(tool, dir, rc, &super);
 }
 
 /* ---- list -------------------------------------------------------------------- */
@@ -472,11 +532,12 @@ int tool_pool(struct tool *tool, int argc, char **argv)
 {
 	static const struct tool_command commands[] = {
 		{ "create", create, "make one" },
+		{ "resize", resize, "give one another size" },
 		{ "list", list_pools, "list those that are known" },
 		{ "check", check, "verify one" },
 		{ "destroy", destroy, "remove one" },
 		{ NULL, NULL, NULL },
 	};
 
-	return tool_dispatch(tool, "make, list, check and destroy pools", commands, argc, argv);
+	return tool_dispatch(tool, "make, resize, list, check and destroy pools", commands, argc, argv);
 }

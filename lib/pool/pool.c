@@ -330,6 +330,11 @@ int pmio_pool_data_fd(const struct pmio_pool *pool)
 	return pool->data_fd;
 }
 
+int pmio_pool_lock_fd(const struct pmio_pool *pool)
+{
+	return pool->lock_fd;
+}
+
 int pmio_pool_dir_fd(const struct pmio_pool *pool)
 {
 	return pool->dir_fd;

@@ -105,6 +105,20 @@ void pmio_pool_close(struct pmio_pool **pool);
 /* remove the pool's files, and the directory if that leaves it empty; -EBUSY while an agent has it */
 int pmio_pool_destroy(const char *dir);
 
+/*
+ * pmio_pool_resize -- give a pool that nobody has another size
+ *
+ * params   size and progress as for making it; chunk_size and nr_slots stay what they are
+ *
+ * It is made anew in its place, so nothing may wait in it; what it keeps for readers
+ * is given up.  A crash leaves the old pool, the new one, or none, as a creation that
+ * was cut off.  If the new one cannot be made the old size is.
+ *
+ * Returns 0, -EBUSY (an agent has it, or data wait), -ENOSPC, -EINVAL, PMIO_EDAMAGED,
+ * or as pmio_pool_open(); logged.
+ */
+int pmio_pool_resize(const char *dir, const struct pmio_pool_params *params);
+
 /* is this directory fit to be a pool of ours?  0 or as pmio_pool_open; logs if complain.
    dir_fd: out, may be NULL: an O_DIRECTORY descriptor, owned by the caller */
 int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd);

@@ -371,6 +371,114 @@ int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 	return rc;
 }
 
+/* ---- resize ---------------------------------------------------------------------- */
+
+/* what is to be made anew, locked */
+struct old_pool {
+	int dir_fd, lock_fd;
+	struct pmio_view_params params;
+	uint64_t size; /* bytes */
+};
+
+static int check_nothing_waits(struct pmio_pool *pool, const char *dir)
+{
+	struct pmio_pool_file file;
+	uint32_t nr = 0;
+
+	for (uint32_t slot = 0; slot < pmio_pool_nr_slots(pool); slot++)
+		nr += pmio_pool_file_get(pool, slot, &file) == 0 && file.state != PMIO_FILE_CLEAN;
+	if (nr == 0)
+		return 0;
+	pmio_err("pool %s: data of %u files wait in it; use `pmio drain --all` first", dir, nr);
+	return -EBUSY;
+}
+
+/* before anything is given up */
+static int check_room(const struct old_pool *old, const char *dir, uint64_t size)
+{
+	uint64_t room = free_bytes(old->dir_fd);
+
+	if (room == UINT64_MAX || size <= old->size || size - old->size <= room)
+		return 0;
+	pmio_err("pool %s: %s: there is room for %" PRIu64 " bytes more", dir, strerror(ENOSPC), room);
+	return -ENOSPC;
+}
+
+/* a pool that is damaged is none to go on with: opening it would drop what makes no sense */
+static int take_old(const char *dir, struct old_pool *old)
+{
+	struct pmio_pool_report report;
+	struct pmio_pool *pool;
+	struct pmio_view *v;
+	int rc = pmio_pool_check(dir, &report);
+
+	if (rc == 0 && report.nr_problems)
+		rc = PMIO_EDAMAGED; /* each has been logged */
+	if (rc == 0)
+		rc = pmio_pool_open(dir, &pool);
+	if (rc < 0)
+		return rc;
+	v = pmio_pool_view(pool);
+	rc = check_nothing_waits(pool, dir);
+	old->size = v->super->data_size;
+	old->params = (struct pmio_view_params){ .chunk_size = v->chunk_size, .nr_slots = v->nr_slots,
+						 .nr_clients = PMIO_POOL_CLIENTS };
+	old->dir_fd = dup(pmio_pool_dir_fd(pool));
+	old->lock_fd = dup(pmio_pool_lock_fd(pool));
+	if (rc == 0 && (old->dir_fd < 0 || old->lock_fd < 0)) {
+		rc = -errno;
+		pmio_err("pool %s: %s", dir, strerror(-rc));
+	}
+	pmio_pool_close(&pool);
+	return rc;
+}
+
+static int make_anew(const struct old_pool *old, const char *dir, const struct pmio_pool_params *params,
+		     uint64_t size)
+{
+	struct steps steps = { .params = params, .size = size };
+	struct pmio_view_params vp = old->params;
+	/* crash after this: no pool, and what is left may be cleared away */
+	int rc = rename_new(old->dir_fd, dir, PMIO_POOL_DATA, PMIO_POOL_DATA_NEW);
+
+	if (rc == 0)
+		rc = sync_file(old->dir_fd, dir, ".");
+	if (rc < 0)
+		return rc;
+	uuid_generate(vp.uuid);
+	rc = create_files(old->dir_fd, dir, &steps, &vp);
+	if (rc == 0)
+		return 0;
+	steps.size = old->size;
+	if (create_files(old->dir_fd, dir, &steps, &vp) < 0)
+		pmio_err("pool %s: it could not be made with its old size either", dir);
+	return rc;
+}
+
+int pmio_pool_resize(const char *dir, const struct pmio_pool_params *params)
+{
+	struct old_pool old = { .dir_fd = -1, .lock_fd = -1 };
+	struct pmio_pool_params p = *params;
+	struct pmio_view_params unused;
+	uint64_t size;
+	int rc = take_old(dir, &old);
+
+	if (rc == 0) {
+		p.chunk_size = old.params.chunk_size;
+		p.nr_slots = old.params.nr_slots;
+		rc = check_params(dir, &p, &unused, &size);
+	}
+	if (rc == 0)
+		rc = check_room(&old, dir, size);
+	if (rc == 0 && size != old.size)
+		rc = make_anew(&old, dir, &p, size);
+	if (old.dir_fd >= 0)
+		close(old.dir_fd);
+	if (old.lock_fd >= 0)
+		close(old.lock_fd);
+	return rc;
+}
+
 /* ---- destroy --------------------------------------------------------------------- */
 
 static int unlink_all(int dir_fd, const char *dir)

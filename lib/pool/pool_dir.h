@@ -40,6 +40,9 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
  */
 int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *fd);
 
+/* of an open pool; borrowed: a dup() of it keeps the pool locked when that is closed */
+int pmio_pool_lock_fd(const struct pmio_pool *pool);
+
 /* write into the lock that one holds who one is, or take that away; what fails is not worth a word */
 void pmio_pool_dir_sign(int lock_fd);
 void pmio_pool_dir_unsign(int lock_fd);
