@@ -10,3 +10,11 @@ pmio_LDADD = libpmio_client.la libpmio_pool.la $(JSON_LIBS)
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c
 pmiod_LDADD = libpmio_agent.la
+
+# bash-completion looks for a file with the command's name
+EXTRA_DIST += tools/pmio.bash
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompdir)'
+	$(INSTALL_DATA) $(srcdir)/tools/pmio.bash '$(DESTDIR)$(bashcompdir)/pmio'
+uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompdir)/pmio'
