@@ -372,7 +372,8 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 	}
 	for (uint32_t slot = 0; slot < v->nr_slots; slot++) {
 		report->nr_files += scan->state[slot] != PMIO_FILE_NONE;
-		report->nr_dirty_files += dirty[slot];
+		/* of an empty or shortened file only the size waits */
+		report->nr_dirty_files += dirty[slot] || scan->state[slot] > PMIO_FILE_CLEAN;
 	}
 }
 

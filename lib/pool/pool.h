@@ -124,7 +124,7 @@ int pmio_pool_resize(const char *dir, const struct pmio_pool_params *params);
 int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd);
 
 struct pmio_pool_report {
-	uint64_t nr_files, nr_dirty_files;
+	uint64_t nr_files, nr_dirty_files; /* known; of which something waits, be it only a size */
 	uint64_t nr_frames, nr_used_frames;
 	uint64_t dirty_bytes;	/* whole blocks */
 	uint64_t nr_problems;	/* each was logged as an error */

@@ -2,7 +2,7 @@
 # pmio pool resize: larger and smaller, never with data that wait, cut off in the middle
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 6
+plan 7
 
 size() { expect 0 "$PMIO" pool list --json && json "o['pools'][0]['size'] == $1"; }
 sums() { (cd "$PMIO_POOL" && cksum catalog data); }
@@ -45,6 +45,12 @@ waiting() {
 		expect 1 "$PMIO" pool resize --size=20MiB && one_line 'wait' && expect 0 "$PMIO" drain --all && stop_agent
 }
 check "not while something waits, be it only a size" waiting
+
+destroy() {
+	PMIO_DRAIN=hold expect 0 "$FILEIO" -t "$PFS/b" truncate 7 && stop_agent && expect 1 "$PMIO" pool destroy "$PMIO_POOL" &&
+		one_line 'data of 1 files wait' && expect 0 "$PMIO" drain --all && expect 0 "$FILEIO" -p "$PFS/b" is 7 && stop_agent
+}
+check "nor is it destroyed then" destroy
 
 bad() {
 	refused 'No space left|File too large' --size=1000TiB && expect 2 "$PMIO" pool resize --size=1MiB &&
