@@ -213,6 +213,8 @@ static int drain_chunk(struct part *p, struct batch *b, struct taken *t)
 			break;
 		if (bytes > p->size - off)
 			bytes = (size_t)(p->size - off);
+		/* else the write takes a page fault for each page that we have not seen yet */
+		pmio_pm_populate(v->pm, pmio_view_frame(v, t->frame) + in_chunk, bytes);
 		rc = add_run(p, b, off, pmio_view_frame(v, t->frame) + in_chunk, bytes);
 	}
 	return rc;
