@@ -42,6 +42,7 @@ struct deed {
 /* what the bytes are: of a file that was there, and of the write that is deed i; 0 of nothing */
 #define INITIAL(file) (1 + (file))
 #define VALUE(i) (1 + NR_FILES + (i))
+#define UNNAMED 0xee /* is in no file that has a name */
 
 struct client {
 	struct conn *conn;
@@ -480,10 +481,10 @@ static struct deed *begin(struct deed d)
 
 static void returned(struct deed *d, ssize_t rc)
 {
-	if (d->kind != WRITE || !world.late)
+	if (d && (d->kind != WRITE || !world.late))
 		d->end = pmio_pm_record_count(world.machine->pm);
 	if (rc < 0)
-		flaw("deed %d of %s: %s", (int)(d - world.deeds), world.path[d->file],
+		flaw("deed %d of %s: %s", d ? (int)(d - world.deeds) : -1, d ? world.path[d->file] : "no name",
 		     pmio_strerror((int)rc));
 }
 
@@ -533,15 +534,28 @@ static bool is_open(unsigned file)
 	return h;
 }
 
+/*
+ * Its name leads to it.  A file whose name is gone, or another's by now, lives on for
+ * those that have it open, but nothing of it may be left by a cut: what is done to it
+ * is no deed.
+ */
+static bool is_named(const struct pmio_file *f)
+{
+	struct stat st;
+
+	return disk_look(world.machine->disk, f->path, &st) && st.st_ino == f->ino;
+}
+
 static void close_with(struct pmio_file **f, int (*fn)(struct pmio_file **f))
 {
 	enum thread before = act_as((*f)->pm->sock - FIRST_SOCK);
 	unsigned file = file_of((*f)->path);
+	bool named = is_named(*f);
 	int rc = fn(f);
 
 	if (rc < 0)
 		flaw("close: %s", pmio_strerror(rc));
-	if (!is_open(file)) /* it was the last close */
+	if (named && !is_open(file)) /* it was the last close */
 		synced(file);
 	act_as(before);
 }
@@ -553,7 +567,7 @@ void world_close(struct pmio_file **f)
 
 void world_discard(struct pmio_file **f)
 {
-	struct deed *d = begin((struct deed){ .kind = DELETE, .file = file_of((*f)->path) });
+	struct deed *d = is_named(*f) ? begin((struct deed){ .kind = DELETE, .file = file_of((*f)->path) }) : NULL;
 
 	close_with(f, pmio_close_discard);
 	returned(d, 0);
@@ -561,13 +575,13 @@ void world_discard(struct pmio_file **f)
 
 void world_write(struct pmio_file *f, uint64_t off, size_t len)
 {
-	struct deed *d = begin((struct deed){
-		.kind = WRITE, .file = file_of(f->path), .off = off, .len = len });
+	struct deed *d = is_named(f) ? begin((struct deed){
+		.kind = WRITE, .file = file_of(f->path), .off = off, .len = len }) : NULL;
 	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
 	uint8_t *buf = malloc(len);
 
 	assert(buf);
-	memset(buf, VALUE((int)(d - world.deeds)), len);
+	memset(buf, d ? VALUE((int)(d - world.deeds)) : UNNAMED, len);
 	returned(d, pmio_pwrite(f, buf, len, (off_t)off));
 	free(buf);
 	act_as(before);
@@ -575,7 +589,8 @@ void world_write(struct pmio_file *f, uint64_t off, size_t len)
 
 void world_truncate(struct pmio_file *f, uint64_t size)
 {
-	struct deed *d = begin((struct deed){ .kind = CUT, .file = file_of(f->path), .off = size });
+	struct deed *d = is_named(f) ? begin((struct deed){ .kind = CUT, .file = file_of(f->path), .off = size })
+				     : NULL;
 	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
 
 	returned(d, pmio_truncate(f, (off_t)size));
@@ -589,7 +604,8 @@ static void do_with(struct pmio_file *f, const char *what, int (*fn)(struct pmio
 
 	if (rc < 0)
 		flaw("%s: %s", what, pmio_strerror(rc));
-	synced(file_of(f->path));
+	if (is_named(f))
+		synced(file_of(f->path));
 	act_as(before);
 }
 
