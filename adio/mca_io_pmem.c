@@ -149,6 +149,18 @@ static bool get_ready(void)
 	return romio != NULL;
 }
 
+/* at the first open; two threads in it at once would make, and at the end free, ROMIO's MPI_Op twice */
+static int init_romio(const struct romio *romio)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int error = MPI_SUCCESS;
+
+	pthread_mutex_lock(&lock);
+	romio->init(&error);
+	pthread_mutex_unlock(&lock);
+	return error;
+}
+
 static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
 		     struct opal_info_t *info, struct ompi_file_t *fh);
 static void publish_info(struct adio_file *fd, struct ompi_file_t *fh);
@@ -637,7 +649,7 @@ static int open_file(struct ompi_communicator_t *comm, const char *filename, int
 	error = PMPI_Comm_dup(comm, &dup);
 	if (error != MPI_SUCCESS)
 		return error;
-	romio->init(&error);
+	error = init_romio(romio);
 	if (error == MPI_SUCCESS)
 		error = agree_amode(dup, path, amode);
 	mpi_info = error == MPI_SUCCESS ? to_mpi_info(info) : NULL;
