@@ -33,6 +33,8 @@ check "a pool to be spoilt" prepare
 fresh() { rm -rf "$PMIO_POOL" "$TO" && cp -a --sparse=always "$T/good" "$PMIO_POOL" && mkdir "$TO"; }
 sums() { (cd "$PMIO_POOL" && cksum catalog data lock 2>/dev/null); }
 patch() { printf "$3" | dd of="$PMIO_POOL/$1" bs=1 seek="$2" conv=notrunc status=none; }
+# another byte than the one that is there
+turn() { patch "$1" "$2" "\\$(printf %03o $((255 - $(od -An -tu1 -j "$2" -N 1 "$PMIO_POOL/$1"))))"; }
 # salvage STATUS ARG...: to $TO, and the pool is as before
 salvage() {
 	local want=$1 before
@@ -122,7 +124,7 @@ check "catalog that libpmemobj refuses: names are found, what they say of the fi
 superblock() {
 	local at
 	for at in 0 12 20 33 41 57 72 90 96; do # magic, checksum, uuid, sizes, offsets, counts
-		fresh && patch data $at '\252' && salvage 3 && whole new && whole old &&
+		fresh && turn data $at && salvage 3 && whole new && whole old &&
 			grep -q 'damaged: superblock' "$ERR" || { echo "byte $at"; return 1; }
 	done
 	fresh && head -c 4096 /dev/zero | dd of="$PMIO_POOL/data" conv=notrunc status=none && salvage 1 &&
