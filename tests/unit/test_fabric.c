@@ -32,6 +32,12 @@ const char *__lsan_default_suppressions(void)
 	return "leak:libfabric.so";
 }
 
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+
 #define MEMORY (8u << 20)
 #define TIMEOUT_MS 2000 /* after so long a peer is down, in these tests */
 
