@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "core/daemon.h"
 
 #define LOG_FILE "agent.log"
 #define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is begun anew at the start */
@@ -27,21 +28,6 @@ enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_WORKERS (UINT64_MAX - 2)
 
 /* ---- log ----------------------------------------------------------------------- */
-
-static int log_fd = -1;
-
-static void log_to_file(enum pmio_log_level level, const char *line)
-{
-	struct timespec now;
-	struct tm tm;
-	char stamp[32];
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	dprintf(log_fd, "%s.%03d pmiod[%d]: %s: %s\n", stamp, (int)(now.tv_nsec / 1000000),
-		(int)getpid(), pmio_log_level_name(level), line);
-}
 
 static int open_log(const struct agent *a)
 {
@@ -130,9 +116,9 @@ static int set_up(struct agent *a)
 	if (rc < 0)
 		return rc;
 	a->view = pmio_pool_view(a->pool);
-	log_fd = open_log(a);
-	if (log_fd >= 0 && a->config->foreground)
-		pmio_log_set_handler(log_to_file);
+	a->log_fd = open_log(a);
+	if (a->log_fd >= 0 && a->config->foreground)
+		pmio_daemon_log(a->log_fd);
 	a->client_used = calloc(a->view->nr_clients, 1);
 	if (!a->client_used)
 		return -ENOMEM;
@@ -393,39 +379,11 @@ static int loop(struct agent *a)
 
 /* ---- detaching ------------------------------------------------------------------------- */
 
-static void tell(int fd, int rc)
+static int serve(struct pmio_daemon *d, void *arg)
 {
-	int32_t status = rc;
-
-	if (fd >= 0 && write(fd, &status, sizeof(status)) < 0)
-		pmio_err("agent: ready: %s", strerror(errno));
-}
-
-/* nothing of the caller's may stay open: mpirun waits for the ends of its pipes */
-static void close_inherited(int keep)
-{
-	if (keep > 3)
-		close_range(3, (unsigned)keep - 1, 0);
-	close_range((unsigned)(keep >= 3 ? keep + 1 : 3), ~0U, 0);
-}
-
-static void leave_terminal(void)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null < 0)
-		return;
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
-	close(null);
-	if (chdir("/") < 0)
-		pmio_warn("agent: chdir: %s", strerror(errno));
-}
-
-static int serve(const struct pmio_agent_config *cfg)
-{
+	const struct pmio_agent_config *cfg = arg;
 	struct agent a = {
-		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1,
+		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1, .log_fd = -1,
 	};
 	int rc;
 
@@ -435,55 +393,25 @@ static int serve(const struct pmio_agent_config *cfg)
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
 	a.last_busy = a.started;
 	rc = set_up(&a);
-	tell(cfg->ready_fd, rc);
+	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
-		if (cfg->ready_fd >= 0)
-			close(cfg->ready_fd);
 		if (!cfg->foreground)
-			leave_terminal();
-		if (log_fd >= 0)
-			pmio_log_set_handler(log_to_file);
+			pmio_daemon_leave_terminal();
+		if (a.log_fd >= 0)
+			pmio_daemon_log(a.log_fd);
 		pmio_info("agent: serving %s", cfg->pool_dir);
 		rc = loop(&a);
 	}
 	tear_down(&a);
-	pmio_log_set_handler(NULL);
-	close_fd(&log_fd);
+	pmio_daemon_log(-1);
+	close_fd(&a.log_fd);
 	return rc;
 }
 
 int pmio_agent_run(const struct pmio_agent_config *config)
 {
 	struct pmio_agent_config cfg = *config;
-	int pipe_fd[2];
-	int32_t status;
-	ssize_t n;
-	pid_t pid;
+	struct pmio_daemon d = { .foreground = cfg.foreground, .ready_fd = cfg.ready_fd };
 
-	close_inherited(cfg.ready_fd);
-	if (cfg.foreground)
-		return serve(&cfg);
-
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
-		return -errno;
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		setsid();
-		close(pipe_fd[0]);
-		if (cfg.ready_fd >= 0)
-			close(cfg.ready_fd);
-		cfg.ready_fd = pipe_fd[1];
-		return serve(&cfg);
-	}
-	close(pipe_fd[1]);
-	do
-		n = read(pipe_fd[0], &status, sizeof(status));
-	while (n < 0 && errno == EINTR);
-	close(pipe_fd[0]);
-	if (n != sizeof(status))
-		return PMIO_EAGENT; /* it was killed; who waits sees the end of the pipe */
-	tell(config->ready_fd, status);
-	return status;
+	return pmio_daemon_run(&d, serve, &cfg);
 }

@@ -234,6 +234,7 @@ struct agent {
 	struct pmio_view *view;
 	struct workers *workers;
 	int epoll_fd, listen_fd, signal_fd;
+	int log_fd;			/* -1: standard error */
 	enum agent_state state;
 	bool forced;
 	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits so long for clients to go */

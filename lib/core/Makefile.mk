@@ -1,6 +1,7 @@
 # errors, log, paths, settings: what every part of pmio stands on
 noinst_LTLIBRARIES += libpmio_core.la
 libpmio_core_la_SOURCES = \
+	lib/core/daemon.c lib/core/daemon.h \
 	lib/core/error.c lib/core/error.h \
 	lib/core/log.c lib/core/log.h \
 	lib/core/path.c lib/core/path.h \
