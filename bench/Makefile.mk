@@ -13,7 +13,7 @@ bench: all bench_mpi
 EXTRA_PROGRAMS += bench_fabric
 bench_fabric_SOURCES = bench/bench_fabric.c
 bench_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS)
-bench_fabric_LDADD = libpmio_fabric.la
+bench_fabric_LDADD = libpmio_fabric.la libpmio_core.la
 
 # make bench-drain
 EXTRA_PROGRAMS += bench_drain

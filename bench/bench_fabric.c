@@ -255,7 +255,7 @@ static void measure(const struct public *p, const char *address, size_t mib)
 	memset(b.buf, 'x', MEMORY);
 	plain_open(&b.plain, p, address);
 	good(pmio_fabric_port_new(&c, &port), "port");
-	good(pmio_fabric_connect(port, &p->card, &b.peer), "connect");
+	good(pmio_fabric_connect(port, &p->card, NULL, &b.peer), "connect");
 	printf("# %s, provider %s, median of %d; time of one\n", pmio_fabric_version(), p->card.provider, ROUNDS);
 	printf("%-28s %9s %9s     speed of lib/fabric\n", "", "plain", "lib/fabric");
 	compare(&b, "write 1 MiB", WRITES, 1 << 20, mib << 20);

@@ -16,7 +16,7 @@
 _Static_assert(crypto_auth_hmacsha256_KEYBYTES == PMIO_FABRIC_KEY_SIZE, "the key's size");
 _Static_assert(crypto_auth_hmacsha256_BYTES == MAC_SIZE, "the MAC's size");
 
-int fabric_random(void *buf, size_t len)
+int pmio_fabric_random(void *buf, size_t len)
 {
 	if (sodium_init() < 0) {
 		pmio_err("fabric: libsodium cannot be used");
@@ -28,7 +28,7 @@ int fabric_random(void *buf, size_t len)
 
 int pmio_fabric_new_key(uint8_t key[PMIO_FABRIC_KEY_SIZE])
 {
-	return fabric_random(key, PMIO_FABRIC_KEY_SIZE);
+	return pmio_fabric_random(key, PMIO_FABRIC_KEY_SIZE);
 }
 
 /* what is proven is also who proves it: a port's proof is no target's */

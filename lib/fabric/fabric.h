@@ -18,9 +18,9 @@
  * Durable: nothing by itself.  A write's bytes are in the target's memory when the
  * call returned 0; the message that goes with it asks the target to flush them.
  *
- * Time: no call waits longer than the configuration's timeout.  A peer that did not
- * answer in time, or whose process has ended, is down: all that is asked of it fails
- * until it is connected anew.  XXX What was being written to it then may still reach
+ * Time: no call waits longer than the configuration's timeout for something to
+ * happen.  A peer that did not answer in time, or whose process has ended, is down:
+ * all that is asked of it fails until it is connected anew.  XXX What was being written to it then may still reach
  * its memory later, until its process ends.
  *
  * Errors: negative codes as in pmio.h, logged where they are found.
@@ -41,14 +41,14 @@ struct pmio_fabric_config {
 	const char *provider;	/* libfabric's name of it; NULL or "": the first of net, tcp, tcp;ofi_rxm that is there */
 	const char *address;	/* of this host: a numeric IP address */
 	const char *service;	/* target: a port's number; NULL: any */
-	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes */
+	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes, copied; port: NULL: each connect brings one */
 	unsigned timeout_ms;	/* 0: PMIO_FABRIC_TIMEOUT_MS */
 };
 
 /* where a target is to be found; plain bytes, for others to be told */
 struct pmio_fabric_card {
 	char provider[24];	/* 0-terminated */
-	uint64_t epoch;		/* of the target: random, another one each time it is made */
+	uint64_t epoch;		/* of the target: random, another one each time it is made; 0: any */
 	uint16_t addr_len;
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
 };
@@ -58,6 +58,9 @@ const char *pmio_fabric_version(void);
 
 /* a key that nobody else knows */
 int pmio_fabric_new_key(uint8_t key[PMIO_FABRIC_KEY_SIZE]);
+
+/* bytes that nobody can guess; 0 or -EIO */
+int pmio_fabric_random(void *buf, size_t len);
 
 /* ---- target --------------------------------------------------------------------- */
 
@@ -94,6 +97,20 @@ unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *target);
 /* answer; call is gone.  status: 0 or a negative code; len up to PMIO_FABRIC_MSG_MAX */
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len);
 
+/* the session that the call came by, not 0: one for each time that a port connects */
+uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call);
+
+/*
+ * pmio_fabric_target_end_session -- a port is known to be gone
+ *
+ * When it returns, no handler begins with a call of that session any more; answers to
+ * earlier ones go nowhere.  A port that is still there gets -ECONNRESET from a call
+ * after a second or so, when it asks what has become of it.  XXX What it wrote may
+ * still come: only the target's end stops that.
+ * Unknown sessions are none.  Threads: any, the handler among them.
+ */
+void pmio_fabric_target_end_session(struct pmio_fabric_target *target, uint64_t session);
+
 /* ---- port ------------------------------------------------------------------------- */
 
 struct pmio_fabric_port;
@@ -101,20 +118,37 @@ struct pmio_fabric_peer;
 
 int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fabric_port **out);
 
-/* and all its peers; nobody may be in a call */
+/* and all its peers; nobody may be in a call, and each begun op must have been ended */
 void pmio_fabric_port_delete(struct pmio_fabric_port **port);
+
+/*
+ * pmio_fabric_card_of -- the card of whatever target is at a host's port
+ *
+ * host, service  names or numbers; IPv4, the first address that the name has
+ * out            with the epoch 0; untouched on failure
+ *
+ * Returns 0, -EINVAL (the port's provider has another kind of addresses), -ENOENT
+ * (no such host or service), -EAGAIN (the name service does not answer), -ENOMEM, ...
+ * Time: as long as the system's name service takes.
+ */
+int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, const char *service,
+			struct pmio_fabric_card *out);
 
 /*
  * pmio_fabric_connect -- get to know a target
  *
+ * card  its epoch 0: whatever target is there now is right
+ * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the port's
+ *
  * Returns 0, -EACCES (it does not know our key, or we not its), -ESTALE (there is
- * another target now: its epoch is not the card's), -ETIMEDOUT, -EPROTO, ...
+ * another target now: its epoch is not the card's), -EINVAL (no key; not an address of
+ * this provider), -ETIMEDOUT, -EPROTO (another provider's card), ...
  * Threads: any, as for all calls below; calls on one peer may run at once.
  */
-int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card,
+int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out);
 
-/* takes a pointer to NULL; nobody may be in a call on it */
+/* takes a pointer to NULL; nobody may be in a call on it; ops that were begun fail (-ENOTCONN) when they are ended */
 void pmio_fabric_disconnect(struct pmio_fabric_peer **peer);
 
 /* the size of the peer's memory, bytes */
@@ -139,8 +173,8 @@ struct pmio_fabric_exchange {
  * pmio_fabric_call -- ask, and wait for the answer
  *
  * Returns the answer's status; or -ETIMEDOUT, -ESTALE (another target answers at
- * that address), -ECONNRESET (its process has ended), -EMSGSIZE: then nothing is
- * known of what the peer did.
+ * that address), -ECONNRESET (its process has ended, or it has ended our session),
+ * -EMSGSIZE: then nothing is known of what the peer did.
  */
 int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange *x);
 
@@ -153,6 +187,34 @@ int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange 
  */
 int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
 		      struct pmio_fabric_exchange *x);
+
+/*
+ * pmio_fabric_begin -- as pmio_fabric_write, but not until it is done
+ *
+ * Several ops, also on different peers, can be under way from one thread.
+ * request  NULL: none
+ * out      to be given to pmio_fabric_end(), also when the peer is down by then
+ *
+ * The caller's memory is his again when it returns.  It may wait until earlier ops have
+ * moved on, whoever began them: the port's buffers for what is written take 4 MiB.
+ * Returns 0, or what makes it impossible from the start, and then *out is NULL: what
+ * peers say to other calls while they are down, -EFAULT, -EMSGSIZE, -ENOMEM.
+ * Other failures, of what went on the way, are pmio_fabric_end()'s to tell.
+ * XXX Most providers move bytes only while somebody is in a call of this port; time
+ * that nobody is does not count for the timeout.
+ */
+struct pmio_fabric_op;
+int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
+		      const void *request, size_t request_len, struct pmio_fabric_op **out);
+
+/*
+ * pmio_fabric_end -- wait for all of an op
+ *
+ * x: where the answer goes to; x->request is not used; NULL: only its status is wanted.
+ * Returns as pmio_fabric_write.  Takes *op and clears it, whatever it returns.
+ * Threads: any, the one that began it or another; ops in any order.
+ */
+int pmio_fabric_end(struct pmio_fabric_op **op, struct pmio_fabric_exchange *x);
 
 int pmio_fabric_read(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr);
 

@@ -103,7 +103,6 @@ struct fabric_transcript {
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the port's */
 };
 
-int fabric_random(void *buf, size_t len);
 void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE]);
 bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,

@@ -1,8 +1,8 @@
 /*
  * port.c -- reaching the memory of others
  *
- * A request is a number of operations of libfabric's (remote writes or reads, and
- * the sending of a message) and perhaps an answer.  Bytes go through buffers of the
+ * A request (fabric.h's pmio_fabric_op) is a number of operations of libfabric's
+ * (remote writes or reads, and the sending of a message) and perhaps an answer.  Bytes go through buffers of the
  * port's own: an operation that a dead peer never ends then has nothing of the
  * caller's, and network cards need no memory of the caller registered.
  *
@@ -11,6 +11,8 @@
  * not held in that sleep, nor while bytes are copied.
  */
 #include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,13 +35,14 @@ struct op {
 	struct fi_context2 ctx; /* first */
 	enum op_kind kind;
 	uint8_t *buf;
-	struct request *req;	/* NULL: a receive */
+	struct pmio_fabric_op *req;	/* NULL: a receive */
 	uint8_t *to;		/* OP_READ: the caller's; len bytes */
 	size_t len;
 	struct op *next;	/* free, or read and not copied yet */
 };
 
-struct request {
+/* a request */
+struct pmio_fabric_op {
 	uint64_t number; /* key */
 	struct pmio_fabric_peer *peer;
 	unsigned refs;		/* who waits, and each operation under way */
@@ -60,21 +63,24 @@ struct pmio_fabric_peer {
 	struct pmio_fabric_port *port;
 	struct pmio_fabric_peer *prev, *next;
 	fi_addr_t fi;
-	uint64_t epoch;
+	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	uint64_t epoch;		/* 0: any, until it has said which */
 	uint64_t session;	/* 0: none yet */
-	uint64_t key, base, len;
+	uint64_t mr_key, base, len;
 	int down;		/* why */
 };
 
 struct pmio_fabric_port {
 	struct fabric_ep ep;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	bool has_key;
 	unsigned timeout_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool somebody_sleeps;	/* in the completion queue */
+	uint64_t attended_ms;	/* until when somebody looks, or has looked, at it */
 	uint64_t number;
-	struct request *requests; /* hash: those that wait for an answer */
+	struct pmio_fabric_op *requests; /* hash: those that wait for an answer */
 	struct pmio_fabric_peer *peers;
 	struct op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];
 	struct op *free_sends, *free_bounces;
@@ -84,9 +90,9 @@ struct pmio_fabric_port {
 
 /* ---- requests; lock held ------------------------------------------------------------------ */
 
-static struct request *new_request(struct pmio_fabric_peer *peer)
+static struct pmio_fabric_op *new_request(struct pmio_fabric_peer *peer)
 {
-	struct request *r = calloc(1, sizeof(*r));
+	struct pmio_fabric_op *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
@@ -98,13 +104,13 @@ static struct request *new_request(struct pmio_fabric_peer *peer)
 	return r;
 }
 
-static void put_request(struct request *r)
+static void put_request(struct pmio_fabric_op *r)
 {
 	if (--r->refs == 0)
 		free(r);
 }
 
-static void fail_request(struct request *r, int rc)
+static void fail_request(struct pmio_fabric_op *r, int rc)
 {
 	if (r->rc == 0)
 		r->rc = rc;
@@ -115,7 +121,7 @@ static void peer_is_down(struct pmio_fabric_peer *peer, int why)
 	if (peer->down)
 		return;
 	peer->down = why;
-	for (struct request *r = peer->port->requests; r; r = r->hh.next) {
+	for (struct pmio_fabric_op *r = peer->port->requests; r; r = r->hh.next) {
 		if (r->peer == peer)
 			fail_request(r, why);
 	}
@@ -135,7 +141,7 @@ static void give_back(struct pmio_fabric_port *port, struct op *op)
 static void take_message(struct pmio_fabric_port *port, const void *msg, size_t len)
 {
 	const struct fabric_hdr_msg *h = msg;
-	struct request *r;
+	struct pmio_fabric_op *r;
 
 	if (!fabric_msg_is_good(msg, len))
 		return;
@@ -146,6 +152,8 @@ static void take_message(struct pmio_fabric_port *port, const void *msg, size_t 
 	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
 		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
 			peer_is_down(r->peer, -ESTALE);
+		else if (h->status < 0)
+			peer_is_down(r->peer, -ECONNRESET);
 		return;
 	}
 	if (r->peer->session && (h->type != FABRIC_REPLY || h->session != r->peer->session))
@@ -169,7 +177,7 @@ static int post_recv(struct pmio_fabric_port *port, struct op *op)
 
 static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_t len)
 {
-	struct request *r = op->req;
+	struct pmio_fabric_op *r = op->req;
 
 	if (op->kind == OP_RECV) {
 		if (rc == 0)
@@ -218,6 +226,7 @@ static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
 static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 {
 	struct fi_cq_msg_entry e[16];
+	uint64_t now;
 	ssize_t n;
 
 	if (port->somebody_sleeps) {
@@ -225,10 +234,14 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 		return;
 	}
 	port->somebody_sleeps = true;
+	port->attended_ms = fabric_now_ms() + ms;
 	pthread_mutex_unlock(&port->lock);
 	n = fi_cq_sread(port->ep.cq, e, 16, NULL, (int)ms);
 	pthread_mutex_lock(&port->lock);
 	port->somebody_sleeps = false;
+	now = fabric_now_ms();
+	if (now < port->attended_ms)
+		port->attended_ms = now;
 	for (ssize_t i = 0; i < n; i++)
 		op_ended(port, e[i].op_context, 0, e[i].len);
 	if (n == -FI_EAVAIL)
@@ -238,13 +251,28 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 
 /* ---- what goes; lock held ------------------------------------------------------------------------ */
 
-static bool is_late(const struct pmio_fabric_port *port, const struct request *r)
+/* what came while nobody looked is not known yet: that time is not the peers' */
+static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
 {
-	return fabric_now_ms() - r->alive_ms > port->timeout_ms;
+	uint64_t gap = now > port->attended_ms ? now - port->attended_ms : 0;
+
+	if (gap < SLEEP_MS)
+		return;
+	port->attended_ms = now;
+	for (struct pmio_fabric_op *r = port->requests; r; r = r->hh.next)
+		r->alive_ms = r->alive_ms + gap < now ? r->alive_ms + gap : now;
+}
+
+static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *r)
+{
+	uint64_t now = fabric_now_ms();
+
+	skip_unattended(port, now);
+	return now - r->alive_ms > port->timeout_ms;
 }
 
 /* an operation of that kind; NULL: r has failed */
-static struct op *get_op(struct pmio_fabric_port *port, struct request *r, enum op_kind kind)
+static struct op *get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
 {
 	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
 	struct op *op;
@@ -269,7 +297,7 @@ static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t 
 	struct pmio_fabric_peer *peer = op->req->peer;
 	void *desc = port->mr ? fi_mr_desc(port->mr) : NULL;
 	struct iovec iov = { op->buf, op->len };
-	struct fi_rma_iov remote = { peer->base + off, op->len, peer->key };
+	struct fi_rma_iov remote = { peer->base + off, op->len, peer->mr_key };
 	struct fi_msg_rma m = {
 		.msg_iov = &iov, .desc = &desc, .iov_count = 1, .addr = peer->fi,
 		.rma_iov = &remote, .rma_iov_count = 1, .context = &op->ctx,
@@ -286,7 +314,7 @@ static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t 
 /* takes op over; r->rc says if it went wrong */
 static void post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
 {
-	struct request *r = op->req;
+	struct pmio_fabric_op *r = op->req;
 	ssize_t rc;
 
 	r->nr_ops++;
@@ -307,7 +335,7 @@ static void post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
 	put_request(r);
 }
 
-static void post_message(struct pmio_fabric_port *port, struct request *r, const struct fabric_hdr_msg *h,
+static void post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h,
 			 const void *rest)
 {
 	struct op *op = get_op(port, r, OP_SEND);
@@ -321,20 +349,21 @@ static void post_message(struct pmio_fabric_port *port, struct request *r, const
 	post(port, op, 0);
 }
 
-static void post_hello(struct pmio_fabric_port *port, struct request *r, const uint8_t nonce[NONCE_SIZE])
+static void post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE])
 {
 	struct fabric_hello_msg m;
 
 	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
 	m.hdr.number = r->number;
+	m.hdr.session = r->peer->session;
 	memcpy(m.nonce, nonce, NONCE_SIZE);
 	m.addr_len = (uint32_t)port->ep.addr_len;
 	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
 	post_message(port, r, &m.hdr, &m.hdr + 1);
 }
 
-/* a target that was started anew answers nothing that was asked of its predecessor */
-static void probe(struct pmio_fabric_port *port, struct request *r)
+/* a target that was started anew, or has ended our session, answers nothing that was asked before */
+static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 {
 	static const uint8_t no_nonce[NONCE_SIZE];
 	uint64_t now = fabric_now_ms();
@@ -346,7 +375,7 @@ static void probe(struct pmio_fabric_port *port, struct request *r)
 }
 
 /* r's reads that have ended, to the caller; lock given up meanwhile */
-static void copy_read(struct pmio_fabric_port *port, struct request *r)
+static void copy_read(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 {
 	while (r->read) {
 		struct op *op = r->read;
@@ -361,7 +390,7 @@ static void copy_read(struct pmio_fabric_port *port, struct request *r)
 }
 
 /* until all of r has ended, or it has failed */
-static void wait_for(struct pmio_fabric_port *port, struct request *r)
+static void wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 {
 	while (r->rc == 0 && (r->nr_ops || r->read || (r->wants_answer && !r->answered))) {
 		if (r->read) {
@@ -386,7 +415,7 @@ static void wait_for(struct pmio_fabric_port *port, struct request *r)
 }
 
 /* r is no longer ours; returns its result */
-static int end_request(struct pmio_fabric_port *port, struct request *r)
+static int end_request(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 {
 	int rc = r->rc;
 
@@ -457,7 +486,7 @@ static uint64_t take_read(struct op *op, struct cursor *c)
 	return off;
 }
 
-static void transfer(struct pmio_fabric_port *port, struct request *r, enum op_kind kind,
+static void transfer(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind,
 		     const struct pmio_fabric_piece *pieces, size_t nr)
 {
 	struct cursor c = { pieces, pieces + nr, 0 };
@@ -479,7 +508,7 @@ static void transfer(struct pmio_fabric_port *port, struct request *r, enum op_k
 	}
 }
 
-static void ask(struct pmio_fabric_port *port, struct request *r, const struct pmio_fabric_exchange *x)
+static void ask(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct pmio_fabric_exchange *x)
 {
 	struct fabric_hdr_msg h;
 
@@ -491,24 +520,29 @@ static void ask(struct pmio_fabric_port *port, struct request *r, const struct p
 	post_message(port, r, &h, x->request);
 }
 
-static int take_answer(const struct request *r, struct pmio_fabric_exchange *x)
+/* x: NULL: only the status is wanted */
+static int take_answer(const struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
 {
-	size_t len = r->answer.hdr.len;
+	size_t len = r->wants_answer ? r->answer.hdr.len : 0;
 
-	if (len > x->answer_room)
+	if (x && len > x->answer_room)
 		return -EMSGSIZE;
-	memcpy(x->answer, r->answer.bytes + sizeof(r->answer.hdr), len);
-	x->answer_len = len;
-	return r->answer.hdr.status;
+	if (x && len)
+		memcpy(x->answer, r->answer.bytes + sizeof(r->answer.hdr), len);
+	if (x)
+		x->answer_len = len;
+	return r->wants_answer ? r->answer.hdr.status : 0;
 }
 
-static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces,
-	       size_t nr, struct pmio_fabric_exchange *x)
+/* x: the request; NULL: none */
+static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
+		 const struct pmio_fabric_exchange *x, struct pmio_fabric_op **out)
 {
 	struct pmio_fabric_port *port = peer->port;
-	struct request *r;
+	struct pmio_fabric_op *r;
 	int rc = check_pieces(peer, pieces, nr);
 
+	*out = NULL;
 	if (rc == 0 && x && x->request_len > PMIO_FABRIC_MSG_MAX)
 		rc = -EMSGSIZE;
 	if (rc < 0)
@@ -523,12 +557,32 @@ static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pm
 	transfer(port, r, kind, pieces, nr);
 	if (x && r->rc == 0)
 		ask(port, r, x);
+	pthread_mutex_unlock(&port->lock);
+	*out = r;
+	return 0;
+}
+
+static int end(struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_port *port = r->peer->port;
+	int rc;
+
+	pthread_mutex_lock(&port->lock);
 	wait_for(port, r);
-	if (r->rc == 0 && x)
+	if (r->rc == 0)
 		r->rc = take_answer(r, x);
 	rc = end_request(port, r);
 	pthread_mutex_unlock(&port->lock);
 	return rc;
+}
+
+static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces,
+	       size_t nr, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_op *r;
+	int rc = begin(peer, kind, pieces, nr, x, &r);
+
+	return rc < 0 ? rc : end(r, x);
 }
 
 int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange *x)
@@ -547,10 +601,26 @@ int pmio_fabric_read(struct pmio_fabric_peer *peer, const struct pmio_fabric_pie
 	return run(peer, OP_READ, pieces, nr, NULL);
 }
 
+int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
+		      const void *request, size_t request_len, struct pmio_fabric_op **out)
+{
+	const struct pmio_fabric_exchange x = { .request = request, .request_len = request_len };
+
+	return begin(peer, OP_WRITE, pieces, nr, request ? &x : NULL, out);
+}
+
+int pmio_fabric_end(struct pmio_fabric_op **op, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_op *r = *op;
+
+	*op = NULL;
+	return end(r, x);
+}
+
 /* ---- connecting; lock held --------------------------------------------------------------------------------- */
 
 /* the answer to what was posted has this type; else an error */
-static int await(struct pmio_fabric_port *port, struct request *r, enum fabric_type type)
+static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum fabric_type type)
 {
 	wait_for(port, r);
 	if (r->rc < 0)
@@ -562,7 +632,7 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 {
 	struct pmio_fabric_port *port = peer->port;
 	const struct fabric_challenge_msg *c;
-	struct request *r = new_request(peer);
+	struct pmio_fabric_op *r = new_request(peer);
 	int rc;
 
 	if (!r)
@@ -571,12 +641,12 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 	post_hello(port, r, t->port_nonce);
 	rc = await(port, r, FABRIC_CHALLENGE);
 	c = (const struct fabric_challenge_msg *)&r->answer;
-	if (rc == 0 && c->epoch != peer->epoch)
+	if (rc == 0 && peer->epoch && c->epoch != peer->epoch)
 		rc = -ESTALE;
 	if (rc == 0) {
 		memcpy(t->target_nonce, c->nonce, NONCE_SIZE);
 		t->session = c->hdr.session;
-		t->epoch = c->epoch;
+		t->epoch = peer->epoch = c->epoch;
 	}
 	end_request(port, r);
 	return rc;
@@ -587,7 +657,7 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 	struct pmio_fabric_port *port = peer->port;
 	const struct fabric_welcome_msg *w;
 	struct fabric_proof_msg m;
-	struct request *r = new_request(peer);
+	struct pmio_fabric_op *r = new_request(peer);
 	int rc;
 
 	if (!r)
@@ -595,16 +665,16 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 	fabric_msg_init(&m.hdr, FABRIC_PROOF, sizeof(m));
 	m.hdr.number = r->number;
 	m.hdr.session = t->session;
-	fabric_mac(port->key, FABRIC_PROOF, t, m.mac);
+	fabric_mac(peer->key, FABRIC_PROOF, t, m.mac);
 	r->wants_answer = true;
 	post_message(port, r, &m.hdr, &m.hdr + 1);
 	rc = await(port, r, FABRIC_WELCOME);
 	w = (const struct fabric_welcome_msg *)&r->answer;
 	if (rc == 0) {
-		peer->key = t->key = w->key;
+		peer->mr_key = t->key = w->key;
 		peer->base = t->base = w->base;
 		peer->len = t->len = w->len;
-		rc = fabric_mac_is_good(port->key, FABRIC_WELCOME, t, w->mac) ? 0 : -EACCES;
+		rc = fabric_mac_is_good(peer->key, FABRIC_WELCOME, t, w->mac) ? 0 : -EACCES;
 	}
 	end_request(port, r);
 	return rc;
@@ -613,7 +683,7 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 static int shake_hands(struct pmio_fabric_peer *peer)
 {
 	struct fabric_transcript t = { .session = 0 };
-	int rc = fabric_random(t.port_nonce, sizeof(t.port_nonce));
+	int rc = pmio_fabric_random(t.port_nonce, sizeof(t.port_nonce));
 
 	memcpy(t.addr, peer->port->ep.addr, peer->port->ep.addr_len);
 	if (rc == 0)
@@ -644,17 +714,57 @@ static const char *why_not(int rc)
 	}
 }
 
-int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card,
+static int resolve_error(const char *host, const char *service, int rc)
+{
+	int result = rc == EAI_SYSTEM ? -errno : rc == EAI_MEMORY ? -ENOMEM : rc == EAI_AGAIN ? -EAGAIN : -ENOENT;
+
+	pmio_err("fabric: %s:%s: %s", host, service,
+		 rc == EAI_SYSTEM ? pmio_strerror(result) : gai_strerror(rc));
+	return result;
+}
+
+int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, const char *service,
+			struct pmio_fabric_card *out)
+{
+	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
+	struct sockaddr_in ours;
+	struct addrinfo *found;
+	int rc;
+
+	memcpy(&ours, port->ep.addr, sizeof(ours));
+	if (port->ep.addr_len != sizeof(ours) || ours.sin_family != AF_INET) {
+		pmio_err("fabric: %s:%s: the addresses of provider %s are not of that kind", host, service,
+			 fabric_ep_provider(&port->ep));
+		return -EINVAL;
+	}
+	rc = getaddrinfo(host, service, &hints, &found);
+	if (rc != 0)
+		return resolve_error(host, service, rc);
+	memset(out, 0, sizeof(*out));
+	strncpy(out->provider, fabric_ep_provider(&port->ep), sizeof(out->provider) - 1);
+	out->addr_len = sizeof(ours);
+	memcpy(out->addr, found->ai_addr, sizeof(ours));
+	freeaddrinfo(found);
+	return 0;
+}
+
+int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out)
 {
-	struct pmio_fabric_peer *peer = calloc(1, sizeof(*peer));
+	struct pmio_fabric_peer *peer;
 	int rc;
 
 	*out = NULL;
+	if (!key && !port->has_key) {
+		pmio_err("fabric: connect: no key");
+		return -EINVAL;
+	}
+	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return -ENOMEM;
 	peer->port = port;
 	peer->epoch = card->epoch;
+	memcpy(peer->key, key ? key : port->key, sizeof(peer->key));
 	pthread_mutex_lock(&port->lock);
 	if (strncmp(card->provider, fabric_ep_provider(&port->ep), sizeof(card->provider)) != 0)
 		rc = -EPROTO;
@@ -679,7 +789,7 @@ void pmio_fabric_disconnect(struct pmio_fabric_peer **pp)
 	struct pmio_fabric_peer *peer = *pp;
 	struct pmio_fabric_port *port;
 	struct fabric_hdr_msg h;
-	struct request *r;
+	struct pmio_fabric_op *r;
 
 	*pp = NULL;
 	if (!peer)
@@ -751,9 +861,11 @@ int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fa
 	pthread_cond_init(&port->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	port->timeout_ms = config->timeout_ms ? config->timeout_ms : PMIO_FABRIC_TIMEOUT_MS;
-	memcpy(port->key, config->key, sizeof(port->key));
+	port->has_key = config->key != NULL;
+	if (port->has_key)
+		memcpy(port->key, config->key, sizeof(port->key));
 	/* numbers tell answers from those to an earlier port at the same address */
-	rc = fabric_random(&port->number, sizeof(port->number));
+	rc = pmio_fabric_random(&port->number, sizeof(port->number));
 	if (rc == 0)
 		rc = fabric_ep_open(&port->ep, config, NULL);
 	if (rc == 0)
@@ -769,7 +881,7 @@ int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fa
 static void free_requests(struct pmio_fabric_port *port)
 {
 	for (size_t i = NR_RECVS; i < NR_RECVS + NR_SENDS + NR_BOUNCES; i++) {
-		struct request *r = port->ops[i].req;
+		struct pmio_fabric_op *r = port->ops[i].req;
 
 		if (r)
 			put_request(r);

@@ -3,8 +3,8 @@
  *
  * One thread sleeps in the completion queue: it serves remote reads and writes as
  * well as messages, for providers without hardware move bytes only while somebody
- * is there.  All but `queue` is that thread's; answers of other threads go by
- * there.
+ * is there.  All is that thread's but `queue` and `endings`, by which other threads
+ * send answers and end sessions.
  *
  * Nobody is answered whose address is not in the address vector (libfabric 1.17
  * falls over that), so an address stays there as long as a session, an answer
@@ -64,6 +64,12 @@ struct out {
 	};
 };
 
+/* a session that somebody wants to be ended */
+struct ending {
+	uint64_t session;
+	struct ending *next;
+};
+
 struct pmio_fabric_target {
 	struct fabric_ep ep;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
@@ -81,6 +87,7 @@ struct pmio_fabric_target {
 	unsigned refs;		/* its owner's, and each call's */
 	bool closed;
 	struct out *queue;
+	struct ending *endings;
 
 	struct addr *addrs;
 	struct session *sessions, *half_open;
@@ -179,8 +186,8 @@ static struct session *begin_session(struct pmio_fabric_target *t, const struct 
 	if (!s)
 		return NULL;
 	s->addr = get_addr(t, m->addr, m->addr_len);
-	if (!s->addr || fabric_random(&s->id, sizeof(s->id)) < 0 || find_session(t, s->id) ||
-	    fabric_random(s->said.target_nonce, NONCE_SIZE) < 0) {
+	if (!s->addr || pmio_fabric_random(&s->id, sizeof(s->id)) < 0 || !s->id || find_session(t, s->id) ||
+	    pmio_fabric_random(s->said.target_nonce, NONCE_SIZE) < 0) {
 		put_addr(t, s->addr);
 		free(s);
 		return NULL;
@@ -275,7 +282,59 @@ static struct out *new_out(uint64_t session, enum fabric_type type, uint64_t num
 	return o;
 }
 
+/* ---- sessions that others end ------------------------------------------------------------------ */
+
+static void forget_answers(struct pmio_fabric_target *t, uint64_t session)
+{
+	struct out *o, *next;
+
+	DL_FOREACH_SAFE(t->waiting, o, next) {
+		if (o->session != session)
+			continue;
+		DL_DELETE(t->waiting, o);
+		free_out(t, o);
+	}
+}
+
+static void take_endings(struct pmio_fabric_target *t)
+{
+	struct ending *list, *e, *next;
+
+	pthread_mutex_lock(&t->lock);
+	list = t->endings;
+	t->endings = NULL;
+	pthread_mutex_unlock(&t->lock);
+	LL_FOREACH_SAFE(list, e, next) {
+		struct session *s = find_session(t, e->session);
+
+		if (s && s->proven) {
+			end_session(t, s);
+			forget_answers(t, e->session);
+		}
+		free(e);
+	}
+}
+
 /* ---- what ports say ------------------------------------------------------------------------ */
+
+/* "are you still the one that I know?": the epoch says it, and the status whether we know the session */
+static void take_probe(struct pmio_fabric_target *t, const struct fabric_hello_msg *m)
+{
+	struct session *s = find_session(t, m->hdr.session);
+	struct fabric_challenge_msg *c;
+	struct out *o = new_out(m->hdr.session, FABRIC_CHALLENGE, m->hdr.number, sizeof(*c));
+
+	if (!o)
+		return;
+	c = (struct fabric_challenge_msg *)&o->hdr;
+	c->epoch = t->epoch;
+	c->hdr.status = s && s->proven ? 0 : -ENOTCONN;
+	o->addr = get_addr(t, m->addr, m->addr_len);
+	if (o->addr)
+		send_out(t, o);
+	else
+		free(o);
+}
 
 static void take_hello(struct pmio_fabric_target *t, const struct fabric_hello_msg *m)
 {
@@ -332,9 +391,11 @@ static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_m
 
 static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)
 {
-	struct session *s = find_session(t, m->session);
 	struct pmio_fabric_call *call;
+	struct session *s;
 
+	take_endings(t);
+	s = find_session(t, m->session);
 	if (!s || !s->proven)
 		return;
 	call = malloc(sizeof(*call) + m->len);
@@ -366,7 +427,10 @@ static void take(struct pmio_fabric_target *t, const void *msg, size_t len)
 		return;
 	switch (h->type) {
 	case FABRIC_HELLO:
-		take_hello(t, msg);
+		if (h->session)
+			take_probe(t, msg);
+		else
+			take_hello(t, msg);
 		break;
 	case FABRIC_PROOF:
 		take_proof(t, msg);
@@ -442,6 +506,7 @@ static void *serve(void *arg)
 			slot_ended(t, e[i].op_context, e[i].flags & FI_RECV ? e[i].len : 0);
 		if (n == -FI_EAVAIL)
 			take_error(t);
+		take_endings(t);
 		take_queue(t);
 		send_waiting(t);
 	}
@@ -478,10 +543,11 @@ static int make_slots(struct pmio_fabric_target *t)
 static int offer(struct pmio_fabric_target *t, void *base, size_t len)
 {
 	uint64_t key;
-	int rc = fabric_random(&key, sizeof(key));
+	int rc = pmio_fabric_random(&key, sizeof(key));
 
 	if (rc == 0)
-		rc = fabric_random(&t->epoch, sizeof(t->epoch));
+		rc = pmio_fabric_random(&t->epoch, sizeof(t->epoch));
+	t->epoch |= !t->epoch; /* 0 is any */
 	/* 32 bits: what all providers take; not 1, which the slots have */
 	key = (key & 0x7fffffff) | 2;
 	if (rc == 0)
@@ -542,6 +608,7 @@ static void free_all(struct pmio_fabric_target *t)
 	struct session *s, *s_next;
 	struct addr *a, *a_next;
 	struct out *o, *o_next;
+	struct ending *e, *e_next;
 
 	HASH_ITER(hh, t->sessions, s, s_next) {
 		HASH_DEL(t->sessions, s);
@@ -555,7 +622,10 @@ static void free_all(struct pmio_fabric_target *t)
 		free(o);
 	DL_FOREACH_SAFE(t->queue, o, o_next)
 		free(o);
+	LL_FOREACH_SAFE(t->endings, e, e_next)
+		free(e);
 	t->waiting = t->queue = NULL;
+	t->endings = NULL;
 	free(t->memory);
 	t->memory = NULL;
 }
@@ -603,6 +673,33 @@ unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *t)
 	return atomic_load(&t->nr_proven);
 }
 
+uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call)
+{
+	return call->session;
+}
+
+/* lock held: for what was put there by another thread */
+static void wake(struct pmio_fabric_target *t)
+{
+	if (!t->has_thread || !pthread_equal(pthread_self(), t->thread))
+		fi_cq_signal(t->ep.cq);
+}
+
+void pmio_fabric_target_end_session(struct pmio_fabric_target *t, uint64_t session)
+{
+	struct ending *e = malloc(sizeof(*e));
+
+	if (!e) {
+		pmio_err("fabric: a session is not ended: %s", pmio_strerror(-ENOMEM));
+		return;
+	}
+	e->session = session;
+	pthread_mutex_lock(&t->lock);
+	LL_PREPEND(t->endings, e);
+	wake(t);
+	pthread_mutex_unlock(&t->lock);
+}
+
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len)
 {
 	struct pmio_fabric_target *t = call->target;
@@ -617,8 +714,7 @@ void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *ms
 	pthread_mutex_lock(&t->lock);
 	if (o && !t->closed) {
 		DL_APPEND(t->queue, o);
-		if (!t->has_thread || !pthread_equal(pthread_self(), t->thread))
-			fi_cq_signal(t->ep.cq);
+		wake(t);
 		o = NULL;
 	}
 	put_target(t);

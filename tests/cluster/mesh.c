@@ -3,8 +3,8 @@
  *
  * Process ME of NR, 0 to NR - 1, each on some host.  Each offers memory (lib/fabric)
  * and puts its card into DIR, which all share; then it writes random pieces into
- * its own part of all the others' memories, has the target add up what came, reads
- * it back, and compares.  Ends with 0 when every byte was right.
+ * its own part of all the others' memories, up to three of them at once, has the target
+ * add up what came, reads it back, and compares.  Ends with 0 when every byte was right.
  *
  * LOST  the process that will be lost on the way: what is asked of it must fail from
  *       then on, each time within the timeout, and nothing else may
@@ -25,6 +25,7 @@
 
 #define MEMORY (16u << 20)
 #define PROCESSES_MAX 32
+#define BATCH_MAX 3
 #define PIECE_MAX (300u << 10)
 #define TIMEOUT_MS 8000
 #define WAIT_LIMIT_MS 60000 /* for the others to be there */
@@ -153,7 +154,7 @@ static void connect_all(const char *address)
 
 		snprintf(name, sizeof(name), "card.%u", i);
 		await(name, &card, sizeof(card));
-		rc = pmio_fabric_connect(port, &card, &peers[i]);
+		rc = pmio_fabric_connect(port, &card, NULL, &peers[i]);
 		if (rc < 0)
 			die(name, rc);
 	}
@@ -195,48 +196,104 @@ static struct range draw_pieces(struct pmio_fabric_piece *pieces, unsigned *n, u
 	return r;
 }
 
-static int try(unsigned to, uint8_t *buf, uint8_t *back)
-{
-	struct pmio_fabric_piece pieces[4], in;
-	unsigned n;
-	struct range r = draw_pieces(pieces, &n, buf);
-	uint64_t sum = 0;
-	struct pmio_fabric_exchange x = { &r, sizeof(r), &sum, sizeof(sum), 0 };
-	int rc = pmio_fabric_write(peers[to], pieces, n, &x);
+struct try {
+	unsigned to;
+	uint8_t *buf, *back; /* PIECE_MAX bytes */
+	struct range r;
+	struct pmio_fabric_op *op;
+	int rc;
+};
 
-	if (rc < 0)
-		return rc;
-	if (sum != add_up(buf, r.len))
+static void begin(struct try *t)
+{
+	struct pmio_fabric_piece pieces[4];
+	unsigned n;
+
+	t->r = draw_pieces(pieces, &n, t->buf);
+	t->rc = pmio_fabric_begin(peers[t->to], pieces, n, &t->r, sizeof(t->r), &t->op);
+}
+
+static void write_now(struct try *t, uint64_t *sum)
+{
+	struct pmio_fabric_piece pieces[4];
+	struct pmio_fabric_exchange x = { &t->r, sizeof(t->r), sum, sizeof(*sum), 0 };
+	unsigned n;
+
+	t->r = draw_pieces(pieces, &n, t->buf);
+	t->rc = pmio_fabric_write(peers[t->to], pieces, n, &x);
+}
+
+/* the rest of what was begun; or, if nothing was, all */
+static void finish(struct try *t)
+{
+	uint64_t sum = 0;
+	struct pmio_fabric_exchange x = { .answer = &sum, .answer_room = sizeof(sum) };
+	struct pmio_fabric_piece in;
+
+	if (t->op)
+		t->rc = pmio_fabric_end(&t->op, &x);
+	else if (t->rc == 0)
+		write_now(t, &sum);
+	if (t->rc < 0)
+		return;
+	if (sum != add_up(t->buf, t->r.len))
 		die("the target has other bytes", -EIO);
-	in = (struct pmio_fabric_piece){ r.off, back, r.len };
-	rc = pmio_fabric_read(peers[to], &in, 1);
-	if (rc == 0 && memcmp(buf, back, r.len) != 0)
+	in = (struct pmio_fabric_piece){ t->r.off, t->back, t->r.len };
+	t->rc = pmio_fabric_read(peers[t->to], &in, 1);
+	if (t->rc == 0 && memcmp(t->buf, t->back, t->r.len) != 0)
 		die("other bytes were read", -EIO);
-	return rc;
+}
+
+static void judge(const struct try *t)
+{
+	if (t->rc == 0 && is_down[t->to])
+		die("who was down is there again, unasked", -EPROTO);
+	if (t->rc < 0 && (int)t->to != lost)
+		die("a peer that is there", t->rc);
+	is_down[t->to] |= t->rc < 0;
+	nr_good += t->rc == 0;
+	nr_failed += t->rc < 0;
+}
+
+/* one, or some under way at once, each to another process */
+static void try(struct try *t)
+{
+	unsigned n = 1 + draw(BATCH_MAX), first = draw(nr);
+	uint64_t begun = now_ms();
+
+	if (n > nr)
+		n = nr;
+	for (unsigned i = 0; i < n; i++) {
+		t[i].to = (first + i) % nr;
+		t[i].rc = 0;
+		if (n > 1)
+			begin(&t[i]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		finish(&t[i]);
+	for (unsigned i = 0; i < n; i++)
+		judge(&t[i]);
+	if (now_ms() - begun > 3 * n * TIMEOUT_MS)
+		die("it took too long", -ETIMEDOUT);
 }
 
 static void work(unsigned seconds)
 {
-	uint8_t *buf = malloc(PIECE_MAX), *back = malloc(PIECE_MAX);
+	struct try t[BATCH_MAX] = { 0 };
 	uint64_t until = now_ms() + seconds * 1000;
 
-	while (now_ms() < until) {
-		unsigned to = draw(nr);
-		uint64_t begun = now_ms();
-		int rc = try(to, buf, back);
-
-		if (rc == 0 && is_down[to])
-			die("who was down is there again, unasked", -EPROTO);
-		if (rc < 0 && (int)to != lost)
-			die("a peer that is there", rc);
-		if (now_ms() - begun > 3 * TIMEOUT_MS)
-			die("it took too long", -ETIMEDOUT);
-		is_down[to] |= rc < 0;
-		nr_good += rc == 0;
-		nr_failed += rc < 0;
+	for (unsigned i = 0; i < BATCH_MAX; i++) {
+		t[i].buf = malloc(PIECE_MAX);
+		t[i].back = malloc(PIECE_MAX);
+		if (!t[i].buf || !t[i].back)
+			die("memory", -ENOMEM);
 	}
-	free(buf);
-	free(back);
+	while (now_ms() < until)
+		try(t);
+	for (unsigned i = 0; i < BATCH_MAX; i++) {
+		free(t[i].buf);
+		free(t[i].back);
+	}
 }
 
 int main(int argc, char **argv)

@@ -22,7 +22,7 @@ tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
 tests_unit_test_fabric_SOURCES = tests/unit/test_fabric.c
 tests_unit_test_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_fabric_LDADD = libpmio_fabric.la $(CMOCKA_LIBS)
+tests_unit_test_fabric_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
 
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -42,7 +42,7 @@ const char *__lsan_default_options(void)
 #define TIMEOUT_MS 2000 /* after so long a peer is down, in these tests */
 
 /* requests that the target of the tests knows: a word */
-enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS };
+enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS, WHO, END, HOLD, RELEASE };
 
 struct request {
 	uint64_t what, off, len;
@@ -78,6 +78,8 @@ static uint64_t add_up(uint64_t off, uint64_t len)
 	return sum;
 }
 
+static struct pmio_fabric_call *held;
+
 static void *answer_later(void *arg)
 {
 	usleep(100000);
@@ -111,6 +113,21 @@ static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, v
 	case SESSIONS:
 		n = pmio_fabric_target_sessions(target);
 		pmio_fabric_reply(call, 0, &n, sizeof(n));
+		break;
+	case WHO:
+		n = pmio_fabric_call_session(call);
+		pmio_fabric_reply(call, 0, &n, sizeof(n));
+		break;
+	case END: /* the session `off` */
+		pmio_fabric_target_end_session(target, r->off);
+		pmio_fabric_reply(call, 0, NULL, 0);
+		break;
+	case HOLD:
+		held = call;
+		break;
+	case RELEASE:
+		pmio_fabric_reply(held, 0, "held", 5);
+		pmio_fabric_reply(call, 0, NULL, 0);
 		break;
 	case NEVER:
 		break;
@@ -173,7 +190,7 @@ static int set_up(void **state)
 	pmio_log_set_handler(count_lines);
 	nr_logged = 0;
 	start_target(NULL);
-	return pmio_fabric_port_new(&c, &port) == 0 && pmio_fabric_connect(port, &card, &peer) == 0 ? 0 : -1;
+	return pmio_fabric_port_new(&c, &port) == 0 && pmio_fabric_connect(port, &card, NULL, &peer) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -356,6 +373,118 @@ static void threads__share_a_peer(void **state)
 	}
 }
 
+/* ---- several at once from one thread ------------------------------------------------------------ */
+
+static int begin(struct pmio_fabric_peer *p, struct request req, struct pmio_fabric_op **out)
+{
+	return pmio_fabric_begin(p, NULL, 0, &req, sizeof(req), out);
+}
+
+static int end(struct pmio_fabric_op **op, void *answer, size_t room)
+{
+	struct pmio_fabric_exchange x = { .answer = answer, .answer_room = room };
+	int rc = pmio_fabric_end(op, &x);
+
+	assert_null(*op);
+	return rc;
+}
+
+/* together more than the port has buffers for; what they were made of is overwritten at once */
+static void begin__more_than_the_buffers_hold(void **state)
+{
+	enum { NR = 19, LEN = 430000 };
+	struct pmio_fabric_op *ops[NR];
+	uint64_t want[NR], sum;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < NR; i++) {
+			uint8_t *buf = random_bytes(LEN, (unsigned)round * NR + i);
+			struct pmio_fabric_piece pieces[2] = { { i * LEN, buf, 1000 }, { i * LEN + 1000, buf + 1000, LEN - 1000 } };
+			struct request req = { ADD_UP, i * LEN, LEN };
+
+			want[i] = sum_of(buf, LEN);
+			assert_int_equal(pmio_fabric_begin(peer, pieces, 2, &req, sizeof(req), &ops[i]), 0);
+			memset(buf, 0xee, LEN);
+			memset(&req, 0xee, sizeof(req));
+			free(buf);
+		}
+		for (unsigned i = NR; i-- > 0;) {
+			assert_int_equal(end(&ops[i], &sum, sizeof(sum)), 0);
+			assert_int_equal(sum, want[i]);
+		}
+	}
+}
+
+static void begin__without_request_or_answer(void **state)
+{
+	uint8_t byte = 77;
+	struct pmio_fabric_piece piece = { 4321, &byte, 1 };
+	struct pmio_fabric_exchange x = { .answer_len = 99 };
+	struct pmio_fabric_op *op;
+
+	(void)state;
+	assert_int_equal(pmio_fabric_begin(peer, &piece, 1, NULL, 0, &op), 0);
+	assert_int_equal(pmio_fabric_end(&op, &x), 0);
+	assert_int_equal(x.answer_len, 0);
+	assert_int_equal(memory[4321], 77);
+	assert_int_equal(begin(peer, (struct request){ .what = ECHO }, &op), 0);
+	assert_int_equal(pmio_fabric_end(&op, NULL), 7);
+	assert_int_equal(begin(peer, (struct request){ .what = ECHO }, &op), 0);
+	assert_int_equal(end(&op, &byte, 1), -EMSGSIZE);
+	piece.off = MEMORY;
+	assert_int_equal(pmio_fabric_begin(peer, &piece, 1, NULL, 0, &op), -EFAULT);
+	assert_null(op);
+	assert_int_equal(pmio_fabric_begin(peer, NULL, 0, memory, PMIO_FABRIC_MSG_MAX + 1, &op), -EMSGSIZE);
+	assert_null(op);
+}
+
+/* what waits to be fetched is no sign of a dead peer */
+static void begin__ended_long_after(void **state)
+{
+	struct pmio_fabric_op *a, *b, *c;
+	char back[64];
+
+	(void)state;
+	assert_int_equal(begin(peer, (struct request){ .what = ECHO }, &a), 0);
+	assert_int_equal(begin(peer, (struct request){ .what = SLOWLY }, &b), 0);
+	assert_int_equal(begin(peer, (struct request){ .what = NEVER }, &c), 0);
+	usleep((TIMEOUT_MS + 1000) * 1000);
+	assert_int_equal(end(&b, back, sizeof(back)), 0);
+	assert_string_equal(back, "late");
+	assert_int_equal(end(&a, back, sizeof(back)), 7);
+	assert_int_equal(nr_logged, 0);
+	assert_int_equal(end(&c, back, sizeof(back)), -ETIMEDOUT);
+	assert_int_equal(begin(peer, (struct request){ .what = ECHO }, &a), -ETIMEDOUT);
+	assert_null(a);
+}
+
+static void begin__peer_goes_meanwhile(void **state)
+{
+	struct pmio_fabric_op *ops[4];
+	char back[64];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(begin(peer, (struct request){ .what = NEVER }, &ops[i]), 0);
+	stop_target();
+	for (int i = 0; i < 3; i++)
+		assert_true(end(&ops[i], back, sizeof(back)) < 0);
+	pmio_fabric_disconnect(&peer);
+	assert_true(end(&ops[3], back, sizeof(back)) < 0);
+}
+
+static void begin__disconnected_meanwhile(void **state)
+{
+	struct pmio_fabric_op *op;
+	char back[64];
+
+	(void)state;
+	assert_int_equal(begin(peer, (struct request){ .what = NEVER }, &op), 0);
+	pmio_fabric_disconnect(&peer);
+	assert_int_equal(end(&op, back, sizeof(back)), -ENOTCONN);
+}
+
 /* ---- who may ---------------------------------------------------------------------------------- */
 
 static uint64_t nr_sessions(void)
@@ -378,12 +507,162 @@ static void connect__with_another_key(void **state)
 	wrong[31] ^= 1;
 	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
 	for (int i = 0; i < 5; i++) {
-		assert_int_equal(pmio_fabric_connect(other, &card, &p), -EACCES);
+		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), -EACCES);
 		assert_null(p);
 	}
 	assert_int_equal(nr_logged, 5);
 	pmio_fabric_port_delete(&other);
 	assert_int_equal(nr_sessions(), 1);
+}
+
+/* two targets of one port, each with a key of its own; the port has none, or a wrong one */
+static void connect__key_of_the_target(void **state)
+{
+	static uint8_t others_memory[4096];
+	uint8_t others[PMIO_FABRIC_KEY_SIZE], wrong[PMIO_FABRIC_KEY_SIZE] = { 1 };
+	struct pmio_fabric_config c = config_of(others, NULL);
+	struct pmio_fabric_target *t;
+	struct pmio_fabric_card others_card;
+	uint8_t byte = 5;
+	struct pmio_fabric_piece piece = { 100, &byte, 1 };
+
+	(void)state;
+	assert_int_equal(pmio_fabric_new_key(others), 0);
+	assert_int_equal(pmio_fabric_target_new(&c, others_memory, sizeof(others_memory), handle, NULL, &t), 0);
+	pmio_fabric_target_card(t, &others_card);
+	for (int i = 0; i < 2; i++) {
+		struct pmio_fabric_config port_c = config_of(i ? wrong : NULL, NULL);
+		struct pmio_fabric_port *p;
+		struct pmio_fabric_peer *a, *b, *bad;
+
+		others_memory[100] = 0;
+		assert_int_equal(pmio_fabric_port_new(&port_c, &p), 0);
+		assert_int_equal(pmio_fabric_connect(p, &card, NULL, &bad), i ? -EACCES : -EINVAL);
+		assert_null(bad);
+		assert_int_equal(pmio_fabric_connect(p, &card, others, &bad), -EACCES);
+		assert_int_equal(pmio_fabric_connect(p, &card, key, &a), 0);
+		assert_int_equal(pmio_fabric_connect(p, &others_card, others, &b), 0);
+		assert_int_equal(ask(a, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
+		assert_int_equal(pmio_fabric_write(b, &piece, 1, NULL), 0);
+		assert_int_equal(others_memory[100], 5);
+		pmio_fabric_port_delete(&p);
+	}
+	pmio_fabric_target_delete(&t);
+}
+
+static void service_of(const struct pmio_fabric_card *of, char service[8])
+{
+	struct sockaddr_in at;
+
+	memcpy(&at, of->addr, sizeof(at));
+	snprintf(service, 8, "%u", ntohs(at.sin_port));
+}
+
+static void card_of__finds_whoever_is_there(void **state)
+{
+	static const char *const hosts[] = { "127.0.0.1", "localhost" };
+	struct pmio_fabric_card found;
+	struct pmio_fabric_peer *p;
+	char service[8], back[64];
+	int rc;
+
+	(void)state;
+	service_of(&card, service);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pmio_fabric_card_of(port, hosts[i], service, &found), 0);
+		assert_int_equal(found.epoch, 0);
+		assert_int_equal(pmio_fabric_connect(port, &found, NULL, &p), 0);
+		assert_int_equal(ask(p, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
+		pmio_fabric_disconnect(&p);
+	}
+	/* any epoch to begin with, but no other one later */
+	assert_int_equal(pmio_fabric_connect(port, &found, NULL, &p), 0);
+	stop_target();
+	start_target(service);
+	rc = ask(p, (struct request){ .what = ECHO }, back, sizeof(back));
+	assert_true(rc == -ESTALE || rc == -ECONNRESET);
+	pmio_fabric_disconnect(&p);
+	assert_int_equal(pmio_fabric_connect(port, &found, NULL, &p), 0);
+	assert_int_equal(ask(p, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
+	pmio_fabric_disconnect(&p);
+}
+
+static void card_of__no_such_host(void **state)
+{
+	struct pmio_fabric_card found = { .epoch = 3 };
+
+	(void)state;
+	assert_int_equal(pmio_fabric_card_of(port, "127.0.0.1", "no-such-service", &found), -ENOENT);
+	assert_int_equal(pmio_fabric_card_of(port, "::1", "7", &found), -ENOENT);
+	assert_int_equal(nr_logged, 2);
+	assert_int_equal(found.epoch, 3);
+}
+
+static uint64_t session_of(struct pmio_fabric_peer *p)
+{
+	uint64_t id = 0;
+
+	assert_int_equal(ask(p, (struct request){ .what = WHO }, &id, sizeof(id)), 0);
+	assert_int_not_equal(id, 0);
+	return id;
+}
+
+/* the port has time, so that it is not this that ends the calls */
+static void end_session__its_calls_fail(void **state)
+{
+	struct pmio_fabric_config c = config_of(key, NULL);
+	struct pmio_fabric_port *other;
+	struct pmio_fabric_peer *gone, *stays;
+	struct pmio_fabric_op *op;
+	uint64_t id;
+	char back[64];
+
+	(void)state;
+	c.timeout_ms = 60000;
+	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
+	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &stays), 0);
+	id = session_of(gone);
+	assert_int_equal(session_of(gone), id);
+	assert_int_not_equal(session_of(stays), id);
+	assert_int_equal(nr_sessions(), 3);
+	assert_int_equal(begin(gone, (struct request){ .what = HOLD }, &op), 0);
+	assert_int_equal(session_of(gone), id); /* and so it is held by now */
+	for (int i = 0; i < 2; i++) { /* the second time nobody has that session */
+		assert_int_equal(ask(peer, (struct request){ END, id, 0 }, back, sizeof(back)), 0);
+		assert_int_equal(nr_sessions(), 2);
+	}
+	assert_int_equal(ask(peer, (struct request){ .what = RELEASE }, back, sizeof(back)), 0);
+	assert_int_equal(end(&op, back, sizeof(back)), -ECONNRESET);
+	assert_int_equal(ask(gone, (struct request){ .what = ECHO }, back, sizeof(back)), -ECONNRESET);
+	assert_int_equal(ask(stays, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
+	pmio_fabric_disconnect(&gone);
+	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
+	assert_int_not_equal(session_of(gone), id);
+	pmio_fabric_port_delete(&other);
+}
+
+/* by its own call: the answer goes nowhere, and what follows reaches no handler */
+static void end_session__its_own(void **state)
+{
+	struct pmio_fabric_config c = config_of(key, NULL);
+	struct pmio_fabric_port *other;
+	struct pmio_fabric_peer *p;
+	struct pmio_fabric_op *ops[2];
+	uint64_t id;
+	char back[64];
+
+	(void)state;
+	c.timeout_ms = 60000;
+	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
+	id = session_of(p);
+	assert_int_equal(begin(p, (struct request){ END, id, 0 }, &ops[0]), 0);
+	assert_int_equal(begin(p, (struct request){ .what = ECHO }, &ops[1]), 0);
+	assert_int_equal(end(&ops[1], back, sizeof(back)), -ECONNRESET);
+	assert_int_equal(end(&ops[0], back, sizeof(back)), -ECONNRESET);
+	assert_int_equal(nr_sessions(), 1);
+	pmio_fabric_port_delete(&other);
 }
 
 static void connect__many_come_and_go(void **state)
@@ -396,8 +675,8 @@ static void connect__many_come_and_go(void **state)
 		struct pmio_fabric_peer *p, *q;
 
 		assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
-		assert_int_equal(pmio_fabric_connect(other, &card, &p), 0);
-		assert_int_equal(pmio_fabric_connect(other, &card, &q), 0);
+		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
+		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &q), 0);
 		assert_int_equal(nr_sessions(), 3);
 		pmio_fabric_disconnect(&p);
 		assert_int_equal(ask(q, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
@@ -430,7 +709,8 @@ static size_t make_garbage(uint8_t *msg, const struct fabric_ep *ep, unsigned *s
 	fabric_msg_init(&h->hdr, (enum fabric_type)type, sizeof(h->hdr));
 	h->hdr.len = (uint32_t)(size - sizeof(h->hdr));
 	h->hdr.session = next_random(seed);
-	if (type == FABRIC_HELLO) { /* each begins a session that will never be proven */
+	if (type == FABRIC_HELLO) { /* half of them begin a session that will never be proven, the others ask for one */
+		h->hdr.session *= next_random(seed) & 1;
 		h->addr_len = (uint32_t)ep->addr_len;
 		memcpy(h->addr, ep->addr, ep->addr_len);
 	}
@@ -485,15 +765,13 @@ static void target_killed__is_an_error_at_once(void **state)
 
 static void target_restarted__is_another_one(void **state)
 {
-	struct sockaddr_in at;
 	char service[8], back[64];
 	struct pmio_fabric_card old = card;
 	struct pmio_fabric_peer *p;
 	int rc;
 
 	(void)state;
-	memcpy(&at, card.addr, sizeof(at));
-	snprintf(service, sizeof(service), "%u", ntohs(at.sin_port));
+	service_of(&card, service);
 	stop_target();
 	start_target(service);
 	assert_int_equal(card.addr_len, old.addr_len);
@@ -501,8 +779,8 @@ static void target_restarted__is_another_one(void **state)
 	rc = ask(peer, (struct request){ .what = ECHO }, back, sizeof(back));
 	assert_true(rc == -ESTALE || rc == -ECONNRESET);
 	pmio_fabric_disconnect(&peer);
-	assert_int_equal(pmio_fabric_connect(port, &old, &p), -ESTALE);
-	assert_int_equal(pmio_fabric_connect(port, &card, &peer), 0);
+	assert_int_equal(pmio_fabric_connect(port, &old, NULL, &p), -ESTALE);
+	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &peer), 0);
 	assert_int_equal(ask(peer, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 }
 
@@ -533,7 +811,7 @@ static void target_does_not_answer__is_down_in_time(void **state)
 	assert_int_equal(ask(peer, (struct request){ .what = NEVER }, back, sizeof(back)), -ETIMEDOUT);
 	assert_int_equal(nr_logged, 1);
 	assert_int_equal(ask(peer, (struct request){ .what = ECHO }, back, sizeof(back)), -ETIMEDOUT);
-	assert_int_equal(pmio_fabric_connect(port, &card, &again), 0);
+	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &again), 0);
 	assert_int_equal(ask(again, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 }
 
@@ -550,7 +828,7 @@ static void port_killed__target_goes_on(void **state)
 			struct pmio_fabric_piece piece = { 4 << 20, buf, 4 << 20 };
 
 			/* what was forked from the parent is not used */
-			if (pmio_fabric_port_new(&c, &port) < 0 || pmio_fabric_connect(port, &card, &peer) < 0)
+			if (pmio_fabric_port_new(&c, &port) < 0 || pmio_fabric_connect(port, &card, NULL, &peer) < 0)
 				_exit(1);
 			for (;;)
 				pmio_fabric_write(peer, &piece, 1, NULL);
@@ -569,12 +847,12 @@ static void connect__nobody_there(void **state)
 
 	(void)state;
 	stop_target();
-	assert_int_equal(pmio_fabric_connect(port, &card, &p), -ETIMEDOUT);
+	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &p), -ETIMEDOUT);
 	assert_null(p);
 	memset(card.addr, 0, sizeof(card.addr));
-	assert_int_equal(pmio_fabric_connect(port, &card, &p), -EINVAL);
+	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &p), -EINVAL);
 	strcpy(card.provider, "none");
-	assert_int_equal(pmio_fabric_connect(port, &card, &p), -EPROTO);
+	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &p), -EPROTO);
 }
 
 static void target_new__bad_address_or_provider(void **state)
@@ -610,7 +888,17 @@ int main(void)
 		T(write__many_pieces),
 		T(write__not_in_its_memory),
 		T(threads__share_a_peer),
+		T(begin__more_than_the_buffers_hold),
+		T(begin__without_request_or_answer),
+		T(begin__ended_long_after),
+		T(begin__peer_goes_meanwhile),
+		T(begin__disconnected_meanwhile),
 		T(connect__with_another_key),
+		T(connect__key_of_the_target),
+		T(card_of__finds_whoever_is_there),
+		T(card_of__no_such_host),
+		T(end_session__its_calls_fail),
+		T(end_session__its_own),
 		T(connect__many_come_and_go),
 		T(garbage__is_ignored),
 		T(connect__nobody_there),
