@@ -44,11 +44,30 @@ struct cache_entry {
 	bool touched;		/* its pages were mapped here */
 };
 
+/*
+ * What a file does that is not, or not only, in the pool of this node (lib/remote).  The
+ * arguments are those of the calls of pmio.h and below, looked at already.
+ */
+struct client_ops {
+	ssize_t (*readx)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
+	ssize_t (*writex)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
+	int (*grow)(struct pmio_file *f, uint64_t *size); /* may be NULL */
+	int (*size)(struct pmio_file *f, off_t *size);
+	int (*truncate)(struct pmio_file *f, uint64_t size);
+	int (*sync)(struct pmio_file *f);
+	int (*drain)(struct pmio_file *f);
+	int (*end)(struct pmio_file *f, uint32_t flags); /* close; f is freed */
+	int (*lock)(struct pmio_file *f);
+	void (*unlock)(struct pmio_file *f);
+};
+
 struct pmio_file {
+	const struct client_ops *ops; /* NULL: in the pool of pm, and all below counts */
 	struct pmio *pm;
 	struct pmio_file *prev, *next; /* pm->files */
 	char *path;
 	uint32_t flags;		/* PMIO_OPEN_*, without CREATE and EXCL */
+	uint64_t chunk_size;	/* bytes */
 	uint64_t handle;	/* under pm->lock; 0: lost with its agent */
 	uint64_t dev, ino;
 	uint32_t slot;
@@ -71,6 +90,10 @@ struct pmio_file {
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);
+/* start the program that serves this pool, with an option more or NULL; returns when it says that it is up */
+int client_start(struct pmio *pm, const char *option);
+/* leave without a word: the agent closes what was open.  Takes a pointer to NULL */
+void client_drop(struct pmio **pm);
 /* one request and its reply; no reconnection.  fd as in pmio_proto_recv */
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd);
 /*
@@ -95,6 +118,14 @@ struct client_open {
 uint32_t client_settings_flags(const struct pmio_settings *s);
 int client_open(struct pmio *pm, const char *path, const struct client_open *how,
 		struct pmio_file **out);
+/* the file's mode after the process's umask */
+mode_t client_apply_umask(mode_t mode);
+/* as pmio_readx(), of a file that has at least so many bytes: what is not there reads as zeros */
+ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
+/* as pmio_writex(); *raised becomes true if the file got longer in its pool */
+ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
+/* the file has at least *size bytes; out: how many it has */
+int client_grow(struct pmio_file *f, uint64_t *size);
 /*
  * client_expect -- a hint: the writes that follow belong to one request of so many
  * pieces between the bytes first and last (included)
@@ -113,6 +144,10 @@ void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t 
  */
 int client_lock(struct pmio_file *f);
 void client_unlock(struct pmio_file *f);
+/* the same without waiting: -EAGAIN if somebody has it; not for files with ops */
+int client_try_lock(struct pmio_file *f);
+/* frees it, says nothing to the agent */
+void client_free_file(struct pmio_file *f);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);
 
 #endif

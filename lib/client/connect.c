@@ -186,19 +186,23 @@ static void free_environment(char **env, size_t nr_own)
 	free(env);
 }
 
-static int spawn_agent(struct pmio *pm, int ready_fd, pid_t *pid)
+static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t *pid)
 {
 	size_t nr_own;
 	char **env = agent_environment(&pm->settings, &nr_own);
 	const char *program = pm->settings.str[PMIO_SET_AGENT];
 	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
-	char *argv[] = { "pmiod", "--ready-fd=3", "--pool", pm->dir, NULL };
+	char *argv[6] = { "pmiod", "--ready-fd=3" };
+	int n = 2;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int rc;
 
-	if (is_default)
-		argv[2] = NULL;
+	if (!is_default) {
+		argv[n++] = "--pool";
+		argv[n++] = pm->dir;
+	}
+	argv[n] = (char *)(uintptr_t)option;
 	if (!env || posix_spawn_file_actions_init(&actions)) {
 		free_environment(env, nr_own);
 		return -ENOMEM;
@@ -230,7 +234,7 @@ static int await_ready(int fd)
 }
 
 /* once; LOST: it ended without a word */
-static int try_to_start(struct pmio *pm)
+static int try_to_start(struct pmio *pm, const char *option)
 {
 	int fds[2], rc;
 	pid_t pid;
@@ -244,7 +248,7 @@ static int try_to_start(struct pmio *pm)
 		close(fds[1]);
 		fds[1] = fd;
 	}
-	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, fds[1], &pid);
+	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, option, fds[1], &pid);
 	if (fds[1] >= 0)
 		close(fds[1]);
 	if (rc == 0) {
@@ -257,12 +261,12 @@ static int try_to_start(struct pmio *pm)
 	return rc;
 }
 
-static int start_agent(struct pmio *pm)
+int client_start(struct pmio *pm, const char *option)
 {
 	int rc = LOST;
 
 	for (int tries = 0; tries < AGENTS_MAX && rc == LOST; tries++)
-		rc = try_to_start(pm);
+		rc = try_to_start(pm, option);
 	if (rc != LOST)
 		return rc;
 	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
@@ -298,7 +302,7 @@ static int connect_or_start(struct pmio *pm)
 			;
 		rc = try_connect(pm);
 		if (rc == -ECONNREFUSED || rc == -ENOENT) /* try it in the end, for its message */
-			rc = pool_is_taken(pm) && waited < START_LIMIT_MS ? -EBUSY : start_agent(pm);
+			rc = pool_is_taken(pm) && waited < START_LIMIT_MS ? -EBUSY : client_start(pm, NULL);
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
@@ -467,6 +471,21 @@ void pmio_disconnect(struct pmio **ppm)
 		struct pmio_file *f = pm->files;
 
 		pmio_close(&f);
+	}
+	free_pmio(pm);
+}
+
+void client_drop(struct pmio **ppm)
+{
+	struct pmio *pm = *ppm;
+	struct pmio_file *f, *next;
+
+	*ppm = NULL;
+	if (!pm)
+		return;
+	DL_FOREACH_SAFE(pm->files, f, next) {
+		DL_DELETE(pm->files, f);
+		client_free_file(f);
 	}
 	free_pmio(pm);
 }

@@ -54,7 +54,7 @@ static int to_flags(const struct pmio_settings *s, int oflags, uint32_t *flags)
 }
 
 /* the file's mode after the umask; umask() can only be read by setting it, so ask the kernel */
-static mode_t apply_umask(mode_t mode)
+mode_t client_apply_umask(mode_t mode)
 {
 	FILE *f = fopen("/proc/self/status", "re");
 	unsigned mask = 022;
@@ -69,7 +69,7 @@ static mode_t apply_umask(mode_t mode)
 	return mode & ~(mode_t)mask & 07777;
 }
 
-static void free_file(struct pmio_file *f)
+void client_free_file(struct pmio_file *f)
 {
 	if (f->pfs_fd >= 0)
 		close(f->pfs_fd);
@@ -88,12 +88,13 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 	if (!f)
 		return NULL;
 	f->pm = pm;
+	f->chunk_size = pm->view->chunk_size;
 	f->pfs_fd = f->lock_fd = -1;
 	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 	pthread_mutex_init(&f->lock, NULL);
 	f->path = strdup(path);
 	if (!f->path) {
-		free_file(f);
+		client_free_file(f);
 		return NULL;
 	}
 	return f;
@@ -129,7 +130,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 		goto err;
 	}
 	msg.open.flags = how->flags;
-	msg.open.mode = how->flags & PMIO_OPEN_CREATE ? apply_umask(how->mode) : 0;
+	msg.open.mode = how->flags & PMIO_OPEN_CREATE ? client_apply_umask(how->mode) : 0;
 	rc = client_pool_call(pm, &msg, &reply);
 	if (rc == 0)
 		rc = take_reply(f, &reply.open_reply);
@@ -146,7 +147,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	return 0;
 
 err_file:
-	free_file(f);
+	client_free_file(f);
 err:
 	if (!how->quiet)
 		pmio_err("open %s: %s", path, pmio_strerror(rc));
@@ -182,6 +183,8 @@ static int close_file(struct pmio_file **pf, uint32_t flags)
 	*pf = NULL;
 	if (!f)
 		return 0;
+	if (f->ops)
+		return f->ops->end(f, flags);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.flags = flags;
 	msg.close.counts = f->counts;
@@ -191,7 +194,7 @@ static int close_file(struct pmio_file **pf, uint32_t flags)
 	pthread_mutex_lock(&f->pm->lock);
 	DL_DELETE(f->pm->files, f);
 	pthread_mutex_unlock(&f->pm->lock);
-	free_file(f);
+	client_free_file(f);
 	return rc;
 }
 
@@ -207,8 +210,11 @@ int pmio_close_discard(struct pmio_file **file)
 
 int pmio_size(struct pmio_file *f, off_t *size)
 {
-	uint64_t n = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	uint64_t n;
 
+	if (f->ops)
+		return f->ops->size(f, size);
+	n = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
 	if (f->broken)
 		return f->broken;
 	if (n > INT64_MAX)
@@ -226,6 +232,8 @@ int pmio_truncate(struct pmio_file *f, off_t size)
 		return -EINVAL;
 	if (!(f->flags & PMIO_OPEN_WRITE))
 		return -EBADF;
+	if (f->ops)
+		return f->ops->truncate(f, (uint64_t)size);
 	pmio_proto_request(&msg, PMIO_OP_TRUNCATE, 0);
 	msg.truncate.size = (uint64_t)size;
 	rc = client_file_call(f, &msg, &reply, NULL);
@@ -239,6 +247,8 @@ int pmio_sync(struct pmio_file *f)
 	union pmio_any_msg msg, reply;
 	int rc;
 
+	if (f->ops)
+		return f->ops->sync(f);
 	/* elsewhere each write was durable when it returned */
 	if (pmio_pm_granularity(f->pm->view->pm) != PMIO_PM_PAGE && f->pfs_fd < 0)
 		return f->broken;
@@ -254,6 +264,8 @@ int pmio_drain(struct pmio_file *f)
 	union pmio_any_msg msg, reply;
 	int rc;
 
+	if (f->ops)
+		return f->ops->drain(f);
 	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
 	rc = client_file_call(f, &msg, &reply, NULL);
 	if (rc < 0)
@@ -288,7 +300,7 @@ static int lock_fd(struct pmio_file *f)
 	return rc;
 }
 
-static int set_lock(struct pmio_file *f, short type)
+static int set_lock(struct pmio_file *f, int how, short type)
 {
 	struct flock fl = { .l_type = type, .l_whence = SEEK_SET, .l_start = f->slot, .l_len = 1 };
 	int fd = lock_fd(f), rc;
@@ -296,21 +308,31 @@ static int set_lock(struct pmio_file *f, short type)
 	if (fd < 0)
 		return fd;
 	do
-		rc = fcntl(fd, F_OFD_SETLKW, &fl) < 0 ? -errno : 0;
+		rc = fcntl(fd, how, &fl) < 0 ? -errno : 0;
 	while (rc == -EINTR);
-	if (rc < 0)
+	if (rc == -EACCES) /* another word for the same */
+		rc = -EAGAIN;
+	if (rc < 0 && rc != -EAGAIN)
 		pmio_err("lock %s: %s", f->path, pmio_strerror(rc));
 	return rc;
 }
 
 int client_lock(struct pmio_file *f)
 {
-	return set_lock(f, F_WRLCK);
+	return f->ops ? f->ops->lock(f) : set_lock(f, F_OFD_SETLKW, F_WRLCK);
+}
+
+int client_try_lock(struct pmio_file *f)
+{
+	return set_lock(f, F_OFD_SETLK, F_WRLCK);
 }
 
 void client_unlock(struct pmio_file *f)
 {
-	set_lock(f, F_UNLCK);
+	if (f->ops)
+		f->ops->unlock(f);
+	else
+		set_lock(f, F_OFD_SETLK, F_UNLCK);
 }
 
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino)

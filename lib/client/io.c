@@ -174,11 +174,12 @@ static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
 
 void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t pieces)
 {
-	const struct pmio_view *v = f->pm->view;
-	bool touches_all = pieces > 1 && last > first && (last - first) / pieces <= v->chunk_size;
+	bool touches_all = pieces > 1 && last > first && (last - first) / pieces <= f->chunk_size;
 
+	if (f->ops)
+		return;
 	pthread_mutex_lock(&f->lock);
-	f->expect_chunk = touches_all ? last >> v->chunk_shift : 0;
+	f->expect_chunk = touches_all ? last >> f->pm->view->chunk_shift : 0;
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -550,7 +551,7 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 	return 0;
 }
 
-static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
 {
 	struct group g = { .f = f, .v = f->pm->view };
 	struct pmio_slot_df *slot = &g.v->slots[f->slot];
@@ -569,7 +570,9 @@ static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, si
 	if (rc < 0)
 		return rc;
 	/* flush also what another process raised: it may not have done so yet */
-	if (pmio_pm_max64(g.v->pm, &slot->size, end) || g.raised || end > f->size_flushed) {
+	g.raised |= pmio_pm_max64(g.v->pm, &slot->size, end);
+	*raised |= g.raised;
+	if (g.raised || end > f->size_flushed) {
 		f->size_flushed = pmio_pm_load64(&slot->size);
 		pmio_pm_flush(g.v->pm, &slot->size, sizeof(slot->size));
 	}
@@ -614,7 +617,7 @@ static ssize_t check_pieces(const struct pmio_piece *pieces, size_t nr)
 	return (ssize_t)sum;
 }
 
-ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
 {
 	ssize_t sum = check_pieces(pieces, nr);
 	int rc = -EBADF;
@@ -623,10 +626,12 @@ ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t
 		return rc;
 	if (sum <= 0)
 		return sum;
+	if (f->ops)
+		return f->ops->writex(f, pieces, nr, raised);
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		rc = same_agent(f) ? 0 : take_new_agent(f);
 		if (rc == 0)
-			rc = write_pieces(f, pieces, nr);
+			rc = write_pieces(f, pieces, nr, raised);
 		if (same_agent(f))
 			break;
 	}
@@ -636,6 +641,39 @@ ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t
 	}
 	count(f, written, (uint64_t)sum);
 	return sum;
+}
+
+ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	bool raised = false;
+
+	return client_writex(f, pieces, nr, &raised);
+}
+
+int client_grow(struct pmio_file *f, uint64_t *size)
+{
+	struct pmio_slot_df *slot = NULL;
+	struct pmio_view *v;
+	int rc;
+
+	if (f->ops)
+		return f->ops->grow ? f->ops->grow(f, size) : -EOPNOTSUPP;
+	if (!(f->flags & PMIO_OPEN_WRITE))
+		return -EBADF;
+	v = f->pm->view;
+	for (int tries = 0; tries < REDO_MAX; tries++) {
+		rc = same_agent(f) ? f->broken : take_new_agent(f);
+		if (rc < 0)
+			return rc;
+		slot = &v->slots[f->slot];
+		pmio_pm_max64(v->pm, &slot->size, *size);
+		pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
+		pmio_pm_fence(v->pm);
+		if (same_agent(f))
+			break;
+	}
+	*size = pmio_pm_load64(&slot->size);
+	return 0;
 }
 
 ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
@@ -751,6 +789,7 @@ struct request {
 	struct pmio_file *f;
 	const struct pmio_piece *pieces;
 	size_t nr;
+	uint64_t size; /* the file has at least so many bytes */
 };
 
 /* returns bytes read or an error */
@@ -762,6 +801,8 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 	struct reader r = { .f = req->f, .guard = guard };
 	ssize_t sum = 0;
 
+	if (size < req->size)
+		size = req->size;
 	for (size_t i = 0; i < req->nr; i++) {
 		uint64_t off = (uint64_t)pieces[i].off, end = off + pieces[i].len;
 		int rc;
@@ -780,15 +821,17 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 	return sum;
 }
 
-ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
 {
-	struct request req = { f, pieces, nr };
+	struct request req = { f, pieces, nr, size };
 	ssize_t n = check_pieces(pieces, nr);
 
 	if (!(f->flags & PMIO_OPEN_READ))
 		return -EBADF;
 	if (n <= 0)
 		return n;
+	if (f->ops)
+		return f->ops->readx(f, pieces, nr, size);
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		n = same_agent(f) ? 0 : take_new_agent(f);
 		if (n == 0)
@@ -801,6 +844,11 @@ ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t 
 	else
 		count(f, read, (uint64_t)n);
 	return n;
+}
+
+ssize_t pmio_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
+{
+	return client_readx(f, pieces, nr, 0);
 }
 
 ssize_t pmio_pread(struct pmio_file *f, void *buf, size_t len, off_t off)
