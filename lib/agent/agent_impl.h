@@ -188,6 +188,8 @@ struct file {
 	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
 	bool unlinking;		/* a job is under way that takes its last name: no drain may start */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
+	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
+	bool home;		/* ... and this one sets its size */
 	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
 
 	/* as last recorded in the catalog */

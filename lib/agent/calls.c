@@ -358,8 +358,9 @@ static void run_cut(struct job *job)
 	struct call *call = (struct call *)job;
 
 	/* fsync: else a power cut may bring back what T6 says is gone */
-	if (ftruncate(call->pfs->fd, (off_t)call->size) < 0 || fsync(call->pfs->fd) < 0 ||
-	    fstat(call->pfs->fd, &call->st) < 0)
+	if (fstat(call->pfs->fd, &call->st) < 0 ||
+	    ((uint64_t)call->st.st_size > call->size && ftruncate(call->pfs->fd, (off_t)call->size) < 0) ||
+	    fsync(call->pfs->fd) < 0 || fstat(call->pfs->fd, &call->st) < 0)
 		call->rc = -errno;
 }
 
@@ -376,7 +377,7 @@ static void cut(struct agent *a, struct job *job)
 	} else {
 		files_set_seen(f, &call->st);
 		f->cut_pending = false;
-		f->busy_on_media = f->nr_pfs_chunks != 0;
+		f->busy_on_media = f->shared || f->nr_pfs_chunks != 0;
 		rc = files_record(a, f); /* T6 */
 	}
 	end_call(a, call, rc);
@@ -403,11 +404,15 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
 	uint64_t size = msg->truncate.size;
-	bool was_busy = f->busy_on_media, cuts_pfs = size < f->pfs_size || f->nr_pfs_chunks;
+	/* of a file of several nodes the PFS file is cut at home, always: others may have drained */
+	bool was_busy = f->busy_on_media,
+	     cuts_pfs = f->shared ? f->home : size < f->pfs_size || f->nr_pfs_chunks;
 	struct call *call;
 	int rc;
 
 	if (size >= pmio_pool_file_size(a->pool, f->slot)) {
+		if (f->shared && !f->home)
+			size = 0; /* only its own pieces count here */
 		grow(a, f, size);
 		agent_reply_status(a, c, &msg->hdr, 0);
 		return;
@@ -423,7 +428,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
 	f->busy_on_media = was_busy || cuts_pfs;
 	f->cut_pending |= cuts_pfs;
-	if (cuts_pfs)
+	if (cuts_pfs || (f->shared && f->pfs_size > size))
 		f->pfs_size = size; /* nobody may be given what is about to go */
 	rc = files_record(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)

@@ -16,6 +16,7 @@
  *                  and cut, where a truncation was cut off)
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -56,6 +57,7 @@ struct drain {
 	bool early;		/* of some chunks only (early.c) */
 	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
 	bool may_extend;	/* no client writes to the PFS file itself */
+	bool shared;		/* other agents write to it now */
 	struct taken *taken;	/* owned; sorted by chunk */
 	size_t nr_taken;
 	atomic_size_t next;	/* in taken: the first that no worker has come to */
@@ -242,6 +244,10 @@ static int set_size(const struct drain *d, uint64_t size)
 		return -errno;
 	if ((uint64_t)st.st_size < atomic_load(&d->end))
 		return -EIO; /* it has taken what it has not got */
+	/* not by ftruncate(): another agent may have made it longer since */
+	if (d->shared && d->may_extend && (uint64_t)st.st_size < size &&
+	    fallocate(d->pfs->fd, 0, (off_t)size - 1, 1) == 0)
+		return 0;
 	wrong = (uint64_t)st.st_size < size ? d->may_extend : (uint64_t)st.st_size > size && d->may_cut;
 	return wrong && ftruncate(d->pfs->fd, (off_t)size) < 0 ? -errno : 0;
 }
@@ -438,7 +444,7 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		files_set_seen(f, &d->st);
 	/* where nothing was begun, nothing has changed */
 	if (d && d->pfs)
-		f->busy_on_media = !known || f->nr_pfs_chunks != 0 || f->cut_pending;
+		f->busy_on_media = f->shared || !known || f->nr_pfs_chunks != 0 || f->cut_pending;
 	rc_record = files_record(a, f);
 	if (rc_record < 0)
 		f->busy_on_media = true;
@@ -574,8 +580,9 @@ static void begin(struct agent *a, struct drain *d)
 		return;
 	}
 	d->pfs = pfs_get(f->pfs);
-	d->may_cut = f->nr_handles == 0;
-	d->may_extend = f->nr_handles == 0 || f->nr_pfs_chunks == 0;
+	d->may_cut = f->nr_handles == 0 && !f->shared;
+	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
+	d->shared = f->shared;
 	if (!f->cut_pending) {
 		begin_writing(a, d);
 		return;

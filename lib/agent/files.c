@@ -203,7 +203,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
 	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0) |
-		   (f->cut_pending ? PMIO_FILE_CUT : 0);
+		   (f->cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0);
 	e->dev = f->key.dev;
 	e->ino = f->key.ino;
 	e->pfs_size = f->pfs_size;
@@ -317,9 +317,11 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->removing = e->flags & PMIO_FILE_REMOVING;
 	f->pfs_size = e->pfs_size;
-	f->cut_pending = e->flags & PMIO_FILE_CUT;
+	f->shared = e->flags & PMIO_FILE_SHARED;
+	/* what others have drained since must not be cut */
+	f->cut_pending = (e->flags & PMIO_FILE_CUT) && !f->shared;
 	/* a truncation was cut off: what the PFS file has beyond is no longer the file's */
-	if (f->busy_on_media && f->pfs_size > pmio_pool_file_size(a->pool, slot)) {
+	if (f->busy_on_media && !f->shared && f->pfs_size > pmio_pool_file_size(a->pool, slot)) {
 		f->pfs_size = pmio_pool_file_size(a->pool, slot);
 		f->cut_pending = true;
 	}
@@ -527,8 +529,22 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 		f->verify = flags & PMIO_OPEN_VERIFY;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
+	f->shared = flags & PMIO_OPEN_SHARED;
+	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
 	*out = h;
 	return 0;
+}
+
+/*
+ * A file of several nodes has its pieces in several pools: who knows only this one would
+ * miss the others.
+ */
+static int refuse_mixed(const struct file *f)
+{
+	pmio_err("agent: %s is open %s: refusing to open it %s", f->path,
+		 f->shared ? "on several nodes" : "by programs of this node alone",
+		 f->shared ? "for this node alone" : "for several nodes");
+	return -EBUSY;
 }
 
 int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
@@ -537,11 +553,18 @@ int files_attach(struct agent *a, struct conn *c, struct file *f, const struct p
 	int rc;
 
 	*out = NULL;
-	files_adopt_pfs(a, f, pfs);
+	if (*pfs)
+		files_adopt_pfs(a, f, pfs);
+	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
+		return refuse_mixed(f);
 	rc = add_handle(a, c, f, m->path, m->flags, out);
-	if (rc == 0 && (m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) {
-		f->state = PMIO_FILE_OPEN;
-		f->error = 0;
+	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
+			(f->shared && !f->busy_on_media))) {
+		if (m->flags & PMIO_OPEN_WRITE) {
+			f->state = PMIO_FILE_OPEN;
+			f->error = 0;
+		}
+		f->busy_on_media |= f->shared; /* its times say nothing while others drain */
 		rc = files_record(a, f);
 	}
 	if (rc < 0 && *out) {
@@ -557,6 +580,10 @@ int files_attach(struct agent *a, struct conn *c, struct file *f, const struct p
 
 static bool needs_drain(struct agent *a, struct file *f)
 {
+	/* of a file of several nodes we know our pieces, and at home the size */
+	if (f->shared)
+		return f->wrote && (f->nr_pfs_chunks || f->cut_pending || files_any_dirty(a, f) ||
+				    (f->home && pmio_pool_file_size(a->pool, f->slot) > f->pfs_size));
 	/*
 	 * What clients wrote to the PFS themselves is made durable by a drain, too; and
 	 * where we were cut off while we changed the PFS file, it is put in order.
@@ -585,6 +612,11 @@ static void trim_chunks(struct agent *a, struct file *f)
 
 static void cache_or_forget(struct agent *a, struct file *f)
 {
+	/* another node may write to what is cached here, as soon as it is closed */
+	if (f->shared) {
+		f->drop_cache = f->foreign = true;
+		f->seen.st_ctim = (struct timespec){ 0, 0 };
+	}
 	if (f->busy_on_media || f->wrote || f->state != PMIO_FILE_CLEAN) {
 		f->state = PMIO_FILE_CLEAN;
 		f->error = 0;

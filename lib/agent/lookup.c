@@ -310,6 +310,20 @@ static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	agent_reply(a, c, &reply, -1);
 }
 
+/* a file of several nodes whose name has gone since: who has it open elsewhere comes to this node only now */
+static struct file *find_nameless(struct agent *a, const struct lookup *l)
+{
+	struct file *f;
+
+	if (l->rc != -ENOENT || !(l->req->msg.open.flags & PMIO_OPEN_SHARED))
+		return NULL;
+	for (f = a->files; f; f = f->hh.next) {
+		if (f->shared && f->nr_handles && strcmp(f->path, l->path) == 0)
+			break;
+	}
+	return f;
+}
+
 static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 {
 	const union pmio_any_msg *msg = &l->req->msg;
@@ -317,7 +331,10 @@ static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 	struct handle *h = NULL;
 	int error, rc = l->rc;
 
-	if (rc == 0)
+	f = find_nameless(a, l);
+	if (f)
+		rc = 0;
+	else if (rc == 0)
 		rc = find_or_add(a, l, &f);
 	else if (rc == -ENOENT && l->must_exist)
 		rc = refuse_changed(find_waiting(a, l->path));

@@ -52,6 +52,7 @@ enum pmio_file_state {
 
 #define PMIO_FILE_PFS_BUSY 1u	/* flag: we are changing the PFS file ourselves just now */
 #define PMIO_FILE_REMOVING 2u	/* flag: its last name goes, and then the file and its frames */
+#define PMIO_FILE_SHARED 8u	/* flag: other pools have pieces of the file, too */
 #define PMIO_FILE_CUT 4u	/* flag: what the PFS file has beyond pfs_size is no longer the file's */
 
 struct pmio_pool_file {

@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 3
+#define PMIO_PROTO_VERSION 4
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -82,7 +82,9 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_VERIFY 128u /* verify=drain */
 #define PMIO_OPEN_ASYNC 256u  /* drain=async */
 #define PMIO_OPEN_EARLY 512u  /* drain_early=on */
-#define PMIO_OPEN_ALL 1023u
+#define PMIO_OPEN_SHARED 1024u /* agents of other nodes have pieces of the file, too */
+#define PMIO_OPEN_HOME 2048u   /* ... and here is its size */
+#define PMIO_OPEN_ALL 4095u
 
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
