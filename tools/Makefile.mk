@@ -9,7 +9,7 @@ pmio_LDADD = libpmio_client.la libpmio_pool.la $(JSON_LIBS)
 
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c
-pmiod_LDADD = libpmio_agent.la
+pmiod_LDADD = libpmio_agent.la libpmio_remote.la
 
 # bash-completion looks for a file with the command's name
 EXTRA_DIST += tools/pmio.bash

@@ -1,7 +1,7 @@
 /*
  * pmiod.c -- the agent's main()
  *
- * Everything it does is in lib/agent; here are its options.  Those not given
+ * Everything it does is in lib/agent and lib/remote; here are its options.  Those not given
  * come from the settings (pmio(7)).
  */
 #include "config.h"
@@ -17,9 +17,11 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/settings.h"
+#include "remote/remote.h"
 
 #define EXIT_USAGE 2
-#define KEY_READY_FD 1000 /* no short option */
+/* no short options */
+enum { KEY_READY_FD = 1000, KEY_TARGET, KEY_LISTEN, KEY_CARD };
 
 const char *argp_program_version = "pmiod " PACKAGE_VERSION;
 
@@ -33,6 +35,12 @@ static const struct argp_option options[] = {
 	{ "log-file", 'l', "FILE", 0,
 	  "Write the log there (default: agent.log in the pool, or standard error in the foreground)", 0 },
 	{ "log", 'L', "LEVEL", 0, "none, error, warn, info or debug", 0 },
+	{ "target", KEY_TARGET, NULL, 0,
+	  "Not the agent: let other nodes have files in the pool (the agent is started when needed)", 1 },
+	{ "listen", KEY_LISTEN, "ADDRESS[:PORT]", 0,
+	  "With --target: where, for good: a memory node (default: setting `address`, while somebody needs it)", 1 },
+	{ "card", KEY_CARD, "FILE", 0,
+	  "With --target: write there how to reach it, and the key; keep the key that is there", 1 },
 	{ "ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
@@ -40,6 +48,8 @@ static const struct argp_option options[] = {
 struct daemon {
 	struct pmio_settings settings;
 	struct pmio_agent_config config;
+	struct remote_target_config target;
+	bool is_target;
 };
 
 static void set(struct daemon *d, struct argp_state *state, enum pmio_setting which,
@@ -91,6 +101,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'L':
 		set(d, state, PMIO_SET_LOG, arg);
 		return 0;
+	case KEY_TARGET:
+		d->is_target = true;
+		return 0;
+	case KEY_LISTEN:
+		d->target.listen = arg;
+		return 0;
+	case KEY_CARD:
+		d->target.card_file = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if ((d->target.listen || d->target.card_file) && !d->is_target)
+			argp_error(state, "--listen and --card are for --target");
+		return 0;
 	case KEY_READY_FD:
 		d->config.ready_fd = parse_fd(arg, state);
 		return 0;
@@ -109,6 +132,15 @@ static int run(struct daemon *d)
 		return rc;
 	}
 	pmio_log_set_level((enum pmio_log_level)d->settings.num[PMIO_SET_LOG]);
+	if (d->is_target) {
+		d->target.settings = &d->settings;
+		d->target.pool_dir = dir;
+		d->target.log_file = d->config.log_file;
+		d->target.stay = d->target.listen || d->target.card_file;
+		d->target.foreground = d->config.foreground;
+		d->target.ready_fd = d->config.ready_fd;
+		return remote_target_run(&d->target);
+	}
 	d->config.pool_dir = dir;
 	d->config.make_dir = *d->settings.str[PMIO_SET_POOL] == '\0';
 	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
@@ -127,7 +159,7 @@ int main(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.doc = "pmiod -- the agent of a pool: hands out its frames and drains them to the "
-		       "file system",
+		       "file system; or its target, which lets other nodes use it",
 	};
 	struct daemon d = { .config.ready_fd = -1 };
 	int rc;

@@ -65,6 +65,24 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_IDLE_TIMEOUT] = {
 		"idle_timeout", PMIO_TYPE_UINT, NULL, 0, 7 * 86400, "60", false,
 		"seconds after which an agent without clients and dirty data leaves; 0: never" },
+	[PMIO_SET_ADDRESS] = {
+		"address", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
+		"how other nodes reach this one: an IP address, a network (10.1.0.0/16) or an interface; unset: the first that is no loopback" },
+	[PMIO_SET_PROVIDER] = {
+		"provider", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
+		"libfabric's provider; unset: the first of net, tcp, tcp;ofi_rxm that is there" },
+	[PMIO_SET_TIMEOUT] = {
+		"timeout", PMIO_TYPE_UINT, NULL, 1, 3600, "10", false,
+		"seconds after which a node that does not answer counts as lost" },
+	[PMIO_SET_PLACEMENT] = {
+		"placement", PMIO_TYPE_CHOICE, "auto|local|striped|remote|single", 0, 0, "auto", true,
+		"which of several nodes holds a piece of a file: who touches it first, or each in turn; remote: memory nodes; single: all on one" },
+	[PMIO_SET_TARGETS] = {
+		"targets", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
+		"memory nodes: files that `pmiod --target --card` wrote, separated by ','" },
+	[PMIO_SET_OWNER] = {
+		"owner", PMIO_TYPE_CHOICE, "auto|always|never", 0, 0, "auto", true,
+		"whether a file that is open on one node is marked so that others join it; auto: in jobs of several nodes" },
 	[PMIO_SET_LOG] = {
 		"log", PMIO_TYPE_CHOICE, "none|error|warn|info|debug", 0, 0, "warn", false,
 		"what is written to standard error (the agent: to its log file)" },

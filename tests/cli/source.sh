@@ -34,7 +34,7 @@ directions() {
 	python3 - "$top_srcdir" <<-'END'
 	import os, re, sys
 	# a folder may include those of lower rank, and itself
-	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "fabric": 4, "client": 5, "agent": 5}
+	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6}
 	bad = seen = 0
 	def look(path, mine, own):
 	    global bad, seen
@@ -65,8 +65,8 @@ directions() {
 	        walk(top + "/lib/include", 0, "include")
 	    elif os.path.isdir(top + "/lib/" + d):
 	        walk(top + "/lib/" + d, rank[d], d)
-	walk(top + "/adio", 6, "adio")
-	walk(top + "/tools", 6, "tools")
+	walk(top + "/adio", 7, "adio")
+	walk(top + "/tools", 7, "tools")
 	if seen < 50:
 	    print("only %d includes seen" % seen)
 	    bad = 1

@@ -1,0 +1,167 @@
+/*
+ * card.c -- cards in files: how to find a target, and the key that proves who may
+ *
+ *	[target]
+ *	host = n17
+ *	provider = net
+ *	epoch = 61c8864680b583eb
+ *	address = 0200d431...		bytes of the provider's, in hexadecimal digits
+ *	key = ...			32 bytes
+ *	pool = ...			the pool's uuid, 16 bytes
+ *	chunk_size = 1048576
+ *	lifeline = 40123		TCP port at that address
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "remote/remote_impl.h"
+
+#define CARD_TEXT_MAX 4096
+
+static void put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len)
+{
+	fprintf(out, "%s = ", name);
+	for (size_t i = 0; i < len; i++)
+		fprintf(out, "%02x", bytes[i]);
+	fputc('\n', out);
+}
+
+void remote_card_write(FILE *out, const struct remote_card *card)
+{
+	fprintf(out, "[target]\nhost = %s\nprovider = %s\nepoch = %016" PRIx64 "\n", card->host,
+		card->fabric.provider, card->fabric.epoch);
+	put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
+	put_hex(out, "key", card->key, sizeof(card->key));
+	put_hex(out, "pool", card->uuid, sizeof(card->uuid));
+	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %u\n", card->chunk_size, card->lifeline);
+}
+
+int remote_card_save(int dir_fd, const char *name, const struct remote_card *card)
+{
+	char tmp[NAME_MAX + 1];
+	FILE *out;
+	int fd, rc;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.%d", name, (int)getpid()) >= (int)sizeof(tmp))
+		return -ENAMETOOLONG;
+	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	out = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!out) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	remote_card_write(out, card);
+	rc = fflush(out) == 0 && fchmod(fd, 0600) == 0 && fsync(fd) == 0 ? 0 : -errno;
+	if (fclose(out) != 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlinkat(dir_fd, tmp, 0);
+	return rc;
+}
+
+/* as many digits as bytes need; false: too many, or none */
+bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len)
+{
+	size_t n = strlen(text);
+
+	if (n % 2 || n / 2 > room || strspn(text, "0123456789abcdef") != n)
+		return false;
+	for (size_t i = 0; i < n / 2; i++) {
+		unsigned byte;
+
+		sscanf(text + 2 * i, "%2x", &byte);
+		bytes[i] = (uint8_t)byte;
+	}
+	*len = n / 2;
+	return true;
+}
+
+unsigned remote_card_take(struct remote_card *c, const char *name, const char *value)
+{
+	size_t len = 0;
+	char *end;
+
+	if (strcmp(name, "host") == 0) {
+		snprintf(c->host, sizeof(c->host), "%s", value);
+		return 1;
+	}
+	if (strcmp(name, "provider") == 0) {
+		snprintf(c->fabric.provider, sizeof(c->fabric.provider), "%s", value);
+		return 2;
+	}
+	if (strcmp(name, "epoch") == 0) {
+		c->fabric.epoch = strtoull(value, &end, 16);
+		return *end == '\0' ? 4 : 0;
+	}
+	if (strcmp(name, "address") == 0) {
+		if (!remote_get_hex(value, c->fabric.addr, sizeof(c->fabric.addr), &len))
+			return 0;
+		c->fabric.addr_len = (uint16_t)len;
+		return 8;
+	}
+	if (strcmp(name, "key") == 0)
+		return remote_get_hex(value, c->key, sizeof(c->key), &len) && len == sizeof(c->key) ? 16 : 0;
+	if (strcmp(name, "pool") == 0)
+		return remote_get_hex(value, c->uuid, sizeof(c->uuid), &len) && len == sizeof(c->uuid) ? 32 : 0;
+	if (strcmp(name, "chunk_size") == 0) {
+		c->chunk_size = strtoull(value, &end, 10);
+		return *end == '\0' && c->chunk_size ? 64 : 0;
+	}
+	if (strcmp(name, "lifeline") == 0) {
+		c->lifeline = (uint16_t)strtoul(value, &end, 10);
+		return *end == '\0' ? 128 : 0;
+	}
+	return 0;
+}
+
+struct parsed {
+	struct remote_card *card;
+	unsigned seen;
+};
+
+static int take(void *user, const char *section, const char *name, const char *value)
+{
+	struct parsed *p = user;
+
+	if (strcmp(section, "target") == 0)
+		p->seen |= remote_card_take(p->card, name, value);
+	return 1;
+}
+
+int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct parsed p = { .card = card };
+	char text[CARD_TEXT_MAX];
+	struct stat st;
+	ssize_t n;
+	int rc;
+
+	memset(card, 0, sizeof(*card));
+	if (fd < 0)
+		return -errno;
+	rc = fstat(fd, &st) < 0 ? -errno : 0;
+	if (rc == 0 && (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)))
+		rc = -EPERM;
+	n = rc == 0 ? read(fd, text, sizeof(text) - 1) : 0;
+	if (n < 0)
+		rc = -errno;
+	close(fd);
+	if (rc < 0)
+		return rc;
+	text[n] = '\0';
+	return ini_parse_string(text, take, &p) == 0 && p.seen == REMOTE_CARD_WHOLE ? 0 : PMIO_EPROTO;
+}

@@ -1,0 +1,73 @@
+/* this node's target: finding it, or starting it */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "remote/remote_impl.h"
+
+#define START_LIMIT_MS 30000
+#define RETRY_MS 20
+
+static bool target_runs(struct pmio *pm)
+{
+	int fd = openat(pm->dir_fd, REMOTE_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool runs = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return runs;
+}
+
+/* of those that come at once one starts it; the lock is not that of who starts an agent */
+static int start_target(struct pmio *pm)
+{
+	int fd = openat(pm->dir_fd, "target.start", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	if (!target_runs(pm))
+		rc = client_start(pm, "--target");
+	close(fd);
+	return rc;
+}
+
+/* the session keeps it here */
+static int hold_target(struct pmio *pm, const struct remote_card *card)
+{
+	struct node *n = node_get(&pm->settings, card);
+	uint64_t generation;
+	int rc = n ? node_enter(n, &generation) : -ENOMEM;
+
+	if (rc == 0)
+		node_leave(n, 0);
+	return rc;
+}
+
+int remote_offer(struct pmio *pm, struct remote_card *card)
+{
+	struct timespec wait = { 0, RETRY_MS * 1000000L };
+	int rc = -EIO;
+
+	for (int waited = 0; waited < START_LIMIT_MS; waited += RETRY_MS) {
+		if (!target_runs(pm)) {
+			rc = start_target(pm);
+			if (rc < 0 && rc != -EBUSY)
+				return rc;
+		}
+		rc = remote_card_load(pm->dir_fd, REMOTE_CARD_FILE, card);
+		if (rc == 0)
+			rc = hold_target(pm, card);
+		if (rc == 0)
+			return 0;
+		if (rc != -ENOENT && rc != -EIO)
+			break;
+		nanosleep(&wait, NULL); /* it is about to come, or to go */
+	}
+	pmio_err("pool %s: its target: %s", pm->dir, pmio_strerror(rc));
+	return rc;
+}

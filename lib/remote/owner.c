@@ -1,0 +1,447 @@
+/*
+ * owner.c -- the owner's file: who has pieces of a file, and how to reach them
+ *
+ * It lies next to the file on the PFS, ".pmio-owner." INODE, while several nodes have the file
+ * open, readable for the user alone (it holds keys).  By the inode's number, so that all names
+ * of the file in that folder have the same one:
+ *
+ *	[use]
+ *	file = /pfs/out.h5
+ *	born = 1764126711.183	when the file was made, where its file system knows: numbers are used again
+ *	id = 5f...		16 bytes
+ *	placement = local
+ *	targets = 2
+ *	[target]
+ *	host = n1		as in card.c
+ *	...
+ *	[target]
+ *	...
+ *	[end]
+ *	[kept]			the last close found that data could not be drained: they wait there
+ *
+ * Made by who opens first, with O_EXCL, so there is one use of a file at a time.  The first
+ * target removes it after the last close, also when processes are killed.  If that target
+ * itself has died it is left over: nobody answers at its address, or knows this use.  Then
+ * who comes next removes it, under a lock on the file, so that it is not a new one's.
+ * Where the target's host does not answer at all nothing can be told, and the file stays.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/path.h"
+#include "remote/remote_impl.h"
+#include "remote/use.h"
+
+#define PREFIX ".pmio-owner."
+#define FIND_TRIES 100
+#define FIND_WAIT_US 20000 /* for a file that is being written */
+#define TEXT_MAX (64u << 20)
+
+static const char *const placements[] = {
+	[PMIO_PLACE_AUTO] = "auto", [PMIO_PLACE_LOCAL] = "local", [PMIO_PLACE_STRIPED] = "striped",
+	[PMIO_PLACE_REMOTE] = "remote", [PMIO_PLACE_SINGLE] = "single",
+};
+#define NR_PLACEMENTS (sizeof(placements) / sizeof(placements[0]))
+
+void remote_use_fini(struct remote_use *use)
+{
+	if (use->cards)
+		explicit_bzero(use->cards, use->nr * sizeof(*use->cards));
+	free(use->cards);
+	memset(use, 0, sizeof(*use));
+}
+
+/* the file itself, links followed, and when it was made (0.0: not known); *owner: the name that goes with it */
+static int owner_name(const char *path, char *owner, size_t size, char *born, size_t born_size)
+{
+	char absolute[PATH_MAX], *real, *slash;
+	struct statx st;
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+
+	if (rc < 0)
+		return rc;
+	real = realpath(absolute, NULL);
+	if (!real)
+		return -errno;
+	slash = strrchr(real, '/');
+	if (statx(AT_FDCWD, real, 0, STATX_INO | STATX_BTIME, &st) < 0)
+		rc = -errno;
+	else if (snprintf(owner, size, "%.*s/" PREFIX "%" PRIu64, (int)(slash - real), real,
+			  (uint64_t)st.stx_ino) >= (int)size)
+		rc = -ENAMETOOLONG;
+	if (rc == 0 && !(st.stx_mask & STATX_BTIME))
+		memset(&st.stx_btime, 0, sizeof(st.stx_btime));
+	if (rc == 0)
+		snprintf(born, born_size, "%lld.%09u", (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+	free(real);
+	return rc;
+}
+
+/* ---- writing --------------------------------------------------------------------------- */
+
+static int write_use(int fd, const char *path, const char *born, const struct remote_use *use)
+{
+	FILE *out = fdopen(fd, "w");
+	int rc;
+
+	if (!out) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	fprintf(out, "[use]\nfile = %s\nborn = %s\nid = ", path, born);
+	for (int i = 0; i < REMOTE_USE_ID; i++)
+		fprintf(out, "%02x", use->id[i]);
+	fprintf(out, "\nplacement = %s\ntargets = %u\n", placements[use->placement], use->nr);
+	for (uint32_t i = 0; i < use->nr; i++)
+		remote_card_write(out, &use->cards[i]);
+	fprintf(out, "[end]\n");
+	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
+	if (fclose(out) != 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+struct parser {
+	struct remote_use *use;
+	uint32_t at;	 /* cards begun */
+	unsigned seen;	 /* of the card at hand */
+	unsigned head;	 /* lines of [use] */
+	bool bad;
+	const char *born; /* as it should be */
+	bool other;	  /* it was of a file that is no more */
+};
+
+static void take_head(struct parser *p, const char *name, const char *value)
+{
+	size_t len = 0;
+
+	if (strcmp(name, "id") == 0 && remote_get_hex(value, p->use->id, REMOTE_USE_ID, &len)) {
+		p->head |= len == REMOTE_USE_ID ? 1 : 0;
+	} else if (strcmp(name, "born") == 0) {
+		p->other = p->born && strcmp(value, p->born) != 0;
+	} else if (strcmp(name, "placement") == 0) {
+		for (size_t i = 1; i < NR_PLACEMENTS; i++) {
+			if (strcmp(value, placements[i]) != 0)
+				continue;
+			p->use->placement = (enum pmio_placement)i;
+			p->head |= 2;
+		}
+	} else if (strcmp(name, "targets") == 0 && !p->use->cards) {
+		unsigned long nr = strtoul(value, NULL, 10);
+
+		if (nr >= 1 && nr <= REMOTE_TARGETS_MAX)
+			p->use->cards = calloc(nr, sizeof(*p->use->cards));
+		if (p->use->cards) {
+			p->use->nr = (uint32_t)nr;
+			p->head |= 4;
+		}
+	}
+}
+
+static int take(void *user, const char *section, const char *name, const char *value)
+{
+	struct parser *p = user;
+
+	if (strcmp(section, "use") == 0) {
+		take_head(p, name, value);
+		return 1;
+	}
+	if (strcmp(section, "target") != 0)
+		return 1;
+	if (strcmp(name, "host") == 0) { /* the first line of each */
+		p->bad |= p->at && p->seen != REMOTE_CARD_WHOLE;
+		p->seen = 0;
+		p->at++;
+	}
+	if (p->at == 0 || p->at > p->use->nr)
+		p->bad = true;
+	else
+		p->seen |= remote_card_take(&p->use->cards[p->at - 1], name, value);
+	return 1;
+}
+
+/* -ESTALE: of another file; -EBUSY: data wait */
+static int parse(const char *text, const char *born, struct remote_use *use)
+{
+	struct parser p = { .use = use, .born = born };
+
+	memset(use, 0, sizeof(*use));
+	if (!strstr(text, "\n[end]\n"))
+		return -EAGAIN; /* it is being written, or its writer died */
+	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.at == use->nr &&
+	    p.seen == REMOTE_CARD_WHOLE)
+		return p.other ? -ESTALE : strstr(text, "\n[kept]\n") ? -EBUSY : 0;
+	remote_use_fini(use);
+	return PMIO_EPROTO;
+}
+
+static int read_text(int fd, char **text)
+{
+	struct stat st;
+	size_t done = 0;
+
+	*text = NULL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return -EPERM;
+	if (st.st_size > TEXT_MAX)
+		return PMIO_EPROTO;
+	*text = malloc((size_t)st.st_size + 1);
+	if (!*text)
+		return -ENOMEM;
+	while (done < (size_t)st.st_size) {
+		ssize_t n = pread(fd, *text + done, (size_t)st.st_size - done, (off_t)done);
+
+		if (n < 0 && errno != EINTR)
+			break;
+		if (n == 0)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	(*text)[done] = '\0';
+	return 0;
+}
+
+/*
+ * 0, -ENOENT, -EAGAIN (not whole), -ESTALE, -EBUSY (see parse()), -EACCES, -EPERM (another user's), ...
+ * *fd is open after all but the last and -ENOENT.  born: NULL: of whatever file
+ */
+static int read_owner(const char *owner, const char *born, struct remote_use *use, int *fd)
+{
+	char *text;
+	int rc;
+
+	memset(use, 0, sizeof(*use));
+	*fd = open(owner, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (*fd < 0)
+		return -errno;
+	rc = read_text(*fd, &text);
+	if (rc == 0)
+		rc = parse(text, born, use);
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	if (rc < 0 && rc != -EAGAIN && rc != -ESTALE && rc != -EBUSY) {
+		close(*fd);
+		*fd = -1;
+	}
+	return rc;
+}
+
+/* ---- removing ------------------------------------------------------------------------------- */
+
+/* fd is what the name is of; else somebody was faster */
+static void remove_this(const char *owner, int fd)
+{
+	struct stat a, b;
+
+	if (flock(fd, LOCK_EX) < 0)
+		pmio_dbg("%s: flock: %s", owner, strerror(errno));
+	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
+	    unlink(owner) < 0)
+		pmio_err("%s: remove: %s", owner, strerror(errno));
+}
+
+void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID])
+{
+	struct remote_use use;
+	int fd, rc = read_owner(owner, NULL, &use, &fd);
+
+	if (rc == 0 && memcmp(use.id, id, REMOTE_USE_ID) == 0)
+		remove_this(owner, fd);
+	remote_use_fini(&use);
+	if (fd >= 0)
+		close(fd);
+}
+
+void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
+{
+	struct remote_use use;
+	int fd, rc = read_owner(owner, NULL, &use, &fd);
+
+	if (rc == 0 && memcmp(use.id, id, REMOTE_USE_ID) == 0 && dprintf(fd, "[kept]\n") < 0)
+		pmio_err("%s: %s", owner, strerror(errno));
+	remote_use_fini(&use);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- joining ---------------------------------------------------------------------------------- */
+
+static int say_join(const struct pmio_settings *settings, const struct remote_use *use, enum remote_op op,
+		    const char *owner, bool keep)
+{
+	union {
+		struct remote_join_msg m;
+		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
+	} u;
+	struct node *n = node_get(settings, &use->cards[0]);
+	size_t len = sizeof(u.m), got;
+	uint64_t generation;
+	int rc = n ? node_enter(n, &generation) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	memset(&u.m, 0, sizeof(u.m));
+	node_header(n, &u.m, op, 0);
+	memcpy(u.m.use, use->id, sizeof(u.m.use));
+	u.m.create = owner != NULL;
+	u.m.keep = keep;
+	if (owner) {
+		strcpy(u.m.path, owner); /* not longer than PATH_MAX */
+		len += strlen(owner) + 1;
+	}
+	rc = node_call(n, &u.m, len, NULL, 0, &got);
+	node_leave(n, rc);
+	return rc;
+}
+
+int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+{
+	char owner[PATH_MAX], born[32];
+	int fd, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
+
+	if (rc == 0)
+		rc = pmio_fabric_random(use->id, sizeof(use->id));
+	if (rc < 0)
+		return rc;
+	fd = open(owner, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		rc = -errno;
+		if (rc != -EEXIST)
+			pmio_err("%s: who opens %s on several nodes must be able to make this: %s", owner, path,
+				 pmio_strerror(rc));
+		return rc;
+	}
+	rc = write_use(fd, path, born, use);
+	if (rc == 0)
+		rc = say_join(settings, use, REMOTE_JOIN, owner, false);
+	if (rc < 0) {
+		pmio_err("%s: %s", owner, pmio_strerror(rc));
+		unlink(owner);
+	}
+	return rc;
+}
+
+int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, bool keep)
+{
+	return say_join(settings, use, REMOTE_LEAVE, NULL, keep);
+}
+
+int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
+		     const struct remote_use *use)
+{
+	struct remote_claim_msg m = { .create = 1 };
+	struct remote_claim_answer_msg a;
+	struct node *n = node_get(settings, mine);
+
+	memcpy(m.use, use->id, sizeof(m.use));
+	return n ? node_claim(n, &m, &a) : -ENOMEM;
+}
+
+/* 0: joined; -ENOENT: it is left over, or it has just gone; -EBUSY */
+static int join(const struct pmio_settings *settings, const char *owner, const struct remote_use *use)
+{
+	const struct remote_card *home = &use->cards[0];
+	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
+
+	if (rc == -ECONNREFUSED)
+		return -ENOENT; /* the host is there, and the target is not */
+	if (rc == 0)
+		rc = say_join(settings, use, REMOTE_JOIN, NULL, false);
+	if (rc == 0 || rc == -ENOENT)
+		return rc;
+	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
+		 "this file", owner, home->host, pmio_strerror(rc));
+	return -EBUSY;
+}
+
+/* which nodes have data that wait */
+static void say_kept(const char *owner, const struct remote_use *use)
+{
+	char hosts[512] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++)
+		len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", i ? ", " : "", use->cards[i].host);
+	pmio_err("%s: data that could not be drained wait in the pools of %s: run `pmio drain` there, and then "
+		 "remove this file", owner, hosts);
+}
+
+/* once; -EAGAIN: look again a little later */
+static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
+		       struct remote_use *use, bool last)
+{
+	int fd, rc = read_owner(owner, born, use, &fd);
+	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
+
+	if (rc == 0) {
+		rc = join(settings, owner, use);
+		/* maybe its writer has not joined it yet */
+		if (rc == -ENOENT && !last)
+			rc = -EAGAIN;
+		left_over = rc == -ENOENT;
+	} else if (rc == -EBUSY) {
+		say_kept(owner, use);
+	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
+		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
+		rc = -EBUSY;
+	}
+	if (left_over) {
+		pmio_info("%s: left over: removed", owner);
+		remove_this(owner, fd);
+		rc = -ENOENT;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		remote_use_fini(use);
+	return rc;
+}
+
+int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+{
+	char owner[PATH_MAX], born[32];
+	int rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
+
+	memset(use, 0, sizeof(*use));
+	if (rc < 0)
+		return -ENOENT; /* the open says why */
+	for (int tries = 0;; tries++) {
+		rc = try_to_find(settings, owner, born, use, tries == FIND_TRIES);
+		if (rc != -EAGAIN)
+			return rc;
+		usleep(FIND_WAIT_US);
+	}
+}
+
+void remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
+{
+	char owner[PATH_MAX], born[32];
+	struct remote_use use;
+	int fd, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
+
+	if (rc < 0)
+		return;
+	rc = read_owner(owner, born, &use, &fd);
+	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
+		if (memcmp(use.cards[i].uuid, own, 16) != 0)
+			remote_delete(settings, &use.cards[i], path); /* logs; the file goes all the same */
+	}
+	if (rc == -EBUSY || rc == -ESTALE)
+		remove_this(owner, fd);
+	remote_use_fini(&use);
+	if (fd >= 0)
+		close(fd);
+}

@@ -1,0 +1,156 @@
+/*
+ * remote.h -- files in the pools of other nodes
+ *
+ * A node's target (pmiod --target) lets processes of other nodes open files of the pool
+ * there.  It runs as long as somebody needs it: remote_offer() starts it, and `card` is
+ * what others need to find it and to prove that they may.
+ *
+ * A file opened by remote_open() is a struct pmio_file as any other: all of pmio.h and
+ * client.h works with it.  What a write wrote is in the other node's pool, durable, when
+ * it returns.
+ *
+ * When a target does not answer within the setting `timeout`, or has ended, calls on
+ * its files fail with -EIO (-EHOSTDOWN where nothing was tried), and the log names the node.
+ * Later calls try to reach it again, and go on with the file if it still is the same one.
+ *
+ * Threads: any.  A child of fork() cannot use its parent's files.
+ */
+#ifndef PMIO_REMOTE_REMOTE_H
+#define PMIO_REMOTE_REMOTE_H
+
+#include "client/client.h"
+#include "fabric/fabric.h"
+
+/* how to reach a node's target; plain bytes, secret: it holds the key */
+struct remote_card {
+	struct pmio_fabric_card fabric;
+	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	uint8_t uuid[16];	/* of the pool */
+	uint64_t chunk_size;	/* of the pool, bytes */
+	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
+	char host[64];		/* 0-terminated; for messages */
+};
+
+/*
+ * remote_offer -- have the files of this node's pool offered to others
+ *
+ * Starts the target if it does not run; it stays at least until remote_disconnect_all().
+ * Returns 0, or what keeps it from starting (logged).
+ */
+int remote_offer(struct pmio *pm, struct remote_card *card);
+
+/*
+ * remote_open -- as client_open(), on the node that the card is of
+ *
+ * settings  of this process: address, provider, timeout
+ */
+int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
+		const struct client_open *how, struct pmio_file **out);
+
+/* as pmio_delete() */
+int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
+
+struct remote_stat_answer_msg;
+int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,
+		struct remote_stat_answer_msg *st);
+
+/* leave all nodes; no file may be open */
+void remote_disconnect_all(void);
+
+/* ---- cards in files ---------------------------------------------------------------- */
+
+/* to a file that only this user may read, in one step; 0 or -errno */
+int remote_card_save(int dir_fd, const char *name, const struct remote_card *card);
+/* 0, -ENOENT, -EPERM (others may have written or read it), PMIO_EPROTO; not logged */
+int remote_card_load(int dir_fd, const char *name, struct remote_card *card);
+
+/* ---- files of several nodes ----------------------------------------------------------- */
+
+#define REMOTE_USE_ID 16
+#define REMOTE_TARGETS_MAX 65536
+
+/* from the first open of such a file to its last close the same for all */
+struct remote_use {
+	uint8_t id[REMOTE_USE_ID]; /* random */
+	enum pmio_placement placement; /* not AUTO */
+	uint32_t nr;		/* targets; 1..REMOTE_TARGETS_MAX */
+	struct remote_card *cards; /* owned */
+};
+void remote_use_fini(struct remote_use *use);
+
+/*
+ * remote_use_begin -- the first open: make the owner's file and join
+ *
+ * use->id is chosen here.  -EEXIST: somebody else uses the file on several nodes (join that
+ * use, or try again), and what is there is not left over; else as remote_open().
+ */
+int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+
+/*
+ * remote_use_find -- is the file in use on several nodes?
+ *
+ * Returns 0: yes, and this process has joined; -ENOENT: no; what is left over of jobs that
+ * have died has been removed.  -EBUSY: perhaps, or data of it wait (logged).
+ */
+int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+
+/* keep: data wait on some node: the owner's file stays and says so to who comes later */
+int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, bool keep);
+
+/*
+ * remote_span_open -- open a file whose pieces are on several targets
+ *
+ * pm      this node's pool; its target's place in the list is found by the pool's uuid
+ * use     copied; stays the caller's
+ * joined  this handle's close leaves the use
+ */
+int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     struct pmio_file **out);
+/* the use of a file that remote_span_open() opened; NULL: it was opened otherwise */
+const struct remote_use *remote_use_of(const struct pmio_file *f);
+
+/* this node's target will answer for chunks of the file */
+int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
+		     const struct remote_use *use);
+
+/* the owner's file goes, if it is of that use; or stays, and says that data wait */
+void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+/*
+ * remote_use_forget -- the file is to be removed: so are data of it that wait on several nodes
+ *
+ * but for those of the pool with that uuid, and the owner's file that says so.
+ */
+void remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
+
+/* ---- this node's address ------------------------------------------------------------ */
+
+/*
+ * remote_address -- the numeric address that the setting `address` stands for
+ *
+ * An address, a network (10.1.0.0/16) or an interface's name; unset: the first interface
+ * that is up and not the loopback, else 127.0.0.1.  Returns 0, -EADDRNOTAVAIL (logged).
+ */
+int remote_address(const char *setting, char *address, size_t size);
+
+/* ---- the target --------------------------------------------------------------------- */
+
+struct remote_target_config {
+	const struct pmio_settings *settings;
+	const char *pool_dir;	/* absolute */
+	const char *listen;	/* NULL: setting `address`; ADDRESS or ADDRESS:PORT */
+	const char *card_file;	/* NULL: only in the pool's directory */
+	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
+	bool stay;		/* also without sessions; else it leaves after setting `idle_timeout` */
+	bool foreground;
+	int ready_fd;		/* -1, or as in daemon.h */
+};
+
+/* be the target until there is nothing left to do; twice, as pmio_daemon_run() */
+int remote_target_run(const struct remote_target_config *config);
+
+#define REMOTE_CARD_FILE "target"	/* in the pool's directory */
+#define REMOTE_LOCK_FILE "target.lock"	/* ... held while a target runs */
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * remote_impl.h -- the asking side of lib/remote, shared by its own files only
+ */
+#ifndef PMIO_REMOTE_REMOTE_IMPL_H
+#define PMIO_REMOTE_REMOTE_IMPL_H
+
+#include <stdio.h>
+
+#include "core/error.h"
+#include "remote/remote.h"
+#include "remote/wire.h"
+
+/* a target, as this process knows it */
+struct node {
+	struct node *prev, *next;
+	struct remote_card card;
+	unsigned timeout_ms;
+	pthread_mutex_t lock;	/* of all below */
+	pthread_cond_t slot_free;
+	struct pmio_fabric_peer *peer; /* NULL: there is no session */
+	uint64_t session;	/* the target's id of it */
+	uint64_t generation;	/* of sessions: handles of an earlier one are lost */
+	int lifeline;		/* -1: none */
+	uint64_t retry_ms;	/* not before */
+	int why;		/* there is no session */
+	unsigned users;		/* calls under way: the peer stays */
+	bool lost;		/* the session is: let go of it when they have ended */
+	unsigned nr_slots;
+	uint64_t slot[REMOTE_SLOTS_MAX];
+	bool slot_used[REMOTE_SLOTS_MAX];
+	bool said;		/* that it is not to be reached */
+};
+
+/* ---- node.c -------------------------------------------------------------------- */
+
+/* the node that the card is of; logs nothing; NULL: no memory, or a forked child */
+struct node *node_get(const struct pmio_settings *settings, const struct remote_card *card);
+
+/*
+ * node_enter -- begin to use the node's session, making one where there is none
+ *
+ * Returns 0, or -EIO, -EACCES, ... (logged once for each time that it gets lost).  generation:
+ * out.  After 0, node_leave() ends it; rc: a transport's error means that the session is lost.
+ */
+int node_enter(struct node *n, uint64_t *generation);
+void node_leave(struct node *n, int rc);
+
+/* the errors of lib/fabric after which nothing is known of the peer */
+bool node_is_lost(int rc);
+
+/* between node_enter and node_leave: */
+void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle);
+/* ask and wait, however long it takes; returns the answer's status, or the transport's error */
+int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t room, size_t *answer_len);
+/* a call that was begun: as node_call() from there on */
+int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len);
+/* index of a slot, or -1: none is free; wait: for one, if the session has any */
+int node_take_slot(struct node *n, bool wait);
+void node_give_slot(struct node *n, int slot);
+
+/* one try to reach its lifeline: 0, -ECONNREFUSED (nobody is there), -ETIMEDOUT, ...; the socket is closed */
+int node_probe(const struct remote_card *card, unsigned timeout_ms);
+
+/* ---- card.c ---------------------------------------------------------------------- */
+
+#define REMOTE_CARD_WHOLE 255u /* all of remote_card_take()'s bits */
+
+void remote_card_write(FILE *out, const struct remote_card *card);
+/* one line of a card; returns a bit for it, or 0: it makes no sense */
+unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
+/* as many digits as bytes need, but not more than room; false: they are not that */
+bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
+
+/* ---- claims, uses ------------------------------------------------------------------- */
+
+struct remote_claim_msg;
+struct remote_claim_answer_msg;
+/* ask the target that answers for chunk m->first; m's header is filled in here */
+int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a);
+
+/* the fork's child cannot go on with them */
+bool node_is_ours(void);
+
+#endif

@@ -1,0 +1,660 @@
+/*
+ * span.c -- a file whose pieces are on several targets
+ *
+ * Who holds a chunk follows from its number (striped), or is asked for at the target that
+ * answers for it (local: who touches it first; claims).  An answer is final while the file
+ * is in use, so each is asked for once.  A request is cut up by holders and goes to each:
+ * to the pool of this node by loads and stores, to others by messages.
+ *
+ * The file's size is that of its first target, its home.  Who makes it longer says so there
+ * before the write returns.  A reader first takes what the holder has; only where that is
+ * less than was asked for does it need to know the size.
+ *
+ * Each target is opened when it is first needed, and its agent drains its pieces when it is
+ * closed by the last one there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/path.h"
+#include "remote/remote_impl.h"
+#include "remote/use.h"
+
+#define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
+
+struct claimed {
+	uint64_t chunk; /* plus one; 0 is empty */
+	uint32_t holder;
+};
+
+struct span {
+	struct pmio_file f;	/* first */
+	const struct pmio_settings *settings; /* of the caller, who keeps them */
+	struct pmio *pm;	/* this node's */
+	struct remote_use use;	/* owned */
+	uint32_t own;		/* this node in the list; USE_NOBODY: is not */
+	bool joined;
+	unsigned chunk_shift;
+	pthread_mutex_t lock;	/* of all below */
+	struct pmio_file **at;	/* owned; NULL: not opened yet */
+	uint64_t size;		/* that the home has confirmed */
+	struct claimed *claims;	/* owned; open addressing, a power of two entries */
+	size_t nr_claims, room;
+	uint64_t next_write;	/* chunk where a writer that moves forward would go on */
+	uint32_t ahead;
+};
+
+static struct span *span_of(struct pmio_file *f)
+{
+	return (struct span *)f;
+}
+
+/* ---- targets --------------------------------------------------------------------------- */
+
+static bool is_shared(const struct span *s)
+{
+	return s->use.nr > 1;
+}
+
+static int open_target(struct span *s, uint32_t i)
+{
+	struct client_open how = { .flags = s->f.flags, .quiet = true };
+	int rc;
+
+	if (is_shared(s))
+		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
+	rc = i == s->own ? client_open(s->pm, s->f.path, &how, &s->at[i])
+			 : remote_open(s->settings, &s->use.cards[i], s->f.path, &how, &s->at[i]);
+	if (rc == 0 && (i == s->own || is_shared(s)) && s->f.ino &&
+	    (s->at[i]->ino != s->f.ino)) {
+		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
+			 s->use.cards[0].host, s->use.cards[i].host);
+		pmio_close(&s->at[i]);
+		rc = -ESTALE;
+	}
+	if (rc < 0)
+		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
+	return rc;
+}
+
+/* the file at a target, opened if it is not yet */
+static int get_target(struct span *s, uint32_t i, struct pmio_file **out)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (!s->at[i])
+		rc = open_target(s, i);
+	*out = s->at[i];
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* ---- who holds a chunk; lock held ---------------------------------------------------------- */
+
+static struct claimed *find_claim(struct claimed *claims, size_t room, uint64_t chunk)
+{
+	size_t i = (size_t)((chunk * 0x9e3779b97f4a7c15ULL) >> 20) & (room - 1);
+
+	while (claims[i].chunk && claims[i].chunk != chunk + 1)
+		i = (i + 1) & (room - 1);
+	return &claims[i];
+}
+
+static int add_claim(struct span *s, uint64_t chunk, uint32_t holder)
+{
+	struct claimed *c;
+
+	if ((s->nr_claims + 1) * 2 > s->room) {
+		size_t room = s->room ? s->room * 2 : 64;
+		struct claimed *more = calloc(room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		for (size_t i = 0; i < s->room; i++) {
+			if (s->claims[i].chunk)
+				*find_claim(more, room, s->claims[i].chunk - 1) = s->claims[i];
+		}
+		free(s->claims);
+		s->claims = more;
+		s->room = room;
+	}
+	c = find_claim(s->claims, s->room, chunk);
+	s->nr_claims += c->chunk == 0;
+	c->chunk = chunk + 1;
+	c->holder = holder;
+	return 0;
+}
+
+int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a)
+{
+	uint64_t generation;
+	size_t got;
+	int rc = node_enter(n, &generation);
+
+	if (rc < 0)
+		return rc;
+	node_header(n, m, REMOTE_CLAIM, 0);
+	rc = node_call(n, m, sizeof(*m), a, sizeof(*a), &got);
+	node_leave(n, rc);
+	if (rc == 0 && got != sizeof(*a))
+		rc = PMIO_EPROTO;
+	return node_is_lost(rc) ? -EIO : rc;
+}
+
+/* more and more, while a request follows the one before */
+static uint32_t wanted_ahead(struct span *s, uint64_t chunk, uint64_t needed)
+{
+	s->ahead = chunk != s->next_write ? 0 : s->ahead ? s->ahead * 2 : 1;
+	if (s->ahead > CLAIM_WINDOW)
+		s->ahead = CLAIM_WINDOW;
+	s->next_write = chunk + needed;
+	return s->ahead;
+}
+
+/* needed: chunks of the request from this one on */
+static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+{
+	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
+	struct remote_claim_answer_msg a;
+	struct remote_claim_msg m = {
+		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
+		.holder = s->own == USE_NOBODY ? home : s->own,
+	};
+	uint64_t wanted = needed + wanted_ahead(s, chunk, needed);
+	struct node *n = node_get(s->settings, &s->use.cards[home]);
+	int rc;
+
+	memcpy(m.use, s->use.id, sizeof(m.use));
+	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
+	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
+	if (rc == -ENOENT) {
+		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
+			 s->use.cards[home].host);
+		rc = -EIO;
+	}
+	for (uint32_t i = 0; i < m.nr && rc == 0; i++) {
+		if (a.holder[i] == USE_NOBODY)
+			continue;
+		if (a.holder[i] >= s->use.nr)
+			rc = PMIO_EPROTO;
+		else
+			rc = add_claim(s, chunk + i, a.holder[i]);
+	}
+	*holder = a.holder[0];
+	return rc < 0 ? rc : a.holder[0] == USE_NOBODY ? PMIO_EPROTO : 0;
+}
+
+static int holder_of(struct span *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+{
+	struct claimed *c;
+
+	if (s->use.placement != PMIO_PLACE_LOCAL) {
+		*holder = (uint32_t)(chunk % s->use.nr);
+		return 0;
+	}
+	c = s->room ? find_claim(s->claims, s->room, chunk) : NULL;
+	if (c && c->chunk) {
+		*holder = c->holder;
+		return 0;
+	}
+	return ask_holder(s, chunk, needed, holder);
+}
+
+/* ---- cutting requests up -------------------------------------------------------------------- */
+
+struct cut {
+	struct pmio_piece *pieces; /* owned */
+	uint32_t *holders;	   /* owned; of each */
+	size_t nr;
+	struct pmio_piece *some;   /* owned: room for as many */
+};
+
+static void cut_fini(struct cut *c)
+{
+	free(c->pieces);
+	free(c->holders);
+	free(c->some);
+}
+
+/* pieces that lie within one run of chunks of one holder; zero lengths are left out */
+static size_t count_chunks(const struct span *s, const struct pmio_piece *pieces, size_t nr)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t first = (uint64_t)pieces[i].off >> s->chunk_shift;
+
+		if (pieces[i].len)
+			n += (((uint64_t)pieces[i].off + pieces[i].len - 1) >> s->chunk_shift) - first + 1;
+	}
+	return n;
+}
+
+static int cut_piece(struct span *s, struct cut *c, const struct pmio_piece *p)
+{
+	uint64_t off = (uint64_t)p->off, end = off + p->len;
+	uint8_t *buf = p->buf;
+
+	while (off < end) {
+		uint64_t chunk = off >> s->chunk_shift, next = (chunk + 1) << s->chunk_shift;
+		uint64_t len = (next < end ? next : end) - off;
+		struct pmio_piece *last = c->nr ? &c->pieces[c->nr - 1] : NULL;
+		uint32_t holder;
+		int rc = holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+
+		if (rc < 0)
+			return rc;
+		if (last && c->holders[c->nr - 1] == holder && (uint64_t)last->off + last->len == off &&
+		    (uint8_t *)last->buf + last->len == buf) {
+			last->len += len;
+		} else {
+			c->pieces[c->nr] = (struct pmio_piece){ (off_t)off, buf, len };
+			c->holders[c->nr++] = holder;
+		}
+		buf += len;
+		off += len;
+	}
+	return 0;
+}
+
+static int cut_init(struct span *s, struct cut *c, const struct pmio_piece *pieces, size_t nr)
+{
+	size_t room = count_chunks(s, pieces, nr);
+	int rc = -ENOMEM;
+
+	memset(c, 0, sizeof(*c));
+	c->pieces = calloc(room ? room : 1, sizeof(*c->pieces));
+	c->holders = calloc(room ? room : 1, sizeof(*c->holders));
+	c->some = calloc(room ? room : 1, sizeof(*c->some));
+	if (c->pieces && c->holders && c->some)
+		rc = 0;
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < nr && rc == 0; i++)
+		rc = cut_piece(s, c, &pieces[i]);
+	pthread_mutex_unlock(&s->lock);
+	if (rc < 0)
+		cut_fini(c);
+	return rc;
+}
+
+/* one holder's pieces, taken out of the rest; returns how many, 0: all have been */
+static size_t take_holder(struct cut *c, uint32_t *holder)
+{
+	size_t nr = 0;
+
+	*holder = USE_NOBODY;
+	for (size_t i = 0; i < c->nr; i++) {
+		if (*holder == USE_NOBODY)
+			*holder = c->holders[i];
+		if (c->holders[i] == USE_NOBODY || c->holders[i] != *holder)
+			continue;
+		c->some[nr++] = c->pieces[i];
+		c->holders[i] = USE_NOBODY;
+	}
+	return nr;
+}
+
+static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		sum += pieces[i].len;
+	return sum;
+}
+
+/* ---- reading and writing ----------------------------------------------------------------------- */
+
+/* size: see client_readx(); returns 0: all was read; 1: some target has less; or an error */
+static int read_all(struct span *s, const struct pmio_piece *pieces, size_t nr, uint64_t size)
+{
+	struct pmio_file *f;
+	struct cut c;
+	uint32_t holder;
+	size_t n;
+	int rc = cut_init(s, &c, pieces, nr);
+
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && (n = take_holder(&c, &holder)) > 0) {
+		ssize_t got;
+
+		rc = get_target(s, holder, &f);
+		if (rc < 0)
+			break;
+		got = client_readx(f, c.some, n, size);
+		if (got < 0)
+			rc = (int)got;
+		else
+			rc = (uint64_t)got < bytes_of(c.some, n);
+	}
+	cut_fini(&c);
+	return rc;
+}
+
+static int span_size(struct pmio_file *f, off_t *size);
+
+/* pieces up to where the file ends; *sum: bytes of them */
+static size_t clamp(const struct pmio_piece *pieces, size_t nr, uint64_t size, struct pmio_piece *out, uint64_t *sum)
+{
+	size_t n = 0;
+
+	*sum = 0;
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t off = (uint64_t)pieces[i].off, end = off + pieces[i].len;
+		uint64_t to = end < size ? end : size;
+
+		if (off < to) {
+			out[n] = pieces[i];
+			out[n].len = to - off;
+			*sum += out[n++].len;
+		}
+		if (to < end && pieces[i].len)
+			break;
+	}
+	return n;
+}
+
+static ssize_t span_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
+{
+	struct span *s = span_of(f);
+	struct pmio_piece *inside;
+	uint64_t sum;
+	off_t now;
+	size_t n;
+	int rc;
+
+	if (!is_shared(s)) {
+		struct pmio_file *only;
+
+		rc = get_target(s, 0, &only);
+		return rc < 0 ? rc : client_readx(only, pieces, nr, size);
+	}
+	rc = read_all(s, pieces, nr, size);
+	if (rc <= 0)
+		return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
+	rc = span_size(f, &now);
+	if (rc < 0)
+		return rc;
+	inside = malloc(nr * sizeof(*inside));
+	if (!inside)
+		return -ENOMEM;
+	n = clamp(pieces, nr, (uint64_t)now > size ? (uint64_t)now : size, inside, &sum);
+	rc = n ? read_all(s, inside, n, (uint64_t)now > size ? (uint64_t)now : size) : 0;
+	free(inside);
+	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
+}
+
+/* the home has to know of it before the write returns */
+static int tell_size(struct span *s, uint64_t end, bool raised)
+{
+	struct pmio_file *home;
+	uint64_t now = end;
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	raised |= end > s->size;
+	pthread_mutex_unlock(&s->lock);
+	if (!raised)
+		return 0;
+	rc = get_target(s, 0, &home);
+	if (rc == 0)
+		rc = client_grow(home, &now);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	s->size = now;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+static ssize_t span_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
+{
+	struct span *s = span_of(f);
+	struct pmio_file *target;
+	uint64_t end = 0;
+	struct cut c;
+	uint32_t holder;
+	size_t n;
+	int rc;
+
+	if (!is_shared(s)) {
+		rc = get_target(s, 0, &target);
+		return rc < 0 ? rc : client_writex(target, pieces, nr, raised);
+	}
+	rc = cut_init(s, &c, pieces, nr);
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && (n = take_holder(&c, &holder)) > 0) {
+		ssize_t done;
+
+		rc = get_target(s, holder, &target);
+		if (rc < 0)
+			break;
+		done = client_writex(target, c.some, n, raised);
+		rc = done < 0 ? (int)done : 0;
+	}
+	cut_fini(&c);
+	for (size_t i = 0; i < nr; i++) {
+		if (pieces[i].len && (uint64_t)pieces[i].off + pieces[i].len > end)
+			end = (uint64_t)pieces[i].off + pieces[i].len;
+	}
+	if (rc == 0)
+		rc = tell_size(s, end, *raised);
+	return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------------- */
+
+static int at_home(struct span *s, struct pmio_file **home)
+{
+	return get_target(s, 0, home);
+}
+
+static int span_size(struct pmio_file *f, off_t *size)
+{
+	struct pmio_file *home;
+	int rc = at_home(span_of(f), &home);
+
+	return rc < 0 ? rc : pmio_size(home, size);
+}
+
+static int span_grow(struct pmio_file *f, uint64_t *size)
+{
+	struct pmio_file *home;
+	int rc = at_home(span_of(f), &home);
+
+	return rc < 0 ? rc : client_grow(home, size);
+}
+
+/* home last: then nothing is left anywhere of what its new size cuts off */
+static int span_truncate(struct pmio_file *f, uint64_t size)
+{
+	struct span *s = span_of(f);
+	int rc = 0;
+
+	for (uint32_t i = s->use.nr; i-- > 0 && rc == 0;) {
+		struct pmio_file *target;
+
+		rc = get_target(s, i, &target);
+		if (rc == 0)
+			rc = pmio_truncate(target, (off_t)size);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->size = 0;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* with all targets that are open here; the first error */
+static int with_each(struct span *s, int (*call)(struct pmio_file *f))
+{
+	int rc = 0;
+
+	for (uint32_t i = s->use.nr; i-- > 0;) {
+		struct pmio_file *target;
+		int rc_one;
+
+		pthread_mutex_lock(&s->lock);
+		target = s->at[i];
+		pthread_mutex_unlock(&s->lock);
+		rc_one = target ? call(target) : 0;
+		rc = rc < 0 ? rc : rc_one;
+	}
+	return rc;
+}
+
+static int span_sync(struct pmio_file *f)
+{
+	return with_each(span_of(f), pmio_sync);
+}
+
+static int span_drain(struct pmio_file *f)
+{
+	return with_each(span_of(f), pmio_drain);
+}
+
+static int span_lock(struct pmio_file *f)
+{
+	struct pmio_file *home;
+	int rc = at_home(span_of(f), &home);
+
+	return rc < 0 ? rc : client_lock(home);
+}
+
+static void span_unlock(struct pmio_file *f)
+{
+	struct pmio_file *home;
+
+	if (at_home(span_of(f), &home) == 0)
+		client_unlock(home);
+}
+
+static void free_span(struct span *s)
+{
+	remote_use_fini(&s->use);
+	pthread_mutex_destroy(&s->lock);
+	free(s->at);
+	free(s->claims);
+	free(s->f.path);
+	free(s);
+}
+
+/* home last: its close makes the file on the PFS as long as it has to be */
+static int span_close(struct pmio_file *f, uint32_t flags)
+{
+	struct span *s = span_of(f);
+	int rc = 0, rc_leave;
+
+	for (uint32_t i = s->use.nr; i-- > 0;) {
+		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
+
+		rc = rc < 0 ? rc : rc_one;
+	}
+	if (s->joined) {
+		rc_leave = remote_use_leave(s->settings, &s->use, rc < 0);
+		if (rc_leave < 0)
+			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
+				 s->use.cards[0].host, pmio_strerror(rc_leave));
+	}
+	free_span(s);
+	return rc;
+}
+
+static const struct client_ops ops = {
+	.readx = span_readx,
+	.writex = span_writex,
+	.grow = span_grow,
+	.size = span_size,
+	.truncate = span_truncate,
+	.sync = span_sync,
+	.drain = span_drain,
+	.end = span_close,
+	.lock = span_lock,
+	.unlock = span_unlock,
+};
+
+const struct remote_use *remote_use_of(const struct pmio_file *f)
+{
+	return f->ops == &ops ? &((const struct span *)f)->use : NULL;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------- */
+
+static int copy_use(struct remote_use *to, const struct remote_use *from)
+{
+	*to = *from;
+	to->cards = malloc(from->nr * sizeof(*to->cards));
+	if (!to->cards)
+		return -ENOMEM;
+	memcpy(to->cards, from->cards, from->nr * sizeof(*to->cards));
+	return 0;
+}
+
+static struct span *new_span(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+			     const struct remote_use *use)
+{
+	struct span *s = calloc(1, sizeof(*s));
+	uint8_t uuid[16] = { 0 };
+
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	s->f.ops = &ops;
+	s->f.lock_fd = s->f.pfs_fd = -1;
+	s->f.path = strdup(path);
+	s->at = calloc(use->nr, sizeof(struct pmio_file *));
+	if (!s->f.path || !s->at || copy_use(&s->use, use) < 0) {
+		s->use.cards = NULL;
+		free_span(s);
+		return NULL;
+	}
+	s->pm = pm;
+	s->settings = settings;
+	s->own = USE_NOBODY;
+	if (pm)
+		pmio_pool_uuid(pm, uuid);
+	for (uint32_t i = 0; i < use->nr && pm; i++) {
+		if (memcmp(use->cards[i].uuid, uuid, sizeof(uuid)) == 0)
+			s->own = i;
+	}
+	s->f.chunk_size = use->cards[0].chunk_size;
+	while (1ULL << s->chunk_shift < s->f.chunk_size)
+		s->chunk_shift++;
+	return s;
+}
+
+int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     struct pmio_file **out)
+{
+	char absolute[PATH_MAX];
+	struct pmio_file *home, *mine;
+	struct span *s;
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+
+	*out = NULL;
+	s = rc == 0 ? new_span(pm, settings, absolute, use) : NULL;
+	if (!s)
+		return rc < 0 ? rc : -ENOMEM;
+	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	/* at home also those that only want their own pieces; and here, while the file has a name */
+	rc = at_home(s, &home);
+	if (rc == 0 && is_shared(s) && s->own != USE_NOBODY && s->own != 0) {
+		s->f.ino = home->ino;
+		rc = get_target(s, s->own, &mine);
+		if (rc < 0)
+			pmio_close(&s->at[0]);
+	}
+	if (rc < 0) {
+		free_span(s);
+		return rc;
+	}
+	s->f.dev = home->dev;
+	s->f.ino = home->ino;
+	s->joined = joined;
+	*out = &s->f;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/*
+ * use.h -- what a target knows of files that several nodes have pieces of
+ *
+ * A use is the time from the first open to the last close of such a file.  Its id is
+ * random.  At its first target it knows who joined it, and removes the owner's file when
+ * nobody has any more; at each it knows who holds those chunks for which this target
+ * is asked (claims).
+ *
+ * Threads: the caller has one lock for all of this.
+ */
+#ifndef PMIO_REMOTE_USE_H
+#define PMIO_REMOTE_USE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define USE_ID_SIZE 16
+#define USE_NOBODY UINT32_MAX
+
+struct uses;   /* all of a target */
+struct member; /* what a session has to do with them */
+
+struct uses *uses_new(void); /* NULL: no memory */
+
+/* this use begins; it is kept until the session ends */
+int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE]);
+
+/*
+ * uses_join -- the session uses the file
+ *
+ * owner   of a use that begins: the owner's file; else NULL
+ * Returns 0, -ENOENT (it has ended, or was never heard of), -ENOMEM
+ */
+int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], const char *owner);
+
+/*
+ * uses_leave -- it does so no longer, once
+ *
+ * keep    data of it wait: whatever others say
+ * *owner  out: the owner's file, if nobody uses it any more; the caller frees it.  To be removed,
+ *         or to be kept: *kept
+ * Returns 0 or -ENOENT.
+ */
+int uses_leave(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], bool keep,
+	       char **owner, bool *kept);
+
+/* the session has ended: one of the owner's files to be removed, or NULL; to be called until it is NULL */
+char *uses_end(struct uses *u, struct member **session, uint8_t id[USE_ID_SIZE], bool *kept);
+
+/*
+ * uses_claim -- who holds chunks first..first+nr-1
+ *
+ * The first `wanted` of them become holder's if nobody has them.  holders: out, USE_NOBODY
+ * for those without one.  Returns 0, -ENOENT (the use is not known here), -ENOMEM.
+ */
+int uses_claim(struct uses *u, const uint8_t id[USE_ID_SIZE], uint64_t first, uint32_t nr, uint32_t wanted,
+	       uint32_t holder, uint32_t *holders);
+
+#endif
