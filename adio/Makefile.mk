@@ -6,7 +6,7 @@ libpmio_adio_la_SOURCES = \
 	adio/ad_pmem.h adio/ad_pmem.c adio/ad_pmem_open.c adio/ad_pmem_view.c adio/ad_pmem_io.c adio/ad_pmem_flat.c \
 	adio/romio.c adio/romio321_abi.h adio/romio321_abi_check.h
 libpmio_adio_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS)
-libpmio_adio_la_LIBADD = libpmio_client.la
+libpmio_adio_la_LIBADD = libpmio_remote.la
 mca_io_pmem_la_SOURCES = adio/mca_io_pmem.c
 mca_io_pmem_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS)
 mca_io_pmem_la_LIBADD = libpmio_adio.la $(OMPI_LIBS) -ldl

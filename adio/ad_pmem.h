@@ -58,6 +58,7 @@ struct ad_pmem {
 	struct pmio_file *file;	 /* NULL before it is open */
 	bool complete;		 /* all ranks have it open: a close is collective */
 	bool atomic;		 /* MPI_File_set_atomicity; ROMIO's own flag stays off, see mca_io_pmem.c */
+	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct view view;	 /* the handle's disp is 0, and its fp_ind counts bytes of the view's data */
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "remote/remote.h"
 
 _Thread_local bool ad_pmem_opening;
 
@@ -49,6 +50,7 @@ int ad_pmem_pool(const struct pmio_settings *s, struct pmio **out)
 void ad_pmem_disconnect_all(void)
 {
 	pthread_mutex_lock(&pools_lock);
+	remote_disconnect_all();
 	for (int i = 0; i < POOLS_MAX && pools_pid == getpid(); i++)
 		pmio_disconnect(&pools[i]);
 	memset(pools, 0, sizeof(pools));
@@ -204,11 +206,27 @@ void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 
 /* ---- open ---------------------------------------------------------------------------- */
 
-/* what the ranks must agree on */
+/*
+ * Ranks of one node open the file in their pool; that is all where there is one node, or where
+ * nobody else has the file.  Else (lib/remote):
+ *
+ *   O1 rank 0 looks whether the file is in use on several nodes: then all join that use
+ *   O2 if not it opens the file in its pool, and all others whose pool is the same do too.  If that
+ *      are all, rank 0 makes an owner's file that lists this node (setting `owner`)
+ *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers
+ *      the list, makes the owner's file, and all open the file anew, by the list
+ *
+ * All ranks succeed, or all fail with one error.
+ */
+
+/* what rank 0 tells the others */
 struct opened {
 	int64_t rc;
 	uint64_t dev, ino;
 	uint8_t uuid[16];
+	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
+	uint32_t placement;
+	uint8_t use[REMOTE_USE_ID];
 };
 
 static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
@@ -226,64 +244,379 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 	return flags | client_settings_flags(s);
 }
 
-/* this process alone; first: it may create the file */
-static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+/* first: it may create the file */
+static struct client_open how_to_open(const struct adio_file *fd, int access_mode, bool first)
 {
-	struct ad_pmem *ad = fd->fs_ptr;
+	const struct ad_pmem *ad = fd->fs_ptr;
 	struct client_open how = { .mode = 0666, .notice = first };
-	struct pmio *pm;
-	int rc;
 
-	memset(o, 0, sizeof(*o));
 	if (!first)
 		access_mode &= ~(MPI_MODE_CREATE | MPI_MODE_EXCL);
 	if (fd->perm != ADIO_DEFAULT_PERM)
 		how.mode = (mode_t)fd->perm;
 	how.flags = open_flags(&ad->settings, access_mode);
-	rc = ad_pmem_pool(&ad->settings, &pm);
+	return how;
+}
+
+static void take_identity(const struct ad_pmem *ad, struct pmio *pm, struct opened *o)
+{
+	const struct remote_use *use = remote_use_of(ad->file);
+
+	client_identity(ad->file, &o->dev, &o->ino);
+	pmio_pool_uuid(pm, o->uuid);
+	if (!use)
+		return;
+	o->nr_targets = use->nr;
+	o->placement = use->placement;
+	memcpy(o->use, use->id, sizeof(o->use));
+}
+
+/* this process alone, which may be the first */
+static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = how_to_open(fd, access_mode, first);
+	struct remote_use use = { .nr = 0 };
+	int rc;
+
+	memset(o, 0, sizeof(*o));
+	rc = ad_pmem_pool(&ad->settings, &ad->pm);
+	if (rc == 0 && first)
+		rc = remote_use_find(&ad->settings, fd->filename, &use);
+	else if (rc == 0)
+		rc = -ENOENT;
+	if (rc == 0 && (how.flags & PMIO_OPEN_EXCL))
+		rc = -EEXIST;
 	if (rc == 0)
-		rc = client_open(pm, fd->filename, &how, &ad->file);
-	if (rc == 0) {
-		client_identity(ad->file, &o->dev, &o->ino);
-		pmio_pool_uuid(pm, o->uuid);
-	}
+		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
+	else if (rc == -ENOENT)
+		rc = client_open(ad->pm, fd->filename, &how, &ad->file);
+	if (first && rc < 0 && use.nr)
+		remote_use_leave(&ad->settings, &use, false);
+	if (first)
+		remote_use_fini(&use);
+	if (rc == 0)
+		take_identity(ad, ad->pm, o);
 	o->rc = rc;
+}
+
+/* another process may have begun a use since we looked: then that is ours; 0 or an error; *found: it is */
+static int begin_or_join(struct adio_file *fd, struct remote_use *use, bool *found)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct remote_use other;
+	int rc = -EEXIST;
+
+	*found = false;
+	for (int tries = 0; tries < 100 && rc == -EEXIST; tries++) {
+		rc = remote_use_begin(&ad->settings, fd->filename, use);
+		if (rc != -EEXIST)
+			return rc;
+		rc = remote_use_find(&ad->settings, fd->filename, &other);
+		if (rc == 0) {
+			remote_use_fini(use);
+			*use = other;
+			*found = true;
+		}
+		if (rc == -ENOENT) /* it has just ended */
+			rc = -EEXIST;
+	}
+	return rc == -EEXIST ? -EBUSY : rc;
+}
+
+static int64_t worst_of(const struct adio_file *fd, int64_t rc)
+{
+	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT64_T, MPI_MIN, fd->comm);
+	return rc;
+}
+
+/* ---- by a list of targets ---- */
+
+/* rank 0's list becomes everybody's; collective */
+static int share_use(const struct adio_file *fd, int rank, struct remote_use *use)
+{
+	int64_t rc = 0;
+
+	if (rank != 0)
+		use->cards = malloc(use->nr * sizeof(*use->cards));
+	if (!use->cards)
+		rc = -ENOMEM;
+	rc = worst_of(fd, rc);
+	if (rc == 0)
+		PMPI_Bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, fd->comm);
+	return (int)rc;
+}
+
+/* collective; rank 0 has the file already if it joined a use that was there */
+static int open_by_list(struct adio_file *fd, int rank, int access_mode, struct remote_use *use, bool joined)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = how_to_open(fd, access_mode, false);
+	uint64_t dev, ino = 0, root_ino;
+	int rc = share_use(fd, rank, use);
+
+	if (rc == 0 && !ad->file)
+		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, use, joined && rank == 0, &ad->file);
+	/* devices have other numbers on other nodes */
+	if (rc == 0)
+		client_identity(ad->file, &dev, &ino);
+	root_ino = ino;
+	rc = (int)worst_of(fd, rc);
+	if (rc < 0)
+		return rc;
+	PMPI_Bcast(&root_ino, 1, MPI_UINT64_T, 0, fd->comm);
+	if (root_ino != ino) {
+		pmio_err("open %s: processes see different files under this name", fd->filename);
+		rc = -ESTALE;
+	}
+	return (int)worst_of(fd, rc);
+}
+
+/* which ranks have a pool first; uuids[i] is rank i's */
+static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
+{
+	int i = 0;
+
+	while (memcmp(uuids[i], uuids[rank], 16) != 0)
+		i++;
+	return i == rank;
+}
+
+/*
+ * One rank of each pool has its target started, and rank 0 gets the cards: those of
+ * the ranks in their order.  Collective.
+ */
+static int gather_cards(struct adio_file *fd, int rank, struct remote_use *use, struct remote_card *mine, bool *offers)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
+	uint8_t own[16], (*uuids)[16];
+	int64_t rc = 0;
+
+	PMPI_Comm_size(fd->comm, &nr);
+	uuids = malloc((size_t)nr * sizeof(*uuids));
+	counts = calloc((size_t)nr * 2, sizeof(*counts));
+	places = counts ? counts + nr : NULL;
+	rc = worst_of(fd, uuids && counts ? 0 : -ENOMEM);
+	if (rc == 0) {
+		pmio_pool_uuid(ad->pm, own);
+		PMPI_Allgather(own, 16, MPI_BYTE, uuids, 16, MPI_BYTE, fd->comm);
+		*offers = is_first_of_pool((const uint8_t (*)[16])uuids, rank);
+		if (*offers)
+			rc = remote_offer(ad->pm, mine);
+		rc = worst_of(fd, rc);
+	}
+	if (rc == 0) {
+		for (int i = 0; i < nr && rank == 0; i++) {
+			places[i] = total;
+			counts[i] = is_first_of_pool((const uint8_t (*)[16])uuids, i) ? (int)sizeof(*mine) : 0;
+			total += counts[i];
+		}
+		len = *offers ? (int)sizeof(*mine) : 0;
+		use->nr = (uint32_t)((size_t)total / sizeof(*mine));
+		if (rank == 0)
+			use->cards = malloc((size_t)total);
+		rc = worst_of(fd, rank != 0 || use->cards ? 0 : -ENOMEM);
+	}
+	if (rc == 0)
+		PMPI_Gatherv(mine, len, MPI_BYTE, use->cards, counts, places, MPI_BYTE, 0, fd->comm);
+	free(uuids);
+	free(counts);
+	return (int)rc;
+}
+
+/* pieces on several nodes would be drained apart from each other; what is held stays together */
+static enum pmio_placement choose_placement(const struct ad_pmem *ad, const struct remote_use *use)
+{
+	enum pmio_placement p = (enum pmio_placement)ad->settings.num[PMIO_SET_PLACEMENT];
+
+	for (uint32_t i = 1; i < use->nr; i++) {
+		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+			return PMIO_PLACE_SINGLE; /* chunks would be cut differently */
+	}
+	if (ad->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
+		return PMIO_PLACE_SINGLE;
+	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
+}
+
+/* rank 0: the list is there, the use begins */
+static int begin_use(struct adio_file *fd, struct remote_use *use, bool *found)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int rc;
+
+	use->placement = choose_placement(ad, use);
+	if (use->placement == PMIO_PLACE_SINGLE)
+		use->nr = 1;
+	/* it was opened for this node alone; it stays as it was */
+	rc = pmio_close(&ad->file);
+	return rc < 0 ? rc : begin_or_join(fd, use, found);
+}
+
+/* O3; collective */
+static int open_on_nodes(struct adio_file *fd, int rank, int access_mode)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct remote_use use = { .nr = 0 };
+	struct remote_card mine = { .chunk_size = 0 };
+	struct { int64_t rc; uint32_t nr, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
+	bool offers = false, began, found = false;
+	int rc = gather_cards(fd, rank, &use, &mine, &offers);
+
+	if (rc == 0 && rank != 0)
+		pmio_close(&ad->file);
+	if (rc == 0 && rank == 0) {
+		said.rc = begin_use(fd, &use, &found);
+		said.found = found;
+		said.nr = use.nr;
+		said.placement = use.placement;
+		memcpy(said.id, use.id, sizeof(said.id));
+	}
+	if (rc == 0) {
+		PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, fd->comm);
+		rc = (int)said.rc;
+	}
+	began = rc == 0;
+	use.nr = said.nr;
+	use.placement = (enum pmio_placement)said.placement;
+	memcpy(use.id, said.id, sizeof(use.id));
+	/* before anybody asks */
+	if (rc == 0 && offers && !said.found && use.placement == PMIO_PLACE_LOCAL)
+		rc = remote_use_serve(&ad->settings, &mine, &use);
+	rc = rc == 0 || began ? (int)worst_of(fd, rc) : rc;
+	if (rc == 0)
+		rc = open_by_list(fd, rank, access_mode, &use, true);
+	if (rc < 0 && began && rank == 0 && !ad->file)
+		remote_use_leave(&ad->settings, &use, false);
+	remote_use_fini(&use);
+	return rc;
 }
 
 static void compare(const struct adio_file *fd, const struct opened *root, struct opened *mine)
 {
-	if (mine->rc == 0 && memcmp(root->uuid, mine->uuid, sizeof(mine->uuid)) != 0) {
-		pmio_err("open %s: processes of this file use different pools; files that are shared "
-			 "by several nodes are not supported yet", fd->filename);
-		mine->rc = -EOPNOTSUPP;
-	} else if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
+	if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
 		pmio_err("open %s: processes see different files under this name", fd->filename);
 		mine->rc = -ESTALE;
 	}
 }
 
-/* one rank creates, then the others open: all succeed or all fail with one error */
+/* O1: rank 0 has joined a use; the others come along.  Collective */
+static int join_on_nodes(struct adio_file *fd, int rank, int access_mode, const struct opened *root)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+	struct remote_use use = { .nr = root->nr_targets, .placement = (enum pmio_placement)root->placement };
+	int rc = 0;
+
+	memcpy(use.id, root->use, sizeof(use.id));
+	if (rank == 0) {
+		use.cards = malloc(use.nr * sizeof(*use.cards));
+		if (use.cards)
+			memcpy(use.cards, remote_use_of(ad->file)->cards, use.nr * sizeof(*use.cards));
+	}
+	rc = open_by_list(fd, rank, access_mode, &use, false);
+	remote_use_fini(&use);
+	return rc;
+}
+
+/* setting `owner` */
+static bool is_to_be_marked(const struct pmio_settings *s)
+{
+	const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *world = getenv("OMPI_COMM_WORLD_SIZE");
+	const char *nodes = getenv("SLURM_STEP_NUM_NODES");
+
+	if (s->num[PMIO_SET_OWNER] != PMIO_OWNER_AUTO)
+		return s->num[PMIO_SET_OWNER] == PMIO_OWNER_ALWAYS;
+	if (local && world)
+		return strcmp(local, world) != 0;
+	return nodes && strcmp(nodes, "1") != 0;
+}
+
+/* rank 0 has the file open in this node's pool, alone or as all ranks have: others are to find it there */
+static void mark_here(struct adio_file *fd, int access_mode, struct opened *o)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = how_to_open(fd, access_mode, false);
+	struct remote_use use = { .nr = 1, .placement = PMIO_PLACE_SINGLE };
+	struct pmio_file *marked = NULL;
+	bool found = false;
+	int rc;
+
+	use.cards = calloc(1, sizeof(*use.cards));
+	rc = use.cards ? remote_offer(ad->pm, use.cards) : -ENOMEM;
+	if (rc == 0)
+		rc = begin_or_join(fd, &use, &found);
+	if (rc == 0) {
+		if (found) /* what is open here is in nobody's way */
+			rc = pmio_close(&ad->file);
+		if (rc == 0)
+			rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &marked);
+		if (rc < 0)
+			remote_use_leave(&ad->settings, &use, false);
+	}
+	if (rc == 0) {
+		pmio_close(&ad->file);
+		ad->file = marked;
+		if (found)
+			take_identity(ad, ad->pm, o);
+	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC)) {
+		rc = 0; /* who cannot make it there cannot keep others from the file either */
+	}
+	remote_use_fini(&use);
+	o->rc = rc;
+}
+
+/* all ranks are on one node; collective */
+static int mark_use(struct adio_file *fd, int rank, int access_mode, struct opened *root)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	const uint32_t before = root->nr_targets;
+
+	if (rank == 0)
+		mark_here(fd, access_mode, root);
+	PMPI_Bcast(root, (int)sizeof(*root), MPI_BYTE, 0, fd->comm);
+	if (root->rc < 0 || root->nr_targets == before)
+		return (int)root->rc;
+	if (rank != 0)
+		pmio_close(&ad->file);
+	return join_on_nodes(fd, rank, access_mode, root);
+}
+
 static int open_everywhere(struct adio_file *fd, int rank, int access_mode)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 	struct opened root, mine = { .rc = 0 };
-	int64_t worst;
+	int64_t said[2] = { 0, 0 }; /* the worst result; -1: some rank has another pool */
+	int rc;
 
 	if (rank == 0)
 		open_here(fd, access_mode, true, &mine);
 	root = mine;
 	PMPI_Bcast(&root, (int)sizeof(root), MPI_BYTE, 0, fd->comm);
 	if (root.rc == 0 && rank != 0) {
-		open_here(fd, access_mode, false, &mine);
-		compare(fd, &root, &mine);
+		mine.rc = ad_pmem_pool(&ad->settings, &ad->pm);
+		if (mine.rc == 0)
+			pmio_pool_uuid(ad->pm, mine.uuid);
+		said[1] = mine.rc == 0 && memcmp(root.uuid, mine.uuid, sizeof(mine.uuid)) != 0 ? -1 : 0;
+		if (mine.rc == 0 && !root.nr_targets && !said[1]) {
+			open_here(fd, access_mode, false, &mine);
+			compare(fd, &root, &mine);
+		}
 	}
-	if (root.rc == 0)
-		PMPI_Allreduce(&mine.rc, &worst, 1, MPI_INT64_T, MPI_MIN, fd->comm);
-	else
-		worst = root.rc;
-	if (worst < 0)
+	rc = (int)root.rc;
+	if (rc == 0) {
+		said[0] = mine.rc;
+		PMPI_Allreduce(MPI_IN_PLACE, said, 2, MPI_INT64_T, MPI_MIN, fd->comm);
+		rc = (int)said[0];
+	}
+	if (rc == 0 && root.nr_targets)
+		rc = join_on_nodes(fd, rank, access_mode, &root);
+	else if (rc == 0 && said[1])
+		rc = open_on_nodes(fd, rank, access_mode);
+	else if (rc == 0 && is_to_be_marked(&ad->settings))
+		rc = mark_use(fd, rank, access_mode, &root);
+	if (rc < 0)
 		pmio_close(&ad->file);
-	return (int)worst;
+	return rc;
 }
 
 /* the hidden file of the shared file pointer is ROMIO's own: an ordinary file with locks */
@@ -318,7 +651,7 @@ void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *err
 		*error = ad_pmem_error(rc);
 		return;
 	}
-	fd->blksize = (long)ad->file->pm->view->chunk_size;
+	fd->blksize = (long)ad->file->chunk_size;
 	fd->is_open = 1;
 	if ((access_mode & MPI_MODE_APPEND) && pmio_size(ad->file, &size) == 0)
 		fd->fp_ind = size;
@@ -377,14 +710,18 @@ int ad_pmem_delete_path(const char *path, MPI_Info info)
 {
 	struct pmio_settings s;
 	struct pmio *pm;
+	uint8_t uuid[16];
 	int rc = pmio_settings_copy(&s, ad_pmem_base_settings());
 
 	if (rc < 0)
 		return ad_pmem_error(rc);
 	ad_pmem_take_hints(&s, info, true);
 	rc = ad_pmem_pool(&s, &pm);
-	if (rc == 0)
+	if (rc == 0) {
+		pmio_pool_uuid(pm, uuid);
+		remote_use_forget(&s, path, uuid);
 		rc = pmio_delete(pm, path);
+	}
 	pmio_settings_fini(&s);
 	return ad_pmem_error(rc);
 }
