@@ -225,7 +225,7 @@ struct opened {
 	uint64_t dev, ino;
 	uint8_t uuid[16];
 	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
-	uint32_t placement;
+	uint32_t nr_memory, placement;
 	uint8_t use[REMOTE_USE_ID];
 };
 
@@ -267,37 +267,9 @@ static void take_identity(const struct ad_pmem *ad, struct pmio *pm, struct open
 	if (!use)
 		return;
 	o->nr_targets = use->nr;
+	o->nr_memory = use->nr_memory;
 	o->placement = use->placement;
 	memcpy(o->use, use->id, sizeof(o->use));
-}
-
-/* this process alone, which may be the first */
-static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
-{
-	struct ad_pmem *ad = fd->fs_ptr;
-	struct client_open how = how_to_open(fd, access_mode, first);
-	struct remote_use use = { .nr = 0 };
-	int rc;
-
-	memset(o, 0, sizeof(*o));
-	rc = ad_pmem_pool(&ad->settings, &ad->pm);
-	if (rc == 0 && first)
-		rc = remote_use_find(&ad->settings, fd->filename, &use);
-	else if (rc == 0)
-		rc = -ENOENT;
-	if (rc == 0 && (how.flags & PMIO_OPEN_EXCL))
-		rc = -EEXIST;
-	if (rc == 0)
-		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
-	else if (rc == -ENOENT)
-		rc = client_open(ad->pm, fd->filename, &how, &ad->file);
-	if (first && rc < 0 && use.nr)
-		remote_use_leave(&ad->settings, &use, false);
-	if (first)
-		remote_use_fini(&use);
-	if (rc == 0)
-		take_identity(ad, ad->pm, o);
-	o->rc = rc;
 }
 
 /* another process may have begun a use since we looked: then that is ours; 0 or an error; *found: it is */
@@ -322,6 +294,93 @@ static int begin_or_join(struct adio_file *fd, struct remote_use *use, bool *fou
 			rc = -EEXIST;
 	}
 	return rc == -EEXIST ? -EBUSY : rc;
+}
+
+static uint32_t hash_name(const char *name)
+{
+	uint32_t h = 2166136261u; /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+
+	while (*name)
+		h = (h ^ (uint8_t)*name++) * 16777619u;
+	return h;
+}
+
+/* the memory nodes as a file's targets; which is first, its home, goes by its name */
+static int list_memory(const struct adio_file *fd, struct remote_use *use)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+	struct remote_card *cards;
+	uint32_t nr, first;
+	int rc = remote_targets_load(ad->settings.str[PMIO_SET_TARGETS], &cards, &nr);
+
+	if (rc == -EINVAL)
+		pmio_err("open %s: placement=remote, and the setting targets names no memory node", fd->filename);
+	if (rc < 0)
+		return rc;
+	use->cards = calloc(nr, sizeof(*cards));
+	first = hash_name(fd->filename) % nr;
+	use->placement = PMIO_PLACE_STRIPED;
+	for (uint32_t i = 0; i < nr && use->cards; i++) {
+		use->cards[i] = cards[(first + i) % nr];
+		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+			use->placement = PMIO_PLACE_SINGLE;
+	}
+	/* see choose_placement() */
+	if (nr == 1 || ad->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
+		use->placement = PMIO_PLACE_SINGLE;
+	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
+	free(cards);
+	return use->cards ? 0 : -ENOMEM;
+}
+
+/* placement=remote, and nobody has it open: made at its home, and then opened by the list */
+static int open_at_memory(struct adio_file *fd, const struct client_open *how, struct remote_use *use)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct pmio_file *made = NULL;
+	bool found = false;
+	int rc = list_memory(fd, use);
+
+	if (rc == 0)
+		rc = remote_open(&ad->settings, &use->cards[0], fd->filename, how, &made);
+	if (rc < 0)
+		return rc;
+	/* open for it alone: it must be closed before it is opened as one of several */
+	rc = pmio_close(&made);
+	if (rc == 0)
+		rc = begin_or_join(fd, use, &found);
+	return rc;
+}
+
+/* this process alone, which may be the first */
+static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = how_to_open(fd, access_mode, first);
+	struct remote_use use = { .nr = 0 };
+	int rc;
+
+	memset(o, 0, sizeof(*o));
+	rc = ad_pmem_pool(&ad->settings, &ad->pm);
+	if (rc == 0 && first)
+		rc = remote_use_find(&ad->settings, fd->filename, &use);
+	else if (rc == 0)
+		rc = -ENOENT;
+	if (rc == 0 && (how.flags & PMIO_OPEN_EXCL))
+		rc = -EEXIST;
+	if (rc == -ENOENT && first && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE)
+		rc = open_at_memory(fd, &how, &use);
+	if (rc == 0)
+		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
+	else if (rc == -ENOENT && !(first && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE))
+		rc = client_open(ad->pm, fd->filename, &how, &ad->file);
+	if (first && rc < 0 && use.joined)
+		remote_use_leave(&ad->settings, &use, false);
+	if (first)
+		remote_use_fini(&use);
+	if (rc == 0)
+		take_identity(ad, ad->pm, o);
+	o->rc = rc;
 }
 
 static int64_t worst_of(const struct adio_file *fd, int64_t rc)
@@ -439,15 +498,49 @@ static enum pmio_placement choose_placement(const struct ad_pmem *ad, const stru
 	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
 }
 
+/* memory nodes of setting `targets`, behind the compute nodes; their chunks must be as large */
+static int add_memory_nodes(const struct ad_pmem *ad, struct remote_use *use)
+{
+	struct remote_card *memory, *all;
+	uint32_t nr;
+	int rc = remote_targets_load(ad->settings.str[PMIO_SET_TARGETS], &memory, &nr);
+
+	if (rc < 0)
+		return rc;
+	all = reallocarray(use->cards, use->nr + nr, sizeof(*all));
+	if (all)
+		use->cards = all;
+	for (uint32_t i = 0; i < nr && all; i++) {
+		if (memory[i].chunk_size == all[0].chunk_size) {
+			all[use->nr++] = memory[i];
+			use->nr_memory++;
+		} else {
+			pmio_warn("memory node %s is not used: its chunks have another size", memory[i].host);
+		}
+	}
+	free(memory);
+	return all ? 0 : -ENOMEM;
+}
+
+static bool has_memory_nodes(const struct ad_pmem *ad)
+{
+	return *ad->settings.str[PMIO_SET_TARGETS] && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_AUTO &&
+	       ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE;
+}
+
 /* rank 0: the list is there, the use begins */
 static int begin_use(struct adio_file *fd, struct remote_use *use, bool *found)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-	int rc;
+	int rc = 0;
 
 	use->placement = choose_placement(ad, use);
 	if (use->placement == PMIO_PLACE_SINGLE)
 		use->nr = 1;
+	else if (has_memory_nodes(ad))
+		rc = add_memory_nodes(ad, use);
+	if (rc < 0)
+		return rc;
 	/* it was opened for this node alone; it stays as it was */
 	rc = pmio_close(&ad->file);
 	return rc < 0 ? rc : begin_or_join(fd, use, found);
@@ -459,7 +552,7 @@ static int open_on_nodes(struct adio_file *fd, int rank, int access_mode)
 	struct ad_pmem *ad = fd->fs_ptr;
 	struct remote_use use = { .nr = 0 };
 	struct remote_card mine = { .chunk_size = 0 };
-	struct { int64_t rc; uint32_t nr, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
+	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
 	bool offers = false, began, found = false;
 	int rc = gather_cards(fd, rank, &use, &mine, &offers);
 
@@ -469,6 +562,7 @@ static int open_on_nodes(struct adio_file *fd, int rank, int access_mode)
 		said.rc = begin_use(fd, &use, &found);
 		said.found = found;
 		said.nr = use.nr;
+		said.nr_memory = use.nr_memory;
 		said.placement = use.placement;
 		memcpy(said.id, use.id, sizeof(said.id));
 	}
@@ -478,11 +572,14 @@ static int open_on_nodes(struct adio_file *fd, int rank, int access_mode)
 	}
 	began = rc == 0;
 	use.nr = said.nr;
+	use.nr_memory = said.nr_memory;
 	use.placement = (enum pmio_placement)said.placement;
 	memcpy(use.id, said.id, sizeof(use.id));
 	/* before anybody asks */
 	if (rc == 0 && offers && !said.found && use.placement == PMIO_PLACE_LOCAL)
 		rc = remote_use_serve(&ad->settings, &mine, &use);
+	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
+		rc = remote_use_serve(&ad->settings, &use.cards[i], &use);
 	rc = rc == 0 || began ? (int)worst_of(fd, rc) : rc;
 	if (rc == 0)
 		rc = open_by_list(fd, rank, access_mode, &use, true);
@@ -504,7 +601,7 @@ static void compare(const struct adio_file *fd, const struct opened *root, struc
 static int join_on_nodes(struct adio_file *fd, int rank, int access_mode, const struct opened *root)
 {
 	const struct ad_pmem *ad = fd->fs_ptr;
-	struct remote_use use = { .nr = root->nr_targets, .placement = (enum pmio_placement)root->placement };
+	struct remote_use use = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
 	int rc = 0;
 
 	memcpy(use.id, root->use, sizeof(use.id));
@@ -610,7 +707,7 @@ static int open_everywhere(struct adio_file *fd, int rank, int access_mode)
 	}
 	if (rc == 0 && root.nr_targets)
 		rc = join_on_nodes(fd, rank, access_mode, &root);
-	else if (rc == 0 && said[1])
+	else if (rc == 0 && (said[1] || has_memory_nodes(ad)))
 		rc = open_on_nodes(fd, rank, access_mode);
 	else if (rc == 0 && is_to_be_marked(&ad->settings))
 		rc = mark_use(fd, rank, access_mode, &root);

@@ -3,9 +3,9 @@ bin_PROGRAMS += pmio
 pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/reach.c \
 	tools/progress.c tools/progress.h tools/transfer.c tools/transfer.h tools/select.c tools/select.h \
 	tools/pool.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
-	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/conf.c
+	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c
 pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS)
-pmio_LDADD = libpmio_client.la libpmio_pool.la $(JSON_LIBS)
+pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(JSON_LIBS)
 
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c

@@ -25,7 +25,7 @@ _pmio_parse() {
 		esac
 		case $_pmio_commands in
 		'') _pmio_commands=$word ;;
-		pool | agent) _pmio_commands="$_pmio_commands $word" ;;
+		pool | agent | target) _pmio_commands="$_pmio_commands $word" ;;
 		esac
 	done
 }
@@ -76,7 +76,7 @@ _pmio_value() {
 
 _pmio_argument() {
 	case $_pmio_commands in
-	'' | pool | agent) _pmio_offer "$1" "$(_pmio_subcommands)" ;;
+	'' | pool | agent | target) _pmio_offer "$1" "$(_pmio_subcommands)" ;;
 	'pool '*)
 		compopt -o filenames 2>/dev/null
 		_pmio_offer "$1" "$(_pmio_pools)"

@@ -21,6 +21,7 @@ static const struct tool_command commands[] = {
 	{ "recover", tool_recover, "bring what was left in a pool to the file system, by hand" },
 	{ "rm", tool_rm, "remove files, and what the pool holds of them" },
 	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },
+	{ "target", tool_target, "memory nodes: list, stat" },
 	{ "conf", tool_conf, "show every setting, its value and where it came from" },
 	{ NULL, NULL, NULL },
 };

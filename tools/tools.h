@@ -129,6 +129,7 @@ int tool_stage_out(struct tool *tool, int argc, char **argv);
 int tool_recover(struct tool *tool, int argc, char **argv);
 int tool_rm(struct tool *tool, int argc, char **argv);
 int tool_agent(struct tool *tool, int argc, char **argv);
+int tool_target(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);
 
 /* ls.c, for stat.c too */

@@ -188,6 +188,8 @@ static void discarded(struct agent *a, struct job *job)
 {
 	struct call *call = (struct call *)job;
 
+	if (call->rc == -ENOENT)
+		call->rc = 0; /* another node was faster */
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s", call->path, pmio_strerror(call->rc));
 	end_discard(a, call);
@@ -199,6 +201,9 @@ static void found_discarded(struct agent *a, struct job *job)
 	struct file *f = call->file;
 	bool is_it = call->pin && call->key.dev == f->key.dev && call->key.ino == f->key.ino;
 
+	/* of a file of several nodes another one's agent may have removed the name */
+	if (!call->pin && f->shared)
+		f->discard = true;
 	/* the name goes with the close that asked for it, be it a symbolic link */
 	call->rc = is_it && call->only_name ? begin_removal(a, call, f) : 0;
 	if (is_it && call->rc == 0)

@@ -141,6 +141,40 @@ static int take(void *user, const char *section, const char *name, const char *v
 	return 1;
 }
 
+int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr)
+{
+	char *list = strdup(setting), *rest = NULL, *name;
+	int rc = list ? 0 : -ENOMEM;
+
+	*cards = NULL;
+	*nr = 0;
+	name = list ? strtok_r(list, ",", &rest) : NULL;
+	for (; name && rc == 0; name = strtok_r(NULL, ",", &rest)) {
+		struct remote_card *more = reallocarray(*cards, *nr + 1, sizeof(*more));
+
+		if (!more) {
+			rc = -ENOMEM;
+			break;
+		}
+		*cards = more;
+		rc = remote_card_load(AT_FDCWD, name, &more[*nr]);
+		if (rc < 0)
+			pmio_err("memory node %s: %s", name,
+				 rc == -EPERM ? "not a file that only you may read" : pmio_strerror(rc));
+		else
+			++*nr;
+	}
+	free(list);
+	if (rc == 0 && *nr == 0)
+		rc = -EINVAL;
+	if (rc < 0) {
+		free(*cards);
+		*cards = NULL;
+		*nr = 0;
+	}
+	return rc;
+}
+
 int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

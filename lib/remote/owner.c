@@ -10,6 +10,7 @@
  *	born = 1764126711.183	when the file was made, where its file system knows: numbers are used again
  *	id = 5f...		16 bytes
  *	placement = local
+ *	memory = 0		of the targets so many, the last ones, are memory nodes
  *	targets = 2
  *	[target]
  *	host = n1		as in card.c
@@ -99,7 +100,8 @@ static int write_use(int fd, const char *path, const char *born, const struct re
 	fprintf(out, "[use]\nfile = %s\nborn = %s\nid = ", path, born);
 	for (int i = 0; i < REMOTE_USE_ID; i++)
 		fprintf(out, "%02x", use->id[i]);
-	fprintf(out, "\nplacement = %s\ntargets = %u\n", placements[use->placement], use->nr);
+	fprintf(out, "\nplacement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
+		use->nr_memory, use->nr);
 	for (uint32_t i = 0; i < use->nr; i++)
 		remote_card_write(out, &use->cards[i]);
 	fprintf(out, "[end]\n");
@@ -136,6 +138,8 @@ static void take_head(struct parser *p, const char *name, const char *value)
 			p->use->placement = (enum pmio_placement)i;
 			p->head |= 2;
 		}
+	} else if (strcmp(name, "memory") == 0) {
+		p->use->nr_memory = (uint32_t)strtoul(value, NULL, 10);
 	} else if (strcmp(name, "targets") == 0 && !p->use->cards) {
 		unsigned long nr = strtoul(value, NULL, 10);
 
@@ -179,6 +183,7 @@ static int parse(const char *text, const char *born, struct remote_use *use)
 	if (!strstr(text, "\n[end]\n"))
 		return -EAGAIN; /* it is being written, or its writer died */
 	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.at == use->nr &&
+	    use->nr_memory <= use->nr &&
 	    p.seen == REMOTE_CARD_WHOLE)
 		return p.other ? -ESTALE : strstr(text, "\n[kept]\n") ? -EBUSY : 0;
 	remote_use_fini(use);
@@ -327,6 +332,7 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 	rc = write_use(fd, path, born, use);
 	if (rc == 0)
 		rc = say_join(settings, use, REMOTE_JOIN, owner, false);
+	use->joined = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
 		unlink(owner);
@@ -388,6 +394,7 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 
 	if (rc == 0) {
 		rc = join(settings, owner, use);
+		use->joined = rc == 0;
 		/* maybe its writer has not joined it yet */
 		if (rc == -ENOENT && !last)
 			rc = -EAGAIN;

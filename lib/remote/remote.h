@@ -74,7 +74,9 @@ struct remote_use {
 	uint8_t id[REMOTE_USE_ID]; /* random */
 	enum pmio_placement placement; /* not AUTO */
 	uint32_t nr;		/* targets; 1..REMOTE_TARGETS_MAX */
+	uint32_t nr_memory;	/* the last ones: memory nodes, which LOCAL goes to when a node's pool is full */
 	struct remote_card *cards; /* owned */
+	bool joined;		/* by remote_use_begin() or _find() */
 };
 void remote_use_fini(struct remote_use *use);
 
@@ -123,6 +125,15 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
  * but for those of the pool with that uuid, and the owner's file that says so.
  */
 void remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
+
+/*
+ * remote_targets_load -- the memory nodes that the setting `targets` names
+ *
+ * setting  card files, separated by ','
+ * cards    out: owned by the caller
+ * Returns 0; -ENOENT, -EPERM, ... of a file (logged); -EINVAL: it names none.
+ */
+int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr);
 
 /* ---- this node's address ------------------------------------------------------------ */
 

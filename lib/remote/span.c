@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/path.h"
+#include "client/admin.h"
 #include "remote/remote_impl.h"
 #include "remote/use.h"
 
@@ -153,6 +154,24 @@ static uint32_t wanted_ahead(struct span *s, uint64_t chunk, uint64_t needed)
 	return s->ahead;
 }
 
+/* not one frame in 16 is free: what was not touched yet goes to a memory node */
+static bool pool_is_full(struct span *s)
+{
+	struct pmio_pool_stat st;
+
+	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
+}
+
+/* who is to hold what nobody has touched; home: who is asked */
+static uint32_t wanted_holder(struct span *s, uint64_t chunk, uint32_t home)
+{
+	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
+
+	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
+		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
+	return s->own == USE_NOBODY ? home : s->own;
+}
+
 /* needed: chunks of the request from this one on */
 static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
 {
@@ -160,7 +179,7 @@ static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t 
 	struct remote_claim_answer_msg a;
 	struct remote_claim_msg m = {
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
-		.holder = s->own == USE_NOBODY ? home : s->own,
+		.holder = wanted_holder(s, chunk, home),
 	};
 	uint64_t wanted = needed + wanted_ahead(s, chunk, needed);
 	struct node *n = node_get(s->settings, &s->use.cards[home]);
@@ -554,7 +573,7 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 		rc = rc < 0 ? rc : rc_one;
 	}
 	if (s->joined) {
-		rc_leave = remote_use_leave(s->settings, &s->use, rc < 0);
+		rc_leave = remote_use_leave(s->settings, &s->use, rc < 0 && !(flags & PMIO_CLOSE_DISCARD));
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
