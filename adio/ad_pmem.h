@@ -67,6 +67,8 @@ struct ad_pmem {
  * file for the shared file pointer through our table, and that one is not ours.
  */
 extern _Thread_local bool ad_pmem_opening;
+/* beside it: the program's name has no prefix, the setting `paths` has selected it */
+extern _Thread_local bool ad_pmem_plain_name;
 
 /* settings from Open MPI parameters, on top of the rest; NULL before registration */
 const struct pmio_settings *ad_pmem_base_settings(void);

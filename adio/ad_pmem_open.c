@@ -12,6 +12,7 @@
 #include "remote/remote.h"
 
 _Thread_local bool ad_pmem_opening;
+_Thread_local bool ad_pmem_plain_name;
 
 /* ---- connections: one a pool and process, until MPI ends -------------------------- */
 
@@ -136,6 +137,18 @@ static void show_hints(const struct pmio_settings *s, MPI_Info info)
 	PMPI_Info_set(info, "romio_visibility_immediate", "true");
 }
 
+/*
+ * sync=auto: a program that knows nothing of pmem: may look at its file by other
+ * means once it has synced it.  Who holds drains back holds this one back, too.
+ */
+static void choose_sync(struct pmio_settings *s)
+{
+	bool drain = ad_pmem_plain_name && s->num[PMIO_SET_DRAIN] != PMIO_DRAIN_HOLD;
+
+	if (s->num[PMIO_SET_SYNC] == PMIO_SYNC_AUTO)
+		pmio_settings_set(s, PMIO_SET_SYNC, drain ? "drain" : "pool", s->from[PMIO_SET_SYNC]);
+}
+
 static struct ad_pmem *new_state(void)
 {
 	struct ad_pmem *ad = calloc(1, sizeof(*ad));
@@ -201,6 +214,7 @@ void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 		return; /* the open that follows says so */
 	PMPI_Comm_rank(fd->comm, &rank);
 	ad_pmem_take_hints(&ad->settings, info, rank == 0);
+	choose_sync(&ad->settings);
 	show_hints(&ad->settings, fd->info);
 }
 

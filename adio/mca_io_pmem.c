@@ -604,8 +604,9 @@ static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 	}
 }
 
-static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, int amode,
-		   MPI_Info info, struct adio_file **out)
+/* plain: path is the program's own name */
+static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, bool plain,
+		   int amode, MPI_Info info, struct adio_file **out)
 {
 	static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
 	int error = MPI_SUCCESS, nr;
@@ -620,9 +621,10 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 	if (nr == 1)
 		pthread_mutex_lock(&alone);
 	ad_pmem_opening = true;
+	ad_pmem_plain_name = plain;
 	*out = romio->open(comm, dup, path, ADIO_UFS_TYPE, ad_pmem_ops(), amode, 0, MPI_BYTE, MPI_BYTE,
 			   info, ADIO_DEFAULT_PERM, &error);
-	ad_pmem_opening = false;
+	ad_pmem_opening = ad_pmem_plain_name = false;
 	if (nr == 1)
 		pthread_mutex_unlock(&alone);
 	if (error == MPI_SUCCESS)
@@ -654,7 +656,8 @@ static int open_file(struct ompi_communicator_t *comm, const char *filename, int
 		error = agree_amode(dup, path, amode);
 	mpi_info = error == MPI_SUCCESS ? to_mpi_info(info) : NULL;
 	if (error == MPI_SUCCESS)
-		error = mpi_info ? open_on(romio, comm, dup, path, amode, mpi_info, &data->fd)
+		error = mpi_info ? open_on(romio, comm, dup, path, path == filename, amode, mpi_info,
+					    &data->fd)
 				 : MPI_ERR_NO_MEM;
 	if (mpi_info)
 		ompi_info_free(&mpi_info);

@@ -39,8 +39,8 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"drain_early", PMIO_TYPE_CHOICE, "off|on", 0, 0, "off", true,
 		"whether pieces that are full go to the file system before the last close" },
 	[PMIO_SET_SYNC] = {
-		"sync", PMIO_TYPE_CHOICE, "pool|drain", 0, 0, "pool", true,
-		"where data are when MPI_File_sync returns: in the pool, or on the file system too" },
+		"sync", PMIO_TYPE_CHOICE, "auto|pool|drain", 0, 0, "auto", true,
+		"where data are when MPI_File_sync returns: in the pool, or on the file system too; auto: too, for names that `paths` selects" },
 	[PMIO_SET_CACHE] = {
 		"cache", PMIO_TYPE_CHOICE, "keep|drop", 0, 0, "keep", true,
 		"what becomes of a file's clean chunks after its last close" },

@@ -4,7 +4,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
-plan 14
+plan 16
 
 # hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
 hints() {
@@ -120,6 +120,23 @@ paths_relative() (
 		says " $PFS/run7/.*rel\$" && [ "$(cat rel)" = xx ] && cd .. && left_alone "$PFS/rel" --mca io_pmem_paths "$PFS/run7/*"
 )
 check "relative names are matched as absolute ones" paths_relative
+
+# a name without a prefix is that of a program that may look at its file after a sync: the plain file has it
+is_sync() { says "^pmem_sync=$1\$" && silent; }
+sync_auto() {
+	local plain=(--mca io_pmem_paths "$PFS/s.*")
+	hints 2 "${plain[@]}" -- "$PFS/s.a" && is_sync drain && hints 2 -- "pmem:$PFS/s.b" && is_sync pool &&
+		hints 2 "${plain[@]}" -- "pmem:$PFS/s.c" && is_sync pool &&
+		hints 2 "${plain[@]}" -- "$PFS/s.d" pmem_sync=pool && is_sync pool &&
+		hints 2 "${plain[@]}" --mca io_pmem_sync auto -- "$PFS/s.e" && is_sync drain &&
+		PMIO_SYNC=drain hints 2 -- "pmem:$PFS/s.f" && is_sync drain &&
+		hints 2 "${plain[@]}" -- "$PFS/s.g" pmem_drain=hold && is_sync pool && expect 0 "$PMIO" drain "$PFS/s.g" &&
+		hints 2 "${plain[@]}" -- "$PFS/s.h" pmem_sync=never && says '^pmem_sync=drain$' &&
+		err_lines 1 'sync \(hint\): "never" is not one of auto\|pool\|drain'
+}
+check "sync=auto: drain for names that paths selects, pool for pmem:" sync_auto
+sync_plain() { run 3 --mca io_pmem_paths "$PFS/*" "$top_builddir/tests/mpi/sync.mpi" "$PFS/synced" by-path; }
+check "a sync of a name that paths selects: the plain file has the data while it is open" sync_plain
 
 paths_and_prefix() { hints 2 --mca io_pmem_paths "/nowhere/*" -- "pmem:$PFS/other/g" && expect 0 "$PMIO" ls && says " $PFS/other/g\$"; }
 check "the prefix works besides" paths_and_prefix
