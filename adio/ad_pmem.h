@@ -82,6 +82,12 @@ void ad_pmem_take_hints(struct pmio_settings *s, MPI_Info info, bool aloud);
 
 /* a pmio result as an MPI error class */
 int ad_pmem_error(int rc);
+/*
+ * logs why an open or a delete failed.  What its error class says as well (there is
+ * no such file, ...) is for the program to tell or not, as on other files: many
+ * delete a file that may be there, and test suites take any output for a failure.
+ */
+void ad_pmem_say_failed(const char *what, const char *path, int rc);
 
 /* delete by path, without the prefix, in the pool that the hints name; an MPI error class */
 int ad_pmem_delete_path(const char *path, MPI_Info info);

@@ -258,11 +258,25 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 	return flags | client_settings_flags(s);
 }
 
+void ad_pmem_say_failed(const char *what, const char *path, int rc)
+{
+	switch (ad_pmem_error(rc)) {
+	case MPI_ERR_NO_SUCH_FILE:
+	case MPI_ERR_FILE_EXISTS:
+	case MPI_ERR_ACCESS:
+	case MPI_ERR_READ_ONLY:
+		pmio_info("%s %s: %s", what, path, pmio_strerror(rc));
+		break;
+	default:
+		pmio_err("%s %s: %s", what, path, pmio_strerror(rc));
+	}
+}
+
 /* first: it may create the file */
 static struct client_open how_to_open(const struct adio_file *fd, int access_mode, bool first)
 {
 	const struct ad_pmem *ad = fd->fs_ptr;
-	struct client_open how = { .mode = 0666, .notice = first };
+	struct client_open how = { .mode = 0666, .notice = first, .quiet = true };
 
 	if (!first)
 		access_mode &= ~(MPI_MODE_CREATE | MPI_MODE_EXCL);
@@ -357,12 +371,24 @@ static int open_at_memory(struct adio_file *fd, const struct client_open *how, s
 
 	if (rc == 0)
 		rc = remote_open(&ad->settings, &use->cards[0], fd->filename, how, &made);
+	if (rc < 0 && use->cards)
+		ad_pmem_say_failed("open", fd->filename, rc);
 	if (rc < 0)
 		return rc;
 	/* open for it alone: it must be closed before it is opened as one of several */
 	rc = pmio_close(&made);
 	if (rc == 0)
 		rc = begin_or_join(fd, use, &found);
+	return rc;
+}
+
+static int open_in_pool(struct adio_file *fd, const struct client_open *how)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int rc = client_open(ad->pm, fd->filename, how, &ad->file);
+
+	if (rc < 0)
+		ad_pmem_say_failed("open", fd->filename, rc);
 	return rc;
 }
 
@@ -387,7 +413,7 @@ static void open_here(struct adio_file *fd, int access_mode, bool first, struct 
 	if (rc == 0)
 		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
 	else if (rc == -ENOENT && !(first && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE))
-		rc = client_open(ad->pm, fd->filename, &how, &ad->file);
+		rc = open_in_pool(fd, &how);
 	if (first && rc < 0 && use.joined)
 		remote_use_leave(&ad->settings, &use, false);
 	if (first)

@@ -532,7 +532,7 @@ static int agree_amode(MPI_Comm comm, const char *path, int amode)
 		return MPI_ERR_NOT_SAME;
 	}
 	if (max[2] != MPI_SUCCESS && rank == 0)
-		pmio_err("open %s: access mode %#x is not one that MPI allows", path, (unsigned)amode);
+		pmio_info("open %s: access mode %#x is not one that MPI allows", path, (unsigned)amode);
 	return max[2];
 }
 

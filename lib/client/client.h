@@ -148,6 +148,8 @@ void client_unlock(struct pmio_file *f);
 int client_try_lock(struct pmio_file *f);
 /* frees it, says nothing to the agent */
 void client_free_file(struct pmio_file *f);
+/* pmio_delete(); quiet: do not log why it failed */
+int client_delete(struct pmio *pm, const char *path, bool quiet);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);
 
 #endif

@@ -273,7 +273,7 @@ int pmio_drain(struct pmio_file *f)
 	return rc;
 }
 
-int pmio_delete(struct pmio *pm, const char *path)
+int client_delete(struct pmio *pm, const char *path, bool quiet)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
@@ -282,9 +282,14 @@ int pmio_delete(struct pmio *pm, const char *path)
 	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
 	if (rc == 0)
 		rc = client_pool_call(pm, &msg, &reply);
-	if (rc < 0)
+	if (rc < 0 && !quiet)
 		pmio_err("delete %s: %s", path, pmio_strerror(rc));
 	return rc;
+}
+
+int pmio_delete(struct pmio *pm, const char *path)
+{
+	return client_delete(pm, path, false);
 }
 
 /* an open file description of our own, so that the lock is this handle's */

@@ -121,6 +121,10 @@ tests_mpi_visible_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_visible_mpi_LDADD = $(OMPI_LIBS)
 
 # what Open MPI or a rank's death does around us
+check_PROGRAMS += tests/mpi/answers
+tests_mpi_answers_SOURCES = tests/mpi/answers.c tests/mpi/util.h
+tests_mpi_answers_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_answers_LDADD = $(OMPI_LIBS)
 check_PROGRAMS += tests/mpi/killed
 tests_mpi_killed_SOURCES = tests/mpi/killed.c
 tests_mpi_killed_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
@@ -149,7 +153,7 @@ check_PROGRAMS += tests/mpi/update
 tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
 tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_update_LDADD = $(OMPI_LIBS)
-mpi_scripts = tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
+mpi_scripts = tests/mpi/answers.sh tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
 	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/pool.sh tests/mpi/nospace.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)
