@@ -37,7 +37,7 @@ struct proven {
 	struct fabric_transcript t;
 };
 
-_Static_assert(sizeof(struct proven) == 8 + 2 * NONCE_SIZE + 5 * 8 + PMIO_FABRIC_ADDR_MAX, "no gaps");
+_Static_assert(sizeof(struct proven) == 8 + 2 * NONCE_SIZE + 6 * 8 + PMIO_FABRIC_ADDR_MAX, "no gaps");
 
 void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE])
@@ -55,12 +55,17 @@ bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_typ
 	return crypto_auth_hmacsha256_verify(mac, (const unsigned char *)&p, sizeof(p), key) == 0;
 }
 
+static bool proof_is_whole(const struct fabric_proof_msg *m, size_t len)
+{
+	return len >= PROOF_SIZE && m->credential_len <= CREDENTIAL_MAX && len == PROOF_SIZE + m->credential_len;
+}
+
 bool fabric_msg_is_good(const void *msg, size_t len)
 {
 	static const size_t sizes[] = {
 		[FABRIC_HELLO] = sizeof(struct fabric_hello_msg),
 		[FABRIC_CHALLENGE] = sizeof(struct fabric_challenge_msg),
-		[FABRIC_PROOF] = sizeof(struct fabric_proof_msg),
+		[FABRIC_PROOF] = 0, /* see below */
 		[FABRIC_WELCOME] = sizeof(struct fabric_welcome_msg),
 		[FABRIC_CALL] = 0, /* any */
 		[FABRIC_REPLY] = 0,
@@ -73,6 +78,8 @@ bool fabric_msg_is_good(const void *msg, size_t len)
 		return false;
 	if (h->type < FABRIC_HELLO || h->type > FABRIC_BYE)
 		return false;
+	if (h->type == FABRIC_PROOF)
+		return proof_is_whole(msg, len);
 	return !sizes[h->type] || len == sizes[h->type];
 }
 

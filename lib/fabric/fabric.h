@@ -12,6 +12,8 @@
  * A port proves that it knows the session's key before a target tells it where
  * its memory is, or takes a call (auth.c).  What goes over the wire is not secret.
  *
+ * Where MUNGE is, it can also prove to be of the target's user (munge.c).
+ *
  * libfabric is loaded by the first pmio_fabric_target_new() or _port_new(), not
  * before: that takes a few tenths of a second.
  *
@@ -43,6 +45,12 @@ struct pmio_fabric_config {
 	const char *service;	/* target: a port's number; NULL: any */
 	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes, copied; port: NULL: each connect brings one */
 	unsigned timeout_ms;	/* 0: PMIO_FABRIC_TIMEOUT_MS */
+	/*
+	 * Whether ports also prove whose they are, by MUNGE's daemon: "off" or NULL; "require";
+	 * "auto": where both sides can, which keeps nobody out who does not say who he is.
+	 */
+	const char *munge;
+	const char *munge_socket; /* the daemon's; NULL: libmunge's own */
 };
 
 /* where a target is to be found; plain bytes, for others to be told */
@@ -80,7 +88,8 @@ typedef void pmio_fabric_handler(struct pmio_fabric_call *call, const void *msg,
  * base, len  the memory; must stay as long as the target.  All its pages must be
  *            there: where a file system is full, a write of others would be a SIGBUS
  *
- * Returns 0, -ENOSYS (no libfabric), -ENODATA (no such provider or address),
+ * Returns 0, -ENOSYS (no libfabric; or munge is required and does not work), -EINVAL
+ * (the configuration), -ENODATA (no such provider or address),
  * -EADDRINUSE, -ENOMEM, ...
  */
 int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, size_t len,
@@ -116,6 +125,7 @@ void pmio_fabric_target_end_session(struct pmio_fabric_target *target, uint64_t 
 struct pmio_fabric_port;
 struct pmio_fabric_peer;
 
+/* returns as pmio_fabric_target_new() */
 int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fabric_port **out);
 
 /* and all its peers; nobody may be in a call, and each begun op must have been ended */
@@ -140,7 +150,8 @@ int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, c
  * card  its epoch 0: whatever target is there now is right
  * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the port's
  *
- * Returns 0, -EACCES (it does not know our key, or we not its), -ESTALE (there is
+ * Returns 0, -EACCES (it does not know our key, or we not its; or it does not take us
+ * for its user; or we insist on that and it does not ask), -ESTALE (there is
  * another target now: its epoch is not the card's), -EINVAL (no key; not an address of
  * this provider), -ETIMEDOUT, -EPROTO (another provider's card), ...
  * Threads: any, as for all calls below; calls on one peer may run at once.

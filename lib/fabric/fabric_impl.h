@@ -11,6 +11,7 @@
 #include <rdma/fi_errno.h>
 #include <rdma/fi_rma.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -33,9 +34,10 @@ const struct fabric_lib *fabric_lib(void);
 /* ---- messages ------------------------------------------------------------------------- */
 
 #define FABRIC_MAGIC 0x66496d70u /* "pmIf" */
-#define FABRIC_VERSION 1
+#define FABRIC_VERSION 2
 #define NONCE_SIZE 32
 #define MAC_SIZE 32
+#define CREDENTIAL_MAX 1024
 
 enum fabric_type {
 	FABRIC_HELLO = 1,	/* port: who are you?  Also: are you still the one? */
@@ -68,11 +70,16 @@ struct fabric_challenge_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t nonce[NONCE_SIZE];
 	uint64_t epoch;
+	uint32_t munge; /* enum munge_policy: the target's */
+	uint32_t reserved;
 };
 
 struct fabric_proof_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t mac[MAC_SIZE];
+	uint32_t credential_len; /* 0: none; the message ends with it */
+	uint32_t reserved;
+	char credential[CREDENTIAL_MAX]; /* MUNGE's, of the MAC; not 0-terminated */
 };
 
 struct fabric_welcome_msg {
@@ -81,10 +88,12 @@ struct fabric_welcome_msg {
 	uint64_t key, base, len; /* of the memory; base: what an offset is added to */
 };
 
+#define PROOF_SIZE offsetof(struct fabric_proof_msg, credential) /* without a credential */
+
 _Static_assert(sizeof(struct fabric_hdr_msg) == 32, "as on the wire");
 _Static_assert(sizeof(struct fabric_hello_msg) == 136, "as on the wire");
-_Static_assert(sizeof(struct fabric_challenge_msg) == 72, "as on the wire");
-_Static_assert(sizeof(struct fabric_proof_msg) == 64, "as on the wire");
+_Static_assert(sizeof(struct fabric_challenge_msg) == 80, "as on the wire");
+_Static_assert(PROOF_SIZE == 72, "as on the wire");
 _Static_assert(sizeof(struct fabric_welcome_msg) == 88, "as on the wire");
 
 #define SLOT_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
@@ -100,13 +109,35 @@ struct fabric_transcript {
 	uint8_t port_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
 	uint64_t session, epoch;
 	uint64_t key, base, len; /* for a welcome, else 0 */
+	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: nobody between them can take it out */
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the port's */
 };
+
+#define SENT_CREDENTIAL 0x100
 
 void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE]);
 bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 			const struct fabric_transcript *t, const uint8_t mac[MAC_SIZE]);
+
+/* ---- munge.c ------------------------------------------------------------------------------- */
+
+enum munge_policy { MUNGE_OFF, MUNGE_AUTO, MUNGE_REQUIRE };
+
+struct fabric_munge {
+	enum munge_policy policy; /* MUNGE_OFF also where "auto" finds no daemon */
+	char *socket;		  /* owned; NULL: libmunge's own */
+};
+
+/* as the configuration has it; -EINVAL, -ENOSYS (it is required, and does not work), -ENOMEM */
+int fabric_munge_init(struct fabric_munge *m, const struct pmio_fabric_config *config);
+void fabric_munge_fini(struct fabric_munge *m);
+/* the length of what was made, or -EIO; why: static; not logged.  Waits for the host's daemon, as the next one */
+ssize_t fabric_munge_encode(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE],
+			    char credential[CREDENTIAL_MAX], const char **why);
+/* 0, -EACCES: not our user's, or not of this handshake; -ENODATA: it tells us nothing.  Not logged */
+int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE], const char *credential,
+		       size_t len, const char **why);
 
 /* ---- endpoint.c ----------------------------------------------------------------------------- */
 

@@ -74,6 +74,7 @@ struct pmio_fabric_port {
 	struct fabric_ep ep;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	bool has_key;
+	struct fabric_munge munge;
 	unsigned timeout_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -647,25 +648,55 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 		memcpy(t->target_nonce, c->nonce, NONCE_SIZE);
 		t->session = c->hdr.session;
 		t->epoch = peer->epoch = c->epoch;
+		t->munge = c->munge;
 	}
 	end_request(port, r);
 	return rc;
+}
+
+/* who we are, if both sides want that; lock given up meanwhile.  -ENOTSUP: one of them cannot, and we insist */
+static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcript *t, struct fabric_proof_msg *m)
+{
+	const struct fabric_munge *munge = &peer->port->munge;
+	ssize_t len = -ENOTSUP;
+	const char *why;
+
+	if (munge->policy != MUNGE_OFF && t->munge != MUNGE_OFF) {
+		t->munge |= SENT_CREDENTIAL;
+		pthread_mutex_unlock(&peer->port->lock);
+		fabric_mac(peer->key, FABRIC_PROOF, t, m->mac);
+		len = fabric_munge_encode(munge, m->mac, m->credential, &why);
+		if (len < 0)
+			pmio_dbg("fabric: munge: %s", why);
+		pthread_mutex_lock(&peer->port->lock);
+	}
+	if (len >= 0) {
+		m->credential_len = (uint32_t)len;
+		m->hdr.len += (uint32_t)len;
+		return 0;
+	}
+	t->munge &= ~(uint64_t)SENT_CREDENTIAL;
+	fabric_mac(peer->key, FABRIC_PROOF, t, m->mac);
+	return munge->policy == MUNGE_REQUIRE ? -ENOTSUP : 0;
 }
 
 static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 {
 	struct pmio_fabric_port *port = peer->port;
 	const struct fabric_welcome_msg *w;
-	struct fabric_proof_msg m;
-	struct pmio_fabric_op *r = new_request(peer);
+	struct fabric_proof_msg m = { .credential_len = 0 };
+	struct pmio_fabric_op *r;
 	int rc;
 
+	fabric_msg_init(&m.hdr, FABRIC_PROOF, PROOF_SIZE);
+	rc = add_credential(peer, t, &m);
+	if (rc < 0)
+		return rc;
+	r = new_request(peer);
 	if (!r)
 		return -ENOMEM;
-	fabric_msg_init(&m.hdr, FABRIC_PROOF, sizeof(m));
 	m.hdr.number = r->number;
 	m.hdr.session = t->session;
-	fabric_mac(peer->key, FABRIC_PROOF, t, m.mac);
 	r->wants_answer = true;
 	post_message(port, r, &m.hdr, &m.hdr + 1);
 	rc = await(port, r, FABRIC_WELCOME);
@@ -707,6 +738,10 @@ static const char *why_not(int rc)
 	switch (rc) {
 	case -EACCES:
 		return "it and we do not know the same key";
+	case -EPERM:
+		return "it does not take us for its user (munge)";
+	case -ENOTSUP:
+		return "munge is required, and it or our host's daemon does not take part";
 	case -ESTALE:
 		return "it was started anew";
 	default:
@@ -775,6 +810,7 @@ int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_
 		rc = shake_hands(peer);
 	if (rc < 0) {
 		pmio_err("fabric: connect: %s", why_not(rc));
+		rc = rc == -EPERM || rc == -ENOTSUP ? -EACCES : rc;
 		peer_is_down(peer, rc);
 	} else {
 		*out = peer;
@@ -867,6 +903,8 @@ int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fa
 	/* numbers tell answers from those to an earlier port at the same address */
 	rc = pmio_fabric_random(&port->number, sizeof(port->number));
 	if (rc == 0)
+		rc = fabric_munge_init(&port->munge, config);
+	if (rc == 0)
 		rc = fabric_ep_open(&port->ep, config, NULL);
 	if (rc == 0)
 		rc = make_ops(port);
@@ -905,6 +943,7 @@ void pmio_fabric_port_delete(struct pmio_fabric_port **pp)
 	if (port->ep.info)
 		fabric_ep_close(&port->ep);
 	free_requests(port);
+	fabric_munge_fini(&port->munge);
 	free(port->memory);
 	pthread_cond_destroy(&port->changed);
 	pthread_mutex_destroy(&port->lock);

@@ -73,6 +73,7 @@ struct ending {
 struct pmio_fabric_target {
 	struct fabric_ep ep;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	struct fabric_munge munge;
 	unsigned timeout_ms;
 	uint64_t epoch, mr_key, base, len;
 	struct fid_mr *mr, *slots_mr;
@@ -96,7 +97,7 @@ struct pmio_fabric_target {
 	struct slot slots[NR_RECVS + NR_SENDS];
 	struct slot *free_sends;
 	uint8_t *memory;	/* owned; the slots' */
-	bool said_refused, said_full;
+	bool said_no_key, said_no_user, said_full;
 };
 
 struct pmio_fabric_call {
@@ -347,25 +348,45 @@ static void take_hello(struct pmio_fabric_target *t, const struct fabric_hello_m
 	c = (struct fabric_challenge_msg *)&o->hdr;
 	memcpy(c->nonce, s->said.target_nonce, NONCE_SIZE);
 	c->epoch = t->epoch;
+	c->munge = t->munge.policy;
 	send_out(t, o);
 }
 
-static void refuse(struct pmio_fabric_target *t, struct session *s, struct out *o)
+/* status: -EACCES: it does not know the key; -EPERM: it is not our user, because of why */
+static void refuse(struct pmio_fabric_target *t, struct session *s, struct out *o, int status, const char *why)
 {
-	if (!t->said_refused)
+	bool *said = status == -EACCES ? &t->said_no_key : &t->said_no_user;
+
+	if (!*said && status == -EACCES)
 		pmio_warn("fabric: refused a peer that does not know the key");
-	t->said_refused = true;
-	o->hdr.status = -EACCES;
+	else if (!*said)
+		pmio_warn("fabric: refused a peer: munge: %s", why);
+	*said = true;
+	o->hdr.status = status;
 	o->addr = s->addr;
 	o->addr->refs++;
 	end_session(t, s);
 	send_out(t, o);
 }
 
+/* XXX the daemon is asked in this thread: that takes it about a millisecond */
+static bool is_our_user(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, const char **why)
+{
+	int rc = -ENODATA;
+
+	*why = "no credential";
+	if (t->munge.policy == MUNGE_OFF)
+		return true;
+	if (m->credential_len)
+		rc = fabric_munge_check(&t->munge, m->mac, m->credential, m->credential_len, why);
+	return rc == 0 || (rc == -ENODATA && t->munge.policy == MUNGE_AUTO);
+}
+
 static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
 {
 	struct session *s = find_session(t, m->hdr.session);
 	struct fabric_welcome_msg *w;
+	const char *why;
 	struct out *o;
 
 	if (!s || s->proven)
@@ -373,8 +394,13 @@ static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_m
 	o = new_out(s->id, FABRIC_WELCOME, m->hdr.number, sizeof(*w));
 	if (!o)
 		return;
+	s->said.munge = t->munge.policy | (m->credential_len ? SENT_CREDENTIAL : 0);
 	if (!fabric_mac_is_good(t->key, FABRIC_PROOF, &s->said, m->mac)) {
-		refuse(t, s, o);
+		refuse(t, s, o, -EACCES, NULL);
+		return;
+	}
+	if (!is_our_user(t, m, &why)) {
+		refuse(t, s, o, -EPERM, why);
 		return;
 	}
 	DL_DELETE(t->half_open, s);
@@ -587,7 +613,9 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 	t->handler = handler;
 	t->arg = arg;
 	memcpy(t->key, config->key, sizeof(t->key));
-	rc = fabric_ep_open(&t->ep, config, config->service);
+	rc = fabric_munge_init(&t->munge, config);
+	if (rc == 0)
+		rc = fabric_ep_open(&t->ep, config, config->service);
 	if (rc == 0)
 		rc = offer(t, base, len);
 	if (rc == 0)
@@ -655,6 +683,7 @@ void pmio_fabric_target_delete(struct pmio_fabric_target **pt)
 	if (t->ep.info)
 		fabric_ep_close(&t->ep);
 	free_all(t);
+	fabric_munge_fini(&t->munge);
 	pthread_mutex_lock(&t->lock);
 	put_target(t);
 }

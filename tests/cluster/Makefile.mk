@@ -1,9 +1,12 @@
 # pretended hosts on this machine: `make check-cluster` (root, or user namespaces)
-check_PROGRAMS += tests/cluster/mesh
+check_PROGRAMS += tests/cluster/mesh tests/cluster/credential
 tests_cluster_mesh_SOURCES = tests/cluster/mesh.c
 tests_cluster_mesh_LDADD = libpmio_fabric.la libpmio_core.la
+tests_cluster_credential_SOURCES = tests/cluster/credential.c
+tests_cluster_credential_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(MUNGE_CFLAGS)
+tests_cluster_credential_LDADD = libpmio_fabric.la libpmio_core.la $(MUNGE_LIBS)
 
-cluster_tests = tests/cluster/fabric.sh
+cluster_tests = tests/cluster/fabric.sh tests/cluster/munge.sh
 EXTRA_DIST += $(cluster_tests) tests/cluster/hosts tests/cluster/on-host
 
 check-cluster: all

@@ -42,7 +42,7 @@ const char *__lsan_default_options(void)
 #define TIMEOUT_MS 2000 /* after so long a peer is down, in these tests */
 
 /* requests that the target of the tests knows: a word */
-enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS, WHO, END, HOLD, RELEASE };
+enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS, WHO, END, HOLD, RELEASE, COUNT };
 
 struct request {
 	uint64_t what, off, len;
@@ -79,17 +79,27 @@ static uint64_t add_up(uint64_t off, uint64_t len)
 }
 
 static struct pmio_fabric_call *held;
+static uint64_t nr_echoed;
+
+struct later {
+	struct pmio_fabric_call *call;
+	uint64_t ms;
+};
 
 static void *answer_later(void *arg)
 {
-	usleep(100000);
-	pmio_fabric_reply(arg, 0, "late", 5);
+	struct later *l = arg;
+
+	usleep((useconds_t)(l->ms ? l->ms : 100) * 1000);
+	pmio_fabric_reply(l->call, 0, "late", 5);
+	free(l);
 	return NULL;
 }
 
 static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
 {
 	const struct request *r = msg;
+	struct later *later;
 	pthread_t thread;
 	uint64_t n;
 
@@ -100,14 +110,17 @@ static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, v
 	}
 	switch (r->what) {
 	case ECHO:
+		nr_echoed++;
 		pmio_fabric_reply(call, 7, msg, len);
 		break;
 	case ADD_UP:
 		n = add_up(r->off, r->len);
 		pmio_fabric_reply(call, 0, &n, sizeof(n));
 		break;
-	case SLOWLY:
-		pthread_create(&thread, NULL, answer_later, call);
+	case SLOWLY: /* after `len` ms */
+		later = malloc(sizeof(*later));
+		*later = (struct later){ call, r->len };
+		pthread_create(&thread, NULL, answer_later, later);
 		pthread_detach(thread);
 		break;
 	case SESSIONS:
@@ -121,6 +134,9 @@ static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, v
 	case END: /* the session `off` */
 		pmio_fabric_target_end_session(target, r->off);
 		pmio_fabric_reply(call, 0, NULL, 0);
+		break;
+	case COUNT:
+		pmio_fabric_reply(call, 0, &nr_echoed, sizeof(nr_echoed));
 		break;
 	case HOLD:
 		held = call;
@@ -575,8 +591,9 @@ static void card_of__finds_whoever_is_there(void **state)
 		assert_int_equal(ask(p, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 		pmio_fabric_disconnect(&p);
 	}
-	/* any epoch to begin with, but no other one later */
+	/* any epoch to begin with; this one when the port asks why an answer does not come; and no other one later */
 	assert_int_equal(pmio_fabric_connect(port, &found, NULL, &p), 0);
+	assert_int_equal(ask(p, (struct request){ SLOWLY, 0, 1500 }, back, sizeof(back)), 0);
 	stop_target();
 	start_target(service);
 	rc = ask(p, (struct request){ .what = ECHO }, back, sizeof(back));
@@ -648,8 +665,8 @@ static void end_session__its_own(void **state)
 	struct pmio_fabric_config c = config_of(key, NULL);
 	struct pmio_fabric_port *other;
 	struct pmio_fabric_peer *p;
-	struct pmio_fabric_op *ops[2];
-	uint64_t id;
+	struct pmio_fabric_op *ops[9];
+	uint64_t id, n;
 	char back[64];
 
 	(void)state;
@@ -657,11 +674,16 @@ static void end_session__its_own(void **state)
 	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
 	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
 	id = session_of(p);
+	kill(target_pid, SIGSTOP); /* so that they are there at once */
 	assert_int_equal(begin(p, (struct request){ END, id, 0 }, &ops[0]), 0);
-	assert_int_equal(begin(p, (struct request){ .what = ECHO }, &ops[1]), 0);
-	assert_int_equal(end(&ops[1], back, sizeof(back)), -ECONNRESET);
-	assert_int_equal(end(&ops[0], back, sizeof(back)), -ECONNRESET);
+	for (int i = 1; i < 9; i++)
+		assert_int_equal(begin(p, (struct request){ .what = ECHO }, &ops[i]), 0);
+	kill(target_pid, SIGCONT);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(end(&ops[i], back, sizeof(back)), -ECONNRESET);
 	assert_int_equal(nr_sessions(), 1);
+	assert_int_equal(ask(peer, (struct request){ .what = COUNT }, &n, sizeof(n)), 0);
+	assert_int_equal(n, 0);
 	pmio_fabric_port_delete(&other);
 }
 
@@ -697,7 +719,7 @@ static unsigned next_random(unsigned *seed)
 /* a message that is nearly right, with bytes turned; or of random bytes alone */
 static size_t make_garbage(uint8_t *msg, const struct fabric_ep *ep, unsigned *seed)
 {
-	static const size_t sizes[] = { 0, 136, 72, 64, 88, 32, 4096, 32 };
+	static const size_t sizes[] = { 0, 136, 80, 572, 88, 32, 4096, 32 };
 	unsigned type = next_random(seed) % 8;
 	size_t size = sizes[type] ? sizes[type] : 1 + next_random(seed) % SLOT_SIZE;
 	struct fabric_hello_msg *h = (struct fabric_hello_msg *)msg;
@@ -714,6 +736,8 @@ static size_t make_garbage(uint8_t *msg, const struct fabric_ep *ep, unsigned *s
 		h->addr_len = (uint32_t)ep->addr_len;
 		memcpy(h->addr, ep->addr, ep->addr_len);
 	}
+	if (type == FABRIC_PROOF)
+		((struct fabric_proof_msg *)msg)->credential_len = 500;
 	for (unsigned n = next_random(seed) % 3; n > 0; n--)
 		msg[next_random(seed) % size] ^= (uint8_t)(1u << next_random(seed) % 8);
 	return size;
@@ -869,6 +893,21 @@ static void target_new__bad_address_or_provider(void **state)
 	assert_null(t);
 }
 
+static void munge__no_such_policy(void **state)
+{
+	struct pmio_fabric_config c = config_of(key, NULL);
+	struct pmio_fabric_target *t;
+	struct pmio_fabric_port *p;
+
+	(void)state;
+	c.munge = "aut";
+	assert_int_equal(pmio_fabric_port_new(&c, &p), -EINVAL);
+	assert_null(p);
+	assert_int_equal(pmio_fabric_target_new(&c, memory, MEMORY, handle, NULL, &t), -EINVAL);
+	assert_null(t);
+	assert_int_equal(nr_logged, 2);
+}
+
 static int make_memory(void **state)
 {
 	(void)state;
@@ -907,6 +946,7 @@ int main(void)
 		T(target_stopped_for_a_while__costs_time_only),
 		T(target_does_not_answer__is_down_in_time),
 		T(target_new__bad_address_or_provider),
+		T(munge__no_such_policy),
 		T(port_killed__target_goes_on),
 	};
 
