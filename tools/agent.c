@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "remote/remote.h"
 #include "tools.h"
 
 /* ---- start ------------------------------------------------------------------- */
@@ -84,7 +85,8 @@ static int stop(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_stop,
-		.doc = "end the agent; files that are held stay in the pool.  Nothing to do if none runs",
+		.doc = "end the agent, and the pool's target for other nodes; files that are held stay in "
+		       "the pool.  Nothing to do if none runs",
 	};
 	char dir[PATH_MAX];
 	bool force = false;
@@ -94,14 +96,21 @@ static int stop(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, &force, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
-	rc = pmio_attach(dir, &pm);
-	if (rc == PMIO_EAGENT || rc == -ENOENT)
-		return TOOL_DONE;
+	/* first the target, where it may have files open: it would start another agent */
+	rc = force ? remote_stop(dir) : 0;
 	if (rc < 0)
+		return tool_failed(rc, "the target of pool %s", dir);
+	rc = pmio_attach(dir, &pm);
+	if (rc < 0 && rc != PMIO_EAGENT && rc != -ENOENT)
 		return tool_failed(rc, "pool %s", dir);
-	rc = pmio_shutdown(pm, force);
-	pmio_disconnect(&pm);
-	return rc < 0 ? tool_failed(rc, "the agent of pool %s", dir) : TOOL_DONE;
+	if (rc == 0) {
+		rc = pmio_shutdown(pm, force);
+		pmio_disconnect(&pm);
+		if (rc < 0)
+			return tool_failed(rc, "the agent of pool %s", dir);
+	}
+	rc = remote_stop(dir);
+	return rc < 0 ? tool_failed(rc, "the target of pool %s", dir) : TOOL_DONE;
 }
 
 /* ---- status ------------------------------------------------------------------- */

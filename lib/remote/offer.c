@@ -8,11 +8,12 @@
 #include "remote/remote_impl.h"
 
 #define START_LIMIT_MS 30000
+#define STOP_LIMIT_MS 30000
 #define RETRY_MS 20
 
-static bool target_runs(struct pmio *pm)
+static bool target_runs(int dir_fd)
 {
-	int fd = openat(pm->dir_fd, REMOTE_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(dir_fd, REMOTE_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool runs = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
 	if (fd >= 0)
@@ -30,7 +31,7 @@ static int start_target(struct pmio *pm)
 		return -errno;
 	while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
 		;
-	if (!target_runs(pm))
+	if (!target_runs(pm->dir_fd))
 		rc = client_start(pm, "--target");
 	close(fd);
 	return rc;
@@ -54,7 +55,7 @@ int remote_offer(struct pmio *pm, struct remote_card *card)
 	int rc = -EIO;
 
 	for (int waited = 0; waited < START_LIMIT_MS; waited += RETRY_MS) {
-		if (!target_runs(pm)) {
+		if (!target_runs(pm->dir_fd)) {
 			rc = start_target(pm);
 			if (rc < 0 && rc != -EBUSY)
 				return rc;
@@ -69,5 +70,25 @@ int remote_offer(struct pmio *pm, struct remote_card *card)
 		nanosleep(&wait, NULL); /* it is about to come, or to go */
 	}
 	pmio_err("pool %s: its target: %s", pm->dir, pmio_strerror(rc));
+	return rc;
+}
+
+int remote_stop(const char *dir)
+{
+	struct timespec wait = { 0, RETRY_MS * 1000000L };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), waited = 0, rc = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	while (rc == 0 && target_runs(fd)) {
+		/* each time: one that is just starting writes it yet */
+		if (unlinkat(fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
+			rc = -errno;
+		else if (waited >= STOP_LIMIT_MS)
+			rc = -ETIMEDOUT;
+		nanosleep(&wait, NULL);
+		waited += RETRY_MS;
+	}
+	close(fd);
 	return rc;
 }

@@ -40,6 +40,14 @@ struct remote_card {
 int remote_offer(struct pmio *pm, struct remote_card *card);
 
 /*
+ * remote_stop -- end the target of the pool in this directory, if one runs
+ *
+ * It gives its sessions 2 s to end.  Who removes the pool ends it too, as the card goes.
+ * Returns 0 when it has gone; -ETIMEDOUT: it does not go; or another error.
+ */
+int remote_stop(const char *dir);
+
+/*
  * remote_open -- as client_open(), on the node that the card is of
  *
  * settings  of this process: address, provider, timeout

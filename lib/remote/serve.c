@@ -130,6 +130,7 @@ struct server {
 	struct pmio_fabric_target *target;
 	uint8_t *memory;	/* the slots */
 	int dir_fd, lock_fd, log_fd, epoll_fd, signal_fd, listen_fd;
+	ino_t card_ino; /* of the card in the pool's directory */
 	uint16_t port;		/* of lifelines */
 
 	pthread_mutex_t lock;
@@ -956,6 +957,14 @@ static void tick(struct server *s)
 		s->busy_ms = now;
 }
 
+/* who removes the card, or the pool, wants it to leave */
+static bool is_unwanted(const struct server *s)
+{
+	struct stat st;
+
+	return fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != s->card_ino;
+}
+
 static bool is_idle(const struct server *s)
 {
 	uint64_t limit = s->settings.num[PMIO_SET_IDLE_TIMEOUT] * 1000;
@@ -984,9 +993,11 @@ static int loop(struct server *s)
 				take_event(s, ev[i].data.u64);
 		}
 		tick(s);
+		if (leave_ms == UINT64_MAX && is_unwanted(s))
+			leave_ms = now_ms() + LEAVE_MS;
 		n = leave_ms != UINT64_MAX && (!s->sessions || now_ms() >= leave_ms);
 		if (n || is_idle(s)) {
-			pmio_info("target: %s, leaving", n ? "signal" : "idle");
+			pmio_info("target: %s, leaving", n ? "told to" : "idle");
 			pthread_mutex_unlock(&s->lock);
 			return 0;
 		}
@@ -1146,6 +1157,7 @@ static int open_log(struct server *s)
 
 static int set_up(struct server *s)
 {
+	struct stat st;
 	const struct remote_target_config *c = s->config;
 	char address[INET6_ADDRSTRLEN], service[8] = "";
 	int rc = look_at_pool(s);
@@ -1176,6 +1188,8 @@ static int set_up(struct server *s)
 		rc = remote_card_save(AT_FDCWD, c->card_file, &s->card);
 	if (rc == 0)
 		rc = remote_card_save(s->dir_fd, REMOTE_CARD_FILE, &s->card);
+	if (rc == 0 && fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		s->card_ino = st.st_ino;
 	if (rc < 0)
 		pmio_err("target for %s: %s", c->pool_dir, pmio_strerror(rc));
 	return rc;

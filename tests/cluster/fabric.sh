@@ -39,24 +39,12 @@ mesh() {
 		exit $bad'
 }
 
-pools_of_two_hosts() {
-	timeout -k 5 "${TEST_TIMEOUT:-120}" "$HOSTS" 2 bash -c '
-		for h in h1 h2; do on-host $h "mkdir -m 700 /dev/shm/pool"; done
-		mpirun -H h1:1,h2:1 -n 2 -x PMIO_POOL=/dev/shm/pool -x PMIO_AGENT -x PMIO_POOL_SIZE -x PMIO_CONF \
-			-x OMPI_MCA_mca_base_component_path "$0/mpi-examples/hello_pmem" "pmem:$1/f"' \
-		"$top_builddir" "$SHARED" >"$T/out" 2>&1
-	rc=$?
-	cat "$T/out"
-	[ $rc != 0 ] && [ $rc != 124 ] && [ "$(grep -c MPI_ERR_UNSUPPORTED_OPERATION "$T/out")" = 2 ] && [ ! -s "$SHARED/f" ]
-}
-
 if ! "$HOSTS" 2 on-host h2 hostname >"$T/hosts" 2>&1; then
 	skip_all "no namespaces for pretended hosts: $(tail -n 1 "$T/hosts")"
 fi
-plan 5
+plan 4
 check "a mesh of 4 processes on 2 hosts" mesh 4 2 8
 check "a mesh of 12 processes on 3 hosts" mesh 12 3 "${MESH_SECONDS:-10}"
 check "a link is cut for 2 seconds" mesh 4 2 10 cut 2
 check "a host is lost" mesh 3 3 14 2 2
-check "an open on two hosts is refused on both" pools_of_two_hosts
 exit $tap_failed
