@@ -834,6 +834,8 @@ void ad_pmem_close(struct adio_file *fd, int *error)
 			rc = close_here(fd);
 		PMPI_Reduce(&rc, &worst, 1, MPI_INT, MPI_MIN, 0, fd->comm);
 		if (rank == 0) {
+			if (worst < 0)
+				remote_span_keep(ad->file);
 			rc = close_here(fd);
 			rc = worst < rc ? worst : rc;
 		}

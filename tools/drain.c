@@ -5,11 +5,12 @@
 #include "config.h"
 
 #include "core/log.h"
+#include "remote/remote.h"
 #include "select.h"
 
 static int drain(struct pmio *pm, struct transfer_file *f)
 {
-	int rc = pmio_drain_path(pm, f->path);
+	int rc = tool_drain_path(pm, f->path);
 
 	f->slot = -1;
 	return rc;
@@ -64,6 +65,16 @@ static void warn_paused(struct pmio *pm)
 		pmio_warn("drains are paused: this waits for `pmio agent resume`");
 }
 
+/* also of files that the pool does not know any more: its agent may have drained them by itself */
+static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
+{
+	uint8_t uuid[16];
+
+	pmio_pool_uuid(pm, uuid);
+	for (size_t i = 0; i < paths->nr; i++)
+		remote_owner_drained(paths->v[i], uuid);
+}
+
 static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,
 	       char **argv)
 {
@@ -88,6 +99,8 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 		status = TOOL_FAILED;
 	else
 		status = transfer_run(t, pm);
+	if (status == TOOL_DONE)
+		nothing_waits(pm, &args.files.paths);
 	pmio_disconnect(&pm);
 	return status;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "remote/remote.h"
 #include "tools.h"
 
 int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX])
@@ -38,4 +39,16 @@ int tool_connect(const struct tool *tool, struct pmio **out)
 		return pmio_connect(dir, out) < 0 ? TOOL_FAILED : TOOL_DONE;
 	}
 	return rc < 0 ? tool_failed(rc, "pool %s", dir) : TOOL_DONE;
+}
+
+int tool_drain_path(struct pmio *pm, const char *path)
+{
+	int rc = pmio_drain_known(pm, path);
+	uint8_t uuid[16];
+
+	if (rc == 0) {
+		pmio_pool_uuid(pm, uuid);
+		remote_owner_drained(path, uuid);
+	}
+	return rc;
 }

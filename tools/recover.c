@@ -67,7 +67,7 @@ static int check_intact(const char *dir)
 
 static int drain(struct pmio *pm, struct transfer_file *f)
 {
-	int rc = pmio_drain_path(pm, f->path);
+	int rc = tool_drain_path(pm, f->path);
 
 	f->slot = -1;
 	return rc;

@@ -77,6 +77,8 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
  * pool.  Returns TOOL_DONE or, after one line, TOOL_FAILED.
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
+/* pmio_drain_known(); others may open the file again, if it was in use on several nodes */
+int tool_drain_path(struct pmio *pm, const char *path);
 
 /* the same as a program would: keeps the agent from leaving, and makes the default pool if need be */
 int tool_start(const struct tool *tool, struct pmio **out);

@@ -81,7 +81,7 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	return 0;
 }
 
-int pmio_drain_path(struct pmio *pm, const char *path)
+static int drain_path(struct pmio *pm, const char *path)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
@@ -90,10 +90,25 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
 	if (rc == 0)
 		rc = client_pool_call(pm, &msg, &reply);
-	if (rc < 0)
-		pmio_err("drain %s: %s", path,
-			 rc == -ESRCH ? "the pool knows no such file" : pmio_strerror(rc));
+	if (rc < 0 && rc != -ESRCH)
+		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;
+}
+
+int pmio_drain_path(struct pmio *pm, const char *path)
+{
+	int rc = drain_path(pm, path);
+
+	if (rc == -ESRCH)
+		pmio_err("drain %s: the pool knows no such file", path);
+	return rc;
+}
+
+int pmio_drain_known(struct pmio *pm, const char *path)
+{
+	int rc = drain_path(pm, path);
+
+	return rc == -ESRCH ? 0 : rc;
 }
 
 int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot)

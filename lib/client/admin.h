@@ -78,6 +78,8 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 
 /* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);
+/* the same of a file that the pool has just been seen to know: if it does not now, nothing waits any more */
+int pmio_drain_known(struct pmio *pm, const char *path);
 
 /* how fast all drains together may write, in bytes per second, until the agent leaves; 0: no limit */
 int pmio_set_drain_rate(struct pmio *pm, uint64_t rate);

@@ -15,11 +15,12 @@
  *	[target]
  *	host = n1		as in card.c
  *	...
+ *	waits = no		or yes: a close found that data could not be drained: they wait there
  *	[target]
  *	...
  *	[end]
- *	[kept]			the last close found that data could not be drained: they wait there
  *
+ * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.
  * Made by who opens first, with O_EXCL, so there is one use of a file at a time.  The first
  * target removes it after the last close, also when processes are killed.  If that target
  * itself has died it is left over: nobody answers at its address, or knows this use.  Then
@@ -49,6 +50,8 @@ static const char *const placements[] = {
 	[PMIO_PLACE_AUTO] = "auto", [PMIO_PLACE_LOCAL] = "local", [PMIO_PLACE_STRIPED] = "striped",
 	[PMIO_PLACE_REMOTE] = "remote", [PMIO_PLACE_SINGLE] = "single",
 };
+static const char *const answers[] = { "no ", "yes" };
+#define ANSWER_LEN 3
 #define NR_PLACEMENTS (sizeof(placements) / sizeof(placements[0]))
 
 void remote_use_fini(struct remote_use *use)
@@ -102,8 +105,10 @@ static int write_use(int fd, const char *path, const char *born, const struct re
 		fprintf(out, "%02x", use->id[i]);
 	fprintf(out, "\nplacement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
 		use->nr_memory, use->nr);
-	for (uint32_t i = 0; i < use->nr; i++)
+	for (uint32_t i = 0; i < use->nr; i++) {
 		remote_card_write(out, &use->cards[i]);
+		fprintf(out, "waits = %s\n", answers[0]);
+	}
 	fprintf(out, "[end]\n");
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
@@ -121,6 +126,7 @@ struct parser {
 	bool bad;
 	const char *born; /* as it should be */
 	bool other;	  /* it was of a file that is no more */
+	bool waits;	  /* data, somewhere */
 };
 
 static void take_head(struct parser *p, const char *name, const char *value)
@@ -169,6 +175,8 @@ static int take(void *user, const char *section, const char *name, const char *v
 	}
 	if (p->at == 0 || p->at > p->use->nr)
 		p->bad = true;
+	else if (strcmp(name, "waits") == 0)
+		p->waits |= p->use->cards[p->at - 1].waits = strcmp(value, "yes") == 0;
 	else
 		p->seen |= remote_card_take(&p->use->cards[p->at - 1], name, value);
 	return 1;
@@ -185,7 +193,7 @@ static int parse(const char *text, const char *born, struct remote_use *use)
 	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.at == use->nr &&
 	    use->nr_memory <= use->nr &&
 	    p.seen == REMOTE_CARD_WHOLE)
-		return p.other ? -ESTALE : strstr(text, "\n[kept]\n") ? -EBUSY : 0;
+		return p.other ? -ESTALE : p.waits ? -EBUSY : 0;
 	remote_use_fini(use);
 	return PMIO_EPROTO;
 }
@@ -270,16 +278,114 @@ void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID])
 		close(fd);
 }
 
+/* ---- data that wait ------------------------------------------------------------------------ */
+
+/* where its answer is, in the text that use was read from; 0: nowhere */
+static off_t answer_of(const char *text, uint32_t target)
+{
+	const char *at = text;
+
+	for (uint32_t i = 0; i <= target && at; i++)
+		at = strstr(i ? at + 1 : at, "\nwaits = ");
+	return at ? at + sizeof("\nwaits = ") - 1 - text : 0;
+}
+
+static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t target, bool waits)
+{
+	off_t at = answer_of(text, target);
+
+	if (!at)
+		return PMIO_EPROTO;
+	use->cards[target].waits = waits;
+	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
+}
+
+static bool any_waits(const struct remote_use *use)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < use->nr; i++)
+		any |= use->cards[i].waits;
+	return any;
+}
+
+/* as of the file that is locked now; 0, -EBUSY (data wait) or an error */
+static int lock_owner(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+{
+	int rc;
+
+	*text = NULL;
+	memset(use, 0, sizeof(*use));
+	*fd = open(owner, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (*fd < 0)
+		return -errno;
+	if (flock(*fd, LOCK_EX) < 0)
+		pmio_dbg("%s: flock: %s", owner, strerror(errno));
+	rc = read_text(*fd, text);
+	return rc == 0 ? parse(*text, born, use) : rc;
+}
+
+static void unlock_owner(struct remote_use *use, int fd, char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	remote_use_fini(use);
+	if (fd >= 0)
+		close(fd);
+}
+
+int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+{
+	char owner[PATH_MAX], born[32], *text = NULL;
+	struct remote_use use = { .nr = 0 };
+	int fd = -1, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
+
+	if (rc == 0)
+		rc = lock_owner(owner, born, &use, &fd, &text);
+	if (rc == 0 || rc == -EBUSY)
+		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 && target < use.nr
+			     ? put_answer(fd, text, &use, target, true)
+			     : -ENOENT;
+	unlock_owner(&use, fd, text);
+	return rc;
+}
+
 void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
-	int fd, rc = read_owner(owner, NULL, &use, &fd);
+	char *text;
+	int fd, rc = lock_owner(owner, NULL, &use, &fd, &text);
 
-	if (rc == 0 && memcmp(use.id, id, REMOTE_USE_ID) == 0 && dprintf(fd, "[kept]\n") < 0)
-		pmio_err("%s: %s", owner, strerror(errno));
-	remote_use_fini(&use);
-	if (fd >= 0)
-		close(fd);
+	/* whose close failed could not say where: anywhere */
+	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
+		rc = put_answer(fd, text, &use, i, true);
+	if (rc < 0 && rc != -EBUSY)
+		pmio_err("%s: %s", owner, pmio_strerror(rc));
+	unlock_owner(&use, fd, text);
+}
+
+void remote_owner_drained(const char *path, const uint8_t uuid[16])
+{
+	char owner[PATH_MAX], born[32], *text;
+	struct remote_use use;
+	int fd, rc;
+
+	if (owner_name(path, owner, sizeof(owner), born, sizeof(born)) < 0)
+		return;
+	rc = lock_owner(owner, born, &use, &fd, &text);
+	if (rc == -EBUSY) {
+		rc = 0;
+		for (uint32_t i = 0; i < use.nr && rc == 0; i++) {
+			if (use.cards[i].waits && memcmp(use.cards[i].uuid, uuid, 16) == 0)
+				rc = put_answer(fd, text, &use, i, false);
+		}
+		if (rc < 0)
+			pmio_err("%s: %s", owner, pmio_strerror(rc));
+		else if (!any_waits(&use))
+			remove_this(owner, fd);
+	}
+	unlock_owner(&use, fd, text);
 }
 
 /* ---- joining ---------------------------------------------------------------------------------- */
@@ -379,10 +485,13 @@ static void say_kept(const char *owner, const struct remote_use *use)
 	char hosts[512] = "";
 	size_t len = 0;
 
-	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++)
-		len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", i ? ", " : "", use->cards[i].host);
-	pmio_err("%s: data that could not be drained wait in the pools of %s: run `pmio drain` there, and then "
-		 "remove this file", owner, hosts);
+	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
+		if (use->cards[i].waits)
+			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
+						use->cards[i].host);
+	}
+	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
+		 hosts);
 }
 
 /* once; -EAGAIN: look again a little later */

@@ -29,6 +29,7 @@ struct remote_card {
 	uint64_t chunk_size;	/* of the pool, bytes */
 	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
+	bool waits;		/* in an owner's file: data of the file wait there, undrained */
 };
 
 /*
@@ -120,6 +121,9 @@ int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, cons
 /* the use of a file that remote_span_open() opened; NULL: it was opened otherwise */
 const struct remote_use *remote_use_of(const struct pmio_file *f);
 
+/* another process's close of the file has failed: data wait; for other files nothing */
+void remote_span_keep(struct pmio_file *f);
+
 /* this node's target will answer for chunks of the file */
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
 		     const struct remote_use *use);
@@ -127,6 +131,13 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_c
 /* the owner's file goes, if it is of that use; or stays, and says that data wait */
 void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+/*
+ * in the owner's file of path: data wait at that target; 0, -ENOENT (there is no such file, or it is
+ * of another use), or another error
+ */
+int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
+/* nothing of path waits in that pool any more; after the last such pool the owner's file goes */
+void remote_owner_drained(const char *path, const uint8_t uuid[16]);
 /*
  * remote_use_forget -- the file is to be removed: so are data of it that wait on several nodes
  *

@@ -35,7 +35,7 @@ struct span {
 	struct pmio *pm;	/* this node's */
 	struct remote_use use;	/* owned */
 	uint32_t own;		/* this node in the list; USE_NOBODY: is not */
-	bool joined;
+	bool joined, keep;
 	unsigned chunk_shift;
 	pthread_mutex_t lock;	/* of all below */
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
@@ -571,9 +571,13 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
 		rc = rc < 0 ? rc : rc_one;
+		/* where this fails, home says it, of all nodes */
+		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
+			remote_owner_wait(s->f.path, s->use.id, i);
 	}
 	if (s->joined) {
-		rc_leave = remote_use_leave(s->settings, &s->use, rc < 0 && !(flags & PMIO_CLOSE_DISCARD));
+		rc_leave = remote_use_leave(s->settings, &s->use,
+					    (rc < 0 || s->keep) && !(flags & PMIO_CLOSE_DISCARD));
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
@@ -594,6 +598,12 @@ static const struct client_ops ops = {
 	.lock = span_lock,
 	.unlock = span_unlock,
 };
+
+void remote_span_keep(struct pmio_file *f)
+{
+	if (f->ops == &ops)
+		span_of(f)->keep = true;
+}
 
 const struct remote_use *remote_use_of(const struct pmio_file *f)
 {
