@@ -21,7 +21,7 @@ struct call {
 	char *path;		/* owned; also for messages */
 	struct file_key key;
 	struct pfs_fd *pin;	/* owned */
-	bool only_name, was_busy;
+	bool only_name, nameless, was_busy;
 	struct file *removes;	/* held; NULL: none, or other names are left */
 	struct stat st;		/* TRUNCATE, too */
 	/* TRUNCATE */
@@ -114,6 +114,7 @@ static void run_look(struct job *job)
 		call->key = (struct file_key){ call->st.st_dev, call->st.st_ino };
 	call->pin = fd >= 0 ? pfs_wrap(fd) : NULL;
 	call->only_name = lstat(call->path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
+	call->nameless = call->pfs && fstat(call->pfs->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 static int unlink_name(const char *path, bool durably)
@@ -201,8 +202,8 @@ static void found_discarded(struct agent *a, struct job *job)
 	struct file *f = call->file;
 	bool is_it = call->pin && call->key.dev == f->key.dev && call->key.ino == f->key.ino;
 
-	/* of a file of several nodes another one's agent may have removed the name */
-	if (!call->pin && f->shared)
+	/* of a file of several nodes another one's agent may have removed the name: its last, or one of them */
+	if (!call->pin && f->shared && call->nameless)
 		f->discard = true;
 	/* the name goes with the close that asked for it, be it a symbolic link */
 	call->rc = is_it && call->only_name ? begin_removal(a, call, f) : 0;
