@@ -6,8 +6,8 @@ tests_cluster_credential_SOURCES = tests/cluster/credential.c
 tests_cluster_credential_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(MUNGE_CFLAGS)
 tests_cluster_credential_LDADD = libpmio_fabric.la libpmio_core.la $(MUNGE_LIBS)
 
-cluster_tests = tests/cluster/fabric.sh tests/cluster/munge.sh
-EXTRA_DIST += $(cluster_tests) tests/cluster/hosts tests/cluster/on-host
+cluster_tests = tests/cluster/fabric.sh tests/cluster/munge.sh tests/cluster/nodes.sh
+EXTRA_DIST += $(cluster_tests) tests/cluster/lib.sh tests/cluster/hosts tests/cluster/on-host
 
 check-cluster: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(cluster_tests)'

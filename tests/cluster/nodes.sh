@@ -1,0 +1,103 @@
+#!/bin/bash
+# nodes.sh -- MPI programs on several hosts: what they verify on one holds on all, and nothing is left behind
+NR_HOSTS=4
+. "${top_srcdir:-.}/tests/cluster/lib.sh" || exit 99
+programs=$top_builddir/tests/mpi
+examples=$top_builddir/mpi-examples
+# fork.mpi
+all="atomic changed coll contig datarep errors files info large links many modes names nonblock perm seek shared
+	size split status sync threads views visible"
+
+# program PLACEMENT N HOSTS NAME: in a folder of its own, of which nothing is left
+program() (
+	export PMIO_PLACEMENT=$1
+	dir=$SHARED/$4.$1.$2
+	mkdir "$dir" || exit
+	job "$2" "$3" "$programs/$4.mpi" "pmem:$dir/$4" >"$T/out" 2>&1
+	rc=$?
+	if [ $rc = 77 ]; then
+		sed -n 's/^skip: //p' "$T/out" | head -n 1
+	elif [ $rc != 0 ]; then
+		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-120} s"
+		cat "$T/out"
+		# shellcheck disable=SC2086
+		logs $3
+	fi
+	find "$dir" -name '.pmio-owner.*' >"$dir.owners"
+	[ $rc != 0 ] || [ ! -s "$dir.owners" ] || { cat "$dir.owners"; rc=1; }
+	rm -rf "$dir" "$dir.owners"
+	exit $rc
+)
+
+# group WHAT PLACEMENT N HOSTS NAME...
+group() {
+	local what=$1 placement=$2 n=$3 at=$4 p
+	shift 4
+	for p; do
+		check "$p on $what" program "$placement" "$n" "$at" "$p"
+	done
+}
+
+# bytes IO NAME ARG...: an example leaves the file that it leaves on one host without pmem:
+bytes() {
+	local io=$1 name=$2
+	shift 2
+	[ -x "$examples/$name" ] || { echo "built without $name"; return 77; }
+	mkdir -p "$SHARED/examples" &&
+		job 4 "h1 h2" "$examples/$name" "$@" "pmem:$SHARED/examples/$name" &&
+		job 4 h1 --mca io "$io" "$examples/$name" "$@" "$SHARED/examples/$name.plain" &&
+		[ -s "$SHARED/examples/$name.plain" ] && cmp "$SHARED/examples/$name.plain" "$SHARED/examples/$name"
+}
+
+on_memory_nodes() {
+	export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
+	memory_node h3 /dev/shm/memory && memory_node h4 /dev/shm/memory && on h1 "$PMIO target stat"
+}
+
+# what was written there has been drained from there
+was_used() { # HOST...
+	local h
+	for h; do
+		on h1 "$PMIO target stat --json" | python3 -c '
+import json, sys
+o = [t for t in json.load(sys.stdin) if t["host"] == sys.argv[1]][0]
+sys.exit(0 if o["reached"] and o["drained"] > 0 and o["dirty"] == 0 else "%s" % o)' "$h" || return
+	done
+}
+
+nr() { echo $#; }
+# to look at: PROGRAMS="coll views" alone, on 2 hosts
+if [ -n "${PROGRAMS:-}" ]; then
+	# shellcheck disable=SC2086
+	plan $(nr $PROGRAMS)
+	pools "$PMIO_POOL" h1 h2 || exit 99
+	# shellcheck disable=SC2086
+	group "2 hosts" auto 4 "h1 h2" $PROGRAMS
+	exit $tap_failed
+fi
+# shellcheck disable=SC2086
+plan $(($(nr $all) + 4 + 3 + 3 + 2 + 4 + 3 + 3 + 7))
+
+pools "$PMIO_POOL" h1 h2 h3 || exit 99
+# shellcheck disable=SC2086
+group "2 hosts" auto 4 "h1 h2" $all
+check "hello_pmem leaves the same bytes" bytes romio321 hello_pmem
+check "overlap_io leaves the same bytes" bytes ompio overlap_io
+check "heat2d leaves the same bytes" bytes romio321 heat2d --steps 30
+check "hdf5_parallel leaves the same bytes" bytes romio321 hdf5_parallel
+group "2 hosts, striped" striped 4 "h1 h2" coll size visible
+group "2 hosts, single" single 4 "h1 h2" contig shared size
+group "3 hosts" auto 6 "h1 h2 h3" coll visible
+check "nothing is left" nothing_left h1:"$PMIO_POOL" h2:"$PMIO_POOL" h3:"$PMIO_POOL"
+
+check "two memory nodes" on_memory_nodes
+group "2 hosts, remote" remote 4 "h1 h2" coll contig size visible
+check "both memory nodes were used" was_used h3 h4
+export PMIO_POOL=/dev/shm/small PMIO_POOL_SIZE=16MiB
+pools "$PMIO_POOL" h1 h2 || exit 99
+group "2 hosts with small pools and memory nodes" auto 4 "h1 h2" coll contig large
+unset PMIO_TARGETS
+group "2 hosts with small pools" auto 4 "h1 h2" coll contig large
+check "nothing is left" nothing_left h1:/dev/shm/pool h2:/dev/shm/pool h3:/dev/shm/memory h4:/dev/shm/memory \
+	h1:/dev/shm/small h2:/dev/shm/small
+exit $tap_failed
