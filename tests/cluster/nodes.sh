@@ -49,6 +49,26 @@ bytes() {
 		[ -s "$SHARED/examples/$name.plain" ] && cmp "$SHARED/examples/$name.plain" "$SHARED/examples/$name"
 }
 
+# client NAME LIBRARY SUFFIX...: files of another library, as ROMIO leaves them
+client() {
+	local name=$1 lib=$2 p
+	shift 2
+	p=$top_builddir/tests/clients/$name
+	[ -x "$p" ] || { echo "built without $lib"; return 77; }
+	mkdir "$SHARED/$name" "$SHARED/$name/plain" && job 4 "h1 h2" "$p" "pmem:$SHARED/$name/f" &&
+		job 4 h1 --mca io romio321 "$p" "$SHARED/$name/plain/f" || return
+	for p; do
+		[ -s "$SHARED/$name/plain/f.$p" ] && cmp "$SHARED/$name/plain/f.$p" "$SHARED/$name/f.$p" || return
+	done
+}
+
+# fuzz PLACEMENT RANKS HOSTS SEED COUNT: random programs, compared with a model
+fuzz() (
+	export PMIO_PLACEMENT=$1
+	mkdir -p "$SHARED/fuzz"
+	job "$2" "$3" "$programs/fuzz_run" "pmem:$SHARED/fuzz/f" --seed "$4" --count "$5"
+)
+
 on_memory_nodes() {
 	export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 	memory_node h3 /dev/shm/memory && memory_node h4 /dev/shm/memory && on h1 "$PMIO target stat"
@@ -76,7 +96,7 @@ if [ -n "${PROGRAMS:-}" ]; then
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086
-plan $(($(nr $all) + 4 + 3 + 3 + 2 + 4 + 3 + 3 + 7))
+plan $(($(nr $all) + 4 + 2 + 5 + 3 + 3 + 2 + 4 + 3 + 3 + 7))
 
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 # shellcheck disable=SC2086
@@ -85,16 +105,23 @@ check "hello_pmem leaves the same bytes" bytes romio321 hello_pmem
 check "overlap_io leaves the same bytes" bytes ompio overlap_io
 check "heat2d leaves the same bytes" bytes romio321 heat2d --steps 30
 check "hdf5_parallel leaves the same bytes" bytes romio321 hdf5_parallel
+check "HDF5 on 2 hosts leaves the same bytes" client hdf5_client "parallel HDF5" h5 old.h5
+check "PnetCDF on 2 hosts leaves the same bytes" client pnetcdf_client PnetCDF nc nb.nc again.nc
+check "random programs on 2 hosts" fuzz auto 3 "h1 h2" 1001 ${FUZZ_COUNT:-20}
+check "random programs on 2 hosts, striped" fuzz striped 2 "h1 h2" 2001 ${FUZZ_COUNT:-10}
+check "random programs on 3 hosts" fuzz auto 3 "h1 h2 h3" 3001 ${FUZZ_COUNT:-10}
 group "2 hosts, striped" striped 4 "h1 h2" coll size visible
 group "2 hosts, single" single 4 "h1 h2" contig shared size
 group "3 hosts" auto 6 "h1 h2 h3" coll visible
 check "nothing is left" nothing_left h1:"$PMIO_POOL" h2:"$PMIO_POOL" h3:"$PMIO_POOL"
 
 check "two memory nodes" on_memory_nodes
+check "random programs on 2 hosts, remote" fuzz remote 2 "h1 h2" 5001 ${FUZZ_COUNT:-10}
 group "2 hosts, remote" remote 4 "h1 h2" coll contig size visible
 check "both memory nodes were used" was_used h3 h4
 export PMIO_POOL=/dev/shm/small PMIO_POOL_SIZE=16MiB
 pools "$PMIO_POOL" h1 h2 || exit 99
+check "random programs on 2 hosts with small pools and memory nodes" fuzz auto 2 "h1 h2" 4001 ${FUZZ_COUNT:-10}
 group "2 hosts with small pools and memory nodes" auto 4 "h1 h2" coll contig large
 unset PMIO_TARGETS
 group "2 hosts with small pools" auto 4 "h1 h2" coll contig large
