@@ -19,7 +19,9 @@
 
 #include "ompi_config.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 #include "ompi/communicator/communicator.h"
 #include "ompi/datatype/ompi_datatype.h"
@@ -539,17 +541,20 @@ static int agree_amode(MPI_Comm comm, const char *path, int amode)
 /*
  * ROMIO makes the name of the shared pointer's hidden file from rank 0's process
  * number and a random number seeded with the second: two handles of one file that
- * are opened in one second would share one pointer.
+ * are opened in one second would share one pointer, in one process or in two that
+ * have the same number on different nodes.
  */
-static void make_name_unique(struct adio_file *fd)
+static void make_name_unique(struct adio_file *fd, int rank)
 {
 	static _Atomic unsigned count;
-	unsigned mine = count++;
+	unsigned mine[2] = { count++, 0 };
 	size_t len;
 
-	PMPI_Bcast(&mine, 1, MPI_UNSIGNED, 0, fd->comm);
+	if (rank == 0 && getrandom(&mine[1], sizeof(mine[1]), GRND_NONBLOCK) < 0)
+		pmio_dbg("getrandom: %s", strerror(errno)); /* the count is left */
+	PMPI_Bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
 	len = strlen(fd->shared_fp_fname);
-	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u", mine); /* ROMIO gives it PATH_MAX bytes */
+	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* ROMIO gives it PATH_MAX bytes */
 }
 
 static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
@@ -559,7 +564,7 @@ static void init_shared_pointer(const struct romio *romio, struct adio_file *fd,
 	PMPI_Comm_rank(fd->comm, &rank);
 	romio->shfp_fname(fd, rank, error);
 	if (*error == MPI_SUCCESS)
-		make_name_unique(fd);
+		make_name_unique(fd, rank);
 	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
 		return;
 	if (rank == 0)
