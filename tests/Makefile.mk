@@ -23,6 +23,7 @@ include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/cluster/Makefile.mk
+include $(srcdir)/tests/slurm/Makefile.mk
 include $(srcdir)/tests/vm/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 include $(srcdir)/tests/sanitize/Makefile.mk

@@ -1,0 +1,11 @@
+# support for Slurm: scripts that slurm.conf names; see pmio-slurm(7)
+slurmdir = $(pkgdatadir)/slurm
+dist_slurm_SCRIPTS = slurm/pmio-slurm slurm/prolog slurm/epilog
+dist_slurm_DATA = slurm/stages.sh slurm/nodes.sh slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
+slurm_DATA = slurm/pmio-slurm.conf
+
+slurm/pmio-slurm.conf: slurm/pmio-slurm.conf.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) slurm && $(SED) -e 's|@bindir[@]|$(bindir)|' -e 's|@sbindir[@]|$(sbindir)|' \
+		-e 's|@slurmdir[@]|$(slurmdir)|' $(srcdir)/slurm/pmio-slurm.conf.in >$@.tmp && mv $@.tmp $@
+EXTRA_DIST += slurm/pmio-slurm.conf.in
+CLEANFILES += slurm/pmio-slurm.conf

@@ -1,0 +1,176 @@
+# nodes.sh -- sourced by pmio-slurm: prolog and epilog on the nodes, as root
+#
+# The pool of a job is $PMEM/job.ID, of its user.  Agent and target are started here, so
+# that they are not of the job's steps and do not end with one of them.
+
+id=${SLURM_JOB_ID:-}
+node=${SLURMD_NODENAME:-$(hostname -s)}
+job=$STATE/job.$id
+pool=$PMEM/job.$id
+log=
+
+mark() { put "$job/$1.$node" "${2-}"; }
+
+# the last lines that the commands said; one line
+reason() { tail -n 3 "$log" | tr '\n' ' ' | sed 's/ *$//'; }
+
+# to the user and gid of a job, from its spec
+load() {
+	uid=$(values "$job/spec" uid) gid=$(values "$job/spec" gid) capacity=$(values "$job/spec" capacity)
+	read_settings "$job/environment"
+}
+
+# agents POOL [OPTION]: processes of pmiod that have this pool
+agents() {
+	local p comm args
+	for p in /proc/[0-9]*; do
+		read -r comm 2>/dev/null <"$p/comm" && [ "$comm" = pmiod ] || continue
+		mapfile -d '' args 2>/dev/null <"$p/cmdline" || continue
+		[[ " ${args[*]} " != *" $1 "* || " ${args[*]} " != *" ${2:---pool} "* ]] || echo "${p#/proc/}"
+	done
+}
+
+# end_agents POOL [OPTION]: with TERM, and who does not hear it with KILL; what they had is in the pool
+end_agents() {
+	local pids end=$((SECONDS + 10)) signal=TERM
+	while pids=$(agents "$@") && [ -n "$pids" ]; do
+		# shellcheck disable=SC2086
+		[ -z "$signal" ] || kill -$signal $pids 2>/dev/null
+		signal=
+		[ $SECONDS -lt $end ] || signal=KILL
+		sleep 0.1
+	done
+}
+
+# ---- prolog -----------------------------------------------------------------------------
+
+has_room() {
+	local free
+	[ -d "$PMEM" ] || { echo "$PMEM is not there"; return 1; }
+	free=$(df -B1 --output=avail "$PMEM" | tail -n 1)
+	[ "$free" -ge "$1" ] || { echo "$PMEM has ${free// /} bytes free, the job wants $1"; return 1; }
+}
+
+is_several() { case ${SLURM_NODELIST:-${SLURM_JOB_NODELIST:-}} in *[,\[]*) true ;; *) false ;; esac; }
+
+make_pool() {
+	[ ! -e "$pool" ] || { echo "$pool is there already"; return 1; }
+	has_room "$capacity" || return 1
+	mkdir -m 700 "$pool" && chown "$uid:$gid" "$pool" || return 1
+	made=yes
+	as_user "$PMIO" pool create --quiet --size="$capacity" "$pool" &&
+		as_user "$PMIO" agent start || return 1
+	! is_several || as_user "$PMIOD" --target --pool "$pool"
+}
+
+stage_in() {
+	local paths
+	mapfile -t paths < <(values "$job/spec" stage_in)
+	[ ${#paths[@]} != 0 ] || return 0
+	as_user "$PMIO" stage-in --quiet -- "${paths[@]}" >"$log" 2>&1 ||
+		{ mark warning "stage_in: $(reason)"; say "job $id: stage_in: $(reason)"; }
+}
+
+do_prolog() {
+	local made=no
+	[ -r "$job/spec" ] || exit 0 # not a job of ours
+	load
+	[ -n "$capacity" ] || exit 0
+	log=$(mktemp)
+	mark begun
+	if ! make_pool >"$log" 2>&1 </dev/null; then
+		mark failed "$(reason)"
+		say "job $id: $(reason)"
+		# no program of the job has run: there are no data in it
+		if [ $made = yes ]; then
+			end_agents "$pool"
+			rm -rf "$pool"
+		fi
+		rm -f "$log"
+		exit 1
+	fi
+	stage_in
+	mark ready
+	rm -f "$log"
+}
+
+# ---- epilog -------------------------------------------------------------------------------
+
+# brings out what waits in the pool, and removes it; 1: there are data in it that stay
+empty_pool() {
+	local progress=/dev/null
+	[ ! -d "$job" ] || progress=$job/progress.$node
+	if [ -e "$pool/data" ]; then
+		end_agents "$pool" --target
+		as_user "$PMIO" drain --all --json >"$progress" 2>"$log" || return 1
+		as_user "$PMIO" agent stop 2>"$log" || as_user "$PMIO" agent stop --force 2>"$log"
+		end_agents "$pool"
+		as_user "$PMIO" pool destroy "$pool" >/dev/null 2>"$log" || return 1
+	fi
+	rm -rf "$pool" # without `data` it is no pool
+}
+
+# files of which the pool had data
+list_files() { as_user "$PMIO" ls --json 2>/dev/null | sed -n 's/.*"path": *"\([^"]*\)".*/\1/p'; }
+
+# the pool stays, under another name: the job may run on this node again
+keep_pool() {
+	local to=$PMEM/kept.$id n=1
+	while [ -e "$to" ]; do
+		n=$((n + 1))
+		to=$PMEM/kept.$id.$n
+	done
+	end_agents "$pool"
+	mv "$pool" "$to"
+	mark drained "1 data wait in $to: $(reason)"
+	say "job $id: data wait in $to: $(reason)"
+}
+
+do_epilog() {
+	[ -d "$pool" ] || exit 0
+	uid=$(stat -c %u "$pool") gid=$(stat -c %g "$pool")
+	read_settings "$job/environment"
+	log=$(mktemp)
+	mark forgotten "$(list_files)"
+	if empty_pool </dev/null; then
+		mark drained 0
+	else
+		keep_pool
+	fi
+	rm -f "$log"
+	exit 0 # else Slurm takes the node out of service
+}
+
+# ---- retry ----------------------------------------------------------------------------------
+
+retry_pool() {
+	local why
+	pool=$1
+	id=${pool##*/kept.}
+	id=${id%%.*}
+	job=$STATE/job.$id
+	uid=$(stat -c %u "$pool") gid=$(stat -c %g "$pool")
+	settings=()
+	mark forgotten "$(list_files)"
+	if empty_pool </dev/null; then
+		echo "$pool: all data are out"
+		mark drained 0
+		[ ! -d "$job" ] || grep -qv '^0' "$job"/drained.* || forget_kept "$job"
+		return 0
+	fi
+	why=$(reason)
+	end_agents "$pool"
+	mark drained "1 data wait in $pool: $why"
+	echo "$pool: $why" >&2
+	return 1
+}
+
+do_retry() {
+	local p rc=0
+	log=$(mktemp)
+	for p in "$PMEM"/kept.*; do
+		[ ! -d "$p" ] || retry_pool "$p" || rc=1
+	done
+	rm -f "$log"
+	exit $rc
+}

@@ -1,0 +1,215 @@
+-- pmio_directives.lua -- what #PMEM lines mean; used by burst_buffer.lua and job_submit.lua, which lie beside it
+--
+-- Lua 5.1, as Slurm 22.05 has it.  Only file input and output: much of this runs inside slurmctld with its locks held.
+
+local M = {}
+local MIB = 1048576
+local UNITS = { [""] = 1, K = 2^10, M = 2^20, G = 2^30, T = 2^40, P = 2^50 }
+local DECIMAL = { K = 1e3, M = 1e6, G = 1e9, T = 1e12, P = 1e15 }
+
+-- settings of pmio that a job may choose, with a pattern for their values; they reach its programs as PMIO_NAME
+local SETTINGS = {
+  drain = { "close", "async", "hold" }, drain_early = { "on", "off" }, sync = { "auto", "pool", "drain" },
+  cache = { "keep", "drop" }, fallback = { "pfs", "error" }, verify = { "none", "drain" },
+  placement = { "auto", "local", "striped", "remote", "single" }, log = { "none", "error", "warn", "info", "debug" },
+}
+local VERBS = { stage_in = true, stage_out = true } -- which take source=, type=
+local PERSISTENT = { create_persistent = true, use_persistent = true, destroy_persistent = true }
+local KNOWN = "capacity=, pool=, stage_in, stage_out, drain=, drain_early=, sync=, cache=, fallback=, verify=, "
+  .. "placement=, targets=, log="
+
+-- KEY=VALUE lines of pmio-slurm.conf; shell reads the same file
+function M.conf(dir)
+  local t = {}
+  local f = io.open(dir .. "/pmio-slurm.conf", "r")
+  if not f then return nil, "cannot read " .. dir .. "/pmio-slurm.conf" end
+  for l in f:lines() do
+    local k, v = l:match("^%s*([%u_]+)=(.-)%s*$")
+    if k then t[k] = v end
+  end
+  f:close()
+  for _, k in ipairs({ "HELPER", "STATE", "PMEM", "NODE_CAPACITY", "CAPACITY" }) do
+    if not t[k] or t[k] == "" then return nil, dir .. "/pmio-slurm.conf: " .. k .. " is not set" end
+  end
+  for _, k in ipairs({ "NODE_CAPACITY", "CAPACITY" }) do
+    t[k] = M.size(t[k])
+    if not t[k] then return nil, dir .. "/pmio-slurm.conf: " .. k .. " is no size" end
+  end
+  t.POOL = t.POOL or "pmem"
+  return t
+end
+
+function M.slurp(path)
+  local f = io.open(path, "r")
+  if not f then return nil end
+  local s = f:read("*a")
+  f:close()
+  return s
+end
+
+-- "1.5GiB" to bytes, or nil
+function M.size(text)
+  local number, unit = text:match("^(%d+%.?%d*)([%a]*)$")
+  if not number then return nil end
+  unit = unit:upper()
+  local letter, rest = unit:match("^([KMGTP]?)(.*)$")
+  local factor
+  if rest == "" or rest == "IB" and letter ~= "" then factor = UNITS[letter]
+  elseif rest == "B" then factor = letter == "" and 1 or DECIMAL[letter] end
+  if not factor then return nil end
+  local bytes = math.ceil(tonumber(number) * factor)
+  if bytes >= 2^53 then return nil end
+  return bytes
+end
+
+-- as people write it
+function M.show(bytes)
+  local units, i = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" }, 1
+  while bytes >= 1024 and i < #units do bytes, i = bytes / 1024, i + 1 end
+  return (bytes == math.floor(bytes) and "%d %s" or "%.1f %s"):format(bytes, units[i])
+end
+
+-- the #PMEM lines of a script that Slurm looks at: a list of { n = line, words = {...} };
+-- or nil and why, if there are some that it would not look at
+function M.lines(script)
+  local out, n, late, open = {}, 0, false, nil
+  for l in script:gsub("%z", ""):gmatch("([^\n]*)\n?") do
+    n = n + 1
+    local rest = l:match("^#PMEM(.*)$")
+    if rest and not rest:match("^[%s\\]") and rest ~= "" then
+      return nil, ("line %d: '%s': there must be a space behind #PMEM"):format(n, l)
+    end
+    if rest and late then return nil, ("line %d: #PMEM lines must stand before the first command"):format(n) end
+    if rest then
+      local e = open or { n = n, words = {} }
+      local more = rest:match("^(.-)\\%s*$")
+      for w in (more or rest):gsub("^%s*#.*$", ""):gsub("%s#.*$", ""):gmatch("%S+") do e.words[#e.words + 1] = w end
+      if not open then out[#out + 1] = e end
+      open = more and e or nil
+    else
+      open = nil
+      if not l:match("^%s*#") and not l:match("^%s*$") then late = true end
+    end
+  end
+  return out
+end
+
+local function among(value, list)
+  for _, v in ipairs(list) do if v == value then return true end end
+end
+
+local function capacity_of(text)
+  local b = M.size(text)
+  if not b then return nil, ("'%s' is no size: a number and a unit, as 1.5GiB"):format(text) end
+  if b < 8 * MIB then return nil, ("'%s': a pool has at least 8MiB"):format(text) end
+  return math.ceil(b / MIB) * MIB
+end
+
+local TAKE = {}
+
+-- memory of each node; per_node is job_submit.lua's: what capacity was before it was multiplied by the nodes
+function TAKE.capacity(spec, v)
+  if spec.capacity then return nil, "capacity= is given twice" end
+  local why
+  spec.capacity, why = capacity_of(v)
+  return spec.capacity, why
+end
+
+function TAKE.per_node(spec, v)
+  local why
+  spec.per_node, why = capacity_of(v)
+  return spec.per_node, why
+end
+
+function TAKE.pool(spec, v, conf)
+  if v ~= conf.POOL then return nil, ("'pool=%s': the pool is called %s"):format(v, conf.POOL) end
+  return true
+end
+
+function TAKE.targets(spec, v)
+  for card in v:gmatch("[^,]+") do
+    if card:sub(1, 1) ~= "/" then
+      return nil, ("'%s': targets are card files of memory nodes, with absolute paths"):format(card)
+    end
+  end
+  spec.set.targets = v
+  return true
+end
+
+local function take_setting(spec, k, v)
+  if k == "drain" and v == "aggregate" then
+    return nil, "'drain=aggregate': this version of pmio cannot drain through memory nodes; "
+      .. "placement=remote keeps files there from the start"
+  end
+  if not among(v, SETTINGS[k]) then
+    return nil, ("'%s=%s': %s is one of %s"):format(k, v, k, table.concat(SETTINGS[k], ", "))
+  end
+  if spec.set[k] then return nil, k .. "= is given twice" end
+  spec.set[k] = v
+  return true
+end
+
+-- stage_in and stage_out, a path each
+local function take_stage(spec, verb, words)
+  local opts = {}
+  for i = 2, #words do
+    local k, v = words[i]:match("^([%w_]+)=(.+)$")
+    if k == "destination" then
+      return nil, ("'%s': a file has one name, in PMEM and on the file system: leave destination= out"):format(words[i])
+    end
+    if k ~= "source" and k ~= "type" then
+      return nil, ("'%s' does not go with %s, which takes source=, type="):format(words[i], verb)
+    end
+    if opts[k] then return nil, k .. "= is given twice" end
+    opts[k] = v
+  end
+  if not opts.source then return nil, verb .. " needs source=" end
+  if opts.source:sub(1, 1) ~= "/" then return nil, ("'%s' must be an absolute path"):format(opts.source) end
+  if opts.type and not among(opts.type, { "file", "directory" }) then
+    return nil, ("'type=%s': type is one of file, directory"):format(opts.type)
+  end
+  spec[verb][#spec[verb] + 1] = opts.source
+  return true
+end
+
+-- words of one line into spec; nil and why
+local function take(spec, words, conf)
+  if PERSISTENT[words[1]] then
+    return nil, words[1] .. ": this version of pmio has no buffers that outlive a job; "
+      .. "memory nodes (placement=remote, targets=) keep files longer"
+  end
+  if VERBS[words[1]] then return take_stage(spec, words[1], words) end
+  for _, w in ipairs(words) do
+    local k, v = w:match("^([%w_]+)=(.*)$")
+    local ok, why
+    if k and v == "" then return nil, ("'%s' has no value"):format(w) end
+    if k and TAKE[k] then ok, why = TAKE[k](spec, v, conf)
+    elseif k and SETTINGS[k] then ok, why = take_setting(spec, k, v)
+    else why = ("unknown word '%s'; known are %s"):format(w, KNOWN) end
+    if not ok then return nil, why end
+  end
+  return true
+end
+
+-- The script's directives: a table with per_node (bytes), stage_in, stage_out (lists of paths), set (settings); false if there is no #PMEM line; or nil and what is wrong.
+function M.parse(script, conf)
+  local lines, why = M.lines(script)
+  if not lines then return nil, why end
+  if #lines == 0 then return false end
+  local spec = { stage_in = {}, stage_out = {}, set = {} }
+  for _, l in ipairs(lines) do
+    local ok
+    if #l.words > 0 then
+      ok, why = take(spec, l.words, conf)
+      if not ok then return nil, ("line %d: %s"):format(l.n, why) end
+    end
+  end
+  spec.per_node = spec.per_node or spec.capacity
+  if not spec.per_node then return nil, "the job asks for no memory: #PMEM capacity=SIZE" end
+  if spec.per_node > conf.NODE_CAPACITY then
+    return nil, ("%s on each node are asked for, a node has %s"):format(M.show(spec.per_node), M.show(conf.NODE_CAPACITY))
+  end
+  return spec
+end
+
+return M

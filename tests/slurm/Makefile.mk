@@ -1,0 +1,7 @@
+# a cluster of Slurm on this machine: `make check-slurm` (root; packages: scripts/packages-slurm.txt)
+slurm_tests = tests/slurm/jobs.sh
+EXTRA_DIST += $(slurm_tests) tests/slurm/lib.sh tests/slurm/cluster
+
+check-slurm: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(slurm_tests)'
+.PHONY: check-slurm

@@ -1,0 +1,96 @@
+# lib.sh -- sourced by the tests of Slurm; starts the cluster, and the test again inside of it
+#
+# Tests print TAP, as those that source tests/env.sh.
+
+: "${top_builddir:=.}" "${top_srcdir:=.}"
+top_builddir=$(cd "$top_builddir" && pwd)
+top_srcdir=$(cd "$top_srcdir" && pwd)
+export top_builddir top_srcdir
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+if [ "${CLUSTER_INSIDE:-}" != yes ]; then
+	[ "$(id -u)" = 0 ] || skip_all "needs root"
+	for program in slurmctld slurmd sbatch munged ip setpriv; do
+		command -v $program >/dev/null || skip_all "$program is missing (scripts/packages-slurm.txt)"
+	done
+	unshare --net --uts --mount --ipc --pid --fork true 2>/dev/null || skip_all "no namespaces here"
+	exec timeout -k 10 "${TEST_TIMEOUT:-900}" "$top_srcdir/tests/slurm/cluster" bash "$0" "$@"
+fi
+
+tap_n=0
+plan() { echo "1..$1"; }
+ok() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $*"; }
+not_ok() { tap_n=$((tap_n + 1)); echo "not ok $tap_n - $*"; }
+# check NAME COMMAND...: its output, and what Slurm knows, are shown if it fails
+check() {
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		ok "$name"
+		return
+	fi
+	not_ok "$name"
+	{
+		echo "failed: $*"
+		echo "$out"
+		squeue -o '%i %T %r %N' 2>&1
+		scontrol show bbstat 2>&1
+		scontrol -o show job "${job:-}" 2>&1
+		grep -h pmio: "$C"/log/* | tail -n 20
+		tail -n 20 "$C"/work/*.out 2>/dev/null
+	} | sed 's/^/# /'
+}
+
+user=nobody
+as_nobody() { setpriv --reuid=$user --regid=nogroup --clear-groups --reset-env env SLURM_CONF="$SLURM_CONF" "$@"; }
+
+# what programs of jobs need to know here; job scripts begin with it
+cat >"$C/bin/env.sh" <<EOF
+export OMPI_MCA_mca_base_component_path=$C/bin:${OMPI_PKGLIBDIR:-$(ompi_info --path pkglibdir --parsable | sed 's/^path:pkglibdir://')}
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_vader_single_copy_mechanism=none
+PATH=$C/bin:\$PATH
+EOF
+
+# submit NAME [OPTION...]: the script is standard input, its output goes to work/NAME.out; sets job
+submit() {
+	local name=$1
+	shift
+	{
+		echo '#!/bin/bash'
+		cat
+	} >"$C/work/$name.sh"
+	job=$(cd "$C/work" && as_nobody sbatch --parsable -o "$C/work/$name.out" "$@" "$C/work/$name.sh" 2>"$C/work/$name.err")
+}
+
+# epilogs wait from now on, on all nodes
+hold_epilogs() { touch "$C/run/hold"; }
+release_epilogs() { rm -f "$C/run/hold"; }
+
+field() { scontrol -o show job "$1" | grep -oE "(^| )$2=[^ ]*" | sed 's/^[^=]*=//'; }
+bb_is() { [ "$(field "$1" BurstBufferState)" = "$2" ]; }
+state_is() { [ "$(field "$1" JobState)" = "$2" ]; }
+says() { scontrol -o show job "$1" | grep -qF -- "$2"; }
+is_over() { bb_is "$1" complete && [ -z "$(squeue -h -j "$1" 2>/dev/null)" ] && ! scontrol show burst | grep -q "JobID=$1 "; }
+over() { await "${2:-180}" is_over "$1" || { echo "job $1 does not end"; return 1; }; }
+ended() { over "$1" && { state_is "$1" "$2" || { echo "job $1 is $(field "$1" JobState)"; return 1; }; }; }
+
+# what jobs have left on the nodes and beside them
+left_over() {
+	local n
+	for n in node1 node2; do
+		on_node $n sh -c 'find "$0" -mindepth 1; ps -eo comm= | grep pmiod; grep " $0/" /proc/mounts; grep -F "$0/" /proc/net/unix' "$PMEM" |
+			sed "s/^/$n: /"
+	done
+	find "$C/shared" -mindepth 1
+	find "$PFS" -name '.pmio-owner.*'
+}
+nothing_left() {
+	await "${1:-60}" eval '[ -z "$(left_over)" ]' || {
+		left_over
+		return 1
+	}
+}
