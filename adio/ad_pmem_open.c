@@ -333,6 +333,20 @@ static uint32_t hash_name(const char *name)
 	return h;
 }
 
+static bool is_drained_later(const struct ad_pmem *ad)
+{
+	int64_t drain = ad->settings.num[PMIO_SET_DRAIN];
+
+	return drain == PMIO_DRAIN_ASYNC || drain == PMIO_DRAIN_AGGREGATE;
+}
+
+/* drain=aggregate collects on memory nodes what they drain when the job has gone */
+static bool is_for_memory_nodes(const struct ad_pmem *ad)
+{
+	return ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE ||
+	       ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
+}
+
 /* the memory nodes as a file's targets; which is first, its home, goes by its name */
 static int list_memory(const struct adio_file *fd, struct remote_use *use)
 {
@@ -342,7 +356,9 @@ static int list_memory(const struct adio_file *fd, struct remote_use *use)
 	int rc = remote_targets_load(ad->settings.str[PMIO_SET_TARGETS], &cards, &nr);
 
 	if (rc == -EINVAL)
-		pmio_err("open %s: placement=remote, and the setting targets names no memory node", fd->filename);
+		pmio_err("open %s: %s, and the setting targets names no memory node", fd->filename,
+			 ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE ? "drain=aggregate"
+										  : "placement=remote");
 	if (rc < 0)
 		return rc;
 	use->cards = calloc(nr, sizeof(*cards));
@@ -353,10 +369,12 @@ static int list_memory(const struct adio_file *fd, struct remote_use *use)
 		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
 			use->placement = PMIO_PLACE_SINGLE;
 	}
-	/* see choose_placement() */
-	if (nr == 1 || ad->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
-		use->placement = PMIO_PLACE_SINGLE;
+	if (nr == 1 || ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
+		use->placement = PMIO_PLACE_SINGLE; /* see choose_placement() */
 	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
+	/* said at once: after a crash it is true */
+	for (uint32_t i = 0; i < use->nr && use->cards; i++)
+		use->cards[i].waits = is_drained_later(ad);
 	free(cards);
 	return use->cards ? 0 : -ENOMEM;
 }
@@ -392,6 +410,12 @@ static int open_in_pool(struct adio_file *fd, const struct client_open *how)
 	return rc;
 }
 
+/* the open has failed after all: of a use that began with it nothing waits, whatever its marks say */
+static void leave_failed(const struct ad_pmem *ad, const struct remote_use *use)
+{
+	remote_use_leave(&ad->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+}
+
 /* this process alone, which may be the first */
 static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
 {
@@ -408,14 +432,14 @@ static void open_here(struct adio_file *fd, int access_mode, bool first, struct 
 		rc = -ENOENT;
 	if (rc == 0 && (how.flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
-	if (rc == -ENOENT && first && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE)
+	if (rc == -ENOENT && first && is_for_memory_nodes(ad))
 		rc = open_at_memory(fd, &how, &use);
 	if (rc == 0)
 		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
-	else if (rc == -ENOENT && !(first && ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE))
+	else if (rc == -ENOENT && !(first && is_for_memory_nodes(ad)))
 		rc = open_in_pool(fd, &how);
 	if (first && rc < 0 && use.joined)
-		remote_use_leave(&ad->settings, &use, false);
+		leave_failed(ad, &use);
 	if (first)
 		remote_use_fini(&use);
 	if (rc == 0)
@@ -624,7 +648,7 @@ static int open_on_nodes(struct adio_file *fd, int rank, int access_mode)
 	if (rc == 0)
 		rc = open_by_list(fd, rank, access_mode, &use, true);
 	if (rc < 0 && began && rank == 0 && !ad->file)
-		remote_use_leave(&ad->settings, &use, false);
+		leave_failed(ad, &use);
 	remote_use_fini(&use);
 	return rc;
 }
@@ -688,7 +712,7 @@ static void mark_here(struct adio_file *fd, int access_mode, struct opened *o)
 		if (rc == 0)
 			rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &marked);
 		if (rc < 0)
-			remote_use_leave(&ad->settings, &use, false);
+			leave_failed(ad, &use);
 	}
 	if (rc == 0) {
 		pmio_close(&ad->file);
@@ -850,6 +874,7 @@ int ad_pmem_delete_path(const char *path, MPI_Info info)
 	struct pmio_settings s;
 	struct pmio *pm;
 	uint8_t uuid[16];
+	bool deleted;
 	int rc = pmio_settings_copy(&s, ad_pmem_base_settings());
 
 	if (rc < 0)
@@ -858,8 +883,12 @@ int ad_pmem_delete_path(const char *path, MPI_Info info)
 	rc = ad_pmem_pool(&s, &pm);
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);
-		remote_use_forget(&s, path, uuid);
-		rc = pmio_delete(pm, path);
+		deleted = remote_use_forget(&s, path, uuid);
+		rc = client_delete(pm, path, true);
+		if (rc == -ENOENT && deleted)
+			rc = 0;
+		if (rc < 0)
+			ad_pmem_say_failed("delete", path, rc);
 	}
 	pmio_settings_fini(&s);
 	return ad_pmem_error(rc);

@@ -9,7 +9,7 @@ local DECIMAL = { K = 1e3, M = 1e6, G = 1e9, T = 1e12, P = 1e15 }
 
 -- settings of pmio that a job may choose, with a pattern for their values; they reach its programs as PMIO_NAME
 local SETTINGS = {
-  drain = { "close", "async", "hold" }, drain_early = { "on", "off" }, sync = { "auto", "pool", "drain" },
+  drain = { "close", "async", "hold", "aggregate" }, drain_early = { "on", "off" }, sync = { "auto", "pool", "drain" },
   cache = { "keep", "drop" }, fallback = { "pfs", "error" }, verify = { "none", "drain" },
   placement = { "auto", "local", "striped", "remote", "single" }, log = { "none", "error", "warn", "info", "debug" },
 }
@@ -137,10 +137,6 @@ function TAKE.targets(spec, v)
 end
 
 local function take_setting(spec, k, v)
-  if k == "drain" and v == "aggregate" then
-    return nil, "'drain=aggregate': this version of pmio cannot drain through memory nodes; "
-      .. "placement=remote keeps files there from the start"
-  end
   if not among(v, SETTINGS[k]) then
     return nil, ("'%s=%s': %s is one of %s"):format(k, v, k, table.concat(SETTINGS[k], ", "))
   end

@@ -16,7 +16,7 @@ uint32_t client_settings_flags(const struct pmio_settings *s)
 {
 	uint32_t flags = 0;
 
-	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC)
+	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE)
 		flags |= PMIO_OPEN_ASYNC;
 	if (s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
 		flags |= PMIO_OPEN_HOLD;

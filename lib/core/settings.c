@@ -33,8 +33,8 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"paths", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
 		"names taken without a prefix: patterns of absolute paths, separated by ':'" },
 	[PMIO_SET_DRAIN] = {
-		"drain", PMIO_TYPE_CHOICE, "close|async|hold", 0, 0, "close", true,
-		"when data go to the file system: at the last close, which waits for it, or does not; or by `pmio drain` only" },
+		"drain", PMIO_TYPE_CHOICE, "close|async|hold|aggregate", 0, 0, "close", true,
+		"when data go to the file system: at the last close, which waits for it, or does not; or by `pmio drain` only; aggregate: later, from memory nodes" },
 	[PMIO_SET_DRAIN_EARLY] = {
 		"drain_early", PMIO_TYPE_CHOICE, "off|on", 0, 0, "off", true,
 		"whether pieces that are full go to the file system before the last close" },

@@ -68,7 +68,7 @@ struct pmio_setting_info {
 	const char *help;	/* one line */
 };
 
-enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_ASYNC, PMIO_DRAIN_HOLD };
+enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_ASYNC, PMIO_DRAIN_HOLD, PMIO_DRAIN_AGGREGATE };
 enum pmio_sync { PMIO_SYNC_AUTO, PMIO_SYNC_POOL, PMIO_SYNC_DRAIN };
 enum pmio_recover { PMIO_RECOVER_DRAIN, PMIO_RECOVER_HOLD };
 enum pmio_placement { PMIO_PLACE_AUTO, PMIO_PLACE_LOCAL, PMIO_PLACE_STRIPED, PMIO_PLACE_REMOTE, PMIO_PLACE_SINGLE };

@@ -604,7 +604,8 @@ int remote_open(const struct pmio_settings *settings, const struct remote_card *
 	return rc;
 }
 
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+static int call_path(const struct pmio_settings *settings, const struct remote_card *card, enum remote_op op,
+		     const char *what, const char *path)
 {
 	union {
 		struct remote_path_msg m;
@@ -618,15 +619,25 @@ int remote_delete(const struct pmio_settings *settings, const struct remote_card
 	if (rc == 0)
 		rc = node_enter(n, &generation);
 	if (rc == 0) {
-		node_header(n, &u.m, REMOTE_DELETE, 0);
+		node_header(n, &u.m, op, 0);
 		rc = node_call(n, &u.m, sizeof(u.m) + strlen(u.m.path) + 1, NULL, 0, &got);
 		node_leave(n, rc);
 		if (node_is_lost(rc))
 			rc = -EIO;
 	}
-	if (rc < 0)
-		pmio_err("delete %s at node %s: %s", path, card->host, pmio_strerror(rc));
+	if (rc < 0 && rc != -ENOENT)
+		pmio_err("%s %s at node %s: %s", what, path, card->host, pmio_strerror(rc));
 	return rc;
+}
+
+int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+{
+	return call_path(settings, card, REMOTE_DELETE, "delete", path);
+}
+
+int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+{
+	return call_path(settings, card, REMOTE_WATCH, "watch the drain of", path);
 }
 
 int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,

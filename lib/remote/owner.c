@@ -107,7 +107,7 @@ static int write_use(int fd, const char *path, const char *born, const struct re
 		use->nr_memory, use->nr);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		remote_card_write(out, &use->cards[i]);
-		fprintf(out, "waits = %s\n", answers[0]);
+		fprintf(out, "waits = %s\n", answers[use->cards[i].waits]);
 	}
 	fprintf(out, "[end]\n");
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
@@ -266,12 +266,12 @@ static void remove_this(const char *owner, int fd)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
 }
 
-void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID])
+void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting)
 {
 	struct remote_use use;
 	int fd, rc = read_owner(owner, NULL, &use, &fd);
 
-	if (rc == 0 && memcmp(use.id, id, REMOTE_USE_ID) == 0)
+	if ((rc == 0 || (rc == -EBUSY && waiting)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
 		remove_this(owner, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
@@ -335,7 +335,8 @@ static void unlock_owner(struct remote_use *use, int fd, char *text)
 		close(fd);
 }
 
-int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+/* targets first..end-1 */
+static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
 {
 	char owner[PATH_MAX], born[32], *text = NULL;
 	struct remote_use use = { .nr = 0 };
@@ -344,11 +345,21 @@ int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_
 	if (rc == 0)
 		rc = lock_owner(owner, born, &use, &fd, &text);
 	if (rc == 0 || rc == -EBUSY)
-		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 && target < use.nr
-			     ? put_answer(fd, text, &use, target, true)
-			     : -ENOENT;
+		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 ? 0 : -ENOENT;
+	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
+		rc = put_answer(fd, text, &use, i, true);
 	unlock_owner(&use, fd, text);
 	return rc;
+}
+
+int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+{
+	return wait_at(path, id, target, target + 1);
+}
+
+int remote_owner_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID])
+{
+	return wait_at(path, id, 0, REMOTE_TARGETS_MAX);
 }
 
 void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
@@ -382,16 +393,34 @@ void remote_owner_drained(const char *path, const uint8_t uuid[16])
 		}
 		if (rc < 0)
 			pmio_err("%s: %s", owner, pmio_strerror(rc));
-		else if (!any_waits(&use))
+		else if (!any_waits(&use) && use.nr_memory < use.nr)
 			remove_this(owner, fd);
 	}
 	unlock_owner(&use, fd, text);
 }
 
+int remote_owner_settle(const char *path, const uint8_t uuid[16],
+			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg)
+{
+	char owner[PATH_MAX], born[32], *text;
+	struct remote_use use;
+	int fd, rc;
+
+	if (owner_name(path, owner, sizeof(owner), born, sizeof(born)) < 0)
+		return 0;
+	rc = lock_owner(owner, born, &use, &fd, &text);
+	if (rc == -EBUSY)
+		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
+	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && !in_use(arg, use.id))
+		remove_this(owner, fd);
+	unlock_owner(&use, fd, text);
+	return rc == -EAGAIN ? -EAGAIN : 0;
+}
+
 /* ---- joining ---------------------------------------------------------------------------------- */
 
 static int say_join(const struct pmio_settings *settings, const struct remote_use *use, enum remote_op op,
-		    const char *owner, bool keep)
+		    const char *owner, enum remote_keep keep)
 {
 	union {
 		struct remote_join_msg m;
@@ -437,8 +466,8 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 	}
 	rc = write_use(fd, path, born, use);
 	if (rc == 0)
-		rc = say_join(settings, use, REMOTE_JOIN, owner, false);
-	use->joined = rc == 0;
+		rc = say_join(settings, use, REMOTE_JOIN, owner, REMOTE_KEEP_WAITING);
+	use->joined = use->began = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
 		unlink(owner);
@@ -446,7 +475,7 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 	return rc;
 }
 
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, bool keep)
+int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
 {
 	return say_join(settings, use, REMOTE_LEAVE, NULL, keep);
 }
@@ -471,7 +500,7 @@ static int join(const struct pmio_settings *settings, const char *owner, const s
 	if (rc == -ECONNREFUSED)
 		return -ENOENT; /* the host is there, and the target is not */
 	if (rc == 0)
-		rc = say_join(settings, use, REMOTE_JOIN, NULL, false);
+		rc = say_join(settings, use, REMOTE_JOIN, NULL, REMOTE_KEEP_WAITING);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
@@ -494,6 +523,39 @@ static void say_kept(const char *owner, const struct remote_use *use)
 		 hosts);
 }
 
+/*
+ * Data wait at memory nodes, which may have begun to drain them.  Who has a piece does not depend on claims
+ * there, so the use goes on, by its list.  Under the lock, as the file may be about to be removed.
+ */
+static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
+		   const struct remote_use *use)
+{
+	struct remote_use now;
+	struct stat st;
+	char *text;
+	int fd, rc = lock_owner(owner, born, &now, &fd, &text);
+
+	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
+		rc = say_join(settings, use, REMOTE_JOIN, owner, REMOTE_KEEP_WAITING);
+	else
+		rc = -EAGAIN;
+	unlock_owner(&now, fd, text);
+	return rc;
+}
+
+/* nobody uses it now, and data wait */
+static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
+			const struct remote_use *use)
+{
+	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
+
+	if (rc < 0 && rc != -EAGAIN) {
+		say_kept(owner, use);
+		rc = -EBUSY;
+	}
+	return rc;
+}
+
 /* once; -EAGAIN: look again a little later */
 static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
 		       struct remote_use *use, bool last)
@@ -501,15 +563,17 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 	int fd, rc = read_owner(owner, born, use, &fd);
 	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
 
-	if (rc == 0) {
+	if (rc == 0 || rc == -EBUSY) {
+		bool waits = rc == -EBUSY;
+
 		rc = join(settings, owner, use);
+		if (rc == -ENOENT && waits)
+			rc = find_waiting(settings, owner, born, use);
 		use->joined = rc == 0;
 		/* maybe its writer has not joined it yet */
 		if (rc == -ENOENT && !last)
 			rc = -EAGAIN;
 		left_over = rc == -ENOENT;
-	} else if (rc == -EBUSY) {
-		say_kept(owner, use);
 	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
 		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
 		rc = -EBUSY;
@@ -536,28 +600,31 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 		return -ENOENT; /* the open says why */
 	for (int tries = 0;; tries++) {
 		rc = try_to_find(settings, owner, born, use, tries == FIND_TRIES);
-		if (rc != -EAGAIN)
-			return rc;
+		if (rc != -EAGAIN || tries > FIND_TRIES)
+			return rc == -EAGAIN ? -EBUSY : rc;
 		usleep(FIND_WAIT_US);
 	}
 }
 
-void remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
+bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
 {
 	char owner[PATH_MAX], born[32];
 	struct remote_use use;
+	bool deleted = false;
 	int fd, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
 
 	if (rc < 0)
-		return;
+		return false;
 	rc = read_owner(owner, born, &use, &fd);
 	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
 		if (memcmp(use.cards[i].uuid, own, 16) != 0)
-			remote_delete(settings, &use.cards[i], path); /* logs; the file goes all the same */
+			/* logs; the file goes all the same */
+			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
 	}
 	if (rc == -EBUSY || rc == -ESTALE)
 		remove_this(owner, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
+	return deleted;
 }

@@ -29,7 +29,7 @@ struct remote_card {
 	uint64_t chunk_size;	/* of the pool, bytes */
 	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
-	bool waits;		/* in an owner's file: data of the file wait there, undrained */
+	bool waits;		/* in an owner's file: data of the file wait there, or may after a crash */
 };
 
 /*
@@ -56,7 +56,7 @@ int remote_stop(const char *dir);
 int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
 		const struct client_open *how, struct pmio_file **out);
 
-/* as pmio_delete() */
+/* as pmio_delete(); -ENOENT is not logged */
 int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
 
 struct remote_stat_answer_msg;
@@ -86,6 +86,7 @@ struct remote_use {
 	uint32_t nr_memory;	/* the last ones: memory nodes, which LOCAL goes to when a node's pool is full */
 	struct remote_card *cards; /* owned */
 	bool joined;		/* by remote_use_begin() or _find() */
+	bool began;		/* by remote_use_begin() */
 };
 void remote_use_fini(struct remote_use *use);
 
@@ -105,8 +106,14 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
  */
 int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
 
-/* keep: data wait on some node: the owner's file stays and says so to who comes later */
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, bool keep);
+/* what becomes of the owner's file after the last close */
+enum remote_keep {
+	REMOTE_KEEP_WAITING, /* it stays if it says that data wait somewhere */
+	REMOTE_KEEP,	     /* data wait: it stays, and says so to who comes later */
+	REMOTE_KEEP_NOT,     /* the file is discarded */
+};
+/* 0: that was the last; 1: others use it yet; or an error */
+int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep);
 
 /*
  * remote_span_open -- open a file whose pieces are on several targets
@@ -128,22 +135,42 @@ void remote_span_keep(struct pmio_file *f);
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
 		     const struct remote_use *use);
 
-/* the owner's file goes, if it is of that use; or stays, and says that data wait */
-void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+/* the owner's file goes, if it is of that use, and no data wait or waiting is set; or stays, and says that data wait */
+void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
 void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 /*
  * in the owner's file of path: data wait at that target; 0, -ENOENT (there is no such file, or it is
  * of another use), or another error
  */
 int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
-/* nothing of path waits in that pool any more; after the last such pool the owner's file goes */
+/* the same of all targets */
+int remote_owner_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
+/*
+ * nothing of path waits in that pool any more.  After the last such pool the owner's file goes; that of a
+ * file of memory nodes by remote_owner_settle(), as its list may be in use again.
+ */
 void remote_owner_drained(const char *path, const uint8_t uuid[16]);
+/*
+ * at the first target of path, with that pool: nobody uses it, and nothing waits: the owner's file goes
+ *
+ * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data wait yet.
+ */
+int remote_owner_settle(const char *path, const uint8_t uuid[16],
+			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);
+
+/*
+ * remote_watch -- have the target take away its mark in the owner's file of path, once it has drained path
+ *
+ * It tries until it ends.  Returns 0: it will; or an error (logged).
+ */
+int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
 /*
  * remote_use_forget -- the file is to be removed: so are data of it that wait on several nodes
  *
- * but for those of the pool with that uuid, and the owner's file that says so.
+ * but for those of the pool with that uuid, and the owner's file that says so.  Returns
+ * whether another node has removed it by that.
  */
-void remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
+bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
 
 /*
  * remote_targets_load -- the memory nodes that the setting `targets` names

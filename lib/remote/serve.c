@@ -47,6 +47,8 @@
 #define FRESH_MAX 1024	       /* connections that have not said anything yet */
 #define LIFELINE_MS 10000      /* for a new session to show its lifeline */
 #define QUARANTINE_MS 1000000  /* of slots whose session broke: longer than TCP tries (tcp_retries2: 924 s) */
+#define WATCHES_MAX 1024      /* files that are drained after their last close, each a thread */
+#define WATCH_S 60	       /* at most between two tries to drain one */
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define KEEPALIVE_S 5	       /* a host that is gone is noticed in about 3 times that */
 #define LOG_FILE "target.log"
@@ -137,6 +139,7 @@ struct server {
 	pthread_cond_t work, quiet; /* there is a job; a session's jobs have ended */
 	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
 	unsigned nr_helpers, nr_idle;
+	unsigned nr_watches;
 	uint64_t next_id;
 	bool stop;
 	struct session *sessions;
@@ -170,7 +173,7 @@ static void *run_removal(void *arg)
 	if (r->keep)
 		remote_owner_keep(r->owner, r->id);
 	else
-		remote_owner_remove(r->owner, r->id);
+		remote_owner_remove(r->owner, r->id, false);
 	free(r->owner);
 	free(r);
 	return NULL;
@@ -547,20 +550,93 @@ static int do_leave(struct server *s, struct job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
 	char *owner = NULL;
-	bool keep = false;
+	bool keep = false, others;
 	int rc;
 
-	if (j->len != sizeof(*m) || m->keep > 1)
+	if (j->len != sizeof(*m) || m->keep > REMOTE_KEEP_NOT)
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&s->lock);
-	rc = uses_leave(s->uses, &j->session->uses, m->use, m->keep, &owner, &keep);
+	rc = uses_leave(s->uses, &j->session->uses, m->use, m->keep == REMOTE_KEEP, &owner, &keep);
+	others = uses_active(s->uses, m->use);
 	pthread_mutex_unlock(&s->lock);
 	if (owner && keep)
 		remote_owner_keep(owner, m->use);
 	else if (owner)
-		remote_owner_remove(owner, m->use);
+		remote_owner_remove(owner, m->use, m->keep == REMOTE_KEEP_NOT);
 	free(owner);
+	return rc == 0 && others ? 1 : rc;
+}
+
+/* until it is drained, however long that takes; the client's calls go to the log */
+struct watch {
+	struct server *s;
+	char path[];
+};
+
+static bool in_use(void *arg, const uint8_t id[USE_ID_SIZE])
+{
+	struct server *s = arg;
+	bool active;
+
+	pthread_mutex_lock(&s->lock);
+	active = uses_active(s->uses, id);
+	pthread_mutex_unlock(&s->lock);
+	return active;
+}
+
+static int drain_once(struct watch *w)
+{
+	struct pmio *pm;
+	int rc = client_connect(&w->s->settings, NULL, false, false, &pm);
+
+	if (rc < 0)
+		return rc;
+	rc = pmio_drain_known(pm, w->path);
+	pmio_disconnect(&pm);
 	return rc;
+}
+
+static void *run_watch(void *arg)
+{
+	struct watch *w = arg;
+	unsigned wait_s = 1;
+
+	while (drain_once(w) < 0) {
+		sleep(wait_s);
+		wait_s = wait_s < WATCH_S ? wait_s * 2 : WATCH_S;
+	}
+	remote_owner_drained(w->path, w->s->card.uuid);
+	while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN)
+		sleep(1);
+	pthread_mutex_lock(&w->s->lock);
+	w->s->nr_watches--;
+	pthread_mutex_unlock(&w->s->lock);
+	free(w);
+	return NULL;
+}
+
+static int do_watch(struct server *s, struct job *j)
+{
+	struct watch *w;
+	pthread_t thread;
+	int rc;
+
+	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
+		return PMIO_EPROTO;
+	w = malloc(sizeof(*w) + strlen(j->msg.path.path) + 1);
+	if (!w)
+		return -ENOMEM;
+	w->s = s;
+	strcpy(w->path, j->msg.path.path);
+	pthread_mutex_lock(&s->lock);
+	rc = s->nr_watches >= WATCHES_MAX ? EAGAIN : pthread_create(&thread, NULL, run_watch, w);
+	s->nr_watches += rc == 0;
+	pthread_mutex_unlock(&s->lock);
+	if (rc)
+		free(w);
+	else
+		pthread_detach(thread);
+	return -rc;
 }
 
 static int do_claim(struct server *s, struct job *j)
@@ -668,6 +744,8 @@ static int do_job(struct server *s, struct job *j)
 		return do_leave(s, j);
 	case REMOTE_CLAIM:
 		return do_claim(s, j);
+	case REMOTE_WATCH:
+		return do_watch(s, j);
 	default:
 		return do_handle(s, j);
 	}
@@ -953,7 +1031,7 @@ static void tick(struct server *s)
 			end_session(s, n, false);
 	}
 	end_fresh(s);
-	if (s->sessions)
+	if (s->sessions || s->nr_watches)
 		s->busy_ms = now;
 }
 

@@ -561,12 +561,29 @@ static void free_span(struct span *s)
 	free(s);
 }
 
+/* its memory nodes drain it after the last close */
+static bool is_async(const struct span *s)
+{
+	return (s->f.flags & PMIO_OPEN_ASYNC) && s->use.nr_memory == s->use.nr;
+}
+
 /* home last: its close makes the file on the PFS as long as it has to be */
 static int span_close(struct pmio_file *f, uint32_t flags)
 {
 	struct span *s = span_of(f);
+	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
+	bool deleted = false;
 	int rc = 0, rc_leave;
 
+	/* before it does: who finds nobody in the use must know */
+	if (may_wait)
+		rc = remote_owner_wait_all(s->f.path, s->use.id);
+	if (rc == -ENOENT)
+		deleted = true; /* nothing of it can be drained */
+	else if (rc < 0)
+		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
+			 s->f.path, pmio_strerror(rc));
+	rc = 0;
 	for (uint32_t i = s->use.nr; i-- > 0;) {
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
@@ -576,12 +593,20 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 			remote_owner_wait(s->f.path, s->use.id, i);
 	}
 	if (s->joined) {
-		rc_leave = remote_use_leave(s->settings, &s->use,
-					    (rc < 0 || s->keep) && !(flags & PMIO_CLOSE_DISCARD));
+		enum remote_keep keep = REMOTE_KEEP_WAITING;
+
+		if (deleted || (flags & PMIO_CLOSE_DISCARD))
+			keep = REMOTE_KEEP_NOT;
+		else if (rc < 0 || s->keep)
+			keep = REMOTE_KEEP;
+		rc_leave = remote_use_leave(s->settings, &s->use, keep);
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
+		may_wait = may_wait && !deleted && rc_leave == 0; /* else the last one says it */
 	}
+	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
+		remote_watch(s->settings, &s->use.cards[i], s->f.path);
 	free_span(s);
 	return rc;
 }
@@ -669,6 +694,9 @@ int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, cons
 	if (!s)
 		return rc < 0 ? rc : -ENOMEM;
 	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	/* pieces in several pools are drained together; those of memory nodes can be found meanwhile */
+	if (is_shared(s))
+		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
 	/* at home also those that only want their own pieces; and here, while the file has a name */
 	rc = at_home(s, &home);
 	if (rc == 0 && is_shared(s) && s->own != USE_NOBODY && s->own != 0) {

@@ -132,6 +132,13 @@ int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_S
 	return 0;
 }
 
+bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE])
+{
+	const struct use *use = find(u, id);
+
+	return use && use->joined;
+}
+
 /* the owner's file, if it is time for it */
 static char *let_go(struct use *use, unsigned times, bool *kept)
 {

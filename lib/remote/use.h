@@ -34,6 +34,9 @@ int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID
  */
 int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], const char *owner);
 
+/* has anybody joined it who has not left? */
+bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE]);
+
 /*
  * uses_leave -- it does so no longer, once
  *

@@ -56,6 +56,7 @@ enum remote_op {
 	REMOTE_JOIN,
 	REMOTE_LEAVE,
 	REMOTE_CLAIM,
+	REMOTE_WATCH, /* path: take the mark in its owner's file away when the pool has drained it */
 	REMOTE_NR_OPS,
 };
 
@@ -146,12 +147,13 @@ struct remote_path_msg {
 /*
  * JOIN, LEAVE: who uses a file of several nodes says so to its first target, which removes the
  * owner's file (owner.c) when nobody does any more.  JOIN: -ENOENT: this use has ended.
+ * LEAVE: 1: others use it yet.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];
 	uint32_t create;   /* JOIN: 1: this use begins */
-	uint32_t keep;	   /* LEAVE: 1: the owner's file stays, something went wrong */
+	uint32_t keep;	   /* LEAVE: enum remote_keep */
 	char path[];	   /* JOIN, create: of the owner's file */
 };
 

@@ -137,6 +137,11 @@ check_PROGRAMS += tests/mpi/hints
 tests_mpi_hints_SOURCES = tests/mpi/hints.c tests/mpi/util.h
 tests_mpi_hints_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_hints_LDADD = $(OMPI_LIBS)
+check_PROGRAMS += tests/mpi/copy
+tests_mpi_copy_SOURCES = tests/mpi/copy.c tests/mpi/util.h
+tests_mpi_copy_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_copy_LDADD = $(OMPI_LIBS)
+
 check_PROGRAMS += tests/mpi/jobs
 tests_mpi_jobs_SOURCES = tests/mpi/jobs.c tests/mpi/util.h
 tests_mpi_jobs_CPPFLAGS = $(mpi_test_CPPFLAGS)

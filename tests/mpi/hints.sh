@@ -78,7 +78,7 @@ check "settings that are none of one file" not_for_a_file
 
 bad_values() {
 	hints 3 -- "pmem:$PFS/f" pmem_drain=later pmem_fallback=1 pmem_cache=drop &&
-		err_lines 2 'drain \(hint\): "later" is not one of close\|async\|hold' &&
+		err_lines 2 'drain \(hint\): "later" is not one of close\|async\|hold\|aggregate' &&
 		err_lines 2 'fallback \(hint\): "1" is not one of pfs\|error' && says '^pmem_drain=close$' && says '^pmem_fallback=pfs$' &&
 		says '^pmem_cache=drop$'
 }

@@ -8,12 +8,18 @@ export PMIO_ADDRESS=127.0.0.1
 
 trap 'stop_all; cleanup' EXIT
 pools="$T/pool $T/pool1 $T/pool2"
-mkdir -m 700 "$T/pool1" "$T/pool2"
+memory="$T/mem1 $T/mem2"
+# shellcheck disable=SC2086
+mkdir -m 700 "$T/pool1" "$T/pool2" $memory
 
 # the targets end with their agents
-stop_all() {
+stop_pools() {
 	local pool
 	for pool in $pools; do "$PMIO" --pool="$pool" agent stop --force >/dev/null 2>&1; done
+}
+stop_all() {
+	local pool
+	for pool in $pools $memory; do "$PMIO" --pool="$pool" agent stop --force >/dev/null 2>&1; done
 }
 
 # over NR-POOLS PLACEMENT NR-RANKS PROGRAM FILE: rank r is on pool r % NR-POOLS
@@ -90,7 +96,48 @@ some_waits() {
 		over 2 striped 2 "$prog" "pmem:$PFS/waits" && cmp "$PFS/waits" "$PFS/whole"
 }
 
-plan 15
+until_ok() {
+	for _ in $(seq 600); do
+		"$@" && return
+		sleep 0.1
+	done
+	echo "never: $*"
+	return 1
+}
+no_owner() { [ -z "$(find "$PFS" -name '.pmio-owner*')" ]; }
+memory_nodes() { # WHAT: pmio agent WHAT on both
+	local m
+	for m in $memory; do "$PMIO" --pool="$m" agent "$1" || return; done
+}
+waits() { [ "$(grep -c '^waits = yes' "$PFS"/.pmio-owner.*)" = "$1" ]; }
+
+# written there at once, drained from there when the job has gone, and read from there meanwhile
+aggregated() {
+	local prog=$top_builddir/mpi-examples/hello_pmem copy=$top_builddir/tests/mpi/copy m
+	for m in $memory; do
+		"$PMIO_AGENT" --target --listen 127.0.0.1 --card "$m.card" --pool "$m" || return
+	done
+	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$PFS/agg" 2>"$T/refused" && return 1
+	grep 'names no memory node' "$T/refused" || return
+	export PMIO_TARGETS=$T/mem1.card,$T/mem2.card
+	[ -e "$PFS/whole" ] || run 2 "$prog" "pmem:$PFS/whole" || return
+	memory_nodes pause || return
+	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$PFS/agg" || return
+	waits 2 && ! cmp "$PFS/whole" "$PFS/agg" || { echo "it has been drained"; return 1; }
+	stop_pools # the job's nodes have gone
+	# another program finds them by the mark, whatever its own settings are
+	over 2 auto 2 "$copy" "pmem:$PFS/agg" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
+	PMIO_DRAIN=aggregate over 1 auto 1 "$copy" "pmem:$PFS/agg" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
+	waits 2 || return
+	memory_nodes resume && until_ok no_owner && cmp "$PFS/whole" "$PFS/agg" || return
+	"$PMIO" target stat --json >"$T/stat" && python3 -c 'import json, sys
+t = json.load(open(sys.argv[1]))
+sys.exit(0 if len(t) == 2 and all(m["drained"] >= 1 << 20 and m["dirty"] == 0 for m in t) else str(t))' "$T/stat" || return
+	# and what is discarded leaves no mark
+	PMIO_DRAIN=aggregate over 2 auto 2 "$top_builddir/tests/mpi/modes.mpi" "pmem:$PFS/agg2" && until_ok no_owner
+}
+
+plan 16
 check "contig: 2 pools" program contig 2 auto 2
 check "contig: 3 pools" program contig 3 auto 4
 check "contig: 3 pools, striped" program contig 3 striped 4
@@ -105,5 +152,6 @@ check "visible: 2 pools" program visible 2 auto 4
 check "size: 2 pools" program size 2 auto 3
 check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits
+check "drain=aggregate: memory nodes drain when the job has gone" aggregated
 check "all three pools were used" were_used
 exit $tap_failed
