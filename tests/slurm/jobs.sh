@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
 plan 12
 
-hold_epilogs
+hold epilog
 submit mpi -N2 --ntasks-per-node=2 <<EOF
 #PMEM capacity=48MiB drain=hold          # on each node
 #PMEM stage_out source=$PFS/out
@@ -24,7 +24,7 @@ waits() { [ -z "$(find "$PFS/out" -size +0)" ] && sleep 1 && bb_is "$job" stagin
 check "stage-out waits for the nodes" waits
 status() { scontrol show bbstat "$job" | grep -q 'node2: pool ready'; }
 check "scontrol show bbstat tells of the nodes" status
-release_epilogs
+release epilog
 check "the job ends" ended "$job" COMPLETED
 check "the file is the same as without pmem:" cmp "$PFS/plain" "$PFS/out"
 check "nothing is left" nothing_left

@@ -66,16 +66,26 @@ submit() {
 	job=$(cd "$C/work" && as_nobody sbatch --parsable -o "$C/work/$name.out" "$@" "$C/work/$name.sh" 2>"$C/work/$name.err")
 }
 
-# epilogs wait from now on, on all nodes
-hold_epilogs() { touch "$C/run/hold"; }
-release_epilogs() { rm -f "$C/run/hold"; }
+# hold STAGE, release STAGE: pmio-slurm STAGE waits meanwhile, on all nodes
+hold() { touch "$C/run/hold.$1"; }
+release() { rm -f "$C/run/hold.$1"; }
+
+restart_controller() {
+	local pid
+	pid=$(cat "$C/run/slurmctld")
+	kill -TERM "$pid"
+	await 60 eval "! grep -q '^State:.[^ZX]' /proc/$pid/status" || return 1
+	slurmctld -D -f "$SLURM_CONF" >>"$C/log/slurmctld.out" 2>&1 &
+	echo $! >"$C/run/slurmctld"
+	await 60 scontrol ping
+}
 
 field() { scontrol -o show job "$1" | grep -oE "(^| )$2=[^ ]*" | sed 's/^[^=]*=//'; }
 bb_is() { [ "$(field "$1" BurstBufferState)" = "$2" ]; }
 state_is() { [ "$(field "$1" JobState)" = "$2" ]; }
 says() { scontrol -o show job "$1" | grep -qF -- "$2"; }
 is_over() { bb_is "$1" complete && [ -z "$(squeue -h -j "$1" 2>/dev/null)" ] && ! scontrol show burst | grep -q "JobID=$1 "; }
-over() { await "${2:-180}" is_over "$1" || { echo "job $1 does not end"; return 1; }; }
+over() { await "${2:-120}" is_over "$1" || { echo "job $1 does not end"; return 1; }; }
 ended() { over "$1" && { state_is "$1" "$2" || { echo "job $1 is $(field "$1" JobState)"; return 1; }; }; }
 
 # what jobs have left on the nodes and beside them

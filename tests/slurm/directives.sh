@@ -1,0 +1,79 @@
+#!/bin/bash
+# directives.sh -- what is wrong in #PMEM lines is refused when the job is submitted, with a reason
+. "${top_srcdir:-.}/tests/slurm/lib.sh"
+
+tests=(
+	"capacity=1.5.2GiB|'1.5.2GiB' is no size"
+	"capacity=many|'many' is no size"
+	"capacity=16Gig|'16Gig' is no size"
+	"capacity=1MiB|a pool has at least 8MiB"
+	"capacity=1TiB|a node has 128 MiB"
+	"capacity=|has no value"
+	"capacity=16MiB capacity=16MiB|capacity= is given twice"
+	"capacity=16MiB pool=other|the pool is called pmem"
+	"capacity=16MiB drain=sometimes|drain is one of close, async, hold"
+	"capacity=16MiB drain=aggregate|cannot drain through memory nodes"
+	"capacity=16MiB targets=node7|with absolute paths"
+	"capacity=16MiB speed=11|unknown word 'speed=11'; known are capacity=, pool=, stage_in, stage_out, drain="
+	"capacity=16MiB stage-in|unknown word 'stage-in'"
+	"drain=hold|asks for no memory"
+	"stage_in|stage_in needs source="
+	"stage_in source=here|must be an absolute path"
+	"stage_in source=/a destination=/b|leave destination= out"
+	"stage_in source=/a type=list|type is one of file, directory"
+	"stage_out source=/a capacity=16MiB|does not go with stage_out"
+	"create_persistent name=a capacity=16MiB|no buffers that outlive a job"
+	"use_persistent name=a|no buffers that outlive a job"
+	"destroy_persistent name=a|no buffers that outlive a job"
+)
+plan $((${#tests[@]} + 7))
+
+refused() { ! submit bad "${2:--N1}" && grep -qF -- "$1" "$C/work/bad.err" || { echo "job $job"; cat "$C/work/bad.err"; return 1; }; }
+for t in "${tests[@]}"; do
+	check "refused: ${t%%|*}" refused "${t#*|}" <<EOF
+#PMEM ${t%%|*}
+true
+EOF
+done
+check "refused: more than all nodes have" refused "128 MiB on each of 3 nodes are more than the 256 MiB" -N3 <<EOF
+#PMEM capacity=128MiB
+EOF
+check "refused: no space behind #PMEM" refused "there must be a space behind #PMEM" <<EOF
+#PMEMcapacity=16MiB
+EOF
+check "refused: a line behind the first command" refused "must stand before the first command" <<EOF
+#PMEM capacity=16MiB
+true
+#PMEM drain=hold
+EOF
+
+# what is good, on several lines
+submit good -N1 --hold <<EOF
+#PMEM capacity=16.5MiB \\
+#PMEM drain=hold            # capacity=7GiB in a comment
+#PMEM	stage_out source=$PFS/out
+#PMEM pool=pmem verify=drain placement=striped
+true
+EOF
+good() {
+	says "$job" "pool=pmem capacity=17M per_node=17M" && says "$job" "TresPerNode=gres:pmem:17" &&
+		[ "$(field "$job" JobState)" = PENDING ] && ! says "$job" 7GiB
+}
+check "decimals, comments and continued lines" good
+scancel "$job"
+
+submit two -N2 --hold <<EOF
+#PMEM capacity=20MiB
+EOF
+two() { says "$job" "capacity=40M per_node=20M" && says "$job" "TresPerNode=gres:pmem:20"; }
+check "capacity is counted for each node" two
+scancel "$job"
+
+# not from a script
+option() {
+	local out
+	out=$(cd "$C/work" && as_nobody timeout 60 srun -N1 --bb='#PMEM capacity=16MiB' sh -c 'echo "pool $PMIO_POOL"' 2>&1)
+	echo "$out" | grep -q "pool $PMEM/job\." || { echo "$out"; return 1; }
+}
+check "srun --bb" option
+check "nothing is left" nothing_left
