@@ -9,3 +9,10 @@ slurm/pmio-slurm.conf: slurm/pmio-slurm.conf.in Makefile
 		-e 's|@slurmdir[@]|$(slurmdir)|' $(srcdir)/slurm/pmio-slurm.conf.in >$@.tmp && mv $@.tmp $@
 EXTRA_DIST += slurm/pmio-slurm.conf.in
 CLEANFILES += slurm/pmio-slurm.conf
+
+if HAVE_SPANK
+pkglib_LTLIBRARIES = spank_pmem.la
+endif
+spank_pmem_la_SOURCES = slurm/spank_pmem.c
+spank_pmem_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
+spank_pmem_la_LIBADD = -lm

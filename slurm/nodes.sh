@@ -73,9 +73,12 @@ stage_in() {
 
 do_prolog() {
 	local made=no
-	[ -r "$job/spec" ] || exit 0 # not a job of ours
-	load
-	[ -n "$capacity" ] || exit 0
+	if [ -r "$job/spec" ]; then
+		load
+	else # --pmem, or not a job of ours
+		uid=${SLURM_JOB_UID:-} gid=${SLURM_JOB_GID:-} capacity=${SPANK_PMIO_CAPACITY:-} settings=()
+	fi
+	[[ $capacity =~ ^[0-9]+$ ]] || exit 0
 	log=$(mktemp)
 	mark begun
 	if ! make_pool >"$log" 2>&1 </dev/null; then

@@ -1,7 +1,7 @@
 #!/bin/bash
 # ends.sh -- however a job ends, its data get to the file system, and nothing is left
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
-plan 25
+plan 26
 
 # a job that holds 1 MiB back, and then does what standard input says; it has written when NAME.out says so
 submit_writer() {
