@@ -200,6 +200,9 @@ function M.parse(script, conf)
       if not ok then return nil, ("line %d: %s"):format(l.n, why) end
     end
   end
+  if spec.set.drain == "aggregate" and not spec.set.targets then
+    return nil, "drain=aggregate needs memory nodes: targets=CARD,..."
+  end
   spec.per_node = spec.per_node or spec.capacity
   if not spec.per_node then return nil, "the job asks for no memory: #PMEM capacity=SIZE" end
   if spec.per_node > conf.NODE_CAPACITY then
