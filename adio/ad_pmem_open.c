@@ -11,6 +11,8 @@
 #include "core/error.h"
 #include "remote/remote.h"
 
+#define BUSY_WAIT_MS 20000 /* for a file that others are about to open in another way */
+
 _Thread_local bool ad_pmem_opening;
 _Thread_local bool ad_pmem_plain_name;
 
@@ -389,10 +391,10 @@ static int open_at_memory(struct adio_file *fd, const struct client_open *how, s
 
 	if (rc == 0)
 		rc = remote_open(&ad->settings, &use->cards[0], fd->filename, how, &made);
-	if (rc < 0 && use->cards)
+	if (rc < 0 && use->cards && rc != -EBUSY)
 		ad_pmem_say_failed("open", fd->filename, rc);
 	if (rc < 0)
-		return rc;
+		return rc == -EBUSY ? -EAGAIN : rc;
 	/* open for it alone: it must be closed before it is opened as one of several */
 	rc = pmio_close(&made);
 	if (rc == 0)
@@ -405,9 +407,9 @@ static int open_in_pool(struct adio_file *fd, const struct client_open *how)
 	struct ad_pmem *ad = fd->fs_ptr;
 	int rc = client_open(ad->pm, fd->filename, how, &ad->file);
 
-	if (rc < 0)
+	if (rc < 0 && rc != -EBUSY)
 		ad_pmem_say_failed("open", fd->filename, rc);
-	return rc;
+	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
 /* the open has failed after all: of a use that began with it nothing waits, whatever its marks say */
@@ -416,32 +418,52 @@ static void leave_failed(const struct ad_pmem *ad, const struct remote_use *use)
 	remote_use_leave(&ad->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
 }
 
-/* this process alone, which may be the first */
-static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+/* -EAGAIN: others have it open, on several nodes or on one, in the way that this is not */
+static int try_to_open(struct adio_file *fd, const struct client_open *how, bool first)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-	struct client_open how = how_to_open(fd, access_mode, first);
 	struct remote_use use = { .nr = 0 };
-	int rc;
+	bool remote = first && is_for_memory_nodes(ad);
+	int rc = first ? remote_use_find(&ad->settings, fd->filename, &use) : -ENOENT;
 
-	memset(o, 0, sizeof(*o));
-	rc = ad_pmem_pool(&ad->settings, &ad->pm);
-	if (rc == 0 && first)
-		rc = remote_use_find(&ad->settings, fd->filename, &use);
-	else if (rc == 0)
-		rc = -ENOENT;
-	if (rc == 0 && (how.flags & PMIO_OPEN_EXCL))
+	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
-	if (rc == -ENOENT && first && is_for_memory_nodes(ad))
-		rc = open_at_memory(fd, &how, &use);
+	if (rc == -ENOENT && remote)
+		rc = open_at_memory(fd, how, &use);
 	if (rc == 0)
-		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, &how, &use, true, &ad->file);
-	else if (rc == -ENOENT && !(first && is_for_memory_nodes(ad)))
-		rc = open_in_pool(fd, &how);
+		rc = remote_span_open(ad->pm, &ad->settings, fd->filename, how, &use, true, &ad->file);
+	else if (rc == -ENOENT && !remote)
+		rc = open_in_pool(fd, how);
 	if (first && rc < 0 && use.joined)
 		leave_failed(ad, &use);
 	if (first)
 		remote_use_fini(&use);
+	return rc;
+}
+
+/*
+ * This process alone, which may be the first.  Others may be on their way from having it open
+ * on one node to having it open on several (O2, O3), or back: then again, a little later.
+ */
+static void open_here(struct adio_file *fd, int access_mode, bool first, struct opened *o)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	struct client_open how = how_to_open(fd, access_mode, first);
+	unsigned wait_ms = 10;
+	int rc;
+
+	memset(o, 0, sizeof(*o));
+	rc = ad_pmem_pool(&ad->settings, &ad->pm);
+	if (rc == 0)
+		rc = try_to_open(fd, &how, first);
+	for (; rc == -EAGAIN && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
+		usleep(wait_ms * 1000);
+		rc = try_to_open(fd, &how, first);
+	}
+	if (rc == -EAGAIN) {
+		rc = -EBUSY;
+		ad_pmem_say_failed("open", fd->filename, rc);
+	}
 	if (rc == 0)
 		take_identity(ad, ad->pm, o);
 	o->rc = rc;

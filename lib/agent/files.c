@@ -541,7 +541,8 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
  */
 static int refuse_mixed(const struct file *f)
 {
-	pmio_err("agent: %s is open %s: refusing to open it %s", f->path,
+	/* not yet an error: who asks tries again for a while, and then says so */
+	pmio_info("agent: %s is open %s: refusing to open it %s", f->path,
 		 f->shared ? "on several nodes" : "by programs of this node alone",
 		 f->shared ? "for this node alone" : "for several nodes");
 	return -EBUSY;

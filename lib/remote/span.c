@@ -16,12 +16,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/path.h"
 #include "client/admin.h"
 #include "remote/remote_impl.h"
 #include "remote/use.h"
 
+#define BUSY_WAIT_MS 20000
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
 
 struct claimed {
@@ -58,6 +60,21 @@ static bool is_shared(const struct span *s)
 	return s->use.nr > 1;
 }
 
+/* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
+static int try_target(struct span *s, uint32_t i, const struct client_open *how)
+{
+	unsigned wait_ms = 10;
+	int rc;
+
+	for (;; wait_ms *= 2) {
+		rc = i == s->own ? client_open(s->pm, s->f.path, how, &s->at[i])
+				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, &s->at[i]);
+		if (rc != -EBUSY || wait_ms > BUSY_WAIT_MS / 2)
+			return rc;
+		usleep(wait_ms * 1000);
+	}
+}
+
 static int open_target(struct span *s, uint32_t i)
 {
 	struct client_open how = { .flags = s->f.flags, .quiet = true };
@@ -65,8 +82,7 @@ static int open_target(struct span *s, uint32_t i)
 
 	if (is_shared(s))
 		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
-	rc = i == s->own ? client_open(s->pm, s->f.path, &how, &s->at[i])
-			 : remote_open(s->settings, &s->use.cards[i], s->f.path, &how, &s->at[i]);
+	rc = try_target(s, i, &how);
 	if (rc == 0 && (i == s->own || is_shared(s)) && s->f.ino &&
 	    (s->at[i]->ino != s->f.ino)) {
 		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,

@@ -70,8 +70,16 @@ self_equal_numbers() {
 	mkdir "$SHARED/equal" && job 2 "h1 h2" unshare --pid --fork "$steady" self "pmem:$SHARED/equal/f"
 }
 
-plan 2
+groups() { # PLACEMENT
+	mkdir "$SHARED/groups.$1" && PMIO_PLACEMENT=$1 job 4 "h1 h2" "$steady" groups "pmem:$SHARED/groups.$1/f"
+}
+
+plan 4
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
+export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
+for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
 check "each process opens it for itself, on 2 hosts" self
 check "the same, with equal process numbers" self_equal_numbers
+check "two groups open it at the same time" groups auto
+check "two groups open it at the same time, on memory nodes" groups remote
 exit $tap_failed

@@ -4,6 +4,7 @@
  *	steady run FILE FOLDER [LIMIT]	until FOLDER/stop exists; FOLDER has the files below
  *	steady verify FILE FOLDER	FILE has what was written, whatever name it goes by
  *	steady self FILE		each rank opens it for itself, and they write neighbouring bytes
+ *	steady groups FILE		two halves of the ranks open it at the same time, again and again
  *
  * FOLDER/state.R	what rank R wrote: a word for each of its blocks, so that it is known if R is killed
  * FOLDER/pid.R		made when all ranks write; its process number
@@ -23,6 +24,7 @@
 #define NR_BLOCKS 32 /* of each rank */
 #define LONGEST_S 200
 #define SELF_ROUNDS 150
+#define GROUPS_ROUNDS 60
 
 struct state {
 	uint32_t nr_ranks;
@@ -250,10 +252,34 @@ static void self(void)
 	}
 }
 
+/* one of them may find that the other has it open on one node, and is about to find more */
+static void groups(void)
+{
+	unsigned char all[64];
+	MPI_Comm half;
+
+	check(np <= 64, "too many ranks");
+	mpi(MPI_Comm_split(MPI_COMM_WORLD, me * 2 / np, me, &half));
+	for (unsigned i = 1; i <= GROUPS_ROUNDS; i++) {
+		MPI_File fh;
+
+		barrier();
+		usleep(me * 2 / np ? i * 377 % 5000 : 0);
+		fh = open_file(half, base, RDWR_NEW);
+		pat_fill(buf, 1, (uint64_t)me, i);
+		mpi(MPI_File_write_at(fh, me, buf, 1, MPI_BYTE, MPI_STATUS_IGNORE));
+		barrier();
+		mpi(MPI_File_read_at(fh, 0, all, np, MPI_BYTE, MPI_STATUS_IGNORE));
+		check_pat(all, (size_t)np, 0, i, "bytes of both");
+		mpi(MPI_File_close(&fh));
+	}
+	mpi(MPI_Comm_free(&half));
+}
+
 int main(int argc, char **argv)
 {
 	test_init(&argc, &argv);
-	check(argc >= 3, "usage: steady run|verify|self FILE [FOLDER [LIMIT]]");
+	check(argc >= 3, "usage: steady run|verify|self|groups FILE [FOLDER [LIMIT]]");
 	base = argv[2];
 	ours = !strncmp(base, "pmem:", 5);
 	folder = argc > 3 ? argv[3] : ".";
@@ -262,6 +288,8 @@ int main(int argc, char **argv)
 		run();
 	else if (strcmp(argv[1], "verify") == 0)
 		verify();
+	else if (strcmp(argv[1], "groups") == 0)
+		groups();
 	else
 		self();
 	return test_end();
