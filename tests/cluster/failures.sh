@@ -56,7 +56,8 @@ daemon() { # HOST POOL agent|target
 	[ "$3" = agent ] || t='[ $t = target ]'
 	on "$1" 'for p in /proc/[0-9]*; do
 		t=$(tr "\0" " " <$p/cmdline 2>/dev/null) || continue
-		case "$t" in pmiod\ *" --pool '"$2"' "*) ;; *) continue ;; esac
+		first=${t%% *}
+		case "${first##*/} $t" in pmiod\ *" --pool '"$2"' "*) ;; *) continue ;; esac
 		case "$t" in *" --target "*) t=target ;; *) t=agent ;; esac
 		'"$t"' && echo ${p#/proc/}
 		done; true'
@@ -74,7 +75,97 @@ groups() { # PLACEMENT
 	mkdir "$SHARED/groups.$1" && PMIO_PLACEMENT=$1 job 4 "h1 h2" "$steady" groups "pmem:$SHARED/groups.$1/f"
 }
 
-plan 4
+clean() { nothing_left h1:/dev/shm/pool h2:/dev/shm/pool h3:/dev/shm/memory h4:/dev/shm/memory "$@"; }
+
+kill_daemon() { # HOST POOL agent|target [SIGNAL]
+	local pid
+	pid=$(daemon "$1" "$2" "$3")
+	[ -n "$pid" ] || { echo "no $3 on $1"; return 1; }
+	on "$1" "kill -${4:-KILL} $pid"
+}
+at_once() { # NAME HOSTS HOSTS: two jobs with one file
+	local a b ra rb
+	D=$SHARED/$1
+	mkdir "$D" "$D/flags" || return
+	PMIO_OWNER=always job 2 "$2" "$top_builddir/tests/mpi/jobs" "pmem:$D/f" "$D/flags" first >"$D/first" 2>&1 &
+	a=$!
+	PMIO_OWNER=always job 2 "$3" "$top_builddir/tests/mpi/jobs" "pmem:$D/f" "$D/flags" second >"$D/second" 2>&1 &
+	b=$!
+	wait $a
+	ra=$?
+	wait $b
+	rb=$?
+	cat "$D/first" "$D/second"
+	[ $ra = 0 ] && [ $rb = 0 ] && clean
+}
+
+in_turn() {
+	start in_turn 4 "h1 h2" && stop 0 && verify && job 4 "h2 h3" "$steady" verify "pmem:$D/pfs/f" "$D" &&
+		job 4 "h3 h1" "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/pfs/f" &&
+		job 2 "h2" "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/pfs/f" && clean h3:/dev/shm/pool
+}
+
+rank_killed() {
+	start rank_killed 4 "h1 h2" && on h2 "kill -9 $(cat "$D/pid.1")" && stop 1 && clean && verify && next 4 "h2 h1"
+}
+
+# who needs it next starts another
+agent_killed() {
+	start agent_killed 4 "h1 h2" && kill_daemon h2 "$PMIO_POOL" agent && sleep 1 && stop 0 && verify && next 4 "h2 h1" &&
+		clean
+}
+
+# those of the other host cannot get at what it has; who is there goes on
+other_host_fails() { # PLACEMENT HOST RANK...: of the other host
+	local host=$2
+	export PMIO_PLACEMENT=$1
+	start "target_killed.$host" 4 "h1 h2" 30 || return
+	shift 2
+	kill_daemon "$host" "$PMIO_POOL" target && has_failed "$@" && stop 0 && says "node $host"
+}
+
+# what was closed with an error is known to be incomplete, until it has been drained
+target_killed() (
+	other_host_fails striped h2 0 2 || return
+	! job 2 "h1 h2" "$steady" verify "pmem:$D/pfs/f" "$D" >"$T/refused" 2>&1 && grep -q "wait in the pools of h1, h2" "$T/refused" ||
+		{ cat "$T/refused"; return 1; }
+	on h1 "$PMIO drain --all" && on h2 "$PMIO drain --all" && verify && rm "$D"/pfs/.pmio-owner.* && next 4 "h2 h1" && clean
+)
+
+# it was to remove the owner's file: who comes next sees that nobody is there
+first_target_killed() (
+	other_host_fails auto h1 1 3 && ls "$D"/pfs/.pmio-owner.* && next 4 "h2 h1" && clean
+)
+
+link_cut() (
+	export PMIO_TIMEOUT=60
+	start link_cut 4 "h1 h2" && ip link set v1 down && sleep 2 && ip link set v1 up && sleep 1 && stop 0 && verify && clean
+)
+
+target_stopped() (
+	export PMIO_TIMEOUT=60
+	start target_stopped 4 "h1 h2" && kill_daemon h2 "$PMIO_POOL" target STOP && sleep 2 &&
+		kill_daemon h2 "$PMIO_POOL" target CONT && sleep 1 && stop 0 && verify && clean
+)
+
+memory_node_killed() (
+	local r
+	export PMIO_PLACEMENT=remote
+	start memory_node_killed 4 "h1 h2" 30 && kill_daemon h3 /dev/shm/memory target &&
+		kill_daemon h3 /dev/shm/memory agent && has_failed 0 1 2 3 && memory_node h3 /dev/shm/memory || return
+	for r in 0 1 2 3; do until_ok test -e "$D/again.$r" || return; done
+	stop 0 && says "node h3" && next 4 "h2 h1" && clean
+)
+
+# its pieces are lost; but who comes next is not kept from the file
+host_lost() (
+	unset PMIO_TARGETS
+	start host_lost 4 "h1 h2" && kill -9 "$(cat "$HOSTS_DIR/h2")" && stop 1 &&
+		until_ok is_clean h1 "$PMIO_POOL" && job 4 "h3 h1" "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/pfs/f" &&
+		nothing_left h1:/dev/shm/pool h3:/dev/shm/pool
+)
+
+plan 15
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
@@ -82,4 +173,15 @@ check "each process opens it for itself, on 2 hosts" self
 check "the same, with equal process numbers" self_equal_numbers
 check "two groups open it at the same time" groups auto
 check "two groups open it at the same time, on memory nodes" groups remote
+check "two jobs on two hosts at once" at_once at_once h1 h2
+check "two jobs on overlapping hosts at once" at_once overlapping "h1 h2" "h2 h3"
+check "jobs on overlapping hosts in turn" in_turn
+check "a rank is killed" rank_killed
+check "an agent is killed" agent_killed
+check "a target is killed" target_killed
+check "the first target is killed" first_target_killed
+check "a link is cut for 2 seconds" link_cut
+check "a target is stopped for 2 seconds" target_stopped
+check "a memory node is killed, and comes back" memory_node_killed
+check "a host is lost" host_lost
 exit $tap_failed

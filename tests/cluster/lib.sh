@@ -59,7 +59,8 @@ job() {
 
 # poll, with a limit
 until_ok() {
-	for _ in $(seq 600); do
+	local end=$((SECONDS + 60))
+	while [ $SECONDS -lt $end ]; do
 		"$@" >"$T/until" 2>&1 && return
 		sleep 0.1
 	done
@@ -85,10 +86,10 @@ is_clean() {
 	on "$1" "exec $PMIO ls --json --pool=$2" >"$T/ls" && ! grep -v '"state": *"clean"' "$T/ls" | grep '"state"'
 }
 
-# nothing_left HOST:POOL...: of the jobs before: no owner's file, and no data in the pools
+# nothing_left HOST:POOL...: of the jobs before: no owner's file (below D, if that is set), and no data in the pools
 nothing_left() {
 	local p
-	until_ok eval '[ -z "$(find "$SHARED" -name ".pmio-owner.*" | tee /dev/stderr)" ]' || return
+	until_ok eval '[ -z "$(find "${D:-$SHARED}" -name ".pmio-owner.*" | tee /dev/stderr)" ]' || return
 	for p; do until_ok is_clean "${p%%:*}" "${p#*:}" || return; done
 }
 
