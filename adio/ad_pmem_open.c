@@ -552,12 +552,13 @@ static int gather_cards(struct adio_file *fd, int rank, struct remote_use *use, 
 		rc = worst_of(fd, rc);
 	}
 	if (rc == 0) {
+		/* rank 0 could see in uuids who they are, but with a look at each for each */
+		len = *offers ? (int)sizeof(*mine) : 0;
+		PMPI_Gather(&len, 1, MPI_INT, counts, 1, MPI_INT, 0, fd->comm);
 		for (int i = 0; i < nr && rank == 0; i++) {
 			places[i] = total;
-			counts[i] = is_first_of_pool((const uint8_t (*)[16])uuids, i) ? (int)sizeof(*mine) : 0;
 			total += counts[i];
 		}
-		len = *offers ? (int)sizeof(*mine) : 0;
 		use->nr = (uint32_t)((size_t)total / sizeof(*mine));
 		if (rank == 0)
 			use->cards = malloc((size_t)total);
