@@ -24,3 +24,9 @@ CLEANFILES += bench_drain
 .PHONY: bench-drain
 bench-drain: all bench_drain
 	top_builddir=$(top_builddir) $(srcdir)/bench/drain
+
+# make bench-messages: how many messages pretended hosts send each other; doc/scaling.md has the table
+EXTRA_DIST += bench/messages
+.PHONY: bench-messages
+bench-messages: all tests/cluster/steady
+	top_builddir=$(top_builddir) $(srcdir)/bench/messages

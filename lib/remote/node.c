@@ -113,6 +113,24 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_card *c
 
 /* ---- sessions; the node's lock held ---------------------------------------------------- */
 
+/* how much was asked of it: that shows how cost grows (doc/scaling.md) */
+static void say_sent(const struct node *n)
+{
+	static const char *const names[REMOTE_NR_OPS] = {
+		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
+		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim",
+	};
+	char text[512] = "";
+	size_t len = 0;
+
+	for (int i = 0; i < REMOTE_NR_OPS && len < sizeof(text); i++) {
+		if (n->sent[i])
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s=%u", names[i], n->sent[i]);
+	}
+	if (len)
+		pmio_dbg("node %s: messages:%s", n->card.host, text);
+}
+
 static void end_session(struct node *n)
 {
 	if (n->lifeline >= 0) {
@@ -310,6 +328,7 @@ void remote_disconnect_all(void)
 		DL_FOREACH_SAFE(nodes, n, next) {
 			pthread_mutex_lock(&n->lock);
 			end_session(n);
+			say_sent(n);
 			pthread_mutex_unlock(&n->lock);
 			DL_DELETE(nodes, n);
 			pthread_cond_destroy(&n->slot_free);
@@ -328,6 +347,7 @@ void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle)
 {
 	struct remote_hdr_msg *h = msg;
 
+	n->sent[op]++;
 	h->version = REMOTE_VERSION;
 	h->op = (uint16_t)op;
 	h->reserved = 0;

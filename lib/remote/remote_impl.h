@@ -4,6 +4,7 @@
 #ifndef PMIO_REMOTE_REMOTE_IMPL_H
 #define PMIO_REMOTE_REMOTE_IMPL_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "core/error.h"
@@ -29,6 +30,7 @@ struct node {
 	uint64_t slot[REMOTE_SLOTS_MAX];
 	bool slot_used[REMOTE_SLOTS_MAX];
 	bool said;		/* that it is not to be reached */
+	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
 
 /* ---- node.c -------------------------------------------------------------------- */
