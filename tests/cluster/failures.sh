@@ -124,17 +124,13 @@ other_host_fails() { # PLACEMENT HOST RANK...: of the other host
 	kill_daemon "$host" "$PMIO_POOL" target && has_failed "$@" && stop 0 && says "node $host"
 }
 
-# what was closed with an error is known to be incomplete, until it has been drained
-target_killed() (
-	other_host_fails striped h2 0 2 || return
-	! job 2 "h1 h2" "$steady" verify "pmem:$D/pfs/f" "$D" >"$T/refused" 2>&1 && grep -q "wait in the pools of h1, h2" "$T/refused" ||
+# what was closed with an error is known to be incomplete, until it has been drained there
+refused() { # HOST
+	! job 2 "h1 h2" "$steady" verify "pmem:$D/pfs/f" "$D" >"$T/refused" 2>&1 && grep -q "wait in the pool of $1:" "$T/refused" ||
 		{ cat "$T/refused"; return 1; }
-	on h1 "$PMIO drain --all" && on h2 "$PMIO drain --all" && verify && rm "$D"/pfs/.pmio-owner.* && next 4 "h2 h1" && clean
-)
-
-# it was to remove the owner's file: who comes next sees that nobody is there
-first_target_killed() (
-	other_host_fails auto h1 1 3 && ls "$D"/pfs/.pmio-owner.* && next 4 "h2 h1" && clean
+}
+target_killed() ( # PLACEMENT HOST RANK...: of the other host
+	other_host_fails "$@" && refused "$2" && on "$2" "$PMIO drain $D/pfs/f" && verify && next 4 "h2 h1" && clean
 )
 
 link_cut() (
@@ -178,8 +174,8 @@ check "two jobs on overlapping hosts at once" at_once overlapping "h1 h2" "h2 h3
 check "jobs on overlapping hosts in turn" in_turn
 check "a rank is killed" rank_killed
 check "an agent is killed" agent_killed
-check "a target is killed" target_killed
-check "the first target is killed" first_target_killed
+check "a target is killed" target_killed striped h2 0 2
+check "the first target is killed" target_killed auto h1 1 3
 check "a link is cut for 2 seconds" link_cut
 check "a target is stopped for 2 seconds" target_stopped
 check "a memory node is killed, and comes back" memory_node_killed

@@ -96,7 +96,7 @@ if [ -n "${PROGRAMS:-}" ]; then
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086
-plan $(($(nr $all) + 4 + 2 + 5 + 3 + 3 + 2 + 4 + 3 + 3 + 7))
+plan $(($(nr $all) + 4 + 2 + 3 + 3 + 3 + 2 + 1 + 2 + 4 + 1 + 1 + 3 + 3 + 1))
 
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 # shellcheck disable=SC2086
