@@ -1,0 +1,317 @@
+/*
+ * sites.h -- for the tests of lib/remote: three nodes that are pools of this machine
+ *
+ * Each has an agent and a target of its own, on the loopback, and this process has a
+ * connection to each.  What another process is to do is a role: this program started anew.
+ */
+#ifndef PMIO_TESTS_UNIT_SITES_H
+#define PMIO_TESTS_UNIT_SITES_H
+
+#include "scratch.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "client/admin.h"
+#include "remote/remote_impl.h"
+
+enum { SITES = 3, CHUNK = 1 << 20 };
+#define TIMEOUT_S "4"	    /* after so long a target is down, in these tests */
+#define PATIENCE_MS 60000   /* for what is to happen in the end */
+
+struct site {
+	struct pmio *pm;
+	struct remote_card card;
+	char pool[PATH_MAX / 2 + 16];
+};
+
+static struct scratch root;
+static struct site sites[SITES];
+static const struct pmio_settings *settings; /* of the first one's */
+static char path[PATH_MAX];		     /* of the test's file */
+
+/* libfabric's `net` keeps what it had of connections that end with their endpoint; only LeakSanitizer asks */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libfabric.so";
+}
+
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+
+/* poll until cond is true; fails the test when that is never so */
+#define await(cond) \
+	do { \
+		int waited_ms = 0; \
+		for (; !(cond) && waited_ms < PATIENCE_MS; waited_ms += 10) \
+			usleep(10000); \
+		if (waited_ms >= PATIENCE_MS) \
+			fail_msg("in vain: %s", #cond); \
+	} while (0)
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+/* a file of this test's own in the scratch folder, which is the PFS */
+static inline void name_file(const char *name)
+{
+	snprintf(path, sizeof(path), "%s", scratch_file(&root, name));
+}
+
+static inline bool exists(const char *name)
+{
+	return access(name, F_OK) == 0;
+}
+
+static inline void put_text(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+/* owned by the caller; 0-terminated */
+static inline char *get_text(const char *name, size_t *len)
+{
+	int fd = open(name, O_RDONLY);
+	struct stat st;
+	char *text;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	text = calloc(1, (size_t)st.st_size + 1);
+	assert_non_null(text);
+	assert_int_equal(read(fd, text, (size_t)st.st_size + 1), st.st_size);
+	close(fd);
+	if (len)
+		*len = (size_t)st.st_size;
+	return text;
+}
+
+static inline void assert_on_pfs(const uint8_t *want, size_t len)
+{
+	size_t have_len;
+	char *have = get_text(path, &have_len);
+
+	assert_int_equal(have_len, len);
+	assert_memory_equal(have, want, len);
+	free(have);
+}
+
+static inline uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1103515245 + 12345;
+	return *seed >> 8;
+}
+
+static inline void fill_pattern(uint8_t *buf, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i++)
+		buf[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
+}
+
+/* ---- sites ------------------------------------------------------------------------------- */
+
+static inline int start_site(unsigned i)
+{
+	struct site *s = &sites[i];
+	int rc;
+
+	snprintf(s->pool, sizeof(s->pool), "%s/pool%u", root.path, i);
+	if (mkdir(s->pool, 0700) < 0)
+		return -errno;
+	rc = pmio_connect(s->pool, &s->pm);
+	return rc < 0 ? rc : remote_offer(s->pm, &s->card);
+}
+
+static inline void set_environment(void)
+{
+	char agent[PATH_MAX], absolute[PATH_MAX];
+
+	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	/* targets, which start agents too, have another working directory */
+	setenv("PMIO_AGENT", realpath(agent, absolute) ? absolute : agent, 1);
+	setenv("PMIO_CONF", "/dev/null", 1);
+	setenv("PMIO_POOL_SIZE", "32MiB", 1);
+	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
+	setenv("PMIO_ADDRESS", "127.0.0.1", 1);
+	setenv("PMIO_TIMEOUT", TIMEOUT_S, 1);
+	unsetenv("PMIO_POOL");
+}
+
+static inline int start_sites(void **state)
+{
+	(void)state;
+	set_environment();
+	if (!scratch_init(&root, getenv("PMIO_TEST_DIR") ? getenv("PMIO_TEST_DIR") : "/dev/shm"))
+		return -1;
+	for (unsigned i = 0; i < SITES; i++) {
+		if (start_site(i) < 0)
+			return -1;
+	}
+	settings = &sites[0].pm->settings;
+	return 0;
+}
+
+static inline bool is_locked(const struct site *s)
+{
+	char lock[PATH_MAX];
+	int fd;
+	bool locked;
+
+	snprintf(lock, sizeof(lock), "%s/" REMOTE_LOCK_FILE, s->pool);
+	fd = open(lock, O_RDONLY);
+	locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}
+
+static inline pid_t target_of(unsigned i)
+{
+	struct remote_stat_answer_msg st;
+
+	assert_int_equal(remote_stat(settings, &sites[i].card, &st), 0);
+	return (pid_t)st.pid;
+}
+
+static inline unsigned sessions_of(unsigned i)
+{
+	struct remote_stat_answer_msg st;
+
+	assert_int_equal(remote_stat(settings, &sites[i].card, &st), 0);
+	return st.nr_sessions;
+}
+
+static inline pid_t agent_of(unsigned i)
+{
+	struct pmio_pool_stat st;
+
+	assert_int_equal(pmio_stat_pool(sites[i].pm, &st), 0);
+	return (pid_t)st.agent_pid;
+}
+
+static inline void kill_target(unsigned i)
+{
+	kill(target_of(i), SIGKILL);
+	await(!is_locked(&sites[i]));
+}
+
+/* it leaves when it has no sessions; what a failed test has left is killed */
+static inline void end_target(const struct site *s, pid_t pid)
+{
+	kill(pid, SIGCONT);
+	kill(pid, SIGTERM);
+	for (int i = 0; i < 1000 && is_locked(s); i++)
+		usleep(10000);
+	if (is_locked(s))
+		kill(pid, SIGKILL);
+}
+
+static inline int stop_sites(void **state)
+{
+	pid_t targets[SITES] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < SITES; i++) {
+		struct remote_stat_answer_msg st;
+
+		if (settings && remote_stat(settings, &sites[i].card, &st) == 0)
+			targets[i] = (pid_t)st.pid;
+	}
+	remote_disconnect_all();
+	for (unsigned i = 0; i < SITES; i++) {
+		struct pmio *admin;
+
+		if (targets[i])
+			end_target(&sites[i], targets[i]);
+		pmio_disconnect(&sites[i].pm);
+		if (*sites[i].pool && pmio_attach(sites[i].pool, &admin) == 0) {
+			pmio_shutdown(admin, true);
+			pmio_disconnect(&admin);
+		}
+	}
+	scratch_fini(&root);
+	return 0;
+}
+
+/* ---- other processes ------------------------------------------------------------------------ */
+
+/* start a role with the arguments (up to NULL); out: what it writes is read there */
+static inline pid_t start_role(int *out, const char *role, const char *arg)
+{
+	char *argv[] = { (char *)"test", (char *)role, root.path, (char *)arg, NULL };
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fds[1], 3);
+		if (fds[0] != 3)
+			close(fds[0]);
+		execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	close(fds[1]);
+	*out = fds[0];
+	return pid;
+}
+
+/* in a role */
+static inline void say(int word)
+{
+	if (write(3, &word, sizeof(word)) != sizeof(word))
+		_exit(1);
+}
+
+/* what it said; INT32_MIN: it has ended */
+static inline int hear(int out)
+{
+	int word;
+
+	return read(out, &word, sizeof(word)) == sizeof(word) ? word : INT32_MIN;
+}
+
+static inline void end_role(pid_t pid, int out)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(out);
+}
+
+/* in a role: what the test has set up */
+static inline int take_sites(const char *folder)
+{
+	static struct pmio_settings mine;
+
+	snprintf(root.path, sizeof(root.path), "%s", folder);
+	pmio_settings_init(&mine);
+	settings = &mine;
+	for (unsigned i = 0; i < SITES; i++) {
+		char card[PATH_MAX];
+		int rc;
+
+		snprintf(sites[i].pool, sizeof(sites[i].pool), "%s/pool%u", root.path, i);
+		snprintf(card, sizeof(card), "%s/" REMOTE_CARD_FILE, sites[i].pool);
+		rc = remote_card_load(AT_FDCWD, card, &sites[i].card);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+#endif
