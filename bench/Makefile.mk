@@ -25,6 +25,12 @@ CLEANFILES += bench_drain
 bench-drain: all bench_drain
 	top_builddir=$(top_builddir) $(srcdir)/bench/drain
 
+# make bench-remote
+EXTRA_DIST += bench/remote
+.PHONY: bench-remote
+bench-remote: all bench_mpi bench_fabric
+	top_builddir=$(top_builddir) $(srcdir)/bench/remote
+
 # make bench-messages: how many messages pretended hosts send each other; doc/scaling.md has the table
 EXTRA_DIST += bench/messages
 .PHONY: bench-messages

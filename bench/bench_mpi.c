@@ -133,6 +133,33 @@ static void interleaved(int piece, int calls, int collective, const char *label)
 	MPI_Type_free(&type);
 }
 
+/* each rank in a region of its own, as many programs write; then small pieces anywhere in it once more */
+static void own_region(int mib)
+{
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	MPI_Offset base = ((MPI_Offset)rank * mib) << 20;
+	int nr_small = 2000;
+	double t0 = start();
+
+	for (int i = 0; i < mib; i++)
+		check(MPI_File_write_at(f, base + ((MPI_Offset)i << 20), buf + ((size_t)i << 20), 1 << 20, MPI_BYTE,
+					MPI_STATUS_IGNORE), "write_at");
+	report("own_write_1MiB", mib * nr / stop(t0), "MiB/s");
+
+	t0 = start();
+	for (int i = 0; i < mib; i++)
+		check(MPI_File_read_at(f, base + ((MPI_Offset)i << 20), buf + ((size_t)i << 20), 1 << 20, MPI_BYTE,
+				       MPI_STATUS_IGNORE), "read_at");
+	report("own_read_1MiB", mib * nr / stop(t0), "MiB/s");
+
+	t0 = start();
+	for (int i = 0; i < nr_small; i++)
+		check(MPI_File_write_at(f, base + (MPI_Offset)i * 7919 % (mib * 256) * 4096, buf, 4096, MPI_BYTE,
+					MPI_STATUS_IGNORE), "write_at");
+	report("own_write_4KiB", stop(t0) / nr_small * 1e6, "us");
+	check(MPI_File_close(&f), "close");
+}
+
 static void open_close(int times)
 {
 	double t0 = start();
@@ -180,6 +207,8 @@ int main(int argc, char **argv)
 	interleaved(65536, 8, 1, "coll_64KiB");
 	delete_file();
 	interleaved(4096, 4, 0, "indep_4KiB");
+	delete_file();
+	own_region(mib);
 	delete_file();
 	free(buf);
 	MPI_Finalize();

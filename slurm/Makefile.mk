@@ -2,13 +2,13 @@
 slurmdir = $(pkgdatadir)/slurm
 dist_slurm_SCRIPTS = slurm/pmio-slurm slurm/prolog slurm/epilog
 dist_slurm_DATA = slurm/stages.sh slurm/nodes.sh slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
-slurm_DATA = slurm/pmio-slurm.conf
+slurm_DATA = slurm/pmio-slurm.conf slurm/pmio-target@.service
 
-slurm/pmio-slurm.conf: slurm/pmio-slurm.conf.in Makefile
+$(slurm_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) slurm && $(SED) -e 's|@bindir[@]|$(bindir)|' -e 's|@sbindir[@]|$(sbindir)|' \
-		-e 's|@slurmdir[@]|$(slurmdir)|' $(srcdir)/slurm/pmio-slurm.conf.in >$@.tmp && mv $@.tmp $@
-EXTRA_DIST += slurm/pmio-slurm.conf.in
-CLEANFILES += slurm/pmio-slurm.conf
+		-e 's|@slurmdir[@]|$(slurmdir)|' '$(srcdir)/$@.in' >$@.tmp && mv $@.tmp $@
+EXTRA_DIST += slurm/pmio-slurm.conf.in slurm/pmio-target@.service.in
+CLEANFILES += $(slurm_DATA)
 
 if HAVE_SPANK
 pkglib_LTLIBRARIES = spank_pmem.la

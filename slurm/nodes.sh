@@ -106,6 +106,8 @@ empty_pool() {
 	if [ -e "$pool/data" ]; then
 		end_agents "$pool" --target
 		as_user "$PMIO" drain --all --json >"$progress" 2>"$log" || return 1
+		# by name: marks of files of several nodes that the agent has drained by itself
+		list_files | as_user xargs -r -d '\n' "$PMIO" drain --quiet -- >/dev/null 2>&1
 		as_user "$PMIO" agent stop 2>"$log" || as_user "$PMIO" agent stop --force 2>"$log"
 		end_agents "$pool"
 		as_user "$PMIO" pool destroy "$pool" >/dev/null 2>"$log" || return 1
@@ -134,7 +136,6 @@ do_epilog() {
 	uid=$(stat -c %u "$pool") gid=$(stat -c %g "$pool")
 	read_settings "$job/environment"
 	log=$(mktemp)
-	mark forgotten "$(list_files)"
 	if empty_pool </dev/null; then
 		mark drained 0
 	else
@@ -154,11 +155,9 @@ retry_pool() {
 	job=$STATE/job.$id
 	uid=$(stat -c %u "$pool") gid=$(stat -c %g "$pool")
 	settings=()
-	mark forgotten "$(list_files)"
 	if empty_pool </dev/null; then
 		echo "$pool: all data are out"
 		mark drained 0
-		[ ! -d "$job" ] || grep -qv '^0' "$job"/drained.* || forget_kept "$job"
 		return 0
 	fi
 	why=$(reason)

@@ -83,6 +83,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_OWNER] = {
 		"owner", PMIO_TYPE_CHOICE, "auto|always|never", 0, 0, "auto", true,
 		"whether a file that is open on one node is marked so that others join it; auto: in jobs of several nodes" },
+	[PMIO_SET_MUNGE] = {
+		"munge", PMIO_TYPE_CHOICE, "auto|off|require", 0, 0, "auto", false,
+		"whether processes prove to other nodes by MUNGE whose they are; auto: where it runs; require: nobody else is let in" },
 	[PMIO_SET_LOG] = {
 		"log", PMIO_TYPE_CHOICE, "none|error|warn|info|debug", 0, 0, "warn", false,
 		"what is written to standard error (the agent: to its log file)" },
@@ -340,7 +343,7 @@ static int read_conf(struct pmio_settings *s)
 		return -EINVAL;
 	}
 	if (rc > 0) {
-		pmio_err("configuration file %s: line %d: not \"name = value\"", st.path, rc);
+		pmio_err("configuration file %s: line %d: not \"name = value\", or longer than 190 characters", st.path, rc);
 		return -EINVAL;
 	}
 	return st.rc;

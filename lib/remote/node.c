@@ -74,11 +74,20 @@ static int make_port(const struct pmio_settings *s, const struct remote_card *ca
 	char address[INET6_ADDRSTRLEN];
 	struct pmio_fabric_config c = {
 		.provider = card->fabric.provider, .address = address, .key = card->key,
-		.timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000,
+		.timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000, .munge = s->str[PMIO_SET_MUNGE],
 	};
 	int rc = remote_address(s->str[PMIO_SET_ADDRESS], address, sizeof(address));
 
 	return rc < 0 ? rc : pmio_fabric_port_new(&c, &port);
+}
+
+/* its process has not closed the lifeline; n->lock held */
+static bool is_alive(const struct node *n)
+{
+	char byte;
+
+	return n->peer && !n->lost && n->lifeline >= 0 &&
+	       recv(n->lifeline, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 struct node *node_get(const struct pmio_settings *s, const struct remote_card *card)
@@ -99,11 +108,13 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_card *c
 			if (n)
 				DL_APPEND(nodes, n);
 		} else if (n->card.fabric.epoch != card->fabric.epoch) {
-			/* it was started anew, and maybe elsewhere */
+			/* it was started anew, and maybe elsewhere; or the card is an old one, left over with an owner's file */
 			pthread_mutex_lock(&n->lock);
-			n->card = *card;
-			n->lost = true;
-			n->retry_ms = 0;
+			if (!is_alive(n)) {
+				n->card = *card;
+				n->lost = true;
+				n->retry_ms = 0;
+			}
 			pthread_mutex_unlock(&n->lock);
 		}
 	}
@@ -118,7 +129,7 @@ static void say_sent(const struct node *n)
 {
 	static const char *const names[REMOTE_NR_OPS] = {
 		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
-		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim",
+		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim", "watch",
 	};
 	char text[512] = "";
 	size_t len = 0;
@@ -214,8 +225,8 @@ static int greet(struct node *n)
 	size_t len;
 	int rc;
 
-	n->session = 0;
 	node_header(n, &m, REMOTE_HELLO, 0);
+	m.hdr.session = 0;
 	if (gethostname(m.host, sizeof(m.host) - 1) < 0)
 		m.host[0] = '\0';
 	rc = node_call(n, &m, sizeof(m), &a, sizeof(a), &len);

@@ -6,7 +6,7 @@
  * of the file in that folder have the same one:
  *
  *	[use]
- *	file = /pfs/out.h5
+ *	file = /pfs/out.h5	for people; so much of it as inih reads of a line
  *	born = 1764126711.183	when the file was made, where its file system knows: numbers are used again
  *	id = 5f...		16 bytes
  *	placement = local
@@ -27,6 +27,7 @@
  * who comes next removes it, under a lock on the file, so that it is not a new one's.
  * Where the target's host does not answer at all nothing can be told, and the file stays.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -43,6 +44,7 @@
 
 #define PREFIX ".pmio-owner."
 #define FIND_TRIES 100
+#define LOCKED_TRIES 2000 /* for who holds the lock */
 #define FIND_WAIT_US 20000 /* for a file that is being written */
 #define TEXT_MAX (64u << 20)
 
@@ -90,17 +92,30 @@ static int owner_name(const char *path, char *owner, size_t size, char *born, si
 
 /* ---- writing --------------------------------------------------------------------------- */
 
+/* inih's lines have less than 200 characters, and end in mid-name if the name does so */
+#define SHOWN_MAX 150
+static void write_name(FILE *out, const char *path)
+{
+	fprintf(out, "file = ");
+	for (int i = 0; path[i] && i < SHOWN_MAX; i++)
+		putc(iscntrl((unsigned char)path[i]) ? '?' : path[i], out);
+	putc('\n', out);
+}
+
 static int write_use(int fd, const char *path, const char *born, const struct remote_use *use)
 {
-	FILE *out = fdopen(fd, "w");
-	int rc;
+	int rc, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* fd keeps the lock */
+	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
 
 	if (!out) {
 		rc = -errno;
-		close(fd);
+		if (copy >= 0)
+			close(copy);
 		return rc;
 	}
-	fprintf(out, "[use]\nfile = %s\nborn = %s\nid = ", path, born);
+	fprintf(out, "[use]\n");
+	write_name(out, path);
+	fprintf(out, "born = %s\nid = ", born);
 	for (int i = 0; i < REMOTE_USE_ID; i++)
 		fprintf(out, "%02x", use->id[i]);
 	fprintf(out, "\nplacement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
@@ -464,14 +479,18 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 				 pmio_strerror(rc));
 		return rc;
 	}
+	/* until it has been joined nobody can tell it from one that is left over */
+	if (flock(fd, LOCK_EX) < 0)
+		pmio_dbg("%s: flock: %s", owner, strerror(errno));
 	rc = write_use(fd, path, born, use);
 	if (rc == 0)
 		rc = say_join(settings, use, REMOTE_JOIN, owner, REMOTE_KEEP_WAITING);
 	use->joined = use->began = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
-		unlink(owner);
+		remove_this(owner, fd);
 	}
+	close(fd);
 	return rc;
 }
 
@@ -556,6 +575,37 @@ static int find_waiting(const struct pmio_settings *settings, const char *owner,
 	return rc;
 }
 
+/*
+ * It looks left over.  Its writer holds the lock until he has joined, so under the lock it is not
+ * somebody's who was slow.  0: it is in use after all, and joined; -ENOENT: removed; -EAGAIN, -EBUSY
+ */
+static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
+			    struct remote_use *use, int fd)
+{
+	char *text;
+	int rc;
+
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return -EAGAIN;
+	remote_use_fini(use);
+	rc = read_text(fd, &text);
+	if (rc == 0)
+		rc = parse(text, born, use);
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	if (rc == -EBUSY)
+		return -EAGAIN; /* not any more */
+	if (rc == 0)
+		rc = join(settings, owner, use);
+	use->joined = rc == 0;
+	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
+		return rc;
+	pmio_info("%s: left over: removed", owner);
+	remove_this(owner, fd);
+	return -ENOENT;
+}
+
 /* once; -EAGAIN: look again a little later */
 static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
 		       struct remote_use *use, bool last)
@@ -578,11 +628,8 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
 		rc = -EBUSY;
 	}
-	if (left_over) {
-		pmio_info("%s: left over: removed", owner);
-		remove_this(owner, fd);
-		rc = -ENOENT;
-	}
+	if (left_over)
+		rc = remove_left_over(settings, owner, born, use, fd);
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)
@@ -598,12 +645,14 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 	memset(use, 0, sizeof(*use));
 	if (rc < 0)
 		return -ENOENT; /* the open says why */
-	for (int tries = 0;; tries++) {
-		rc = try_to_find(settings, owner, born, use, tries == FIND_TRIES);
-		if (rc != -EAGAIN || tries > FIND_TRIES)
-			return rc == -EAGAIN ? -EBUSY : rc;
+	for (int tries = 0; tries < LOCKED_TRIES; tries++) {
+		rc = try_to_find(settings, owner, born, use, tries >= FIND_TRIES);
+		if (rc != -EAGAIN)
+			return rc;
 		usleep(FIND_WAIT_US);
 	}
+	pmio_err("%s: who opens the file on several nodes has not come to an end with it", owner);
+	return -EBUSY;
 }
 
 bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])

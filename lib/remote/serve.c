@@ -71,6 +71,7 @@ struct session {
 	int lifeline;		/* -1: not there yet */
 	uint64_t since_ms;
 	unsigned nr_jobs;
+	unsigned nr_heirs;	/* new sessions of its process, which wait for it to end */
 	bool ended;		/* to be freed when its jobs are */
 	bool clean;		/* it said goodbye: nothing of it is under way */
 	uint32_t pid;
@@ -138,7 +139,7 @@ struct server {
 	pthread_mutex_t lock;
 	pthread_cond_t work, quiet; /* there is a job; a session's jobs have ended */
 	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
-	unsigned nr_helpers, nr_idle;
+	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those that have been woken and do not run yet */
 	unsigned nr_watches;
 	uint64_t next_id;
 	bool stop;
@@ -258,7 +259,7 @@ static void put_session(struct server *s, struct session *n)
 	bool keep;
 
 	pthread_cond_broadcast(&s->quiet);
-	if (n->nr_jobs || !n->ended)
+	if (n->nr_jobs || n->nr_heirs || !n->ended)
 		return;
 	HASH_ITER(hh, s->jobs, j, next) {
 		if (j->session != n)
@@ -661,7 +662,7 @@ static int do_claim(struct server *s, struct job *j)
 /* ---- the first call of a session ---------------------------------------------------------- */
 
 /* lock held: what its process has given up must not happen after what it does from now on */
-static void await_previous(struct server *s, struct job *j)
+static void await_previous(struct server *s, struct session *heir, struct job *j)
 {
 	struct session *n = find_session(s, j->msg.hello.previous);
 
@@ -670,10 +671,12 @@ static void await_previous(struct server *s, struct job *j)
 	if (!n->ended && n->lifeline >= 0)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
 	n->ended = true; /* no call of it is taken any more */
-	n->nr_jobs++;
-	while (n->nr_jobs > 1)
+	n->nr_heirs++;
+	while (n->nr_jobs)
 		pthread_cond_wait(&s->quiet, &s->lock);
-	n->nr_jobs--;
+	n->nr_heirs--;
+	/* the process is the same: what it has joined it still uses */
+	uses_inherit(&heir->uses, &n->uses);
 	put_session(s, n);
 }
 
@@ -701,11 +704,11 @@ static int do_hello(struct server *s, struct job *j)
 	a->lifeline = s->port;
 	snprintf(a->host, sizeof(a->host), "%s", s->card.host);
 	pthread_mutex_lock(&s->lock);
-	await_previous(s, j);
 	do
 		rc = pmio_fabric_random(&n->id, sizeof(n->id));
 	while (rc == 0 && (n->id == 0 || find_session(s, n->id)));
 	if (rc == 0) {
+		await_previous(s, n, j);
 		take_slots(s, n, j->msg.hello.slots);
 		a->nr_slots = (uint16_t)n->nr_slots;
 		for (unsigned i = 0; i < n->nr_slots; i++)
@@ -788,6 +791,7 @@ static void *help(void *arg)
 			continue;
 		}
 		DL_DELETE(s->queue, j);
+		s->nr_queued--;
 		n = j->session;
 		pthread_mutex_unlock(&s->lock);
 		j->status = own_error(do_job(s, j));
@@ -810,7 +814,7 @@ static void start_helper(struct server *s)
 	pthread_attr_t attr;
 	pthread_t thread;
 
-	if (s->nr_idle || s->nr_helpers == HELPERS_MAX)
+	if (s->nr_idle > s->nr_queued || s->nr_helpers == HELPERS_MAX)
 		return;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -887,8 +891,9 @@ static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 		HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
 		if (n)
 			n->nr_jobs++;
-		DL_APPEND(s->queue, j);
 		start_helper(s);
+		DL_APPEND(s->queue, j);
+		s->nr_queued++;
 		pthread_cond_signal(&s->work);
 	} else {
 		pmio_fabric_reply(call, rc < 0 ? rc : -ENOMEM, NULL, 0);
@@ -1171,7 +1176,7 @@ static int offer(struct server *s, const char *address, const char *service)
 	struct pmio_fabric_config c = {
 		.provider = s->settings.str[PMIO_SET_PROVIDER], .address = address,
 		.service = *service ? service : NULL, .key = s->card.key,
-		.timeout_ms = (unsigned)s->settings.num[PMIO_SET_TIMEOUT] * 1000,
+		.timeout_ms = (unsigned)s->settings.num[PMIO_SET_TIMEOUT] * 1000, .munge = s->settings.str[PMIO_SET_MUNGE],
 	};
 	size_t size = NR_SLOTS * (size_t)REMOTE_SLOT_SIZE;
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

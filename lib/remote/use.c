@@ -132,6 +132,12 @@ int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_S
 	return 0;
 }
 
+void uses_inherit(struct member **to, struct member **from)
+{
+	DL_CONCAT(*to, *from);
+	*from = NULL;
+}
+
 bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE])
 {
 	const struct use *use = find(u, id);

@@ -34,6 +34,9 @@ int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID
  */
 int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], const char *owner);
 
+/* what the session `from` has joined is another one's now, which has joined nothing yet */
+void uses_inherit(struct member **to, struct member **from);
+
 /* has anybody joined it who has not left? */
 bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE]);
 

@@ -113,23 +113,24 @@ waits() { [ "$(grep -c '^waits = yes' "$PFS"/.pmio-owner.*)" = "$1" ]; }
 
 # written there at once, drained from there when the job has gone, and read from there meanwhile
 aggregated() {
-	local prog=$top_builddir/mpi-examples/hello_pmem copy=$top_builddir/tests/mpi/copy m
+	local prog=$top_builddir/mpi-examples/hello_pmem copy=$top_builddir/tests/mpi/copy m file
+	file=$PFS/$(printf 'long%.0s' $(seq 60)) # more than a line of the owner's file takes
 	for m in $memory; do
 		"$PMIO_AGENT" --target --listen 127.0.0.1 --card "$m.card" --pool "$m" || return
 	done
-	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$PFS/agg" 2>"$T/refused" && return 1
+	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$file" 2>"$T/refused" && return 1
 	grep 'names no memory node' "$T/refused" || return
 	export PMIO_TARGETS=$T/mem1.card,$T/mem2.card
 	[ -e "$PFS/whole" ] || run 2 "$prog" "pmem:$PFS/whole" || return
 	memory_nodes pause || return
-	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$PFS/agg" || return
-	waits 2 && ! cmp "$PFS/whole" "$PFS/agg" || { echo "it has been drained"; return 1; }
+	PMIO_DRAIN=aggregate over 2 auto 2 "$prog" "pmem:$file" || return
+	waits 2 && ! cmp "$PFS/whole" "$file" || { echo "it has been drained"; return 1; }
 	stop_pools # the job's nodes have gone
 	# another program finds them by the mark, whatever its own settings are
-	over 2 auto 2 "$copy" "pmem:$PFS/agg" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
-	PMIO_DRAIN=aggregate over 1 auto 1 "$copy" "pmem:$PFS/agg" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
+	over 2 auto 2 "$copy" "pmem:$file" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
+	PMIO_DRAIN=aggregate over 1 auto 1 "$copy" "pmem:$file" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
 	waits 2 || return
-	memory_nodes resume && until_ok no_owner && cmp "$PFS/whole" "$PFS/agg" || return
+	memory_nodes resume && until_ok no_owner && cmp "$PFS/whole" "$file" || return
 	"$PMIO" target stat --json >"$T/stat" && python3 -c 'import json, sys
 t = json.load(open(sys.argv[1]))
 sys.exit(0 if len(t) == 2 and all(m["drained"] >= 1 << 20 and m["dirty"] == 0 for m in t) else str(t))' "$T/stat" || return
@@ -152,6 +153,6 @@ check "visible: 2 pools" program visible 2 auto 4
 check "size: 2 pools" program size 2 auto 3
 check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits
-check "drain=aggregate: memory nodes drain when the job has gone" aggregated
 check "all three pools were used" were_used
+check "drain=aggregate: memory nodes drain when the job has gone" aggregated
 exit $tap_failed

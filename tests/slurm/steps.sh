@@ -1,7 +1,7 @@
 #!/bin/bash
-# steps.sh -- HDF5, a chain of jobs, steps that hand a file over, sbatch --pmem
+# steps.sh -- HDF5, a chain of jobs, steps that hand a file over, sbatch --pmem, a memory node
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
-plan 9
+plan 12
 
 if [ -x "$C/bin/hdf5_parallel" ]; then
 	submit hdf5 -N2 --ntasks-per-node=1 <<-EOF
@@ -51,6 +51,28 @@ srun -n1 bash $C/work/read.sh
 EOF
 steps() { ended "$job" COMPLETED && grep -qx 'held 0' "$C/work/steps.out" && cmp "$PFS/plain" "$PFS/steps"; }
 check "a step sees what the one before it holds" steps
+
+# a memory node, as its user runs it: it has what the job has written, and drains it when the job is over
+card=$C/work/memory.card
+memory_pmio() { as_nobody "$C/bin/pmio" --pool="$C/work/memory" "$@"; }
+memory_node() {
+	as_nobody mkdir -m 700 "$C/work/memory" &&
+		as_nobody env PMIO_POOL_SIZE=64MiB "$C/bin/pmiod" --target --listen 10.78.0.254 --card "$card" --pool "$C/work/memory" &&
+		memory_pmio agent pause
+}
+check "a memory node" memory_node
+submit aggregate -N2 --ntasks-per-node=1 <<EOF
+#PMEM capacity=16MiB drain=aggregate targets=$card
+. $C/bin/env.sh
+mpirun hello_pmem $PFS/plain2 && mpirun hello_pmem pmem:$PFS/aggregate
+EOF
+aggregate() { ended "$job" COMPLETED && [ -s "$PFS/plain2" ] && ! cmp "$PFS/plain2" "$PFS/aggregate"; }
+check "drain=aggregate: the job is over before its data are out" aggregate
+drained() {
+	memory_pmio agent resume && await 60 cmp "$PFS/plain2" "$PFS/aggregate" &&
+		await 60 eval '! ls "$PFS"/.pmio-owner.*' && memory_pmio agent stop --force
+}
+check "... and then the memory node brings them out" drained
 
 # without directives
 if [ -e "$C/bin/spank_pmem.so" ]; then

@@ -481,6 +481,48 @@ static void span__single(void **state)
 	span_with(PMIO_PLACE_SINGLE, "single", 2);
 }
 
+/* an owner's file that is not whole yet; what its writer found when he was done */
+struct writer {
+	int fd;
+	struct stat st;
+};
+
+static void *be_slow(void *arg)
+{
+	struct writer *w = arg;
+
+	sleep(3); /* longer than one is waited for that nobody has locked */
+	if (fstat(w->fd, &w->st) < 0)
+		w->st.st_nlink = 99;
+	close(w->fd);
+	return NULL;
+}
+
+static void find__not_before_its_writer_is_done(void **state)
+{
+	char owner[PATH_MAX + 32];
+	struct remote_use use;
+	pthread_t thread;
+	struct writer w;
+	struct stat st;
+
+	(void)state;
+	name_file("slow");
+	w.fd = open(path, O_CREAT | O_WRONLY, 0644);
+	assert_int_equal(fstat(w.fd, &st), 0);
+	close(w.fd);
+	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	w.fd = open(owner, O_CREAT | O_EXCL | O_RDWR, 0600);
+	assert_true(w.fd >= 0);
+	assert_int_equal(flock(w.fd, LOCK_EX), 0);
+	assert_int_equal(pthread_create(&thread, NULL, be_slow, &w), 0);
+	/* he has died without a word: it is removed */
+	assert_int_equal(remote_use_find(settings, path, &use), -ENOENT);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(w.st.st_nlink, 1);
+	assert_false(exists(owner));
+}
+
 /* ---- failure ---------------------------------------------------------------------------------------- */
 
 static void open__with_another_key(void **state)
@@ -674,6 +716,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(span__striped),
 		cmocka_unit_test(span__local),
 		cmocka_unit_test(span__single),
+		cmocka_unit_test(find__not_before_its_writer_is_done),
 		cmocka_unit_test(open__with_another_key),
 		cmocka_unit_test(target_killed__error_and_then_another),
 		cmocka_unit_test(target_killed__in_mid_write),
