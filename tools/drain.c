@@ -72,7 +72,7 @@ static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 
 	pmio_pool_uuid(pm, uuid);
 	for (size_t i = 0; i < paths->nr; i++)
-		remote_owner_drained(paths->v[i], uuid);
+		remote_owner_drained(paths->v[i], uuid, NULL, NULL);
 }
 
 static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,

@@ -48,7 +48,7 @@ int tool_drain_path(struct pmio *pm, const char *path)
 
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);
-		remote_owner_drained(path, uuid);
+		remote_owner_drained(path, uuid, NULL, NULL);
 	}
 	return rc;
 }

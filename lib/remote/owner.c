@@ -391,18 +391,21 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	unlock_owner(&use, fd, text);
 }
 
-void remote_owner_drained(const char *path, const uint8_t uuid[16])
+void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
 {
 	char owner[PATH_MAX], born[32], *text;
 	struct remote_use use;
+	bool drained;
 	int fd, rc;
 
 	if (owner_name(path, owner, sizeof(owner), born, sizeof(born)) < 0)
 		return;
 	rc = lock_owner(owner, born, &use, &fd, &text);
 	if (rc == -EBUSY) {
+		/* what was written before somebody put a mark here: the lock is held */
+		drained = !drain || drain(arg) >= 0;
 		rc = 0;
-		for (uint32_t i = 0; i < use.nr && rc == 0; i++) {
+		for (uint32_t i = 0; i < use.nr && rc == 0 && drained; i++) {
 			if (use.cards[i].waits && memcmp(use.cards[i].uuid, uuid, 16) == 0)
 				rc = put_answer(fd, text, &use, i, false);
 		}
@@ -426,7 +429,9 @@ int remote_owner_settle(const char *path, const uint8_t uuid[16],
 	rc = lock_owner(owner, born, &use, &fd, &text);
 	if (rc == -EBUSY)
 		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
-	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && !in_use(arg, use.id))
+	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
+		rc = -EAGAIN; /* who has it may go without a word to us, having written nothing */
+	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0)
 		remove_this(owner, fd);
 	unlock_owner(&use, fd, text);
 	return rc == -EAGAIN ? -EAGAIN : 0;

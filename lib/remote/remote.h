@@ -147,13 +147,14 @@ int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_
 int remote_owner_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
 /*
  * nothing of path waits in that pool any more.  After the last such pool the owner's file goes; that of a
- * file of memory nodes by remote_owner_settle(), as its list may be in use again.
+ * file of memory nodes by remote_owner_settle(), as its list may be in use again.  drain: once more,
+ * now that no mark can be put there; if it fails, nothing changes.  NULL: not needed.
  */
-void remote_owner_drained(const char *path, const uint8_t uuid[16]);
+void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
  * at the first target of path, with that pool: nobody uses it, and nothing waits: the owner's file goes
  *
- * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data wait yet.
+ * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data wait yet, or it is in use.
  */
 int remote_owner_settle(const char *path, const uint8_t uuid[16],
 			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);

@@ -141,6 +141,7 @@ struct server {
 	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
 	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those that have been woken and do not run yet */
 	unsigned nr_watches;
+	struct watch *watches;
 	uint64_t next_id;
 	bool stop;
 	struct session *sessions;
@@ -571,6 +572,8 @@ static int do_leave(struct server *s, struct job *j)
 /* until it is drained, however long that takes; the client's calls go to the log */
 struct watch {
 	struct server *s;
+	bool again;		/* it has been closed once more; under the server's lock */
+	struct watch *prev, *next;
 	char path[];
 };
 
@@ -585,8 +588,9 @@ static bool in_use(void *arg, const uint8_t id[USE_ID_SIZE])
 	return active;
 }
 
-static int drain_once(struct watch *w)
+static int drain_once(void *arg)
 {
+	struct watch *w = arg;
 	struct pmio *pm;
 	int rc = client_connect(&w->s->settings, NULL, false, false, &pm);
 
@@ -597,47 +601,92 @@ static int drain_once(struct watch *w)
 	return rc;
 }
 
+static bool is_again(struct watch *w)
+{
+	bool again;
+
+	pthread_mutex_lock(&w->s->lock);
+	again = w->again;
+	pthread_mutex_unlock(&w->s->lock);
+	return again;
+}
+
+/* false: it goes on */
+static bool end_watch(struct watch *w)
+{
+	struct server *s = w->s;
+	bool again;
+
+	pthread_mutex_lock(&s->lock);
+	again = w->again;
+	w->again = false;
+	if (!again) {
+		DL_DELETE(s->watches, w);
+		s->nr_watches--;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return !again;
+}
+
 static void *run_watch(void *arg)
 {
 	struct watch *w = arg;
-	unsigned wait_s = 1;
 
-	while (drain_once(w) < 0) {
-		sleep(wait_s);
-		wait_s = wait_s < WATCH_S ? wait_s * 2 : WATCH_S;
-	}
-	remote_owner_drained(w->path, w->s->card.uuid);
-	while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN)
-		sleep(1);
-	pthread_mutex_lock(&w->s->lock);
-	w->s->nr_watches--;
-	pthread_mutex_unlock(&w->s->lock);
+	do {
+		unsigned wait_s = 1;
+
+		while (drain_once(w) < 0) {
+			sleep(wait_s);
+			wait_s = wait_s < WATCH_S ? wait_s * 2 : WATCH_S;
+		}
+		remote_owner_drained(w->path, w->s->card.uuid, drain_once, w);
+		while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN && !is_again(w))
+			sleep(1);
+	} while (!end_watch(w));
 	free(w);
 	return NULL;
 }
 
+/* lock held */
+static int start_watch(struct server *s, struct watch *w)
+{
+	pthread_t thread;
+
+	if (s->nr_watches >= WATCHES_MAX)
+		return -EAGAIN;
+	if (pthread_create(&thread, NULL, run_watch, w) != 0)
+		return -EAGAIN;
+	pthread_detach(thread);
+	DL_APPEND(s->watches, w);
+	s->nr_watches++;
+	return 0;
+}
+
 static int do_watch(struct server *s, struct job *j)
 {
-	struct watch *w;
-	pthread_t thread;
-	int rc;
+	struct watch *w, *other;
+	int rc = 0;
 
 	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
 		return PMIO_EPROTO;
-	w = malloc(sizeof(*w) + strlen(j->msg.path.path) + 1);
+	w = calloc(1, sizeof(*w) + strlen(j->msg.path.path) + 1);
 	if (!w)
 		return -ENOMEM;
 	w->s = s;
 	strcpy(w->path, j->msg.path.path);
 	pthread_mutex_lock(&s->lock);
-	rc = s->nr_watches >= WATCHES_MAX ? EAGAIN : pthread_create(&thread, NULL, run_watch, w);
-	s->nr_watches += rc == 0;
-	pthread_mutex_unlock(&s->lock);
-	if (rc)
-		free(w);
+	DL_FOREACH(s->watches, other) {
+		if (strcmp(other->path, w->path) == 0)
+			break;
+	}
+	if (other)
+		other->again = true;
 	else
-		pthread_detach(thread);
-	return -rc;
+		rc = start_watch(s, w);
+	pthread_mutex_unlock(&s->lock);
+	if (other || rc < 0)
+		free(w);
+	return rc;
 }
 
 static int do_claim(struct server *s, struct job *j)
