@@ -675,6 +675,11 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 			/* logs; the file goes all the same */
 			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
 	}
+	/* all has been drained, and it is about to go; or somebody has the file open, and removes it when he closes it */
+	if (rc == 0 && use.nr_memory == use.nr && join(settings, owner, &use) == 0)
+		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
+	else if (rc == 0 && use.nr_memory == use.nr)
+		rc = flock(fd, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
 	if (rc == -EBUSY || rc == -ESTALE)
 		remove_this(owner, fd);
 	remote_use_fini(&use);

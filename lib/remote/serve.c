@@ -633,15 +633,17 @@ static void *run_watch(void *arg)
 	struct watch *w = arg;
 
 	do {
-		unsigned wait_s = 1;
+		unsigned wait_s = 1, settle_ms = 10;
 
 		while (drain_once(w) < 0) {
 			sleep(wait_s);
 			wait_s = wait_s < WATCH_S ? wait_s * 2 : WATCH_S;
 		}
 		remote_owner_drained(w->path, w->s->card.uuid, drain_once, w);
-		while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN && !is_again(w))
-			sleep(1);
+		while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN && !is_again(w)) {
+			usleep(settle_ms * 1000);
+			settle_ms = settle_ms < 500 ? settle_ms * 2 : 1000;
+		}
 	} while (!end_watch(w));
 	free(w);
 	return NULL;
