@@ -649,46 +649,70 @@ static void *run_watch(void *arg)
 	return NULL;
 }
 
-/* lock held */
+/* lock held; takes w over */
 static int start_watch(struct server *s, struct watch *w)
 {
+	struct watch *other;
 	pthread_t thread;
+	int rc;
 
-	if (s->nr_watches >= WATCHES_MAX)
-		return -EAGAIN;
-	if (pthread_create(&thread, NULL, run_watch, w) != 0)
-		return -EAGAIN;
+	DL_FOREACH(s->watches, other) {
+		if (strcmp(other->path, w->path) == 0)
+			break;
+	}
+	rc = other || s->nr_watches >= WATCHES_MAX ? EAGAIN : pthread_create(&thread, NULL, run_watch, w);
+	if (other)
+		other->again = true;
+	if (rc) {
+		free(w);
+		return other ? 0 : -rc;
+	}
 	pthread_detach(thread);
 	DL_APPEND(s->watches, w);
 	s->nr_watches++;
 	return 0;
 }
 
-static int do_watch(struct server *s, struct job *j)
+static int watch_path(struct server *s, const char *path)
 {
-	struct watch *w, *other;
-	int rc = 0;
+	struct watch *w = calloc(1, sizeof(*w) + strlen(path) + 1);
+	int rc;
 
-	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
-		return PMIO_EPROTO;
-	w = calloc(1, sizeof(*w) + strlen(j->msg.path.path) + 1);
 	if (!w)
 		return -ENOMEM;
 	w->s = s;
-	strcpy(w->path, j->msg.path.path);
+	strcpy(w->path, path);
 	pthread_mutex_lock(&s->lock);
-	DL_FOREACH(s->watches, other) {
-		if (strcmp(other->path, w->path) == 0)
-			break;
-	}
-	if (other)
-		other->again = true;
-	else
-		rc = start_watch(s, w);
+	rc = start_watch(s, w);
 	pthread_mutex_unlock(&s->lock);
-	if (other || rc < 0)
-		free(w);
 	return rc;
+}
+
+/* of a memory node that was started anew: what it has is drained, and is said to wait no more */
+static void *watch_known(void *arg)
+{
+	struct server *s = arg;
+	struct pmio_file_stat *st = malloc(sizeof(*st));
+	struct pmio *pm = NULL;
+	uint32_t cursor = 0;
+	int rc = st ? client_connect(&s->settings, NULL, false, false, &pm) : -ENOMEM;
+
+	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0)
+		rc = st->state == PMIO_STATE_HELD ? 0 : watch_path(s, st->path);
+	if (rc < 0 && rc != -ENOENT)
+		pmio_warn("target: not all files that the pool has are watched: %s; marks next to them may stay",
+			  pmio_strerror(rc));
+	if (pm)
+		client_drop(&pm);
+	free(st);
+	return NULL;
+}
+
+static int do_watch(struct server *s, struct job *j)
+{
+	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
+		return PMIO_EPROTO;
+	return watch_path(s, j->msg.path.path);
 }
 
 static int do_claim(struct server *s, struct job *j)
@@ -1349,13 +1373,14 @@ static void tear_down(struct server *s)
 	close_fd(&s->listen_fd);
 	close_fd(&s->signal_fd);
 	close_fd(&s->epoll_fd);
-	pmio_settings_fini(&s->settings);
+	/* the settings stay: watches may be about to connect */
 }
 
 static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct remote_target_config *c = arg;
 	struct server *s = calloc(1, sizeof(*s)); /* helpers may be in a call to the very end */
+	pthread_t known;
 	int rc;
 
 	if (!s)
@@ -1377,6 +1402,8 @@ static int serve(struct pmio_daemon *d, void *arg)
 		if (s->log_fd >= 0)
 			pmio_daemon_log(s->log_fd);
 		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
+		if (c->card_file && pthread_create(&known, NULL, watch_known, s) == 0)
+			pthread_detach(known);
 		rc = loop(s);
 	}
 	tear_down(s);

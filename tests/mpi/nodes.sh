@@ -130,6 +130,8 @@ aggregated() {
 	over 2 auto 2 "$copy" "pmem:$file" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
 	PMIO_DRAIN=aggregate over 1 auto 1 "$copy" "pmem:$file" "$T/copy" && cmp "$PFS/whole" "$T/copy" || return
 	waits 2 || return
+	# one of them dies, and is started anew
+	"$PMIO" --pool="$T/mem2" agent stop --force && "$PMIO_AGENT" --target --listen 127.0.0.1 --card "$T/mem2.card" --pool "$T/mem2" || return
 	memory_nodes resume && until_ok no_owner && cmp "$PFS/whole" "$file" || return
 	"$PMIO" target stat --json >"$T/stat" && python3 -c 'import json, sys
 t = json.load(open(sys.argv[1]))

@@ -54,10 +54,11 @@ check "a step sees what the one before it holds" steps
 
 # a memory node, as its user runs it: it has what the job has written, and drains it when the job is over
 card=$C/work/memory.card
-memory_pmio() { as_nobody "$C/bin/pmio" --pool="$C/work/memory" "$@"; }
+memory_env() { as_nobody env PMIO_AGENT="$C/bin/pmiod" PMIO_POOL_SIZE=64MiB "$@"; }
+memory_pmio() { memory_env "$C/bin/pmio" --pool="$C/work/memory" "$@"; }
 memory_node() {
 	as_nobody mkdir -m 700 "$C/work/memory" &&
-		as_nobody env PMIO_POOL_SIZE=64MiB "$C/bin/pmiod" --target --listen 10.78.0.254 --card "$card" --pool "$C/work/memory" &&
+		memory_env "$C/bin/pmiod" --target --listen 10.78.0.254 --card "$card" --pool "$C/work/memory" &&
 		memory_pmio agent pause
 }
 check "a memory node" memory_node
