@@ -3,6 +3,20 @@
 # What is written to standard error or output before a failure is shown to the user by
 # squeue and scontrol.  Each stage may be killed at any time, and be called once more.
 
+# Slurm 22.05 may kill the teardown of a job that is cancelled, and does not call it once more.  What jobs left that
+# Slurm has forgotten, and that never had nodes, goes.
+forget_others() {
+	local d others=()
+	for d in "$STATE"/job.*; do
+		[ ! -d "$d" ] || [ -e "$d/nodes" ] || compgen -G "$d/begun.*" >/dev/null || others+=("$d")
+	done
+	[ ${#others[@]} != 0 ] && squeue -h -o %A >"$STATE/.jobs.$1" 2>/dev/null && grep -qx "$1" "$STATE/.jobs.$1" &&
+		for d in "${others[@]}"; do
+			grep -qx "${d##*/job.}" "$STATE/.jobs.$1" || rm -rf "$d"
+		done
+	rm -f "$STATE/.jobs.$1"
+}
+
 # setup JOB UID GID LINE...: lines of spec
 do_setup() {
 	local job=$STATE/job.$1 new=$STATE/.new.$1 line
@@ -22,6 +36,7 @@ do_setup() {
 		done
 	} >"$new/environment" || exit 1
 	mv "$new" "$job"
+	forget_others "$1"
 }
 
 load() {

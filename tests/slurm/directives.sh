@@ -26,7 +26,7 @@ tests=(
 	"use_persistent name=a|no buffers that outlive a job"
 	"destroy_persistent name=a|no buffers that outlive a job"
 )
-plan $((${#tests[@]} + 7))
+plan $((${#tests[@]} + 8))
 
 refused() { ! submit bad "${2:--N1}" && grep -qF -- "$1" "$C/work/bad.err" || { echo "job $job"; cat "$C/work/bad.err"; return 1; }; }
 for t in "${tests[@]}"; do
@@ -68,6 +68,7 @@ EOF
 two() { says "$job" "capacity=40M per_node=20M" && says "$job" "TresPerNode=gres:pmem:20"; }
 check "capacity is counted for each node" two
 scancel "$job"
+check "... and a job that waits can be cancelled" ended "$job" CANCELLED
 
 # not from a script
 option() {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # faults.sh -- stage-in that cannot be, nodes without room, a file system that is full
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
-plan 19
+plan 20
 
 submit plain -N1 <<EOF
 . $C/bin/env.sh
@@ -40,11 +40,10 @@ submit first -N1 -w node1 <<EOF
 #PMEM capacity=100MiB
 while [ ! -e $C/work/go ]; do sleep 0.2; done
 EOF
-first=$job
+await 60 state_is "$job" RUNNING
 submit second -N1 -w node1 <<EOF
 #PMEM capacity=100MiB
 EOF
-await 60 state_is "$first" RUNNING
 sleep 3
 check "a job waits while a node's memory is another one's" state_is "$job" PENDING
 touch "$C/work/go"
@@ -67,8 +66,12 @@ check "... and what was there is there" grep -qx good "$PFS/noroom"
 check "... the log says why" grep -q "bytes free, the job wants 50331648" "$C/log/slurmd.node2.log"
 on_node node2 rm "$PMEM/rubbish"
 scancel "$job"
-check "... and nothing is left" nothing_left
 scontrol update nodename=node2 state=resume
+submit next -N1 <<EOF
+#PMEM capacity=16MiB
+EOF
+check "... another job can run" ended "$job" COMPLETED
+check "... and nothing is left" nothing_left
 
 # ---- the file system is full ----
 fill() { fallocate -l "$(($(df -B1 --output=avail "$PFS" | tail -n 1) - 65536))" "$PFS/filler"; }

@@ -85,7 +85,13 @@ bb_is() { [ "$(field "$1" BurstBufferState)" = "$2" ]; }
 state_is() { [ "$(field "$1" JobState)" = "$2" ]; }
 says() { scontrol -o show job "$1" | grep -qF -- "$2"; }
 is_over() { bb_is "$1" complete && [ -z "$(squeue -h -j "$1" 2>/dev/null)" ] && ! scontrol show burst | grep -q "JobID=$1 "; }
-over() { await "${2:-120}" is_over "$1" || { echo "job $1 does not end"; return 1; }; }
+# Slurm may kill its own teardown of a job that is cancelled, and thinks of it again when it is started anew
+is_stuck() { grep -q "teardown for JobId=$1 terminated by slurmctld" "$C/log/slurmctld.log"; }
+over() {
+	await 120 eval "is_over $1 || is_stuck $1"
+	! is_over "$1" && is_stuck "$1" && { restart_controller || return 1; }
+	await 120 is_over "$1" || { echo "job $1 does not end"; return 1; }
+}
 ended() { over "$1" && { state_is "$1" "$2" || { echo "job $1 is $(field "$1" JobState)"; return 1; }; }; }
 
 # what jobs have left on the nodes and beside them
