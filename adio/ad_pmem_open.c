@@ -302,104 +302,15 @@ static void take_identity(const struct ad_pmem *ad, struct pmio *pm, struct open
 	memcpy(o->use, use->id, sizeof(o->use));
 }
 
-/* another process may have begun a use since we looked: then that is ours; 0 or an error; *found: it is */
-static int begin_or_join(struct adio_file *fd, struct remote_use *use, bool *found)
-{
-	struct ad_pmem *ad = fd->fs_ptr;
-	struct remote_use other;
-	int rc = -EEXIST;
-
-	*found = false;
-	for (int tries = 0; tries < 100 && rc == -EEXIST; tries++) {
-		rc = remote_use_begin(&ad->settings, fd->filename, use);
-		if (rc != -EEXIST)
-			return rc;
-		rc = remote_use_find(&ad->settings, fd->filename, &other);
-		if (rc == 0) {
-			remote_use_fini(use);
-			*use = other;
-			*found = true;
-		}
-		if (rc == -ENOENT) /* it has just ended */
-			rc = -EEXIST;
-	}
-	return rc == -EEXIST ? -EBUSY : rc;
-}
-
-static uint32_t hash_name(const char *name)
-{
-	uint32_t h = 2166136261u; /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
-
-	while (*name)
-		h = (h ^ (uint8_t)*name++) * 16777619u;
-	return h;
-}
-
-static bool is_drained_later(const struct ad_pmem *ad)
-{
-	int64_t drain = ad->settings.num[PMIO_SET_DRAIN];
-
-	return drain == PMIO_DRAIN_ASYNC || drain == PMIO_DRAIN_AGGREGATE;
-}
-
-/* drain=aggregate collects on memory nodes what they drain when the job has gone */
-static bool is_for_memory_nodes(const struct ad_pmem *ad)
-{
-	return ad->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE ||
-	       ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-}
-
-/* the memory nodes as a file's targets; which is first, its home, goes by its name */
-static int list_memory(const struct adio_file *fd, struct remote_use *use)
-{
-	const struct ad_pmem *ad = fd->fs_ptr;
-	struct remote_card *cards;
-	uint32_t nr, first;
-	int rc = remote_targets_load(ad->settings.str[PMIO_SET_TARGETS], &cards, &nr);
-
-	if (rc == -EINVAL)
-		pmio_err("open %s: %s, and the setting targets names no memory node", fd->filename,
-			 ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE ? "drain=aggregate"
-										  : "placement=remote");
-	if (rc < 0)
-		return rc;
-	use->cards = calloc(nr, sizeof(*cards));
-	first = hash_name(fd->filename) % nr;
-	use->placement = PMIO_PLACE_STRIPED;
-	for (uint32_t i = 0; i < nr && use->cards; i++) {
-		use->cards[i] = cards[(first + i) % nr];
-		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
-			use->placement = PMIO_PLACE_SINGLE;
-	}
-	if (nr == 1 || ad->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		use->placement = PMIO_PLACE_SINGLE; /* see choose_placement() */
-	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
-	/* said at once: after a crash it is true */
-	for (uint32_t i = 0; i < use->nr && use->cards; i++)
-		use->cards[i].waits = is_drained_later(ad);
-	free(cards);
-	return use->cards ? 0 : -ENOMEM;
-}
-
-/* placement=remote, and nobody has it open: made at its home, and then opened by the list */
+/* placement=remote, and nobody has it open */
 static int open_at_memory(struct adio_file *fd, const struct client_open *how, struct remote_use *use)
 {
-	struct ad_pmem *ad = fd->fs_ptr;
-	struct pmio_file *made = NULL;
-	bool found = false;
-	int rc = list_memory(fd, use);
+	const struct ad_pmem *ad = fd->fs_ptr;
+	int rc = remote_memory_begin(&ad->settings, fd->filename, how, use);
 
-	if (rc == 0)
-		rc = remote_open(&ad->settings, &use->cards[0], fd->filename, how, &made);
 	if (rc < 0 && use->cards && rc != -EBUSY)
 		ad_pmem_say_failed("open", fd->filename, rc);
-	if (rc < 0)
-		return rc == -EBUSY ? -EAGAIN : rc;
-	/* open for it alone: it must be closed before it is opened as one of several */
-	rc = pmio_close(&made);
-	if (rc == 0)
-		rc = begin_or_join(fd, use, &found);
-	return rc;
+	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
 static int open_in_pool(struct adio_file *fd, const struct client_open *how)
@@ -423,7 +334,7 @@ static int try_to_open(struct adio_file *fd, const struct client_open *how, bool
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 	struct remote_use use = { .nr = 0 };
-	bool remote = first && is_for_memory_nodes(ad);
+	bool remote = first && remote_memory_wanted(&ad->settings);
 	int rc = first ? remote_use_find(&ad->settings, fd->filename, &use) : -ENOENT;
 
 	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
@@ -630,7 +541,7 @@ static int begin_use(struct adio_file *fd, struct remote_use *use, bool *found)
 		return rc;
 	/* it was opened for this node alone; it stays as it was */
 	rc = pmio_close(&ad->file);
-	return rc < 0 ? rc : begin_or_join(fd, use, found);
+	return rc < 0 ? rc : remote_use_begin_or_join(&ad->settings, fd->filename, use, found);
 }
 
 /* O3; collective */
@@ -728,7 +639,7 @@ static void mark_here(struct adio_file *fd, int access_mode, struct opened *o)
 	use.cards = calloc(1, sizeof(*use.cards));
 	rc = use.cards ? remote_offer(ad->pm, use.cards) : -ENOMEM;
 	if (rc == 0)
-		rc = begin_or_join(fd, &use, &found);
+		rc = remote_use_begin_or_join(&ad->settings, fd->filename, &use, &found);
 	if (rc == 0) {
 		if (found) /* what is open here is in nobody's way */
 			rc = pmio_close(&ad->file);

@@ -7,7 +7,37 @@
  */
 #include "config.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "remote/remote.h"
 #include "select.h"
+
+/* files of memory nodes are opened by way of these, and outlive the threads that do it */
+static struct {
+	struct pmio *pm;
+	const struct pmio_settings *settings;
+} memory;
+
+static int move_to_memory(struct pmio *pm, struct transfer_file *f)
+{
+	struct stat st;
+
+	(void)pm;
+	if (stat(f->path, &st) < 0) {
+		int rc = -errno;
+
+		pmio_err("stage in %s: %s", f->path, pmio_strerror(rc));
+		return rc;
+	}
+	f->bytes = (uint64_t)st.st_size;
+	return remote_stage_in(memory.pm, memory.settings, f->path, &f->told, &f->kept);
+}
+
+static void end_at_memory(struct transfer_file *f)
+{
+	pmio_close(&f->kept);
+}
 
 static int move(struct pmio *pm, struct transfer_file *f)
 {
@@ -78,8 +108,15 @@ int tool_stage_in(struct tool *tool, int argc, char **argv)
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_FAILED;
 	t.nr_jobs = args.nr_jobs;
+	if (remote_memory_wanted(&tool->settings)) { /* where the programs will look */
+		memory.pm = pm;
+		memory.settings = &tool->settings;
+		t.move = move_to_memory;
+		t.end = end_at_memory;
+	}
 	select_on_pfs(&t, &args.paths);
 	status = transfer_run(&t, pm);
 	pmio_disconnect(&pm);
+	remote_disconnect_all();
 	return status;
 }

@@ -171,6 +171,8 @@ static void ask(struct transfer *t, struct pmio *pm, struct transfer_file *f)
 	struct pmio_file_stat st;
 	uint64_t now;
 
+	if (slot < 0 && f->told)
+		f->moved = f->told < f->bytes ? (uint64_t)f->told : (uint64_t)f->bytes;
 	if (slot < 0 || pmio_stat_next(pm, &cursor, &st) < 0 || st.slot != slot)
 		return;
 	now = t->counter(&st);
@@ -271,6 +273,8 @@ int transfer_run(struct transfer *t, struct pmio *pm)
 	look_on(&crew, pm, &p);
 	for (unsigned i = 0; i < nr; i++)
 		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < t->nr && t->end; i++)
+		t->end(&t->files[i]);
 	status = tool_progress_end(&p);
 	print_sum(t, &p);
 	transfer_free(t);

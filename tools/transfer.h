@@ -21,8 +21,10 @@ struct transfer_file {
 	_Atomic uint64_t bytes; /* to be moved */
 	_Atomic uint64_t before; /* the agent's counter for this file when we began */
 	_Atomic int64_t slot;	/* in the pool; -1: not known, or not under way */
+	_Atomic uint64_t told;	/* without a slot: bytes moved so far, as move() counts */
 	uint64_t moved;		/* as last asked for; the calling thread's */
 	int rc;
+	struct pmio_file *kept; /* move()'s, open until all have been moved */
 	struct transfer_file *next_ended;
 };
 
@@ -43,6 +45,8 @@ struct transfer {
 	int (*move)(struct pmio *pm, struct transfer_file *f);
 	/* the agent's counter of bytes moved for a file */
 	uint64_t (*counter)(const struct pmio_file_stat *st);
+	/* for each, when all have been moved, in the calling thread; may be NULL */
+	void (*end)(struct transfer_file *f);
 };
 
 /* add a file; NULL: no memory */

@@ -190,6 +190,7 @@ struct file {
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
 	bool home;		/* ... and this one sets its size */
+	bool fresh;		/* ... and it had just been changed when it was opened: times may not tell the next change */
 	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
 
 	/* as last recorded in the catalog */
@@ -395,7 +396,7 @@ int verify_write(struct verify *v, int fd, const struct iovec *iov, int nr, uint
 int verify_check(struct verify *v, int fd, const char *path, struct job *job);
 
 /* stage.c: 0: all chunks are valid; 1: fills run, look again when one has ended; or an error */
-int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr);
+int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, uint32_t step);
 
 /* make a chunk valid that lies beyond the PFS file's end: no job is needed for that */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch);

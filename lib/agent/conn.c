@@ -264,7 +264,8 @@ static bool waits_for_chunk(const struct parked *p, uint64_t chunk)
 	if (p->msg.hdr.op == PMIO_OP_FILL)
 		return p->msg.fill.chunk == chunk;
 	return p->msg.hdr.op == PMIO_OP_STAGE && chunk >= p->msg.stage.first &&
-	       chunk - p->msg.stage.first < p->msg.stage.nr;
+	       (chunk - p->msg.stage.first) % p->msg.stage.step == 0 &&
+	       (chunk - p->msg.stage.first) / p->msg.stage.step < p->msg.stage.nr;
 }
 
 void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status)

@@ -20,6 +20,8 @@
 
 #include "agent/agent_impl.h"
 
+#define FRESH_S 2 /* see is_fresh() */
+
 /* ---- chunks ----------------------------------------------------------------- */
 
 struct chunk *files_chunk(struct file *f, uint64_t number)
@@ -496,6 +498,15 @@ static bool is_early(uint32_t flags)
 	return (flags & PMIO_OPEN_WRITE) && (flags & PMIO_OPEN_EARLY);
 }
 
+/* so recently changed that another change may get the same time: clocks tick every 10 ms at most, and may differ a little */
+static bool is_fresh(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return st->st_ctim.tv_sec + FRESH_S >= now.tv_sec;
+}
+
 static int add_handle(struct agent *a, struct conn *c, struct file *f, const char *path,
 		      uint32_t flags, struct handle **out)
 {
@@ -529,6 +540,8 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 		f->verify = flags & PMIO_OPEN_VERIFY;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
+	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
+		f->fresh = is_fresh(&f->seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
 	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
 	*out = h;
@@ -613,8 +626,12 @@ static void trim_chunks(struct agent *a, struct file *f)
 
 static void cache_or_forget(struct agent *a, struct file *f)
 {
-	/* another node may write to what is cached here, as soon as it is closed */
-	if (f->shared) {
+	/*
+	 * Another node may write to what is cached here, as soon as it is closed.  Where nobody
+	 * has written through this pool, the PFS file's times, as they were before it was
+	 * opened, tell whether somebody has since.
+	 */
+	if (f->shared && (f->wrote || f->fresh)) {
 		f->drop_cache = f->foreign = true;
 		f->seen.st_ctim = (struct timespec){ 0, 0 };
 	}

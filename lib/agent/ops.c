@@ -151,7 +151,7 @@ static void op_fill(struct agent *a, struct conn *c, const union pmio_any_msg *m
 static void op_stage(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->stage.handle);
-	int rc = h ? stage_range(a, h->file, msg->stage.first, msg->stage.nr) : -EBADF;
+	int rc = h ? stage_range(a, h->file, msg->stage.first, msg->stage.nr, msg->stage.step) : -EBADF;
 
 	if (rc > 0)
 		park(a, c, h->file, msg);

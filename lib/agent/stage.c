@@ -30,12 +30,12 @@ static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 	return rc == -EAGAIN ? 0 : rc; /* a client is just writing what is missing */
 }
 
-int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr)
+int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, uint32_t step)
 {
 	int pending = 0, rc = 0;
 
 	for (uint32_t i = 0; i < nr && rc >= 0; i++) {
-		rc = stage_chunk(a, f, first + i);
+		rc = stage_chunk(a, f, first + (uint64_t)i * step);
 		pending |= rc > 0;
 	}
 	/* an error comes when nothing is under way any more: who closes the file then frees its frames */

@@ -121,19 +121,27 @@ int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, u
 	return rc;
 }
 
+int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step)
+{
+	union pmio_any_msg msg, reply;
+
+	if (f->ops)
+		return f->ops->stage ? f->ops->stage(f, first, nr, step) : -EOPNOTSUPP;
+	pmio_proto_request(&msg, PMIO_OP_STAGE, 0);
+	msg.stage.first = first;
+	msg.stage.nr = nr;
+	msg.stage.step = step;
+	return client_file_call(f, &msg, &reply, NULL);
+}
+
 int pmio_stage_in(struct pmio_file *f)
 {
 	uint64_t nr, size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
-	union pmio_any_msg msg, reply;
 	int rc = 0;
 
 	nr = (size >> f->pm->view->chunk_shift) + 1;
-	for (uint64_t at = 0; at < nr && rc == 0; at += PMIO_STAGE_MAX) {
-		pmio_proto_request(&msg, PMIO_OP_STAGE, 0);
-		msg.stage.first = at;
-		msg.stage.nr = nr - at < PMIO_STAGE_MAX ? (uint32_t)(nr - at) : PMIO_STAGE_MAX;
-		rc = client_file_call(f, &msg, &reply, NULL);
-	}
+	for (uint64_t at = 0; at < nr && rc == 0; at += PMIO_STAGE_MAX)
+		rc = client_stage(f, at, nr - at < PMIO_STAGE_MAX ? (uint32_t)(nr - at) : PMIO_STAGE_MAX, 1);
 	if (rc < 0)
 		pmio_err("stage in %s: %s", f->path, rc == -ENOSPC ? "the pool is full" : pmio_strerror(rc));
 	return rc;

@@ -59,6 +59,7 @@ struct client_ops {
 	int (*end)(struct pmio_file *f, uint32_t flags); /* close; f is freed */
 	int (*lock)(struct pmio_file *f);
 	void (*unlock)(struct pmio_file *f);
+	int (*stage)(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step); /* may be NULL */
 };
 
 struct pmio_file {
@@ -126,6 +127,12 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /* the file has at least *size bytes; out: how many it has */
 int client_grow(struct pmio_file *f, uint64_t *size);
+/*
+ * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
+ *
+ * nr  1..PMIO_STAGE_MAX.  Returns 0 when they are there; -ENOSPC: the pool has no room; not logged
+ */
+int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step);
 /*
  * client_expect -- a hint: the writes that follow belong to one request of so many
  * pieces between the bytes first and last (included)

@@ -94,9 +94,9 @@ static int check_fields(const union pmio_any_msg *msg)
 			return PMIO_EPROTO;
 		return msg->claim.first > INT64_MAX - PMIO_CLAIM_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_STAGE:
-		if (msg->stage.nr < 1 || msg->stage.nr > PMIO_STAGE_MAX)
+		if (msg->stage.nr < 1 || msg->stage.nr > PMIO_STAGE_MAX || msg->stage.step < 1)
 			return PMIO_EPROTO;
-		return msg->stage.first > INT64_MAX - PMIO_STAGE_MAX ? PMIO_EPROTO : 0;
+		return msg->stage.first > INT64_MAX - (uint64_t)PMIO_STAGE_MAX * msg->stage.step ? PMIO_EPROTO : 0;
 	case PMIO_OP_PACE:
 		if (msg->pace.what & ~PMIO_PACE_ALL || __builtin_popcount(msg->pace.what) != 1)
 			return PMIO_EPROTO;

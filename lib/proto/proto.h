@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 4
+#define PMIO_PROTO_VERSION 5
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -220,8 +220,8 @@ struct pmio_stat_file_reply_msg {
 #define PMIO_STAGE_MAX 16 /* chunks of one request: fills of others come in between */
 
 /*
- * STAGE: make chunks first..first+nr-1 resident and valid, as far as the PFS file
- * reaches.  The reply comes when they are, or with -ENOSPC: they find no frame
+ * STAGE: make nr chunks resident and valid, each step-th from first on, as far as the PFS
+ * file reaches.  The reply comes when they are, or with -ENOSPC: they find no frame
  * without taking those of a file that is open or not drained.
  */
 struct pmio_stage_msg {
@@ -229,7 +229,7 @@ struct pmio_stage_msg {
 	uint64_t handle;
 	uint64_t first;
 	uint32_t nr;	   /* 1..PMIO_STAGE_MAX */
-	uint32_t pad;
+	uint32_t step;	   /* 1.. */
 };
 
 #define PMIO_PACE_RATE 1u

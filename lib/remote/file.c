@@ -490,6 +490,13 @@ static int remote_drain(struct pmio_file *f)
 	return simple_call(remote_of(f), REMOTE_DRAIN, "drain");
 }
 
+static int remote_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step)
+{
+	struct remote_stage_msg m = { .first = first, .nr = nr, .step = step };
+
+	return call(remote_of(f), REMOTE_STAGE, &m, sizeof(m), NULL, 0);
+}
+
 static void free_remote(struct remote_file *r)
 {
 	pthread_mutex_destroy(&r->lock);
@@ -547,6 +554,7 @@ static const struct client_ops ops = {
 	.end = remote_close,
 	.lock = remote_lock,
 	.unlock = remote_unlock,
+	.stage = remote_stage,
 };
 
 /* ---- opening ------------------------------------------------------------------------------------ */

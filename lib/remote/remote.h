@@ -106,6 +106,10 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
  */
 int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
 
+/* the same; another process may have begun a use since this one looked: then that is joined, and *found */
+int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use,
+			     bool *found);
+
 /* what becomes of the owner's file after the last close */
 enum remote_keep {
 	REMOTE_KEEP_WAITING, /* it stays if it says that data wait somewhere */
@@ -181,6 +185,29 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
  * Returns 0; -ENOENT, -EPERM, ... of a file (logged); -EINVAL: it names none.
  */
 int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr);
+
+/* do files that are opened with these settings go to memory nodes alone? */
+bool remote_memory_wanted(const struct pmio_settings *settings);
+/*
+ * remote_memory_begin -- begin the use of such a file, or join it
+ *
+ * how  CREATE, EXCL and TRUNC are done.  use: as remote_use_begin() leaves it; to be ended in any
+ * case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
+ * not logged where use->cards is set.
+ */
+int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
+			struct remote_use *use);
+
+/*
+ * remote_stage_in -- bring a file into the memory nodes that a program with these settings finds it on
+ *
+ * pm    this node's pool
+ * told  bytes that have been brought in so far, for other threads to look at
+ * out   open, and keeps it there; the caller closes it
+ * Returns 0; -EBUSY: it is in use, and its pieces are elsewhere; or another error; logged.
+ */
+int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+		    _Atomic uint64_t *told, struct pmio_file **out);
 
 /* ---- this node's address ------------------------------------------------------------ */
 

@@ -80,6 +80,9 @@ struct remote_claim_answer_msg;
 /* ask the target that answers for chunk m->first; m's header is filled in here */
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a);
 
+/* bring a file of memory nodes in, at all of them at a time; -EBUSY: it is not such a file; told as in remote_stage_in() */
+int remote_span_stage(struct pmio_file *f, _Atomic uint64_t *told);
+
 /* the fork's child cannot go on with them */
 bool node_is_ours(void);
 

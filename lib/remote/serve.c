@@ -100,6 +100,7 @@ struct job {
 		struct remote_open_msg open;
 		struct remote_io_msg io;
 		struct remote_truncate_msg truncate;
+		struct remote_stage_msg stage;
 		struct remote_close_msg close;
 		struct remote_path_msg path;
 		struct remote_claim_msg claim;
@@ -459,6 +460,10 @@ static int do_file(struct server *s, struct job *j, struct pmio_file *f)
 		j->answer.size.size = j->msg.truncate.size;
 		j->answer_len = sizeof(j->answer.size);
 		return client_grow(f, &j->answer.size.size);
+	case REMOTE_STAGE:
+		if (j->len != sizeof(j->msg.stage)) /* the agent looks at the rest */
+			return PMIO_EPROTO;
+		return client_stage(f, j->msg.stage.first, j->msg.stage.nr, j->msg.stage.step);
 	case REMOTE_SYNC:
 		return pmio_sync(f);
 	case REMOTE_DRAIN:

@@ -567,6 +567,63 @@ static void span_unlock(struct pmio_file *f)
 		client_unlock(home);
 }
 
+/* ---- staging in ---- */
+
+struct stager {
+	pthread_t thread;
+	struct span *s;
+	uint32_t target;
+	uint64_t nr_chunks;
+	_Atomic uint64_t *told;
+	int rc;
+};
+
+/* of a striped file a target has each nr-th chunk: see holder_of() */
+static void *stage_target(void *arg)
+{
+	struct stager *st = arg;
+	uint32_t step = st->s->use.nr;
+	struct pmio_file *f;
+
+	st->rc = get_target(st->s, st->target, &f);
+	for (uint64_t at = st->target; at < st->nr_chunks && st->rc == 0; at += (uint64_t)step * PMIO_STAGE_MAX) {
+		uint64_t left = (st->nr_chunks - at + step - 1) / step;
+		uint32_t nr = left < PMIO_STAGE_MAX ? (uint32_t)left : PMIO_STAGE_MAX;
+
+		st->rc = client_stage(f, at, nr, step);
+		if (st->rc == 0)
+			atomic_fetch_add(st->told, (uint64_t)nr << st->s->chunk_shift);
+	}
+	return NULL;
+}
+
+int remote_span_stage(struct pmio_file *f, _Atomic uint64_t *told)
+{
+	struct span *s = span_of(f);
+	struct stager *st;
+	uint32_t started = 0;
+	off_t size;
+	int rc = 0;
+
+	if (s->use.nr_memory != s->use.nr || s->use.placement == PMIO_PLACE_LOCAL)
+		return -EBUSY;
+	rc = span_size(f, &size);
+	st = rc == 0 ? calloc(s->use.nr, sizeof(*st)) : NULL;
+	if (!st)
+		return rc < 0 ? rc : -ENOMEM;
+	for (; started < s->use.nr && rc == 0; started += rc == 0) {
+		st[started] = (struct stager){ .s = s, .target = started, .told = told,
+					       .nr_chunks = ((uint64_t)size + s->f.chunk_size - 1) >> s->chunk_shift };
+		rc = -pthread_create(&st[started].thread, NULL, stage_target, &st[started]);
+	}
+	for (uint32_t i = 0; i < started; i++) {
+		pthread_join(st[i].thread, NULL);
+		rc = rc < 0 ? rc : st[i].rc;
+	}
+	free(st);
+	return rc;
+}
+
 static void free_span(struct span *s)
 {
 	remote_use_fini(&s->use);

@@ -57,6 +57,7 @@ enum remote_op {
 	REMOTE_LEAVE,
 	REMOTE_CLAIM,
 	REMOTE_WATCH, /* path: take the mark in its owner's file away when the pool has drained it */
+	REMOTE_STAGE, /* chunks that are to be there before anybody reads them */
 	REMOTE_NR_OPS,
 };
 
@@ -131,6 +132,12 @@ struct remote_size_answer_msg {
 struct remote_truncate_msg {
 	struct remote_hdr_msg hdr;
 	uint64_t size;
+};
+
+struct remote_stage_msg {
+	struct remote_hdr_msg hdr;
+	uint64_t first;	   /* chunk; and each step-th behind it */
+	uint32_t nr, step; /* 1..PMIO_STAGE_MAX; 1.. */
 };
 
 struct remote_close_msg {

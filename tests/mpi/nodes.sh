@@ -140,7 +140,45 @@ sys.exit(0 if len(t) == 2 and all(m["drained"] >= 1 << 20 and m["dirty"] == 0 fo
 	PMIO_DRAIN=aggregate over 2 auto 2 "$top_builddir/tests/mpi/modes.mpi" "pmem:$PFS/agg2" && until_ok no_owner
 }
 
-plan 16
+# in_memory FILE WHAT: of each memory node, a number of `pmio stat --json FILE`
+in_memory() {
+	local m
+	for m in $memory; do
+		"$PMIO" --pool="$m" stat --json "$1" | python3 -c 'import json, sys
+print(json.load(sys.stdin)["files"][0][sys.argv[1]])' "$2" || return
+	done
+}
+
+# brought into both memory nodes, and read from there, by another name too
+staged() {
+	local copy=$top_builddir/tests/mpi/copy file=$PFS/staged m
+	stop_all
+	rm -rf "$T"/mem[12]/* "$PFS"/staged*
+	for m in $memory; do
+		PMIO_POOL_SIZE=16MiB "$PMIO_AGENT" --target --listen 127.0.0.1 --card "$m.card" --pool "$m" || return
+	done
+	export PMIO_TARGETS=$T/mem1.card,$T/mem2.card
+	head -c 9000000 /dev/urandom >"$file" && ln -s staged "$PFS/staged.link" || return
+	sleep 3 # of a file that was just changed nothing is kept for the next program
+	"$PMIO" --pool="$T/pool" agent start || return
+	PMIO_PLACEMENT=remote "$PMIO" --pool="$T/pool" stage-in "$file" || return
+	no_owner || return
+	[ "$(in_memory "$file" resident | awk '{s += $1} $1 > 3000000 {n++} END {print n, (s >= 9000000)}')" = "2 1" ] ||
+		{ in_memory "$file" resident; return 1; }
+	in_memory "$file" filled >"$T/filled" || return
+	! "$PMIO" --pool="$T/pool" ls | grep staged || return
+	PMIO_PLACEMENT=remote over 2 remote 2 "$copy" "pmem:$file" "$T/copy" && cmp "$file" "$T/copy" || return
+	PMIO_DRAIN=aggregate over 1 auto 1 "$copy" "pmem:$PFS/staged.link" "$T/copy" && cmp "$file" "$T/copy" || return
+	in_memory "$file" filled | cmp "$T/filled" - || { echo "it was read once more"; return 1; }
+	until_ok no_owner || return
+	# larger than both, and one that is not there
+	head -c 50000000 /dev/zero >"$PFS/staged.large"
+	PMIO_DRAIN=aggregate "$PMIO" --pool="$T/pool" stage-in --jobs=1 "$file" "$PFS/staged.large" "$PFS/staged.none" 2>"$T/refused"
+	[ $? = 3 ] && grep -q 'the memory nodes have no room' "$T/refused" || { cat "$T/refused"; return 1; }
+	until_ok no_owner
+}
+
+plan 17
 check "contig: 2 pools" program contig 2 auto 2
 check "contig: 3 pools" program contig 3 auto 4
 check "contig: 3 pools, striped" program contig 3 striped 4
@@ -157,4 +195,5 @@ check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits
 check "all three pools were used" were_used
 check "drain=aggregate: memory nodes drain when the job has gone" aggregated
+check "stage-in to memory nodes" staged
 exit $tap_failed

@@ -156,10 +156,16 @@ static void check__bad_stage(void **state)
 	pmio_proto_request(&msg, PMIO_OP_STAGE, 1);
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 	msg.stage.nr = PMIO_STAGE_MAX;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.stage.step = 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
 	msg.stage.nr = PMIO_STAGE_MAX + 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
-	msg.stage.nr = 1;
+	msg.stage.step = UINT32_MAX;
+	msg.stage.nr = 2;
+	msg.stage.first = INT64_MAX - UINT32_MAX;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	msg.stage.nr = msg.stage.step = 1;
 	msg.stage.first = INT64_MAX;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }

@@ -1,0 +1,173 @@
+/*
+ * memory.c -- files that are on memory nodes alone: setting placement=remote, or drain=aggregate
+ *
+ * Which memory node is a file's first, its home, follows from its name, so that homes are
+ * spread over them; the others follow in the order of the setting `targets`.  So programs with
+ * the same settings find what an earlier one has left there, or what was staged in.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/path.h"
+#include "remote/remote_impl.h"
+
+#define BEGIN_TRIES 100
+
+bool remote_memory_wanted(const struct pmio_settings *s)
+{
+	return s->num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
+}
+
+static bool is_drained_later(const struct pmio_settings *s)
+{
+	return s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
+}
+
+static uint32_t hash_text(uint32_t h, const char *text)
+{
+	while (*text)
+		h = (h ^ (uint8_t)*text++) * 16777619u; /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+	return h;
+}
+
+/* the same for all of its names but hard links; the file may not be there yet */
+static int hash_name(const char *path, uint32_t *hash)
+{
+	char absolute[PATH_MAX], *real, *base;
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+
+	if (rc < 0)
+		return rc;
+	real = realpath(absolute, NULL);
+	if (real) {
+		*hash = hash_text(2166136261u, real);
+	} else {
+		base = strrchr(absolute, '/');
+		*base = '\0';
+		real = realpath(*absolute ? absolute : "/", NULL);
+		*hash = hash_text(2166136261u, real ? real : absolute);
+		if (!real || strcmp(real, "/") != 0)
+			*hash = hash_text(*hash, "/");
+		*hash = hash_text(*hash, base + 1);
+	}
+	free(real);
+	return 0;
+}
+
+/* the list of targets for a file */
+static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_use *use)
+{
+	bool aggregate = s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
+	struct remote_card *cards;
+	uint32_t nr, first;
+	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &cards, &nr);
+
+	if (rc == -EINVAL)
+		pmio_err("open %s: %s, and the setting targets names no memory node", path,
+			 aggregate ? "drain=aggregate" : "placement=remote");
+	if (rc == 0)
+		rc = hash_name(path, &first);
+	if (rc < 0)
+		return rc;
+	first %= nr;
+	use->cards = calloc(nr, sizeof(*cards));
+	use->placement = PMIO_PLACE_STRIPED;
+	for (uint32_t i = 0; i < nr && use->cards; i++) {
+		use->cards[i] = cards[(first + i) % nr];
+		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+			use->placement = PMIO_PLACE_SINGLE; /* chunks would be cut differently */
+	}
+	/* pieces on several nodes would be drained apart from each other; what is held stays together */
+	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
+		use->placement = PMIO_PLACE_SINGLE;
+	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
+	free(cards);
+	return use->cards ? 0 : -ENOMEM;
+}
+
+int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use, bool *found)
+{
+	struct remote_use other;
+	int rc = -EEXIST;
+
+	*found = false;
+	for (int tries = 0; tries < BEGIN_TRIES && rc == -EEXIST; tries++) {
+		rc = remote_use_begin(settings, path, use);
+		if (rc != -EEXIST)
+			return rc;
+		rc = remote_use_find(settings, path, &other);
+		if (rc == 0) {
+			remote_use_fini(use);
+			*use = other;
+			*found = true;
+		}
+		if (rc == -ENOENT) /* it has just ended */
+			rc = -EEXIST;
+	}
+	return rc == -EEXIST ? -EBUSY : rc;
+}
+
+/* made at its home, and then opened by the list */
+int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
+			struct remote_use *use)
+{
+	struct pmio_file *made = NULL;
+	bool found = false;
+	int rc = list_nodes(settings, path, use);
+
+	/* said at once: after a crash it is true */
+	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
+		use->cards[i].waits = is_drained_later(settings);
+	if (rc == 0)
+		rc = remote_open(settings, &use->cards[0], path, how, &made);
+	/* open for it alone: it must be closed before it is opened as one of several */
+	if (rc == 0)
+		rc = pmio_close(&made);
+	if (rc == 0)
+		rc = remote_use_begin_or_join(settings, path, use, &found);
+	return rc;
+}
+
+/* ---- staging in ------------------------------------------------------------------------ */
+
+#define BUSY_WAIT_MS 20000
+
+static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const char *path, struct pmio_file **out)
+{
+	const struct client_open how = { .flags = PMIO_OPEN_READ | client_settings_flags(s), .quiet = true };
+	struct remote_use use = { .nr = 0 };
+	int rc = remote_use_find(s, path, &use);
+
+	if (rc == -ENOENT)
+		rc = remote_memory_begin(s, path, &how, &use);
+	if (rc == 0)
+		rc = remote_span_open(pm, s, path, &how, &use, true, out);
+	if (rc < 0 && use.joined)
+		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+	remote_use_fini(&use);
+	return rc;
+}
+
+int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+		    _Atomic uint64_t *told, struct pmio_file **out)
+{
+	unsigned wait_ms = 10;
+	int rc = open_for_stage(pm, settings, path, out);
+
+	for (; rc == -EBUSY && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
+		usleep(wait_ms * 1000);
+		rc = open_for_stage(pm, settings, path, out);
+	}
+	if (rc == 0)
+		rc = remote_span_stage(*out, told);
+	if (rc < 0)
+		pmio_err("stage in %s: %s", path,
+			 rc == -ENOSPC	? "the memory nodes have no room"
+			 : rc == -EBUSY ? "it is in use, and its pieces are where its programs run"
+					: pmio_strerror(rc));
+	if (rc < 0)
+		pmio_close(out);
+	return rc;
+}
