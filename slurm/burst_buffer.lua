@@ -58,7 +58,14 @@ end
 function slurm_bb_setup(id, uid, gid, pool, size, script)
   local spec, why = spec_of(script)
   if not spec then return slurm.ERROR, why or "no #PMEM line" end
-  local a = { ("capacity %d"):format(spec.per_node) }
+  local a = {}
+  if spec.per_node then a[#a + 1] = ("capacity %d"):format(spec.per_node) end
+  if spec.nr_targets then
+    a[#a + 1] = ("targets %d %d"):format(spec.nr_targets, spec.target_size or spec.per_node)
+  end
+  for _, b in ipairs(spec.create) do a[#a + 1] = ("create %s %d %d"):format(b.name, b.bytes, b.targets) end
+  if spec.use then a[#a + 1] = "use " .. spec.use end
+  for _, b in ipairs(spec.destroy) do a[#a + 1] = "destroy " .. b end
   for _, p in ipairs(spec.stage_in) do a[#a + 1] = "stage_in " .. p end
   for _, p in ipairs(spec.stage_out) do a[#a + 1] = "stage_out " .. p end
   for k, v in pairs(spec.set) do a[#a + 1] = "set " .. k .. " " .. v end

@@ -20,11 +20,16 @@ end
 
 -- the lines as Slurm is to see them
 local function rewrite(script, spec, conf, nodes)
-  local mib = spec.per_node / 1048576
-  local words = ("pool=%s capacity=%dM per_node=%dM"):format(conf.POOL, mib * nodes, mib)
+  local words = ""
+  if spec.counted then
+    local mib = spec.per_node / 1048576
+    words = ("pool=%s capacity=%dM per_node=%dM"):format(conf.POOL, mib * nodes, mib)
+  end
   return (("\n" .. script):gsub("\n#PMEM([^\n]*)", function(l)
     local text = l:gsub("%s#.*$", "")
-    if not text:match("^%s*stage_") then
+    if text:match("^%s*create_persistent%s") then
+      text = text:gsub("(%s)capacity=", "%1bytes=")
+    elseif not text:match("^%s*stage_") then
       text = text:gsub("%sper_node=%S+", ""):gsub("%spool=%S+", ""):gsub("(%s)capacity=[^%s\\]+", "%1" .. words)
     end
     return "\n#PMEM" .. text
@@ -48,12 +53,12 @@ local function look_at(job_desc, field)
   if spec == nil then return refuse(why) end
   if spec == false then return slurm.SUCCESS end
   local nodes = nodes_of(job_desc)
-  if spec.per_node * nodes > conf.CAPACITY then
+  if spec.counted and spec.per_node * nodes > conf.CAPACITY then
     return refuse(("%s on each of %d nodes are more than the %s that there are"):format(
       D.show(spec.per_node), nodes, D.show(conf.CAPACITY)))
   end
   job_desc[field] = rewrite(text, spec, conf, nodes)
-  if conf.GRES and conf.GRES ~= "" then add_gres(job_desc, conf.GRES, spec.per_node / 1048576) end
+  if spec.counted and conf.GRES and conf.GRES ~= "" then add_gres(job_desc, conf.GRES, spec.per_node / 1048576) end
   return slurm.SUCCESS
 end
 

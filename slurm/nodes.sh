@@ -11,35 +11,10 @@ log=
 
 mark() { put "$job/$1.$node" "${2-}"; }
 
-# the last lines that the commands said; one line
-reason() { tail -n 3 "$log" | tr '\n' ' ' | sed 's/ *$//'; }
-
 # to the user and gid of a job, from its spec
 load() {
 	uid=$(values "$job/spec" uid) gid=$(values "$job/spec" gid) capacity=$(values "$job/spec" capacity)
 	read_settings "$job/environment"
-}
-
-# agents POOL [OPTION]: processes of pmiod that have this pool
-agents() {
-	local p comm args
-	for p in /proc/[0-9]*; do
-		read -r comm 2>/dev/null <"$p/comm" && [ "$comm" = pmiod ] || continue
-		mapfile -d '' args 2>/dev/null <"$p/cmdline" || continue
-		[[ " ${args[*]} " != *" $1 "* || " ${args[*]} " != *" ${2:---pool} "* ]] || echo "${p#/proc/}"
-	done
-}
-
-# end_agents POOL [OPTION]: with TERM, and who does not hear it with KILL; what they had is in the pool
-end_agents() {
-	local pids end=$((SECONDS + 10)) signal=TERM
-	while pids=$(agents "$@") && [ -n "$pids" ]; do
-		# shellcheck disable=SC2086
-		[ -z "$signal" ] || kill -$signal $pids 2>/dev/null
-		signal=
-		[ $SECONDS -lt $end ] || signal=KILL
-		sleep 0.1
-	done
 }
 
 # ---- prolog -----------------------------------------------------------------------------
@@ -65,6 +40,7 @@ make_pool() {
 
 stage_in() {
 	local paths
+	[ ! -e "$job/staged" ] || return 0 # into memory nodes
 	mapfile -t paths < <(values "$job/spec" stage_in)
 	[ ${#paths[@]} != 0 ] || return 0
 	as_user "$PMIO" stage-in --quiet -- "${paths[@]}" >"$log" 2>&1 ||
@@ -114,9 +90,6 @@ empty_pool() {
 	fi
 	rm -rf "$pool" # without `data` it is no pool
 }
-
-# files of which the pool had data
-list_files() { as_user "$PMIO" ls --json 2>/dev/null | sed -n 's/.*"path": *"\([^"]*\)".*/\1/p'; }
 
 # the pool stays, under another name: the job may run on this node again
 keep_pool() {

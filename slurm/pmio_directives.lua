@@ -15,8 +15,10 @@ local SETTINGS = {
 }
 local VERBS = { stage_in = true, stage_out = true } -- which take source=, type=
 local PERSISTENT = { create_persistent = true, use_persistent = true, destroy_persistent = true }
-local KNOWN = "capacity=, pool=, stage_in, stage_out, drain=, drain_early=, sync=, cache=, fallback=, verify=, "
-  .. "placement=, targets=, log="
+local KNOWN = "capacity=, pool=, stage_in, stage_out, create_persistent, use_persistent, destroy_persistent, drain=, "
+  .. "drain_early=, sync=, cache=, fallback=, verify=, placement=, targets=, target_size=, log="
+local TARGETS_MAX = 4096
+local SMALL = 16 * MIB -- of each node, for a job that only uses a persistent buffer
 
 -- KEY=VALUE lines of pmio-slurm.conf; shell reads the same file
 function M.conf(dir)
@@ -126,14 +128,35 @@ function TAKE.pool(spec, v, conf)
   return true
 end
 
+local function count_of(v)
+  local n = tonumber(v)
+  if n < 1 or n > TARGETS_MAX then return nil, ("'targets=%s': as many memory nodes as 1 to %d"):format(v, TARGETS_MAX) end
+  return n
+end
+
+-- so many memory nodes, for this job alone; or those with these cards
 function TAKE.targets(spec, v)
+  if spec.nr_targets or spec.set.targets then return nil, "targets= is given twice" end
+  if v:match("^%d+$") then
+    local why
+    spec.nr_targets, why = count_of(v)
+    return spec.nr_targets, why
+  end
   for card in v:gmatch("[^,]+") do
     if card:sub(1, 1) ~= "/" then
-      return nil, ("'%s': targets are card files of memory nodes, with absolute paths"):format(card)
+      return nil, ("'%s': targets is a number of memory nodes, or their card files, with absolute paths"):format(card)
     end
   end
   spec.set.targets = v
   return true
+end
+
+-- memory of each of these memory nodes
+function TAKE.target_size(spec, v)
+  if spec.target_size then return nil, "target_size= is given twice" end
+  local why
+  spec.target_size, why = capacity_of(v)
+  return spec.target_size, why
 end
 
 local function take_setting(spec, k, v)
@@ -168,12 +191,45 @@ local function take_stage(spec, verb, words)
   return true
 end
 
+-- create_persistent, use_persistent, destroy_persistent.  Slurm is not to see capacity= in such a line: it is bytes= then.
+local function take_persistent(spec, verb, words)
+  local opts = {}
+  local takes = verb == "create_persistent" and "name=, capacity=, targets=" or "name="
+  for i = 2, #words do
+    local k, v = words[i]:match("^([%w_]+)=(.+)$")
+    if k == "bytes" then k = "capacity" end
+    if not k or not (takes .. ","):find(k .. "=,", 1, true) then
+      return nil, ("'%s' does not go with %s, which takes %s"):format(words[i], verb, takes)
+    end
+    if opts[k] then return nil, k .. "= is given twice" end
+    opts[k] = v
+  end
+  if not opts.name then return nil, verb .. " needs name=" end
+  if not opts.name:match("^%w[%w_-]*$") or #opts.name > 64 then
+    return nil, ("'name=%s': letters, digits, '_' and '-', 64 at most"):format(opts.name)
+  end
+  if verb == "use_persistent" then
+    if spec.use then return nil, "use_persistent is given twice: a job uses one buffer" end
+    spec.use = opts.name
+  elseif verb == "destroy_persistent" then
+    spec.destroy[#spec.destroy + 1] = opts.name
+  else
+    if not opts.capacity then return nil, verb .. " needs capacity=" end
+    local bytes, why = capacity_of(opts.capacity)
+    local nr = 0
+    if bytes and opts.targets then
+      if not opts.targets:match("^%d+$") then return nil, ("'targets=%s' is no number of memory nodes"):format(opts.targets) end
+      nr, why = count_of(opts.targets)
+    end
+    if not bytes or not nr then return nil, why end
+    spec.create[#spec.create + 1] = { name = opts.name, bytes = bytes, targets = nr }
+  end
+  return true
+end
+
 -- words of one line into spec; nil and why
 local function take(spec, words, conf)
-  if PERSISTENT[words[1]] then
-    return nil, words[1] .. ": this version of pmio has no buffers that outlive a job; "
-      .. "memory nodes (placement=remote, targets=) keep files longer"
-  end
+  if PERSISTENT[words[1]] then return take_persistent(spec, words[1], words) end
   if VERBS[words[1]] then return take_stage(spec, words[1], words) end
   for _, w in ipairs(words) do
     local k, v = w:match("^([%w_]+)=(.*)$")
@@ -187,12 +243,44 @@ local function take(spec, words, conf)
   return true
 end
 
--- The script's directives: a table with per_node (bytes), stage_in, stage_out (lists of paths), set (settings); false if there is no #PMEM line; or nil and what is wrong.
+-- what only the whole shows
+local function look_at_whole(spec, conf)
+  local memory = spec.set.targets or spec.nr_targets or spec.use
+  if spec.set.drain == "aggregate" and not memory then
+    return nil, "drain=aggregate needs memory nodes: targets=NUMBER, targets=CARD,... or use_persistent"
+  end
+  if spec.use and (spec.set.targets or spec.nr_targets) then
+    return nil, "a job uses the memory nodes of a persistent buffer, or those of targets="
+  end
+  if spec.target_size and not spec.nr_targets then return nil, "target_size= goes with targets=NUMBER" end
+  spec.per_node = spec.per_node or spec.capacity
+  spec.counted = spec.per_node ~= nil
+  if spec.use and not spec.counted then spec.per_node = SMALL end
+  if not spec.per_node and #spec.create + #spec.destroy == 0 then
+    return nil, "the job asks for no memory: #PMEM capacity=SIZE"
+  end
+  if not spec.per_node and (memory or #spec.stage_in + #spec.stage_out > 0) then
+    return nil, "the job asks for no memory to work with: #PMEM capacity=SIZE, or use_persistent"
+  end
+  if spec.per_node and spec.per_node > conf.NODE_CAPACITY then
+    return nil, ("%s on each node are asked for, a node has %s"):format(M.show(spec.per_node), M.show(conf.NODE_CAPACITY))
+  end
+  return spec
+end
+
+-- The script's directives, or false if there is no #PMEM line; or nil and what is wrong.
+--   per_node               bytes, or nil; counted: the user has asked for them
+--   stage_in, stage_out    paths
+--   set                    settings
+--   nr_targets             memory nodes for this job, or nil; target_size: bytes of each, or nil
+--   create                 { name, bytes of all, targets = number or 0 } of each
+--   use                    name or nil
+--   destroy                names
 function M.parse(script, conf)
   local lines, why = M.lines(script)
   if not lines then return nil, why end
   if #lines == 0 then return false end
-  local spec = { stage_in = {}, stage_out = {}, set = {} }
+  local spec = { stage_in = {}, stage_out = {}, set = {}, create = {}, destroy = {} }
   for _, l in ipairs(lines) do
     local ok
     if #l.words > 0 then
@@ -200,15 +288,7 @@ function M.parse(script, conf)
       if not ok then return nil, ("line %d: %s"):format(l.n, why) end
     end
   end
-  if spec.set.drain == "aggregate" and not spec.set.targets then
-    return nil, "drain=aggregate needs memory nodes: targets=CARD,..."
-  end
-  spec.per_node = spec.per_node or spec.capacity
-  if not spec.per_node then return nil, "the job asks for no memory: #PMEM capacity=SIZE" end
-  if spec.per_node > conf.NODE_CAPACITY then
-    return nil, ("%s on each node are asked for, a node has %s"):format(M.show(spec.per_node), M.show(conf.NODE_CAPACITY))
-  end
-  return spec
+  return look_at_whole(spec, conf)
 end
 
 return M

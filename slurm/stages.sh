@@ -3,6 +3,8 @@
 # What is written to standard error or output before a failure is shown to the user by
 # squeue and scontrol.  Each stage may be killed at any time, and be called once more.
 
+MEMORY_GONE=30 # seconds: a memory node that has not written for so long is down
+
 # Slurm 22.05 may kill the teardown of a job that is cancelled, and does not call it once more.  What jobs left that
 # Slurm has forgotten, and that never had nodes, goes.
 forget_others() {
@@ -24,22 +26,174 @@ do_setup() {
 	rm -rf "$new" "$job"
 	mkdir "$new" || exit 1
 	{
-		printf 'uid %s\ngid %s\n' "$2" "$3"
+		printf 'uid %s\ngid %s\nborn %s\n' "$2" "$3" "$(date +%s.%N).$$"
 		printf 'pool %s\n' "$PMEM/job.$1"
 		printf '%s\n' "${@:4}"
 	} >"$new/spec" || exit 1
-	{
-		printf 'PMIO_POOL=%s\nPMIO_AGENT=%s\nPMIO_IDLE_TIMEOUT=0\n' "$PMEM/job.$1" "$PMIOD"
-		for line in "${@:4}"; do
-			[[ $line =~ ^set\ ([a-z_]+)\ (.*)$ ]] || continue
-			printf 'PMIO_%s=%s\n' "${BASH_REMATCH[1]^^}" "${BASH_REMATCH[2]}"
-		done
-	} >"$new/environment" || exit 1
+	[ -n "$(values "$new/spec" capacity)" ] && printf 'PMIO_POOL=%s\nPMIO_AGENT=%s\nPMIO_IDLE_TIMEOUT=0\n' "$PMEM/job.$1" "$PMIOD" >"$new/environment"
+	for line in "${@:4}"; do
+		[[ $line =~ ^set\ ([a-z_]+)\ (.*)$ ]] || continue
+		printf 'PMIO_%s=%s\n' "${BASH_REMATCH[1]^^}" "${BASH_REMATCH[2]}"
+	done >>"$new/environment" || exit 1
+	check_buffers "$new" "$2" "$1" || {
+		rm -rf "$new"
+		exit 1
+	}
 	mv "$new" "$job"
 	forget_others "$1"
 }
 
+# ---- memory nodes ----------------------------------------------------------------------
+
+# Those that are up: lines NODE FREE ALL, bytes.  Each writes STATE/memory.NODE every few
+# seconds; that is compared by the file system's clock.
+nodes_up() {
+	local f free all now
+	put "$STATE/.now.$$" ''
+	now=$(stat -c %Y "$STATE/.now.$$")
+	rm -f "$STATE/.now.$$"
+	for f in "$STATE"/memory.*; do
+		[ -e "$f" ] && [ $((now - $(stat -c %Y "$f"))) -le $MEMORY_GONE ] || continue
+		read -r free all <"$f" && echo "${f##*/memory.} $free $all"
+	done
+}
+
+is_up() { nodes_up | grep -q "^$1 "; }
+
+# pick COUNT BYTES: into nodes, those that have most free; 1: there will be room, but not now
+pick() {
+	local count=$1 bytes=$2 node free all nr=0 fit=()
+	while read -r node free all; do
+		[ "$all" -lt "$bytes" ] || nr=$((nr + 1))
+		[ "$free" -lt "$bytes" ] || fit+=("$free $node")
+	done < <(nodes_up)
+	[ "$nr" -ge "$count" ] || die "$count memory nodes with $bytes bytes each are asked for, there are $nr"
+	[ ${#fit[@]} -ge "$count" ] || return 1
+	mapfile -t nodes < <(printf '%s\n' "${fit[@]}" | sort -rn | head -n "$count" | cut -d' ' -f2)
+}
+
+# await_card LEASE NODE: until there is a pool; 1: the node says why not
+await_card() {
+	local end=$((SECONDS + 60))
+	until [ -e "$1/card.$2" ]; do
+		[ ! -e "$1/nocard.$2" ] || return 1
+		[ $SECONDS -lt $end ] || is_up "$2" || die "memory node $2 does not answer"
+		[ -d "$1" ] || die "it was torn down"
+		sleep 0.2
+	done
+}
+
+ask_for_pools() {
+	local n failed=
+	for n in "${nodes[@]}"; do put "$1/want.$n" "$2"; done
+	for n in "${nodes[@]}"; do await_card "$1" "$n" || failed="$n: $(cat "$1/nocard.$n")"; done
+	[ -n "$failed" ] || return 0
+	put "$1/waits" "waits for memory nodes: $failed"
+	rm -f "$1"/want.* "$1"/card.* "$1"/nocard.*
+	return 1
+}
+
+# take_lease FOLDER COUNT BYTES: pools on so many memory nodes; waits until they have room
+take_lease() {
+	local nodes=()
+	until pick "$2" "$3" && ask_for_pools "$1" "$3"; do
+		[ -e "$1/waits" ] || put "$1/waits" "waits until $2 memory nodes have $3 bytes free"
+		[ -d "$1" ] || die "it was torn down"
+		sleep 1
+	done
+	rm -f "$1/waits"
+	put "$1/memory_nodes" "$(printf '%s\n' "${nodes[@]}")"
+}
+
+# request LEASE WHAT [NODE]: on its memory nodes, or on that one, for this job; failures gets what could not be done
+request() {
+	local lease=$1 what=$2 n rc why list=("${@:3}")
+	[ ${#list[@]} != 0 ] || mapfile -t list <"$lease/memory_nodes"
+	rm -f "$job"/did.*
+	for n in "${list[@]}"; do put "$job/do.$n" "$what ${lease##*/}"; done
+	for n in "${list[@]}"; do
+		until [ -e "$job/did.$n" ]; do
+			[ -d "$job" ] || die "the job was torn down"
+			sleep 0.2
+		done
+		read -r rc why <"$job/did.$n"
+		[ "$rc" = 0 ] || failures="$failures${failures:+; }$n: $why"
+	done
+	rm -f "$job"/do.*
+	[ -z "$failures" ]
+}
+
+# ---- persistent buffers
+
+# buffers that the job does not make itself must be there, and be its user's; those that it makes must not
+check_buffers() {
+	local name b made
+	made=$(values "$1/spec" create | cut -d' ' -f1)
+	while read -r name; do
+		b=$STATE/buffer.$name
+		if grep -qx -- "$name" <<<"$made"; then continue; fi
+		[ -e "$b/ready" ] || { say "there is no persistent buffer $name"; return 1; }
+		[ "$(values "$b/spec" uid)" = "$2" ] || { say "the persistent buffer $name is not this user's"; return 1; }
+	done < <(values "$1/spec" use; values "$1/spec" destroy)
+	for name in $made; do
+		b=$STATE/buffer.$name
+		[ ! -d "$b" ] || [ "$(values "$b/spec" job)" = "$3" ] || { say "there is a persistent buffer $name already"; return 1; }
+	done
+}
+
+# NAME BYTES COUNT; 0: all memory nodes that are up
+make_buffer() {
+	local b=$STATE/buffer.$1 new=$STATE/.new.buffer.$1.$id count=$3
+	[ ! -e "$b/ready" ] || [ "$(values "$b/spec" job)" != "$id" ] || return 0
+	[ "$count" != 0 ] || count=$(nodes_up | wc -l)
+	[ "$count" != 0 ] || die "create_persistent: no memory node is up"
+	rm -rf "$new"
+	drop_unmade "$1"
+	mkdir "$new" && printf 'uid %s\ngid %s\nborn %s\njob %s\nbytes %s\n' "$uid" "$gid" "$(date +%s.%N).$$" "$id" "$2" >"$new/spec" &&
+		mv -T "$new" "$b" 2>/dev/null || {
+		rm -rf "$new"
+		die "create_persistent: there is a buffer $1 already"
+	}
+	take_lease "$b" "$count" $((($2 + count - 1) / count))
+	put "$b/ready" ''
+}
+
+# what this job has begun to make
+drop_unmade() {
+	local b=$STATE/buffer.$1
+	[ ! -d "$b" ] || [ -e "$b/ready" ] || [ "$(values "$b/spec" job)" != "$id" ] || rm -rf "$b"
+}
+
+# other jobs that use a buffer, one a line
+users_of() {
+	local d
+	for d in "$STATE"/job.*; do
+		[ ! -e "$d/spec" ] || [ "$d" = "$job" ] || ! grep -qx "use $1" "$d/spec" || echo "${d##*/job.}"
+	done
+}
+
+destroy_buffer() {
+	local b=$STATE/buffer.$1 users
+	[ -e "$b/ready" ] || return 0
+	while users=$(users_of "$1") && [ -n "$users" ]; do
+		put "$job/waits" "destroy_persistent: buffer $1 is used by job $(tr '\n' ' ' <<<"$users")"
+		[ -d "$job" ] || die "the job was torn down"
+		sleep 1
+	done
+	rm -f "$job/waits"
+	# nobody can begin to use it from here on
+	mv "$b/ready" "$b/going" || return 0
+	if request "$b" drain; then
+		rm -rf "$b"
+	else
+		mv "$b/going" "$b/ready"
+	fi
+}
+
+# ---- the stages ------------------------------------------------------------------------
+
 load() {
+	id=$1
 	job=$STATE/job.$1
 	[ -r "$job/spec" ] || die "$job/spec is not there"
 	uid=$(values "$job/spec" uid) gid=$(values "$job/spec" gid) pool=$(values "$job/spec" pool)
@@ -47,18 +201,61 @@ load() {
 	read_settings "$job/environment"
 }
 
-# before there are nodes: whether it can be done
-do_data_in() {
+is_set() { grep -q "^$1=" "$job/environment"; }
+
+# the job's programs find memory nodes by these cards
+use_nodes() {
+	local n list=
+	while read -r n; do list="$list${list:+,}$1/card.$n"; done <"$1/memory_nodes"
+	echo "PMIO_TARGETS=$list" >>"$job/environment"
+	if [ "$1" != "$job" ]; then
+		is_set PMIO_DRAIN || echo "PMIO_DRAIN=hold" >>"$job/environment"
+		is_set PMIO_PLACEMENT || echo "PMIO_PLACEMENT=remote" >>"$job/environment"
+	elif [ -n "$(values "$job/spec" stage_in)" ]; then
+		is_set PMIO_PLACEMENT || echo "PMIO_PLACEMENT=remote" >>"$job/environment"
+	fi
+}
+
+# $1: bytes that there is room for
+check_stage_in() {
 	local path bytes sum=0
-	load "$1"
-	[ "$(id -u)" = 0 ] || exit 0 # SlurmUser cannot look as the user; the nodes will
+	[ "$(id -u)" = 0 ] || return 0 # SlurmUser cannot look as the user; the nodes will
 	while IFS= read -r path; do
 		as_user test -r "$path" || die "stage_in: $path cannot be read by the job's user"
 		bytes=$(as_user du -sbL -- "$path" | cut -f1)
 		sum=$((sum + ${bytes:-0}))
 	done < <(values "$job/spec" stage_in)
-	[ "$sum" -le "${capacity:-0}" ] || [ "$sum" = 0 ] ||
-		die "stage_in: $sum bytes are more than the $capacity that the job asked for on each node"
+	[ "$sum" -le "${1:-0}" ] || [ "$sum" = 0 ] ||
+		die "stage_in: $sum bytes are more than the $1 that the job asked for${2-}"
+}
+
+# before there are nodes: memory nodes, and what is to be on them; or whether it can be done
+do_data_in() {
+	local lease= name bytes count failures=''
+	load "$1"
+	while read -r name bytes count; do make_buffer "$name" "$bytes" "$count"; done < <(values "$job/spec" create)
+	name=$(values "$job/spec" use)
+	read -r count bytes < <(values "$job/spec" targets)
+	if [ -n "$name" ]; then
+		lease=$STATE/buffer.$name
+		[ -e "$lease/ready" ] || die "there is no persistent buffer $name"
+		bytes=$(values "$lease/spec" bytes)
+	elif [ -n "$count" ]; then
+		lease=$job
+		check_stage_in $((count * bytes)) " on memory nodes"
+		take_lease "$job" "$count" "$bytes"
+		bytes=$((count * bytes))
+	fi
+	if [ -z "$lease" ]; then
+		check_stage_in "$capacity" " on each node"
+		return
+	fi
+	is_set PMIO_TARGETS || use_nodes "$lease"
+	[ -n "$(values "$job/spec" stage_in)" ] || return 0
+	check_stage_in "$bytes" " on memory nodes"
+	# each memory node reads its part, whichever is asked
+	request "$lease" stage-in "$(head -n 1 "$lease/memory_nodes")" || die "stage_in: $failures"
+	put "$job/staged" ''
 }
 
 do_pre_run() {
@@ -83,17 +280,37 @@ await_node() {
 }
 
 do_data_out() {
-	local node path failures=''
+	local node name failures=''
 	load "$1"
 	[ -s "$job/nodes" ] || exit 0 # it never had any
 	while read -r node; do await_node "$node"; done <"$job/nodes"
 	[ -z "$failures" ] || die "stage-out: $failures"
+	name=$(values "$job/spec" use)
+	if [ -n "$name" ]; then
+		[ -z "$(values "$job/spec" stage_out)" ] || request "$STATE/buffer.$name" stage-out
+	elif [ -e "$job/memory_nodes" ] && ! grep -qx PMIO_DRAIN=aggregate "$job/environment"; then
+		request "$job" drain
+	fi
+	while [ -z "$failures" ] && read -r name; do destroy_buffer "$name"; done < <(values "$job/spec" destroy)
+	[ -z "$failures" ] || die "stage-out: $failures"
 }
 
 # may be called twice, and beside a data_out that still runs
-do_teardown() { rm -rf "$STATE/job.$1" "$STATE/.new.$1"; }
+do_teardown() {
+	local name
+	id=$1
+	for name in $(values "$STATE/job.$id/spec" create | cut -d' ' -f1); do drop_unmade "$name"; done
+	rm -rf "$STATE/job.$id" "$STATE/.new.$id"
+}
 
 # ---- what scontrol show bbstat shows -------------------------------------------------
+
+# from the events of a command of pmio
+progress_of() {
+	local p
+	p=$(grep '"event":"progress"' "$1" 2>/dev/null | tail -n 1)
+	[[ ! $p =~ \"bytes\":([0-9]+),\"bytes_done\":([0-9]+) ]] || echo ": ${BASH_REMATCH[2]} of ${BASH_REMATCH[1]} bytes"
+}
 
 show_node() {
 	local job=$1 node=$2 rc why p
@@ -103,12 +320,7 @@ show_node() {
 	elif [ -e "$job/failed.$node" ]; then
 		echo "no pool: $(cat "$job/failed.$node")"
 	elif [ -s "$job/progress.$node" ]; then
-		p=$(grep '"event":"progress"' "$job/progress.$node" | tail -n 1)
-		if [[ $p =~ \"bytes\":([0-9]+),\"bytes_done\":([0-9]+) ]]; then
-			echo "stage-out: ${BASH_REMATCH[2]} of ${BASH_REMATCH[1]} bytes"
-		else
-			echo "stage-out"
-		fi
+		echo "stage-out$(progress_of "$job/progress.$node")"
 	elif [ -e "$job/ready.$node" ]; then
 		echo "pool ready"
 	elif [ -e "$job/begun.$node" ]; then
@@ -119,19 +331,47 @@ show_node() {
 	[ ! -e "$job/warning.$node" ] || echo "  $node: $(cat "$job/warning.$node")"
 }
 
+show_memory() {
+	local job=$1 f n
+	[ ! -e "$job/waits" ] || echo "  $(cat "$job/waits")"
+	while read -r n; do echo "  memory node $n: pool ready"; done < <(cat "$job/memory_nodes" 2>/dev/null)
+	for f in "$job"/do.*; do
+		[ ! -e "$f" ] || echo "  memory node ${f##*/do.}: $(cut -d' ' -f1 "$f")$(progress_of "$job/memory_progress.${f##*/do.}")"
+	done
+}
+
+show_buffer() {
+	local b=$1
+	echo "buffer ${b##*/buffer.}: uid $(values "$b/spec" uid), $(values "$b/spec" bytes) bytes on memory nodes$(sed 's/^/ /' "$b/memory_nodes" 2>/dev/null | tr -d '\n')"
+	if [ -e "$b/going" ]; then
+		echo "  is being destroyed"
+	elif [ ! -e "$b/ready" ]; then
+		echo "  is being made by job $(values "$b/spec" job)"
+	fi
+	[ ! -e "$b/waits" ] || echo "  $(cat "$b/waits")"
+}
+
 show_job() {
-	local job=$STATE/job.$1 node
+	local job=$STATE/job.$1 node name
 	if [ ! -d "$job" ]; then
 		echo "job $1: pmio has nothing for it"
 		return
 	fi
-	echo "job $1: uid $(values "$job/spec" uid), $(values "$job/spec" capacity) bytes on each node, pool $(values "$job/spec" pool)"
+	name=$(values "$job/spec" capacity)
+	if [ -n "$name" ]; then
+		echo "job $1: uid $(values "$job/spec" uid), $name bytes on each node, pool $(values "$job/spec" pool)"
+	else
+		echo "job $1: uid $(values "$job/spec" uid), no pools on its nodes"
+	fi
+	name=$(values "$job/spec" use)
+	[ -z "$name" ] || echo "  uses buffer $name"
+	show_memory "$job"
 	[ -s "$job/nodes" ] || echo "  has no nodes yet"
 	while read -r node; do echo "  $node: $(show_node "$job" "$node")"; done < <(cat "$job/nodes" 2>/dev/null)
 }
 
 do_status() {
-	local d
+	local d node free all
 	if [ $# != 0 ]; then
 		for d in "$@"; do
 			[[ $d =~ ^[0-9]+$ ]] || die "'$d' is not a job's number"
@@ -140,4 +380,9 @@ do_status() {
 		return
 	fi
 	for d in "$STATE"/job.*; do [ ! -d "$d" ] || show_job "${d##*/job.}"; done
+	for d in "$STATE"/buffer.*; do [ ! -d "$d" ] || show_buffer "$d"; done
+	nodes_up | while read -r node free all; do
+		echo "memory node $node: $free of $all bytes free"
+		sed -n '2,$s/^/  /p' "$STATE/memory.$node"
+	done
 }

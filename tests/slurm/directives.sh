@@ -14,7 +14,7 @@ tests=(
 	"capacity=16MiB drain=sometimes|drain is one of close, async, hold, aggregate"
 	"capacity=16MiB drain=aggregate|drain=aggregate needs memory nodes"
 	"capacity=16MiB targets=node7|with absolute paths"
-	"capacity=16MiB speed=11|unknown word 'speed=11'; known are capacity=, pool=, stage_in, stage_out, drain="
+	"capacity=16MiB speed=11|unknown word 'speed=11'; known are capacity=, pool=, stage_in, stage_out, create_persistent"
 	"capacity=16MiB stage-in|unknown word 'stage-in'"
 	"drain=hold|asks for no memory"
 	"stage_in|stage_in needs source="
@@ -22,9 +22,16 @@ tests=(
 	"stage_in source=/a destination=/b|leave destination= out"
 	"stage_in source=/a type=list|type is one of file, directory"
 	"stage_out source=/a capacity=16MiB|does not go with stage_out"
-	"create_persistent name=a capacity=16MiB|no buffers that outlive a job"
-	"use_persistent name=a|no buffers that outlive a job"
-	"destroy_persistent name=a|no buffers that outlive a job"
+	"create_persistent name=a|create_persistent needs capacity="
+	"create_persistent capacity=16MiB|create_persistent needs name="
+	"create_persistent name=../a capacity=16MiB|'name=../a': letters, digits"
+	"create_persistent name=a capacity=16MiB targets=two|'targets=two' is no number"
+	"use_persistent name=a name=b|name= is given twice"
+	"use_persistent name=a targets=2|does not go with use_persistent, which takes name="
+	"destroy_persistent name=a capacity=16MiB|does not go with destroy_persistent"
+	"capacity=16MiB targets=0|as many memory nodes as 1 to 4096"
+	"capacity=16MiB target_size=16MiB|target_size= goes with targets=NUMBER"
+	"drain=hold targets=2|asks for no memory"
 )
 plan $((${#tests[@]} + 8))
 
