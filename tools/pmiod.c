@@ -37,7 +37,7 @@ static const struct argp_option options[] = {
 	{ "log", 'L', "LEVEL", 0, "none, error, warn, info or debug", 0 },
 	{ "target", KEY_TARGET, NULL, 0,
 	  "Not the agent: let other nodes have files in the pool (the agent is started when needed)", 1 },
-	{ "listen", KEY_LISTEN, "ADDRESS[:PORT]", 0,
+	{ "listen", KEY_LISTEN, "[ADDRESS][:PORT]", 0,
 	  "With --target: where, for good: a memory node (default: setting `address`, while somebody needs it)", 1 },
 	{ "card", KEY_CARD, "FILE", 0,
 	  "With --target: write there how to reach it, and the key; keep the key that is there", 1 },

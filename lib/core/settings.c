@@ -67,7 +67,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"seconds after which an agent without clients and dirty data leaves; 0: never" },
 	[PMIO_SET_ADDRESS] = {
 		"address", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"how other nodes reach this one: an IP address, a network (10.1.0.0/16) or an interface; unset: the first that is no loopback" },
+		"how other nodes reach this one: an IP address, a network (10.1.0.0/16), an interface or a host name; unset: the first that is no loopback" },
 	[PMIO_SET_PROVIDER] = {
 		"provider", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
 		"libfabric's provider; unset: the first of net, tcp, tcp;ofi_rxm that is there" },

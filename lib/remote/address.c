@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/log.h"
 #include "remote/remote.h"
@@ -41,6 +43,35 @@ static bool is_wanted(const struct ifaddrs *i, const char *setting)
 	return strcmp(i->ifa_name, setting) == 0;
 }
 
+static bool is_loopback(const struct addrinfo *a)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)a->ai_addr;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a->ai_addr;
+
+	return a->ai_family == AF_INET ? ntohl(in->sin_addr.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+/* a host's name, which /etc/hosts often gives a loopback address as well; -ENOENT: is none */
+static int resolve(const char *name, char *address, size_t size)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *all, *a, *best = NULL;
+	int rc = 0;
+
+	if (getaddrinfo(name, NULL, &hints, &all) != 0)
+		return -ENOENT;
+	for (a = all; a; a = a->ai_next) {
+		if ((a->ai_family == AF_INET || a->ai_family == AF_INET6) && (!best || (is_loopback(best) && !is_loopback(a))))
+			best = a;
+	}
+	if (!best || getnameinfo(best->ai_addr, best->ai_addrlen, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST) != 0)
+		rc = -ENOENT;
+	else if (is_loopback(best) && strcmp(name, "localhost") != 0)
+		pmio_warn("address \"%s\" is %s, which other nodes cannot reach", name, address);
+	freeaddrinfo(all);
+	return rc;
+}
+
 int remote_address(const char *setting, char *address, size_t size)
 {
 	struct in6_addr parsed;
@@ -67,6 +98,36 @@ int remote_address(const char *setting, char *address, size_t size)
 		rc = 0;
 	}
 	if (rc < 0)
-		pmio_err("address \"%s\": no interface of this node has it", setting);
+		rc = resolve(setting, address, size);
+	if (rc < 0) {
+		pmio_err("address \"%s\": no interface of this node has it, and no host is called so", setting);
+		rc = -EADDRNOTAVAIL;
+	}
 	return rc;
+}
+
+int remote_split_listen(const char *listen, char *address, size_t size, char *service, size_t service_size)
+{
+	const char *colon = strrchr(listen, ':'), *start = listen, *end, *port = NULL;
+
+	if (*listen == '[') {
+		start++;
+		end = strchr(start, ']');
+		if (!end || (end[1] != '\0' && end[1] != ':'))
+			return -EINVAL;
+		port = end[1] ? end + 2 : NULL;
+	} else if (colon && strchr(listen, ':') == colon) {
+		end = colon;
+		port = colon + 1;
+	} else { /* of several colons none is a port's */
+		end = listen + strlen(listen);
+	}
+	if ((size_t)(end - start) >= size)
+		return -EINVAL;
+	if (port && (!*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 || atoi(port) < 1 || atoi(port) > 65534))
+		return -EINVAL;
+	memcpy(address, start, (size_t)(end - start));
+	address[end - start] = '\0';
+	snprintf(service, service_size, "%s", port ? port : "");
+	return 0;
 }

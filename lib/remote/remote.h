@@ -214,17 +214,27 @@ int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const
 /*
  * remote_address -- the numeric address that the setting `address` stands for
  *
- * An address, a network (10.1.0.0/16) or an interface's name; unset: the first interface
- * that is up and not the loopback, else 127.0.0.1.  Returns 0, -EADDRNOTAVAIL (logged).
+ * An address, a network (10.1.0.0/16), an interface's name or a host's; unset: the first
+ * interface that is up and not the loopback, else 127.0.0.1.  Returns 0, -EADDRNOTAVAIL
+ * (logged).
  */
 int remote_address(const char *setting, char *address, size_t size);
+
+/*
+ * remote_split_listen -- ADDRESS, ADDRESS:PORT, :PORT, or [ADDRESS]:PORT
+ *
+ * address  what is before the port; "" if there is nothing.  service: the port, "" without one
+ * An IPv6 address with a port is in brackets; ports are 1 to 65534, as the next one is
+ * used, too.  Returns 0, -EINVAL.
+ */
+int remote_split_listen(const char *listen, char *address, size_t size, char *service, size_t service_size);
 
 /* ---- the target --------------------------------------------------------------------- */
 
 struct remote_target_config {
 	const struct pmio_settings *settings;
 	const char *pool_dir;	/* absolute */
-	const char *listen;	/* NULL: setting `address`; ADDRESS or ADDRESS:PORT */
+	const char *listen;	/* NULL: setting `address`; else remote_split_listen()'s */
 	const char *card_file;	/* NULL: only in the pool's directory */
 	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
 	bool stay;		/* also without sessions; else it leaves after setting `idle_timeout` */

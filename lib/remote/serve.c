@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -1176,21 +1177,15 @@ static int loop(struct server *s)
 
 /* ---- set-up ------------------------------------------------------------------------------------------ */
 
-/* ADDRESS or ADDRESS:PORT; service is "" without one */
-static int split_listen(const char *listen, char *address, size_t size, char *service, size_t service_size)
+static int find_address(const struct server *s, char *address, size_t size, char *service, size_t service_size)
 {
-	const char *colon = strrchr(listen, ':');
-	size_t len = colon ? (size_t)(colon - listen) : strlen(listen);
-	char name[INET6_ADDRSTRLEN];
+	char name[NI_MAXHOST] = "";
+	int rc = 0;
 
-	if (len >= sizeof(name))
-		return -EINVAL;
-	memcpy(name, listen, len);
-	name[len] = '\0';
-	snprintf(service, service_size, "%s", colon ? colon + 1 : "");
-	if (colon && (strspn(service, "0123456789") != strlen(service) || !*service))
-		return -EINVAL;
-	return remote_address(name, address, size);
+	*service = '\0';
+	if (s->config->listen)
+		rc = remote_split_listen(s->config->listen, name, sizeof(name), service, service_size);
+	return rc < 0 ? rc : remote_address(*name ? name : s->settings.str[PMIO_SET_ADDRESS], address, size);
 }
 
 static int lock_pool(struct server *s)
@@ -1330,8 +1325,7 @@ static int set_up(struct server *s)
 	s->dir_fd = open(c->pool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	rc = s->dir_fd < 0 ? -errno : lock_pool(s);
 	if (rc == 0)
-		rc = c->listen ? split_listen(c->listen, address, sizeof(address), service, sizeof(service))
-			       : remote_address(s->settings.str[PMIO_SET_ADDRESS], address, sizeof(address));
+		rc = find_address(s, address, sizeof(address), service, sizeof(service));
 	if (rc == 0 && gethostname(s->card.host, sizeof(s->card.host) - 1) < 0)
 		rc = -errno;
 	if (rc == 0) {

@@ -98,6 +98,46 @@ static void card__bad_contents(void **state)
 	free(bad);
 }
 
+static void listen__address_and_port(void **state)
+{
+	static const struct {
+		const char *listen, *address, *service; /* address NULL: refused */
+	} tries[] = {
+		{ "10.1.0.7", "10.1.0.7", "" },	      { "10.1.0.7:7000", "10.1.0.7", "7000" },
+		{ ":7000", "", "7000" },	      { "mem7.site:7000", "mem7.site", "7000" },
+		{ "fd00::7", "fd00::7", "" },	      { "[fd00::7]:7000", "fd00::7", "7000" },
+		{ "[fd00::7]", "fd00::7", "" },	      { "10.1.0.0/16:65534", "10.1.0.0/16", "65534" },
+		{ "10.1.0.7:", NULL, NULL },	      { "10.1.0.7:0", NULL, NULL },
+		{ "10.1.0.7:65535", NULL, NULL },     { "10.1.0.7:http", NULL, NULL },
+		{ "[fd00::7", NULL, NULL },	      { "[fd00::7]7000", NULL, NULL },
+	};
+	char address[64], service[8];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		int rc = remote_split_listen(tries[i].listen, address, sizeof(address), service, sizeof(service));
+
+		assert_int_equal(rc, tries[i].address ? 0 : -EINVAL);
+		if (rc == 0) {
+			assert_string_equal(address, tries[i].address);
+			assert_string_equal(service, tries[i].service);
+		}
+	}
+	assert_int_equal(remote_split_listen("10.1.0.7", address, 8, service, sizeof(service)), -EINVAL);
+}
+
+static void address__by_name(void **state)
+{
+	char address[64];
+
+	(void)state;
+	assert_int_equal(remote_address("localhost", address, sizeof(address)), 0);
+	assert_true(strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+	assert_int_equal(remote_address("lo", address, sizeof(address)), 0);
+	assert_string_equal(address, "127.0.0.1");
+	assert_int_equal(remote_address("no-such-host.invalid", address, sizeof(address)), -EADDRNOTAVAIL);
+}
+
 static void targets__each_card_counts(void **state)
 {
 	struct remote_card c = some_card(), *cards;
@@ -706,6 +746,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(card__comes_back_as_saved),
 		cmocka_unit_test(card__others_could_know_it),
 		cmocka_unit_test(card__bad_contents),
+		cmocka_unit_test(listen__address_and_port),
+		cmocka_unit_test(address__by_name),
 		cmocka_unit_test(targets__each_card_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
 		cmocka_unit_test(file__many_pieces),
