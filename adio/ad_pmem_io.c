@@ -11,10 +11,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/error.h"
 
-#define BATCH 256 /* pieces handed to libpmio at once */
+#define BATCH 256	   /* pieces handed to libpmio at once */
+#define BATCH_FAR 65536	   /* of a file of several nodes, to which each batch is a message at least */
 
 /* ---- cursors --------------------------------------------------------------------------- */
 
@@ -73,8 +76,9 @@ static void cursor_advance(struct cursor *c, uint64_t n)
 struct batch {
 	struct pmio_file *file;
 	bool write;
-	struct pmio_piece pieces[BATCH];
-	size_t nr;
+	struct pmio_piece near[BATCH];
+	struct pmio_piece *pieces; /* near, or owned */
+	size_t nr, room, most;
 	size_t bytes;	/* in pieces */
 	uint64_t done;	/* bytes transferred */
 	bool at_end;	/* a read met the end of the file */
@@ -92,6 +96,20 @@ static int run_batch(struct batch *b)
 	b->nr = 0;
 	b->bytes = 0;
 	return 0;
+}
+
+/* without memory it is sent in smaller batches */
+static void make_room(struct batch *b)
+{
+	struct pmio_piece *more = malloc(b->most * sizeof(*more));
+
+	if (more) {
+		memcpy(more, b->near, b->nr * sizeof(*more));
+		b->pieces = more;
+		b->room = b->most;
+	} else {
+		b->most = b->room;
+	}
 }
 
 static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *file)
@@ -115,7 +133,9 @@ static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *f
 		b->bytes += n;
 		cursor_advance(mem, n);
 		cursor_advance(file, n);
-		if (b->nr == BATCH)
+		if (b->nr == b->room && b->room < b->most)
+			make_room(b);
+		if (b->nr == b->room)
 			rc = run_batch(b);
 	}
 	if (rc == 0 && b->nr && !b->at_end)
@@ -171,7 +191,7 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 		    adio_offset offset, bool write, bool offset_in_bytes, uint64_t *done)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-	struct batch b = { .file = ad->file, .write = write };
+	struct batch b = { .file = ad->file, .write = write, .room = BATCH, .most = ad->file->ops ? BATCH_FAR : BATCH };
 	struct cursor mem, file = { .fl = ad->view.fl, .left = -1 };
 	uint64_t pos = start_position(fd, fp_kind, offset, offset_in_bytes);
 	bool announced;
@@ -186,7 +206,10 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 	if (rc < 0)
 		return rc;
 	announced = write && announce(ad, pos, cursor_bytes(&mem));
+	b.pieces = b.near;
 	rc = transfer_pieces(&b, &mem, &file);
+	if (b.pieces != b.near)
+		free(b.pieces);
 	if (announced)
 		client_expect(ad->file, 0, 0, 0);
 	if (ad->atomic)
