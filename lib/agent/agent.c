@@ -175,6 +175,7 @@ static void drop_connections(struct agent *a)
 	}
 	drop_parked(&a->late);
 	drop_parked(&a->no_fds);
+	drop_parked(&a->after_removals);
 }
 
 /*

@@ -186,6 +186,8 @@ struct file {
 	bool recovered;		/* was open when the last agent ended */
 	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts the PFS file first */
 	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
+	bool gone;		/* ... and its last name has gone: in the catalog it has no inode any more */
+	bool ending;		/* a removal that was cut off is being ended: no file of its name may be opened */
 	bool unlinking;		/* a job is under way that takes its last name: no drain may start */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
@@ -243,6 +245,8 @@ struct agent {
 	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits so long for clients to go */
 	struct parked *shutdown;	/* the request to answer when leaving */
 	struct parked *late;		/* opens that came while draining before leaving */
+	struct parked *after_removals;	/* OPENs of names that are being removed, until that has ended */
+	unsigned nr_ending;		/* such names */
 	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;

@@ -97,9 +97,12 @@ static void end_call(struct agent *a, struct call *call, int status)
  * Two calls to the PFS, and before the second one a word in the catalog:
  * R1 it is the last name: the catalog says that the file is being removed
  * R2 the name goes, durable
- * R3 the file's slot and frames go, when its last handle is closed
+ * R3 if R4 has to wait: the catalog says that the file has no inode any more
+ * R4 the file's slot and frames go, when its last handle is closed
  * crash before R1: the file is there, with what waits for it.  After R1: the next
- * agent goes on with R2 (calls_end_removal), and drains nothing.
+ * agent goes on with R2 (calls_end_removal), and drains nothing.  Until that has
+ * ended it opens no file of that name, and after R3 none is removed: it would be a
+ * new one, which may have the old one's inode number.
  */
 
 static void run_look(struct job *job)
@@ -156,10 +159,10 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 	call->removes = NULL;
 	f->unlinking = false;
 	f->discard = rc == 0;
-	if (!f->discard) {
-		f->removing = false;
+	f->removing = f->discard;
+	f->gone |= f->discard && (f->nr_handles || f->recovered);
+	if (!f->discard || f->gone)
 		files_record(a, f);
-	}
 	files_job_end(a, f);
 }
 
@@ -310,8 +313,11 @@ static void removal_ended(struct agent *a, struct job *job)
 
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
+	call->removes->ending = false;
+	a->nr_ending--;
 	end_removal(a, call, call->rc);
 	free_call(a, call);
+	parked_retry(a, &a->after_removals);
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
@@ -330,7 +336,8 @@ int calls_end_removal(struct agent *a, struct file *f)
 	call->removes = f;
 	call->job.kind = JOB_CALL;
 	files_job_begin(a, f);
-	f->unlinking = true;
+	f->unlinking = f->ending = true;
+	a->nr_ending++;
 	go_on(a, call, run_end_removal, removal_ended);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include "agent/agent_impl.h"
 
 #define FRESH_S 2 /* see is_fresh() */
+#define NO_INODE(slot) (UINT64_MAX - (slot)) /* in the catalog, with device 0: of a file whose last name has gone */
 
 /* ---- chunks ----------------------------------------------------------------- */
 
@@ -206,8 +207,8 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	e->state = f->state;
 	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0) |
 		   (f->cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0);
-	e->dev = f->key.dev;
-	e->ino = f->key.ino;
+	e->dev = f->gone ? 0 : f->key.dev;
+	e->ino = f->gone ? NO_INODE(f->slot) : f->key.ino;
 	e->pfs_size = f->pfs_size;
 	e->mtime_s = f->seen.st_mtim.tv_sec;
 	e->mtime_ns = f->seen.st_mtim.tv_nsec;
@@ -318,6 +319,7 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->verify = a->config->verify;
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->removing = e->flags & PMIO_FILE_REMOVING;
+	f->gone = f->removing && e->dev == 0 && e->ino == NO_INODE(slot);
 	f->pfs_size = e->pfs_size;
 	f->shared = e->flags & PMIO_FILE_SHARED;
 	/* what others have drained since must not be cut */

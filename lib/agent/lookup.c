@@ -352,10 +352,33 @@ static int open_it(struct agent *a, struct conn *c, struct lookup *l)
 	return 0;
 }
 
+/* by us, where an earlier agent was cut off: what is made under that name now could be taken for it */
+static bool is_being_removed(struct agent *a, const char *path)
+{
+	struct file *f;
+
+	for (f = a->nr_ending ? a->files : NULL; f; f = f->hh.next) {
+		if (f->ending && strcmp(f->path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
 void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
+	struct parked *p;
+	bool must_exist;
+
+	if (is_being_removed(a, msg->open.path)) {
+		p = parked_new(c, msg);
+		if (p)
+			DL_APPEND(a->after_removals, p);
+		else
+			agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		return;
+	}
 	/* what is created now is another file, and what waits would have to go before it */
-	bool must_exist = (msg->open.flags & PMIO_OPEN_CREATE) && find_waiting(a, msg->open.path);
+	must_exist = (msg->open.flags & PMIO_OPEN_CREATE) && find_waiting(a, msg->open.path);
 
 	start(a, c, msg, msg->open.path, must_exist, run_open, open_it);
 }

@@ -21,7 +21,7 @@
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
-#define AGENTS_MAX 5 /* so many may be killed before we have done what we came for */
+#define AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
 /* the connection is lost: no errno, for the agent may answer with any of a file system's */
 #define LOST (PMIO_ECHANGED - 1)
 

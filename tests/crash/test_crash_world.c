@@ -189,6 +189,21 @@ static void truncate_new(void)
 	world_close(&f);
 }
 
+/* another node has written beyond what this one knows of */
+static void grow(void)
+{
+	world_start();
+	f = world_open(0, A, CREATE | PMIO_OPEN_HOLD);
+	world_write(f, 0, BLOCK);
+	world_grow(f, 2 * BLOCK + 5);
+	world_write(f, BLOCK, 10);
+	world_grow(f, 4 * BLOCK);
+	world_close(&f);
+	f = world_open(0, A, WRITE);
+	world_grow(f, 5 * BLOCK);
+	world_close(&f);
+}
+
 static void truncate_across_chunks(void)
 {
 	world_put(A, 2 * CHUNK + 3 * BLOCK);
@@ -543,6 +558,7 @@ static const struct sequence sequences[] = {
 	{ "truncate down", { 3, 3 }, truncate_down, 0 },
 	{ "truncate and grow", { 3, 3 }, truncate_and_grow, 0 },
 	{ "truncate, new file", { 3, 3 }, truncate_new, 0 },
+	{ "grow", { 3, 3 }, grow, 0 },
 	{ "truncate across chunks", { 4, 3 }, truncate_across_chunks, 0 },
 	{ "delete, cached", { 3, 3 }, delete_cached, 0 },
 	{ "delete, unknown", { 3, 3 }, delete_unknown, 0 },

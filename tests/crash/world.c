@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -594,6 +595,19 @@ void world_truncate(struct pmio_file *f, uint64_t size)
 	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
 
 	returned(d, pmio_truncate(f, (off_t)size));
+	act_as(before);
+}
+
+void world_grow(struct pmio_file *f, uint64_t size)
+{
+	struct deed *d = is_named(f) ? begin((struct deed){ .kind = CUT, .file = file_of(f->path), .off = size })
+				     : NULL;
+	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
+	uint64_t now = size;
+
+	returned(d, client_grow(f, &now));
+	if (now != size)
+		flaw("grow: the size is %" PRIu64 ", not %" PRIu64, now, size);
 	act_as(before);
 }
 
