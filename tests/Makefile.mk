@@ -30,7 +30,7 @@ include $(srcdir)/tests/sanitize/Makefile.mk
 include $(srcdir)/tests/valgrind/Makefile.mk
 
 # what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small;
-# 600 kills, power cuts
+# 600 kills, a mesh of 12 processes for a minute, power cuts
 LONG_COUNT = 1250
 LONG_CUTS = 3000
 LONG_KILLS = 300
@@ -43,6 +43,8 @@ check-long: all tests/mpi/fuzz_run tests/kill/kills tests/crash/test_crash_world
 	done; done; \
 	echo "== processes killed"; \
 	( $(AM_TESTS_ENVIRONMENT) TEST_TIMEOUT=3600 $(SHELL) $(srcdir)/tests/kill/kills.sh --kills $(LONG_KILLS) --seed 1001 ) || rc=1; \
+	echo "== hosts"; \
+	( $(AM_TESTS_ENVIRONMENT) MESH_SECONDS=60 $(SHELL) $(srcdir)/tests/cluster/fabric.sh ) || rc=1; \
 	echo "== power cuts"; \
 	tests/crash/test_crash_world --random 1 $(LONG_CUTS) || rc=1; \
 	( $(AM_TESTS_ENVIRONMENT) VM_CUTS=$(LONG_VM_CUTS) VM_SEED=1001 $(SHELL) $(srcdir)/tests/vm/vm.sh ) || rc=1; \

@@ -153,6 +153,29 @@ memory_node_killed() (
 	stop 0 && says "node h3" && next 4 "h2 h1" && clean
 )
 
+# half of the file is on the file system at most; it may be longer than it will be full
+is_on_its_way() {
+	! job 1 h1 "$steady" verify "$D/pfs/f" "$D" >"$T/early" 2>&1 && find "$D/pfs" -name '.pmio-owner.*' | grep -q . ||
+		{ echo "it was drained too early"; return 1; }
+}
+
+# drain=aggregate: the job has gone, and a memory node dies while it drains
+memory_node_killed_draining() (
+	export PMIO_DRAIN=aggregate
+	for h in h3 h4; do on $h "$PMIO --pool=/dev/shm/memory agent rate 512KiB" || return; done
+	start draining 4 "h1 h2" && stop 0 && sleep 1 && is_on_its_way &&
+		kill_daemon h3 /dev/shm/memory agent && kill_daemon h3 /dev/shm/memory target && is_on_its_way &&
+		memory_node h3 /dev/shm/memory && on h4 "$PMIO --pool=/dev/shm/memory agent rate 0" && clean && verify
+)
+
+# the close waits for the drain, and goes on with the next agent
+agent_killed_draining() (
+	start closing 4 "h1 h2" && on h2 "$PMIO agent rate 512KiB" || return
+	touch "$D/stop"
+	sleep 1.5
+	is_on_its_way && kill_daemon h2 "$PMIO_POOL" agent && stop 0 && verify && clean
+)
+
 # mpirun may wait for a host that is gone for ever; the number is one of these hosts' own
 end_mpirun() {
 	for _ in $(seq 100); do
@@ -171,7 +194,7 @@ host_lost() (
 		nothing_left h1:/dev/shm/pool h3:/dev/shm/pool
 )
 
-plan 15
+plan 17
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
@@ -189,5 +212,7 @@ check "the first target is killed" target_killed auto h1 1 3
 check "a link is cut for 2 seconds" link_cut
 check "a target is stopped for 2 seconds" target_stopped
 check "a memory node is killed, and comes back" memory_node_killed
+check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
+check "an agent is killed while the job's close drains" agent_killed_draining
 check "a host is lost" host_lost
 exit $tap_failed

@@ -62,6 +62,22 @@ client() {
 	done
 }
 
+# h5py on two hosts: what is not installed is a skip
+python_client() {
+	local python p=$top_srcdir/tests/clients/h5py_client.py rc=77
+	for python in ${PYTHON3:-} /usr/bin/python3 python3; do
+		"$python" -c 'import mpi4py, h5py' 2>/dev/null && rc=0 && break
+	done
+	[ $rc = 0 ] || { echo "no python3 with mpi4py, h5py"; return 77; }
+	mkdir "$SHARED/h5py"
+	job 4 "h1 h2" "$python" "$p" "pmem:$SHARED/h5py/f" >"$T/out" 2>&1
+	rc=$?
+	[ $rc != 77 ] || sed -n 's/^skip: //p' "$T/out" | head -n 1
+	[ $rc = 0 ] && job 4 h1 --mca io romio321 "$python" "$p" "$SHARED/h5py/plain" && cmp "$SHARED/h5py/plain" "$SHARED/h5py/f" && return
+	[ $rc = 77 ] || cat "$T/out"
+	[ $rc != 0 ] && return $rc
+}
+
 # fuzz PLACEMENT RANKS HOSTS SEED COUNT: random programs, compared with a model
 fuzz() (
 	export PMIO_PLACEMENT=$1
@@ -96,7 +112,7 @@ if [ -n "${PROGRAMS:-}" ]; then
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086
-plan $(($(nr $all) + 4 + 2 + 3 + 3 + 3 + 2 + 1 + 2 + 4 + 1 + 1 + 3 + 3 + 1))
+plan $(($(nr $all) + 4 + 3 + 3 + 3 + 3 + 2 + 1 + 2 + 4 + 1 + 1 + 3 + 3 + 1))
 
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 # shellcheck disable=SC2086
@@ -107,6 +123,7 @@ check "heat2d leaves the same bytes" bytes romio321 heat2d --steps 30
 check "hdf5_parallel leaves the same bytes" bytes romio321 hdf5_parallel
 check "HDF5 on 2 hosts leaves the same bytes" client hdf5_client "parallel HDF5" h5 old.h5
 check "PnetCDF on 2 hosts leaves the same bytes" client pnetcdf_client PnetCDF nc nb.nc again.nc
+check "h5py on 2 hosts leaves the same bytes" python_client
 check "random programs on 2 hosts" fuzz auto 3 "h1 h2" 1001 ${FUZZ_COUNT:-20}
 check "random programs on 2 hosts, striped" fuzz striped 2 "h1 h2" 2001 ${FUZZ_COUNT:-10}
 check "random programs on 3 hosts" fuzz auto 3 "h1 h2 h3" 3001 ${FUZZ_COUNT:-10}
