@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "remote/remote.h"
+#include "remote/wire.h"
 
 #define BUSY_WAIT_MS 20000 /* for a file that others are about to open in another way */
 
@@ -496,6 +497,22 @@ static enum pmio_placement choose_placement(const struct ad_pmem *ad, const stru
 	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
 }
 
+/* what is there only in case a pool is full must not keep the file from being opened */
+static bool is_of_use(const struct ad_pmem *ad, const struct remote_card *memory, const struct remote_use *use)
+{
+	struct remote_stat_answer_msg st;
+	int rc;
+
+	if (memory->chunk_size != use->cards[0].chunk_size) {
+		pmio_warn("memory node %s is not used: its chunks have another size", memory->host);
+		return false;
+	}
+	rc = remote_stat(&ad->settings, memory, &st);
+	if (rc < 0)
+		pmio_warn("memory node %s is not used: %s", memory->host, pmio_strerror(rc));
+	return rc == 0;
+}
+
 /* memory nodes of setting `targets`, behind the compute nodes; their chunks must be as large */
 static int add_memory_nodes(const struct ad_pmem *ad, struct remote_use *use)
 {
@@ -509,11 +526,9 @@ static int add_memory_nodes(const struct ad_pmem *ad, struct remote_use *use)
 	if (all)
 		use->cards = all;
 	for (uint32_t i = 0; i < nr && all; i++) {
-		if (memory[i].chunk_size == all[0].chunk_size) {
+		if (is_of_use(ad, &memory[i], use)) {
 			all[use->nr++] = memory[i];
 			use->nr_memory++;
-		} else {
-			pmio_warn("memory node %s is not used: its chunks have another size", memory[i].host);
 		}
 	}
 	free(memory);

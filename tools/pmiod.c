@@ -170,6 +170,9 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &d) != 0)
 		return EXIT_USAGE;
+	rc = pmio_settings_fix_agent(&d.settings); /* a daemon leaves this folder */
+	if (rc < 0)
+		pmio_err("agent \"%s\": %s", d.settings.str[PMIO_SET_AGENT], pmio_strerror(rc));
 	rc = run(&d);
 	pmio_settings_fini(&d.settings);
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -424,6 +424,8 @@ int client_connect(const struct pmio_settings *settings, const char *pool, bool 
 	pm->pid = getpid();
 	pm->attach_only = attach_only;
 	rc = pmio_settings_copy(&pm->settings, settings);
+	if (rc == 0)
+		rc = pmio_settings_fix_agent(&pm->settings);
 	if (rc == 0 && pool)
 		rc = pmio_settings_set(&pm->settings, PMIO_SET_POOL, pool, PMIO_FROM_COMMAND_LINE);
 	if (rc == 0)

@@ -447,3 +447,15 @@ bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name
 	}
 	return false;
 }
+
+int pmio_settings_fix_agent(struct pmio_settings *s)
+{
+	const char *program = s->str[PMIO_SET_AGENT];
+	char absolute[PATH_MAX];
+	int rc;
+
+	if (*program == '/' || !strchr(program, '/'))
+		return 0;
+	rc = pmio_absolute(program, absolute, sizeof(absolute));
+	return rc < 0 ? rc : pmio_settings_set(s, PMIO_SET_AGENT, absolute, PMIO_FROM_COMMAND_LINE);
+}

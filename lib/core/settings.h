@@ -103,6 +103,13 @@ int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *sr
 int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const char *value,
 		      enum pmio_source from);
 
+/*
+ * pmio_settings_fix_agent -- `agent` with a relative path is as seen from the working directory now
+ *
+ * For who changes that, or starts those that do.  Returns 0 or an error, not logged.
+ */
+int pmio_settings_fix_agent(struct pmio_settings *s);
+
 /* would pmio_settings_set() take it?  Nothing is logged */
 bool pmio_setting_valid(enum pmio_setting which, const char *value);
 

@@ -153,6 +153,19 @@ memory_node_killed() (
 	stop 0 && says "node h3" && next 4 "h2 h1" && clean
 )
 
+# one that is only there in case a pool is full keeps nobody from the file; where it is all there is, it does
+memory_node_unreachable() (
+	export PMIO_TIMEOUT=2 PMIO_PLACEMENT=auto
+	D=$SHARED/unreachable
+	mkdir "$D" && sed 's/^lifeline = .*/lifeline = 1/; s/^epoch = .*/epoch = 1/' "$SHARED/h4.card" >"$SHARED/gone.card" &&
+		chmod 600 "$SHARED/gone.card" || return
+	export PMIO_TARGETS=$SHARED/h3.card,$SHARED/gone.card
+	job 2 "h1 h2" "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/f" >"$D/out" 2>&1 || { cat "$D/out"; return 1; }
+	grep -q 'memory node h4 is not used' "$D/out" && [ -s "$D/f" ] || { cat "$D/out"; return 1; }
+	! PMIO_PLACEMENT=remote job 2 "h1 h2" "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/g" >"$D/out" 2>&1 &&
+		grep -q 'node h4' "$D/out" && clean
+)
+
 # half of the file is on the file system at most; it may be longer than it will be full
 is_on_its_way() {
 	! job 1 h1 "$steady" verify "$D/pfs/f" "$D" >"$T/early" 2>&1 && find "$D/pfs" -name '.pmio-owner.*' | grep -q . ||
@@ -194,7 +207,7 @@ host_lost() (
 		nothing_left h1:/dev/shm/pool h3:/dev/shm/pool
 )
 
-plan 17
+plan 18
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
@@ -212,6 +225,7 @@ check "the first target is killed" target_killed auto h1 1 3
 check "a link is cut for 2 seconds" link_cut
 check "a target is stopped for 2 seconds" target_stopped
 check "a memory node is killed, and comes back" memory_node_killed
+check "a memory node cannot be reached" memory_node_unreachable
 check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
 check "an agent is killed while the job's close drains" agent_killed_draining
 check "a host is lost" host_lost

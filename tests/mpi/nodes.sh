@@ -178,7 +178,16 @@ staged() {
 	until_ok no_owner
 }
 
-plan 17
+# a target, which works in another folder, starts its agent anew
+relative_agent() (
+	cd "$top_builddir" && stop_all && rm -rf "$T"/mem1/* || return
+	export PMIO_AGENT=./pmiod PMIO_POOL_SIZE=16MiB
+	./pmiod --target --listen 127.0.0.1 --card "$T/mem1.card" --pool "$T/mem1" || return
+	kill -9 "$("$PMIO" --pool="$T/mem1" stat --json | sed -n 's/.*"agent_pid":\([0-9]*\),*/\1/p')" || return
+	PMIO_TARGETS=$T/mem1.card "$PMIO" target stat
+)
+
+plan 18
 check "contig: 2 pools" program contig 2 auto 2
 check "contig: 3 pools" program contig 3 auto 4
 check "contig: 3 pools, striped" program contig 3 striped 4
@@ -195,5 +204,6 @@ check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits
 check "all three pools were used" were_used
 check "drain=aggregate: memory nodes drain when the job has gone" aggregated
+check "the agent by a relative path" relative_agent
 check "stage-in to memory nodes" staged
 exit $tap_failed
