@@ -140,9 +140,20 @@ static void run_unlink(struct job *job)
 	call->rc = unlink_name(call->path, call->removes != NULL);
 }
 
-/* R1; the call holds f until end_removal() */
+/*
+ * R1; the call holds f until end_removal().  Where nobody writes to the PFS file any more, the
+ * catalog says how it looks: after a crash another one may have its name and its inode's number.
+ */
 static int begin_removal(struct agent *a, struct call *call, struct file *f)
 {
+	unsigned nr_closing = call->req->msg.hdr.op == PMIO_OP_CLOSE;
+
+	call->was_busy = f->busy_on_media;
+	if (call->pin && !f->drain && !f->cutting && !f->shared && f->nr_handles <= nr_closing) {
+		f->seen = call->st;
+		f->pfs_size = (uint64_t)call->st.st_size;
+		f->busy_on_media = false;
+	}
 	files_job_begin(a, f);
 	f->removing = f->unlinking = true;
 	call->removes = f;
@@ -160,6 +171,8 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 	f->unlinking = false;
 	f->discard = rc == 0;
 	f->removing = f->discard;
+	if (!f->discard)
+		f->busy_on_media |= call->was_busy;
 	f->gone |= f->discard && (f->nr_handles || f->recovered);
 	if (!f->discard || f->gone)
 		files_record(a, f);
@@ -283,7 +296,15 @@ void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	start_call(a, call, run_look, found_deleted);
 }
 
-/* is this the file, and not a later one with its name and its inode's number? */
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/*
+ * Is this the file, and not a later one with its name and its inode's number?  A power cut may
+ * have taken it back to an earlier time; another file was changed later.
+ */
 static bool is_what_goes(const struct call *call, const struct stat *st)
 {
 	const struct stat *was = &call->st;
@@ -292,6 +313,8 @@ static bool is_what_goes(const struct call *call, const struct stat *st)
 		return false;
 	if (call->was_busy)
 		return st->st_dev == call->key.dev;
+	if (!is_later(&st->st_ctim, &was->st_ctim))
+		return true;
 	return st->st_size == was->st_size && st->st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	       st->st_mtim.tv_nsec == was->st_mtim.tv_nsec;
 }
