@@ -597,7 +597,7 @@ static const struct sequence random_sequences[] = {
 
 /* ---- one run ------------------------------------------------------------------------ */
 
-static unsigned long nr_looks;
+static unsigned long nr_looks, nr_given_up;
 
 /* what is wrong, or NULL; good until the next run */
 static const char *run(const struct sequence *s, const struct world_limits *limits)
@@ -609,6 +609,10 @@ static const char *run(const struct sequence *s, const struct world_limits *limi
 	kill_after = s->kill_after;
 	s->run();
 	flaw = world_cut(limits, &nr_looks);
+	if (world_gave_up()) {
+		nr_given_up++;
+		flaw = NULL;
+	}
 	if (flaw)
 		snprintf(why, sizeof(why), "%s (%u): %s", s->name, s->kill_after, flaw);
 	world_end();
@@ -672,6 +676,9 @@ static int run_random(uint64_t seed, unsigned long count)
 			printf("# --random %llu 1: %s\n", (unsigned long long)seed, flaw);
 		nr_bad += flaw != NULL;
 	}
+	if (nr_given_up > count / 100 + 1)
+		nr_bad++;
+	printf("# %lu were given up: two clients wait for each other in one thread\n", nr_given_up);
 	printf("%s 1 - %lu random sequences, %lu looks\n", nr_bad ? "not ok" : "ok", count, nr_looks);
 	return nr_bad != 0;
 }

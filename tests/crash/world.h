@@ -63,6 +63,9 @@ void world_promise_late(void);
 /* while call (of disk.h) number nth from now is made, others do this; once */
 void world_during(const char *call, unsigned nth, void (*fn)(void));
 
+/* what others did then had to wait for that call's job, which this world cannot do: the flaw is none */
+bool world_gave_up(void);
+
 /*
  * world_kill_in -- in fn, when the nr-th operation from now has been recorded, agent and
  * clients are killed; another agent starts
