@@ -60,14 +60,15 @@ nodes_up() {
 
 is_up() { nodes_up | grep -q "^$1 "; }
 
-# pick COUNT BYTES: into nodes, those that have most free; 1: there will be room, but not now
+# pick COUNT BYTES: into nodes, those that have most free; 1: there will be room, but not now; 2: there are nr in all
 pick() {
-	local count=$1 bytes=$2 node free all nr=0 fit=()
+	local count=$1 bytes=$2 node free all fit=()
+	nr=0
 	while read -r node free all; do
 		[ "$all" -lt "$bytes" ] || nr=$((nr + 1))
 		[ "$free" -lt "$bytes" ] || fit+=("$free $node")
 	done < <(nodes_up)
-	[ "$nr" -ge "$count" ] || die "$count memory nodes with $bytes bytes each are asked for, there are $nr"
+	[ "$nr" -ge "$count" ] || return 2
 	[ ${#fit[@]} -ge "$count" ] || return 1
 	mapfile -t nodes < <(printf '%s\n' "${fit[@]}" | sort -rn | head -n "$count" | cut -d' ' -f2)
 }
@@ -95,7 +96,10 @@ ask_for_pools() {
 
 # take_lease FOLDER COUNT BYTES: pools on so many memory nodes; waits until they have room
 take_lease() {
-	local nodes=()
+	local nodes=() nr
+	pick "$2" "$3"
+	[ $? != 2 ] || die "$2 memory nodes with $3 bytes each are asked for, there are $nr"
+	# from here on it waits, also for one that is down for a while
 	until pick "$2" "$3" && ask_for_pools "$1" "$3"; do
 		[ -e "$1/waits" ] || put "$1/waits" "waits until $2 memory nodes have $3 bytes free"
 		[ -d "$1" ] || die "it was torn down"
