@@ -100,8 +100,12 @@ take_lease() {
 	pick "$2" "$3"
 	[ $? != 2 ] || die "$2 memory nodes with $3 bytes each are asked for, there are $nr"
 	# from here on it waits, also for one that is down for a while
-	until pick "$2" "$3" && ask_for_pools "$1" "$3"; do
-		[ -e "$1/waits" ] || put "$1/waits" "waits until $2 memory nodes have $3 bytes free"
+	while :; do
+		if ! pick "$2" "$3"; then
+			put "$1/waits" "waits until $2 memory nodes have $3 bytes free"
+		elif ask_for_pools "$1" "$3"; then
+			break
+		fi
 		[ -d "$1" ] || die "it was torn down"
 		sleep 1
 	done
