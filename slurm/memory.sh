@@ -18,7 +18,7 @@ node=${PMIO_MEMORY_NODE:-$(hostname -s)}
 log=
 declare -A busy next # by the pool's name: process; when to look again
 
-# born_of NAME: which life of the lease the pool here is of
+# beside the pool NAME: which life of the lease it is of; why it cannot be emptied
 born_file() { echo "$PMEM/.$1.born"; }
 why_file() { echo "$PMEM/.$1.why"; }
 
