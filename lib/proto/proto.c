@@ -205,6 +205,8 @@ ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd)
 	ssize_t n;
 	int got;
 
+	if (fd)
+		*fd = -1;
 	mh.msg_control = control.buf;
 	mh.msg_controllen = sizeof(control.buf);
 	do

@@ -307,8 +307,8 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd);
 /*
  * pmio_proto_recv -- receive one message
  *
- * fd   out: a descriptor that came along, else -1; owned by the caller; may be
- *      NULL (then one that comes is closed)
+ * fd   out: a descriptor that came along, else -1, also on errors; owned by the
+ *      caller; may be NULL (then one that comes is closed)
  * Returns its length, 0 (the other end is gone) or -errno.
  */
 ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd);

@@ -46,6 +46,7 @@ static char pool[64], pfs[64], address[96];
 static int pool_fd;
 static pthread_t agent;
 static uint64_t number, last_handle;
+static int last_status; /* of the answer that request() waited for */
 static bool paced; /* by this input */
 
 static void die(const char *what)
@@ -93,8 +94,10 @@ static int drink(int sock, uint64_t until, int ms)
 			return 0;
 		if ((size_t)n == sizeof(m.open_reply) && m.hdr.op == PMIO_OP_OPEN && m.hdr.status == 0)
 			last_handle = m.open_reply.handle;
-		if (m.hdr.number == until)
+		if (m.hdr.number == until) {
+			last_status = m.hdr.status;
 			return 0;
+		}
 	}
 	return -1;
 }
@@ -129,11 +132,22 @@ static void undo_pace(void)
 
 static void leave(void)
 {
+	const struct timespec ms = {.tv_nsec = 1000000};
 	char cmd[128];
 	int sock = dial();
 
 	request(sock, PMIO_OP_HELLO);
-	request(sock, PMIO_OP_SHUTDOWN);
+	for (int i = 0; i < ANSWER_MS; i++) { /* it may have yet to notice that others have gone */
+		last_status = 0;	      /* also when it hangs up without an answer */
+		request(sock, PMIO_OP_SHUTDOWN);
+		if (last_status != -EBUSY)
+			break;
+		nanosleep(&ms, NULL);
+	}
+	if (last_status < 0) {
+		errno = -last_status;
+		die("the agent does not leave");
+	}
 	close(sock);
 	pthread_join(agent, NULL);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", top);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -250,6 +251,9 @@ static void send_recv__with_descriptor(void **state)
 	close(sv[0]);
 	assert_int_equal(pmio_proto_recv(sv[1], &in, &fd), 0); /* the other end is gone */
 	close(sv[1]);
+	fd = pipe_fd[0];
+	assert_int_equal(pmio_proto_recv(sv[1], &in, &fd), -EBADF);
+	assert_int_equal(fd, -1); /* no descriptor that the caller would close */
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
 }
