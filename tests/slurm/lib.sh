@@ -101,7 +101,7 @@ left_over() {
 		on_node $n sh -c 'find "$0" -mindepth 1; ps -eo comm= | grep pmiod; grep " $0/" /proc/mounts; grep -F "$0/" /proc/net/unix' "$PMEM" |
 			sed "s/^/$n: /"
 	done
-	find "$C/shared" -mindepth 1 ! -name 'memory.*'
+	find "$STATE" -mindepth 1 ! -name 'memory.*'
 	find "$PFS" -name '.pmio-owner.*'
 }
 nothing_left() {
