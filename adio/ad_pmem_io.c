@@ -16,7 +16,7 @@
 
 #include "core/error.h"
 
-#define BATCH 256	   /* pieces handed to libpmio at once */
+#define BATCH 512	   /* pieces handed to libpmio at once */
 #define BATCH_FAR 65536	   /* of a file of several nodes, to which each batch is a message at least */
 
 /* ---- cursors --------------------------------------------------------------------------- */
@@ -112,34 +112,51 @@ static void make_room(struct batch *b)
 	}
 }
 
-static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *file)
+/* pieces until the batch is full or the request ends, which *over tells */
+static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, bool *over)
 {
-	int rc = 0;
+	struct pmio_piece *p = b->pieces + b->nr, *full = b->pieces + b->room;
+	struct cursor m = *mem, f = *file; /* nobody else has their address: they stay in registers */
+	int64_t address = 0, off = 0;
+	size_t bytes = 0;
+	uint64_t n = 0, in_file = 1;
 
-	while (rc == 0 && !b->at_end) {
-		int64_t address = 0, off = 0;
-		uint64_t n = cursor_run(mem, &address), m;
-
+	for (; p < full; p++) {
+		n = cursor_run(&m, &address);
 		if (n == 0)
 			break;
-		m = cursor_run(file, &off);
-		if (m == 0)
-			return -EFBIG;
-		if (n > m)
-			n = m;
-		b->pieces[b->nr].buf = (void *)(intptr_t)address;
-		b->pieces[b->nr].off = off;
-		b->pieces[b->nr++].len = n;
-		b->bytes += n;
-		cursor_advance(mem, n);
-		cursor_advance(file, n);
+		in_file = cursor_run(&f, &off);
+		if (in_file == 0)
+			break;
+		if (n > in_file)
+			n = in_file;
+		p->buf = (void *)(intptr_t)address;
+		p->off = off;
+		p->len = n;
+		bytes += n;
+		cursor_advance(&m, n);
+		cursor_advance(&f, n);
+	}
+	*mem = m;
+	*file = f;
+	b->nr = (size_t)(p - b->pieces);
+	b->bytes += bytes;
+	*over = n == 0;
+	return in_file ? 0 : -EFBIG;
+}
+
+static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *file)
+{
+	bool over = false;
+	int rc = 0;
+
+	while (rc == 0 && !over && !b->at_end) {
+		rc = add_pieces(b, mem, file, &over);
 		if (b->nr == b->room && b->room < b->most)
 			make_room(b);
-		if (b->nr == b->room)
+		else if (rc == 0 && b->nr)
 			rc = run_batch(b);
 	}
-	if (rc == 0 && b->nr && !b->at_end)
-		rc = run_batch(b);
 	return rc;
 }
 

@@ -19,7 +19,7 @@
 #include "core/error.h"
 
 #define AHEAD_MAX 16	    /* chunks claimed ahead of a sequential writer */
-#define SPANS_MAX 128	    /* pieces of one chunk that are handled at once */
+#define SPANS_MAX 512	    /* pieces of one chunk that are handled at once */
 #define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
 #define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
 #define REDO_MAX 3
@@ -399,16 +399,21 @@ static void span_masks(const struct pmio_view *v, const struct span *spans, unsi
 		       struct pmio_mask *touched, struct pmio_mask *partial)
 {
 	struct pmio_mask whole = { { 0 } };
+	unsigned known = UINT_MAX; /* the block of the last one: most of many small ones are in the same */
 
 	memset(touched, 0, sizeof(*touched));
 	for (unsigned i = 0, n; i < nr; i += n) {
 		uint32_t start = spans[i].start, end;
-		unsigned up = (start + v->block_size - 1) >> v->block_shift, down;
+		unsigned first = start >> v->block_shift, last, up, down;
 
 		n = touching(&spans[i], nr - i);
 		end = end_of(&spans[i], n);
+		last = (end - 1) >> v->block_shift;
+		up = (start + v->block_size - 1) >> v->block_shift;
 		down = end >> v->block_shift;
-		pmio_mask_set_range(touched, start >> v->block_shift, (end - 1) >> v->block_shift);
+		if (first != last || first != known)
+			pmio_mask_set_range(touched, first, last);
+		known = last;
 		if (up < down)
 			pmio_mask_set_range(&whole, up, down - 1);
 	}

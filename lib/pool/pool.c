@@ -27,6 +27,7 @@ struct pmio_pool {
 	   without entry */
 	uint64_t *free_frames, *blank_frames;
 	uint64_t nr_free_frames, nr_blank_frames;
+	bool blank_more;      /* the reserve is being filled */
 	unsigned nr_blanking; /* in neither of the two */
 	uint32_t *free_slots;
 	uint32_t nr_free_slots;
@@ -577,7 +578,11 @@ uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_
 
 uint64_t pmio_pool_blank_begin(struct pmio_pool *pool)
 {
-	if (pool->nr_blank_frames >= BLANK_RESERVE || pool->nr_free_frames <= BLANK_SPARE)
+	if (pool->nr_blank_frames >= BLANK_RESERVE)
+		pool->blank_more = false;
+	else if (pool->nr_blank_frames < BLANK_RESERVE / 2)
+		pool->blank_more = true;
+	if (!pool->blank_more || pool->nr_free_frames <= BLANK_SPARE)
 		return PMIO_NO_FRAME;
 	pool->nr_blanking++;
 	return pool->free_frames[--pool->nr_free_frames];

@@ -208,7 +208,8 @@ void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
 uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* with those being made blank */
 
 /*
- * A reserve of blank frames, kept by the agent when it has nothing better to do.
+ * A reserve of blank frames, kept by the agent when it has nothing better to do: filled
+ * when half of it is used, so that few writers find the agent at it beside them.
  * _blank_begin takes a free frame that is not blank out of the lists, for the
  * caller to zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones.
  * _blank_end marks it and puts it back, the mark is flushed, not fenced; a frame that

@@ -1052,6 +1052,43 @@ static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
 	free(frames);
 }
 
+static unsigned make_blank_ones(struct fixture *f)
+{
+	uint64_t frame;
+	unsigned n = 0;
+
+	while ((frame = pmio_pool_blank_begin(f->pool)) != PMIO_NO_FRAME) {
+		pmio_pool_blank_end(f->pool, frame, true);
+		n++;
+	}
+	return n;
+}
+
+/* a program that needs a few more frames is not disturbed by the making of others */
+static void frames__reserve_of_blank_ones_is_filled_when_half_is_used(void **state)
+{
+	struct pmio_pool_params p = params;
+	struct fixture *f = *state;
+	uint32_t slot;
+	uint64_t nr;
+
+	p.size = 600ull * PMIO_CHUNK_MIN;
+	assert_int_equal(pmio_pool_create(f->dir, &p), 0);
+	open_pool(f);
+	slot = add_file(f, "/pfs/a", PMIO_FILE_OPEN, 0);
+	nr = pmio_pool_frames_free(f->pool);
+	assert_true(nr > 500);
+	for (uint64_t i = 0; i < nr; i++)
+		pmio_pool_frame_put(f->pool, pmio_pool_frame_get_zero(f->pool, slot, i));
+
+	assert_int_equal(make_blank_ones(f), 256);
+	for (uint64_t i = 0; i < 128; i++)
+		assert_true(pmio_pool_frame_get_zero(f->pool, slot, i) != PMIO_NO_FRAME);
+	assert_int_equal(make_blank_ones(f), 0);
+	assert_true(pmio_pool_frame_get_zero(f->pool, slot, 128) != PMIO_NO_FRAME);
+	assert_int_equal(make_blank_ones(f), 129);
+}
+
 static void frames_each__stops(void **state)
 {
 	struct fixture *f = *state;
@@ -1549,6 +1586,7 @@ int main(void)
 		P(file_remove__cut_off_is_ended_at_the_next_start),
 		P(frames__all_and_back),
 		P(frames__new_ones_are_blank_and_used_ones_are_made_so),
+		T(frames__reserve_of_blank_ones_is_filled_when_half_is_used),
 		P(frames_each__stops),
 		P(open__keeps_data_of_closed_files),
 		P(open__drops_clean_blocks_of_open_files),
