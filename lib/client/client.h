@@ -127,6 +127,8 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /* the file has at least *size bytes; out: how many it has */
 int client_grow(struct pmio_file *f, uint64_t *size);
+/* the same, if it can be done without waiting for anybody: stores to the pool and a flush; else false */
+bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
  *

@@ -655,30 +655,40 @@ ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t
 	return client_writex(f, pieces, nr, &raised);
 }
 
+bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
+{
+	struct pmio_slot_df *slot;
+	struct pmio_view *v;
+
+	if (f->ops || !(f->flags & PMIO_OPEN_WRITE) || f->broken || !same_agent(f))
+		return false;
+	v = f->pm->view;
+	slot = &v->slots[f->slot];
+	pmio_pm_max64(v->pm, &slot->size, *size);
+	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
+	pmio_pm_fence(v->pm);
+	if (!same_agent(f))
+		return false;
+	*size = pmio_pm_load64(&slot->size);
+	return true;
+}
+
 int client_grow(struct pmio_file *f, uint64_t *size)
 {
-	struct pmio_slot_df *slot = NULL;
-	struct pmio_view *v;
 	int rc;
 
 	if (f->ops)
 		return f->ops->grow ? f->ops->grow(f, size) : -EOPNOTSUPP;
 	if (!(f->flags & PMIO_OPEN_WRITE))
 		return -EBADF;
-	v = f->pm->view;
 	for (int tries = 0; tries < REDO_MAX; tries++) {
+		if (client_grow_at_once(f, size))
+			return 0;
 		rc = same_agent(f) ? f->broken : take_new_agent(f);
 		if (rc < 0)
 			return rc;
-		slot = &v->slots[f->slot];
-		pmio_pm_max64(v->pm, &slot->size, *size);
-		pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
-		pmio_pm_fence(v->pm);
-		if (same_agent(f))
-			break;
 	}
-	*size = pmio_pm_load64(&slot->size);
-	return 0;
+	return PMIO_EAGENT;
 }
 
 ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)

@@ -937,6 +937,26 @@ static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_
 	return j;
 }
 
+/*
+ * lock held: a file gets longer with each write of some programs, whose ranks wait
+ * for this; no helper's wake-up, if it is nothing but a store to the pool.
+ */
+static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_truncate_msg *m = msg;
+	struct remote_size_answer_msg a = { 0 };
+	struct rhandle *h;
+
+	if (len != sizeof(*m) || m->size > INT64_MAX)
+		return false;
+	a.size = m->size;
+	HASH_FIND(hh, n->handles, &m->hdr.handle, sizeof(m->hdr.handle), h);
+	if (!h || h->closing || !client_grow_at_once(h->file, &a.size))
+		return false;
+	pmio_fabric_reply(call, 0, &a, sizeof(a));
+	return true;
+}
+
 /* lib/fabric's thread: it must not wait */
 static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
 {
@@ -962,6 +982,10 @@ static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 	}
 	if (rc == 0 && h->op == REMOTE_WAIT) {
 		take_wait(s, n, call, h->handle);
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	if (rc == 0 && h->op == REMOTE_GROW && grow_at_once(n, call, msg, len)) {
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}
