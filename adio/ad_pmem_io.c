@@ -119,7 +119,7 @@ static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, 
 	struct cursor m = *mem, f = *file; /* nobody else has their address: they stay in registers */
 	int64_t address = 0, off = 0;
 	size_t bytes = 0;
-	uint64_t n = 0, in_file = 1;
+	uint64_t n = 1, in_file = 1; /* 0: the end of that one; a batch may be full already */
 
 	for (; p < full; p++) {
 		n = cursor_run(&m, &address);
