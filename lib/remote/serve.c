@@ -292,13 +292,22 @@ static void end_session(struct server *s, struct session *n, bool clean)
 
 /* ---- files; no lock held but where said ----------------------------------------------- */
 
+/* lock held; NULL also for one that is being closed */
+static struct rhandle *find_handle(const struct session *n, uint64_t id)
+{
+	struct rhandle *h;
+
+	HASH_FIND(hh, n->handles, &id, sizeof(id), h);
+	return h && !h->closing ? h : NULL;
+}
+
 static struct rhandle *get_handle(struct server *s, struct session *n, uint64_t id, bool closing)
 {
 	struct rhandle *h;
 
 	pthread_mutex_lock(&s->lock);
-	HASH_FIND(hh, n->handles, &id, sizeof(id), h);
-	if (h && (h->closing || (closing && h->users)))
+	h = find_handle(n, id);
+	if (h && closing && h->users)
 		h = NULL;
 	if (h) {
 		h->users++;
@@ -950,8 +959,8 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 	if (len != sizeof(*m) || m->size > INT64_MAX)
 		return false;
 	a.size = m->size;
-	HASH_FIND(hh, n->handles, &m->hdr.handle, sizeof(m->hdr.handle), h);
-	if (!h || h->closing || !client_grow_at_once(h->file, &a.size))
+	h = find_handle(n, m->hdr.handle);
+	if (!h || !client_grow_at_once(h->file, &a.size))
 		return false;
 	pmio_fabric_reply(call, 0, &a, sizeof(a));
 	return true;
