@@ -216,9 +216,12 @@ use_nodes() {
 	local n list=
 	while read -r n; do list="$list${list:+,}$1/card.$n"; done <"$1/memory_nodes"
 	echo "PMIO_TARGETS=$list" >>"$job/environment"
-	[ "$1" = "$job" ] || is_set PMIO_DRAIN || echo "PMIO_DRAIN=hold" >>"$job/environment"
-	[ "$1" = "$job" ] && [ -z "$(values "$job/spec" stage_in)" ] || is_set PMIO_PLACEMENT ||
-		echo "PMIO_PLACEMENT=remote" >>"$job/environment"
+	if [ "$1" != "$job" ]; then
+		is_set PMIO_DRAIN || echo "PMIO_DRAIN=hold" >>"$job/environment"
+	fi
+	if [ "$1" != "$job" ] || [ -n "$(values "$job/spec" stage_in)" ]; then
+		is_set PMIO_PLACEMENT || echo "PMIO_PLACEMENT=remote" >>"$job/environment"
+	fi
 }
 
 # $1: bytes that there is room for
