@@ -35,7 +35,7 @@ tests=(
 )
 plan $((${#tests[@]} + 8))
 
-refused() { ! submit bad "${2:--N1}" && grep -qF -- "$1" "$C/work/bad.err" || { echo "job $job"; cat "$C/work/bad.err"; return 1; }; }
+refused() { ! submit bad "${2:--N1}" && grep -qF -- "$1" "$C/jobs/bad.err" || { echo "job $job"; cat "$C/jobs/bad.err"; return 1; }; }
 for t in "${tests[@]}"; do
 	check "refused: ${t%%|*}" refused "${t#*|}" <<EOF
 #PMEM ${t%%|*}
@@ -80,7 +80,7 @@ check "... and a job that waits can be cancelled" ended "$job" CANCELLED
 # not from a script
 option() {
 	local out
-	out=$(cd "$C/work" && as_nobody timeout 60 srun -N1 --bb='#PMEM capacity=16MiB' sh -c 'echo "pool $PMIO_POOL"' 2>&1)
+	out=$(cd "$C/jobs" && as_nobody timeout 60 srun -N1 --bb='#PMEM capacity=16MiB' sh -c 'echo "pool $PMIO_POOL"' 2>&1)
 	echo "$out" | grep -q "pool $PMEM/job\." || { echo "$out"; return 1; }
 }
 check "srun --bb" option

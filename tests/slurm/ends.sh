@@ -15,10 +15,10 @@ submit_writer() {
 			[ ! -s $PFS/$name ] && echo written
 		EOF
 		cat
-	} >"$C/work/$name.body"
-	submit "$name" -N1 "$@" <"$C/work/$name.body"
+	} >"$C/jobs/$name.body"
+	submit "$name" -N1 "$@" <"$C/jobs/$name.body"
 }
-written() { await 120 grep -qx written "$C/work/$1.out"; }
+written() { await 120 grep -qx written "$C/jobs/$1.out"; }
 same() { cmp "$PFS/plain" "$PFS/$1"; }
 
 submit plain -N1 <<EOF
@@ -66,9 +66,9 @@ check "... and ends" ended "$requeue" COMPLETED
 check "... its data are there" same requeue
 
 # slurmctld is started anew in mid-job
-submit_writer restart <<<"while [ -e $C/work/go ]; do sleep 0.1; done"
-touch "$C/work/go"
-restart() { written restart && restart_controller && rm "$C/work/go" && ended "$job" COMPLETED && same restart; }
+submit_writer restart <<<"while [ -e $C/jobs/go ]; do sleep 0.1; done"
+touch "$C/jobs/go"
+restart() { written restart && restart_controller && rm "$C/jobs/go" && ended "$job" COMPLETED && same restart; }
 check "a job during which slurmctld starts anew" restart
 
 # cancelled before it runs

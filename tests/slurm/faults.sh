@@ -18,10 +18,10 @@ check "stage-in of nothing: the job is held, and says why" await 60 says "$job" 
 scancel "$job"
 check "... and can be cancelled" ended "$job" CANCELLED
 
-as_nobody head -c 20M /dev/zero >"$C/work/large"
+as_nobody head -c 20M /dev/zero >"$C/jobs/large"
 submit large -N1 <<EOF
 #PMEM capacity=16MiB
-#PMEM stage_in source=$C/work/large
+#PMEM stage_in source=$C/jobs/large
 EOF
 check "stage-in of more than capacity" await 60 says "$job" "are more than the 16777216 that the job asked for"
 scancel "$job"
@@ -32,13 +32,13 @@ submit in -N1 <<EOF
 pmio=$C/bin/pmio
 \$pmio ls
 EOF
-in_pool() { ended "$job" COMPLETED && grep -q "$PFS/plain" "$C/work/in.out"; }
+in_pool() { ended "$job" COMPLETED && grep -q "$PFS/plain" "$C/jobs/in.out"; }
 check "what is staged in is in the pool when the script begins" in_pool
 
 # ---- memory is waited for ----
 submit first -N1 -w node1 <<EOF
 #PMEM capacity=100MiB
-while [ ! -e $C/work/go ]; do sleep 0.2; done
+while [ ! -e $C/jobs/go ]; do sleep 0.2; done
 EOF
 await 60 state_is "$job" RUNNING
 submit second -N1 -w node1 <<EOF
@@ -46,7 +46,7 @@ submit second -N1 -w node1 <<EOF
 EOF
 sleep 3
 check "a job waits while a node's memory is another one's" state_is "$job" PENDING
-touch "$C/work/go"
+touch "$C/jobs/go"
 check "... and gets it" ended "$job" COMPLETED
 
 # ---- a node has no room ----

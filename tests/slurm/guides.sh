@@ -3,33 +3,26 @@
 #
 # The cluster is set up by the first one (tests/slurm/cluster), the jobs are the second
 # one's blocks of code.  Only folders and sizes are this cluster's: /pfs, GiB become MiB.
-export CLUSTER_BY_GUIDE=yes
+export CLUSTER_BY_GUIDE=yes PREFIX
 PREFIX=$(sed -n 's/^prefix = //p' "${top_builddir:-.}/Makefile")
 [ -d "$PREFIX" ] || { echo "1..0 # SKIP the folder $PREFIX, for which this is configured, is not there"; exit 0; }
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
 plan 17
 
 # the programs of the jobs: ./app IN OUT
-app_is() { cp "$1" "$C/work/app" && chmod 755 "$C/work/app"; }
-app_is "$C/bin/copy"
+cp "$C/bin/copy" "$C/jobs/app"
 as_nobody mkdir -p "$PFS/run7/input"
 as_nobody sh -c "head -c 9000000 /dev/urandom | tee '$PFS/run7/in.h5' >'$PFS/run7/input/a'"
 sleep 3 # what has just changed is not kept
-cat >"$C/mca.conf" <<-CONF
-	rmaps_base_oversubscribe = 1
-	hwloc_base_binding_policy = none
-	mpi_yield_when_idle = 1
-	pml = ob1
-	btl = self,vader,tcp
-	btl_vader_single_copy_mechanism = none
-CONF
+# what lib.sh's env.sh tells Open MPI; the site's file here, as the guide's jobs do not read that one
+grep -o 'OMPI_MCA_[^ ]*' "$C/bin/env.sh" | sed -n '/component_path/!s/^OMPI_MCA_\([^=]*\)=/\1 = /p' >"$C/mca.conf"
 for n in node1 node2; do on_node $n mount --bind "$C/mca.conf" /etc/openmpi/openmpi-mca-params.conf; done
 
 sizes() { sed -E 's/=1TiB/=48MiB/; s/=(100|200)GiB/=32MiB/; s/=16GiB/=16MiB/'; }
 user_block() { guide_block slurm-user.md "$1" | guide_here | sizes; }
 # script NAME WORD [LINE...]: a job of a block of code, with more lines of it
 script() {
-	local file=$C/work/$1.sh
+	local file=$C/jobs/$1.sh
 	user_block "$2" >"$file"
 	[ -s "$file" ] || echo "exit 1 # the guide has no $2" >"$file"
 	head -n 1 "$file" | grep -q '^#!' || sed -i '1i #!/bin/bash' "$file"
@@ -39,9 +32,9 @@ script() {
 queue() { # NAME [OPTION...]
 	local name=$1
 	shift
-	job=$(cd "$C/work" && as_nobody sbatch --parsable -o "$name.out" "$@" "$name.sh" 2>"$C/work/$name.err") || cat "$C/work/$name.err"
+	job=$(cd "$C/jobs" && as_nobody sbatch --parsable -o "$name.out" "$@" "$name.sh" 2>"$C/jobs/$name.err") || cat "$C/jobs/$name.err"
 }
-output() { cat "$C/work/$1.out"; }
+output() { cat "$C/jobs/$1.out"; }
 
 check "by the administrator's guide: scontrol show burst shows the pool" \
 	eval 'scontrol show burst | tee /dev/stderr | grep -q "DefaultPool=.*pmem\|PoolName.*=pmem"'
@@ -58,15 +51,15 @@ rm -f "$PFS/run7/out.h5"
 # ---- what is held, and a chain of jobs --------------------------------------------------------
 
 script first 'capacity=100GiB drain=hold' "mpirun ./app pmem:$PFS/run7/in.h5 pmem:$PFS/run7/out.h5" "stat -c 'held %s' $PFS/run7/out.h5"
-printf '#!/bin/bash\ncmp %s %s && echo same\n' "$PFS/run7/in.h5" "$PFS/run7/out.h5" >"$C/work/second.sh"
+printf '#!/bin/bash\ncmp %s %s && echo same\n' "$PFS/run7/in.h5" "$PFS/run7/out.h5" >"$C/jobs/second.sh"
 chain() {
-	(cd "$C/work" && as_nobody bash -euc "$(user_block 'afterburstbuffer:$job')"$'\necho $job >chain') || return
+	(cd "$C/jobs" && as_nobody bash -euc "$(user_block 'afterburstbuffer:$job')"$'\necho $job >chain') || return
 	local job
-	job=$(cat "$C/work/chain")
-	ended "$job" COMPLETED && await 120 grep -qx same "$C/work/slurm-$((job + 1)).out"
+	job=$(cat "$C/jobs/chain")
+	ended "$job" COMPLETED && await 120 grep -qx same "$C/jobs/slurm-$((job + 1)).out"
 }
 check "drain=hold, and a job that waits for its files" chain
-held() { output "slurm-$(cat "$C/work/chain")" | tee /dev/stderr | grep -qx 'held 0'; }
+held() { output "slurm-$(cat "$C/jobs/chain")" | tee /dev/stderr | grep -qx 'held 0'; }
 check "... which were held until the first one's end" held
 
 # ---- memory nodes ---------------------------------------------------------------------------------
@@ -87,7 +80,7 @@ rm -f "$PFS/run7/out.h5"
 script targets 'target_size=200GiB' 'echo placement $PMIO_PLACEMENT' \
 	"mpirun ./app pmem:$PFS/run7/input/a pmem:$PFS/run7/out.h5"
 queue targets -N2 --ntasks-per-node=1
-targets() { ended "$job" COMPLETED && output targets && grep -qx 'placement remote' "$C/work/targets.out" && cmp "$PFS/run7/in.h5" "$PFS/run7/out.h5"; }
+targets() { ended "$job" COMPLETED && output targets && grep -qx 'placement remote' "$C/jobs/targets.out" && cmp "$PFS/run7/in.h5" "$PFS/run7/out.h5"; }
 check "a job with pools on memory nodes" targets
 
 rm -f "$PFS/run7/out.h5"
@@ -106,20 +99,20 @@ check "... and the memory is free" memory_is_free
 rm -f "$PFS/run7/out.h5"
 script buffer 'create_persistent name=mesh' "mpirun ./app pmem:$PFS/run7/in.h5 pmem:$PFS/run7/out.h5" \
 	"stat -c 'held %s' $PFS/run7/out.h5"
-sed '/destroy_persistent/d' "$C/work/buffer.sh" >"$C/work/make.sh"
+sed '/destroy_persistent/d' "$C/jobs/buffer.sh" >"$C/jobs/make.sh"
 queue make -N1
-made() { ended "$job" COMPLETED && output make && grep -qx 'held 0' "$C/work/make.out"; }
+made() { ended "$job" COMPLETED && output make && grep -qx 'held 0' "$C/jobs/make.out"; }
 check "a job makes a buffer and uses it" made
 {
 	echo '#!/bin/bash'
-	grep 'use_persistent' "$C/work/buffer.sh"
+	grep 'use_persistent' "$C/jobs/buffer.sh"
 	grep -o '`#PMEM stage_out[^`]*`' "$top_srcdir/doc/slurm-user.md" | tr -d '`' | guide_here
 	echo "mpirun ./app pmem:$PFS/run7/out.h5 pmem:$PFS/run7/again.h5"
-} >"$C/work/use.sh"
+} >"$C/jobs/use.sh"
 queue use -N2 --ntasks-per-node=1
 used() { ended "$job" COMPLETED && output use && cmp "$PFS/run7/in.h5" "$PFS/run7/out.h5" && [ ! -s "$PFS/run7/again.h5" ]; }
 check "another one reads from it, and one file is brought out" used
-{ echo '#!/bin/bash'; grep destroy_persistent "$C/work/buffer.sh"; } >"$C/work/destroy.sh"
+{ echo '#!/bin/bash'; grep destroy_persistent "$C/jobs/buffer.sh"; } >"$C/jobs/destroy.sh"
 queue destroy -N1
 destroyed() { ended "$job" COMPLETED && cmp "$PFS/run7/in.h5" "$PFS/run7/again.h5" && memory_is_free; }
 check "when it is destroyed all is out" destroyed
@@ -129,14 +122,14 @@ check "when it is destroyed all is out" destroyed
 refused() {
 	local want
 	want=$(guide_block slurm-user.md 'unknown word' | sed -n 's/^\(sbatch: error: .*\) \.\.\.$/\1/p')
-	printf '#!/bin/bash\n#PMEM capacty=1GiB\n' >"$C/work/job.sh"
-	(cd "$C/work" && as_nobody sbatch job.sh) 2>&1 | tee /dev/stderr | grep -F "${want:-nothing}"
+	printf '#!/bin/bash\n#PMEM capacty=1GiB\n' >"$C/jobs/job.sh"
+	(cd "$C/jobs" && as_nobody sbatch job.sh) 2>&1 | tee /dev/stderr | grep -F "${want:-nothing}"
 }
 check "what is wrong is refused in the guide's words" refused
 without() {
 	local option
 	option=$(grep -o '`--pmem=[^`]*`' "$top_srcdir/doc/slurm-user.md" | tr -d '`' | sizes)
-	(cd "$C/work" && as_nobody timeout 60 srun -N1 "$option" sh -c 'echo "pool $PMIO_POOL"') 2>&1 | tee /dev/stderr |
+	(cd "$C/jobs" && as_nobody timeout 60 srun -N1 "$option" sh -c 'echo "pool $PMIO_POOL"') 2>&1 | tee /dev/stderr |
 		grep -q "^pool $PMEM/"
 }
 if [ -e "$PREFIX/lib/pmio/spank_pmem.so" ]; then

@@ -14,11 +14,11 @@ mpirun hello_pmem pmem:$PFS/out
 stat -c 'held %s' $PFS/out
 EOF
 
-pool_on() { await 60 grep -qx "$1 $PMEM/job.$job hold nobody:700" "$C/work/mpi.out"; }
+pool_on() { await 60 grep -qx "$1 $PMEM/job.$job hold nobody:700" "$C/jobs/mpi.out"; }
 check "node1 has a pool of the user, and programs are told" pool_on node1
 check "node2 too" pool_on node2
-check "the program has written" await 120 grep -q '^held' "$C/work/mpi.out"
-check "what is held is not on the file system while the job runs" grep -qx 'held 0' "$C/work/mpi.out"
+check "the program has written" await 120 grep -q '^held' "$C/jobs/mpi.out"
+check "what is held is not on the file system while the job runs" grep -qx 'held 0' "$C/jobs/mpi.out"
 check "the job shows that it stages out" await 60 bb_is "$job" staging-out
 waits() { [ -z "$(find "$PFS/out" -size +0)" ] && sleep 1 && bb_is "$job" staging-out && [ -d "$C/shared/job.$job" ]; }
 check "stage-out waits for the nodes" waits
@@ -36,11 +36,11 @@ submit close -N2 --ntasks-per-node=2 <<EOF
 mpirun hello_pmem pmem:$PFS/closed
 cmp $PFS/plain $PFS/closed && echo same
 EOF
-close() { ended "$job" COMPLETED && grep -qx same "$C/work/close.out" && nothing_left; }
+close() { ended "$job" COMPLETED && grep -qx same "$C/jobs/close.out" && nothing_left; }
 check "a file of two nodes is complete after its close" close
 
 submit none -N2 <<EOF
 srun -N2 -n2 bash -c 'echo pool=\$PMIO_POOL'
 EOF
-none() { await 60 state_is "$job" COMPLETED && [ "$(grep -cx pool= "$C/work/none.out")" = 2 ]; }
+none() { await 60 state_is "$job" COMPLETED && [ "$(grep -cx pool= "$C/jobs/none.out")" = 2 ]; }
 check "a job without directives has no pool" none

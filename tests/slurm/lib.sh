@@ -40,7 +40,7 @@ check() {
 		scontrol show bbstat 2>&1
 		scontrol -o show job "${job:-}" 2>&1
 		grep -h pmio: "$C"/log/* | tail -n 20
-		tail -n 20 "$C"/work/*.out 2>/dev/null
+		tail -n 20 "$C"/jobs/*.out 2>/dev/null
 	} | sed 's/^/# /'
 }
 
@@ -49,21 +49,21 @@ as_nobody() { setpriv --reuid=$user --regid=nogroup --clear-groups --reset-env e
 
 # what programs of jobs need to know here; job scripts begin with it
 cat >"$C/bin/env.sh" <<EOF
-export OMPI_MCA_mca_base_component_path=$C/bin:${OMPI_PKGLIBDIR:-$(ompi_info --path pkglibdir --parsable | sed 's/^path:pkglibdir://')}
+export OMPI_MCA_mca_base_component_path=$C/bin:$OMPI_PKGLIBDIR
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_vader_single_copy_mechanism=none
 PATH=$C/bin:\$PATH
 EOF
 
-# submit NAME [OPTION...]: the script is standard input, its output goes to work/NAME.out; sets job
+# submit NAME [OPTION...]: the script is standard input, its output goes to jobs/NAME.out; sets job
 submit() {
 	local name=$1
 	shift
 	{
 		echo '#!/bin/bash'
 		cat
-	} >"$C/work/$name.sh"
-	job=$(cd "$C/work" && as_nobody sbatch --parsable -o "$C/work/$name.out" "$@" "$C/work/$name.sh" 2>"$C/work/$name.err")
+	} >"$C/jobs/$name.sh"
+	job=$(cd "$C/jobs" && as_nobody sbatch --parsable -o "$C/jobs/$name.out" "$@" "$C/jobs/$name.sh" 2>"$C/jobs/$name.err")
 }
 
 # hold STAGE, release STAGE: pmio-slurm STAGE waits meanwhile, on all nodes

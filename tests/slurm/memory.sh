@@ -37,11 +37,11 @@ submit staged -N2 --ntasks-per-node=1 <<EOF
 . $C/bin/env.sh
 echo "placement \$PMIO_PLACEMENT, local: \$(pmio ls | grep -c "$PFS/in")"
 pmio target list | cut -d' ' -f1 | sort | tr '\n' ' '
-mpirun copy pmem:$PFS/in $C/work/in.copy && cmp $PFS/in $C/work/in.copy && echo same
+mpirun copy pmem:$PFS/in $C/jobs/in.copy && cmp $PFS/in $C/jobs/in.copy && echo same
 EOF
 staged=$job
 check "a job with a file staged in on memory nodes" await 120 bb_is "$staged" staging-out
-its_output() { cat "$C/work/staged.out"; grep -qx 'placement remote, local: 0' "$C/work/staged.out" && grep -q 'mem1 mem2 same' "$C/work/staged.out"; }
+its_output() { cat "$C/jobs/staged.out"; grep -qx 'placement remote, local: 0' "$C/jobs/staged.out" && grep -q 'mem1 mem2 same' "$C/jobs/staged.out"; }
 check "... reads it from both of them" its_output
 once() { local n; n=$(sum_of "job.$staged" filled); echo "filled $n"; [ "$n" = 9000000 ]; }
 check "... which have read it from the file system once" once
@@ -109,7 +109,7 @@ submit make -N1 <<EOF
 for f in a b c d; do mpirun -n 2 hello_pmem pmem:$PFS/\$f || exit; done
 stat -c 'held %s' $PFS/a
 EOF
-made() { ended "$job" COMPLETED && grep -qx 'held 0' "$C/work/make.out"; }
+made() { ended "$job" COMPLETED && grep -qx 'held 0' "$C/jobs/make.out"; }
 check "a job makes a buffer, and writes to it" made
 stays() { scontrol show bbstat | tee /dev/stderr | grep -q '^buffer keep: .* on memory nodes mem[12] mem[12]$' && [ ! -s "$PFS/a" ] && [ "$(sum_of buffer.keep dirty)" -ge 4000000 ]; }
 check "... which stays, with the data" stays
@@ -122,8 +122,8 @@ submit unknown -N1 <<EOF
 #PMEM use_persistent name=nothing
 EOF
 unknown=$job
-printf '#!/bin/bash\n#PMEM use_persistent name=keep\n' >"$C/work/other.sh"
-other=$(cd "$C/work" && sbatch --parsable --uid=daemon -o /dev/null -N1 "$C/work/other.sh")
+printf '#!/bin/bash\n#PMEM use_persistent name=keep\n' >"$C/jobs/other.sh"
+other=$(cd "$C/jobs" && sbatch --parsable --uid=daemon -o /dev/null -N1 "$C/jobs/other.sh")
 check "a buffer is not made twice" await 60 says "$twice" "there is a persistent buffer keep already"
 check "a buffer that there is not is not used" await 60 says "$unknown" "there is no persistent buffer nothing"
 check "nor one of another user" await 60 says "$other" "is not this user's"
@@ -137,9 +137,9 @@ submit use -N2 --ntasks-per-node=1 <<EOF
 #PMEM use_persistent name=keep
 #PMEM stage_out source=$PFS/a
 . $C/bin/env.sh
-for f in a b c d; do mpirun copy pmem:$PFS/\$f $C/work/copy.\$f && cmp $PFS/plain $C/work/copy.\$f && echo same; done
+for f in a b c d; do mpirun copy pmem:$PFS/\$f $C/jobs/copy.\$f && cmp $PFS/plain $C/jobs/copy.\$f && echo same; done
 EOF
-used() { ended "$job" COMPLETED && [ "$(grep -cx same "$C/work/use.out")" = 4 ]; }
+used() { ended "$job" COMPLETED && [ "$(grep -cx same "$C/jobs/use.out")" = 4 ]; }
 check "another job reads from it" used
 brought() { cmp "$PFS/plain" "$PFS/a" && [ ! -s "$PFS/b" ]; }
 check "... and only what is to be brought out is" brought

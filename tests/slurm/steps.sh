@@ -35,11 +35,11 @@ check "a job stages out" await 120 bb_is "$maker" staging-out
 sleep 2
 check "... the next one waits for that" state_is "$taker" PENDING
 release epilog
-taken() { ended "$taker" COMPLETED && grep -qx same "$C/work/taker.out"; }
+taken() { ended "$taker" COMPLETED && grep -qx same "$C/jobs/taker.out"; }
 check "... and finds the file" taken
 
 # two steps of a job: the second reads what is in memory and not yet in the file
-cat >"$C/work/read.sh" <<EOF
+cat >"$C/jobs/read.sh" <<EOF
 . $C/bin/env.sh
 pmio ls --json | grep -q '"path":"$PFS/steps"' && pmio stat --json $PFS/steps && echo held \$(stat -c %s $PFS/steps)
 EOF
@@ -47,18 +47,18 @@ submit steps -N1 <<EOF
 #PMEM capacity=16MiB drain=hold
 . $C/bin/env.sh
 mpirun -n 2 hello_pmem pmem:$PFS/steps
-srun -n1 bash $C/work/read.sh
+srun -n1 bash $C/jobs/read.sh
 EOF
-steps() { ended "$job" COMPLETED && grep -qx 'held 0' "$C/work/steps.out" && cmp "$PFS/plain" "$PFS/steps"; }
+steps() { ended "$job" COMPLETED && grep -qx 'held 0' "$C/jobs/steps.out" && cmp "$PFS/plain" "$PFS/steps"; }
 check "a step sees what the one before it holds" steps
 
 # a memory node, as its user runs it: it has what the job has written, and drains it when the job is over
-card=$C/work/memory.card
+card=$C/jobs/memory.card
 memory_env() { as_nobody env PMIO_AGENT="$C/bin/pmiod" PMIO_POOL_SIZE=64MiB "$@"; }
-memory_pmio() { memory_env "$C/bin/pmio" --pool="$C/work/memory" "$@"; }
+memory_pmio() { memory_env "$C/bin/pmio" --pool="$C/jobs/memory" "$@"; }
 memory_node() {
-	as_nobody mkdir -m 700 "$C/work/memory" &&
-		memory_env "$C/bin/pmiod" --target --listen 10.78.0.254 --card "$card" --pool "$C/work/memory" &&
+	as_nobody mkdir -m 700 "$C/jobs/memory" &&
+		memory_env "$C/bin/pmiod" --target --listen 10.78.0.254 --card "$card" --pool "$C/jobs/memory" &&
 		memory_pmio agent pause
 }
 check "a memory node" memory_node
@@ -85,12 +85,12 @@ if [ -e "$C/bin/spank_pmem.so" ]; then
 		stat -c 'held %s' $PFS/spank
 	EOF
 	spank() {
-		await 120 state_is "$job" COMPLETED && grep -qx 'held 0' "$C/work/spank.out" &&
-			grep -qx "node1 $PMEM/job.$job nobody" "$C/work/spank.out" && grep -qx "node2 $PMEM/job.$job nobody" "$C/work/spank.out"
+		await 120 state_is "$job" COMPLETED && grep -qx 'held 0' "$C/jobs/spank.out" &&
+			grep -qx "node1 $PMEM/job.$job nobody" "$C/jobs/spank.out" && grep -qx "node2 $PMEM/job.$job nobody" "$C/jobs/spank.out"
 	}
 	check "sbatch --pmem makes pools" spank
 	check "... and empties them" await 60 cmp "$PFS/plain" "$PFS/spank"
-	wrong() { ! submit wrong -N1 --pmem=lots </dev/null && grep -q "'lots' is no size" "$C/work/wrong.err" || { cat "$C/work/wrong.err"; return 1; }; }
+	wrong() { ! submit wrong -N1 --pmem=lots </dev/null && grep -q "'lots' is no size" "$C/jobs/wrong.err" || { cat "$C/jobs/wrong.err"; return 1; }; }
 	check "--pmem=lots is refused" wrong
 else
 	for t in "makes pools" "empties them" "refuses"; do
