@@ -160,10 +160,12 @@ int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_a
 	return node_is_lost(rc) ? -EIO : rc;
 }
 
-/* more and more, while a request follows the one before */
+/* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
 static uint32_t wanted_ahead(struct span *s, uint64_t chunk, uint64_t needed)
 {
-	s->ahead = chunk != s->next_write ? 0 : s->ahead ? s->ahead * 2 : 1;
+	bool forward = chunk >= s->next_write && chunk - s->next_write <= CLAIM_WINDOW;
+
+	s->ahead = !forward ? 0 : s->ahead ? s->ahead * 2 : 1;
 	if (s->ahead > CLAIM_WINDOW)
 		s->ahead = CLAIM_WINDOW;
 	s->next_write = chunk + needed;
