@@ -119,9 +119,8 @@ static const struct adio_ops ops = {
 	.open_coll = ad_pmem_open_coll,
 	.read_contig = ad_pmem_read_contig,
 	.write_contig = ad_pmem_write_contig,
-	/* PMEM is seen by all ranks of the node: collective access needs no exchange */
-	.read_strided_coll = ad_pmem_read_strided,
-	.write_strided_coll = ad_pmem_write_strided,
+	.read_strided_coll = ad_pmem_read_coll,
+	.write_strided_coll = ad_pmem_write_coll,
 	.seek_individual = seek_individual,
 	.fcntl = control,
 	.set_info = ad_pmem_set_info,
@@ -141,6 +140,7 @@ static const struct adio_ops ops = {
 	.delete = delete,
 	.feature = feature,
 	.name = "PMEM: pmio, files in persistent memory",
+	/* these must not wait for other ranks, so they never exchange */
 	.iread_strided_coll = ad_pmem_iread_strided,
 	.iwrite_strided_coll = ad_pmem_iwrite_strided,
 };

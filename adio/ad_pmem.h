@@ -5,7 +5,8 @@
  * open it with our table of functions (ad_pmem.c).  ROMIO's front end then calls
  * those for all that it does to the file.
  *
- * Threads: Open MPI lets one thread at a time into ROMIO, but for opening.
+ * Threads: Open MPI lets one thread at a time into ROMIO, but for opening and where
+ * ad_pmem_leave_romio() says so.
  */
 #ifndef PMIO_AD_PMEM_H
 #define PMIO_AD_PMEM_H
@@ -42,6 +43,10 @@ const struct romio *romio_load(void);
 /* the opened handle is not as we know it: never use ROMIO again; logs */
 void romio_refuse(const char *why);
 
+/* in a call that came through ROMIO: others may call it, until this thread comes back */
+void ad_pmem_leave_romio(void);
+void ad_pmem_enter_romio(void);
+
 /* our driver's table; needs romio_load() to have succeeded */
 const struct adio_ops *ad_pmem_ops(void);
 
@@ -59,6 +64,8 @@ struct ad_pmem {
 	bool complete;		 /* all ranks have it open: a close is collective */
 	bool atomic;		 /* MPI_File_set_atomicity; ROMIO's own flag stays off, see mca_io_pmem.c */
 	struct pmio *pm;	 /* the pool of this node; not owned */
+	struct exchange *exchange; /* owned; NULL: not needed yet */
+	bool exchanges;		 /* collective calls use it; the same for all ranks */
 	struct view view;	 /* the handle's disp is 0, and its fp_ind counts bytes of the view's data */
 };
 
@@ -99,10 +106,23 @@ void ad_pmem_close(struct adio_file *fd, int *error);
 void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error);
 
 /* ad_pmem_io.c */
-adio_read_fn ad_pmem_read_contig, ad_pmem_read_strided;
-adio_write_fn ad_pmem_write_contig, ad_pmem_write_strided;
+adio_read_fn ad_pmem_read_contig, ad_pmem_read_strided, ad_pmem_read_coll;
+adio_write_fn ad_pmem_write_contig, ad_pmem_write_strided, ad_pmem_write_coll;
 adio_iread_fn ad_pmem_iread_contig, ad_pmem_iread_strided;
 adio_iwrite_fn ad_pmem_iwrite_contig, ad_pmem_iwrite_strided;
+
+/* ---- ad_pmem_exchange.c: collective calls on files of several nodes --------------- */
+
+/*
+ * ad_pmem_choose_exchange -- does it pay with the view that is set?
+ *
+ * All ranks come, and all get the same: see the setting `collective`.  0, or -ENOMEM on all.
+ */
+int ad_pmem_choose_exchange(struct adio_file *fd);
+void ad_pmem_exchange_free(struct exchange *x);
+/* what the file reads and writes between these goes by it; all ranks come, and the second waits for all */
+void ad_pmem_exchange_begin(struct exchange *x);
+void ad_pmem_exchange_end(struct exchange *x);
 
 /* ---- ad_pmem_view.c: views -------------------------------------------------------- */
 

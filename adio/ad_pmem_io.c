@@ -4,8 +4,8 @@
  * One engine for all calls: two cursors, one over the caller's memory (buffer x
  * datatype), one over the file (view), walk side by side and yield pieces (file
  * offset, address, length), which libpmio copies in batches.  No data sieving,
- * no buffer of the request's size, no exchange between ranks: each copies its
- * own pieces, in collective calls too.
+ * no buffer of the request's size, and no exchange between ranks of a node: each
+ * copies its own pieces, in collective calls too.
  */
 #include "ad_pmem.h"
 
@@ -254,6 +254,24 @@ static void blocking(struct adio_file *fd, const void *buf, int count, MPI_Datat
 	set_status(status, done);
 }
 
+static void collective(struct adio_file *fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
+		       adio_offset offset, bool write, MPI_Status *status, int *error)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+	bool exchanges = ad->exchanges && !ad->atomic;
+
+	if (!exchanges) {
+		blocking(fd, buf, count, type, fp_kind, offset, write, false, status, error);
+		return;
+	}
+	/* it waits for other ranks: another thread of theirs, in a call on another file, may wait for one of ours */
+	ad_pmem_leave_romio();
+	ad_pmem_exchange_begin(ad->exchange);
+	blocking(fd, buf, count, type, fp_kind, offset, write, false, status, error);
+	ad_pmem_exchange_end(ad->exchange);
+	ad_pmem_enter_romio();
+}
+
 /* loads and stores have nothing to wait for: the request is complete when we return it */
 static void nonblocking(struct adio_file *fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
 			adio_offset offset, bool write, bool in_bytes, MPI_Request *request, int *error)
@@ -289,6 +307,18 @@ void ad_pmem_write_strided(struct adio_file *fd, const void *buf, int count, MPI
 			   int fp_kind, adio_offset offset, MPI_Status *status, int *error)
 {
 	blocking(fd, buf, count, type, fp_kind, offset, true, false, status, error);
+}
+
+void ad_pmem_read_coll(struct adio_file *fd, void *buf, int count, MPI_Datatype type, int fp_kind,
+		       adio_offset offset, MPI_Status *status, int *error)
+{
+	collective(fd, buf, count, type, fp_kind, offset, false, status, error);
+}
+
+void ad_pmem_write_coll(struct adio_file *fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
+			adio_offset offset, MPI_Status *status, int *error)
+{
+	collective(fd, buf, count, type, fp_kind, offset, true, status, error);
 }
 
 void ad_pmem_iread_contig(struct adio_file *fd, void *buf, int count, MPI_Datatype type, int fp_kind,

@@ -168,6 +168,7 @@ static void free_state(struct adio_file *fd)
 	struct ad_pmem *ad = fd->fs_ptr;
 
 	if (ad) {
+		ad_pmem_exchange_free(ad->exchange);
 		ad_pmem_view_fini(&ad->view);
 		pmio_settings_fini(&ad->settings);
 	}
@@ -756,7 +757,11 @@ void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *err
 	fd->blksize = 4096;
 	if (rc == 0)
 		rc = open_everywhere(fd, rank, access_mode);
+	if (rc == 0)
+		rc = ad_pmem_choose_exchange(fd);
 	if (rc < 0) {
+		if (ad)
+			pmio_close(&ad->file);
 		free_state(fd);
 		*error = ad_pmem_error(rc);
 		return;

@@ -311,19 +311,24 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 	struct adio_file *fd = handle_of(fh);
 	int mine = check_view(fd->access_mode, disp, etype, filetype), rc;
 	struct view next = { 0 };
+	int rc_exchange;
 
 	if (mine == MPI_SUCCESS)
 		mine = ad_pmem_error(ad_pmem_view_init(&next, disp, etype, filetype));
 	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
 	if (rc == MPI_SUCCESS)
 		rc = romio_module()->io_module_file_set_view(fh, disp, MPI_BYTE, MPI_BYTE, datarep, info);
-	if (rc == MPI_SUCCESS)
-		rc = change_view(fd, disp, &next);
+	if (rc != MPI_SUCCESS) {
+		ad_pmem_view_fini(&next);
+		return rc;
+	}
+	rc = change_view(fd, disp, &next);
 	if (rc == MPI_SUCCESS)
 		publish_info(fd, fh);
 	else
 		ad_pmem_view_fini(&next);
-	return rc;
+	rc_exchange = ad_pmem_error(ad_pmem_choose_exchange(fd));
+	return rc == MPI_SUCCESS ? rc_exchange : rc;
 }
 
 static int get_view(struct ompi_file_t *fh, MPI_Offset *disp, struct ompi_datatype_t **etype,
@@ -380,6 +385,16 @@ static int sync_file(struct ompi_file_t *fh)
 	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY)
 		return after_all(fh, MPI_SUCCESS);
 	return romio_module()->io_module_file_sync(fh);
+}
+
+void ad_pmem_leave_romio(void)
+{
+	OPAL_THREAD_UNLOCK((opal_mutex_t *)romio_load()->mutex);
+}
+
+void ad_pmem_enter_romio(void)
+{
+	OPAL_THREAD_LOCK((opal_mutex_t *)romio_load()->mutex);
 }
 
 /* once; settings_lock held */

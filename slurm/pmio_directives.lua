@@ -11,12 +11,13 @@ local DECIMAL = { K = 1e3, M = 1e6, G = 1e9, T = 1e12, P = 1e15 }
 local SETTINGS = {
   drain = { "close", "async", "hold", "aggregate" }, drain_early = { "on", "off" }, sync = { "auto", "pool", "drain" },
   cache = { "keep", "drop" }, fallback = { "pfs", "error" }, verify = { "none", "drain" },
-  placement = { "auto", "local", "striped", "remote", "single" }, log = { "none", "error", "warn", "info", "debug" },
+  placement = { "auto", "local", "striped", "remote", "single" }, collective = { "auto", "direct", "aggregate" },
+  log = { "none", "error", "warn", "info", "debug" },
 }
 local VERBS = { stage_in = true, stage_out = true } -- which take source=, type=
 local PERSISTENT = { create_persistent = true, use_persistent = true, destroy_persistent = true }
 local KNOWN = "capacity=, pool=, stage_in, stage_out, create_persistent, use_persistent, destroy_persistent, drain=, "
-  .. "drain_early=, sync=, cache=, fallback=, verify=, placement=, targets=, target_size=, log="
+  .. "drain_early=, sync=, cache=, fallback=, verify=, placement=, collective=, targets=, target_size=, log="
 local TARGETS_MAX = 4096
 local SMALL = 16 * MIB -- of each node, for a job that only uses a persistent buffer
 

@@ -132,6 +132,28 @@ int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, cons
 /* the use of a file that remote_span_open() opened; NULL: it was opened otherwise */
 const struct remote_use *remote_use_of(const struct pmio_file *f);
 
+/* this node's place in its list; at least nr: it has none */
+uint32_t remote_span_own(const struct pmio_file *f);
+
+/* another way to targets than the fabric */
+struct remote_carrier {
+	/*
+	 * post -- begin to read or write pieces (nr and their bytes are not 0) that a target other than own holds
+	 *
+	 * pieces are the file's until this returns, their memory the carrier's until finish().  0;
+	 * -EOPNOTSUPP: these are to go by the fabric; or an error.
+	 */
+	int (*post)(void *arg, uint32_t holder, const struct pmio_piece *pieces, size_t nr, uint64_t bytes, bool write);
+	/* all that was posted is done: 0; 1: a read met the end of the file; or an error */
+	int (*finish)(void *arg);
+};
+/*
+ * remote_span_carry -- what this thread reads and writes in f from now on goes by a carrier; f NULL: no more
+ *
+ * Its functions are called without locks, and may themselves read and write f.
+ */
+void remote_span_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg);
+
 /* another process's close of the file has failed: data wait; for other files nothing */
 void remote_span_keep(struct pmio_file *f);
 

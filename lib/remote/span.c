@@ -24,6 +24,7 @@
 #include "remote/use.h"
 
 #define BUSY_WAIT_MS 20000
+#define CARRY_MAX 8192u  /* pieces that a carrier gets some of before the next ones are looked at */
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
 
 struct claimed {
@@ -47,6 +48,13 @@ struct span {
 	uint64_t next_write;	/* chunk where a writer that moves forward would go on */
 	uint32_t ahead;
 };
+
+/* what this thread's calls on one file go by; see remote_span_carry() */
+static _Thread_local struct {
+	const struct span *s;
+	const struct remote_carrier *ops;
+	void *arg;
+} carrier;
 
 static struct span *span_of(struct pmio_file *f)
 {
@@ -279,10 +287,16 @@ static int cut_piece(struct span *s, struct cut *c, const struct pmio_piece *p)
 		uint64_t len = (next < end ? next : end) - off;
 		struct pmio_piece *last = c->nr ? &c->pieces[c->nr - 1] : NULL;
 		uint32_t holder;
-		int rc = holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
 
-		if (rc < 0)
-			return rc;
+		/* small pieces of one chunk come in a row */
+		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
+			holder = c->holders[c->nr - 1];
+		} else {
+			int rc = holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+
+			if (rc < 0)
+				return rc;
+		}
 		if (last && c->holders[c->nr - 1] == holder && (uint64_t)last->off + last->len == off &&
 		    (uint8_t *)last->buf + last->len == buf) {
 			last->len += len;
@@ -302,9 +316,9 @@ static int cut_init(struct span *s, struct cut *c, const struct pmio_piece *piec
 	int rc = -ENOMEM;
 
 	memset(c, 0, sizeof(*c));
-	c->pieces = calloc(room ? room : 1, sizeof(*c->pieces));
-	c->holders = calloc(room ? room : 1, sizeof(*c->holders));
-	c->some = calloc(room ? room : 1, sizeof(*c->some));
+	c->pieces = malloc((room ? room : 1) * sizeof(*c->pieces));
+	c->holders = malloc((room ? room : 1) * sizeof(*c->holders));
+	c->some = malloc((room ? room : 1) * sizeof(*c->some));
 	if (c->pieces && c->holders && c->some)
 		rc = 0;
 	pthread_mutex_lock(&s->lock);
@@ -316,16 +330,16 @@ static int cut_init(struct span *s, struct cut *c, const struct pmio_piece *piec
 	return rc;
 }
 
-/* one holder's pieces, taken out of the rest; returns how many, 0: all have been */
-static size_t take_holder(struct cut *c, uint32_t *holder)
+/* one holder's pieces, taken out of the rest, those of `last` after all others; returns how many, 0: all have been */
+static size_t take_holder(struct cut *c, uint32_t last, uint32_t *holder)
 {
-	size_t nr = 0;
+	size_t nr = 0, i = 0;
 
-	*holder = USE_NOBODY;
-	for (size_t i = 0; i < c->nr; i++) {
-		if (*holder == USE_NOBODY)
-			*holder = c->holders[i];
-		if (c->holders[i] == USE_NOBODY || c->holders[i] != *holder)
+	while (i < c->nr && (c->holders[i] == USE_NOBODY || c->holders[i] == last))
+		i++;
+	*holder = i < c->nr ? c->holders[i] : last;
+	for (i = i < c->nr ? i : 0; i < c->nr && *holder != USE_NOBODY; i++) {
+		if (c->holders[i] != *holder)
 			continue;
 		c->some[nr++] = c->pieces[i];
 		c->holders[i] = USE_NOBODY;
@@ -344,10 +358,30 @@ static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
 
 /* ---- reading and writing ----------------------------------------------------------------------- */
 
-/* size: see client_readx(); returns 0: all was read; 1: some target has less; or an error */
-static int read_all(struct span *s, const struct pmio_piece *pieces, size_t nr, uint64_t size)
+/*
+ * One holder's pieces, n of them in c->some.  size: see client_readx(); raised: NULL to read.
+ * 0; 1: it has less; or an error.
+ */
+static int at_holder(struct span *s, const struct cut *c, size_t n, uint32_t holder, uint64_t size, bool *raised)
 {
+	const uint64_t bytes = bytes_of(c->some, n);
 	struct pmio_file *f;
+	ssize_t done;
+	int rc = -EOPNOTSUPP;
+
+	if (carrier.s == s && holder != s->own)
+		rc = carrier.ops->post(carrier.arg, holder, c->some, n, bytes, raised != NULL);
+	if (rc != -EOPNOTSUPP)
+		return rc;
+	rc = get_target(s, holder, &f);
+	if (rc < 0)
+		return rc;
+	done = raised ? client_writex(f, c->some, n, raised) : client_readx(f, c->some, n, size);
+	return done < 0 ? (int)done : (uint64_t)done < bytes;
+}
+
+static int at_some(struct span *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
+{
 	struct cut c;
 	uint32_t holder;
 	size_t n;
@@ -355,20 +389,26 @@ static int read_all(struct span *s, const struct pmio_piece *pieces, size_t nr, 
 
 	if (rc < 0)
 		return rc;
-	while (rc == 0 && (n = take_holder(&c, &holder)) > 0) {
-		ssize_t got;
-
-		rc = get_target(s, holder, &f);
-		if (rc < 0)
-			break;
-		got = client_readx(f, c.some, n, size);
-		if (got < 0)
-			rc = (int)got;
-		else
-			rc = (uint64_t)got < bytes_of(c.some, n);
-	}
+	while (rc == 0 && (n = take_holder(&c, s->own, &holder)) > 0)
+		rc = at_holder(s, &c, n, holder, size, raised);
 	cut_fini(&c);
 	return rc;
+}
+
+/* what a carrier takes is on its way while this node's own pieces are copied; as at_holder() */
+static int at_all(struct span *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
+{
+	int rc = 0, rc_carried;
+	size_t done = 0, n;
+
+	if (carrier.s != s)
+		return at_some(s, pieces, nr, size, raised);
+	for (; done < nr && rc == 0; done += n) {
+		n = nr - done < CARRY_MAX ? nr - done : CARRY_MAX;
+		rc = at_some(s, pieces + done, n, size, raised);
+	}
+	rc_carried = carrier.ops->finish(carrier.arg);
+	return rc < 0 || rc_carried == 0 ? rc : rc_carried;
 }
 
 static int span_size(struct pmio_file *f, off_t *size);
@@ -409,7 +449,7 @@ static ssize_t span_readx(struct pmio_file *f, const struct pmio_piece *pieces, 
 		rc = get_target(s, 0, &only);
 		return rc < 0 ? rc : client_readx(only, pieces, nr, size);
 	}
-	rc = read_all(s, pieces, nr, size);
+	rc = at_all(s, pieces, nr, size, NULL);
 	if (rc <= 0)
 		return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
 	rc = span_size(f, &now);
@@ -419,7 +459,7 @@ static ssize_t span_readx(struct pmio_file *f, const struct pmio_piece *pieces, 
 	if (!inside)
 		return -ENOMEM;
 	n = clamp(pieces, nr, (uint64_t)now > size ? (uint64_t)now : size, inside, &sum);
-	rc = n ? read_all(s, inside, n, (uint64_t)now > size ? (uint64_t)now : size) : 0;
+	rc = n ? at_all(s, inside, n, (uint64_t)now > size ? (uint64_t)now : size, NULL) : 0;
 	free(inside);
 	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
 }
@@ -452,28 +492,13 @@ static ssize_t span_writex(struct pmio_file *f, const struct pmio_piece *pieces,
 	struct span *s = span_of(f);
 	struct pmio_file *target;
 	uint64_t end = 0;
-	struct cut c;
-	uint32_t holder;
-	size_t n;
 	int rc;
 
 	if (!is_shared(s)) {
 		rc = get_target(s, 0, &target);
 		return rc < 0 ? rc : client_writex(target, pieces, nr, raised);
 	}
-	rc = cut_init(s, &c, pieces, nr);
-	if (rc < 0)
-		return rc;
-	while (rc == 0 && (n = take_holder(&c, &holder)) > 0) {
-		ssize_t done;
-
-		rc = get_target(s, holder, &target);
-		if (rc < 0)
-			break;
-		done = client_writex(target, c.some, n, raised);
-		rc = done < 0 ? (int)done : 0;
-	}
-	cut_fini(&c);
+	rc = at_all(s, pieces, nr, 0, raised);
 	for (size_t i = 0; i < nr; i++) {
 		if (pieces[i].len && (uint64_t)pieces[i].off + pieces[i].len > end)
 			end = (uint64_t)pieces[i].off + pieces[i].len;
@@ -703,6 +728,18 @@ void remote_span_keep(struct pmio_file *f)
 {
 	if (f->ops == &ops)
 		span_of(f)->keep = true;
+}
+
+uint32_t remote_span_own(const struct pmio_file *f)
+{
+	return ((const struct span *)f)->own;
+}
+
+void remote_span_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg)
+{
+	carrier.s = (const struct span *)f;
+	carrier.ops = how;
+	carrier.arg = arg;
 }
 
 const struct remote_use *remote_use_of(const struct pmio_file *f)

@@ -5,7 +5,7 @@ NR_HOSTS=4
 programs=$top_builddir/tests/mpi
 examples=$top_builddir/mpi-examples
 # fork.mpi
-all="atomic changed coll contig datarep errors files info large links many modes names nonblock perm seek shared
+all="atomic changed coll contig datarep errors exchange files info large links many modes names nonblock perm seek shared
 	size split status sync threads views visible"
 
 # program PLACEMENT N HOSTS NAME: in a folder of its own, of which nothing is left
@@ -78,12 +78,17 @@ python_client() {
 	[ $rc != 0 ] && return $rc
 }
 
-# fuzz PLACEMENT RANKS HOSTS SEED COUNT: random programs, compared with a model
+# fuzz PLACEMENT RANKS HOSTS SEED COUNT [COLLECTIVE]: random programs, compared with a model
 fuzz() (
-	export PMIO_PLACEMENT=$1
+	export PMIO_PLACEMENT=$1 PMIO_COLLECTIVE=${6:-auto}
 	mkdir -p "$SHARED/fuzz"
 	job "$2" "$3" "$programs/fuzz_run" "pmem:$SHARED/fuzz/f" --seed "$4" --count "$5"
 )
+
+# full RANKS HOSTS: pools without room, and no way around them
+full() {
+	mkdir "$SHARED/full" && job "$1" "$2" "$programs/exchange.mpi" "pmem:$SHARED/full/f" --full
+}
 
 on_memory_nodes() {
 	export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
@@ -112,7 +117,7 @@ if [ -n "${PROGRAMS:-}" ]; then
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086
-plan $(($(nr $all) + 4 + 3 + 3 + 3 + 3 + 2 + 1 + 2 + 4 + 1 + 1 + 3 + 3 + 1))
+plan $(($(nr $all) + 4 + 3 + 5 + 4 + 3 + 3 + 1 + 2 + 4 + 1 + 1 + 4 + 5 + 1))
 
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 # shellcheck disable=SC2086
@@ -126,10 +131,12 @@ check "PnetCDF on 2 hosts leaves the same bytes" client pnetcdf_client PnetCDF n
 check "h5py on 2 hosts leaves the same bytes" python_client
 check "random programs on 2 hosts" fuzz auto 3 "h1 h2" 1001 ${FUZZ_COUNT:-20}
 check "random programs on 2 hosts, striped" fuzz striped 2 "h1 h2" 2001 ${FUZZ_COUNT:-10}
+check "random programs on 2 hosts, direct" fuzz auto 3 "h1 h2" 6001 ${FUZZ_COUNT:-10} direct
+check "random programs on 3 hosts, aggregate" fuzz auto 3 "h1 h2 h3" 7001 ${FUZZ_COUNT:-10} aggregate
 check "random programs on 3 hosts" fuzz auto 3 "h1 h2 h3" 3001 ${FUZZ_COUNT:-10}
-group "2 hosts, striped" striped 4 "h1 h2" coll size visible
+group "2 hosts, striped" striped 4 "h1 h2" coll exchange size visible
 group "2 hosts, single" single 4 "h1 h2" contig shared size
-group "3 hosts" auto 6 "h1 h2 h3" coll visible
+group "3 hosts" auto 6 "h1 h2 h3" coll exchange visible
 check "nothing is left" nothing_left h1:"$PMIO_POOL" h2:"$PMIO_POOL" h3:"$PMIO_POOL"
 
 check "two memory nodes" on_memory_nodes
@@ -139,9 +146,10 @@ check "both memory nodes were used" was_used h3 h4
 export PMIO_POOL=/dev/shm/small PMIO_POOL_SIZE=16MiB
 pools "$PMIO_POOL" h1 h2 || exit 99
 check "random programs on 2 hosts with small pools and memory nodes" fuzz auto 2 "h1 h2" 4001 ${FUZZ_COUNT:-10}
-group "2 hosts with small pools and memory nodes" auto 4 "h1 h2" coll contig large
+group "2 hosts with small pools and memory nodes" auto 4 "h1 h2" coll contig exchange large
 unset PMIO_TARGETS
-group "2 hosts with small pools" auto 4 "h1 h2" coll contig large
+group "2 hosts with small pools" auto 4 "h1 h2" coll contig exchange large
+check "collective calls without room on 2 hosts" full 4 "h1 h2"
 check "nothing is left" nothing_left h1:/dev/shm/pool h2:/dev/shm/pool h3:/dev/shm/memory h4:/dev/shm/memory \
 	h1:/dev/shm/small h2:/dev/shm/small
 exit $tap_failed

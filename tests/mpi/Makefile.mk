@@ -6,6 +6,7 @@ mpi_tests = \
 	tests/mpi/contig.mpi \
 	tests/mpi/datarep.mpi \
 	tests/mpi/errors.mpi \
+	tests/mpi/exchange.mpi \
 	tests/mpi/files.mpi \
 	tests/mpi/fork.mpi \
 	tests/mpi/info.mpi \
@@ -56,6 +57,9 @@ tests_mpi_contig_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_datarep_mpi_SOURCES = tests/mpi/datarep.c tests/mpi/util.h
 tests_mpi_datarep_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_datarep_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_exchange_mpi_SOURCES = tests/mpi/exchange.c tests/mpi/util.h
+tests_mpi_exchange_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_exchange_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_errors_mpi_SOURCES = tests/mpi/errors.c tests/mpi/util.h
 tests_mpi_errors_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_errors_mpi_LDADD = $(OMPI_LIBS)

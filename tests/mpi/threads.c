@@ -1,6 +1,7 @@
 /*
  * threads.c -- MPI_THREAD_MULTIPLE: threads on files of their own, opened, used and
- * closed at the same time; then threads on one shared handle at explicit offsets
+ * closed at the same time; then threads on one shared handle at explicit offsets;
+ * then threads in collective calls, each on a file of its own that all ranks have open
  */
 #include "util.h"
 #include <pthread.h>
@@ -58,6 +59,67 @@ static void *one_handle(void *arg)
 	return NULL;
 }
 
+static MPI_File every[THREADS];
+
+/* blocks of the ranks in turn, through a view */
+static void *collectives(void *arg)
+{
+	const MPI_Offset piece = 37, per_call = piece * 100;
+	int t = *(int *)arg;
+	unsigned char *buf = xmalloc((size_t)per_call), *want = xmalloc((size_t)per_call);
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		for (MPI_Offset p = 0; p < 100; p++)
+			pat_fill(want + p * piece, (size_t)piece, (uint64_t)(((i * 100 + p) * np + me) * piece), (unsigned)t);
+		mpi(MPI_File_write_at_all(every[t], i * per_call, want, (int)per_call, MPI_BYTE, MPI_STATUS_IGNORE));
+		memset(buf, 0, (size_t)per_call);
+		mpi(MPI_File_read_at_all(every[t], i * per_call, buf, (int)per_call, MPI_BYTE, MPI_STATUS_IGNORE));
+		check(!memcmp(buf, want, (size_t)per_call), "thread %d reads in round %u what it has not written", t, i);
+	}
+	free(buf);
+	free(want);
+	return NULL;
+}
+
+/* ROMIO itself waits for all ranks in these, so threads must not call them side by side */
+static void open_every(MPI_Comm *comm)
+{
+	MPI_Datatype vector, view;
+
+	MPI_Type_contiguous(37, MPI_BYTE, &vector);
+	MPI_Type_create_resized(vector, 0, 37 * (MPI_Aint)np, &view);
+	MPI_Type_commit(&view);
+	for (int t = 0; t < THREADS; t++) {
+		char url[4096];
+
+		snprintf(url, sizeof(url), "%s.all.%d", base, t);
+		MPI_Comm_dup(MPI_COMM_WORLD, &comm[t]);
+		every[t] = open_file(comm[t], url, RDWR_NEW);
+		mpi(MPI_File_set_view(every[t], me * 37, MPI_BYTE, view, "native", MPI_INFO_NULL));
+	}
+	MPI_Type_free(&vector);
+	MPI_Type_free(&view);
+}
+
+static void close_every(MPI_Comm *comm)
+{
+	for (int t = 0; t < THREADS; t++) {
+		char url[4096];
+		unsigned char *all;
+		size_t len;
+
+		snprintf(url, sizeof(url), "%s.all.%d", base, t);
+		mpi(MPI_File_close(&every[t]));
+		MPI_Comm_free(&comm[t]);
+		if (me != 0)
+			continue;
+		all = slurp(url, &len);
+		check_int((long long)len, (long long)ROUNDS * 100 * 37 * np, "size after close");
+		check_pat(all, len, 0, (unsigned)t, "after close");
+		free(all);
+	}
+}
+
 static void run(void *(*fn)(void *))
 {
 	pthread_t thread[THREADS];
@@ -96,5 +158,8 @@ int main(int argc, char **argv)
 		check_pat(all, len, 0, 1, "after close");
 		free(all);
 	}
+	open_every(self);
+	run(collectives);
+	close_every(self);
 	return test_end();
 }
