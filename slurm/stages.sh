@@ -5,14 +5,27 @@
 
 MEMORY_GONE=30 # seconds: a memory node that has not written for so long is down
 
+# has_nothing FOLDER: of a job that never had nodes, or whose data are out
+has_nothing() {
+	local f
+	[ ! -e "$1/out" ] || return 0
+	for f in "$1"/begun.*; do
+		f=${f##*/begun.}
+		[ "$f" = '*' ] || [ -e "$1/failed.$f" ] || grep -qs '^0' "$1/drained.$f" || return 1
+	done
+	[ ! -e "$1/nodes" ] || [ ! -e "$1/memory_nodes" ]
+}
+
 # Slurm 22.05 may kill the teardown of a job that is cancelled, and does not call it once more.  What jobs left that
-# Slurm has forgotten, and that never had nodes, goes.
+# Slurm has forgotten, and that have nothing in PMEM, goes.
 forget_others() {
 	local d others=()
 	for d in "$STATE"/job.*; do
-		[ ! -d "$d" ] || [ -e "$d/nodes" ] || compgen -G "$d/begun.*" >/dev/null || others+=("$d")
+		[ ! -d "$d" ] || ! has_nothing "$d" || others+=("$d")
 	done
-	[ ${#others[@]} != 0 ] && squeue -h -o %A >"$STATE/.jobs.$1" 2>/dev/null && grep -qx "$1" "$STATE/.jobs.$1" &&
+	[ ${#others[@]} != 0 ] &&
+		{ squeue -h -o %A && squeue -h -t stage_out -o %A; } >"$STATE/.jobs.$1" 2>/dev/null &&
+		grep -qx "$1" "$STATE/.jobs.$1" &&
 		for d in "${others[@]}"; do
 			grep -qx "${d##*/job.}" "$STATE/.jobs.$1" || rm -rf "$d"
 		done
@@ -301,6 +314,7 @@ do_data_out() {
 	fi
 	while [ -z "$failures" ] && read -r name; do destroy_buffer "$name"; done < <(values "$job/spec" destroy)
 	[ -z "$failures" ] || die "stage-out: $failures"
+	put "$job/out" ''
 }
 
 # may be called twice, and beside a data_out that still runs

@@ -53,10 +53,12 @@ check "... its data get there" await 60 same hurry
 check "a job whose agent was killed ends" ended "$killed" COMPLETED
 check "... its data are there" same killed
 
-# the requeued job has its data there, and then runs again
+# The requeued job has its data there, and then runs again: by itself after 121 s, which is how long a node knows the
+# credentials of its first run.  Begun at once, slurmd 22.05 may refuse it, or not call its prolog.
 check "a requeued job waits for its second run" await 120 state_is "$requeue" PENDING
 check "... its data are there" await 60 same requeue
 rm -f "$PFS/requeue"
+sleep 5
 again() {
 	scontrol update jobid="$requeue" starttime=now >/dev/null 2>&1
 	await 5 state_is "$requeue" RUNNING

@@ -1,7 +1,7 @@
 #!/bin/bash
 # faults.sh -- stage-in that cannot be, nodes without room, a file system that is full
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
-plan 20
+plan 21
 
 submit plain -N1 <<EOF
 . $C/bin/env.sh
@@ -67,6 +67,7 @@ check "... the log says why" grep -q "bytes free, the job wants 50331648" "$C/lo
 on_node node2 rm "$PMEM/rubbish"
 scancel "$job"
 scontrol update nodename=node2 state=resume
+check "... the job can be cancelled" over "$job"
 submit next -N1 <<EOF
 #PMEM capacity=16MiB
 EOF
