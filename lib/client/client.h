@@ -125,6 +125,14 @@ mode_t client_apply_umask(mode_t mode);
 ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 /* as pmio_writex(); *raised becomes true if the file got longer in its pool */
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
+/*
+ * the same if it can be done without waiting for anybody: by loads and stores, in frames that are known
+ *
+ * Else -EAGAIN, also for what would fail; some of a write's pieces may have been written then,
+ * and *raised be true.
+ */
+ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
+ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /* the file has at least *size bytes; out: how many it has */
 int client_grow(struct pmio_file *f, uint64_t *size);
 /* the same, if it can be done without waiting for anybody: stores to the pool and a flush; else false */

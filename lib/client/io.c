@@ -225,6 +225,18 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
 }
 
+/* without asking the agent, or waiting for who does; -EAGAIN: it is not known, or there is none */
+static int get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame)
+{
+	bool found;
+
+	if (pthread_mutex_trylock(&f->lock) != 0)
+		return -EAGAIN;
+	found = cache_get(f, chunk, frame);
+	pthread_mutex_unlock(&f->lock);
+	return found && *frame >= 0 ? 0 : -EAGAIN;
+}
+
 static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
 {
 	int rc = 0;
@@ -360,6 +372,7 @@ struct group {
 	struct span spans[SPANS_MAX];
 	unsigned nr;
 	bool raised;	 /* the file's size, and it is not flushed yet */
+	bool at_once;	 /* -EAGAIN rather than to wait for anybody */
 };
 
 /*
@@ -435,6 +448,10 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 	int rc;
 
 	for (int tries = 0; pmio_frame_write_begin(g->v, (uint64_t)g->frame, touched) == -EAGAIN; tries++) {
+		if (g->at_once) {
+			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
+			return -EAGAIN;
+		}
 		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
 		/* what the fill could not read does not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
@@ -460,7 +477,10 @@ static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 	int rc;
 
 	pmio_mask_set_range(&m, first, last);
-	pthread_mutex_lock(&pm->intent_lock);
+	if (!g->at_once)
+		pthread_mutex_lock(&pm->intent_lock);
+	else if (pthread_mutex_trylock(&pm->intent_lock) != 0)
+		return -EAGAIN;
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
 	rc = store(g, s, nr, &m);
@@ -502,15 +522,16 @@ static int write_group(struct group *g)
 		how |= PMIO_CLAIM_ZERO;
 	if (g->nr == 1 && g->spans[0].len == g->v->chunk_size)
 		how |= PMIO_CLAIM_WHOLE;
-	rc = get_frame(g->f, g->chunk, g->needed, how, &g->frame);
+	rc = g->at_once ? get_frame_at_once(g->f, g->chunk, &g->frame)
+			: get_frame(g->f, g->chunk, g->needed, how, &g->frame);
 	if (rc < 0)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)
 		return write_to_pfs(g);
-	if (g->nr > 1 || g->spans[0].len >= POPULATE_MIN)
+	if (!g->at_once && (g->nr > 1 || g->spans[0].len >= POPULATE_MIN))
 		populate(g->f, g->chunk, g->frame, last_chunk(g));
 	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
-		rc = fill(g->f, g->chunk, g->frame, &partial, &partial);
+		rc = g->at_once ? -EAGAIN : fill(g->f, g->chunk, g->frame, &partial, &partial);
 		if (rc < 0)
 			return rc;
 	}
@@ -556,9 +577,9 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 	return 0;
 }
 
-static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
+static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool at_once, bool *raised)
 {
-	struct group g = { .f = f, .v = f->pm->view };
+	struct group g = { .f = f, .v = f->pm->view, .at_once = at_once };
 	struct pmio_slot_df *slot = &g.v->slots[f->slot];
 	uint64_t end = 0;
 	int rc = 0;
@@ -572,6 +593,7 @@ static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, si
 	}
 	if (rc == 0 && g.nr)
 		rc = write_group(&g);
+	*raised |= g.raised;
 	if (rc < 0)
 		return rc;
 	/* flush also what another process raised: it may not have done so yet */
@@ -636,7 +658,7 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		rc = same_agent(f) ? 0 : take_new_agent(f);
 		if (rc == 0)
-			rc = write_pieces(f, pieces, nr, raised);
+			rc = write_pieces(f, pieces, nr, false, raised);
 		if (same_agent(f))
 			break;
 	}
@@ -644,6 +666,26 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 		pmio_err("write %s: %s", f->path, pmio_strerror(rc));
 		return rc;
 	}
+	count(f, written, (uint64_t)sum);
+	return sum;
+}
+
+/* is what this handle knows of its frames what its agent knows? */
+static bool is_ready(const struct pmio_file *f, uint32_t flag)
+{
+	return !f->ops && (f->flags & flag) && !f->broken && same_agent(f);
+}
+
+ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
+{
+	ssize_t sum = check_pieces(pieces, nr);
+	int rc;
+
+	if (sum <= 0 || !is_ready(f, PMIO_OPEN_WRITE))
+		return -EAGAIN;
+	rc = write_pieces(f, pieces, nr, true, raised);
+	if (rc < 0 || !same_agent(f))
+		return -EAGAIN;
 	count(f, written, (uint64_t)sum);
 	return sum;
 }
@@ -660,7 +702,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 	struct pmio_slot_df *slot;
 	struct pmio_view *v;
 
-	if (f->ops || !(f->flags & PMIO_OPEN_WRITE) || f->broken || !same_agent(f))
+	if (!is_ready(f, PMIO_OPEN_WRITE))
 		return false;
 	v = f->pm->view;
 	slot = &v->slots[f->slot];
@@ -707,6 +749,7 @@ struct reader {
 	int64_t frame;
 	struct pmio_mask valid; /* blocks known to be so */
 	bool here;		/* the above is known */
+	bool at_once;		/* -EAGAIN rather than to wait for anybody */
 	struct pmio_pm_guard *guard;
 };
 
@@ -718,7 +761,7 @@ static int enter_chunk(struct reader *r, uint64_t chunk, uint64_t needed)
 	if (r->here && r->chunk == chunk)
 		return 0;
 	r->here = false;
-	rc = get_frame(r->f, chunk, needed, 0, &r->frame);
+	rc = r->at_once ? get_frame_at_once(r->f, chunk, &r->frame) : get_frame(r->f, chunk, needed, 0, &r->frame);
 	if (rc < 0)
 		return rc;
 	r->chunk = chunk;
@@ -741,6 +784,8 @@ static int make_valid(struct reader *r, size_t len, unsigned first, unsigned las
 	if (!pmio_frame_valid(v, (uint64_t)r->frame, &m)) {
 		struct pmio_mask more = m;
 
+		if (r->at_once)
+			return -EAGAIN;
 		pmio_mask_set_range(&more, first, sequential ? PMIO_CHUNK_BLOCKS - 1 : last | (FILL_UNIT - 1));
 		count(r->f, missed, len);
 		rc = fill(r->f, r->chunk, r->frame, &more, &m);
@@ -772,7 +817,7 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 			(unsigned)((start + len - 1) >> v->block_shift), sequential);
 	if (rc < 0)
 		return rc;
-	if (len >= POPULATE_MIN)
+	if (len >= POPULATE_MIN && !r->at_once)
 		populate(r->f, r->chunk, r->frame, r->chunk + needed - 1);
 	pmio_pm_guard_arm(r->guard, true);
 	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)r->frame) + start, len);
@@ -805,6 +850,7 @@ struct request {
 	const struct pmio_piece *pieces;
 	size_t nr;
 	uint64_t size; /* the file has at least so many bytes */
+	bool at_once;
 };
 
 /* returns bytes read or an error */
@@ -813,7 +859,7 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 	const struct request *req = arg;
 	const struct pmio_piece *pieces = req->pieces;
 	uint64_t size = pmio_pm_load64(&req->f->pm->view->slots[req->f->slot].size);
-	struct reader r = { .f = req->f, .guard = guard };
+	struct reader r = { .f = req->f, .guard = guard, .at_once = req->at_once };
 	ssize_t sum = 0;
 
 	if (size < req->size)
@@ -838,7 +884,7 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 
 ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
 {
-	struct request req = { f, pieces, nr, size };
+	struct request req = { f, pieces, nr, size, false };
 	ssize_t n = check_pieces(pieces, nr);
 
 	if (!(f->flags & PMIO_OPEN_READ))
@@ -858,6 +904,20 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 		pmio_err("read %s: %s", f->path, pmio_strerror((int)n));
 	else
 		count(f, read, (uint64_t)n);
+	return n;
+}
+
+ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
+{
+	struct request req = { f, pieces, nr, size, true };
+	ssize_t n;
+
+	if (check_pieces(pieces, nr) <= 0 || !is_ready(f, PMIO_OPEN_READ))
+		return -EAGAIN;
+	n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
+	if (n < 0 || !same_agent(f))
+		return -EAGAIN;
+	count(f, read, (uint64_t)n);
 	return n;
 }
 

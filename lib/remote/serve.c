@@ -91,6 +91,7 @@ struct job {
 	struct pmio_fabric_call *call; /* to be answered; NULL: has been told to ask again */
 	uint64_t since_ms;	/* of the call */
 	bool done;
+	bool raised;		/* WRITE: the file got longer */
 	uint64_t fabric;
 	size_t len;		/* of msg */
 	int status;
@@ -415,12 +416,22 @@ static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struc
 	return p;
 }
 
-static int do_io(struct server *s, struct job *j, struct pmio_file *f)
+/* at_once: -EAGAIN if it would have to wait for somebody */
+static ssize_t copy(struct job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
+{
+	const struct remote_io_msg *m = &j->msg.io;
+
+	if (m->hdr.op == REMOTE_WRITE)
+		return at_once ? client_writex_at_once(f, pieces, m->nr, &j->raised)
+			       : client_writex(f, pieces, m->nr, &j->raised);
+	return at_once ? client_readx_at_once(f, pieces, m->nr, m->size) : client_readx(f, pieces, m->nr, m->size);
+}
+
+static int do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once)
 {
 	const struct remote_io_msg *m = &j->msg.io;
 	const struct remote_desc *descs;
 	struct pmio_piece *pieces;
-	bool raised = false;
 	uint8_t *data;
 	ssize_t n;
 
@@ -429,8 +440,7 @@ static int do_io(struct server *s, struct job *j, struct pmio_file *f)
 	pieces = make_pieces(m, descs, data);
 	if (!pieces)
 		return PMIO_EPROTO;
-	n = m->hdr.op == REMOTE_WRITE ? client_writex(f, pieces, m->nr, &raised)
-				      : client_readx(f, pieces, m->nr, m->size);
+	n = copy(j, f, pieces, at_once);
 	free(pieces);
 	if (n < 0)
 		return (int)n;
@@ -438,7 +448,7 @@ static int do_io(struct server *s, struct job *j, struct pmio_file *f)
 		j->answer.read.len = (uint64_t)n;
 		j->answer_len = sizeof(j->answer.read) + (m->slot == REMOTE_NO_SLOT ? (size_t)n : 0);
 	} else {
-		j->answer.write.raised = raised;
+		j->answer.write.raised = j->raised;
 		j->answer_len = sizeof(j->answer.write);
 	}
 	return 0;
@@ -452,7 +462,7 @@ static int do_file(struct server *s, struct job *j, struct pmio_file *f)
 	switch (j->msg.hdr.op) {
 	case REMOTE_READ:
 	case REMOTE_WRITE:
-		return do_io(s, j, f);
+		return do_io(s, j, f, false);
 	case REMOTE_SIZE:
 		rc = pmio_size(f, &size);
 		if (rc == 0) {
@@ -966,6 +976,27 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 	return true;
 }
 
+/*
+ * lock held: small pieces that come in the message, for frames that are known.  A helper's
+ * wake-up, and another for the answer, cost more than to copy them here.
+ */
+static bool io_at_once(struct server *s, struct job *j)
+{
+	struct rhandle *h;
+	int rc;
+
+	if ((j->msg.hdr.op != REMOTE_WRITE && j->msg.hdr.op != REMOTE_READ) || j->len < sizeof(j->msg.io) ||
+	    j->msg.io.slot != REMOTE_NO_SLOT)
+		return false;
+	h = find_handle(j->session, j->msg.hdr.handle);
+	rc = h ? do_io(s, j, h->file, true) : -EAGAIN;
+	if (rc == -EAGAIN)
+		return false;
+	pmio_fabric_reply(j->call, own_error(rc), j->answer.bytes, rc == 0 ? j->answer_len : 0);
+	free(j);
+	return true;
+}
+
 /* lib/fabric's thread: it must not wait */
 static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
 {
@@ -999,9 +1030,12 @@ static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 		return;
 	}
 	j = rc == 0 ? new_job(call, msg, len) : NULL;
-	if (j) {
-		j->id = ++s->next_id;
+	if (j)
 		j->session = n;
+	if (j && io_at_once(s, j)) {
+		/* it is answered */
+	} else if (j) {
+		j->id = ++s->next_id;
 		HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
 		if (n)
 			n->nr_jobs++;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "client/admin.h"
+#include "client/client.h"
 #include "pmio.h"
 #include "pool/pool.h"
 
@@ -832,6 +833,117 @@ static void agent_killed__the_next_one_drains(void **state)
 	pmio_disconnect(&old);
 }
 
+/* ---- without waiting ------------------------------------------------------------------- */
+
+static ssize_t write_at_once(struct pmio_file *f, const void *buf, size_t len, off_t off, bool *raised)
+{
+	struct pmio_piece p = { .buf = (void *)buf, .len = len, .off = off };
+
+	return client_writex_at_once(f, &p, 1, raised);
+}
+
+static ssize_t read_at_once(struct pmio_file *f, void *buf, size_t len, off_t off)
+{
+	struct pmio_piece p = { .buf = buf, .len = len, .off = off };
+
+	return client_readx_at_once(f, &p, 1, 0);
+}
+
+static void at_once__only_in_frames_that_are_known(void **state)
+{
+	uint8_t *buf = malloc(2 * CHUNK), *in = malloc(2 * CHUNK);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	bool raised = false;
+
+	(void)state;
+	fill_pattern(buf, 2 * CHUNK, 6);
+	assert_int_equal(write_at_once(f, buf, 100, 0, &raised), -EAGAIN);
+	assert_false(raised);
+	assert_int_equal(pmio_pwrite(f, buf, 100, 0), 100);
+	assert_int_equal(write_at_once(f, buf + 100, BLOCK, 100, &raised), BLOCK);
+	assert_true(raised);
+	raised = false;
+	assert_int_equal(write_at_once(f, buf + 50, 100, 50, &raised), 100);
+	assert_false(raised);
+	assert_int_equal(read_at_once(f, in, CHUNK, 0), BLOCK + 100); /* up to the end of the file */
+	assert_memory_equal(in, buf, BLOCK + 100);
+	assert_int_equal(read_at_once(f, in, CHUNK, CHUNK), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, BLOCK + 100);
+	free(buf);
+	free(in);
+}
+
+static void at_once__part_of_a_block_that_is_not_there(void **state)
+{
+	uint8_t *buf = malloc(CHUNK), in[16];
+	struct pmio_pool_stat st;
+	struct pmio_file *f;
+	bool raised = false;
+
+	(void)state;
+	fill_pattern(buf, CHUNK, 7);
+	put_on_pfs(buf, CHUNK);
+	f = must_open(O_RDWR);
+	assert_int_equal(pmio_pwrite(f, buf, BLOCK, 0), BLOCK); /* the frame is known, its other blocks are not valid */
+	assert_int_equal(write_at_once(f, "x", 1, 2 * BLOCK, &raised), -EAGAIN);
+	assert_int_equal(read_at_once(f, in, sizeof(in), 2 * BLOCK), -EAGAIN);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.filled_bytes, 0);
+	fill_pattern(buf + BLOCK, BLOCK, 8);
+	assert_int_equal(write_at_once(f, buf + BLOCK, BLOCK, BLOCK, &raised), BLOCK); /* covers its block */
+	assert_false(raised);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, CHUNK);
+	free(buf);
+}
+
+/* what it has written of a call before the frame that is not known, it says: the file got longer */
+static void at_once__part_of_a_call(void **state)
+{
+	const size_t far = 12 * CHUNK; /* chunks are claimed ahead */
+	uint8_t *buf = calloc(1, far + 30);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_piece p[2] = { { .buf = buf + 10, .len = 20, .off = 10 },
+				   { .buf = buf + far, .len = 30, .off = (off_t)far } };
+	bool raised = false;
+	off_t size;
+
+	(void)state;
+	fill_pattern(buf, 30, 9);
+	fill_pattern(buf + far, 30, 10);
+	assert_int_equal(pmio_pwrite(f, buf, 10, 0), 10);
+	assert_int_equal(client_writex_at_once(f, p, 2, &raised), -EAGAIN);
+	assert_true(raised);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, 30);
+	assert_int_equal(client_writex(f, p, 2, &raised), 50);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, far + 30);
+	free(buf);
+}
+
+/* the next agent may give the same chunk another frame */
+static void at_once__not_after_the_agent_was_killed(void **state)
+{
+	uint8_t buf[2 * BLOCK];
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT), *g;
+	bool raised = false;
+
+	(void)state;
+	fill_pattern(buf, sizeof(buf), 11);
+	assert_int_equal(pmio_pwrite(f, buf, sizeof(buf), 0), sizeof(buf));
+	kill_agent();
+	g = must_open(O_RDWR); /* by the next agent */
+	assert_int_equal(write_at_once(f, buf, 10, 0, &raised), -EAGAIN);
+	assert_int_equal(read_at_once(f, buf, 10, 0), -EAGAIN);
+	assert_int_equal(pmio_pwrite(f, buf, 10, 0), 10);
+	assert_int_equal(write_at_once(f, buf, 10, 0, &raised), 10);
+	assert_int_equal(pmio_close(&g), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(buf, sizeof(buf));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -862,6 +974,10 @@ int main(void)
 		T(poison__is_an_error_of_that_block),
 		T(agent_killed__program_goes_on),
 		T(agent_killed__the_next_one_drains),
+		T(at_once__only_in_frames_that_are_known),
+		T(at_once__part_of_a_block_that_is_not_there),
+		T(at_once__part_of_a_call),
+		T(at_once__not_after_the_agent_was_killed),
 		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),
 	};
 
