@@ -1,13 +1,17 @@
 /* endpoint.c -- what a target and a port both have: one endpoint, its addresses and completions */
 #include <errno.h>
 #include <netdb.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fabric/fabric_impl.h"
 
 #define API FI_VERSION(1, 9) /* what is used here is there since then */
 #define CQ_SIZE 1024
+#define LOOK_MIN_NS 20000
+#define LOOK_MAX_NS 500000
 
 /*
  * `net` of libfabric 1.17 is `tcp` from 1.18 on; the `tcp` before that has no RDM
@@ -181,4 +185,53 @@ int fabric_ep_add_addr(struct fabric_ep *e, const uint8_t *addr, size_t len, fi_
 	if (len != e->addr_len || memcmp(addr, e->addr, sizeof(((struct sockaddr *)0)->sa_family)) != 0)
 		return -EINVAL;
 	return fi_av_insert(e->av, addr, 1, out, 0, NULL) == 1 ? 0 : -EINVAL;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/*
+ * A processor that sleeps takes some 30 us to wake up in a virtual machine, as long as a small
+ * message and its answer take in all.  How long to look is found out as Linux's halt_poll_ns is.
+ */
+static void learn(struct fabric_ep *e, int64_t waited)
+{
+	if (waited > LOOK_MAX_NS)
+		e->look_ns = 0;
+	else if (waited > e->look_ns)
+		e->look_ns = e->look_ns < LOOK_MIN_NS ? LOOK_MIN_NS : e->look_ns * 2;
+	if (e->look_ns > LOOK_MAX_NS)
+		e->look_ns = LOOK_MAX_NS;
+}
+
+ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, size_t nr, int ms)
+{
+	int64_t start = 0, now = 0;
+	ssize_t n;
+
+	do {
+		n = fi_cq_read(ep->cq, e, nr);
+		if (n != -FI_EAGAIN || atomic_exchange(&ep->woken, false))
+			return n;
+		now = now_ns();
+		start = start ? start : now;
+		if (ep->look_ns)
+			sched_yield();
+	} while (now - start < ep->look_ns);
+	n = fi_cq_sread(ep->cq, e, nr, NULL, ms);
+	learn(ep, now_ns() - start);
+	return n;
+}
+
+void fabric_ep_wake(struct fabric_ep *ep)
+{
+	atomic_store(&ep->woken, true);
+	fi_cq_signal(ep->cq);
 }

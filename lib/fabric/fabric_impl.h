@@ -10,6 +10,7 @@
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_errno.h>
 #include <rdma/fi_rma.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -150,6 +151,8 @@ struct fabric_ep {
 	struct fid_ep *ep;
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
 	size_t addr_len;
+	int64_t look_ns; /* how long who waits looks before it sleeps */
+	atomic_bool woken;
 };
 
 /* provider: as the configuration has it; service: NULL: any port */
@@ -161,6 +164,15 @@ int fabric_ep_register(struct fabric_ep *ep, void *base, size_t len, uint64_t ac
 		       struct fid_mr **mr);
 /* an address as its owner's fabric_ep has it; -EINVAL: none of this provider's */
 int fabric_ep_add_addr(struct fabric_ep *ep, const uint8_t *addr, size_t len, fi_addr_t *out);
+/*
+ * fabric_ep_wait -- completions, or 0 or a negative code of libfabric's when there are none after ms (-1: for ever)
+ *
+ * One thread at a time.  Where the last waits were short it looks for up to LOOK_MAX_NS before it
+ * sleeps, and lets other threads run meanwhile; a thread whose waits are longer uses no processor.
+ */
+ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, size_t nr, int ms);
+/* the thread that waits, or the next one, returns */
+void fabric_ep_wake(struct fabric_ep *ep);
 /* a negative code of libfabric's as one of ours */
 int fabric_error(ssize_t rc);
 uint64_t fabric_now_ms(void);

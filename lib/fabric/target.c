@@ -526,7 +526,7 @@ static void *serve(void *arg)
 	struct fi_cq_msg_entry e[16];
 
 	while (!atomic_load(&t->stop)) {
-		ssize_t n = fi_cq_sread(t->ep.cq, e, 16, NULL, t->waiting ? RETRY_MS : -1);
+		ssize_t n = fabric_ep_wait(&t->ep, e, 16, t->waiting ? RETRY_MS : -1);
 
 		for (ssize_t i = 0; i < n; i++)
 			slot_ended(t, e[i].op_context, e[i].flags & FI_RECV ? e[i].len : 0);
@@ -667,7 +667,7 @@ void pmio_fabric_target_delete(struct pmio_fabric_target **pt)
 		return;
 	atomic_store(&t->stop, true);
 	if (t->has_thread) {
-		fi_cq_signal(t->ep.cq);
+		fabric_ep_wake(&t->ep);
 		pthread_join(t->thread, NULL);
 	}
 	pthread_mutex_lock(&t->lock);
@@ -711,7 +711,7 @@ uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call)
 static void wake(struct pmio_fabric_target *t)
 {
 	if (!t->has_thread || !pthread_equal(pthread_self(), t->thread))
-		fi_cq_signal(t->ep.cq);
+		fabric_ep_wake(&t->ep);
 }
 
 void pmio_fabric_target_end_session(struct pmio_fabric_target *t, uint64_t session)
