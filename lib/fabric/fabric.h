@@ -6,7 +6,7 @@
  *
  *   target   a process whose memory others write to and read from, and that
  *            answers their calls: an agent.  One thread of its own, asleep while
- *            nobody wants anything.
+ *            nobody wants anything for longer than 0.5 ms.
  *   port     a process that does so with others' memory, each of which is a peer
  *
  * A port proves that it knows the session's key before a target tells it where
