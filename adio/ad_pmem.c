@@ -179,6 +179,7 @@ int ad_pmem_error(int rc)
 	case -EBUSY:
 	case -ETXTBSY:
 	case PMIO_ECHANGED:
+	case PMIO_EOTHER:
 		return MPI_ERR_FILE_IN_USE;
 	case -EBADF:
 		return MPI_ERR_FILE;

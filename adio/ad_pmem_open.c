@@ -264,6 +264,8 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 
 void ad_pmem_say_failed(const char *what, const char *path, int rc)
 {
+	if (rc == PMIO_EOTHER) /* said, with who it is */
+		return;
 	switch (ad_pmem_error(rc)) {
 	case MPI_ERR_NO_SUCH_FILE:
 	case MPI_ERR_FILE_EXISTS:

@@ -8,9 +8,11 @@
 #include "remote/remote.h"
 #include "select.h"
 
+static bool force; /* --force */
+
 static int drain(struct pmio *pm, struct transfer_file *f)
 {
-	int rc = tool_drain_path(pm, f->path);
+	int rc = tool_drain_entry(pm, &f->entry, &f->path, (force ? PMIO_DRAIN_OVER : 0) | (f->is_here ? PMIO_DRAIN_HERE : 0));
 
 	f->slot = -1;
 	return rc;
@@ -43,6 +45,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'a':
 		args->all = true;
+		return 0;
+	case 'f':
+		force = true;
 		return 0;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &args->files;
@@ -80,6 +85,7 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 {
 	static const struct argp_option options[] = {
 		{ "all", 'a', NULL, 0, "All files that the pool knows", 0 },
+		{ "force", 'f', NULL, 0, "Write over what others have made of a file since it was closed", 0 },
 		{ 0 },
 	};
 	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };

@@ -16,17 +16,24 @@ const char *tool_file_state(const struct pmio_file_stat *st)
 		[PMIO_STATE_CLEAN] = "clean",	[PMIO_STATE_OPEN] = "open",
 		[PMIO_STATE_DIRTY] = "dirty",	[PMIO_STATE_HELD] = "held",
 		[PMIO_STATE_WAITING] = "waiting", [PMIO_STATE_DRAINING] = "draining",
-		[PMIO_STATE_FAILED] = "failed",
+		[PMIO_STATE_FAILED] = "failed", [PMIO_STATE_CHANGED] = "changed",
+		[PMIO_STATE_GONE] = "gone",
 	};
 	const char *name = st->state < sizeof(names) / sizeof(names[0]) ? names[st->state] : NULL;
 
 	return name ? name : "unknown";
 }
 
+bool tool_waits(const struct pmio_file_stat *st)
+{
+	return st->dirty_bytes || st->error || st->size > st->pfs_size ||
+	       (st->state != PMIO_STATE_CLEAN && st->nr_handles == 0);
+}
+
 void tool_print_left(const struct pmio_file_stat *st)
 {
-	if (st->error)
-		printf(" (%s; %s left)", strerror(st->error), TOOL_SIZE(st->left_bytes));
+	if (st->error || st->state == PMIO_STATE_GONE)
+		printf(" (%s; %s left)", pmio_strerror(st->state == PMIO_STATE_GONE ? PMIO_EGONE : -st->error), TOOL_SIZE(st->left_bytes));
 	else if (st->state == PMIO_STATE_DRAINING)
 		printf(" (%s left)", TOOL_SIZE(st->left_bytes));
 }
@@ -38,9 +45,9 @@ struct json_object *tool_file_json(const struct pmio_file_stat *st)
 	tool_add_string(o, "path", st->path);
 	tool_add_string(o, "state", tool_file_state(st));
 	if (st->error) {
-		const char *name = strerrorname_np(st->error);
+		const char *name = st->state == PMIO_STATE_CHANGED ? "PMIO_ECHANGED" : strerrorname_np(st->error);
 
-		tool_add_string(o, "error", strerror(st->error));
+		tool_add_string(o, "error", pmio_strerror(-st->error));
 		tool_add_string(o, "errno", name ? name : "?");
 	}
 	tool_add(o, "size", st->size);
@@ -49,7 +56,7 @@ struct json_object *tool_file_json(const struct pmio_file_stat *st)
 	tool_add(o, "dirty", st->dirty_bytes);
 	tool_add(o, "left", st->left_bytes);
 	tool_add(o, "handles", st->nr_handles);
-	tool_add(o, "slot", st->slot);
+	tool_add(o, "slot", st->entry.slot);
 	return o;
 }
 

@@ -188,7 +188,7 @@ static const struct metric file_metrics[] = {
 static bool seen(const struct pmio_file_stat *st, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
-		if (st[i].slot == st[nr].slot)
+		if (st[i].entry.slot == st[nr].entry.slot)
 			return true;
 	}
 	return false;

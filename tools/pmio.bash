@@ -86,7 +86,7 @@ _pmio_argument() {
 		compopt -o filenames 2>/dev/null
 		_pmio_offer_paths "$1"
 		;;
-	stat | drain | stage-out | rm | recover)
+	stat | drain | stage-out | rm | forget | recover)
 		compopt -o filenames 2>/dev/null
 		_pmio_offer "$1" "$(_pmio_files)"
 		;;

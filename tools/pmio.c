@@ -20,6 +20,7 @@ static const struct tool_command commands[] = {
 	{ "drain", tool_drain, "copy what waits in the pool to the file system" },
 	{ "recover", tool_recover, "bring what was left in a pool to the file system, by hand" },
 	{ "rm", tool_rm, "remove files, and what the pool holds of them" },
+	{ "forget", tool_forget, "give up what the pool holds of files, and leave the file system alone" },
 	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },
 	{ "target", tool_target, "memory nodes: list, stat" },
 	{ "conf", tool_conf, "show every setting, its value and where it came from" },

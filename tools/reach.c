@@ -4,7 +4,10 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "core/log.h"
 #include "remote/remote.h"
 #include "tools.h"
 
@@ -41,14 +44,42 @@ int tool_connect(const struct tool *tool, struct pmio **out)
 	return rc < 0 ? tool_failed(rc, "pool %s", dir) : TOOL_DONE;
 }
 
-int tool_drain_path(struct pmio *pm, const char *path)
+/* the agent has said that all is there; does it know of anything that is not?  And where is "there"? */
+static int check_drained(struct pmio *pm, const struct pmio_entry *e, char **path)
 {
-	int rc = pmio_drain_known(pm, path);
+	struct pmio_file_stat *st = malloc(sizeof(*st));
+	uint32_t cursor = e->slot;
+	int rc = st ? 0 : -ENOMEM;
+
+	if (st && pmio_stat_next(pm, &cursor, st) == 0 && st->entry.slot == e->slot &&
+	    st->entry.generation == e->generation) {
+		char *name = strdup(st->path);
+
+		if (name) {
+			free(*path);
+			*path = name;
+		}
+		if (st->nr_handles == 0 && tool_waits(st)) {
+			pmio_err("drain %s: data of it still wait: %s", *path, tool_file_state(st));
+			rc = -EBUSY;
+		}
+	}
+	free(st);
+	return rc;
+}
+
+int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, unsigned how)
+{
+	int rc = pmio_drain_entry(pm, e, *path, how);
 	uint8_t uuid[16];
 
+	if (rc == 0)
+		rc = check_drained(pm, e, path);
+	if (rc == -ESRCH) /* it has come through meanwhile, or was given up */
+		rc = 0;
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);
-		remote_owner_drained(path, uuid, NULL, NULL);
+		remote_owner_drained(*path, uuid, NULL, NULL);
 	}
 	return rc;
 }

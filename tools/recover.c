@@ -67,7 +67,7 @@ static int check_intact(const char *dir)
 
 static int drain(struct pmio *pm, struct transfer_file *f)
 {
-	int rc = tool_drain_path(pm, f->path);
+	int rc = tool_drain_entry(pm, &f->entry, &f->path, f->is_here ? PMIO_DRAIN_HERE : 0);
 
 	f->slot = -1;
 	return rc;

@@ -175,17 +175,10 @@ static bool lies_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '/' || n == 1);
 }
 
+/* the pool has names without symbolic links */
 static bool is_below(const struct selector *s, const struct pmio_file_stat *st)
 {
-	char *real;
-	bool below;
-
-	if (lies_below(st->path, s->path))
-		return true;
-	real = realpath(st->path, NULL);
-	below = real && lies_below(real, s->real);
-	free(real);
-	return below;
+	return lies_below(st->path, s->path) || lies_below(st->path, s->real);
 }
 
 /* exact: the argument is this file */
@@ -201,32 +194,28 @@ static bool matches(const struct selector *s, const struct pmio_file_stat *st, b
 	return is_pattern(s->arg) && fnmatch(s->path, st->path, FNM_PATHNAME | FNM_LEADING_DIR) == 0;
 }
 
-/* of an empty or shortened file the size waits, and no block */
-static bool waits(const struct pmio_file_stat *st)
-{
-	return st->dirty_bytes || st->error || st->size != st->pfs_size ||
-	       (st->state != PMIO_STATE_CLEAN && st->nr_handles == 0);
-}
-
-static int take(struct transfer *t, const struct pmio_file_stat *st, const char *path)
+static int take(struct transfer *t, const struct pmio_file_stat *st, const char *path, bool is_here)
 {
 	struct transfer_file *f = transfer_add(t, path);
 
 	if (!f)
 		return tool_failed(-ENOMEM, "%s", path), -ENOMEM;
 	f->size = st->size;
-	f->waits = waits(st);
+	f->waits = tool_waits(st);
 	f->bytes = st->dirty_bytes;
 	f->before = st->drained_bytes;
-	f->slot = st->slot;
+	f->slot = st->entry.slot;
+	f->entry = st->entry;
+	f->is_here = is_here;
 	return 0;
 }
 
 static int consider(struct transfer *t, const struct pmio_file_stat *st, struct selector *s,
 		    size_t nr, bool waiting_only)
 {
-	bool wanted = nr == 0 && (waits(st) || !waiting_only);
+	bool wanted = nr == 0 && (tool_waits(st) || !waiting_only);
 	const char *path = st->path;
+	bool is_here = false;
 
 	for (size_t i = 0; i < nr; i++) {
 		bool exact;
@@ -234,11 +223,13 @@ static int consider(struct transfer *t, const struct pmio_file_stat *st, struct 
 		if (!matches(&s[i], st, &exact))
 			continue;
 		s[i].matched = true;
-		wanted |= exact || waits(st) || !waiting_only;
-		if (exact)
-			path = s[i].path; /* it may have been renamed */
+		wanted |= exact || tool_waits(st) || !waiting_only;
+		if (exact && s[i].real) { /* it may have been renamed */
+			path = s[i].path;
+			is_here = true;
+		}
 	}
-	return wanted ? take(t, st, path) : 0;
+	return wanted ? take(t, st, path, is_here) : 0;
 }
 
 static int make_selectors(const struct tool_args *args, struct selector *s)

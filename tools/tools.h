@@ -77,8 +77,13 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
  * pool.  Returns TOOL_DONE or, after one line, TOOL_FAILED.
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
-/* pmio_drain_known(); others may open the file again, if it was in use on several nodes */
-int tool_drain_path(struct pmio *pm, const char *path);
+/*
+ * tool_drain_entry -- pmio_drain_entry(), and a look whether nothing waits any more
+ *
+ * Others may open the file again, if it was in use on several nodes.
+ * path   allocated; its name, as far as it was known; becomes its present one
+ */
+int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, unsigned how);
 
 /* the same as a program would: keeps the agent from leaving, and makes the default pool if need be */
 int tool_start(const struct tool *tool, struct pmio **out);
@@ -130,11 +135,14 @@ int tool_stage_in(struct tool *tool, int argc, char **argv);
 int tool_stage_out(struct tool *tool, int argc, char **argv);
 int tool_recover(struct tool *tool, int argc, char **argv);
 int tool_rm(struct tool *tool, int argc, char **argv);
+int tool_forget(struct tool *tool, int argc, char **argv);
 int tool_agent(struct tool *tool, int argc, char **argv);
 int tool_target(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);
 
-/* ls.c, for stat.c too */
+/* ls.c */
+/* not all of it is on the file system; of an empty or shortened file the size waits, and no block */
+bool tool_waits(const struct pmio_file_stat *st);
 const char *tool_file_state(const struct pmio_file_stat *st);
 /* why it is not on the file system, and how much of it is left to do, where a drain runs or has failed */
 void tool_print_left(const struct pmio_file_stat *st);

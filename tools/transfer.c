@@ -173,7 +173,7 @@ static void ask(struct transfer *t, struct pmio *pm, struct transfer_file *f)
 
 	if (slot < 0 && f->told)
 		f->moved = f->told < f->bytes ? (uint64_t)f->told : (uint64_t)f->bytes;
-	if (slot < 0 || pmio_stat_next(pm, &cursor, &st) < 0 || st.slot != slot)
+	if (slot < 0 || pmio_stat_next(pm, &cursor, &st) < 0 || st.entry.slot != slot)
 		return;
 	now = t->counter(&st);
 	f->moved = now > f->before ? now - f->before : 0;

@@ -16,6 +16,8 @@
 
 struct transfer_file {
 	char *path;		/* owned; absolute */
+	struct pmio_entry entry; /* of a file in the pool */
+	bool is_here;		/* the file system has it under path; else that is what the pool last knew */
 	uint64_t size;		/* of the file */
 	bool waits;		/* has data that are not on the file system */
 	_Atomic uint64_t bytes; /* to be moved */

@@ -1,10 +1,11 @@
 # the agent: all of it but main()
 noinst_LTLIBRARIES += libpmio_agent.la
-libpmio_agent_la_SOURCES = $(agent_sources) lib/agent/agent.h lib/agent/agent.c lib/agent/workers.c
+libpmio_agent_la_SOURCES = $(agent_sources) lib/agent/agent.h lib/agent/agent.c lib/agent/workers.c \
+	lib/agent/survey.c lib/agent/orphan.c
 # without loop and threads: the crash tests have their own
 agent_sources = \
 	lib/agent/agent_impl.h lib/agent/conn.c \
 	lib/agent/files.c lib/agent/calls.c lib/agent/lookup.c lib/agent/pfs.c \
 	lib/agent/drain.c lib/agent/early.c lib/agent/pace.c lib/agent/blank.c lib/agent/ops.c lib/agent/stage.c lib/agent/verify.c
 libpmio_agent_la_CPPFLAGS = $(AM_CPPFLAGS) $(ISAL_CFLAGS)
-libpmio_agent_la_LIBADD = libpmio_proto.la libpmio_pool.la $(ISAL_LIBS)
+libpmio_agent_la_LIBADD = libpmio_proto.la libpmio_pfs.la libpmio_pool.la $(ISAL_LIBS)

@@ -161,6 +161,8 @@ static void drop_parked(struct parked **list)
 
 	DL_FOREACH_SAFE(*list, p, next) {
 		DL_DELETE(*list, p);
+		if (p->fd >= 0)
+			close(p->fd);
 		free(p);
 	}
 }
@@ -312,6 +314,17 @@ static void remove_dead(struct agent *a)
 	}
 }
 
+static int sooner(int ms, int other_ms)
+{
+	return ms < 0 || (other_ms >= 0 && other_ms < ms) ? other_ms : ms;
+}
+
+/* nobody needs us: then the wait may end for no event */
+static bool is_idle(const struct agent *a)
+{
+	return a->state == AGENT_RUNNING && !conn_count_clients(a) && is_clean(a);
+}
+
 /* milliseconds to wait for events: -1 for ever */
 static int next_timeout(struct agent *a)
 {
@@ -323,8 +336,10 @@ static int next_timeout(struct agent *a)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (conn_count_clients(a) || !is_clean(a)) {
 		a->last_busy = now;
-		return early_wait_ms(a);
+		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), orphan_wait_ms(a));
 	}
+	if (a->orphaned)
+		return 0; /* there is no way to us any more */
 	if (a->config->idle_timeout_s == 0)
 		return -1;
 	ms = a->config->idle_timeout_s * 1000L - (now.tv_sec - a->last_busy.tv_sec) * 1000 -
@@ -361,7 +376,7 @@ static int loop(struct agent *a)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n == 0 && a->state == AGENT_RUNNING && timeout >= 0 && !a->nr_early_handles) {
+		if (n == 0 && timeout >= 0 && is_idle(a)) {
 			pmio_info("agent: idle, leaving");
 			break;
 		}
@@ -369,6 +384,8 @@ static int loop(struct agent *a)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
 		early_look(a);
+		survey_look(a);
+		orphan_look(a);
 		blank_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);

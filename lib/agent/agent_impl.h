@@ -13,6 +13,7 @@
 #ifndef PMIO_AGENT_IMPL_H
 #define PMIO_AGENT_IMPL_H
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,16 +21,19 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 #include <uthash.h>
 #include <utlist.h>
 
 #include "agent/agent.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "pfs/pfs.h"
 #include "pool/pool.h"
 #include "proto/proto.h"
 
 struct agent;
+struct call;
 struct conn;
 struct drain;
 struct file;
@@ -113,22 +117,33 @@ struct pfs_fd {
 	unsigned refs;		/* the loop's */
 };
 
-/*
- * pfs_open -- open a regular file; in a worker
- *
- * flags   PMIO_OPEN_READ, _WRITE, _CREATE, _EXCL.  Who writes also reads where
- *         that is allowed: blocks written in part need the rest of them.  What is
- *         created is durable, its name too
- *
- * Returns 0 or -errno (-EISDIR, -EINVAL: not a regular file).
- */
-int pfs_open(const char *path, uint32_t flags, mode_t mode, struct stat *st, struct pfs_fd **out);
-/* what became of a name, or of what was one, is durable; in a worker; 0 or -errno */
-int pfs_sync_name(const char *path);
 struct pfs_fd *pfs_wrap(int fd); /* NULL: no memory, and fd is closed */
+/* a descriptor that a client has handed over, or NULL with *rc: of no use, or no memory; fd is closed then */
+struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc);
+/* there are few descriptors left: close some of files that can be opened again by their names; how many are on their way */
+unsigned pfs_shrink(struct agent *a);
 struct pfs_fd *pfs_get(struct pfs_fd *p);
 /* in the loop; clears *p; takes a pointer to NULL.  The last one has a worker close it. */
 void pfs_put(struct agent *a, struct pfs_fd **p);
+void pfs_close(struct agent *a, int fd); /* the same of a descriptor; -1: none */
+
+/* a file as a worker opens it, without a client that has: by its name, compared with its identity */
+struct pfs_look {
+	char path[PATH_MAX];	/* in: as it was known; out: where it was found */
+	struct pmio_pfs_id id;	/* in */
+	struct pfs_fd *pfs;	/* out, owned: NULL if rc < 0 */
+	struct stat st;		/* out: of pfs */
+	bool nameless;		/* out: its last name has gone */
+	int rc;			/* 0, -ENOENT: not found, or of the opening */
+};
+
+/* what f is now, for a worker; NULL: no memory */
+struct pfs_look *pfs_look_new(const struct file *f);
+/* in a worker: opens it for writing, or if that is not allowed for reading */
+void pfs_look_run(struct pfs_look *l);
+/* in a worker: *held, or if that is NULL what is opened by l; 0 or -errno */
+int pfs_look_hold(struct pfs_look *l, struct pfs_fd *held, int *fd);
+void pfs_look_delete(struct agent *a, struct pfs_look **l); /* takes a pointer to NULL */
 
 /* ---- files ------------------------------------------------------------------ */
 
@@ -145,7 +160,6 @@ struct handle {
 	uint64_t id;		/* key; unique in the agent's life */
 	struct conn *conn;
 	struct file *file;
-	char *path;		/* owned: the name it was opened by; NULL: the file's path */
 	uint32_t flags;		/* PMIO_OPEN_* */
 	UT_hash_handle hh;	/* agent->handles */
 };
@@ -153,6 +167,7 @@ struct handle {
 /* a request that waits: its answer is known later, or it must be looked at again later */
 struct parked {
 	uint64_t conn_id;
+	int fd;			/* owned: came with it; -1: none */
 	struct parked *prev, *next;
 	union pmio_any_msg msg;	/* allocated to the size of the message */
 };
@@ -163,9 +178,11 @@ struct file_key {
 
 struct file {
 	struct file_key key;
+	int64_t birth_ns;	/* of the inode; 0: not known */
 	uint32_t slot;
-	char *path;		/* owned; absolute */
-	struct pfs_fd *pfs;	/* while it is open or drained, else NULL */
+	char *path;		/* owned; absolute: its last known name */
+	bool sees_names;	/* what pfs is called here is what it is called where it was opened */
+	struct pfs_fd *pfs;	/* while it is open, drained, or data of it wait, if there are descriptors enough */
 	bool reopen;		/* a drain failed: open the PFS file anew for the next */
 	unsigned nr_handles;
 	unsigned nr_writers;
@@ -186,13 +203,19 @@ struct file {
 	bool recovered;		/* was open when the last agent ended */
 	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts the PFS file first */
 	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
-	bool gone;		/* ... and its last name has gone: in the catalog it has no inode any more */
+	bool gone;		/* its last name has gone: in the catalog it has no inode any more */
 	bool ending;		/* a removal that was cut off is being ended: no file of its name may be opened */
-	bool unlinking;		/* a job is under way that takes its last name: no drain may start */
+	bool unlinking;		/* a client is taking its last name: no drain may start */
 	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
 	bool home;		/* ... and this one sets its size */
 	bool fresh;		/* ... and it had just been changed when it was opened: times may not tell the next change */
+	bool seen_closed;	/* `seen` is from after the last close */
+	bool marked;		/* other pools see on the PFS file that data wait here (lib/pfs/guard.c) */
+	bool changed;		/* others have changed it since it was closed, and nobody has decided what to do */
+	bool force;		/* the next drain may write over what others have made of it */
+	bool was_held;		/* held, until somebody asked for the drain that is to come */
+	bool lost;		/* its last name has gone, as a job has seen: see files_lost_name() */
 	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
 
 	/* as last recorded in the catalog */
@@ -212,7 +235,7 @@ struct file {
 
 	bool in_lru;
 	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
-	UT_hash_handle hh;
+	UT_hash_handle hh, hh_ino;
 };
 
 struct conn {
@@ -223,6 +246,7 @@ struct conn {
 	bool greeted;
 	bool admin;
 	int client;		/* index of its record, -1: none */
+	struct call *removal;	/* it is removing a name: REMOVE was answered; NULL: none */
 	bool dead;		/* to be removed at the end of this turn of the loop */
 	UT_hash_handle hh;
 };
@@ -245,8 +269,7 @@ struct agent {
 	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits so long for clients to go */
 	struct parked *shutdown;	/* the request to answer when leaving */
 	struct parked *late;		/* opens that came while draining before leaving */
-	struct parked *after_removals;	/* OPENs of names that are being removed, until that has ended */
-	unsigned nr_ending;		/* such names */
+	struct parked *after_removals;	/* OPENs of files that are being removed, until that has ended */
 	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
@@ -254,11 +277,17 @@ struct agent {
 	struct conn *conns;		/* hash by id */
 	struct handle *handles;		/* hash by id */
 	struct file *files;		/* hash by key */
+	struct file *by_inode;		/* the same by inode alone: devices change their numbers */
 	struct file **by_slot;		/* nr_slots pointers */
 	struct file *lru;
 	uint64_t next_conn, next_handle;
 	unsigned nr_early_handles;	/* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
+	uint64_t next_survey_ms, next_orphan_ms; /* survey.c, orphan.c; the same */
+	bool survey_wanted;		/* there may be files for it */
+	bool surveying;			/* one is under way */
+	bool orphaned;			/* the pool's folder was removed */
+	bool orphan_said;		/* ... and that all is on the PFS */
 	uint8_t *client_used;		/* a byte a client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
@@ -295,6 +324,8 @@ unsigned conn_count_clients(const struct agent *a); /* those that keep the agent
 
 /* parked requests */
 struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg);
+/* the same, with a descriptor that came along, which goes with it, or is closed if there is no memory (answered) */
+void parked_add(struct agent *a, struct parked **list, struct conn *c, const union pmio_any_msg *msg, int fd);
 /* answer all of the list with status, and free it */
 void parked_answer(struct agent *a, struct parked **list, int status);
 /* answer those that wait for one chunk: FILLs and STAGEs */
@@ -303,13 +334,23 @@ void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, 
 void parked_retry(struct agent *a, struct parked **list);
 
 /* ops.c */
-void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* fd came along, -1: none; it is taken over */
+void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
 /* files.c */
 int files_load(struct agent *a); /* from the catalog, at start */
 void files_free(struct agent *a);
 /* a file that is not known yet; st as the PFS has it now */
-int files_new(struct agent *a, const char *path, const struct stat *st, struct file **out);
+int files_new(struct agent *a, const char *path, const struct stat *st, int64_t birth_ns, struct file **out);
+struct file *files_find(struct agent *a, const struct pmio_pfs_id *id); /* NULL: not known */
+struct pmio_pfs_id files_id(const struct file *f);
+/*
+ * its last name has gone, and nobody has it open: its data are given up, as those of
+ * any file; but what is held stays until somebody gives it up.  f may be no more afterwards
+ */
+void files_lost_name(struct agent *a, struct file *f);
+/* what it is called now, as far as can be said without a call to the file system */
+void files_update_name(struct agent *a, struct file *f);
 /* its slot and its frames are free for others; nobody may use it */
 void files_forget(struct agent *a, struct file *f);
 /* open it for this request: a handle; takes *pfs over in any case */
@@ -319,6 +360,8 @@ int files_attach(struct agent *a, struct conn *c, struct file *f, const struct p
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
 /* DRAIN; answers */
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
+/* FORGET; answers */
+void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 bool files_frames_may_move(const struct agent *a);
 /* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
    or 0 and a hole (how without PMIO_CLAIM_WRITE) */
@@ -340,6 +383,9 @@ int files_record(struct agent *a, struct file *f);
 void files_set_seen(struct file *f, const struct stat *st);
 /* before the agent changes the PFS file, which is st: has somebody else done so? */
 void files_notice_change(struct file *f, const struct stat *st);
+/* somebody else has, so that what waits here cannot be written to it any more */
+bool files_was_changed(const struct file *f, const struct stat *st);
+bool files_same_content(const struct file *f, const struct stat *st);
 /* size and times are those that we last saw there */
 bool files_same_as_seen(const struct file *f, const struct stat *st);
 /* the same file on a device with another number, as after a new mount; true: adopted */
@@ -348,15 +394,23 @@ void files_adopt_name(struct agent *a, struct file *f, const char *path);
 /* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
 void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
 
-/* lookup.c: requests that name a path; each answers */
-void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
-void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* the words for it are the same everywhere; returns PMIO_ECHANGED */
+int files_say_changed(const struct file *f);
+
+/* lookup.c: requests with a descriptor, which is taken over; each answers */
+void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
 /* calls.c: requests that are one call to the PFS; each answers */
-/* first the name goes, and with the last name the data, when the last handle is closed */
-void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
-			 const union pmio_any_msg *msg);
-void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* fd: of what has the name, taken over */
+void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
+/* the client has gone in between */
+void calls_abandon_removal(struct agent *a, struct conn *c);
+/* data of f wait, and nobody has it open: see what the PFS file is now, and mark it */
+void calls_settle(struct agent *a, struct file *f);
+/* FORGET: the mark goes, and then what the pool has of it; nobody may have it open */
+void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 /* its removal was cut off; -ENOMEM */
 int calls_end_removal(struct agent *a, struct file *f);
 /* no job may work on the file */
@@ -365,6 +419,13 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 
 /* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
+
+/* survey.c, orphan.c: in the loop, after events */
+int survey_wait_ms(const struct agent *a); /* until the next; -1: nothing to do */
+void survey_look(struct agent *a);	    /* if it is time */
+void survey_soon(struct agent *a);	    /* somebody would like to have what it may find */
+int orphan_wait_ms(const struct agent *a);
+void orphan_look(struct agent *a);
 
 /* early.c */
 int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */
@@ -382,8 +443,16 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter);
 void drain_start_early(struct agent *a, struct file *f);
 /* an early drain ends soon: somebody waits for it */
 void drain_hurry(struct file *f);
-/* the running drains end soon, and early: the agent leaves */
+/* the drain that runs, if one does, ends soon, and early: nobody wants it any more */
+void drain_end(struct file *f);
+/* the same of all files: the agent leaves */
 void drain_stop_all(struct agent *a);
+/*
+ * The drain that runs, and has the file to itself: is what was seen of the PFS file what it has
+ * made of it?  *steps: in and out, of drains; what was seen in the same one counts.
+ * Returns 0, -EAGAIN (it has gone on since, or is at it: look again) or PMIO_ECHANGED.
+ */
+int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps);
 /* bytes that the drain that runs, if one does, has written so far */
 uint64_t drain_written(const struct file *f);
 /* nanoseconds in which drains ran since the agent started */

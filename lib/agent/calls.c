@@ -16,12 +16,13 @@ struct call {
 	struct parked *req;	/* owned */
 	struct file *file;	/* held; NULL: none */
 	struct pfs_fd *pfs;	/* held; NULL: none */
+	struct pfs_look *look;	/* owned: opens it where pfs is NULL; or NULL */
 	int rc;
 	/* names that go */
 	char *path;		/* owned; also for messages */
-	struct file_key key;
-	struct pfs_fd *pin;	/* owned */
-	bool only_name, nameless, was_busy;
+	struct pmio_pfs_id id;
+	struct pfs_fd *pin;	/* owned: while this is open, no new file gets its inode's number */
+	bool nameless, was_busy;
 	struct file *removes;	/* held; NULL: none, or other names are left */
 	struct stat st;		/* TRUNCATE, too */
 	/* TRUNCATE */
@@ -57,6 +58,7 @@ static void start_call(struct agent *a, struct call *call, void (*run)(struct jo
 	if (call->file) {
 		files_job_begin(a, call->file);
 		call->pfs = call->file->pfs ? pfs_get(call->file->pfs) : NULL;
+		call->look = call->pfs ? NULL : pfs_look_new(call->file);
 	} else {
 		a->nr_jobs++;
 	}
@@ -70,6 +72,9 @@ static void free_call(struct agent *a, struct call *call)
 {
 	pfs_put(a, &call->pfs);
 	pfs_put(a, &call->pin);
+	if (call->file && call->look && call->look->pfs)
+		files_adopt_pfs(a, call->file, &call->look->pfs);
+	pfs_look_delete(a, &call->look);
 	free(call->path);
 	free(call->frames);
 	free(call->req);
@@ -79,7 +84,7 @@ static void free_call(struct agent *a, struct call *call)
 /* answers, unless status is positive */
 static void end_call(struct agent *a, struct call *call, int status)
 {
-	struct conn *c = agent_conn(a, call->req->conn_id);
+	struct conn *c = call->req ? agent_conn(a, call->req->conn_id) : NULL;
 	struct file *f = call->file;
 
 	if (c && status <= 0)
@@ -94,62 +99,42 @@ static void end_call(struct agent *a, struct call *call, int status)
 /* ---- names that go ------------------------------------------------------------------ */
 
 /*
- * Two calls to the PFS, and before the second one a word in the catalog:
+ * The client takes the name away, as it is its name; before that a word in the catalog:
  * R1 it is the last name: the catalog says that the file is being removed
  * R2 the name goes, durable
  * R3 if R4 has to wait: the catalog says that the file has no inode any more
  * R4 the file's slot and frames go, when its last handle is closed
  * crash before R1: the file is there, with what waits for it.  After R1: the next
  * agent goes on with R2 (calls_end_removal), and drains nothing.  Until that has
- * ended it opens no file of that name, and after R3 none is removed: it would be a
- * new one, which may have the old one's inode number.
+ * ended no client may use what it opened under that name, and after R3 none is removed:
+ * it would be a new one, which may have the old one's inode number.
  */
 
 static void run_look(struct job *job)
 {
 	struct call *call = (struct call *)job;
-	struct stat st;
-	int fd;
 
-	/* while this is open, no new file gets its inode's number */
-	fd = open(call->path, O_PATH | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &call->st) == 0)
-		call->key = (struct file_key){ call->st.st_dev, call->st.st_ino };
-	call->pin = fd >= 0 ? pfs_wrap(fd) : NULL;
-	call->only_name = lstat(call->path, &st) < 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1);
-	call->nameless = call->pfs && fstat(call->pfs->fd, &st) == 0 && st.st_nlink == 0;
+	call->rc = pmio_pfs_identify(call->pin->fd, &call->st, &call->id);
+	call->nameless = call->rc == 0 && call->st.st_nlink == 0;
 }
 
-static int unlink_name(const char *path, bool durably)
+static bool others_have_it(const struct agent *a, const struct file *f, const struct conn *c)
 {
-	struct stat st;
-	int rc;
-
-	if (unlink(path) < 0)
-		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
-	rc = durably ? pfs_sync_name(path) : 0;
-	if (rc < 0) /* gone it is: to say that it is not would be worse */
-		pmio_err("agent: remove %s: fsync of its folder: %s", path, strerror(-rc));
-	return 0;
-}
-
-static void run_unlink(struct job *job)
-{
-	struct call *call = (struct call *)job;
-
-	call->rc = unlink_name(call->path, call->removes != NULL);
+	for (const struct handle *h = f->nr_handles > 1 ? a->handles : NULL; h; h = h->hh.next) {
+		if (h->file == f && h->conn != c)
+			return true;
+	}
+	return false;
 }
 
 /*
  * R1; the call holds f until end_removal().  Where nobody writes to the PFS file any more, the
  * catalog says how it looks: after a crash another one may have its name and its inode's number.
  */
-static int begin_removal(struct agent *a, struct call *call, struct file *f)
+static int begin_removal(struct agent *a, struct conn *c, struct call *call, struct file *f)
 {
-	unsigned nr_closing = call->req->msg.hdr.op == PMIO_OP_CLOSE;
-
 	call->was_busy = f->busy_on_media;
-	if (call->pin && !f->drain && !f->cutting && !f->shared && f->nr_handles <= nr_closing) {
+	if (!f->drain && !f->cutting && !f->shared && !others_have_it(a, f, c)) {
 		f->seen = call->st;
 		f->pfs_size = (uint64_t)call->st.st_size;
 		f->busy_on_media = false;
@@ -187,113 +172,77 @@ static void go_on(struct agent *a, struct call *call, void (*run)(struct job *jo
 	workers_submit(a->workers, &call->job);
 }
 
-static void end_discard(struct agent *a, struct call *call)
+static void abandoned(struct agent *a, struct job *job)
 {
+	struct call *call = (struct call *)job;
+
+	end_removal(a, call, call->rc < 0 || !call->nameless ? -ECANCELED : 0);
+	a->nr_jobs--;
+	free_call(a, call);
+}
+
+static void found_removed(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
 	struct conn *c = agent_conn(a, call->req->conn_id);
-	uint64_t id = call->req->msg.close.handle;
-	struct handle *h;
+	struct file *f = call->rc == 0 ? files_find(a, &call->id) : NULL;
 
-	end_removal(a, call, call->rc);
-	/* if the client has died meanwhile, its handle has been closed */
-	HASH_FIND(hh, a->handles, &id, sizeof(id), h);
-	if (c && h)
-		files_close(a, h, c, &call->req->msg);
-	end_call(a, call, h ? 1 : -EBADF);
-}
-
-static void discarded(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
-
-	if (call->rc == -ENOENT)
-		call->rc = 0; /* another node was faster */
-	if (call->rc < 0)
-		pmio_err("agent: remove %s: %s", call->path, pmio_strerror(call->rc));
-	end_discard(a, call);
-}
-
-static void found_discarded(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
-	struct file *f = call->file;
-	bool is_it = call->pin && call->key.dev == f->key.dev && call->key.ino == f->key.ino;
-
-	/* of a file of several nodes another one's agent may have removed the name: its last, or one of them */
-	if (!call->pin && f->shared && call->nameless)
-		f->discard = true;
-	/* the name goes with the close that asked for it, be it a symbolic link */
-	call->rc = is_it && call->only_name ? begin_removal(a, call, f) : 0;
-	if (is_it && call->rc == 0)
-		go_on(a, call, run_unlink, discarded);
-	else
-		end_discard(a, call);
-}
-
-void calls_close_discard(struct agent *a, struct conn *c, struct handle *h,
-			 const union pmio_any_msg *msg)
-{
-	struct file *f = h->file;
-	struct call *call = new_call(a, c, f, msg);
-
-	if (!call)
-		return;
-	call->path = strdup(h->path ? h->path : f->path);
-	if (!call->path) {
-		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
-		free_call(a, call);
+	if (c && f && call->req->msg.remove.is_last && !f->unlinking && !call->nameless)
+		call->rc = begin_removal(a, c, call, f);
+	if (!c || call->rc < 0) {
+		end_removal(a, call, -ECANCELED);
+		end_call(a, call, call->rc);
 		return;
 	}
-	start_call(a, call, run_look, found_discarded);
+	c->removal = call;
+	a->nr_jobs--;
+	agent_reply_status(a, c, &call->req->msg.hdr, 0);
 }
 
-static void deleted(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
-	int rc = call->rc;
-
-	if (rc == -ENOENT && call->removes)
-		rc = 0;
-	end_removal(a, call, rc);
-	end_call(a, call, rc);
-}
-
-static void found_deleted(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
-	struct file *f = NULL, *waiting = call->file;
-
-	if (call->pin)
-		HASH_FIND(hh, a->files, &call->key, sizeof(call->key), f);
-	/* the name was of an inode that is no longer there: what waits for that goes now */
-	if (!f && waiting && waiting->nr_handles == 0)
-		f = waiting;
-	if (f && call->only_name && !f->unlinking)
-		call->rc = begin_removal(a, call, f);
-	if (call->rc == 0)
-		go_on(a, call, run_unlink, deleted);
-	else
-		deleted(a, job);
-}
-
-void calls_delete(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
 	struct call *call;
-	struct file *f;
 
-	for (f = a->files; f; f = f->hh.next) {
-		if (f->nr_handles == 0 && !f->discard && strcmp(f->path, msg->path.path) == 0)
-			break;
-	}
-	call = new_call(a, c, f, msg);
-	if (!call)
+	if (fd < 0 || c->removal) {
+		pfs_close(a, fd);
+		agent_reply_status(a, c, &msg->hdr, fd < 0 ? PMIO_EPROTO : -EBUSY);
 		return;
-	call->path = strdup(msg->path.path);
-	if (!call->path) {
+	}
+	call = new_call(a, c, NULL, msg);
+	if (!call) {
+		pfs_close(a, fd);
+		return;
+	}
+	call->pin = pfs_wrap(fd);
+	if (!call->pin) {
 		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
 		free_call(a, call);
 		return;
 	}
-	start_call(a, call, run_look, found_deleted);
+	start_call(a, call, run_look, found_removed);
+}
+
+void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct call *call = c->removal;
+
+	/* none: another agent was told that it begins, and this one has ended it when it started */
+	c->removal = NULL;
+	if (call) {
+		end_removal(a, call, msg->removed.status);
+		free_call(a, call);
+	}
+	agent_reply_status(a, c, &msg->hdr, 0);
+}
+
+/* the client may have come to it, or not */
+void calls_abandon_removal(struct agent *a, struct conn *c)
+{
+	struct call *call = c->removal;
+
+	c->removal = NULL;
+	a->nr_jobs++;
+	go_on(a, call, run_look, abandoned);
 }
 
 static bool is_later(const struct timespec *a, const struct timespec *b)
@@ -302,17 +251,19 @@ static bool is_later(const struct timespec *a, const struct timespec *b)
 }
 
 /*
- * Is this the file, and not a later one with its name and its inode's number?  A power cut may
- * have taken it back to an earlier time; another file was changed later.
+ * Is this the file, and not a later one with its name and its inode's number?  Its birth tells, where
+ * that is known.  Else: a power cut may have taken it back to an earlier time; another file was changed later.
  */
-static bool is_what_goes(const struct call *call, const struct stat *st)
+static bool is_what_goes(const struct call *call, const struct stat *st, const struct pmio_pfs_id *id)
 {
 	const struct stat *was = &call->st;
 
-	if (!S_ISREG(st->st_mode) || st->st_ino != call->key.ino)
+	if (!S_ISREG(st->st_mode) || st->st_ino != call->id.ino)
 		return false;
+	if (id->birth_ns && call->id.birth_ns)
+		return id->birth_ns == call->id.birth_ns;
 	if (call->was_busy)
-		return st->st_dev == call->key.dev;
+		return st->st_dev == call->id.dev;
 	if (!is_later(&st->st_ctim, &was->st_ctim))
 		return true;
 	return st->st_size == was->st_size && st->st_mtim.tv_sec == was->st_mtim.tv_sec &&
@@ -322,12 +273,18 @@ static bool is_what_goes(const struct call *call, const struct stat *st)
 static void run_end_removal(struct job *job)
 {
 	struct call *call = (struct call *)job;
+	int fd = open(call->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct pmio_pfs_id id;
 	struct stat st;
 
-	if (lstat(call->path, &st) < 0)
+	if (fd < 0)
 		call->rc = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-	else if (is_what_goes(call, &st))
-		call->rc = unlink_name(call->path, true);
+	else
+		call->rc = pmio_pfs_identify(fd, &st, &id);
+	if (fd >= 0 && call->rc == 0 && is_what_goes(call, &st, &id))
+		call->rc = pmio_pfs_unlink(call->path, true);
+	if (fd >= 0)
+		close(fd);
 }
 
 static void removal_ended(struct agent *a, struct job *job)
@@ -337,10 +294,9 @@ static void removal_ended(struct agent *a, struct job *job)
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
 	call->removes->ending = false;
-	a->nr_ending--;
 	end_removal(a, call, call->rc);
 	free_call(a, call);
-	parked_retry(a, &a->after_removals);
+	parked_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether it has gone */
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
@@ -353,14 +309,13 @@ int calls_end_removal(struct agent *a, struct file *f)
 		free(call);
 		return -ENOMEM;
 	}
-	call->key = f->key;
+	call->id = files_id(f);
 	call->st = f->seen;
 	call->was_busy = f->busy_on_media;
 	call->removes = f;
 	call->job.kind = JOB_CALL;
 	files_job_begin(a, f);
 	f->unlinking = f->ending = true;
-	a->nr_ending++;
 	go_on(a, call, run_end_removal, removal_ended);
 	return 0;
 }
@@ -392,11 +347,14 @@ static void cut_chunk(struct agent *a, struct chunk *ch, uint64_t size)
 static void run_cut(struct job *job)
 {
 	struct call *call = (struct call *)job;
+	int fd;
 
+	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
 	/* fsync: else a power cut may bring back what T6 says is gone */
-	if (fstat(call->pfs->fd, &call->st) < 0 ||
-	    ((uint64_t)call->st.st_size > call->size && ftruncate(call->pfs->fd, (off_t)call->size) < 0) ||
-	    fsync(call->pfs->fd) < 0 || fstat(call->pfs->fd, &call->st) < 0)
+	if (call->rc == 0 &&
+	    (fstat(fd, &call->st) < 0 ||
+	     ((uint64_t)call->st.st_size > call->size && ftruncate(fd, (off_t)call->size) < 0) ||
+	     fsync(fd) < 0 || fstat(fd, &call->st) < 0))
 		call->rc = -errno;
 }
 
@@ -479,6 +437,89 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 
+/* ---- data wait, and nobody has it open -------------------------------------------------- */
+
+/* what the PFS file is now, from where on nobody else may change it; and other pools are to see it */
+static void run_settle(struct job *job)
+{
+	struct call *call = (struct call *)job;
+	int fd;
+
+	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
+	if (call->rc < 0)
+		return;
+	pmio_pfs_mark(fd, call->view->super->uuid, call->path);
+	call->rc = fstat(fd, &call->st) < 0 ? -errno : 0;
+}
+
+static void settled(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = call->file;
+
+	f->marked = true;
+	if (call->rc == 0 && f->nr_handles == 0 && !f->seen_closed && !f->busy_on_media) {
+		if (files_was_changed(f, &call->st)) {
+			f->changed = true;
+			f->error = -PMIO_ECHANGED;
+			files_say_changed(f);
+		} else {
+			files_set_seen(f, &call->st);
+		}
+		files_record(a, f);
+	}
+	f->seen_closed = f->nr_handles == 0; /* as well as it can be */
+	end_call(a, call, 1);
+}
+
+void calls_settle(struct agent *a, struct file *f)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call)
+		call->path = strdup(pmio_pool_dir(a->pool));
+	if (!call || !call->path) {
+		free(call);
+		return;
+	}
+	call->view = a->view;
+	call->file = f;
+	start_call(a, call, run_settle, settled);
+}
+
+static void run_forget(struct job *job)
+{
+	struct call *call = (struct call *)job;
+	int fd;
+
+	if (call->file->marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
+		pmio_pfs_unmark(fd, call->view->super->uuid);
+}
+
+static void forgotten(struct agent *a, struct job *job)
+{
+	struct call *call = (struct call *)job;
+	struct file *f = call->file;
+
+	if (f->nr_handles) {
+		end_call(a, call, -EBUSY);
+		return;
+	}
+	pmio_info("agent: %s: what the pool had of it is given up, as was asked for", f->path);
+	f->discard = true;
+	end_call(a, call, 0);
+}
+
+void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	struct call *call = new_call(a, c, f, msg);
+
+	if (!call)
+		return;
+	call->view = a->view;
+	start_call(a, call, run_forget, forgotten);
+}
+
 /* ---- sync ------------------------------------------------------------------------------ */
 
 /* data first, then what says that they are there */
@@ -499,13 +540,17 @@ static int sync_frames(struct call *call)
 static void run_sync(struct job *job)
 {
 	struct call *call = (struct call *)job;
+	int fd;
 
 	if (call->frames)
 		call->rc = sync_frames(call);
-	if (call->rc == 0 && call->sync_pfs && fdatasync(call->pfs->fd) < 0) {
+	if (call->rc < 0 || !call->sync_pfs)
+		return;
+	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
+	if (call->rc == 0 && fdatasync(fd) < 0)
 		call->rc = -errno;
-		pmio_err("agent: %s: fdatasync: %s", call->path, strerror(errno));
-	}
+	if (call->rc < 0)
+		pmio_err("agent: %s: fdatasync: %s", call->path, pmio_strerror(call->rc));
 }
 
 static void synced(struct agent *a, struct job *job)
@@ -536,7 +581,7 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 		return;
 	call->view = a->view;
 	call->slot = f->slot;
-	call->sync_pfs = f->nr_pfs_chunks && f->pfs && f->pfs->writes;
+	call->sync_pfs = f->nr_pfs_chunks && (!f->pfs || f->pfs->writes);
 	call->path = strdup(f->path);
 	if (!call->path)
 		rc = -ENOMEM;

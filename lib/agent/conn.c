@@ -163,13 +163,14 @@ void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_m
 void conn_readable(struct agent *a, struct conn *c)
 {
 	union pmio_any_msg msg;
-	ssize_t n = pmio_proto_recv(c->sock, &msg, NULL);
-	int rc;
+	int rc, fd;
+	ssize_t n = pmio_proto_recv(c->sock, &msg, &fd);
 
 	/* what it sent before its end has been read by then */
 	if (n == -EAGAIN && !process_ended(c))
 		return;
 	if (n <= 0) {
+		pfs_close(a, fd);
 		c->dead = true;
 		return;
 	}
@@ -180,10 +181,11 @@ void conn_readable(struct agent *a, struct conn *c)
 		pmio_err("agent: process %u: %s", c->pid, pmio_strerror(rc));
 		if (rc == PMIO_EVERSION && pmio_op_reply_size(msg.hdr.op))
 			agent_reply_status(a, c, &msg.hdr, rc);
+		pfs_close(a, fd);
 		c->dead = true;
 		return;
 	}
-	ops_dispatch(a, c, &msg);
+	ops_dispatch(a, c, &msg, fd);
 }
 
 /*
@@ -223,6 +225,8 @@ void conn_remove(struct agent *a, struct conn *c)
 	c->dead = true;
 	if (c->client >= 0)
 		release_record(a, c);
+	if (c->removal)
+		calls_abandon_removal(a, c);
 	HASH_ITER(hh, a->handles, h, tmp) {
 		if (h->conn == c)
 			files_close(a, h, NULL, NULL);
@@ -240,8 +244,22 @@ struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg)
 		return NULL;
 	}
 	p->conn_id = c->id;
+	p->fd = -1;
 	memcpy(&p->msg, msg, msg->hdr.size);
 	return p;
+}
+
+void parked_add(struct agent *a, struct parked **list, struct conn *c, const union pmio_any_msg *msg, int fd)
+{
+	struct parked *p = parked_new(c, msg);
+
+	if (!p) {
+		pfs_close(a, fd);
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		return;
+	}
+	p->fd = fd;
+	DL_APPEND(*list, p);
 }
 
 void parked_answer(struct agent *a, struct parked **list, int status)
@@ -255,6 +273,7 @@ void parked_answer(struct agent *a, struct parked **list, int status)
 		if (c)
 			agent_reply_status(a, c, &p->msg.hdr, status);
 		DL_DELETE(head, p);
+		pfs_close(a, p->fd);
 		free(p);
 	}
 }
@@ -291,7 +310,9 @@ void parked_retry(struct agent *a, struct parked **list)
 
 		DL_DELETE(head, p);
 		if (c)
-			ops_dispatch(a, c, &p->msg);
+			ops_dispatch(a, c, &p->msg, p->fd);
+		else
+			pfs_close(a, p->fd);
 		free(p);
 	}
 }

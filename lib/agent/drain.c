@@ -9,6 +9,11 @@
  * fsync(2).  Only then do the blocks count as clean (frame.h); if anything
  * failed they all stay dirty.
  *
+ * Before and after each of these steps a worker looks whether the PFS file is what the
+ * drain itself has made of it.  If it is not, somebody else is writing to it: the drain
+ * stops, and what it has is kept (PMIO_ECHANGED).  A change in the same moment as one of our
+ * own writes is not seen if it leaves size and times as our write would have.
+ *
  * The states of one drain, all in the loop, a job in a worker between them:
  *
  *   drain_start -> opened -> begin -> begin_writing -> part_done ... -> ended
@@ -27,6 +32,7 @@
 
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks of a span */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
+#define COMPARE_NS 200000000 /* so long may steps of several workers overlap before they make a pause for a look */
 #define DRAIN_PART_MIN 16	    /* chunks: for fewer a further thread is not worth it */
 
 struct taken {
@@ -44,9 +50,13 @@ struct part {
 
 struct drain {
 	struct job opening;	/* first: the job that opens the PFS file, or looks at it, is its drain */
-	char *path;		/* owned: to open, and for messages */
+	char *path;		/* owned: for messages */
+	struct pfs_look *look;	/* owned: opens it, if it is not; or NULL */
+	struct pfs_fd *opened;	/* held */
 	struct stat opened_st;
-	struct pfs_fd *opened;
+	bool nameless;
+	struct pmio_pfs_id id;
+	char *moved;		/* owned: of several names the one by which we knew it is gone; this is another */
 	int open_rc;
 	uint64_t cut_to;	/* size that the PFS file has to have first, if it is longer */
 
@@ -55,7 +65,6 @@ struct drain {
 	uint32_t slot;
 	struct pfs_fd *pfs;	/* held */
 	bool early;		/* of some chunks only (early.c) */
-	bool may_cut;		/* nobody has it open: the PFS file may be longer for no reason */
 	bool may_extend;	/* no client writes to the PFS file itself */
 	bool shared;		/* other agents write to it now */
 	struct taken *taken;	/* owned; sorted by chunk */
@@ -68,6 +77,17 @@ struct drain {
 	_Atomic int error;	/* the first: -errno */
 	atomic_uint_fast64_t bytes, end; /* written; and up to where in the file */
 	uint64_t start_ns;
+	/* is anybody else at it? */
+	bool watches;		/* this can be told: nobody writes to the PFS file but we */
+	bool may_lose;		/* nobody has it open: without a name it goes */
+	bool marks;		/* nobody waits for the end: other pools are to see that data wait here */
+	bool unmarks;		/* ... or did; the end takes that away */
+	pthread_mutex_t lock;	/* of: */
+	pthread_cond_t quiet;	/* nr_writing is 0 */
+	unsigned nr_writing;	/* workers that are at a step now */
+	uint64_t steps;		/* so far, begun and ended */
+	struct stat now;	/* as our last step has left it, while nr_writing is 0 */
+	uint64_t compared_ns;	/* when that was last compared */
 	/* when all parts have ended */
 	struct stat st;		/* of the PFS file */
 	bool have_st;
@@ -152,16 +172,84 @@ static int write_readable(const struct part *p, const struct batch *b)
 	return result;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool is_same_content(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* d->lock held, and no step is under way */
+static int compare(struct drain *d)
+{
+	struct stat st;
+
+	d->compared_ns = now_ns();
+	if (fstat(d->pfs->fd, &st) < 0)
+		return -errno;
+	if (d->may_lose && pmio_pfs_is_nameless(d->pfs->fd, &st))
+		return PMIO_EGONE;
+	return is_same_content(&st, &d->now) ? 0 : PMIO_ECHANGED;
+}
+
+/* something is about to be written: is the file what we have made of it? */
+static int step_begin(struct drain *d)
+{
+	int rc = 0;
+
+	if (!d->watches)
+		return 0;
+	pthread_mutex_lock(&d->lock);
+	while (d->nr_writing && now_ns() - d->compared_ns > COMPARE_NS)
+		pthread_cond_wait(&d->quiet, &d->lock);
+	if (d->nr_writing == 0)
+		rc = compare(d);
+	d->nr_writing += rc == 0;
+	d->steps++;
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}
+
+static int step_end(struct drain *d, int rc)
+{
+	struct stat now;
+
+	if (!d->watches)
+		return rc;
+	pthread_mutex_lock(&d->lock);
+	d->steps++;
+	if (--d->nr_writing == 0) {
+		if (fstat(d->pfs->fd, &now) < 0 && rc == 0)
+			rc = -errno;
+		else if (rc == 0 && (uint64_t)now.st_size < atomic_load(&d->end))
+			/* what we wrote has been cut off; or it never came to be */
+			rc = is_same_content(&now, &d->now) ? -EIO : PMIO_ECHANGED;
+		else
+			d->now = now;
+		pthread_cond_broadcast(&d->quiet);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}
+
 static int flush_batch(struct part *p, struct batch *b)
 {
 	int rc = 0;
 
-	if (b->nr) {
+	if (b->nr && (rc = step_begin(p->drain)) == 0) {
 		rc = write_all(p, b->iov, b->nr, b->off);
 		if (rc == -EFAULT)
 			rc = write_readable(p, b);
 		if (rc == 0)
 			written(p->drain, b);
+		rc = step_end(p->drain, rc);
 		pace_charge(&p->drain->agent->pace, b->len);
 		job_alive(&p->job);
 	}
@@ -238,18 +326,17 @@ static bool is_whole(const struct drain *d)
 static int set_size(const struct drain *d, uint64_t size)
 {
 	struct stat st;
-	bool wrong;
 
 	if (fstat(d->pfs->fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size < atomic_load(&d->end))
 		return -EIO; /* it has taken what it has not got */
+	if ((uint64_t)st.st_size >= size || !d->may_extend)
+		return 0; /* longer than we know it: others have appended to it, and it is not ours to cut */
 	/* not by ftruncate(): another agent may have made it longer since */
-	if (d->shared && d->may_extend && (uint64_t)st.st_size < size &&
-	    fallocate(d->pfs->fd, 0, (off_t)size - 1, 1) == 0)
+	if (d->shared && fallocate(d->pfs->fd, 0, (off_t)size - 1, 1) == 0)
 		return 0;
-	wrong = (uint64_t)st.st_size < size ? d->may_extend : (uint64_t)st.st_size > size && d->may_cut;
-	return wrong && ftruncate(d->pfs->fd, (off_t)size) < 0 ? -errno : 0;
+	return ftruncate(d->pfs->fd, (off_t)size) < 0 ? -errno : 0;
 }
 
 /*
@@ -289,12 +376,21 @@ static void finish(struct drain *d, struct job *job)
 	uint64_t size = pmio_pm_load64(&d->agent->view->slots[d->slot].size);
 	int rc = atomic_load(&d->error);
 
-	if (rc == 0 && is_whole(d))
-		rc = set_size(d, size);
+	if (rc == 0)
+		rc = step_begin(d);
+	if (rc == 0) {
+		if (is_whole(d))
+			rc = set_size(d, size);
+		rc = step_end(d, rc);
+	}
 	if (rc == 0)
 		rc = flush(d->pfs->fd);
 	if (rc == 0)
 		rc = verify(d, job);
+	if (rc == 0 && d->watches)
+		rc = compare(d);
+	if (rc == 0 && d->unmarks && is_whole(d))
+		pmio_pfs_unmark(d->pfs->fd, d->agent->view->super->uuid);
 	if (rc < 0)
 		fail(d, rc);
 	d->have_st = fstat(d->pfs->fd, &d->st) == 0;
@@ -338,14 +434,38 @@ static void run_part(struct job *job)
 		finish(d, job);
 }
 
+static void find_other_name(struct drain *d)
+{
+	char name[PATH_MAX];
+	int fd;
+
+	if (!d->opened || pmio_pfs_name(d->opened->fd, name) == 0 ||
+	    pmio_pfs_find(d->path, &d->id, O_RDONLY, &fd, name) < 0)
+		return;
+	close(fd);
+	d->moved = strdup(name);
+}
+
 static void run_opening(struct job *job)
 {
 	struct drain *d = (struct drain *)job;
 
-	if (!d->opened)
-		d->open_rc = pfs_open(d->path, PMIO_OPEN_WRITE, 0, &d->opened_st, &d->opened);
-	else
+	/* where it has failed it is opened anew, if it is found; else it has to do with what it has */
+	if (d->look) {
+		pfs_look_run(d->look);
+		d->open_rc = d->look->rc;
+		d->opened_st = d->look->st;
+		d->nameless = d->look->nameless;
+	}
+	if (d->opened && (!d->look || d->open_rc < 0)) {
 		d->open_rc = fstat(d->opened->fd, &d->opened_st) < 0 ? -errno : 0;
+		d->nameless = d->open_rc == 0 && pmio_pfs_is_nameless(d->opened->fd, &d->opened_st);
+	}
+	if (d->open_rc == 0 && !d->nameless)
+		find_other_name(d);
+	if (d->marks && d->open_rc == 0 && !d->nameless)
+		pmio_pfs_mark(d->look && d->look->pfs ? d->look->pfs->fd : d->opened->fd,
+			      d->agent->view->super->uuid, pmio_pool_dir(d->agent->pool));
 }
 
 /* what is written next may make it longer, and must not bring back what was beyond */
@@ -355,7 +475,8 @@ static void run_cut_off(struct job *job)
 	struct stat st;
 
 	if (fstat(d->pfs->fd, &st) < 0 ||
-	    ((uint64_t)st.st_size > d->cut_to && ftruncate(d->pfs->fd, (off_t)d->cut_to) < 0))
+	    ((uint64_t)st.st_size > d->cut_to && ftruncate(d->pfs->fd, (off_t)d->cut_to) < 0) ||
+	    fstat(d->pfs->fd, &d->now) < 0)
 		d->open_rc = -errno;
 }
 
@@ -367,20 +488,36 @@ static void free_drain(struct agent *a, struct drain *d)
 		return;
 	pfs_put(a, &d->pfs);
 	pfs_put(a, &d->opened);
+	pfs_look_delete(a, &d->look);
+	pthread_mutex_destroy(&d->lock);
+	pthread_cond_destroy(&d->quiet);
 	for (unsigned i = 0; d->parts && i < d->nr_parts; i++)
 		verify_delete(&d->parts[i].verify);
 	free(d->parts);
 	free(d->taken);
+	free(d->moved);
 	free(d->path);
 	free(d);
 }
 
-static uint64_t now_ns(void)
+int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps)
 {
-	struct timespec now;
+	struct drain *d = f->drain;
+	uint64_t seen_in = *steps;
+	int rc = -EAGAIN;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (!d || !d->pfs || !d->watches)
+		return 0;
+	/* a worker has it while the file system answers: that may take long */
+	if (pthread_mutex_trylock(&d->lock) != 0)
+		return rc;
+	*steps = d->steps + 1;
+	if (d->nr_writing == 0 && is_same_content(st, &d->now))
+		rc = 0;
+	else if (d->nr_writing == 0 && seen_in == *steps)
+		rc = PMIO_ECHANGED;
+	pthread_mutex_unlock(&d->lock);
+	return rc;
 }
 
 uint64_t drain_written(const struct file *f)
@@ -416,7 +553,7 @@ static void count_end(struct agent *a, const struct drain *d)
 /* a file system that is merely full is otherwise in order, and fstat() tells what it has */
 static bool is_orderly(int rc)
 {
-	return rc == 0 || rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG;
+	return rc == 0 || rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == PMIO_EGONE;
 }
 
 /*
@@ -433,17 +570,26 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		if (f->state == PMIO_FILE_FAILED)
 			f->state = PMIO_FILE_OPEN; /* an earlier try had failed */
 	} else {
-		f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
-		f->reopen = true;
+		f->error = rc > PMIO_ENOTPOOL || rc == PMIO_ECHANGED ? -rc : EIO;
+		f->reopen = !is_orderly(rc) && rc != PMIO_ECHANGED;
 		if (f->nr_handles == 0)
 			f->state = PMIO_FILE_FAILED;
 	}
+	if (rc == 0 && d && d->unmarks && is_whole(d))
+		f->marked = false;
+	f->changed |= rc == PMIO_ECHANGED;
 	if (rc == 0)
-		f->cut_pending = false;
+		f->cut_pending = f->force = f->was_held = f->changed = false;
+	/* what others have appended is seen by those who open it next, anew */
+	if (rc == 0 && known && is_whole(d) && f->nr_handles == 0 && !f->shared &&
+	    (uint64_t)d->st.st_size > pmio_pool_file_size(a->pool, f->slot))
+		f->foreign = true;
 	if (known && !f->cut_pending)
 		files_set_seen(f, &d->st);
 	/* where nothing was begun, nothing has changed */
-	if (d && d->pfs)
+	if (rc == PMIO_ECHANGED)
+		f->busy_on_media = false; /* what is recorded is what it should be, and is not */
+	else if (d && d->pfs)
 		f->busy_on_media = f->shared || !known || f->nr_pfs_chunks != 0 || f->cut_pending;
 	rc_record = files_record(a, f);
 	if (rc_record < 0)
@@ -454,12 +600,17 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 /* d: NULL if there was no memory for it */
 static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 {
-	bool whole = rc < 0 || is_whole(d);
+	bool whole = rc < 0 || is_whole(d), lost;
 
 	if (rc == 0 && whole && f->nr_handles == 0)
 		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
-	rc = record(a, f, d, rc);
-	if (rc < 0)
+	lost = rc == PMIO_EGONE;
+	if (!lost)
+		rc = record(a, f, d, rc);
+	f->lost |= lost;
+	if (rc == PMIO_ECHANGED)
+		files_say_changed(f);
+	else if (rc < 0 && !lost)
 		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
 	for (size_t i = 0; d && i < d->nr_taken; i++) {
 		if (!pmio_mask_empty(&d->taken[i].mask))
@@ -473,7 +624,8 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	free_drain(a, d);
 
 	if (whole) {
-		parked_answer(a, &f->drain_waiters, rc);
+		/* without a name its data are given up, as of any file; only what is held is kept */
+		parked_answer(a, &f->drain_waiters, lost && !f->hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -580,7 +732,10 @@ static void begin(struct agent *a, struct drain *d)
 		return;
 	}
 	d->pfs = pfs_get(f->pfs);
-	d->may_cut = f->nr_handles == 0 && !f->shared;
+	d->watches = !f->shared && !(f->nr_handles && f->nr_pfs_chunks);
+	d->may_lose = f->nr_handles == 0;
+	d->unmarks = f->nr_handles == 0 && f->marked;
+	d->now = d->opened_st;
 	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
 	d->shared = f->shared;
 	if (!f->cut_pending) {
@@ -598,22 +753,45 @@ static bool can_write(const struct file *f)
 	return f->pfs && f->pfs->writes;
 }
 
+/* what the worker has seen: may it begin? */
+static int judge(struct agent *a, struct drain *d)
+{
+	struct file *f = d->file;
+	const struct stat *st = &d->opened_st;
+
+	if (d->open_rc < 0)
+		return d->open_rc;
+	if (st->st_dev != f->key.dev && !files_adopt_device(a, f, st))
+		return PMIO_ECHANGED;
+	if (d->look && d->look->pfs) {
+		files_adopt_name(a, f, d->look->path);
+		files_adopt_pfs(a, f, &d->look->pfs);
+	}
+	if (d->moved)
+		files_adopt_name(a, f, d->moved);
+	if (d->nameless && f->nr_handles == 0)
+		return PMIO_EGONE;
+	if ((f->changed || files_was_changed(f, st)) && !f->force)
+		return PMIO_ECHANGED;
+	files_notice_change(f, st);
+	if (f->nr_handles == 0 && !f->seen_closed && !f->busy_on_media)
+		files_set_seen(f, st);
+	f->seen_closed = f->nr_handles == 0;
+	return can_write(f) ? 0 : -EACCES;
+}
+
 static void opened(struct agent *a, struct job *job)
 {
 	struct drain *d = (struct drain *)job;
 	struct file *f = d->file;
-	const struct stat *st = &d->opened_st;
-	int rc = d->open_rc;
+	int rc = judge(a, d);
 
-	if (rc == 0 && (st->st_dev != f->key.dev || st->st_ino != f->key.ino) &&
-	    !files_adopt_device(a, f, st))
-		rc = PMIO_ECHANGED;
-	if (rc == 0) {
-		files_adopt_pfs(a, f, &d->opened);
-		files_notice_change(f, st);
-	}
 	f->reopen = false;
-	if (rc == 0 || can_write(f))
+	if (rc == -ENOENT)
+		pmio_err("agent: drain %s: it is not there any more, nor found in the folders about: if it has another "
+			 "name, `pmio drain` with that name goes on; else `pmio forget` gives up what the pool holds",
+			 f->path);
+	if (rc == 0)
 		begin(a, d);
 	else
 		ended(a, f, d, rc);
@@ -626,8 +804,16 @@ static int start(struct agent *a, struct drain *d)
 	d->path = strdup(f->path);
 	if (!d->path)
 		return -ENOMEM;
-	if (can_write(f) && !f->reopen)
+	d->id = files_id(f);
+	d->marks = f->nr_handles == 0 && f->async && !f->shared && !f->marked;
+	f->marked |= d->marks;
+	if (can_write(f))
 		d->opened = pfs_get(f->pfs);
+	if (!d->opened || f->reopen) {
+		d->look = pfs_look_new(f);
+		if (!d->look)
+			return -ENOMEM;
+	}
 	d->opening.kind = JOB_BULK;
 	d->opening.dev = f->key.dev;
 	d->opening.run = run_opening;
@@ -644,6 +830,8 @@ static void start_now(struct agent *a, struct file *f, bool early)
 	f->drain = calloc(1, sizeof(*f->drain));
 	files_job_begin(a, f);
 	if (f->drain) {
+		pthread_mutex_init(&f->drain->lock, NULL);
+		pthread_cond_init(&f->drain->quiet, NULL);
 		f->drain->early = early;
 		f->drain->agent = a;
 		f->drain->file = f;
@@ -661,8 +849,8 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
 	if (f->drain || f->cutting || f->unlinking)
 		return;
-	if (f->discard && f->nr_handles == 0) {
-		parked_answer(a, &f->next_drain_waiters, -ENOENT);
+	if ((f->discard || f->gone) && f->nr_handles == 0) {
+		parked_answer(a, &f->next_drain_waiters, f->discard ? -ENOENT : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;
@@ -681,12 +869,16 @@ void drain_hurry(struct file *f)
 		atomic_store(&f->drain->stop, true);
 }
 
+void drain_end(struct file *f)
+{
+	if (f->drain)
+		atomic_store(&f->drain->stop, true);
+}
+
 void drain_stop_all(struct agent *a)
 {
-	for (struct file *f = a->files; f; f = f->hh.next) {
-		if (f->drain)
-			atomic_store(&f->drain->stop, true);
-	}
+	for (struct file *f = a->files; f; f = f->hh.next)
+		drain_end(f);
 }
 
 /* ---- filling ---------------------------------------------------------------------- */
@@ -698,7 +890,9 @@ struct fill {
 	struct chunk *chunk;
 	uint64_t number, frame, pfs_size;
 	struct pmio_mask todo;
-	struct pfs_fd *pfs; /* held */
+	struct pfs_fd *pfs; /* held; NULL: zeros only, or look */
+	struct pfs_look *look; /* owned; or NULL */
+	int fd;
 	int error;
 	uint64_t bytes;
 };
@@ -717,7 +911,7 @@ static int fill_run(struct fill *fl, unsigned run, unsigned len)
 	if (want > bytes)
 		want = bytes;
 	if (want) {
-		n = pmio_pm_pread(v->pm, p, fl->pfs->fd, (size_t)want, (off_t)off);
+		n = pmio_pm_pread(v->pm, p, fl->fd, (size_t)want, (off_t)off);
 		if (n < 0)
 			return (int)n;
 		fl->bytes += (uint64_t)n;
@@ -743,6 +937,9 @@ static void run_fill(struct job *job)
 {
 	struct fill *fl = (struct fill *)job;
 
+	fl->error = fl->pfs || fl->look ? pfs_look_hold(fl->look, fl->pfs, &fl->fd) : 0;
+	if (fl->error < 0)
+		return;
 	fl->error = (int)pmio_pm_guarded(fl->agent->view->pm, fill_runs, fl);
 	if (fl->error == -EFAULT)
 		fl->error = -EIO; /* the same, met by the kernel's copy */
@@ -762,6 +959,9 @@ static void fill_done(struct agent *a, struct job *job)
 		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
 		parked_answer_fills(a, &f->retries, fl->number, fl->error);
 	}
+	if (fl->look && fl->look->pfs)
+		files_adopt_pfs(a, f, &fl->look->pfs);
+	pfs_look_delete(a, &fl->look);
 	pfs_put(a, &fl->pfs);
 	free(fl);
 	files_job_end(a, f);
@@ -798,14 +998,16 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 		}
 		return 0;
 	}
-	if (!f->pfs || !f->pfs->reads) {
+	if (!f->pfs)
+		fl->look = pfs_look_new(f);
+	if (f->pfs ? !f->pfs->reads : !fl->look) {
 		pmio_err("agent: %s: no permission to read, and a block is written only in part", f->path);
 		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, false);
 		free(fl);
 		return -EACCES;
 	}
 	ch->filling = true;
-	fl->pfs = pfs_get(f->pfs);
+	fl->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
 	fl->job.kind = JOB_BULK;
 	fl->job.dev = f->key.dev;
 	files_job_begin(a, f);

@@ -152,6 +152,18 @@ static void lru_add(struct agent *a, struct file *f)
 	f->in_lru = true;
 }
 
+static void hash_file(struct agent *a, struct file *f)
+{
+	HASH_ADD(hh, a->files, key, sizeof(f->key), f);
+	HASH_ADD(hh_ino, a->by_inode, key.ino, sizeof(f->key.ino), f);
+}
+
+static void unhash_file(struct agent *a, struct file *f)
+{
+	HASH_DEL(a->files, f);
+	HASH_DELETE(hh_ino, a->by_inode, f);
+}
+
 static void free_file(struct agent *a, struct file *f)
 {
 	struct chunk *ch, *tmp;
@@ -162,7 +174,7 @@ static void free_file(struct agent *a, struct file *f)
 		HASH_DEL(f->chunks, ch);
 		free(ch);
 	}
-	HASH_DEL(a->files, f);
+	unhash_file(a, f);
 	a->by_slot[f->slot] = NULL;
 	free(f->path);
 	free(f);
@@ -174,6 +186,24 @@ void files_forget(struct agent *a, struct file *f)
 	pmio_pool_file_remove(a->pool, f->slot);
 	del_all_chunks(a, f);
 	free_file(a, f);
+}
+
+struct pmio_pfs_id files_id(const struct file *f)
+{
+	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
+}
+
+struct file *files_find(struct agent *a, const struct pmio_pfs_id *id)
+{
+	struct file_key key = { id->dev, id->ino };
+	struct pmio_pfs_id known;
+	struct file *f;
+
+	HASH_FIND(hh, a->files, &key, sizeof(key), f);
+	if (!f)
+		return NULL;
+	known = files_id(f);
+	return pmio_pfs_same(&known, id) ? f : NULL;
 }
 
 void files_set_seen(struct file *f, const struct stat *st)
@@ -193,6 +223,25 @@ bool files_same_as_seen(const struct file *f, const struct stat *st)
 	       st->st_ctim.tv_nsec == f->seen.st_ctim.tv_nsec;
 }
 
+/* a rename or chmod changes only ctime */
+bool files_same_content(const struct file *f, const struct stat *st)
+{
+	return (uint64_t)st->st_size == f->pfs_size && st->st_mtim.tv_sec == f->seen.st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec;
+}
+
+/*
+ * Programs that have it open through us may have company: what others append stays, and what they
+ * overwrite is overwritten by what was written here, later.  But what was cut off cannot be put
+ * together again.  Once it is closed nobody else may touch it.
+ */
+bool files_was_changed(const struct file *f, const struct stat *st)
+{
+	if (f->busy_on_media || f->shared)
+		return false;
+	return f->nr_handles || !f->seen_closed ? (uint64_t)st->st_size < f->pfs_size : !files_same_content(f, st);
+}
+
 void files_notice_change(struct file *f, const struct stat *st)
 {
 	if (f->busy_on_media || f->foreign || files_same_as_seen(f, st))
@@ -207,6 +256,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	e->state = f->state;
 	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0) |
 		   (f->cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0);
+	e->birth_ns = f->birth_ns;
 	e->dev = f->gone ? 0 : f->key.dev;
 	e->ino = f->gone ? NO_INODE(f->slot) : f->key.ino;
 	e->pfs_size = f->pfs_size;
@@ -233,12 +283,6 @@ int files_record(struct agent *a, struct file *f)
 	return pmio_pool_file_set(a->pool, f->slot, &e);
 }
 
-static void hash_file(struct agent *a, struct file *f)
-{
-	HASH_ADD(hh, a->files, key, sizeof(f->key), f);
-	a->by_slot[f->slot] = f;
-}
-
 /*
  * Clients of an agent that died may go on storing into the frames they know until
  * they notice: for some seconds after a recovery no frame goes to another file.
@@ -262,7 +306,7 @@ static bool evict_file(struct agent *a)
 	return true;
 }
 
-int files_new(struct agent *a, const char *path, const struct stat *st, struct file **out)
+int files_new(struct agent *a, const char *path, const struct stat *st, int64_t birth_ns, struct file **out)
 {
 	struct pmio_pool_file e;
 	struct file *f = calloc(1, sizeof(*f));
@@ -275,6 +319,7 @@ int files_new(struct agent *a, const char *path, const struct stat *st, struct f
 		goto err;
 	f->key.dev = st->st_dev;
 	f->key.ino = st->st_ino;
+	f->birth_ns = birth_ns;
 	f->state = PMIO_FILE_CLEAN;
 	files_set_seen(f, st);
 	to_entry(f, &e);
@@ -287,6 +332,7 @@ int files_new(struct agent *a, const char *path, const struct stat *st, struct f
 		goto err;
 	}
 	hash_file(a, f);
+	a->by_slot[f->slot] = f;
 	*out = f;
 	return 0;
 err:
@@ -311,15 +357,19 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->slot = slot;
 	f->key.dev = e->dev;
 	f->key.ino = e->ino;
+	f->birth_ns = e->birth_ns;
 	f->state = (enum pmio_file_state)e->state;
 	f->error = e->error;
+	f->changed = -f->error == PMIO_ECHANGED;
+	f->marked = f->state != PMIO_FILE_CLEAN;
 	f->hold = f->state == PMIO_FILE_HELD;
 	f->wrote = f->state != PMIO_FILE_CLEAN;
 	f->recovered = f->state == PMIO_FILE_OPEN;
+	f->seen_closed = true;
 	f->verify = a->config->verify;
 	f->busy_on_media = e->flags & PMIO_FILE_PFS_BUSY;
 	f->removing = e->flags & PMIO_FILE_REMOVING;
-	f->gone = f->removing && e->dev == 0 && e->ino == NO_INODE(slot);
+	f->gone = e->dev == 0 && e->ino == NO_INODE(slot);
 	f->pfs_size = e->pfs_size;
 	f->shared = e->flags & PMIO_FILE_SHARED;
 	/* what others have drained since must not be cut */
@@ -339,6 +389,7 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	if (twin)
 		pmio_err("agent: %s and %s are the same file in the catalog", f->path, twin->path);
 	hash_file(a, f);
+	a->by_slot[f->slot] = f;
 	return 0;
 }
 
@@ -360,7 +411,7 @@ static void report_waiting(struct agent *a, const struct file *f)
 			  next);
 	else if (f->state == PMIO_FILE_FAILED)
 		pmio_warn("agent: %s: %" PRIu64 " bytes wait since a drain failed: %s; %s", f->path, dirty,
-			  strerror(f->error), next);
+			  pmio_strerror(-f->error), next);
 	else if (f->state == PMIO_FILE_HELD)
 		pmio_info("agent: %s: %" PRIu64 " bytes are held until `pmio drain`", f->path, dirty);
 }
@@ -426,7 +477,6 @@ int files_load(struct agent *a)
 static void free_handle(struct agent *a, struct handle *h)
 {
 	HASH_DEL(a->handles, h);
-	free(h->path);
 	free(h);
 }
 
@@ -461,16 +511,16 @@ bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st)
 	if (twin)
 		return false;
 	pmio_info("agent: %s is on another device now", f->path);
-	HASH_DEL(a->files, f);
+	unhash_file(a, f);
 	f->key = key;
-	HASH_ADD(hh, a->files, key, sizeof(f->key), f);
+	hash_file(a, f);
 	f->reopen = true;
 	return true;
 }
 
 void files_adopt_name(struct agent *a, struct file *f, const char *path)
 {
-	char *copy = strdup(path);
+	char *copy = strcmp(path, f->path) == 0 ? NULL : strdup(path);
 
 	if (!copy)
 		return;
@@ -509,20 +559,12 @@ static bool is_fresh(const struct stat *st)
 	return st->st_ctim.tv_sec + FRESH_S >= now.tv_sec;
 }
 
-static int add_handle(struct agent *a, struct conn *c, struct file *f, const char *path,
-		      uint32_t flags, struct handle **out)
+static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t flags, struct handle **out)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return -ENOMEM;
-	if (strcmp(path, f->path) != 0) {
-		h->path = strdup(path);
-		if (!h->path) {
-			free(h);
-			return -ENOMEM;
-		}
-	}
 	h->id = ++a->next_handle;
 	h->conn = c;
 	h->file = f;
@@ -531,11 +573,12 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const cha
 	lru_remove(a, f);
 	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
-	f->recovered = false;
+	f->recovered = f->seen_closed = false;
 	if (flags & PMIO_OPEN_WRITE) {
 		f->nr_writers++;
 		f->wrote = true;
 		f->hold = flags & PMIO_OPEN_HOLD;
+		f->was_held = false;
 		f->async = flags & PMIO_OPEN_ASYNC;
 		f->early = flags & PMIO_OPEN_EARLY;
 		a->nr_early_handles += is_early(flags);
@@ -563,6 +606,12 @@ static int refuse_mixed(const struct file *f)
 	return -EBUSY;
 }
 
+int files_say_changed(const struct file *f)
+{
+	pmio_err("agent: %s: %s", f->path, pmio_strerror(PMIO_ECHANGED));
+	return PMIO_ECHANGED;
+}
+
 int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
 		 struct pfs_fd **pfs, struct handle **out)
 {
@@ -573,7 +622,7 @@ int files_attach(struct agent *a, struct conn *c, struct file *f, const struct p
 		files_adopt_pfs(a, f, pfs);
 	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
 		return refuse_mixed(f);
-	rc = add_handle(a, c, f, m->path, m->flags, out);
+	rc = add_handle(a, c, f, m->flags, out);
 	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
 			(f->shared && !f->busy_on_media))) {
 		if (m->flags & PMIO_OPEN_WRITE) {
@@ -604,8 +653,8 @@ static bool needs_drain(struct agent *a, struct file *f)
 	 * What clients wrote to the PFS themselves is made durable by a drain, too; and
 	 * where we were cut off while we changed the PFS file, it is put in order.
 	 */
-	return f->wrote && (f->nr_pfs_chunks || f->busy_on_media || files_any_dirty(a, f) ||
-			    pmio_pool_file_size(a->pool, f->slot) != f->pfs_size);
+	return f->wrote && (f->nr_pfs_chunks || f->busy_on_media || f->cut_pending || files_any_dirty(a, f) ||
+			    pmio_pool_file_size(a->pool, f->slot) > f->pfs_size);
 }
 
 /* frames without a valid block, or behind the file's end, were claimed ahead and never used */
@@ -671,25 +720,72 @@ void files_settle(struct agent *a, struct file *f)
 {
 	if (f->nr_handles || f->nr_jobs)
 		return;
+	if (f->lost && !f->discard) {
+		f->lost = false;
+		files_lost_name(a, f);
+		return;
+	}
 	if (f->discard) {
 		forget_removed(a, f);
 		return;
 	}
+	a->survey_wanted |= f->state != PMIO_FILE_CLEAN;
+	if (f->gone)
+		return;
 	if (f->state == PMIO_FILE_FAILED) {
-		pfs_put(a, &f->pfs);
+		if (f->reopen) /* the file system may be gone: we must not keep it from being mounted anew */
+			pfs_put(a, &f->pfs);
 		return;
 	}
 	if (!needs_drain(a, f)) {
 		cache_or_forget(a, f);
 		return;
 	}
-	if (f->hold) {
+	if (f->hold && !a->orphaned) {
 		f->state = PMIO_FILE_HELD;
+		files_update_name(a, f);
 		files_record(a, f);
-		pfs_put(a, &f->pfs);
+		if (!f->seen_closed)
+			calls_settle(a, f);
 		return;
 	}
 	drain_start(a, f, NULL);
+}
+
+void files_update_name(struct agent *a, struct file *f)
+{
+	char name[PATH_MAX];
+
+	if (f->pfs && f->sees_names && pmio_pfs_name(f->pfs->fd, name) == 0)
+		files_adopt_name(a, f, name);
+}
+
+void files_lost_name(struct agent *a, struct file *f)
+{
+	bool held = (f->hold || f->was_held) && !f->discard && needs_drain(a, f);
+
+	if (f->nr_handles || f->unlinking || f->gone || f->discard)
+		return;
+	if (held || f->state != PMIO_FILE_CLEAN)
+		pmio_warn("agent: %s was removed on the file system: %s", f->path,
+			  held ? "what is held of it stays until `pmio forget`" : "its data are given up");
+	/* its number may be another's at once */
+	unhash_file(a, f);
+	f->key = (struct file_key){ 0, NO_INODE(f->slot) };
+	hash_file(a, f);
+	f->gone = true;
+	pfs_put(a, &f->pfs);
+	if (held) {
+		f->state = PMIO_FILE_HELD;
+		f->hold = true;
+		f->error = 0;
+		files_record(a, f);
+		return;
+	}
+	f->discard = true;
+	f->removing = true; /* where it cannot be forgotten now the next agent does it */
+	files_record(a, f);
+	files_settle(a, f);
 }
 
 static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int status)
@@ -743,8 +839,8 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 {
 	struct parked *p;
 
-	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN) {
-		agent_reply_status(a, c, &msg->hdr, 0);
+	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || f->discard || f->gone)) {
+		agent_reply_status(a, c, &msg->hdr, f->gone && !f->discard ? PMIO_EGONE : 0);
 		return;
 	}
 	p = parked_new(c, msg);
@@ -753,10 +849,26 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 		return;
 	}
 	if (f->nr_handles == 0) {
+		f->was_held |= f->hold;
 		f->hold = false;
 		f->state = PMIO_FILE_OPEN;
 	}
+	f->force |= !!(msg->drain.flags & PMIO_DRAIN_FORCE);
 	drain_start(a, f, p);
+}
+
+void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	if (f->nr_handles || f->unlinking) {
+		agent_reply_status(a, c, &msg->hdr, -EBUSY);
+		return;
+	}
+	if (f->nr_jobs) {
+		drain_end(f);
+		parked_add(a, &f->retries, c, msg, -1);
+		return;
+	}
+	calls_forget(a, c, f, msg);
 }
 
 void files_job_begin(struct agent *a, struct file *f)
@@ -825,6 +937,8 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 	do
 		frame = take_frame(a, f, number, how);
 	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
+	if (frame == PMIO_NO_FRAME)
+		survey_soon(a); /* there may be frames of files that are no more */
 	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
 		*rc = -ENOSPC;
 		if (!optional)

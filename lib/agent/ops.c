@@ -19,12 +19,7 @@ static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
 /* look at the request again when a job of the file has ended */
 static void park(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct parked *p = parked_new(c, msg);
-
-	if (p)
-		DL_APPEND(f->retries, p);
-	else
-		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+	parked_add(a, &f->retries, c, msg, -1);
 }
 
 static int take_client_record(struct agent *a)
@@ -63,18 +58,13 @@ static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *
 	agent_reply(a, c, &reply, pmio_pool_data_fd(a->pool));
 }
 
-static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	struct parked *p;
-
-	if (a->state == AGENT_RUNNING) {
-		lookup_open(a, c, msg);
-		return;
-	}
 	/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
-	p = parked_new(c, msg);
-	if (p)
-		DL_APPEND(a->late, p);
+	if (a->state == AGENT_RUNNING)
+		lookup_open(a, c, msg, fd);
+	else
+		parked_add(a, &a->late, c, msg, fd);
 }
 
 static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_msg *m, uint32_t i,
@@ -196,42 +186,53 @@ static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_ms
 		calls_truncate(a, c, h->file, msg);
 }
 
-static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+/* what stands in a slot, if that is still the same file */
+static struct file *find_entry(struct agent *a, uint32_t slot, uint64_t generation)
 {
-	struct handle *h;
+	struct file *f = slot < a->view->nr_slots ? a->by_slot[slot] : NULL;
 
-	if (!msg->path.handle) {
-		lookup_drain(a, c, msg);
+	return f && pmio_pm_load64(&a->view->slots[slot].generation) == generation ? f : NULL;
+}
+
+static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
+{
+	const struct pmio_drain_msg *m = &msg->drain;
+	struct handle *h = m->handle ? find_handle(a, c, m->handle) : NULL;
+	struct file *f = h ? h->file : NULL;
+
+	if (!m->handle && (m->flags & PMIO_DRAIN_BY_FD) && fd >= 0) {
+		lookup_drain(a, c, msg, fd);
 		return;
 	}
-	h = find_handle(a, c, msg->path.handle);
-	if (h)
-		files_drain(a, c, h->file, msg);
+	pfs_close(a, fd);
+	if (!m->handle)
+		f = find_entry(a, m->slot, m->generation);
+	if (f)
+		files_drain(a, c, f, msg);
 	else
-		agent_reply_status(a, c, &msg->hdr, -EBADF);
+		agent_reply_status(a, c, &msg->hdr, m->handle ? -EBADF : -ESRCH);
+}
+
+static void op_forget(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct file *f = find_entry(a, msg->forget.slot, msg->forget.generation);
+
+	if (f)
+		files_give_up(a, c, f, msg);
+	else
+		agent_reply_status(a, c, &msg->hdr, -ESRCH);
 }
 
 static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->close.handle);
 
-	if (h)
-		counts_add(&h->file->counts, &msg->close.counts);
-	if (!h)
+	if (!h) {
 		agent_reply_status(a, c, &msg->hdr, -EBADF);
-	else if (msg->close.flags & PMIO_CLOSE_DISCARD)
-		calls_close_discard(a, c, h, msg);
-	else
-		files_close(a, h, c, msg);
-}
-
-static void op_pfs_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
-{
-	struct handle *h = find_handle(a, c, msg->handle.handle);
-	union pmio_any_msg reply;
-
-	pmio_proto_reply(&reply, &msg->hdr, h ? 0 : -EBADF);
-	agent_reply(a, c, &reply, h && h->file->pfs ? h->file->pfs->fd : -1);
+		return;
+	}
+	counts_add(&h->file->counts, &msg->close.counts);
+	files_close(a, h, c, msg);
 }
 
 static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -277,8 +278,10 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 {
 	if (f->drain)
 		return PMIO_STATE_DRAINING;
+	if (f->gone && !f->nr_handles)
+		return PMIO_STATE_GONE;
 	if (f->error)
-		return PMIO_STATE_FAILED;
+		return -f->error == PMIO_ECHANGED ? PMIO_STATE_CHANGED : PMIO_STATE_FAILED;
 	if (f->state == PMIO_FILE_HELD)
 		return PMIO_STATE_HELD;
 	if (f->nr_handles && dirty)
@@ -308,8 +311,10 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 		return;
 	}
 	f = a->by_slot[slot];
+	files_update_name(a, f);
 	pmio_proto_reply(&reply, &msg->hdr, 0);
 	r->slot = slot;
+	r->generation = pmio_pm_load64(&a->view->slots[slot].generation);
 	r->nr_handles = f->nr_handles;
 	r->error = f->error;
 	r->dev = f->key.dev;
@@ -357,19 +362,29 @@ static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_ms
 	a->state = a->forced || atomic_load(&a->pace.paused) ? AGENT_LEAVING : AGENT_DRAINING;
 }
 
-void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
 	static void (*const table[PMIO_NR_OPS])(struct agent *, struct conn *,
 						const union pmio_any_msg *) = {
-		[PMIO_OP_HELLO] = op_hello,	    [PMIO_OP_OPEN] = op_open,
-		[PMIO_OP_CLAIM] = op_claim,	    [PMIO_OP_FILL] = op_fill,
-		[PMIO_OP_SYNC] = op_sync,	    [PMIO_OP_SIZE] = op_size,
-		[PMIO_OP_TRUNCATE] = op_truncate,   [PMIO_OP_DRAIN] = op_drain,
-		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_DELETE] = calls_delete,
-		[PMIO_OP_PFS_FD] = op_pfs_fd,	    [PMIO_OP_STAT] = op_stat,
-		[PMIO_OP_STAT_FILE] = op_stat_file, [PMIO_OP_SHUTDOWN] = op_shutdown,
-		[PMIO_OP_STAGE] = op_stage,	    [PMIO_OP_PACE] = op_pace,
+		[PMIO_OP_HELLO] = op_hello,	    [PMIO_OP_CLAIM] = op_claim,
+		[PMIO_OP_FILL] = op_fill,	    [PMIO_OP_SYNC] = op_sync,
+		[PMIO_OP_SIZE] = op_size,	    [PMIO_OP_TRUNCATE] = op_truncate,
+		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_REMOVED] = calls_removed,
+		[PMIO_OP_STAT] = op_stat,	    [PMIO_OP_STAT_FILE] = op_stat_file,
+		[PMIO_OP_SHUTDOWN] = op_shutdown,   [PMIO_OP_STAGE] = op_stage,
+		[PMIO_OP_PACE] = op_pace,	    [PMIO_OP_FORGET] = op_forget,
+	};
+	static void (*const with_fd[PMIO_NR_OPS])(struct agent *, struct conn *,
+						  const union pmio_any_msg *, int) = {
+		[PMIO_OP_OPEN] = op_open,
+		[PMIO_OP_DRAIN] = op_drain,
+		[PMIO_OP_REMOVE] = calls_remove,
 	};
 
+	if (with_fd[msg->hdr.op]) {
+		with_fd[msg->hdr.op](a, c, msg, fd);
+		return;
+	}
+	pfs_close(a, fd); /* nobody asked for it */
 	table[msg->hdr.op](a, c, msg);
 }

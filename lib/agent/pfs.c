@@ -10,6 +10,9 @@
 
 #include "agent/agent_impl.h"
 
+#define RESERVE_MAX 16 /* beside one for each drain: for messages that bring some, and to refuse clients with */
+#define SHRINK_MAX 32  /* closed at a time */
+
 static int fds_usable = INT_MAX;
 
 void pfs_limit_fds(unsigned nr_drains)
@@ -22,77 +25,16 @@ void pfs_limit_fds(unsigned nr_drains)
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	if (lim.rlim_cur < INT_MAX)
-		fds_usable = (int)lim.rlim_cur - (int)nr_drains - 1;
+	if (lim.rlim_cur < INT_MAX) {
+		int all = (int)lim.rlim_cur, reserve = all / 16;
+
+		fds_usable = all - (int)nr_drains - 1 - (reserve < RESERVE_MAX ? reserve : RESERVE_MAX);
+	}
 }
 
 bool pfs_fd_is_reserved(int fd)
 {
 	return fd >= fds_usable;
-}
-
-/* file: a descriptor in there, or -1 */
-static int sync_folder(const char *path, size_t len, int file)
-{
-	char folder[PATH_MAX];
-	int fd, rc = 0;
-
-	snprintf(folder, sizeof(folder), "%.*s", (int)len, len ? path : "/");
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) /* one may create files in a folder that one may not read */
-		return errno == EACCES && file >= 0 && syncfs(file) == 0 ? 0 : -errno;
-	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems know no such thing */
-		rc = -errno;
-	close(fd);
-	return rc;
-}
-
-int pfs_sync_name(const char *path)
-{
-	return sync_folder(path, (size_t)(strrchr(path, '/') - path), -1);
-}
-
-/* it may be the target of a symbolic link that was created */
-static int sync_new_name(const char *path, int file)
-{
-	char *real = realpath(path, NULL);
-	int rc = real ? sync_folder(real, (size_t)(strrchr(real, '/') - real), file) : -errno;
-
-	free(real);
-	return rc;
-}
-
-/* what is written to it is durable in the pool: the file must not be gone after a power cut */
-static int keep_new(const char *path, int fd)
-{
-	int rc = fsync(fd) < 0 ? -errno : sync_new_name(path, fd);
-
-	if (rc < 0)
-		pmio_err("agent: create %s: fsync: %s", path, strerror(-rc));
-	return rc;
-}
-
-/* *is_new: it was not there; a link that leads nowhere is not there, and yet exists */
-static int open_or_create(const char *path, int oflags, uint32_t flags, mode_t mode, bool *is_new)
-{
-	bool creates = flags & PMIO_OPEN_CREATE, excl = creates && (flags & PMIO_OPEN_EXCL);
-	int fd = excl ? -1 : open(path, oflags);
-
-	*is_new = excl || (fd < 0 && errno == ENOENT && creates);
-	if (!*is_new)
-		return fd;
-	return open(path, oflags | O_CREAT | (excl ? O_EXCL : 0), mode);
-}
-
-static int check_fd(int fd, struct stat *st)
-{
-	if (pfs_fd_is_reserved(fd))
-		return -EMFILE;
-	if (fstat(fd, st) < 0)
-		return -errno;
-	if (S_ISREG(st->st_mode))
-		return 0;
-	return S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL;
 }
 
 struct pfs_fd *pfs_wrap(int fd)
@@ -108,35 +50,23 @@ struct pfs_fd *pfs_wrap(int fd)
 	return p;
 }
 
-int pfs_open(const char *path, uint32_t flags, mode_t mode, struct stat *st, struct pfs_fd **out)
+struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc)
 {
-	int oflags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY, fd, rc;
-	bool reads = true, is_new;
+	int access_mode = pmio_pfs_access(fd);
 	struct pfs_fd *p;
 
-	*out = NULL;
-	oflags |= flags & PMIO_OPEN_WRITE ? O_RDWR : O_RDONLY;
-	fd = open_or_create(path, oflags, flags, mode, &is_new);
-	if (fd < 0 && errno == EACCES && (flags & PMIO_OPEN_WRITE) && !(flags & PMIO_OPEN_READ)) {
-		fd = open_or_create(path, (oflags & ~O_ACCMODE) | O_WRONLY, flags, mode, &is_new);
-		reads = false;
-	}
-	if (fd < 0)
-		return -errno;
-	rc = is_new ? keep_new(path, fd) : 0;
-	if (rc == 0)
-		rc = check_fd(fd, st);
-	if (rc < 0) {
-		close(fd);
-		return rc;
+	if (access_mode < 0) {
+		pfs_close(a, fd);
+		*rc = access_mode;
+		return NULL;
 	}
 	p = pfs_wrap(fd);
-	if (!p)
-		return -ENOMEM;
-	p->reads = reads;
-	p->writes = flags & PMIO_OPEN_WRITE;
-	*out = p;
-	return 0;
+	*rc = p ? 0 : -ENOMEM;
+	if (p) {
+		p->reads = access_mode != O_WRONLY;
+		p->writes = access_mode != O_RDONLY;
+	}
+	return p;
 }
 
 struct pfs_fd *pfs_get(struct pfs_fd *p)
@@ -158,6 +88,23 @@ static void closed(struct agent *a, struct job *job)
 	free(job);
 }
 
+void pfs_close(struct agent *a, int fd)
+{
+	struct pfs_fd *p = fd >= 0 ? pfs_wrap(fd) : NULL;
+
+	pfs_put(a, &p);
+}
+
+/* clients have theirs as long as a file is open, and what waits is found again by its name */
+unsigned pfs_shrink(struct agent *a)
+{
+	for (struct file *f = a->files; f && a->nr_closing < SHRINK_MAX; f = f->hh.next) {
+		if (f->pfs && f->pfs->refs == 1 && !f->gone && !f->discard && !f->unlinking)
+			pfs_put(a, &f->pfs);
+	}
+	return a->nr_closing;
+}
+
 void pfs_put(struct agent *a, struct pfs_fd **pp)
 {
 	struct pfs_fd *p = *pp;
@@ -174,4 +121,101 @@ void pfs_put(struct agent *a, struct pfs_fd **pp)
 	}
 	a->nr_closing++;
 	workers_submit(a->workers, &p->job);
+}
+
+/* ---- by name ------------------------------------------------------------------- */
+
+struct pfs_look *pfs_look_new(const struct file *f)
+{
+	struct pfs_look *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	snprintf(l->path, sizeof(l->path), "%s", f->path);
+	l->id = files_id(f);
+	l->rc = -ENOENT;
+	return l;
+}
+
+/* under the name that we know; the device may have another number after a new mount, which the loop decides */
+static int open_known_name(struct pfs_look *l, int flags, int *fd)
+{
+	struct pmio_pfs_id id;
+	struct stat st;
+
+	if (stat(l->path, &st) < 0)
+		return errno == ENOTDIR ? -ENOENT : -errno;
+	if (!S_ISREG(st.st_mode) || st.st_ino != l->id.ino)
+		return -ENOENT;
+	l->rc = pmio_pfs_open(l->path, flags, 0, fd);
+	if (l->rc < 0)
+		return l->rc;
+	id = l->id;
+	if (pmio_pfs_identify(*fd, &st, &id) == 0) {
+		id.dev = l->id.dev;
+		if (pmio_pfs_same(&id, &l->id))
+			return 0;
+	}
+	close(*fd);
+	return -ENOENT;
+}
+
+static int open_somewhere(struct pfs_look *l, int flags, int *fd)
+{
+	char found[PATH_MAX];
+	int rc = open_known_name(l, flags, fd);
+
+	if (rc != -ENOENT)
+		return rc;
+	rc = pmio_pfs_find(l->path, &l->id, flags, fd, found);
+	if (rc == 0)
+		memcpy(l->path, found, sizeof(l->path));
+	return rc;
+}
+
+void pfs_look_run(struct pfs_look *l)
+{
+	bool writes = true;
+	int fd;
+
+	l->rc = open_somewhere(l, O_WRONLY, &fd);
+	if (l->rc == -EACCES || l->rc == -EROFS) {
+		writes = false;
+		l->rc = open_somewhere(l, O_RDONLY, &fd);
+	}
+	if (l->rc < 0)
+		return;
+	if (pfs_fd_is_reserved(fd) || fstat(fd, &l->st) < 0) {
+		l->rc = pfs_fd_is_reserved(fd) ? -EMFILE : -errno;
+		close(fd);
+		return;
+	}
+	l->nameless = pmio_pfs_is_nameless(fd, &l->st);
+	l->pfs = pfs_wrap(fd);
+	if (!l->pfs) {
+		l->rc = -ENOMEM;
+		return;
+	}
+	l->pfs->reads = pmio_pfs_access(fd) != O_WRONLY;
+	l->pfs->writes = writes;
+}
+
+int pfs_look_hold(struct pfs_look *l, struct pfs_fd *held, int *fd)
+{
+	if (!held && l) {
+		pfs_look_run(l);
+		held = l->pfs;
+	}
+	*fd = held ? held->fd : -1;
+	return held ? 0 : l ? l->rc : -EBADF;
+}
+
+void pfs_look_delete(struct agent *a, struct pfs_look **pl)
+{
+	struct pfs_look *l = *pl;
+
+	*pl = NULL;
+	if (l)
+		pfs_put(a, &l->pfs);
+	free(l);
 }

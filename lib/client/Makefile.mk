@@ -4,7 +4,7 @@ noinst_LTLIBRARIES += libpmio_client.la
 libpmio_client_la_SOURCES = \
 	lib/client/client.h lib/client/connect.c lib/client/file.c lib/client/io.c \
 	lib/client/admin.c lib/client/admin.h
-libpmio_client_la_LIBADD = libpmio_proto.la libpmio_view.la
+libpmio_client_la_LIBADD = libpmio_proto.la libpmio_pfs.la libpmio_view.la
 libpmio_la_SOURCES =
 libpmio_la_LIBADD = libpmio_client.la
 libpmio_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,--version-script=$(srcdir)/lib/client/libpmio.map

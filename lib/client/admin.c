@@ -1,12 +1,16 @@
 #include "client/admin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/client.h"
 #include "core/error.h"
 #include "core/path.h"
+#include "pfs/pfs.h"
 
 int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 {
@@ -15,7 +19,7 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 	int rc;
 
 	pmio_proto_request(&msg, PMIO_OP_STAT, 0);
-	rc = client_pool_call(pm, &msg, &reply);
+	rc = client_pool_call(pm, &msg, -1, &reply);
 	if (rc < 0) {
 		pmio_err("pool %s: stat: %s", pm->dir, pmio_strerror(rc));
 		return rc;
@@ -54,13 +58,13 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 
 	pmio_proto_request(&msg, PMIO_OP_STAT_FILE, 0);
 	msg.stat_file.slot = *cursor;
-	rc = client_pool_call(pm, &msg, &reply);
+	rc = client_pool_call(pm, &msg, -1, &reply);
 	if (rc < 0) {
 		if (rc != -ENOENT)
 			pmio_err("pool %s: list files: %s", pm->dir, pmio_strerror(rc));
 		return rc;
 	}
-	st->slot = r->slot;
+	st->entry = (struct pmio_entry){ r->slot, r->generation };
 	st->state = r->state;
 	st->nr_handles = r->nr_handles;
 	st->error = r->error;
@@ -81,18 +85,90 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	return 0;
 }
 
-static int drain_path(struct pmio *pm, const char *path)
+/* as one may: the agent can do with it what we can; -1: it cannot be opened */
+static int open_for_agent(const char *path)
+{
+	int fd, rc = pmio_pfs_open(path, O_WRONLY, 0, &fd);
+
+	if (rc < 0)
+		rc = pmio_pfs_open(path, O_RDONLY, 0, &fd);
+	return rc < 0 ? -1 : fd;
+}
+
+int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *path, unsigned how)
+{
+	int rc, fd = how & PMIO_DRAIN_HERE ? open_for_agent(path) : -1;
+	union pmio_any_msg msg, reply;
+
+	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
+	msg.drain.slot = e->slot;
+	msg.drain.generation = e->generation;
+	msg.drain.flags = (how & PMIO_DRAIN_OVER ? PMIO_DRAIN_FORCE : 0) | (fd >= 0 ? PMIO_DRAIN_BY_FD : 0);
+	rc = client_pool_call(pm, &msg, fd, &reply);
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0 && rc != -ESRCH)
+		pmio_err("drain %s: %s", path, pmio_strerror(rc));
+	return rc;
+}
+
+int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
 
+	pmio_proto_request(&msg, PMIO_OP_FORGET, 0);
+	msg.forget.slot = e->slot;
+	msg.forget.generation = e->generation;
+	rc = client_pool_call(pm, &msg, -1, &reply);
+	if (rc < 0 && rc != -ESRCH)
+		pmio_err("forget %s: %s", path, rc == -EBUSY ? "it is open" : pmio_strerror(rc));
+	return rc;
+}
+
+/* what is there under this name; -ESRCH: the pool does not know it, or nothing is there */
+static int drain_by_fd(struct pmio *pm, const char *path)
+{
+	union pmio_any_msg msg, reply;
+	int rc, fd = open_for_agent(path);
+
+	if (fd < 0)
+		return -ESRCH;
 	pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
-	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
-	if (rc == 0)
-		rc = client_pool_call(pm, &msg, &reply);
+	msg.drain.flags = PMIO_DRAIN_BY_FD;
+	rc = client_pool_call(pm, &msg, fd, &reply);
+	close(fd);
 	if (rc < 0 && rc != -ESRCH)
 		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;
+}
+
+/* all that was called so when the pool last heard of it */
+static int drain_by_name(struct pmio *pm, const char *path)
+{
+	struct pmio_file_stat *st = malloc(sizeof(*st));
+	uint32_t cursor = 0;
+	int rc = st ? -ESRCH : -ENOMEM, one;
+
+	while (st && pmio_stat_next(pm, &cursor, st) == 0) {
+		if (strcmp(st->path, path) != 0)
+			continue;
+		one = pmio_drain_entry(pm, &st->entry, path, 0);
+		if (one < 0 || rc == -ESRCH)
+			rc = one;
+	}
+	free(st);
+	return rc;
+}
+
+static int drain_path(struct pmio *pm, const char *path)
+{
+	char absolute[PATH_MAX];
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+
+	if (rc == 0)
+		rc = drain_by_fd(pm, absolute);
+	return rc == -ESRCH ? drain_by_name(pm, absolute) : rc;
 }
 
 int pmio_drain_path(struct pmio *pm, const char *path)

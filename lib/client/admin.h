@@ -37,12 +37,18 @@ struct pmio_pool_stat {
 	uint64_t idle_timeout_s;	/* 0: never leaves */
 };
 
-struct pmio_file_stat {
-	char path[PATH_MAX];
+/* a file that a pool knows, whatever it is called; no other has the same as long as the pool exists */
+struct pmio_entry {
 	uint32_t slot;
+	uint64_t generation;
+};
+
+struct pmio_file_stat {
+	char path[PATH_MAX];		/* its present name, as far as the agent knows */
+	struct pmio_entry entry;
 	uint32_t state;			/* enum pmio_drain_state (proto.h) */
 	uint32_t nr_handles;
-	int32_t error;			/* errno of the last drain, if that failed, else 0 */
+	int32_t error;			/* errno of the last drain, if that failed, or -PMIO_ECHANGED, else 0 */
 	uint64_t dev, ino;		/* the PFS file */
 	uint64_t size;			/* bytes, as seen through pmio */
 	uint64_t pfs_size;		/* bytes on the PFS */
@@ -75,6 +81,23 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
 
 /* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: no more */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
+
+#define PMIO_DRAIN_OVER 1u
+#define PMIO_DRAIN_HERE 2u
+
+/*
+ * pmio_drain_entry -- drain what stands in a slot, whatever it is called by now
+ *
+ * path   for messages
+ * how    PMIO_DRAIN_OVER: write it over what others have made of the file since;
+ *        PMIO_DRAIN_HERE: the file is there under path now, which the agent may not know
+ * Returns 0; -ESRCH (not logged): it stands there no more, so nothing of it waits; PMIO_EGONE;
+ * PMIO_ECHANGED; or why it failed.
+ */
+int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *path, unsigned how);
+
+/* give up what the pool holds of a file that nobody has open; -ESRCH (not logged), -EBUSY */
+int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path);
 
 /* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);

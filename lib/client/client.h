@@ -11,6 +11,7 @@
 #define PMIO_CLIENT_CLIENT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "core/log.h"
@@ -44,6 +45,8 @@ struct cache_entry {
 	bool touched;		/* its pages were mapped here */
 };
 
+#define PMIO_CLOSE_DISCARD 1u /* delete on close */
+
 /*
  * What a file does that is not, or not only, in the pool of this node (lib/remote).  The
  * arguments are those of the calls of pmio.h and below, looked at already.
@@ -56,7 +59,7 @@ struct client_ops {
 	int (*truncate)(struct pmio_file *f, uint64_t size);
 	int (*sync)(struct pmio_file *f);
 	int (*drain)(struct pmio_file *f);
-	int (*end)(struct pmio_file *f, uint32_t flags); /* close; f is freed */
+	int (*end)(struct pmio_file *f, uint32_t flags); /* close, PMIO_CLOSE_*; f is freed */
 	int (*lock)(struct pmio_file *f);
 	void (*unlock)(struct pmio_file *f);
 	int (*stage)(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step); /* may be NULL */
@@ -84,7 +87,8 @@ struct pmio_file {
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
 	uint64_t expect_chunk;	/* the request at hand, in parts, goes on to here; see client_expect() */
 	int lock_fd;		/* -1: never locked */
-	int pfs_fd;		/* for chunks that found no frame; -1: not asked for yet */
+	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
+	atomic_bool pfs_written; /* by this handle, past the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
 
@@ -103,15 +107,26 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
  */
 int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply,
 		     int *fd);
-/* a request that is for no file; made once more with another agent as well */
-int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply);
+/* a request that is for no file; made once more with another agent as well; fd goes along, -1: none */
+int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmio_any_msg *reply);
+/*
+ * client_attach -- OPEN, with f->pfs_fd; f is one of pm's files when it returns 0
+ *
+ * In one go, since another thread may meet the agent's end at any time and open all of pm's files
+ * anew: what was answered by the old agent would be another file's to the next.
+ */
+int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
+/* CLOSE; f is none of pm's files any more, whatever happens */
+int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
+/* f's name on the PFS at this moment; PATH_MAX bytes */
+void client_present_name(const struct pmio_file *f, char *name);
 /* the agent is not the one that gave out f's handle: reconnect; 0 or an error */
 int client_check_epoch(struct pmio_file *f);
 
 /* file.c: also used by adio/, with settings of their own for each file */
 struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
-	mode_t mode;		/* as given; the umask is applied here */
+	mode_t mode;		/* as given; the umask is applied to it */
 	bool quiet;		/* do not log why it failed */
 	bool notice;		/* say it if a drain of an earlier program's data has failed */
 };

@@ -18,12 +18,13 @@
 #include "client/admin.h"
 #include "client/client.h"
 #include "core/error.h"
+#include "pfs/pfs.h"
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
 #define AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
 /* the connection is lost: no errno, for the agent may answer with any of a file system's */
-#define LOST (PMIO_ECHANGED - 1)
+#define LOST (-8192)
 
 extern char **environ;
 
@@ -91,8 +92,8 @@ static int transport_error(ssize_t rc)
 	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN ? LOST : (int)rc;
 }
 
-/* pm->lock held */
-static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+/* pm->lock held; send_fd goes along, -1: none */
+static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	enum pmio_op op = (enum pmio_op)msg->hdr.op;
 	ssize_t n;
@@ -107,7 +108,7 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 		return PMIO_EAGENT;
 	}
 	msg->hdr.number = ++pm->number;
-	rc = pmio_proto_send(pm->sock, msg, -1);
+	rc = pmio_proto_send(pm->sock, msg, send_fd);
 	if (rc < 0)
 		return transport_error(rc);
 	n = pmio_proto_recv(pm->sock, reply, fd);
@@ -119,6 +120,11 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 		return rc;
 	}
 	return reply->hdr.status;
+}
+
+static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	return call_with_fd(pm, msg, -1, reply, fd);
 }
 
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
@@ -504,6 +510,12 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16])
 
 /* ---- going on with another agent ------------------------------------------------------------ */
 
+void client_present_name(const struct pmio_file *f, char *name)
+{
+	if (f->pfs_fd < 0 || pmio_pfs_name(f->pfs_fd, name) < 0)
+		snprintf(name, PATH_MAX, "%s", f->path);
+}
+
 /* pm->lock held: open f again; what it had claimed is asked for anew.  0, if f is broken too, or LOST */
 static int reopen(struct pmio *pm, struct pmio_file *f)
 {
@@ -515,8 +527,8 @@ static int reopen(struct pmio *pm, struct pmio_file *f)
 		return 0;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags;
-	snprintf(msg.open.path, sizeof(msg.open.path), "%s", f->path);
-	rc = call_locked(pm, &msg, &reply, NULL);
+	client_present_name(f, msg.open.path);
+	rc = call_with_fd(pm, &msg, f->pfs_fd, &reply, NULL);
 	if (rc == LOST)
 		return rc;
 	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
@@ -551,51 +563,104 @@ static int reconnect(struct pmio *pm)
 	return PMIO_EAGENT;
 }
 
+static int file_call_locked(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	struct pmio *pm = f->pm;
+	int rc;
+
+	for (int tries = 0;; tries++) {
+		if (f->broken)
+			return f->broken;
+		msg->handle.handle = f->handle; /* at the same place in all requests that have one */
+		rc = call_locked(pm, msg, reply, fd);
+		if (rc != LOST)
+			return rc;
+		if (tries == AGENTS_MAX)
+			return PMIO_EAGENT;
+		rc = reconnect(pm);
+		if (rc < 0)
+			return rc;
+	}
+}
+
 int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	int rc;
+
+	pthread_mutex_lock(&f->pm->lock);
+	rc = file_call_locked(f, msg, reply, fd);
+	pthread_mutex_unlock(&f->pm->lock);
+	return rc;
+}
+
+/* pm->lock held: until an agent lives long enough to answer */
+static int call_any_agent(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
+{
+	int rc;
+
+	for (int tries = 0;; tries++) {
+		rc = call_with_fd(pm, msg, send_fd, reply, fd);
+		if (rc != LOST)
+			return rc;
+		if (tries == AGENTS_MAX)
+			return PMIO_EAGENT;
+		rc = reconnect(pm);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmio_any_msg *reply)
+{
+	int rc;
+
+	pthread_mutex_lock(&pm->lock);
+	rc = call_any_agent(pm, msg, fd, reply, NULL);
+	pthread_mutex_unlock(&pm->lock);
+	return rc;
+}
+
+static int take_open_reply(struct pmio_file *f, const struct pmio_open_reply_msg *r)
+{
+	if (r->slot >= f->pm->view->nr_slots)
+		return PMIO_EPROTO;
+	f->handle = r->handle;
+	f->slot = r->slot;
+	f->dev = r->dev;
+	f->ino = r->ino;
+	f->cache_epoch = f->pm->epoch;
+	return 0;
+}
+
+int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply)
+{
+	struct pmio *pm = f->pm;
+	int rc, fd = -1;
+
+	pthread_mutex_lock(&pm->lock);
+	rc = call_any_agent(pm, msg, f->pfs_fd, reply, &fd);
+	if (rc == 0)
+		rc = take_open_reply(f, &reply->open_reply);
+	if (rc == 0)
+		DL_APPEND(pm->files, f);
+	pthread_mutex_unlock(&pm->lock);
+	if (f->pfs_fd < 0)
+		f->pfs_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply)
 {
 	struct pmio *pm = f->pm;
 	int rc;
 
 	pthread_mutex_lock(&pm->lock);
-	for (int tries = 0;; tries++) {
-		if (f->broken) {
-			rc = f->broken;
-			break;
-		}
-		msg->handle.handle = f->handle; /* at the same place in all requests that have one */
-		rc = call_locked(pm, msg, reply, fd);
-		if (rc != LOST)
-			break;
-		if (tries == AGENTS_MAX) {
-			rc = PMIO_EAGENT;
-			break;
-		}
-		rc = reconnect(pm);
-		if (rc < 0)
-			break;
-	}
+	rc = file_call_locked(f, msg, reply, NULL);
+	DL_DELETE(pm->files, f);
 	pthread_mutex_unlock(&pm->lock);
 	return rc;
-}
-
-int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply)
-{
-	int rc;
-
-	pthread_mutex_lock(&pm->lock);
-	for (int tries = 0;; tries++) {
-		rc = call_locked(pm, msg, reply, NULL);
-		/* the agent that died has done it, or the next one when it started */
-		if (tries > 0 && rc == -ENOENT && msg->hdr.op == PMIO_OP_DELETE)
-			rc = 0;
-		if (rc != LOST || tries == AGENTS_MAX)
-			break;
-		rc = reconnect(pm);
-		if (rc < 0)
-			break;
-	}
-	pthread_mutex_unlock(&pm->lock);
-	return rc == LOST ? PMIO_EAGENT : rc;
 }
 
 int client_check_epoch(struct pmio_file *f)

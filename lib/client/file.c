@@ -5,12 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "client/client.h"
 #include "core/error.h"
 #include "core/path.h"
+#include "pfs/pfs.h"
+
+#define TAKE_MAX 15	 /* looks at who has a file, 1.3 s in all */
+#define REMOVED_MAX 100 /* times that a file is opened whose removal is on its way */
 
 uint32_t client_settings_flags(const struct pmio_settings *s)
 {
@@ -100,56 +105,104 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 	return f;
 }
 
-static int take_reply(struct pmio_file *f, const struct pmio_open_reply_msg *r)
+static int pfs_flags(uint32_t flags)
 {
-	if (r->slot >= f->pm->view->nr_slots)
-		return PMIO_EPROTO;
-	f->handle = r->handle;
-	f->slot = r->slot;
-	f->dev = r->dev;
-	f->ino = r->ino;
-	return 0;
+	int oflags = flags & PMIO_OPEN_WRITE ? (flags & PMIO_OPEN_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
+
+	return oflags | (flags & PMIO_OPEN_CREATE ? O_CREAT : 0) | (flags & PMIO_OPEN_EXCL ? O_EXCL : 0);
+}
+
+/* others may just be closing it: their agent lets go of it when its answer is on the way */
+static int take(struct pmio_file *f, uint32_t flags)
+{
+	enum pmio_pfs_use use = flags & PMIO_OPEN_SHARED ? PMIO_PFS_SHARES
+				: flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS;
+	struct timespec wait = { .tv_nsec = 1000000 };
+	char who[PATH_MAX + 64];
+	int rc;
+
+	for (int tries = 0; (rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use)) == -EBUSY && tries < TAKE_MAX; tries++) {
+		nanosleep(&wait, NULL);
+		wait.tv_nsec += wait.tv_nsec / 2;
+	}
+	if (rc != -EBUSY)
+		return rc;
+	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));
+	pmio_err("open %s: it is in use in %s, and this would use it in pool %s: programs that share a file have to "
+		 "share a pool (or set `owner = always` for both)", f->path, who, f->pm->dir);
+	return PMIO_EOTHER;
+}
+
+/* on the PFS, and at the agent; *error: as in its answer */
+static int open_once(struct pmio_file *f, const char *path, const struct client_open *how, int *error)
+{
+	union pmio_any_msg msg, reply;
+	int rc = 0;
+
+	if (f->pfs_fd < 0)
+		rc = pmio_pfs_open(path, pfs_flags(how->flags), how->mode, &f->pfs_fd);
+	/* a file of several nodes lives on without a name: its agent may have it open */
+	if (rc == -ENOENT && (how->flags & PMIO_OPEN_SHARED))
+		rc = 0;
+	if (rc == 0 && f->pfs_fd >= 0)
+		rc = take(f, how->flags);
+	if (rc == 0 && f->pfs_fd >= 0 && !(how->flags & PMIO_OPEN_SHARED))
+		rc = pmio_pfs_check_mark(f->pfs_fd, f->pm->uuid, f->path);
+	if (rc < 0)
+		return rc;
+	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
+	msg.open.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	client_present_name(f, msg.open.path);
+	rc = client_attach(f, &msg, &reply);
+	*error = rc == 0 ? reply.open_reply.error : 0;
+	return rc;
+}
+
+/* what was opened is being removed, or was: if it has gone, its name is for another file */
+static void leave_removed(struct pmio_file *f)
+{
+	struct stat st;
+
+	if (fstat(f->pfs_fd, &st) == 0 && st.st_nlink)
+		return;
+	close(f->pfs_fd);
+	f->pfs_fd = -1;
 }
 
 int client_open(struct pmio *pm, const char *path, const struct client_open *how,
 		struct pmio_file **out)
 {
-	union pmio_any_msg msg, reply;
+	char absolute[PATH_MAX];
 	struct pmio_file *f;
-	int rc;
+	int rc, error;
 
 	*out = NULL;
-	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
-	/* names go to the agent as absolute ones: it has another working directory */
-	rc = pmio_absolute(path, msg.open.path, sizeof(msg.open.path));
+	/* for messages, and where the file has no name that could be asked for */
+	rc = pmio_absolute(path, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
-	f = alloc_file(pm, msg.open.path, how->flags);
+	f = alloc_file(pm, absolute, how->flags);
 	if (!f) {
 		rc = -ENOMEM;
 		goto err;
 	}
-	msg.open.flags = how->flags;
-	msg.open.mode = how->flags & PMIO_OPEN_CREATE ? client_apply_umask(how->mode) : 0;
-	rc = client_pool_call(pm, &msg, &reply);
-	if (rc == 0)
-		rc = take_reply(f, &reply.open_reply);
+	rc = open_once(f, path, how, &error);
+	for (int tries = 0; rc == -EAGAIN && tries < REMOVED_MAX; tries++) {
+		leave_removed(f);
+		rc = open_once(f, path, how, &error);
+	}
 	if (rc < 0)
 		goto err_file;
-	if (reply.open_reply.error && how->notice)
+	if (error && how->notice)
 		pmio_warn("open %s: what an earlier program wrote could not be drained: %s; it is in the pool",
-			  path, strerror(reply.open_reply.error));
-	f->cache_epoch = pm->epoch;
-	pthread_mutex_lock(&pm->lock);
-	DL_APPEND(pm->files, f);
-	pthread_mutex_unlock(&pm->lock);
+			  path, pmio_strerror(-error));
 	*out = f;
 	return 0;
 
 err_file:
 	client_free_file(f);
 err:
-	if (!how->quiet)
+	if (!how->quiet && rc != PMIO_EOTHER)
 		pmio_err("open %s: %s", path, pmio_strerror(rc));
 	return rc;
 }
@@ -174,38 +227,79 @@ int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct 
 	return rc;
 }
 
-static int close_file(struct pmio_file **pf, uint32_t flags)
+int pmio_close(struct pmio_file **file)
 {
 	union pmio_any_msg msg, reply;
-	struct pmio_file *f = *pf;
+	struct pmio_file *f = *file;
 	int rc;
 
-	*pf = NULL;
+	*file = NULL;
 	if (!f)
 		return 0;
 	if (f->ops)
-		return f->ops->end(f, flags);
+		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
-	msg.close.flags = flags;
 	msg.close.counts = f->counts;
-	rc = client_file_call(f, &msg, &reply, NULL);
+	rc = client_detach(f, &msg, &reply);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));
-	pthread_mutex_lock(&f->pm->lock);
-	DL_DELETE(f->pm->files, f);
-	pthread_mutex_unlock(&f->pm->lock);
 	client_free_file(f);
 	return rc;
 }
 
-int pmio_close(struct pmio_file **file)
+/*
+ * Removes a name.  The agent is told before: with a file's last name its data go, and it must
+ * not drain them into what takes the name.  fd: of what has the name, O_PATH will do
+ */
+static int remove_name(struct pmio *pm, const char *path, int fd)
 {
-	return close_file(file, 0);
+	union pmio_any_msg msg, reply;
+	bool is_last;
+	struct stat st;
+	int rc, told;
+
+	is_last = lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink <= 1;
+	pmio_proto_request(&msg, PMIO_OP_REMOVE, 0);
+	msg.remove.is_last = is_last;
+	rc = pmio_absolute(path, msg.remove.path, sizeof(msg.remove.path));
+	if (rc == 0)
+		rc = client_pool_call(pm, &msg, fd, &reply);
+	if (rc < 0)
+		return rc;
+	rc = pmio_pfs_unlink(path, is_last);
+	/* an agent that was started meanwhile has gone on with it; or another node was faster */
+	if (rc == -ENOENT && is_last)
+		rc = 0;
+	pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
+	msg.removed.status = rc;
+	told = client_pool_call(pm, &msg, -1, &reply);
+	return rc < 0 ? rc : told;
+}
+
+/* its name goes with the close that asks for it, be it a symbolic link; unless it is another file's by now */
+static void discard(struct pmio_file *f)
+{
+	struct stat st;
+	int rc;
+
+	if (stat(f->path, &st) < 0 || st.st_ino != f->ino || st.st_dev != f->dev)
+		return;
+	rc = remove_name(f->pm, f->path, f->pfs_fd);
+	if (rc < 0)
+		pmio_err("remove %s: %s", f->path, pmio_strerror(rc));
 }
 
 int pmio_close_discard(struct pmio_file **file)
 {
-	return close_file(file, PMIO_CLOSE_DISCARD);
+	struct pmio_file *f = *file;
+
+	if (f && f->ops) {
+		*file = NULL;
+		return f->ops->end(f, PMIO_CLOSE_DISCARD);
+	}
+	if (f)
+		discard(f);
+	return pmio_close(file);
 }
 
 int pmio_size(struct pmio_file *f, off_t *size)
@@ -245,15 +339,19 @@ int pmio_truncate(struct pmio_file *f, off_t size)
 int pmio_sync(struct pmio_file *f)
 {
 	union pmio_any_msg msg, reply;
-	int rc;
+	int rc = 0;
 
 	if (f->ops)
 		return f->ops->sync(f);
-	/* elsewhere each write was durable when it returned */
-	if (pmio_pm_granularity(f->pm->view->pm) != PMIO_PM_PAGE && f->pfs_fd < 0)
+	if (f->broken)
 		return f->broken;
-	pmio_proto_request(&msg, PMIO_OP_SYNC, 0);
-	rc = client_file_call(f, &msg, &reply, NULL);
+	/* what went past the pool; elsewhere each write was durable when it returned */
+	if (atomic_load(&f->pfs_written) && fsync(f->pfs_fd) < 0)
+		rc = -errno;
+	if (rc == 0 && pmio_pm_granularity(f->pm->view->pm) == PMIO_PM_PAGE) {
+		pmio_proto_request(&msg, PMIO_OP_SYNC, 0);
+		rc = client_file_call(f, &msg, &reply, NULL);
+	}
 	if (rc < 0)
 		pmio_err("sync %s: %s", f->path, pmio_strerror(rc));
 	return rc;
@@ -275,13 +373,17 @@ int pmio_drain(struct pmio_file *f)
 
 int client_delete(struct pmio *pm, const char *path, bool quiet)
 {
-	union pmio_any_msg msg, reply;
-	int rc;
+	int fd = open(path, O_PATH | O_CLOEXEC), rc = 0;
+	struct stat st;
 
-	pmio_proto_request(&msg, PMIO_OP_DELETE, 0);
-	rc = pmio_absolute(path, msg.path.path, sizeof(msg.path.path));
-	if (rc == 0)
-		rc = client_pool_call(pm, &msg, &reply);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		rc = -errno;
+	if (rc == -ENOENT && lstat(path, &st) == 0) /* a link that leads nowhere */
+		rc = pmio_pfs_unlink(path, false);
+	else if (rc == 0)
+		rc = S_ISDIR(st.st_mode) ? -EISDIR : remove_name(pm, path, fd);
+	if (fd >= 0)
+		close(fd);
 	if (rc < 0 && !quiet)
 		pmio_err("delete %s: %s", path, pmio_strerror(rc));
 	return rc;

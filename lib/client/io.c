@@ -250,31 +250,11 @@ static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint3
 
 /* ---- chunks that live on the PFS ------------------------------------------------------ */
 
-static int get_pfs_fd(struct pmio_file *f)
-{
-	union pmio_any_msg msg, reply;
-	int rc = 0, fd = -1;
-
-	pthread_mutex_lock(&f->lock);
-	if (f->pfs_fd < 0) {
-		pmio_proto_request(&msg, PMIO_OP_PFS_FD, 0);
-		rc = client_file_call(f, &msg, &reply, &fd);
-		if (rc == 0)
-			f->pfs_fd = fd;
-	}
-	rc = rc < 0 ? rc : f->pfs_fd;
-	pthread_mutex_unlock(&f->lock);
-	return rc < 0 ? (rc == -1 ? PMIO_EPROTO : rc) : rc;
-}
-
 static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off)
 {
-	int fd = get_pfs_fd(f);
-
-	if (fd < 0)
-		return fd;
+	atomic_store(&f->pfs_written, true);
 	while (len) {
-		ssize_t n = pwrite(fd, buf, len, (off_t)off);
+		ssize_t n = pwrite(f->pfs_fd, buf, len, (off_t)off);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -295,12 +275,8 @@ static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64
 /* what the PFS file has not is zero: the caller knows that it is within the file's size */
 static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
 {
-	int fd = get_pfs_fd(f);
-
-	if (fd < 0)
-		return fd;
 	while (len) {
-		ssize_t n = pread(fd, buf, len, (off_t)off);
+		ssize_t n = pread(f->pfs_fd, buf, len, (off_t)off);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -621,9 +597,6 @@ static int take_new_agent(struct pmio_file *f)
 	cache_clear(f);
 	f->cache_epoch = f->pm->epoch;
 	f->size_flushed = 0;
-	if (f->pfs_fd >= 0)
-		close(f->pfs_fd);
-	f->pfs_fd = -1;
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }

@@ -22,7 +22,13 @@ const char *pmio_strerror(int code)
 	case PMIO_EPROTO:
 		return "a message between agent and client made no sense";
 	case PMIO_ECHANGED:
-		return "the file was changed on the file system while data for it wait in the pool";
+		return "the file was changed on the file system while data for it wait in the pool: "
+		       "`pmio drain --force` writes them over it, `pmio forget` gives them up";
+	case PMIO_EGONE:
+		return "the file was removed on the file system, and the pool holds data of it: "
+		       "`pmio forget` gives them up";
+	case PMIO_EOTHER:
+		return "another pool has the file in use, or holds data for it";
 	default:
 		break;
 	}

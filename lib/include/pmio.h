@@ -57,6 +57,8 @@ extern "C" {
 #define PMIO_EAGENT (-4099)   /* the agent cannot be started or reached */
 #define PMIO_EPROTO (-4100)   /* a message made no sense */
 #define PMIO_ECHANGED (-4101) /* the PFS file was changed while data for it wait in the pool */
+#define PMIO_EGONE (-4102)    /* the PFS file was removed, and the pool holds data of it */
+#define PMIO_EOTHER (-4103)   /* another pool has the file in use, or holds data for it */
 
 /* a code in words; valid for ever */
 const char *pmio_strerror(int code);

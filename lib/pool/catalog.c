@@ -402,6 +402,7 @@ int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_
 	file->generation = e->generation;
 	file->dev = e->dev;
 	file->ino = e->ino;
+	file->birth_ns = e->birth_ns;
 	file->pfs_size = e->pfs_size;
 	file->mtime_s = e->mtime_s;
 	file->mtime_ns = e->mtime_ns;
@@ -421,6 +422,7 @@ static void set_fields(struct entry_df *e, const struct pmio_pool_file *file)
 	e->generation = file->generation;
 	e->dev = file->dev;
 	e->ino = file->ino;
+	e->birth_ns = file->birth_ns;
 	e->pfs_size = file->pfs_size;
 	e->mtime_s = file->mtime_s;
 	e->mtime_ns = file->mtime_ns;

@@ -183,7 +183,7 @@ int pmio_catalog_copy_get(const struct pmio_catalog_copy *c, uint32_t slot, stru
 	memcpy(&e, c->bytes + c->entries + (uint64_t)slot * sizeof(e), sizeof(e));
 	if (e.state == PMIO_FILE_NONE)
 		return is_zero((const uint8_t *)&e, sizeof(e)) ? -ENOENT : PMIO_EDAMAGED;
-	if (e.state > PMIO_FILE_FAILED || !is_zero(e.reserved, sizeof(e.reserved)))
+	if (e.state > PMIO_FILE_FAILED || e.reserved || !is_zero(e.reserved2, sizeof(e.reserved2)))
 		return PMIO_EDAMAGED;
 	*file = (struct pmio_pool_file){
 		.state = e.state,

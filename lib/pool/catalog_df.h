@@ -33,7 +33,9 @@ struct entry_df {
 	uint32_t mode;
 	int32_t error;
 	uint32_t path_len; /* bytes, without the zero */
-	uint8_t reserved[28];
+	uint32_t reserved;
+	int64_t birth_ns;  /* 0: not known, as in pools of earlier versions */
+	uint8_t reserved2[16];
 };
 _Static_assert(sizeof(struct entry_df) == 128, "entry of the catalog");
 

@@ -59,7 +59,8 @@ struct pmio_pool_file {
 	uint32_t state;		/* enum pmio_file_state */
 	uint32_t flags;
 	uint64_t generation;	/* of the slot when this was written */
-	uint64_t dev, ino;	/* the PFS file; 0 and UINT64_MAX - slot: REMOVING, and its last name has gone */
+	uint64_t dev, ino;	/* the PFS file; 0 and UINT64_MAX - slot: its last name has gone */
+	int64_t birth_ns;	/* when that was made, since 1970; 0: not known */
 	uint64_t pfs_size;	/* bytes; as seen when we last changed or read it */
 	int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
 	uint32_t mode;		/* permission bits */

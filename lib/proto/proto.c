@@ -21,16 +21,17 @@ static const struct {
 	[PMIO_OP_SYNC] = { "SYNC", sizeof(struct pmio_handle_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_SIZE] = { "SIZE", sizeof(struct pmio_handle_msg), sizeof(struct pmio_size_reply_msg) },
 	[PMIO_OP_TRUNCATE] = { "TRUNCATE", sizeof(struct pmio_truncate_msg), sizeof(struct pmio_reply_msg) },
-	[PMIO_OP_DRAIN] = { "DRAIN", sizeof(struct pmio_path_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_DRAIN] = { "DRAIN", sizeof(struct pmio_drain_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_CLOSE] = { "CLOSE", sizeof(struct pmio_close_msg), sizeof(struct pmio_reply_msg) },
-	[PMIO_OP_DELETE] = { "DELETE", sizeof(struct pmio_path_msg), sizeof(struct pmio_reply_msg) },
-	[PMIO_OP_PFS_FD] = { "PFS_FD", sizeof(struct pmio_handle_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_REMOVE] = { "REMOVE", sizeof(struct pmio_remove_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_REMOVED] = { "REMOVED", sizeof(struct pmio_removed_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAT] = { "STAT", sizeof(struct pmio_stat_msg), sizeof(struct pmio_stat_reply_msg) },
 	[PMIO_OP_STAT_FILE] = { "STAT_FILE", sizeof(struct pmio_stat_file_msg),
 				sizeof(struct pmio_stat_file_reply_msg) },
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_PACE] = { "PACE", sizeof(struct pmio_pace_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_FORGET] = { "FORGET", sizeof(struct pmio_forget_msg), sizeof(struct pmio_reply_msg) },
 };
 
 const char *pmio_op_name(unsigned op)
@@ -69,24 +70,20 @@ void pmio_proto_reply(union pmio_any_msg *msg, const struct pmio_hdr_msg *req, i
 	msg->hdr.status = status;
 }
 
-static int check_path(const char *path, int may_be_empty)
+static int check_path(const char *path)
 {
-	if (!memchr(path, '\0', PATH_MAX))
-		return PMIO_EPROTO;
-	if (*path == '/' || (may_be_empty && *path == '\0'))
-		return 0;
-	return PMIO_EPROTO;
+	return *path == '/' && memchr(path, '\0', PATH_MAX) ? 0 : PMIO_EPROTO;
 }
 
 static int check_fields(const union pmio_any_msg *msg)
 {
 	switch (msg->hdr.op) {
 	case PMIO_OP_OPEN:
-		if (msg->open.flags & ~PMIO_OPEN_ALL || msg->open.mode > 07777)
+		if (msg->open.flags & ~PMIO_OPEN_ALL)
 			return PMIO_EPROTO;
 		if (!(msg->open.flags & (PMIO_OPEN_READ | PMIO_OPEN_WRITE)))
 			return PMIO_EPROTO;
-		return check_path(msg->open.path, 0);
+		return check_path(msg->open.path);
 	case PMIO_OP_CLAIM:
 		if (msg->claim.nr < 1 || msg->claim.nr > PMIO_CLAIM_MAX || msg->claim.how > PMIO_CLAIM_ALL ||
 		    msg->claim.wanted > msg->claim.nr || msg->claim.needed < 1 ||
@@ -107,12 +104,12 @@ static int check_fields(const union pmio_any_msg *msg)
 			       : PMIO_EPROTO;
 	case PMIO_OP_TRUNCATE:
 		return msg->truncate.size > INT64_MAX ? PMIO_EPROTO : 0;
-	case PMIO_OP_CLOSE:
-		return msg->close.flags & ~PMIO_CLOSE_DISCARD ? PMIO_EPROTO : 0;
 	case PMIO_OP_DRAIN:
-		return check_path(msg->path.path, msg->path.handle != 0);
-	case PMIO_OP_DELETE:
-		return check_path(msg->path.path, 0);
+		return msg->drain.flags & ~PMIO_DRAIN_ALL ? PMIO_EPROTO : 0;
+	case PMIO_OP_REMOVE:
+		return msg->remove.is_last > 1 ? PMIO_EPROTO : check_path(msg->remove.path);
+	case PMIO_OP_REMOVED:
+		return msg->removed.status > 0 ? PMIO_EPROTO : 0;
 	default:
 		return 0;
 	}

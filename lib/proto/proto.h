@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 5
+#define PMIO_PROTO_VERSION 6
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -39,13 +39,14 @@ enum pmio_op {
 	PMIO_OP_TRUNCATE,
 	PMIO_OP_DRAIN,
 	PMIO_OP_CLOSE,
-	PMIO_OP_DELETE,
-	PMIO_OP_PFS_FD,
+	PMIO_OP_REMOVE,
+	PMIO_OP_REMOVED,
 	PMIO_OP_STAT,
 	PMIO_OP_STAT_FILE,
 	PMIO_OP_SHUTDOWN,
 	PMIO_OP_STAGE,
 	PMIO_OP_PACE,
+	PMIO_OP_FORGET,
 	PMIO_NR_OPS,
 };
 
@@ -74,7 +75,7 @@ struct pmio_hello_reply_msg {
 
 #define PMIO_OPEN_READ 1u
 #define PMIO_OPEN_WRITE 2u
-#define PMIO_OPEN_CREATE 4u
+#define PMIO_OPEN_CREATE 4u /* the client's business, as EXCL */
 #define PMIO_OPEN_EXCL 8u
 #define PMIO_OPEN_HOLD 16u    /* drain=hold */
 #define PMIO_OPEN_DROP 32u    /* cache=drop */
@@ -86,19 +87,26 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_HOME 2048u   /* ... and here is its size */
 #define PMIO_OPEN_ALL 4095u
 
+/*
+ * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
+ * names, rights, groups, umask and mount namespace are the client's.  Without one: a
+ * file of several nodes that has lost its name, and is open here.  -EAGAIN: what was
+ * opened is just going, by a removal that an earlier agent had begun; open it again.
+ */
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t flags;	   /* PMIO_OPEN_* */
-	uint32_t mode;	   /* of a new file; the client's umask has been applied */
-	char path[PATH_MAX]; /* absolute */
+	uint32_t pad;
+	char path[PATH_MAX]; /* absolute: its name now, for those who look for it later */
 };
+/* ... carries the agent's own descriptor where the request had none */
 struct pmio_open_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t size;
 	uint64_t dev, ino; /* the PFS file */
 	uint32_t slot;
-	int32_t error;	   /* errno of the drain that failed after an earlier program had closed it, or 0 */
+	int32_t error;	   /* of the drain that failed after an earlier program had closed it, as in STAT_FILE, or 0 */
 };
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */
@@ -132,7 +140,7 @@ struct pmio_fill_msg {
 	uint64_t blocks[4]; /* a bit for each of the chunk's 256 */
 };
 
-/* SYNC, SIZE, PFS_FD: a handle is all they need.  PFS_FD's reply carries a descriptor. */
+/* SYNC, SIZE: a handle is all they need */
 struct pmio_handle_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
@@ -149,21 +157,51 @@ struct pmio_truncate_msg {
 	uint64_t size;
 };
 
-#define PMIO_CLOSE_DISCARD 1u
-
 struct pmio_close_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
-	uint32_t flags;
-	uint32_t pad;
 	struct pmio_counts_df counts; /* the handle's */
 };
 
-/* DRAIN (handle 0: by path, open or not; -ESRCH: not known), DELETE: by path */
-struct pmio_path_msg {
+#define PMIO_DRAIN_FORCE 1u   /* write over what others have made of the file */
+#define PMIO_DRAIN_BY_FD 2u   /* handle 0: the file whose descriptor comes along; -ESRCH: not known */
+#define PMIO_DRAIN_ALL 3u
+
+/*
+ * DRAIN: of a handle; or, handle 0, of what stands in a slot, with that generation (-ESRCH:
+ * it does no more); or of a descriptor, which is then written to if the agent has none
+ */
+struct pmio_drain_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
+	uint64_t generation;
+	uint32_t slot;
+	uint32_t flags;	   /* PMIO_DRAIN_* */
+};
+
+/* FORGET: give up what the pool holds of a file that nobody has open (-EBUSY); the PFS is not touched */
+struct pmio_forget_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t generation;
+	uint32_t slot;
+	uint32_t pad;
+};
+
+/*
+ * REMOVE: the client is about to remove a name of the file whose descriptor (O_PATH will do)
+ * comes along; the reply means that the catalog says so.  REMOVED: it has done it (0), or
+ * has not (negative).  Of a client that goes in between the agent finds out itself.
+ */
+struct pmio_remove_msg {
+	struct pmio_hdr_msg hdr;
+	uint32_t is_last;  /* 1: the file has no other name */
+	uint32_t pad;
 	char path[PATH_MAX];
+};
+struct pmio_removed_msg {
+	struct pmio_hdr_msg hdr;
+	int32_t status;
+	uint32_t pad;
 };
 
 struct pmio_reply_msg {
@@ -196,6 +234,8 @@ enum pmio_drain_state {
 	PMIO_STATE_WAITING,   /* closed; they will be drained */
 	PMIO_STATE_DRAINING,
 	PMIO_STATE_FAILED,    /* the last drain did; see error */
+	PMIO_STATE_CHANGED,   /* as FAILED: somebody else has changed the PFS file since it was closed */
+	PMIO_STATE_GONE,      /* held, and the PFS file has been removed */
 };
 
 struct pmio_stat_file_msg {
@@ -207,7 +247,8 @@ struct pmio_stat_file_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t slot, state;	   /* enum pmio_drain_state */
 	uint32_t nr_handles;
-	int32_t error;		   /* errno of the last drain, if that failed */
+	int32_t error;		   /* errno of the last drain, if that failed; 4101: PMIO_ECHANGED */
+	uint64_t generation;	   /* of the slot: another file in its place has another one */
 	uint64_t dev, ino;	   /* the PFS file */
 	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
 	uint64_t left_bytes;	   /* dirty, and not written by the drain that runs */
@@ -264,7 +305,10 @@ union pmio_any_msg {
 	struct pmio_size_reply_msg size_reply;
 	struct pmio_truncate_msg truncate;
 	struct pmio_close_msg close;
-	struct pmio_path_msg path;
+	struct pmio_drain_msg drain;
+	struct pmio_forget_msg forget;
+	struct pmio_remove_msg remove;
+	struct pmio_removed_msg removed;
 	struct pmio_reply_msg reply;
 	struct pmio_stat_msg stat;
 	struct pmio_stat_reply_msg stat_reply;

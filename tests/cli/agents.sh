@@ -124,11 +124,11 @@ sigterm() {
 check "SIGTERM and stop end it; what is held stays held" sigterm
 
 drain_fails() {
-	mkdir -p "$PFS/gone" && PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/gone/f" write 0 1000 3 &&
-		mv "$PFS/gone" "$PFS/moved" && expect 1 "$PMIO" drain "$PFS/gone/f" && one_line 'o such file' &&
+	mkdir -p "$PFS/gone" "$PFS/far/away" && PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/gone/f" write 0 1000 3 &&
+		kill_agent && mv "$PFS/gone" "$PFS/far/away" && expect 1 "$PMIO" drain "$PFS/gone/f" && one_line 'o such file' &&
 		expect 0 "$PMIO" ls && says "^failed .*$PFS/gone/f \(No such file" &&
 		expect 1 "$PMIO" agent stop && expect 0 "$PMIO" agent status &&
-		mv "$PFS/moved" "$PFS/gone" && expect 0 "$PMIO" drain --all &&
+		mv "$PFS/far/away/gone" "$PFS/gone" && expect 0 "$PMIO" drain --all &&
 		expect 0 "$FILEIO" -p "$PFS/gone/f" is 1000 verify 0 1000 3 && expect 0 "$PMIO" agent stop
 }
 check "a drain that fails keeps the data, and the agent" drain_fails

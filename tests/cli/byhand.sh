@@ -37,10 +37,10 @@ one_of_two() {
 check "file by file" one_of_two
 
 partly() {
-	mkdir "$PFS/gone" && both "$PFS/gone/d" 4 "$PFS/e" 5 && mv "$PFS/gone" "$PFS/away" &&
+	mkdir -p "$PFS/gone" "$PFS/far/away" && both "$PFS/gone/d" 4 "$PFS/e" 5 && mv "$PFS/gone" "$PFS/far/away" &&
 		expect 3 "$PMIO" recover && grep -q "$PFS/gone/d: No such file" "$ERR" && is_whole "$PFS/e" 5 && no_agent &&
 		expect 1 "$PMIO" recover "$PFS/gone/d" && no_agent &&
-		mv "$PFS/away" "$PFS/gone" && expect 0 "$PMIO" recover && is_whole "$PFS/gone/d" 4
+		mv "$PFS/far/away/gone" "$PFS/gone" && expect 0 "$PMIO" recover && is_whole "$PFS/gone/d" 4
 }
 check "what cannot go to its place stays in the pool, and can later" partly
 

@@ -34,7 +34,7 @@ directions() {
 	python3 - "$top_srcdir" <<-'END'
 	import os, re, sys
 	# a folder may include those of lower rank, and itself
-	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6}
+	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6}
 	bad = seen = 0
 	def look(path, mine, own):
 	    global bad, seen

@@ -49,6 +49,8 @@ void disk_freeze(struct disk *disk, bool frozen);
 /* the bytes under a name, and how many; NULL: no such file */
 const uint8_t *disk_look(const struct disk *disk, const char *path, struct stat *st);
 
+/* does it tell when a file was made (as not all file systems do)? */
+void disk_tell_births(bool tell);
 /* called in each call that changes a file or makes it durable, before it does; NULL: nothing */
 void disk_set_hook(void (*hook)(const char *call));
 

@@ -206,15 +206,32 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 			put_path(m->open.path, which);
 		if (small) {
 			m->open.flags = (m->open.flags & PMIO_OPEN_ALL) | PMIO_OPEN_READ | PMIO_OPEN_WRITE;
-			m->open.mode = 0600;
 		}
 		return;
-	case PMIO_OP_DELETE:
-	case PMIO_OP_DRAIN:
-		no_other_path(m->path.path);
+	case PMIO_OP_REMOVE:
+		no_other_path(m->remove.path);
 		if (flags & FIX_PATH)
-			put_path(m->path.path, which);
+			put_path(m->remove.path, which);
+		if (small)
+			m->remove.is_last &= 1;
+		return;
+	case PMIO_OP_DRAIN:
+		if (small) {
+			m->drain.flags &= PMIO_DRAIN_ALL;
+			m->drain.slot %= 8;
+			m->drain.generation %= 8;
+		}
 		break;
+	case PMIO_OP_FORGET:
+		if (small) {
+			m->forget.slot %= 8;
+			m->forget.generation %= 8;
+		}
+		return;
+	case PMIO_OP_REMOVED:
+		if (small && m->removed.status > 0)
+			m->removed.status = 0;
+		return;
 	case PMIO_OP_CLAIM:
 		if (!small)
 			break;
@@ -247,12 +264,29 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 		m->handle.handle = last_handle;
 }
 
+/* a descriptor of a file of ours, or something that no client sends; -1: none */
+static int descriptor(const union pmio_any_msg *m, uint8_t which)
+{
+	static const int odd[] = {O_RDONLY, O_WRONLY | O_CREAT | O_APPEND, O_PATH, O_RDONLY | O_DIRECTORY};
+	char path[PATH_MAX];
+
+	if (m->hdr.op != PMIO_OP_OPEN && m->hdr.op != PMIO_OP_DRAIN && m->hdr.op != PMIO_OP_REMOVE && which % 64)
+		return -1;
+	if (which % 32 == 31)
+		return -1;
+	put_path(path, which);
+	if (which % 16 == 15)
+		return open(which & 16 ? pfs : path, odd[which >> 6] | O_CLOEXEC, 0600);
+	return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
 /* one message; returns how much of the input it took */
 static size_t send_one(int sock, const uint8_t *data, size_t size)
 {
 	union pmio_any_msg m;
 	size_t len = data[3], took, body;
 	unsigned op = data[0] % PMIO_NR_OPS;
+	int fd;
 
 	took = 4 + (len < size - 4 ? len : size - 4);
 	if (op == PMIO_OP_SHUTDOWN || pmio_op_request_size(op) == 0)
@@ -266,7 +300,10 @@ static size_t send_one(int sock, const uint8_t *data, size_t size)
 		if (m.hdr.size > sizeof(m))
 			m.hdr.size = sizeof(m);
 	}
-	pmio_proto_send(sock, &m, -1); /* EPIPE: it has hung up, as it may */
+	fd = descriptor(&m, data[2]);
+	pmio_proto_send(sock, &m, fd); /* EPIPE: it has hung up, as it may */
+	if (fd >= 0)
+		close(fd);
 	drink(sock, number, 2);	       /* an open's answer gives a handle; others may come later */
 	return took;
 }

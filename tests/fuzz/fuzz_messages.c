@@ -27,11 +27,11 @@ static void look_at_request(const union pmio_any_msg *m)
 		need(strnlen(m->open.path, PATH_MAX) < PATH_MAX && m->open.path[0] == '/');
 		need(m->open.flags & (PMIO_OPEN_READ | PMIO_OPEN_WRITE));
 		break;
-	case PMIO_OP_DELETE:
-		need(strnlen(m->path.path, PATH_MAX) < PATH_MAX && m->path.path[0] == '/');
+	case PMIO_OP_REMOVE:
+		need(strnlen(m->remove.path, PATH_MAX) < PATH_MAX && m->remove.path[0] == '/');
 		break;
 	case PMIO_OP_DRAIN:
-		need(strnlen(m->path.path, PATH_MAX) < PATH_MAX);
+		need((m->drain.flags & ~PMIO_DRAIN_ALL) == 0);
 		break;
 	case PMIO_OP_CLAIM:
 		need(m->claim.nr >= 1 && m->claim.nr <= PMIO_CLAIM_MAX);

@@ -85,7 +85,7 @@ static void check__bad_paths(void **state)
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 	memset(msg.open.path, '/', sizeof(msg.open.path)); /* does not end */
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
-	pmio_proto_request(&msg, PMIO_OP_DELETE, 1);
+	pmio_proto_request(&msg, PMIO_OP_REMOVE, 1);
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 
@@ -100,7 +100,12 @@ static void check__bad_open_flags(void **state)
 	msg.open.flags = PMIO_OPEN_READ | (PMIO_OPEN_ALL + 1);
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 	msg.open.flags = PMIO_OPEN_READ;
-	msg.open.mode = 010000;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
+	pmio_proto_request(&msg, PMIO_OP_DRAIN, 1);
+	msg.drain.flags = PMIO_DRAIN_ALL + 1;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+	pmio_proto_request(&msg, PMIO_OP_REMOVED, 1);
+	msg.removed.status = 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 

@@ -1,0 +1,130 @@
+/*
+ * orphan.c -- the pool's folder is removed while we have it
+ *
+ * What is in /dev/shm goes when its user logs out of the machine (RemoveIPC of systemd-logind),
+ * or when somebody cleans up.  The mapping outlives the names, so nothing is lost
+ * yet; but after us no agent finds it.  So all that waits goes to the PFS now, what is held
+ * too, and those who have files open go on until they close them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+#include "core/daemon.h"
+
+#define EVERY_MS 1000
+#define AGAIN_MS 10000 /* after a drain that failed */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool is_there(const struct agent *a)
+{
+	struct stat named, open;
+
+	if (fstat(pmio_pool_data_fd(a->pool), &open) < 0)
+		return true; /* that says nothing */
+	if (open.st_nlink == 0)
+		return false;
+	return fstatat(pmio_pool_dir_fd(a->pool), PMIO_POOL_DATA, &named, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       errno != ENOENT;
+}
+
+/* its folder again, with a log and nothing else: there a new pool can be made all the same */
+static void log_anew(struct agent *a)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (a->config->foreground || a->config->log_file ||
+	    snprintf(path, sizeof(path), "%s/agent.log", a->config->pool_dir) >= (int)sizeof(path))
+		return;
+	if (mkdir(a->config->pool_dir, 0700) < 0 && errno != EEXIST)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	pmio_daemon_log(fd);
+	if (a->log_fd >= 0)
+		close(a->log_fd);
+	a->log_fd = fd;
+}
+
+static void release(struct agent *a, struct file *f)
+{
+	if (f->nr_handles || f->nr_jobs || f->discard || f->state == PMIO_FILE_CLEAN)
+		return;
+	f->hold = f->was_held = false;
+	f->discard |= f->gone; /* nobody can ask for it any more */
+	f->state = PMIO_FILE_OPEN;
+	files_settle(a, f);
+}
+
+static void begin(struct agent *a)
+{
+	uint64_t dirty = 0;
+	struct file *f, *tmp;
+
+	for (f = a->files; f; f = f->hh.next)
+		dirty += files_dirty_bytes(a, f, NULL);
+	log_anew(a);
+	pmio_err("agent: pool %s was removed while it was in use: %llu bytes wait in it, which go to the file system now, "
+		 "whatever `drain` says", a->config->pool_dir, (unsigned long long)dirty);
+	openlog("pmiod", LOG_PID, LOG_USER);
+	syslog(LOG_ERR, "pool %s was removed while it was in use: %llu bytes are drained to the file system now",
+	       a->config->pool_dir, (unsigned long long)dirty);
+	closelog();
+	a->orphaned = true;
+	HASH_ITER(hh, a->files, f, tmp)
+		release(a, f);
+}
+
+/* ended: all is on the PFS, or cannot get there */
+static void say_end(struct agent *a)
+{
+	const struct file *f;
+	unsigned nr = 0;
+
+	for (f = a->files; f; f = f->hh.next)
+		nr += f->state != PMIO_FILE_CLEAN;
+	if (nr == 0)
+		pmio_warn("agent: pool %s, which was removed: all that waited is on the file system", a->config->pool_dir);
+	a->orphan_said = nr == 0;
+}
+
+int orphan_wait_ms(const struct agent *a)
+{
+	uint64_t now = now_ms();
+
+	return a->next_orphan_ms > now ? (int)(a->next_orphan_ms - now) : 0;
+}
+
+void orphan_look(struct agent *a)
+{
+	struct file *f, *tmp;
+
+	if (orphan_wait_ms(a) != 0)
+		return;
+	a->next_orphan_ms = now_ms() + EVERY_MS;
+	if (!a->orphaned && !is_there(a))
+		begin(a);
+	if (!a->orphaned || a->orphan_said)
+		return;
+	/* what could not be drained is tried again: nobody else can */
+	a->next_orphan_ms = now_ms() + AGAIN_MS;
+	HASH_ITER(hh, a->files, f, tmp)
+		release(a, f);
+	say_end(a);
+}

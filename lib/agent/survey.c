@@ -1,0 +1,181 @@
+/*
+ * survey.c -- what has become of files that wait, while nobody has them open?
+ *
+ * Others rename them, or remove them, and nobody tells us.  So now and then a worker looks:
+ * what has lost its last name is given up or, where it is held, said to be gone; and where
+ * a file is now stands in the catalog, for those who have to find it after a crash.
+ *
+ * One survey at a time: where the file system hangs, so does that one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/agent_impl.h"
+
+#define EVERY_MS 1000
+#define SHARE 20     /* it takes at most this part of a worker's time */
+#define FILES_MAX 4096 /* at a time */
+
+struct item {
+	uint32_t slot;
+	uint64_t generation;
+	struct pfs_fd *pfs;	/* held; NULL: look opens it */
+	struct pfs_look *look;	/* owned */
+	bool nameless, named;
+};
+
+struct survey {
+	struct job job;		/* first */
+	uint64_t start_ms;
+	size_t nr;
+	struct item items[];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- in a worker ---------------------------------------------------------------- */
+
+/* of several names that one may be gone by which we knew it */
+static void find_name(struct item *i)
+{
+	int fd;
+
+	if (pmio_pfs_name(i->pfs->fd, i->look->path) == 0) {
+		i->named = true;
+		return;
+	}
+	if (pmio_pfs_find(i->look->path, &i->look->id, O_RDONLY, &fd, i->look->path) == 0) {
+		i->named = true;
+		close(fd);
+	}
+}
+
+static void look_at(struct item *i)
+{
+	struct stat st;
+
+	if (!i->pfs) {
+		pfs_look_run(i->look);
+		i->nameless = i->look->rc == 0 && i->look->nameless;
+		i->named = i->look->rc == 0 && !i->nameless;
+		return;
+	}
+	if (fstat(i->pfs->fd, &st) < 0)
+		return;
+	i->nameless = pmio_pfs_is_nameless(i->pfs->fd, &st);
+	if (!i->nameless)
+		find_name(i);
+}
+
+static void run(struct job *job)
+{
+	struct survey *s = (struct survey *)job;
+
+	for (size_t i = 0; i < s->nr; i++)
+		look_at(&s->items[i]);
+}
+
+/* ---- in the loop ------------------------------------------------------------------ */
+
+static bool is_wanted(const struct file *f)
+{
+	return f->nr_handles == 0 && f->nr_jobs == 0 && !f->gone && !f->discard && f->state != PMIO_FILE_CLEAN;
+}
+
+static void apply(struct agent *a, struct item *i)
+{
+	struct file *f = a->by_slot[i->slot];
+
+	if (!f || !is_wanted(f) || pmio_pm_load64(&a->view->slots[i->slot].generation) != i->generation)
+		return;
+	if (!i->pfs && i->look->pfs && (i->look->st.st_dev == f->key.dev || files_adopt_device(a, f, &i->look->st)))
+		files_adopt_pfs(a, f, &i->look->pfs);
+	if (i->nameless)
+		files_lost_name(a, f);
+	else if (i->named && (!i->pfs || f->sees_names))
+		files_adopt_name(a, f, i->look->path);
+}
+
+static void done(struct agent *a, struct job *job)
+{
+	struct survey *s = (struct survey *)job;
+	uint64_t now = now_ms();
+
+	for (size_t i = 0; i < s->nr; i++) {
+		apply(a, &s->items[i]);
+		pfs_put(a, &s->items[i].pfs);
+		pfs_look_delete(a, &s->items[i].look);
+	}
+	a->next_survey_ms = now + EVERY_MS + (now - s->start_ms) * SHARE;
+	a->surveying = false;
+	free(s);
+}
+
+static size_t count(const struct agent *a)
+{
+	size_t nr = 0;
+
+	for (const struct file *f = a->files; f && nr < FILES_MAX; f = f->hh.next)
+		nr += is_wanted(f);
+	return nr;
+}
+
+static void start(struct agent *a, size_t nr)
+{
+	struct survey *s = calloc(1, sizeof(*s) + nr * sizeof(s->items[0]));
+
+	a->next_survey_ms = now_ms() + EVERY_MS;
+	if (!s)
+		return;
+	for (struct file *f = a->files; f && s->nr < nr; f = f->hh.next) {
+		struct item *i = &s->items[s->nr];
+
+		if (!is_wanted(f) || (i->look = pfs_look_new(f)) == NULL)
+			continue;
+		i->slot = f->slot;
+		i->generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
+		i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
+		s->nr++;
+	}
+	s->start_ms = now_ms();
+	s->job.kind = JOB_CALL;
+	s->job.run = run;
+	s->job.done = done;
+	a->surveying = true;
+	workers_submit(a->workers, &s->job);
+}
+
+int survey_wait_ms(const struct agent *a)
+{
+	uint64_t now = now_ms();
+
+	if (!a->survey_wanted || a->surveying)
+		return -1;
+	return a->next_survey_ms > now ? (int)(a->next_survey_ms - now) : 0;
+}
+
+void survey_look(struct agent *a)
+{
+	size_t nr;
+
+	if (survey_wait_ms(a) != 0)
+		return;
+	nr = count(a);
+	a->survey_wanted = nr > 0;
+	if (nr)
+		start(a, nr);
+}
+
+void survey_soon(struct agent *a)
+{
+	if (a->survey_wanted && !a->surveying && a->next_survey_ms > now_ms() + EVERY_MS / 10)
+		a->next_survey_ms = now_ms() + EVERY_MS / 10;
+}

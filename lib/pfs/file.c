@@ -1,0 +1,112 @@
+/* opening and removing, durably */
+#include "pfs/pfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "core/log.h"
+
+/* file: a descriptor in there, or -1 */
+static int sync_folder(const char *path, size_t len, int file)
+{
+	char folder[PATH_MAX];
+	int fd, rc = 0;
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)len, len ? path : "/");
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) /* one may create files in a folder that one may not read */
+		return errno == EACCES && file >= 0 && syncfs(file) == 0 ? 0 : -errno;
+	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems know no such thing */
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int pmio_pfs_sync_name(const char *path)
+{
+	return sync_folder(path, (size_t)(strrchr(path, '/') - path), -1);
+}
+
+/* it may be the target of a symbolic link that was created */
+static int sync_new_name(const char *path, int file)
+{
+	char *real = realpath(path, NULL);
+	int rc = real ? sync_folder(real, (size_t)(strrchr(real, '/') - real), file) : -errno;
+
+	free(real);
+	return rc == -ENOENT ? 0 : rc; /* somebody has renamed or removed it already */
+}
+
+/* what is written to it is durable in the pool: the file must not be gone after a power cut */
+static int keep_new(const char *path, int fd)
+{
+	int rc = fsync(fd) < 0 ? -errno : sync_new_name(path, fd);
+
+	if (rc < 0)
+		pmio_info("create %s: fsync: %s", path, strerror(-rc));
+	return rc;
+}
+
+/* *is_new: it was not there; a link that leads nowhere is not there, and yet exists */
+static int open_or_create(const char *path, int flags, mode_t mode, bool *is_new)
+{
+	bool creates = flags & O_CREAT, excl = creates && (flags & O_EXCL);
+	int plain = flags & ~(O_CREAT | O_EXCL), fd = excl ? -1 : open(path, plain);
+
+	*is_new = excl || (fd < 0 && errno == ENOENT && creates);
+	if (!*is_new)
+		return fd;
+	return open(path, plain | O_CREAT | (excl ? O_EXCL : 0), mode);
+}
+
+static int check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode))
+		return 0;
+	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+}
+
+int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out)
+{
+	int how = (flags & (O_CREAT | O_EXCL)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int access_mode = flags & O_ACCMODE, fd, rc;
+	bool is_new;
+
+	*out = -1;
+	fd = open_or_create(path, how | (access_mode == O_WRONLY ? O_RDWR : access_mode), mode, &is_new);
+	if (fd < 0 && errno == EACCES && access_mode == O_WRONLY)
+		fd = open_or_create(path, how | O_WRONLY, mode, &is_new);
+	if (fd < 0)
+		return -errno;
+	rc = is_new ? keep_new(path, fd) : 0;
+	if (rc == 0)
+		rc = check_regular(fd);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	*out = fd;
+	return 0;
+}
+
+int pmio_pfs_unlink(const char *path, bool durably)
+{
+	struct stat st;
+	int rc;
+
+	if (unlink(path) < 0)
+		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+	rc = durably ? pmio_pfs_sync_name(path) : 0;
+	if (rc < 0) /* gone it is: to say that it is not would be worse */
+		pmio_err("remove %s: fsync of its folder: %s", path, strerror(-rc));
+	return 0;
+}

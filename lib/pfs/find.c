@@ -1,0 +1,98 @@
+/* where is a file that was renamed, or lies below a folder that was? */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pfs/pfs.h"
+
+#define LOOKS_MAX 100000 /* entries of folders: a search must end */
+
+struct search {
+	const struct pmio_pfs_id *id;
+	int flags;
+	int fd;			/* found; or -1 */
+	int rc;			/* of opening what has the right number */
+	char *name;		/* PATH_MAX bytes */
+	unsigned looks;
+};
+
+/* the file itself is opened last: opening others may wait, or be noticed */
+static bool try_name(struct search *s, const char *path)
+{
+	struct pmio_pfs_id id;
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != s->id->ino || st.st_dev != s->id->dev)
+		return false;
+	s->rc = pmio_pfs_open(path, s->flags == O_RDWR ? O_WRONLY : s->flags, 0, &fd);
+	if (s->rc < 0)
+		return false;
+	if (pmio_pfs_identify(fd, &st, &id) < 0 || !pmio_pfs_same(&id, s->id)) {
+		close(fd);
+		return false;
+	}
+	s->fd = fd;
+	snprintf(s->name, PATH_MAX, "%s", path);
+	return true;
+}
+
+/* dir/ENTRY/rest for all entries; rest "": the entry itself, if its number is right */
+static bool try_entries(struct search *s, const char *dir, const char *rest)
+{
+	DIR *d = opendir(*dir ? dir : "/");
+	char path[PATH_MAX];
+	struct dirent *e;
+	bool found = false;
+
+	while (d && !found && s->looks < LOOKS_MAX && (e = readdir(d)) != NULL) {
+		s->looks++;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (*rest == '\0' && e->d_ino != s->id->ino)
+			continue;
+		if (*rest && e->d_type != DT_DIR && e->d_type != DT_UNKNOWN)
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s%s", dir, e->d_name, rest) < (int)sizeof(path))
+			found = try_name(s, path);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* from the file's own folder upwards: first it, then one folder after the other may have another name */
+static bool try_all(struct search *s, const char *path)
+{
+	char dir[PATH_MAX];
+	const char *rest = strchr(path, '\0');
+	struct stat st;
+
+	while (rest > path) {
+		const char *slash = rest - 1;
+
+		while (slash > path && *slash != '/')
+			slash--;
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+		/* a rename does not leave the file system, and what lies above may mount others when it is looked at */
+		if (stat(*dir ? dir : "/", &st) == 0 && st.st_dev != s->id->dev)
+			return false;
+		if (try_entries(s, dir, rest))
+			return true;
+		rest = slash;
+	}
+	return false;
+}
+
+int pmio_pfs_find(const char *path, const struct pmio_pfs_id *id, int flags, int *fd, char *name)
+{
+	struct search s = { .id = id, .flags = flags, .fd = -1, .rc = -ENOENT, .name = name };
+
+	if (!try_name(&s, path) && s.rc == -ENOENT)
+		try_all(&s, path);
+	*fd = s.fd;
+	return s.fd >= 0 ? 0 : s.rc;
+}

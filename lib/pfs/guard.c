@@ -1,0 +1,259 @@
+/*
+ * guard.c -- two pools must not have two histories of one file
+ *
+ * Whoever has a file open in a pool has a lock on a byte of it that lies where no data are:
+ *
+ *   1 << 62 | use << 32 | 32 bits of the pool's uuid
+ *
+ * It belongs to the open file description, which client and agent share, so it is there as
+ * long as one of them is.  The pools that read do not disturb each other, nor do those of one
+ * use on several nodes; all others do.  File systems without locks have no such guard.
+ *
+ * While data wait in a pool and nobody has the file open, an extended attribute says where, for
+ * the agent may have gone: text, "1 UUID INODE HOST DIR".  With the inode's number a copy of the
+ * file that has taken the attribute along is told from it.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "pfs/pfs.h"
+#include "pool/format.h"
+
+#define MARK_NAME "user.pmio.waits"
+#define REGION(use) ((off_t)1 << 62 | (off_t)(use) << 32)
+#define REGION_LEN ((off_t)1 << 32)
+
+/* ---- in use ------------------------------------------------------------------- */
+
+static off_t place(const uint8_t uuid[16])
+{
+	uint32_t n;
+
+	memcpy(&n, uuid, sizeof(n));
+	return (off_t)n;
+}
+
+/* 1: somebody has a lock there; 0: nobody; or -errno */
+static int is_locked(int fd, off_t start, off_t len)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+
+	if (len == 0) /* to fcntl(2) that is all up to the end */
+		return 0;
+	if (fcntl(fd, F_OFD_GETLK, &fl) < 0)
+		return -errno;
+	return fl.l_type != F_UNLCK;
+}
+
+/* by another pool */
+static int is_used(int fd, enum pmio_pfs_use use, off_t own)
+{
+	int rc = is_locked(fd, REGION(use), own);
+
+	return rc ? rc : is_locked(fd, REGION(use) + own + 1, REGION_LEN - own - 1);
+}
+
+static void unlock(int fd, enum pmio_pfs_use use, off_t own)
+{
+	struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = REGION(use) + own, .l_len = 1 };
+
+	fcntl(fd, F_OFD_SETLK, &fl);
+}
+
+/* locks are not to be had here, or not in this way */
+static bool has_no_locks(int err)
+{
+	return err == ENOLCK || err == ENOSYS || err == EOPNOTSUPP || err == EINVAL || err == EPERM;
+}
+
+int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
+{
+	/* in which uses others may not have it */
+	static const bool excludes[3][3] = {
+		[PMIO_PFS_READS] = { [PMIO_PFS_WRITES] = true, [PMIO_PFS_SHARES] = true },
+		[PMIO_PFS_WRITES] = { true, true, true },
+		[PMIO_PFS_SHARES] = { [PMIO_PFS_READS] = true, [PMIO_PFS_WRITES] = true },
+	};
+	off_t own = place(uuid);
+	struct flock fl = { .l_whence = SEEK_SET, .l_start = REGION(use) + own, .l_len = 1 };
+	int rc = 0;
+
+	fl.l_type = pmio_pfs_access(fd) == O_WRONLY ? F_WRLCK : F_RDLCK;
+	/* who has this byte already is of our own pool */
+	if (fcntl(fd, F_OFD_SETLK, &fl) < 0 && errno != EAGAIN && errno != EACCES)
+		return has_no_locks(errno) ? 0 : -errno;
+	for (int other = 0; other < 3 && rc == 0; other++) {
+		if (excludes[use][other])
+			rc = is_used(fd, (enum pmio_pfs_use)other, own);
+	}
+	if (rc)
+		unlock(fd, use, own);
+	return rc > 0 ? -EBUSY : rc < 0 && !has_no_locks(-rc) ? rc : 0;
+}
+
+/* ---- who has it ------------------------------------------------------------------- */
+
+/* one of the process's descriptors is of this file */
+static bool process_has(const char *pid, const struct stat *file)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	bool has = false;
+	struct stat st;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	d = opendir(path);
+	while (d && !has && (e = readdir(d)) != NULL) {
+		if (!isdigit((unsigned char)*e->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, e->d_name);
+		has = stat(path, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+	}
+	if (d)
+		closedir(d);
+	return has;
+}
+
+/* an agent; its pool is in its arguments, if it was given there */
+static bool is_agent(const char *pid, char *pool, size_t size)
+{
+	char path[64], args[PATH_MAX + 256];
+	const char *at;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, args, sizeof(args) - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	args[n] = '\0';
+	if (!strstr(args, "pmiod"))
+		return false;
+	snprintf(pool, size, "%s", "the default pool");
+	for (at = args; at < args + n; at += strlen(at) + 1) {
+		if (strcmp(at, "--pool") == 0 && at + 7 < args + n)
+			snprintf(pool, size, "pool %s", at + 7);
+	}
+	return true;
+}
+
+void pmio_pfs_holder(int fd, char *who, size_t size)
+{
+	char pool[PATH_MAX];
+	struct dirent *e;
+	struct stat st;
+	DIR *d = opendir("/proc");
+
+	snprintf(who, size, "%s", "a pool of another node, container or user");
+	while (d && fstat(fd, &st) == 0 && (e = readdir(d)) != NULL) {
+		if (!isdigit((unsigned char)*e->d_name) || !is_agent(e->d_name, pool, sizeof(pool)) ||
+		    !process_has(e->d_name, &st))
+			continue;
+		snprintf(who, size, "%s (agent: process %s)", pool, e->d_name);
+		break;
+	}
+	if (d)
+		closedir(d);
+}
+
+/* ---- data wait ------------------------------------------------------------------------ */
+
+static void to_hex(const uint8_t uuid[16], char hex[33])
+{
+	for (int i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
+}
+
+int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir)
+{
+	char text[PATH_MAX + 400], hex[33], host[256] = "?";
+	struct stat st;
+	int n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	to_hex(uuid, hex);
+	gethostname(host, sizeof(host) - 1);
+	n = snprintf(text, sizeof(text), "1 %s %" PRIu64 " %s %s", hex, (uint64_t)st.st_ino, host, dir);
+	return fsetxattr(fd, MARK_NAME, text, (size_t)n, 0) < 0 ? -errno : 0;
+}
+
+/* false: there is none, or none of this file */
+static bool read_mark(int fd, char hex[33], char host[256], char dir[PATH_MAX])
+{
+	char text[PATH_MAX + 400];
+	ssize_t n = fgetxattr(fd, MARK_NAME, text, sizeof(text) - 1);
+	uint64_t ino;
+	struct stat st;
+	int at = 0;
+
+	if (n <= 0 || fstat(fd, &st) < 0)
+		return false;
+	text[n] = '\0';
+	if (sscanf(text, "1 %32[0-9a-f] %" SCNu64 " %255s %n", hex, &ino, host, &at) != 3 || at == 0 ||
+	    strlen(text + at) >= PATH_MAX || ino != st.st_ino)
+		return false;
+	snprintf(dir, PATH_MAX, "%s", text + at);
+	return true;
+}
+
+void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
+{
+	char hex[33], own[33], host[256], dir[PATH_MAX];
+
+	to_hex(uuid, own);
+	if (read_mark(fd, hex, host, dir) && strcmp(hex, own) == 0)
+		fremovexattr(fd, MARK_NAME);
+}
+
+/* of this machine: is the pool still there? */
+static bool pool_exists(const char *dir, const char *hex)
+{
+	char path[PATH_MAX + 8], there[33];
+	struct pmio_super_df super;
+	bool is_it = false;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/data", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno != ENOENT && errno != ENOTDIR; /* another user's: it may be there */
+	if (pread(fd, &super, sizeof(super), 0) == (ssize_t)sizeof(super)) {
+		to_hex(super.uuid, there);
+		is_it = strcmp(there, hex) == 0;
+	}
+	close(fd);
+	return is_it;
+}
+
+int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)
+{
+	char hex[33], own[33], host[256], here[256] = "?", dir[PATH_MAX];
+
+	to_hex(uuid, own);
+	if (!read_mark(fd, hex, host, dir) || strcmp(hex, own) == 0)
+		return 0;
+	gethostname(here, sizeof(here) - 1);
+	if (strcmp(host, here) == 0 && !pool_exists(dir, hex)) {
+		pmio_warn("open %s: data for it waited in pool %s, which is no more: they are lost", path, dir);
+		fremovexattr(fd, MARK_NAME);
+		return 0;
+	}
+	pmio_err("open %s: data for it wait in pool %s on %s: `pmio drain --pool=%s %s` there writes them, "
+		 "`pmio forget` gives them up", path, dir, host, dir, path);
+	return PMIO_EOTHER;
+}
