@@ -598,7 +598,7 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_ms
 	return rc == LOST ? PMIO_EAGENT : rc;
 }
 
-int client_check_epoch(struct pmio_file *f)
+int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
 {
 	struct pmio *pm = f->pm;
 	int rc = 0;
@@ -608,6 +608,7 @@ int client_check_epoch(struct pmio_file *f)
 		rc = reconnect(pm);
 	if (rc == 0)
 		rc = f->broken;
+	*epoch = pm->epoch;
 	pthread_mutex_unlock(&pm->lock);
 	return rc;
 }

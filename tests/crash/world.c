@@ -335,9 +335,9 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_ms
 	return call(pm, msg, reply, NULL);
 }
 
-int client_check_epoch(struct pmio_file *f)
+int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
 {
-	(void)f;
+	*epoch = f->pm->epoch;
 	return 0;
 }
 
