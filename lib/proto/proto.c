@@ -107,6 +107,8 @@ static int check_fields(const union pmio_any_msg *msg)
 			       : PMIO_EPROTO;
 	case PMIO_OP_TRUNCATE:
 		return msg->truncate.size > INT64_MAX ? PMIO_EPROTO : 0;
+	case PMIO_OP_STAT:
+		return msg->stat.sums > 1 ? PMIO_EPROTO : 0;
 	case PMIO_OP_CLOSE:
 		return msg->close.flags & ~PMIO_CLOSE_DISCARD ? PMIO_EPROTO : 0;
 	case PMIO_OP_DRAIN:

@@ -460,6 +460,27 @@ static void close__cached_file_is_not_read_again(void **state)
 	free(in);
 }
 
+static void stat__sums_are_for_who_asks(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_pool_stat quick, sums;
+	uint8_t buf[3 * BLOCK] = { 1 };
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, buf, sizeof(buf), 0), sizeof(buf));
+	assert_int_equal(pmio_pwrite(f, buf, 10, 5 * CHUNK), 10);
+	assert_int_equal(pmio_stat_pool(pm, &quick), 0);
+	assert_int_equal(pmio_stat_sums(pm, &sums), 0);
+	assert_int_equal(sums.dirty_bytes, 3 * BLOCK + 10);
+	assert_true(sums.resident_bytes >= 4 * BLOCK);
+	assert_int_equal(sums.counts.written, 3 * BLOCK + 10);
+	assert_int_equal(quick.dirty_bytes | quick.resident_bytes | quick.counts.written, 0);
+	assert_int_equal(quick.nr_frames_free, sums.nr_frames_free);
+	assert_true(quick.nr_frames - quick.nr_frames_free >= 2);
+	assert_int_equal(quick.agent_pid, sums.agent_pid);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
 static void delete__open_file_goes_on(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
@@ -777,7 +798,7 @@ static void poison__is_an_error_of_that_block(void **state)
 	assert_int_equal(pmio_pread(f, in, 1, lost * CHUNK + 2 * BLOCK), -EIO);
 	assert_int_equal(pmio_pread(f, in, 4 * CHUNK, 0), -EIO);
 	assert_int_equal(pmio_drain(f), -EIO);
-	assert_int_equal(pmio_stat_pool(pm, &after), 0);
+	assert_int_equal(pmio_stat_sums(pm, &after), 0);
 	assert_int_equal(after.agent_pid, before.agent_pid);
 	assert_true(after.dirty_bytes > 0);
 	assert_int_equal(pmio_close(&f), -EIO);
@@ -1082,6 +1103,7 @@ int main(void)
 		T(handles__only_what_they_were_opened_for),
 		T(names__one_file_through_links),
 		T(close__cached_file_is_not_read_again),
+		T(stat__sums_are_for_who_asks),
 		T(delete__open_file_goes_on),
 		cmocka_unit_test_setup_teardown(slots__more_files_than_the_pool_knows, set_up_few_slots, tear_down),
 		T(hold__stays_in_the_pool_until_asked),
