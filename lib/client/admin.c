@@ -147,7 +147,7 @@ int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step
 
 int pmio_stage_in(struct pmio_file *f)
 {
-	uint64_t nr, size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	uint64_t nr, size = pmio_pm_load64(&client_slot(f)->size);
 	int rc = 0;
 
 	nr = (size >> f->pm->view->chunk_shift) + 1;

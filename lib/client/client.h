@@ -90,6 +90,20 @@ struct pmio_file {
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
 
+/*
+ * Where the file's size is, and where this process says what it does; as they are now.
+ * With explicit loads: gcc 12 does not take an atomic index of an array for one.
+ */
+static inline struct pmio_slot_df *client_slot(const struct pmio_file *f)
+{
+	return &f->pm->view->slots[atomic_load_explicit(&f->slot, memory_order_acquire)];
+}
+
+static inline struct pmio_client_df *client_record(const struct pmio *pm)
+{
+	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
+}
+
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);

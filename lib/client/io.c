@@ -48,7 +48,7 @@ static void add_count(uint64_t *counter, uint64_t n)
 #define count(f, what, n)                                                          \
 	do {                                                                       \
 		add_count(&(f)->counts.what, n);                                   \
-		add_count(&(f)->pm->view->clients[(f)->pm->client].counts.what, n); \
+		add_count(&client_record((f)->pm)->counts.what, n);                \
 	} while (0)
 
 /* ---- whose answers we go by ---------------------------------------------------------- */
@@ -398,7 +398,7 @@ static void raise_size(struct group *g, const struct span *spans, unsigned nr)
 			end = spans[i].start + (uint64_t)spans[i].len;
 	}
 	end += g->chunk << g->v->chunk_shift;
-	g->raised |= pmio_pm_max64(g->v->pm, &g->v->slots[g->f->slot].size, end);
+	g->raised |= pmio_pm_max64(g->v->pm, &client_slot(g->f)->size, end);
 }
 
 /* so many spans from s on follow each other without a gap: together they may cover blocks whole */
@@ -482,8 +482,8 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 {
 	struct pmio *pm = g->f->pm;
-	uint32_t client = pm->client;
-	uint64_t *intent = &g->v->clients[client].intent;
+	struct pmio_client_df *record = client_record(pm);
+	uint64_t *intent = &record->intent;
 	uint32_t start = s->start, end = end_of(s, nr);
 	unsigned first = start >> g->v->block_shift, last = (end - 1) >> g->v->block_shift;
 	struct pmio_mask m = { { 0 } };
@@ -498,7 +498,7 @@ static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
 	rc = store(g, s, nr, &m);
 	/* with another agent this record may be another process's, and say what that does */
-	if (pm->client == client)
+	if (client_record(pm) == record)
 		pmio_pm_store64(g->v->pm, intent, 0);
 	pthread_mutex_unlock(&pm->intent_lock);
 	return rc;
@@ -617,7 +617,7 @@ static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_p
 			bool at_once, bool *raised)
 {
 	struct group g = { .f = f, .v = f->pm->view, .epoch = epoch, .at_once = at_once };
-	struct pmio_slot_df *slot = &g.v->slots[f->slot];
+	struct pmio_slot_df *slot = client_slot(f);
 	uint64_t end = 0;
 	int rc = 0;
 
@@ -757,7 +757,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 	if (!is_ready(f, PMIO_OPEN_WRITE, &epoch))
 		return false;
 	v = f->pm->view;
-	slot = &v->slots[f->slot];
+	slot = client_slot(f);
 	pmio_pm_max64(v->pm, &slot->size, *size);
 	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
 	pmio_pm_fence(v->pm);
@@ -913,7 +913,7 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 {
 	const struct request *req = arg;
 	const struct pmio_piece *pieces = req->pieces;
-	uint64_t size = pmio_pm_load64(&req->f->pm->view->slots[req->f->slot].size);
+	uint64_t size = pmio_pm_load64(&client_slot(req->f)->size);
 	struct reader r = { .f = req->f, .guard = guard, .at_once = req->at_once };
 	ssize_t sum = 0;
 
