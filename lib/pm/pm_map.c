@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <libpmem2.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,8 +24,7 @@
 
 struct map_pm {
 	struct pmio_pm pm;
-	struct pmem2_map *map;
-	bool by_us; /* the mapping: libpmem2 does not unmap it */
+	struct pmem2_map *map; /* NULL: mapped by us */
 	pmem2_memcpy_fn memcpy_fn;
 	pmem2_memset_fn memset_fn;
 	pmem2_flush_fn flush_fn;
@@ -42,10 +42,10 @@ static struct map_pm *self(struct pmio_pm *pm)
 
 static void map_unmap(struct pmio_pm *pm)
 {
-	if (pmem2_map_delete(&self(pm)->map) != 0)
-		pmio_warn("cannot unmap persistent memory: %s", pmem2_errormsg());
-	if (self(pm)->by_us)
+	if (!self(pm)->map)
 		munmap(pm->base, pm->size);
+	else if (pmem2_map_delete(&self(pm)->map) != 0)
+		pmio_warn("cannot unmap persistent memory: %s", pmem2_errormsg());
 	free(pm);
 	pm_guard_put();
 }
@@ -166,11 +166,43 @@ static int pmem2_error(const char *what, int rc)
 	}
 }
 
+static void take_functions(struct map_pm *m, struct pmem2_map *map)
+{
+	m->memcpy_fn = pmem2_get_memcpy_fn(map);
+	m->memset_fn = pmem2_get_memset_fn(map);
+	m->flush_fn = pmem2_get_flush_fn(map);
+	m->drain_fn = pmem2_get_drain_fn(map);
+}
+
 /*
  * A tmpfs counts as cache-line granular.  libpmem2 takes that from the environment, or
- * on our word with a mapping of our own: a library must not change the environment, which
+ * on our word, with a mapping of our own: a library must not change the environment, which
  * other threads of the program may be reading.
+ *
+ * There is one such for the process, of a page, for the functions that go with it: of
+ * each that is deleted libpmem2 1.12 leaks 144 bytes.
  */
+static struct pmem2_map *cache_line_map; /* NULL: it could not be had */
+
+static void make_cache_line_map(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct pmem2_source *src;
+
+	if (at == MAP_FAILED)
+		return;
+	if (pmem2_source_from_anon(&src, page) < 0) {
+		munmap(at, page);
+		return;
+	}
+	if (pmem2_map_from_existing(&cache_line_map, src, at, page, PMEM2_GRANULARITY_CACHE_LINE) < 0) {
+		cache_line_map = NULL;
+		munmap(at, page);
+	}
+	pmem2_source_delete(&src);
+}
+
 static bool is_ours_to_map(int fd)
 {
 	return pmio_pm_fd_is_tmpfs(fd) && !getenv("PMEM2_FORCE_GRANULARITY");
@@ -201,25 +233,39 @@ static void *map_aligned(int fd, size_t size)
 	return start;
 }
 
-static int map_by_us(struct pmem2_source *src, int fd, size_t size, struct pmem2_map **map)
+static int map_by_us(struct map_pm *m, int fd, size_t size)
 {
-	void *at = map_aligned(fd, size);
-	int rc;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *at;
 
+	pthread_once(&once, make_cache_line_map);
+	at = cache_line_map ? map_aligned(fd, size) : MAP_FAILED;
 	if (at == MAP_FAILED) {
-		rc = -errno;
+		int rc = cache_line_map ? -errno : -ENOMEM;
+
 		pmio_err("cannot map persistent memory: %s", strerror(-rc));
 		return rc;
 	}
-	rc = pmem2_map_from_existing(map, src, at, size, PMEM2_GRANULARITY_CACHE_LINE);
-	if (rc < 0) {
-		rc = pmem2_error("mapping", rc);
-		munmap(at, size);
-	}
-	return rc;
+	m->pm.base = at;
+	m->pm.size = size;
+	m->pm.granularity = PMIO_PM_CACHE_LINE;
+	take_functions(m, cache_line_map);
+	return 0;
 }
 
-static int map_source(struct pmem2_source *src, struct pmem2_map **map)
+static enum pmio_pm_granularity granularity_of(struct pmem2_map *map)
+{
+	switch (pmem2_map_get_store_granularity(map)) {
+	case PMEM2_GRANULARITY_BYTE:
+		return PMIO_PM_BYTE;
+	case PMEM2_GRANULARITY_CACHE_LINE:
+		return PMIO_PM_CACHE_LINE;
+	default:
+		return PMIO_PM_PAGE;
+	}
+}
+
+static int map_by_libpmem2(struct map_pm *m, struct pmem2_source *src)
 {
 	struct pmem2_config *cfg;
 	int rc = pmem2_config_new(&cfg);
@@ -231,14 +277,20 @@ static int map_source(struct pmem2_source *src, struct pmem2_map **map)
 	if (rc == 0)
 		rc = pmem2_config_set_sharing(cfg, PMEM2_SHARED);
 	if (rc == 0)
-		rc = pmem2_map_new(map, cfg, src);
+		rc = pmem2_map_new(&m->map, cfg, src);
 	if (rc < 0)
 		rc = pmem2_error("mapping", rc);
 	pmem2_config_delete(&cfg);
-	return rc;
+	if (rc < 0)
+		return rc;
+	m->pm.base = pmem2_map_get_address(m->map);
+	m->pm.size = pmem2_map_get_size(m->map);
+	m->pm.granularity = granularity_of(m->map);
+	take_functions(m, m->map);
+	return 0;
 }
 
-static int map_fd(int fd, struct pmem2_map **map, bool *by_us)
+static int map_fd(struct map_pm *m, int fd)
 {
 	struct pmem2_source *src;
 	struct stat st;
@@ -257,22 +309,9 @@ static int map_fd(int fd, struct pmem2_map **map, bool *by_us)
 	rc = pmem2_source_from_fd(&src, fd);
 	if (rc < 0)
 		return pmem2_error("source", rc);
-	*by_us = is_ours_to_map(fd);
-	rc = *by_us ? map_by_us(src, fd, (size_t)st.st_size, map) : map_source(src, map);
+	rc = is_ours_to_map(fd) ? map_by_us(m, fd, (size_t)st.st_size) : map_by_libpmem2(m, src);
 	pmem2_source_delete(&src);
 	return rc;
-}
-
-static enum pmio_pm_granularity granularity_of(struct pmem2_map *map)
-{
-	switch (pmem2_map_get_store_granularity(map)) {
-	case PMEM2_GRANULARITY_BYTE:
-		return PMIO_PM_BYTE;
-	case PMEM2_GRANULARITY_CACHE_LINE:
-		return PMIO_PM_CACHE_LINE;
-	default:
-		return PMIO_PM_PAGE;
-	}
 }
 
 int pmio_pm_map(int fd, struct pmio_pm **out)
@@ -285,20 +324,13 @@ int pmio_pm_map(int fd, struct pmio_pm **out)
 		pmio_err("cannot map persistent memory: %s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
-	rc = map_fd(fd, &m->map, &m->by_us);
+	rc = map_fd(m, fd);
 	if (rc < 0) {
 		free(m);
 		return rc;
 	}
 
 	m->pm.ops = &map_ops;
-	m->pm.base = pmem2_map_get_address(m->map);
-	m->pm.size = pmem2_map_get_size(m->map);
-	m->pm.granularity = granularity_of(m->map);
-	m->memcpy_fn = pmem2_get_memcpy_fn(m->map);
-	m->memset_fn = pmem2_get_memset_fn(m->map);
-	m->flush_fn = pmem2_get_flush_fn(m->map);
-	m->drain_fn = pmem2_get_drain_fn(m->map);
 	m->page_mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
 	/* NOFLUSH there: a plain vector copy, without an msync() for each piece */
 	m->store_flags = PMEM2_F_MEM_NODRAIN;
