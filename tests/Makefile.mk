@@ -29,6 +29,7 @@ include $(srcdir)/tests/slurm/Makefile.mk
 include $(srcdir)/tests/vm/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 include $(srcdir)/tests/sanitize/Makefile.mk
+include $(srcdir)/tests/tsan/Makefile.mk
 include $(srcdir)/tests/valgrind/Makefile.mk
 
 # what takes too long for `make check`: 10,000 random programs on 1 to 4 ranks, part of them in a pool too small;

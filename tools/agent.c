@@ -185,7 +185,7 @@ static int status(struct tool *tool, int argc, char **argv)
 		return TOOL_FAILED;
 	}
 	if (rc == 0) {
-		rc = pmio_stat_pool(pm, &st);
+		rc = pmio_stat_sums(pm, &st);
 		pmio_disconnect(&pm);
 	}
 	if (rc < 0)

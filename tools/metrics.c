@@ -227,7 +227,7 @@ static int show_files(struct pmio *pm, const char *dir, const struct tool_args *
 int tool_show_metrics(struct pmio *pm, const char *dir, const struct tool_args *paths)
 {
 	struct pmio_pool_stat st;
-	int rc = pm ? pmio_stat_pool(pm, &st) : 0;
+	int rc = pm ? pmio_stat_sums(pm, &st) : 0;
 
 	if (rc < 0)
 		return tool_failed(rc, "stat");

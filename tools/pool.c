@@ -228,7 +228,7 @@ static void ask_agent(struct listed *l, struct pmio *pm)
 
 	l->agent = true;
 	l->state = "running";
-	if (pmio_stat_pool(pm, &st) < 0)
+	if (pmio_stat_sums(pm, &st) < 0)
 		return;
 	l->usable = true;
 	l->granularity = (enum pmio_pm_granularity)st.granularity;

@@ -24,8 +24,8 @@
 /* ---- which files ------------------------------------------------------------------ */
 
 struct chosen {
-	struct pmio_salvage_file *v; /* owned */
-	size_t nr;
+	uint32_t *slots; /* owned; a pool may know a million files, and each path be long */
+	size_t nr, room;
 	uint64_t bytes;
 	size_t nr_unknown; /* arguments that mean nothing */
 };
@@ -64,14 +64,23 @@ static bool wanted(const struct pmio_salvage_file *f, const struct tool_args *ar
 
 static int add(struct chosen *c, const struct pmio_salvage_file *f)
 {
-	struct pmio_salvage_file *more = reallocarray(c->v, c->nr + 1, sizeof(*c->v));
+	size_t room = c->nr < c->room ? c->room : c->room ? c->room * 2 : 64;
+	uint32_t *more = room > c->room ? reallocarray(c->slots, room, sizeof(*c->slots)) : c->slots;
 
 	if (!more)
 		return -ENOMEM;
-	c->v = more;
-	c->v[c->nr++] = *f;
+	c->slots = more;
+	c->room = room;
+	c->slots[c->nr++] = f->slot;
 	c->bytes += f->dirty_bytes;
 	return 0;
+}
+
+static void get_chosen(const struct pmio_salvage *s, const struct chosen *c, size_t i, struct pmio_salvage_file *f)
+{
+	uint32_t cursor = c->slots[i];
+
+	pmio_salvage_next(s, &cursor, f);
 }
 
 static int choose(const struct pmio_salvage *s, const struct tool_args *args, struct chosen *c)
@@ -107,36 +116,40 @@ static void name_file(const struct pmio_salvage_file *f, char name[PATH_MAX])
 		snprintf(name, PATH_MAX, "slot-%u", f->slot);
 }
 
-static void list_json(const char *dir, const struct chosen *c, uint64_t nr_problems)
+static void list_json(const char *dir, const struct pmio_salvage *s, const struct chosen *c)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
 
 	tool_add_string(o, "pool", dir);
-	tool_add(o, "problems", nr_problems);
+	tool_add(o, "problems", pmio_salvage_problems(s));
 	for (size_t i = 0; i < c->nr; i++) {
 		struct json_object *file = json_object_new_object();
+		struct pmio_salvage_file f;
 		char name[PATH_MAX];
 
-		name_file(&c->v[i], name);
+		get_chosen(s, c, i, &f);
+		name_file(&f, name);
 		tool_add_string(file, "path", name);
-		tool_add_bool(file, "name_lost", c->v[i].path[0] == '\0');
-		tool_add(file, "size", c->v[i].size);
-		tool_add(file, "dirty", c->v[i].dirty_bytes);
+		tool_add_bool(file, "name_lost", f.path[0] == '\0');
+		tool_add(file, "size", f.size);
+		tool_add(file, "dirty", f.dirty_bytes);
 		json_object_array_add(files, file);
 	}
 	json_object_object_add(o, "files", files);
 	tool_print_json(o);
 }
 
-static void list(const struct tool *tool, const struct chosen *c)
+static void list(const struct tool *tool, const struct pmio_salvage *s, const struct chosen *c)
 {
 	if (!tool->quiet)
 		printf("%10s %10s  %s\n", "SIZE", "DIRTY", "PATH");
 	for (size_t i = 0; i < c->nr; i++) {
+		struct pmio_salvage_file f;
 		char name[PATH_MAX];
 
-		name_file(&c->v[i], name);
-		printf("%10s %10s  ", TOOL_SIZE(c->v[i].size), TOOL_SIZE(c->v[i].dirty_bytes));
+		get_chosen(s, c, i, &f);
+		name_file(&f, name);
+		printf("%10s %10s  ", TOOL_SIZE(f.size), TOOL_SIZE(f.dirty_bytes));
 		tool_print_path(name);
 		putchar('\n');
 	}
@@ -154,13 +167,13 @@ int tool_salvage_list(const struct tool *tool, const char *dir, const struct too
 	if (choose(s, paths, &c) < 0)
 		status = TOOL_FAILED;
 	else if (tool->json)
-		list_json(dir, &c, pmio_salvage_problems(s));
+		list_json(dir, s, &c);
 	else
-		list(tool, &c);
+		list(tool, s, &c);
 	if (status == TOOL_DONE && (c.nr_unknown || pmio_salvage_problems(s)))
 		status = c.nr ? TOOL_PARTLY : TOOL_FAILED;
 	pmio_salvage_close(&s);
-	free(c.v);
+	free(c.slots);
 	return status;
 }
 
@@ -397,8 +410,12 @@ static int save_all(const struct tool *tool, const struct pmio_salvage *s, const
 		return TOOL_FAILED;
 	}
 	tool_progress_start(&p, dir);
-	for (size_t i = 0; i < c->nr; i++)
-		save_one(s, &c->v[i], to, is_dir, &sv);
+	for (size_t i = 0; i < c->nr; i++) {
+		struct pmio_salvage_file f;
+
+		get_chosen(s, c, i, &f);
+		save_one(s, &f, to, is_dir, &sv);
+	}
 	if (c->nr == 0 && c->nr_unknown == 0 && !tool->json && !tool->quiet)
 		puts("recover: nothing waits");
 	return tool_progress_end(&p);
@@ -417,6 +434,6 @@ int tool_salvage(const struct tool *tool, const char *dir, const char *to, const
 	if (c.nr == 0 && pmio_salvage_problems(s))
 		status = TOOL_FAILED; /* whether anything was there cannot be told */
 	pmio_salvage_close(&s);
-	free(c.v);
+	free(c.slots);
 	return status;
 }

@@ -133,7 +133,7 @@ struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *
 static int show_pool(const struct tool *tool, struct pmio *pm)
 {
 	struct pmio_pool_stat st;
-	int rc = pmio_stat_pool(pm, &st);
+	int rc = pmio_stat_sums(pm, &st);
 
 	if (rc < 0)
 		return tool_failed(rc, "stat");

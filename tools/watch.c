@@ -82,13 +82,13 @@ int tool_watch_pool(const struct tool *tool, struct pmio *pm, double interval_s,
 {
 	struct pmio_pool_stat before, now;
 	double then = tool_now();
-	int rc = pmio_stat_pool(pm, &before);
+	int rc = pmio_stat_sums(pm, &before);
 
 	for (unsigned long i = 0; rc == 0 && (count == 0 || i < count); i++) {
 		struct delta d;
 
 		sleep_s(interval_s);
-		rc = pmio_stat_pool(pm, &now);
+		rc = pmio_stat_sums(pm, &now);
 		if (rc < 0)
 			break;
 		d.seconds = tool_now() - then;

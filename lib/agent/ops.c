@@ -235,6 +235,19 @@ static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *
 	files_close(a, h, c, msg);
 }
 
+/* what has to be looked at in each frame, file and client */
+static void add_sums(struct agent *a, struct pmio_stat_reply_msg *r)
+{
+	conn_sum_counts(a, &r->counts);
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		uint64_t resident;
+
+		r->dirty_bytes += files_dirty_bytes(a, f, &resident);
+		r->resident_bytes += resident;
+		r->drained_bytes += drain_written(f);
+	}
+}
+
 static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	union pmio_any_msg reply;
@@ -243,15 +256,9 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pmio_proto_reply(&reply, &msg->hdr, 0);
-	conn_sum_counts(a, &r->counts);
 	r->drained_bytes = a->drained_bytes;
-	for (struct file *f = a->files; f; f = f->hh.next) {
-		uint64_t resident;
-
-		r->dirty_bytes += files_dirty_bytes(a, f, &resident);
-		r->resident_bytes += resident;
-		r->drained_bytes += drain_written(f);
-	}
+	if (msg->stat.sums)
+		add_sums(a, r);
 	memcpy(r->uuid, a->view->super->uuid, sizeof(r->uuid));
 	r->agent_pid = (uint32_t)getpid();
 	r->nr_clients = HASH_COUNT(a->conns);

@@ -12,13 +12,14 @@
 #include "core/path.h"
 #include "pfs/pfs.h"
 
-int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
+static int stat_pool(struct pmio *pm, bool sums, struct pmio_pool_stat *st)
 {
 	union pmio_any_msg msg, reply;
 	const struct pmio_stat_reply_msg *r = &reply.stat_reply;
 	int rc;
 
 	pmio_proto_request(&msg, PMIO_OP_STAT, 0);
+	msg.stat.sums = sums;
 	rc = client_pool_call(pm, &msg, -1, &reply);
 	if (rc < 0) {
 		pmio_err("pool %s: stat: %s", pm->dir, pmio_strerror(rc));
@@ -48,6 +49,16 @@ int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
 	st->uptime_s = r->uptime_s;
 	st->idle_timeout_s = r->idle_timeout_s;
 	return 0;
+}
+
+int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st)
+{
+	return stat_pool(pm, false, st);
+}
+
+int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st)
+{
+	return stat_pool(pm, true, st);
 }
 
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
@@ -212,7 +223,7 @@ int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step
 
 int pmio_stage_in(struct pmio_file *f)
 {
-	uint64_t nr, size = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	uint64_t nr, size = pmio_pm_load64(&client_slot(f)->size);
 	int rc = 0;
 
 	nr = (size >> f->pm->view->chunk_shift) + 1;

@@ -22,15 +22,15 @@ struct pmio_pool_stat {
 	uint64_t nr_frames, nr_frames_free;
 	uint64_t nr_files;		/* known: open, or cached, or waiting */
 	uint64_t nr_slots;
-	uint64_t resident_bytes;	/* whole blocks that are valid */
-	uint64_t dirty_bytes;		/* not yet on the PFS, or not known to be */
-	uint64_t drained_bytes;		/* since the agent started */
+	uint64_t resident_bytes;	/* a sum: whole blocks that are valid */
+	uint64_t dirty_bytes;		/* a sum: not yet on the PFS, or not known to be */
+	uint64_t drained_bytes;		/* since the agent started; without sums: by drains that have ended */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
 	uint32_t nr_draining;		/* files */
 	bool paused;			/* drains wait */
 	uint64_t drain_rate_limit;	/* bytes per second of all drains; 0: none */
-	struct pmio_counts_df counts;	/* of all clients since then */
+	struct pmio_counts_df counts;	/* sums: of all clients since then */
 	uint64_t fallback_chunks;	/* chunks that found no frame since then */
 	uint64_t evicted_chunks;
 	uint64_t uptime_s;
@@ -77,7 +77,14 @@ int pmio_stage_release(struct pmio *pm, const char *path);
 /* reach a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
 int pmio_attach(const char *pool, struct pmio **out);
 
+/*
+ * pmio_stat_pool, pmio_stat_sums -- a pool and its agent
+ *
+ * The first costs the agent always the same: for those who ask often.  What is marked
+ * as a sum is 0 then.  For the second the agent looks at each frame in use.
+ */
 int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
+int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st);
 
 /* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: no more */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);

@@ -5,7 +5,8 @@
  * file's lock guards its chunk cache and is taken before pm->lock.  intent_lock
  * is held while blocks are overwritten that were not valid before (frame.h): a
  * process has one record of what it does there.  Order: intent_lock, file lock,
- * pm->lock.  No lock is held while bytes are copied, except intent_lock.
+ * pm->lock.  No lock is held while bytes are copied, except intent_lock.  What is
+ * read without its lock, or is no more than a hint, is atomic.
  */
 #ifndef PMIO_CLIENT_CLIENT_H
 #define PMIO_CLIENT_CLIENT_H
@@ -33,8 +34,8 @@ struct pmio {
 	pid_t pid;		/* who connected; a forked child is another */
 	uint64_t number;	/* under lock; of the last request */
 	uint8_t uuid[16];
-	uint64_t epoch;		/* of the agent that knows our handles; under lock */
-	uint32_t client;	/* index of our record in view */
+	_Atomic uint64_t epoch;	/* of the agent that knows our handles; changed under lock */
+	_Atomic uint32_t client; /* index of our record in view; changed under lock */
 	struct pmio_view *view;	/* stays the same when the agent is another */
 	struct pmio_file *files; /* under lock */
 };
@@ -74,23 +75,37 @@ struct pmio_file {
 	uint64_t chunk_size;	/* bytes */
 	uint64_t handle;	/* under pm->lock; 0: lost with its agent */
 	uint64_t dev, ino;
-	uint32_t slot;
-	int broken;		/* why it could not be opened again, or 0 */
+	_Atomic uint32_t slot;	/* changed under pm->lock: the next agent may give it another */
+	_Atomic int broken;	/* why it could not be opened again, or 0; changed under pm->lock */
 
 	pthread_mutex_t lock;
 	struct cache_entry *cache; /* open addressing; a power of two entries */
 	size_t cache_size, cache_used;
-	uint64_t cache_epoch;	/* the agent's that gave these answers */
-	uint64_t next_read;	/* where a sequential reader would go on */
-	uint64_t size_flushed;	/* the file's size, as this handle last made it durable */
+	_Atomic uint64_t cache_epoch; /* the agent's that gave these answers; changed under lock */
+	_Atomic uint64_t next_read; /* where a sequential reader would go on; a hint, without the lock */
+	_Atomic uint64_t size_flushed; /* the file's size, as this handle last made it durable; without the lock */
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
-	uint64_t expect_chunk;	/* the request at hand, in parts, goes on to here; see client_expect() */
+	_Atomic uint64_t expect_chunk; /* the request at hand, in parts, goes on to here; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
 	atomic_bool pfs_written; /* by this handle, past the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
+
+/*
+ * Where the file's size is, and where this process says what it does; as they are now.
+ * With explicit loads: gcc 12 does not take an atomic index of an array for one.
+ */
+static inline struct pmio_slot_df *client_slot(const struct pmio_file *f)
+{
+	return &f->pm->view->slots[atomic_load_explicit(&f->slot, memory_order_acquire)];
+}
+
+static inline struct pmio_client_df *client_record(const struct pmio *pm)
+{
+	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
+}
 
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
@@ -120,8 +135,8 @@ int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_m
 int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
 /* f's name on the PFS at this moment; PATH_MAX bytes */
 void client_present_name(const struct pmio_file *f, char *name);
-/* the agent is not the one that gave out f's handle: reconnect; 0 or an error */
-int client_check_epoch(struct pmio_file *f);
+/* if the agent is not the one that gave out f's handle: reconnect; 0 or an error.  epoch: whose handle it is now */
+int client_check_epoch(struct pmio_file *f, uint64_t *epoch);
 
 /* file.c: also used by adio/, with settings of their own for each file */
 struct client_open {

@@ -663,7 +663,7 @@ int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_m
 	return rc;
 }
 
-int client_check_epoch(struct pmio_file *f)
+int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
 {
 	struct pmio *pm = f->pm;
 	int rc = 0;
@@ -673,6 +673,7 @@ int client_check_epoch(struct pmio_file *f)
 		rc = reconnect(pm);
 	if (rc == 0)
 		rc = f->broken;
+	*epoch = pm->epoch;
 	pthread_mutex_unlock(&pm->lock);
 	return rc;
 }

@@ -308,7 +308,7 @@ int pmio_size(struct pmio_file *f, off_t *size)
 
 	if (f->ops)
 		return f->ops->size(f, size);
-	n = pmio_pm_load64(&f->pm->view->slots[f->slot].size);
+	n = pmio_pm_load64(&client_slot(f)->size);
 	if (f->broken)
 		return f->broken;
 	if (n > INT64_MAX)

@@ -3,9 +3,11 @@
  *
  * A request is cut at chunks.  For each chunk the private cache (or the agent)
  * says which frame holds it; then bytes are copied, as pool/frame.h says.  A
- * write is redone if the agent was replaced meanwhile: the new one may have
+ * request is redone if the agent was replaced meanwhile: the new one may have
  * given the frames to others before it heard of us (which it avoids for some
- * seconds after its start).
+ * seconds after its start).  Meanwhile is: since the epoch was looked at, which
+ * comes before the first frame is looked up; other threads may have gone on with
+ * the new agent, and their epoch is not that of our frames.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,7 +24,7 @@
 #define SPANS_MAX 512	    /* pieces of one chunk that are handled at once */
 #define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
 #define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
-#define REDO_MAX 3
+#define REDO_MAX 10 /* so many agents may be replaced during a request */
 #define FILL_TRIES 1000 /* of a block that is being filled while we want to overwrite it */
 
 /* a piece of a request within one chunk */
@@ -46,8 +48,15 @@ static void add_count(uint64_t *counter, uint64_t n)
 #define count(f, what, n)                                                          \
 	do {                                                                       \
 		add_count(&(f)->counts.what, n);                                   \
-		add_count(&(f)->pm->view->clients[(f)->pm->client].counts.what, n); \
+		add_count(&client_record((f)->pm)->counts.what, n);                \
 	} while (0)
+
+/* ---- whose answers we go by ---------------------------------------------------------- */
+
+static bool is_agent(const struct pmio_file *f, uint64_t epoch)
+{
+	return pmio_pm_load64(&f->pm->view->super->epoch) == epoch;
+}
 
 /* ---- which frame holds a chunk ---------------------------------------------------- */
 
@@ -179,19 +188,19 @@ void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t 
 	if (f->ops)
 		return;
 	pthread_mutex_lock(&f->lock);
-	f->expect_chunk = touches_all ? last >> f->pm->view->chunk_shift : 0;
+	atomic_store_explicit(&f->expect_chunk, touches_all ? last >> f->pm->view->chunk_shift : 0, memory_order_relaxed);
 	pthread_mutex_unlock(&f->lock);
 }
 
 /* how many chunks to ask for; f->lock held */
 static uint64_t chunks_wanted(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how)
 {
-	uint64_t known = needed;
+	uint64_t known = needed, expected = f->expect_chunk;
 
 	if (!(how & PMIO_CLAIM_WRITE))
 		return needed;
-	if (f->expect_chunk >= chunk + needed)
-		known = f->expect_chunk - chunk + 1;
+	if (expected >= chunk + needed)
+		known = expected - chunk + 1;
 	if (known > PMIO_CLAIM_MAX)
 		known = PMIO_CLAIM_MAX;
 	return known + ahead_of(f, chunk, known);
@@ -342,6 +351,7 @@ static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct
 struct group {
 	struct pmio_file *f;
 	struct pmio_view *v;
+	uint64_t epoch;	 /* of the agent that gave the frame */
 	uint64_t chunk;
 	uint64_t needed; /* chunks of the request from this one on */
 	int64_t frame;
@@ -364,7 +374,7 @@ static void raise_size(struct group *g, const struct span *spans, unsigned nr)
 			end = spans[i].start + (uint64_t)spans[i].len;
 	}
 	end += g->chunk << g->v->chunk_shift;
-	g->raised |= pmio_pm_max64(g->v->pm, &g->v->slots[g->f->slot].size, end);
+	g->raised |= pmio_pm_max64(g->v->pm, &client_slot(g->f)->size, end);
 }
 
 /* so many spans from s on follow each other without a gap: together they may cover blocks whole */
@@ -429,6 +439,8 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 			return -EAGAIN;
 		}
 		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
+		if (!is_agent(g->f, g->epoch)) /* then all is done once more */
+			rc = PMIO_EAGENT;
 		/* what the fill could not read does not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
 			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
@@ -446,7 +458,8 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 {
 	struct pmio *pm = g->f->pm;
-	uint64_t *intent = &g->v->clients[pm->client].intent;
+	struct pmio_client_df *record = client_record(pm);
+	uint64_t *intent = &record->intent;
 	uint32_t start = s->start, end = end_of(s, nr);
 	unsigned first = start >> g->v->block_shift, last = (end - 1) >> g->v->block_shift;
 	struct pmio_mask m = { { 0 } };
@@ -460,7 +473,9 @@ static int store_fresh(struct group *g, const struct span *s, unsigned nr)
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
 	rc = store(g, s, nr, &m);
-	pmio_pm_store64(g->v->pm, intent, 0);
+	/* with another agent this record may be another process's, and say what that does */
+	if (client_record(pm) == record)
+		pmio_pm_store64(g->v->pm, intent, 0);
 	pthread_mutex_unlock(&pm->intent_lock);
 	return rc;
 }
@@ -481,9 +496,9 @@ static int write_to_pfs(struct group *g)
 /* of the request, as far as it is known */
 static uint64_t last_chunk(const struct group *g)
 {
-	uint64_t last = g->chunk + g->needed - 1;
+	uint64_t last = g->chunk + g->needed - 1, expected = g->f->expect_chunk;
 
-	return g->f->expect_chunk > last ? g->f->expect_chunk : last;
+	return expected > last ? expected : last;
 }
 
 static int write_group(struct group *g)
@@ -553,10 +568,32 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 	return 0;
 }
 
-static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool at_once, bool *raised)
+/*
+ * Make the size durable, where this handle has not done so yet: with the fence that
+ * follows anyhow, and only then may other threads count on it.  A size below the one
+ * that was flushed is a new one: the file was cut.  raised: not by others alone
+ */
+static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t end, bool raised)
 {
-	struct group g = { .f = f, .v = f->pm->view, .at_once = at_once };
-	struct pmio_slot_df *slot = &g.v->slots[f->slot];
+	struct pmio_pm *pm = f->pm->view->pm;
+	uint64_t size = pmio_pm_load64(&slot->size);
+	uint64_t flushed = atomic_load_explicit(&f->size_flushed, memory_order_acquire);
+	/* also what another process raised: it may not have flushed it yet */
+	bool must = raised || end > flushed || size < flushed;
+
+	if (must)
+		pmio_pm_flush(pm, &slot->size, sizeof(slot->size));
+	pmio_pm_fence(pm); /* all of the request is durable from here on */
+	if (must)
+		atomic_store_explicit(&f->size_flushed, size, memory_order_release);
+}
+
+/* epoch: as begin_try() said */
+static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
+			bool at_once, bool *raised)
+{
+	struct group g = { .f = f, .v = f->pm->view, .epoch = epoch, .at_once = at_once };
+	struct pmio_slot_df *slot = client_slot(f);
 	uint64_t end = 0;
 	int rc = 0;
 
@@ -572,33 +609,41 @@ static int write_pieces(struct pmio_file *f, const struct pmio_piece *pieces, si
 	*raised |= g.raised;
 	if (rc < 0)
 		return rc;
-	/* flush also what another process raised: it may not have done so yet */
 	g.raised |= pmio_pm_max64(g.v->pm, &slot->size, end);
 	*raised |= g.raised;
-	if (g.raised || end > f->size_flushed) {
-		f->size_flushed = pmio_pm_load64(&slot->size);
-		pmio_pm_flush(g.v->pm, &slot->size, sizeof(slot->size));
-	}
-	pmio_pm_fence(g.v->pm); /* durable from here on */
+	flush_size(f, slot, end, g.raised);
 	return 0;
 }
 
-/* true if the agent that gave out the frames is still the pool's */
-static bool same_agent(const struct pmio_file *f)
-{
-	return pmio_pm_load64(&f->pm->view->super->epoch) == f->cache_epoch;
-}
+/* ---- trying, with the agent that there is ------------------------------------------------- */
 
-static int take_new_agent(struct pmio_file *f)
+static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 {
-	int rc = client_check_epoch(f);
+	int rc;
 
 	pthread_mutex_lock(&f->lock);
-	cache_clear(f);
-	f->cache_epoch = f->pm->epoch;
-	f->size_flushed = 0;
+	rc = client_check_epoch(f, epoch);
+	if (f->cache_epoch != *epoch) { /* else another thread of ours was here before us */
+		cache_clear(f);
+		f->size_flushed = 0;
+		f->cache_epoch = *epoch; /* last: who sees it finds no answer of an older one */
+	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
+}
+
+/* before any frame is looked up; what is done then counts if is_agent(*epoch) after it */
+static int begin_try(struct pmio_file *f, uint64_t *epoch)
+{
+	*epoch = f->cache_epoch;
+	return is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
+}
+
+/* nothing of what was tried counts: for other agents than that of the pool it was done */
+static ssize_t never_done(const struct pmio_file *f, const char *what)
+{
+	pmio_err("%s %s: the agent was replaced %d times meanwhile", what, f->path, REDO_MAX);
+	return PMIO_EAGENT;
 }
 
 static ssize_t check_pieces(const struct pmio_piece *pieces, size_t nr)
@@ -620,6 +665,8 @@ static ssize_t check_pieces(const struct pmio_piece *pieces, size_t nr)
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
 {
 	ssize_t sum = check_pieces(pieces, nr);
+	bool done = false;
+	uint64_t epoch;
 	int rc = -EBADF;
 
 	if (!(f->flags & PMIO_OPEN_WRITE))
@@ -628,13 +675,15 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 		return sum;
 	if (f->ops)
 		return f->ops->writex(f, pieces, nr, raised);
-	for (int tries = 0; tries < REDO_MAX; tries++) {
-		rc = same_agent(f) ? 0 : take_new_agent(f);
-		if (rc == 0)
-			rc = write_pieces(f, pieces, nr, false, raised);
-		if (same_agent(f))
+	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
+		rc = begin_try(f, &epoch);
+		if (rc < 0)
 			break;
+		rc = write_pieces(f, epoch, pieces, nr, false, raised);
+		done = is_agent(f, epoch);
 	}
+	if (rc == 0 && !done)
+		return never_done(f, "write");
 	if (rc < 0) {
 		pmio_err("write %s: %s", f->path, pmio_strerror(rc));
 		return rc;
@@ -643,21 +692,23 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	return sum;
 }
 
-/* is what this handle knows of its frames what its agent knows? */
-static bool is_ready(const struct pmio_file *f, uint32_t flag)
+/* is what this handle knows of its frames what its agent knows?  epoch: as begin_try() says */
+static bool is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch)
 {
-	return !f->ops && (f->flags & flag) && !f->broken && same_agent(f);
+	*epoch = f->cache_epoch;
+	return !f->ops && (f->flags & flag) && !f->broken && is_agent(f, *epoch);
 }
 
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
 {
 	ssize_t sum = check_pieces(pieces, nr);
+	uint64_t epoch;
 	int rc;
 
-	if (sum <= 0 || !is_ready(f, PMIO_OPEN_WRITE))
+	if (sum <= 0 || !is_ready(f, PMIO_OPEN_WRITE, &epoch))
 		return -EAGAIN;
-	rc = write_pieces(f, pieces, nr, true, raised);
-	if (rc < 0 || !same_agent(f))
+	rc = write_pieces(f, epoch, pieces, nr, true, raised);
+	if (rc < 0 || !is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, written, (uint64_t)sum);
 	return sum;
@@ -674,15 +725,16 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 {
 	struct pmio_slot_df *slot;
 	struct pmio_view *v;
+	uint64_t epoch;
 
-	if (!is_ready(f, PMIO_OPEN_WRITE))
+	if (!is_ready(f, PMIO_OPEN_WRITE, &epoch))
 		return false;
 	v = f->pm->view;
-	slot = &v->slots[f->slot];
+	slot = client_slot(f);
 	pmio_pm_max64(v->pm, &slot->size, *size);
 	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
 	pmio_pm_fence(v->pm);
-	if (!same_agent(f))
+	if (!is_agent(f, epoch))
 		return false;
 	*size = pmio_pm_load64(&slot->size);
 	return true;
@@ -690,6 +742,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 
 int client_grow(struct pmio_file *f, uint64_t *size)
 {
+	uint64_t epoch;
 	int rc;
 
 	if (f->ops)
@@ -699,11 +752,13 @@ int client_grow(struct pmio_file *f, uint64_t *size)
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		if (client_grow_at_once(f, size))
 			return 0;
-		rc = same_agent(f) ? f->broken : take_new_agent(f);
+		rc = begin_try(f, &epoch);
+		if (rc == 0)
+			rc = f->broken;
 		if (rc < 0)
 			return rc;
 	}
-	return PMIO_EAGENT;
+	return (int)never_done(f, "grow");
 }
 
 ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
@@ -801,7 +856,7 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 static int read_piece(struct reader *r, uint8_t *buf, uint64_t off, uint64_t end)
 {
 	struct pmio_view *v = r->f->pm->view;
-	bool sequential = off == r->f->next_read;
+	bool sequential = off == atomic_load_explicit(&r->f->next_read, memory_order_relaxed);
 	int rc = 0;
 
 	while (off < end && rc == 0) {
@@ -814,7 +869,7 @@ static int read_piece(struct reader *r, uint8_t *buf, uint64_t off, uint64_t end
 		buf += len;
 		off += len;
 	}
-	r->f->next_read = end; /* a hint only: no lock */
+	atomic_store_explicit(&r->f->next_read, end, memory_order_relaxed);
 	return rc;
 }
 
@@ -831,7 +886,7 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 {
 	const struct request *req = arg;
 	const struct pmio_piece *pieces = req->pieces;
-	uint64_t size = pmio_pm_load64(&req->f->pm->view->slots[req->f->slot].size);
+	uint64_t size = pmio_pm_load64(&client_slot(req->f)->size);
 	struct reader r = { .f = req->f, .guard = guard, .at_once = req->at_once };
 	ssize_t sum = 0;
 
@@ -859,6 +914,8 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 {
 	struct request req = { f, pieces, nr, size, false };
 	ssize_t n = check_pieces(pieces, nr);
+	bool done = false;
+	uint64_t epoch;
 
 	if (!(f->flags & PMIO_OPEN_READ))
 		return -EBADF;
@@ -866,13 +923,15 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 		return n;
 	if (f->ops)
 		return f->ops->readx(f, pieces, nr, size);
-	for (int tries = 0; tries < REDO_MAX; tries++) {
-		n = same_agent(f) ? 0 : take_new_agent(f);
-		if (n == 0)
-			n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-		if (same_agent(f))
+	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
+		n = begin_try(f, &epoch);
+		if (n < 0)
 			break;
+		n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
+		done = is_agent(f, epoch);
 	}
+	if (n >= 0 && !done)
+		return never_done(f, "read");
 	if (n < 0)
 		pmio_err("read %s: %s", f->path, pmio_strerror((int)n));
 	else
@@ -883,12 +942,13 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
 {
 	struct request req = { f, pieces, nr, size, true };
+	uint64_t epoch;
 	ssize_t n;
 
-	if (check_pieces(pieces, nr) <= 0 || !is_ready(f, PMIO_OPEN_READ))
+	if (check_pieces(pieces, nr) <= 0 || !is_ready(f, PMIO_OPEN_READ, &epoch))
 		return -EAGAIN;
 	n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-	if (n < 0 || !same_agent(f))
+	if (n < 0 || !is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, read, (uint64_t)n);
 	return n;

@@ -620,15 +620,18 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 		rc = offer(t, base, len);
 	if (rc == 0)
 		rc = make_slots(t);
-	if (rc == 0)
+	if (rc == 0) {
+		*out = t; /* handlers, which may be called at once, look there */
+		pthread_mutex_lock(&t->lock);
 		rc = -pthread_create(&t->thread, NULL, serve, t);
-	t->has_thread = rc == 0;
+		t->has_thread = rc == 0;
+		pthread_mutex_unlock(&t->lock);
+	}
 	if (rc < 0) {
 		pmio_fabric_target_delete(&t);
-		return rc;
+		*out = NULL;
 	}
-	*out = t;
-	return 0;
+	return rc;
 }
 
 static void free_all(struct pmio_fabric_target *t)

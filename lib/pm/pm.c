@@ -2,8 +2,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#ifndef TMPFS_MAGIC
+#define TMPFS_MAGIC 0x01021994 /* linux/magic.h */
+#endif
+
+bool pmio_pm_fd_is_tmpfs(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
 
 void pmio_pm_unmap(struct pmio_pm **pm)
 {

@@ -122,22 +122,25 @@ void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed);
 /* ask the kernel to map these pages now, so that the copy does not fault */
 void pmio_pm_populate(struct pmio_pm *pm, void *addr, size_t len);
 
+/* does it lie on a tmpfs? */
+bool pmio_pm_fd_is_tmpfs(int fd);
+
 /*
- * pmio_pm_emulate_begin, _end -- around what maps PMEM with PMDK by itself
+ * pmio_pm_emulate_begin, _end -- around calls of libpmemobj, which maps PMEM by itself
  *
- * If fd lies on a tmpfs, sets what makes libpmem2 and libpmemobj treat it as
- * cache-line granular PMEM, unless the user has set it, and takes it back.
- * pmio_pm_map() does this itself; the catalog's libpmemobj needs it too.
+ * If fd lies on a tmpfs, sets what makes libpmemobj treat it as cache-line granular
+ * PMEM, unless the user has set it, and takes it back.  That is in the environment:
+ * not in programs that are not ours (pm_emulate.c is linked with lib/pool's catalog
+ * only).  pmio_pm_map() does without.
  *
  * _begin returns what to give to _end; it must be called whatever fd is.
- * Threads: from _begin to _end others wait in _begin.
+ * Threads: from _begin to _end others wait in _begin; none may read the environment.
  *
  * XXX libpmemobj asks once a process: one that opened a pool on a tmpfs first
  * does not msync() the catalog of a second one on page granularity.
  */
 unsigned pmio_pm_emulate_begin(int fd);
 void pmio_pm_emulate_end(unsigned set);
-bool pmio_pm_fd_is_tmpfs(int fd);
 
 /* ------------------------------------------------------------------------- */
 /* The recording implementation; linked into tests only.                      */

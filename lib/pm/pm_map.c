@@ -10,24 +10,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/log.h"
 
-#ifndef TMPFS_MAGIC
-#define TMPFS_MAGIC 0x01021994 /* linux/magic.h */
-#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
+#define HUGE_PAGE (2ul << 20)   /* bytes */
 #define READ_PAST_CACHE (256u << 10) /* bytes */
 #define READ_SMALL 512u /* bytes: memcpy() takes no rep movsb (glibc's threshold is 2 KiB and up) */
 
 struct map_pm {
 	struct pmio_pm pm;
-	struct pmem2_map *map;
+	struct pmem2_map *map; /* NULL: mapped by us */
 	pmem2_memcpy_fn memcpy_fn;
 	pmem2_memset_fn memset_fn;
 	pmem2_flush_fn flush_fn;
@@ -35,53 +32,6 @@ struct map_pm {
 	unsigned store_flags; /* for memcpy_fn and memset_fn */
 	uintptr_t page_mask;  /* bytes of a page - 1 */
 };
-
-/* ---- tmpfs ----------------------------------------------------------------- */
-
-/*
- * What libpmem2 and libpmemobj read.  The first does so in each pmem2_map_new(),
- * the second once a process, when it maps its first pool.
- */
-static const struct {
-	const char *name, *value;
-} emulation[] = {
-	{"PMEM2_FORCE_GRANULARITY", "CACHE_LINE"},
-	{"PMEM_IS_PMEM_FORCE", "1"},
-};
-
-#define NR_EMULATION (sizeof(emulation) / sizeof(emulation[0]))
-
-/* held from _begin to _end: no other thread of ours may map with our variables set */
-static pthread_mutex_t emulation_lock = PTHREAD_MUTEX_INITIALIZER;
-
-bool pmio_pm_fd_is_tmpfs(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
-}
-
-unsigned pmio_pm_emulate_begin(int fd)
-{
-	unsigned set = 0;
-
-	pthread_mutex_lock(&emulation_lock);
-	if (!pmio_pm_fd_is_tmpfs(fd))
-		return 0;
-	for (size_t i = 0; i < NR_EMULATION; i++)
-		if (!getenv(emulation[i].name) &&
-		    setenv(emulation[i].name, emulation[i].value, 1) == 0)
-			set |= 1u << i;
-	return set;
-}
-
-void pmio_pm_emulate_end(unsigned set)
-{
-	for (size_t i = 0; i < NR_EMULATION; i++)
-		if (set & (1u << i))
-			unsetenv(emulation[i].name);
-	pthread_mutex_unlock(&emulation_lock);
-}
 
 /* ---- operations ------------------------------------------------------------ */
 
@@ -92,7 +42,9 @@ static struct map_pm *self(struct pmio_pm *pm)
 
 static void map_unmap(struct pmio_pm *pm)
 {
-	if (pmem2_map_delete(&self(pm)->map) != 0)
+	if (!self(pm)->map)
+		munmap(pm->base, pm->size);
+	else if (pmem2_map_delete(&self(pm)->map) != 0)
 		pmio_warn("cannot unmap persistent memory: %s", pmem2_errormsg());
 	free(pm);
 	pm_guard_put();
@@ -214,10 +166,108 @@ static int pmem2_error(const char *what, int rc)
 	}
 }
 
-static int map_source(struct pmem2_source *src, int fd, struct pmem2_map **map)
+static void take_functions(struct map_pm *m, struct pmem2_map *map)
+{
+	m->memcpy_fn = pmem2_get_memcpy_fn(map);
+	m->memset_fn = pmem2_get_memset_fn(map);
+	m->flush_fn = pmem2_get_flush_fn(map);
+	m->drain_fn = pmem2_get_drain_fn(map);
+}
+
+/*
+ * A tmpfs counts as cache-line granular.  libpmem2 takes that from the environment, or
+ * on our word, with a mapping of our own: a library must not change the environment, which
+ * other threads of the program may be reading.
+ *
+ * There is one such for the process, of a page, for the functions that go with it: of
+ * each that is deleted libpmem2 1.12 leaks 144 bytes.
+ */
+static struct pmem2_map *cache_line_map; /* NULL: it could not be had */
+
+static void make_cache_line_map(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct pmem2_source *src;
+
+	if (at == MAP_FAILED)
+		return;
+	if (pmem2_source_from_anon(&src, page) < 0) {
+		munmap(at, page);
+		return;
+	}
+	if (pmem2_map_from_existing(&cache_line_map, src, at, page, PMEM2_GRANULARITY_CACHE_LINE) < 0) {
+		cache_line_map = NULL;
+		munmap(at, page);
+	}
+	pmem2_source_delete(&src);
+}
+
+static bool is_ours_to_map(int fd)
+{
+	return pmio_pm_fd_is_tmpfs(fd) && !getenv("PMEM2_FORCE_GRANULARITY");
+}
+
+/* from a huge page's boundary, as libpmem2 does: frames begin at such ones */
+static void *map_aligned(int fd, size_t size)
+{
+	size_t room = size + HUGE_PAGE, page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *start, *end;
+
+	if (at == MAP_FAILED)
+		return MAP_FAILED;
+	start = (uint8_t *)(((uintptr_t)at + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	if (mmap(start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		int saved = errno;
+
+		munmap(at, room);
+		errno = saved;
+		return MAP_FAILED;
+	}
+	end = (uint8_t *)(((uintptr_t)start + size + page - 1) & ~(page - 1));
+	if (start > at)
+		munmap(at, (size_t)(start - at));
+	if (end < at + room)
+		munmap(end, (size_t)(at + room - end));
+	return start;
+}
+
+static int map_by_us(struct map_pm *m, int fd, size_t size)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *at;
+
+	pthread_once(&once, make_cache_line_map);
+	at = cache_line_map ? map_aligned(fd, size) : MAP_FAILED;
+	if (at == MAP_FAILED) {
+		int rc = cache_line_map ? -errno : -ENOMEM;
+
+		pmio_err("cannot map persistent memory: %s", strerror(-rc));
+		return rc;
+	}
+	m->pm.base = at;
+	m->pm.size = size;
+	m->pm.granularity = PMIO_PM_CACHE_LINE;
+	take_functions(m, cache_line_map);
+	return 0;
+}
+
+static enum pmio_pm_granularity granularity_of(struct pmem2_map *map)
+{
+	switch (pmem2_map_get_store_granularity(map)) {
+	case PMEM2_GRANULARITY_BYTE:
+		return PMIO_PM_BYTE;
+	case PMEM2_GRANULARITY_CACHE_LINE:
+		return PMIO_PM_CACHE_LINE;
+	default:
+		return PMIO_PM_PAGE;
+	}
+}
+
+static int map_by_libpmem2(struct map_pm *m, struct pmem2_source *src)
 {
 	struct pmem2_config *cfg;
-	unsigned emulated;
 	int rc = pmem2_config_new(&cfg);
 
 	if (rc < 0)
@@ -226,18 +276,21 @@ static int map_source(struct pmem2_source *src, int fd, struct pmem2_map **map)
 	rc = pmem2_config_set_required_store_granularity(cfg, PMEM2_GRANULARITY_PAGE);
 	if (rc == 0)
 		rc = pmem2_config_set_sharing(cfg, PMEM2_SHARED);
-	if (rc == 0) {
-		emulated = pmio_pm_emulate_begin(fd);
-		rc = pmem2_map_new(map, cfg, src);
-		pmio_pm_emulate_end(emulated);
-	}
+	if (rc == 0)
+		rc = pmem2_map_new(&m->map, cfg, src);
 	if (rc < 0)
 		rc = pmem2_error("mapping", rc);
 	pmem2_config_delete(&cfg);
-	return rc;
+	if (rc < 0)
+		return rc;
+	m->pm.base = pmem2_map_get_address(m->map);
+	m->pm.size = pmem2_map_get_size(m->map);
+	m->pm.granularity = granularity_of(m->map);
+	take_functions(m, m->map);
+	return 0;
 }
 
-static int map_fd(int fd, struct pmem2_map **map)
+static int map_fd(struct map_pm *m, int fd)
 {
 	struct pmem2_source *src;
 	struct stat st;
@@ -256,21 +309,9 @@ static int map_fd(int fd, struct pmem2_map **map)
 	rc = pmem2_source_from_fd(&src, fd);
 	if (rc < 0)
 		return pmem2_error("source", rc);
-	rc = map_source(src, fd, map);
+	rc = is_ours_to_map(fd) ? map_by_us(m, fd, (size_t)st.st_size) : map_by_libpmem2(m, src);
 	pmem2_source_delete(&src);
 	return rc;
-}
-
-static enum pmio_pm_granularity granularity_of(struct pmem2_map *map)
-{
-	switch (pmem2_map_get_store_granularity(map)) {
-	case PMEM2_GRANULARITY_BYTE:
-		return PMIO_PM_BYTE;
-	case PMEM2_GRANULARITY_CACHE_LINE:
-		return PMIO_PM_CACHE_LINE;
-	default:
-		return PMIO_PM_PAGE;
-	}
 }
 
 int pmio_pm_map(int fd, struct pmio_pm **out)
@@ -283,20 +324,13 @@ int pmio_pm_map(int fd, struct pmio_pm **out)
 		pmio_err("cannot map persistent memory: %s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
-	rc = map_fd(fd, &m->map);
+	rc = map_fd(m, fd);
 	if (rc < 0) {
 		free(m);
 		return rc;
 	}
 
 	m->pm.ops = &map_ops;
-	m->pm.base = pmem2_map_get_address(m->map);
-	m->pm.size = pmem2_map_get_size(m->map);
-	m->pm.granularity = granularity_of(m->map);
-	m->memcpy_fn = pmem2_get_memcpy_fn(m->map);
-	m->memset_fn = pmem2_get_memset_fn(m->map);
-	m->flush_fn = pmem2_get_flush_fn(m->map);
-	m->drain_fn = pmem2_get_drain_fn(m->map);
 	m->page_mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
 	/* NOFLUSH there: a plain vector copy, without an msync() for each piece */
 	m->store_flags = PMEM2_F_MEM_NODRAIN;

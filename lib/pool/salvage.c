@@ -24,13 +24,18 @@ struct held {
 	uint32_t slot;
 };
 
+/* there is one for each slot, so nothing as long as the longest path is in it */
 struct known {
-	struct pmio_pool_file entry; /* path empty: the catalog does not have it */
-	bool listed;		     /* the catalog has it, or frames that are dirty do */
+	char *path;		/* owned; NULL: the catalog does not have it, nor what follows */
+	uint32_t state, flags, mode;
+	int32_t error;
+	uint64_t ino, pfs_size;
+	int64_t mtime_s, mtime_ns;
+	bool listed;		/* the catalog has it, or frames that are dirty do */
 	bool size_known, doubtful;
-	uint64_t generation;	     /* that its frames have; 0: not known */
+	uint64_t generation;	/* that its frames have; 0: not known */
 	uint64_t size;
-	size_t first, nr;	     /* in held */
+	size_t first, nr;	/* in held */
 };
 
 struct pmio_salvage {
@@ -246,12 +251,27 @@ static int read_super(struct pmio_salvage *s)
 
 /* ---- slots and catalog ----------------------------------------------------------------- */
 
-static void judge_slot(struct pmio_salvage *s, uint32_t slot)
+static int take_entry(struct known *f, const struct pmio_pool_file *e)
+{
+	f->path = strdup(e->path);
+	f->state = e->state;
+	f->flags = e->flags;
+	f->mode = e->mode;
+	f->error = e->error;
+	f->ino = e->ino;
+	f->pfs_size = e->pfs_size;
+	f->mtime_s = e->mtime_s;
+	f->mtime_ns = e->mtime_ns;
+	return f->path ? 0 : -ENOMEM;
+}
+
+static int judge_slot(struct pmio_salvage *s, uint32_t slot)
 {
 	struct pmio_slot_df df = slot_of(s, slot);
 	struct known *f = &s->files[slot];
 	bool ok = !s->slot_gone[slot] && slot_ok(&df);
-	int rc = pmio_catalog_copy_get(&s->catalog, slot, &f->entry);
+	struct pmio_pool_file e;
+	int rc = pmio_catalog_copy_get(&s->catalog, slot, &e);
 
 	f->generation = ok ? df.generation : 0;
 	f->size_known = ok;
@@ -259,29 +279,32 @@ static void judge_slot(struct pmio_salvage *s, uint32_t slot)
 	if (!ok)
 		problem(s, "slot %u", slot);
 	if (rc < 0) {
-		memset(&f->entry, 0, sizeof(f->entry));
 		if (rc == PMIO_EDAMAGED)
 			problem(s, "catalog: entry %u", slot);
-		return;
+		return 0;
 	}
-	if (ok && f->entry.generation + 1 == df.generation) { /* its removal was cut off */
-		memset(&f->entry, 0, sizeof(f->entry));
-		return;
-	}
+	if (ok && e.generation + 1 == df.generation) /* its removal was cut off */
+		return 0;
 	f->listed = true;
-	if (ok && f->entry.generation != df.generation) {
-		problem(s, "catalog and data differ on %s", f->entry.path);
+	if (ok && e.generation != df.generation) {
+		problem(s, "catalog and data differ on %s", e.path);
 		f->doubtful = true;
 		f->size_known = false; /* it stands beside */
 		f->size = 0;
 	}
-	f->generation = f->entry.generation;
+	f->generation = e.generation;
+	return take_entry(f, &e);
 }
 
-static void judge_slots(struct pmio_salvage *s)
+static int judge_slots(struct pmio_salvage *s)
 {
-	for (uint32_t slot = 0; slot < s->super.nr_slots; slot++)
-		judge_slot(s, slot);
+	int rc = 0;
+
+	for (uint32_t slot = 0; slot < s->super.nr_slots && rc == 0; slot++)
+		rc = judge_slot(s, slot);
+	if (rc < 0)
+		pmio_err("%s: %s", s->dir, strerror(-rc));
+	return rc;
 }
 
 /* ---- frames ------------------------------------------------------------------------------ */
@@ -354,7 +377,7 @@ static uint64_t dirty_end(const struct pmio_salvage *s, const struct held *h)
 
 static const char *name_of(const struct known *f)
 {
-	return f->entry.path[0] ? f->entry.path : "a file whose name is lost";
+	return f->path ? f->path : "a file whose name is lost";
 }
 
 /* what a file's frames say together */
@@ -383,7 +406,7 @@ static void judge_file(struct pmio_salvage *s, uint32_t slot)
 			s->held[i].frame, name_of(f));
 		f->doubtful = true;
 	}
-	if (f->listed && f->entry.path[0] == '\0')
+	if (f->listed && !f->path)
 		problem(s, "the name of the file in slot %u is lost", slot);
 }
 
@@ -470,11 +493,12 @@ int pmio_salvage_open(const char *dir, struct pmio_salvage **out)
 		rc = read_super(s);
 	if (rc == 0)
 		rc = read_tables(s);
+	if (rc == 0)
+		rc = judge_slots(s);
 	if (rc < 0) {
 		pmio_salvage_close(&s);
 		return rc;
 	}
-	judge_slots(s);
 	judge_frames(s);
 	*out = s;
 	return 0;
@@ -493,6 +517,8 @@ void pmio_salvage_close(struct pmio_salvage **salvage)
 			close(*fds[i]);
 	}
 	pmio_catalog_copy_fini(&s->catalog);
+	for (uint32_t slot = 0; s->files && slot < s->super.nr_slots; slot++)
+		free(s->files[slot].path);
 	free(s->slots);
 	free(s->slot_gone);
 	free(s->headers);
@@ -526,29 +552,29 @@ static uint64_t dirty_bytes(const struct pmio_salvage *s, const struct known *f)
 static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_salvage_file *out)
 {
 	const struct known *f = &s->files[slot];
-	const struct pmio_pool_file *e = &f->entry;
-	bool named = e->path[0] != '\0', busy = e->flags & PMIO_FILE_PFS_BUSY;
+	bool named = f->path != NULL, busy = f->flags & PMIO_FILE_PFS_BUSY;
 
 	*out = (struct pmio_salvage_file){
 		.slot = slot,
-		.state = named ? e->state : PMIO_FILE_OPEN,
-		.mode = e->mode,
-		.error = e->error,
+		.state = named ? f->state : PMIO_FILE_OPEN,
+		.mode = f->mode,
+		.error = f->error,
 		.size = f->size,
 		.size_known = f->size_known,
 		/* while we were changing it, it may have had any size up to the file's */
 		.pfs_known = named && !busy && s->catalog.sound,
-		.pfs_size = named && !busy ? e->pfs_size : f->size,
-		.mtime_s = e->mtime_s,
-		.mtime_ns = e->mtime_ns,
-		.ino = e->ino,
+		.pfs_size = named && !busy ? f->pfs_size : f->size,
+		.mtime_s = f->mtime_s,
+		.mtime_ns = f->mtime_ns,
+		.ino = f->ino,
 		.dirty_bytes = dirty_bytes(s, f),
 		.doubtful = f->doubtful || s->doubtful || !s->catalog.sound || !f->size_known,
 	};
-	memcpy(out->path, e->path, sizeof(out->path));
-	out->waits = out->dirty_bytes || !named || e->state != PMIO_FILE_CLEAN || out->size != e->pfs_size;
+	if (named)
+		snprintf(out->path, sizeof(out->path), "%s", f->path);
+	out->waits = out->dirty_bytes || !named || f->state != PMIO_FILE_CLEAN || out->size != f->pfs_size;
 	/* of a file that is clean nothing can be missing that is not on the file system */
-	if (named && e->state == PMIO_FILE_CLEAN && s->catalog.sound && !f->doubtful && f->size_known)
+	if (named && f->state == PMIO_FILE_CLEAN && s->catalog.sound && !f->doubtful && f->size_known)
 		out->doubtful = false;
 }
 

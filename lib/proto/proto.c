@@ -104,6 +104,8 @@ static int check_fields(const union pmio_any_msg *msg)
 			       : PMIO_EPROTO;
 	case PMIO_OP_TRUNCATE:
 		return msg->truncate.size > INT64_MAX ? PMIO_EPROTO : 0;
+	case PMIO_OP_STAT:
+		return msg->stat.sums > 1 ? PMIO_EPROTO : 0;
 	case PMIO_OP_DRAIN:
 		return msg->drain.flags & ~PMIO_DRAIN_ALL ? PMIO_EPROTO : 0;
 	case PMIO_OP_REMOVE:

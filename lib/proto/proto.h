@@ -208,8 +208,15 @@ struct pmio_reply_msg {
 	struct pmio_hdr_msg hdr;
 };
 
+/*
+ * STAT: without sums it costs the agent always the same, however many frames, files and
+ * clients there are; resident_bytes, dirty_bytes and counts are 0 then, and drained_bytes
+ * lacks what drains that run have written.
+ */
 struct pmio_stat_msg {
 	struct pmio_hdr_msg hdr;
+	uint32_t sums;		/* 0 or 1 */
+	uint32_t pad;
 };
 struct pmio_stat_reply_msg {
 	struct pmio_hdr_msg hdr;

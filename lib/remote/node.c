@@ -28,7 +28,7 @@
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pmio_fabric_port *port; /* under nodes_lock, as all here */
 static struct node *nodes;
-static pid_t owner;
+static _Atomic pid_t owner; /* changed under it */
 
 static uint64_t now_ms(void)
 {

@@ -538,7 +538,7 @@ static int do_stat(struct server *s, struct job *j)
 {
 	struct remote_stat_answer_msg *a = &j->answer.stat;
 	struct pmio_pool_stat st;
-	int rc = pmio_stat_pool(j->session->pm, &st);
+	int rc = pmio_stat_sums(j->session->pm, &st);
 
 	if (rc < 0)
 		return rc;

@@ -2,7 +2,7 @@
 # what is installed, and how the sources hang together
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 5
+plan 6
 
 header=$top_srcdir/lib/include/pmio.h
 
@@ -29,6 +29,16 @@ exports() {
 		[ -s "$T/is" ] && diff "$T/map" "$T/is" && diff "$T/header" "$T/map"
 }
 check "libpmio.so exports what pmio.h declares, and nothing else" exports
+
+# the program's other threads may be reading it
+environment() {
+	local lib
+	for lib in libpmio.so mca_io_pmem.so mca_hook_pmem.so; do
+		nm -D --undefined-only "$top_builddir/.libs/$lib" >"$T/needs" || return 1
+		! grep -Ew 'setenv|unsetenv|putenv|clearenv' "$T/needs" || return 1
+	done
+}
+check "what is loaded into programs does not change their environment" environment
 
 directions() {
 	python3 - "$top_srcdir" <<-'END'

@@ -371,9 +371,9 @@ void client_present_name(const struct pmio_file *f, char *name)
 		snprintf(name, PATH_MAX, "%s", f->path);
 }
 
-int client_check_epoch(struct pmio_file *f)
+int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
 {
-	(void)f;
+	*epoch = f->pm->epoch;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi tests/unit/test_fabric \
-	tests/unit/test_remote
+	tests/unit/test_remote tests/unit/test_threads
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -37,6 +37,11 @@ tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 tests_unit_test_client_SOURCES = tests/unit/test_client.c
 tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_client_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
+
+# also
+tests_unit_test_threads_SOURCES = tests/unit/test_threads.c
+tests_unit_test_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_threads_LDADD = libpmio_client.la $(CMOCKA_LIBS)
 
 # starts agents and targets of its own, on the loopback
 tests_unit_test_remote_SOURCES = tests/unit/test_remote.c tests/unit/sites.h tests/unit/scratch.h

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -459,6 +460,27 @@ static void close__cached_file_is_not_read_again(void **state)
 	free(in);
 }
 
+static void stat__sums_are_for_who_asks(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_pool_stat quick, sums;
+	uint8_t buf[3 * BLOCK] = { 1 };
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, buf, sizeof(buf), 0), sizeof(buf));
+	assert_int_equal(pmio_pwrite(f, buf, 10, 5 * CHUNK), 10);
+	assert_int_equal(pmio_stat_pool(pm, &quick), 0);
+	assert_int_equal(pmio_stat_sums(pm, &sums), 0);
+	assert_int_equal(sums.dirty_bytes, 3 * BLOCK + 10);
+	assert_true(sums.resident_bytes >= 4 * BLOCK);
+	assert_int_equal(sums.counts.written, 3 * BLOCK + 10);
+	assert_int_equal(quick.dirty_bytes | quick.resident_bytes | quick.counts.written, 0);
+	assert_int_equal(quick.nr_frames_free, sums.nr_frames_free);
+	assert_true(quick.nr_frames - quick.nr_frames_free >= 2);
+	assert_int_equal(quick.agent_pid, sums.agent_pid);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
 static void delete__open_file_goes_on(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
@@ -776,7 +798,7 @@ static void poison__is_an_error_of_that_block(void **state)
 	assert_int_equal(pmio_pread(f, in, 1, lost * CHUNK + 2 * BLOCK), -EIO);
 	assert_int_equal(pmio_pread(f, in, 4 * CHUNK, 0), -EIO);
 	assert_int_equal(pmio_drain(f), -EIO);
-	assert_int_equal(pmio_stat_pool(pm, &after), 0);
+	assert_int_equal(pmio_stat_sums(pm, &after), 0);
 	assert_int_equal(after.agent_pid, before.agent_pid);
 	assert_true(after.dirty_bytes > 0);
 	assert_int_equal(pmio_close(&f), -EIO);
@@ -808,6 +830,124 @@ static void agent_killed__program_goes_on(void **state)
 	assert_on_pfs(buf, 4 * CHUNK);
 	free(buf);
 	free(in);
+}
+
+/*
+ * Two pages that a write copies from, one after the other.  A load from either stops in a
+ * handler, in mid-write; that gives the page back and takes the other away, so each try
+ * of the write stops twice.
+ */
+static struct {
+	uint8_t *pages;
+	struct pmio_file *f;
+	unsigned nr, nr_replace; /* stops at the first page; in so many of them the agent is replaced */
+	bool other_goes_on;	 /* a second thread finds the new agent before the write goes on */
+} stop;
+
+static void *read_one(void *arg)
+{
+	char c;
+
+	(void)arg;
+	pmio_pread(stop.f, &c, 1, 0);
+	return NULL;
+}
+
+/* as another agent does when it starts; this one goes on, and knows what we had open */
+static void replace_agent(void)
+{
+	pthread_t other;
+
+	__atomic_add_fetch(&pm->view->super->epoch, 1, __ATOMIC_SEQ_CST);
+	if (stop.other_goes_on && pthread_create(&other, NULL, read_one, NULL) == 0)
+		pthread_join(other, NULL);
+}
+
+static void stopped(int sig, siginfo_t *info, void *context)
+{
+	uint8_t *at = info->si_addr, *second = stop.pages + BLOCK;
+	bool is_first = at < second;
+
+	(void)context;
+	if (at < stop.pages || at >= second + BLOCK) {
+		signal(sig, SIG_DFL);
+		return;
+	}
+	if (is_first && stop.nr++ < stop.nr_replace)
+		replace_agent();
+	mprotect(is_first ? stop.pages : second, BLOCK, PROT_READ | PROT_WRITE);
+	mprotect(is_first ? second : stop.pages, BLOCK, PROT_NONE);
+}
+
+/* what a write of the pages to two chunks returns while agents are replaced so often in its middle */
+static ssize_t write_while_replaced(struct pmio_file *f, unsigned nr_replace, bool other_goes_on)
+{
+	struct sigaction sa = { .sa_sigaction = stopped, .sa_flags = SA_SIGINFO | SA_NODEFER }, before;
+	struct pmio_piece p[2] = { { .off = 0, .len = BLOCK }, { .off = CHUNK, .len = BLOCK } };
+	ssize_t n;
+
+	stop.pages = mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(stop.pages, MAP_FAILED);
+	fill_pattern(stop.pages, 2 * BLOCK, 21);
+	p[0].buf = stop.pages;
+	p[1].buf = stop.pages + BLOCK;
+	stop.f = f;
+	stop.nr = 0;
+	stop.nr_replace = nr_replace;
+	stop.other_goes_on = other_goes_on;
+	assert_int_equal(sigaction(SIGSEGV, &sa, &before), 0);
+	assert_int_equal(mprotect(stop.pages, 2 * BLOCK, PROT_NONE), 0);
+	n = pmio_writex(f, p, 2);
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	munmap(stop.pages, 2 * BLOCK);
+	return n;
+}
+
+static void check_written(struct pmio_file *f)
+{
+	uint8_t want[2 * BLOCK], have[2 * BLOCK];
+
+	fill_pattern(want, 2 * BLOCK, 21);
+	assert_int_equal(pmio_pread(f, have, BLOCK, 0), BLOCK);
+	assert_int_equal(pmio_pread(f, have + BLOCK, BLOCK, CHUNK), BLOCK);
+	assert_memory_equal(have, want, 2 * BLOCK);
+}
+
+static void agent_replaced__write_is_done_once_more(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	assert_int_equal(write_while_replaced(f, 2, false), 2 * BLOCK);
+	assert_int_equal(stop.nr, 3);
+	check_written(f);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+static void agent_replaced__again_and_again_is_an_error(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	assert_int_equal(write_while_replaced(f, UINT_MAX, false), PMIO_EAGENT);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1); /* the handle is as good as before */
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+/* who is in the middle of a write must not take the other thread's new agent for its own */
+static void agent_replaced__another_thread_has_gone_on(void **state)
+{
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	uint64_t epoch;
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	epoch = f->cache_epoch;
+	assert_int_equal(write_while_replaced(f, 1, true), 2 * BLOCK);
+	assert_int_not_equal(f->cache_epoch, epoch);
+	assert_int_equal(stop.nr, 2);
+	check_written(f);
+	assert_int_equal(pmio_close(&f), 0);
 }
 
 static void agent_killed__the_next_one_drains(void **state)
@@ -963,6 +1103,7 @@ int main(void)
 		T(handles__only_what_they_were_opened_for),
 		T(names__one_file_through_links),
 		T(close__cached_file_is_not_read_again),
+		T(stat__sums_are_for_who_asks),
 		T(delete__open_file_goes_on),
 		cmocka_unit_test_setup_teardown(slots__more_files_than_the_pool_knows, set_up_few_slots, tear_down),
 		T(hold__stays_in_the_pool_until_asked),
@@ -974,6 +1115,9 @@ int main(void)
 		T(poison__is_an_error_of_that_block),
 		T(agent_killed__program_goes_on),
 		T(agent_killed__the_next_one_drains),
+		T(agent_replaced__write_is_done_once_more),
+		T(agent_replaced__again_and_again_is_an_error),
+		T(agent_replaced__another_thread_has_gone_on),
 		T(at_once__only_in_frames_that_are_known),
 		T(at_once__part_of_a_block_that_is_not_there),
 		T(at_once__part_of_a_call),

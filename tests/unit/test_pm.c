@@ -4,6 +4,7 @@
 #include "scratch.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "pm/pm.h"
 
@@ -66,6 +67,24 @@ static void map__tmpfs_is_cache_line_granular(void **state)
 	assert_int_equal(pmio_pm_size(f->pm), SIZE);
 	assert_null(getenv("PMEM2_FORCE_GRANULARITY"));
 	assert_null(getenv("PMEM_IS_PMEM_FORCE"));
+}
+
+static void map__begins_at_a_huge_page_and_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	unsigned char there[SIZE / 4096];
+	uint8_t *base;
+
+	assert_int_equal(ftruncate(f->fd, SIZE - 4096), 0);
+	assert_int_equal(pmio_pm_map(f->fd, &f->pm), 0);
+	base = pmio_pm_base(f->pm);
+	assert_int_equal((uintptr_t)base & ((2 << 20) - 1), 0);
+	assert_int_equal(mincore(base, SIZE - 4096, there), 0);
+
+	pmio_pm_unmap(&f->pm);
+
+	for (size_t at = 0; at < SIZE; at += 4096)
+		assert_int_equal(mincore(base + at, 4096, there), -1);
 }
 
 static void map__users_granularity_is_respected(void **state)
@@ -782,6 +801,7 @@ int main(void)
 {
 	static struct CMUnitTest tests[] = {
 		T(map__tmpfs_is_cache_line_granular),
+		T(map__begins_at_a_huge_page_and_leaves_nothing),
 		T(map__users_granularity_is_respected),
 		T(map__other_file_systems_are_page_granular),
 		T(map__empty_file),

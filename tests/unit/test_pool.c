@@ -4,6 +4,7 @@
 #include "scratch.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -12,6 +13,7 @@
 
 #include "pmio.h"
 #include "pool/pool.h"
+#include "pool/salvage.h"
 
 #define SIZE (8u << 20)
 
@@ -1365,6 +1367,39 @@ static void check__slot_and_catalog_disagree(void **state)
 	assert_int_equal(r.nr_files, 0);
 }
 
+/* ---- salvage ------------------------------------------------------------------------------------ */
+
+/* names are as long as they are, not as long as they may be */
+static void salvage__many_slots_need_little_memory(void **state)
+{
+	struct fixture *f = *state;
+	const struct pmio_pool_params many = { .size = 32u << 20, .chunk_size = PMIO_CHUNK_MIN, .nr_slots = 1u << 16 };
+	struct pmio_salvage *s;
+	struct pmio_salvage_file file;
+	struct mallinfo2 before, after;
+	uint32_t cursor = 0;
+	char path[32];
+
+	assert_int_equal(pmio_pool_create(f->dir, &many), 0);
+	open_pool(f);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(path, sizeof(path), "/pfs/file %u", i);
+		add_file(f, path, PMIO_FILE_HELD, 10 + i);
+	}
+	pmio_pool_close(&f->pool);
+	before = mallinfo2();
+	assert_int_equal(pmio_salvage_open(f->dir, &s), 0);
+	after = mallinfo2();
+	assert_true(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd < (32u << 20));
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(pmio_salvage_next(s, &cursor, &file), 0);
+		assert_memory_equal(file.path, "/pfs/file ", 10);
+		assert_int_equal(file.size, 10 + strtoul(file.path + 10, NULL, 10));
+	}
+	assert_int_equal(pmio_salvage_next(s, &cursor, &file), -ENOENT);
+	pmio_salvage_close(&s);
+}
+
 /* ---- destroy ------------------------------------------------------------------------------------- */
 
 static void destroy__removes_all(void **state)
@@ -1601,6 +1636,7 @@ int main(void)
 		P(check__damaged_superblock),
 		P(check__damaged_catalog_is_a_problem),
 		P(check__slot_and_catalog_disagree),
+		T(salvage__many_slots_need_little_memory),
 		P(destroy__removes_all),
 		P(destroy__leaves_other_files),
 		T(destroy__not_a_pool),

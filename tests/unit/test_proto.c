@@ -109,6 +109,18 @@ static void check__bad_open_flags(void **state)
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 
+static void check__bad_stat(void **state)
+{
+	union pmio_any_msg msg;
+
+	(void)state;
+	pmio_proto_request(&msg, PMIO_OP_STAT, 1);
+	msg.stat.sums = 1;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
+	msg.stat.sums = 2;
+	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
+}
+
 static void check__bad_claims(void **state)
 {
 	static const struct {
@@ -273,6 +285,7 @@ int main(void)
 		cmocka_unit_test(check__other_version),
 		cmocka_unit_test(check__bad_paths),
 		cmocka_unit_test(check__bad_open_flags),
+		cmocka_unit_test(check__bad_stat),
 		cmocka_unit_test(check__bad_claims),
 		cmocka_unit_test(check__bad_truncate_and_fill),
 		cmocka_unit_test(check__bad_stage),

@@ -342,14 +342,12 @@ static void *use_part(void *arg)
 	return (void *)bad;
 }
 
-static void file__threads_share_it(void **state)
+static void let_threads_share(struct pmio_file *f)
 {
 	pthread_t t[THREADS];
 	void *bad;
 
-	(void)state;
-	name_file("threads");
-	shared = open_at(1, RW | PMIO_OPEN_CREATE);
+	shared = f;
 	assert_int_equal(pmio_truncate(shared, THREADS * PART), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, use_part, (void *)(uintptr_t)i), 0);
@@ -358,6 +356,13 @@ static void file__threads_share_it(void **state)
 		assert_null(bad);
 	}
 	assert_int_equal(pmio_close(&shared), 0);
+}
+
+static void file__threads_share_it(void **state)
+{
+	(void)state;
+	name_file("threads");
+	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
 }
 
 /* with a lock it holds; is killed */
@@ -468,6 +473,14 @@ static void span_io(struct pmio_file *const f[3], uint8_t *model, size_t max, ui
 	free(buf);
 }
 
+static void begin_use(struct remote_use *use)
+{
+	put_text(path, "", 0644);
+	assert_int_equal(remote_use_begin(settings, path, use), 0);
+	for (unsigned i = 0; i < use->nr; i++)
+		assert_int_equal(remote_use_serve(settings, &use->cards[i], use), 0);
+}
+
 /* where: a bit for each site that then has had pieces of it */
 static void span_with(enum pmio_placement placement, const char *name, unsigned where)
 {
@@ -480,12 +493,9 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 
 	assert_non_null(model);
 	name_file(name);
-	put_text(path, "", 0644);
 	for (unsigned i = 0; i < SITES; i++)
 		before[i] = drained_by(i);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
-	for (unsigned i = 0; i < use.nr; i++)
-		assert_int_equal(remote_use_serve(settings, &use.cards[i], &use), 0);
+	begin_use(&use);
 	assert_int_equal(remote_span_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
 	assert_int_equal(remote_span_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
 	assert_int_equal(remote_span_open(NULL, settings, path, &how, &use, false, &f[2]), 0);
@@ -519,6 +529,24 @@ static void span__single(void **state)
 {
 	(void)state;
 	span_with(PMIO_PLACE_SINGLE, "single", 2);
+}
+
+static void span__threads_share_it(void **state)
+{
+	static const enum pmio_placement placements[] = { PMIO_PLACE_STRIPED, PMIO_PLACE_LOCAL };
+	struct client_open how = { .flags = RW };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct remote_use use = use_of_all(placements[i]);
+		struct pmio_file *f;
+
+		name_file(i ? "local threads" : "striped threads");
+		begin_use(&use);
+		assert_int_equal(remote_span_open(sites[0].pm, settings, path, &how, &use, true, &f), 0);
+		let_threads_share(f);
+		remote_use_fini(&use);
+	}
 }
 
 /* an owner's file that is not whole yet; what its writer found when he was done */
@@ -634,6 +662,7 @@ static void target_killed__in_mid_write(void **state)
 	(void)state;
 	name_file("mid");
 	f = open_at(2, RW | PMIO_OPEN_CREATE);
+	assert_int_equal(pmio_pwrite(f, "", 1, (8 << 20) - 1), 1); /* however far the first write comes */
 	scratch_catch_log();
 	assert_int_equal(pthread_create(&t, NULL, write_on, f), 0);
 	usleep(200000);
@@ -758,6 +787,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(span__striped),
 		cmocka_unit_test(span__local),
 		cmocka_unit_test(span__single),
+		cmocka_unit_test(span__threads_share_it),
 		cmocka_unit_test(find__not_before_its_writer_is_done),
 		cmocka_unit_test(open__with_another_key),
 		cmocka_unit_test(target_killed__error_and_then_another),

@@ -1,0 +1,18 @@
+# what has threads, once more in a build with the sanitizer for races, below tsan/; from a copy of the
+# sources, as sanitize/.  No MPI programs: Open MPI is not built with it, so what its locks and
+# messages put in order would all be reported
+tsan_tests = $(addprefix tests/unit/test_,threads client remote fabric pool pm view proto settings) \
+	$(addprefix tests/cli/,stat.sh pace.sh stage.sh recover.sh crash.sh) \
+	$(addprefix tests/fuse/,errors.sh async.sh early.sh state.sh) tests/kill/kills.sh
+EXTRA_DIST += tests/tsan/check.sh tests/tsan/suppressions.txt
+
+check-tsan:
+	@$(MKDIR_P) tsan
+	$(MAKE) $(AM_MAKEFLAGS) distdir distdir=tsan/source
+	+MAKE='$(MAKE)' $(SHELL) $(srcdir)/tests/tsan/check.sh '$(abs_builddir)' $(tsan_tests)
+.PHONY: check-tsan
+
+clean-local: clean-tsan
+clean-tsan:
+	rm -rf tsan
+.PHONY: clean-tsan

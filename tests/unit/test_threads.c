@@ -1,0 +1,349 @@
+/*
+ * test_threads.c -- one program's threads on one handle and on many, with an agent that
+ * dies meanwhile; what each thread wrote is what it reads, and what is on the file system
+ * in the end.  For `make check-tsan` too, which sees races that did no harm today.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/admin.h"
+#include "client/client.h"
+#include "pmio.h"
+
+#define NR_THREADS 6
+#define ROUNDS 120
+#define FILE_SIZE (12u << 20) /* more than the small pool has room for */
+#define PIECE 3000u	      /* bytes of a thread, then the next one's: no multiple of blocks */
+#define KILL_EVERY 150u	      /* operations of all threads */
+
+static char root[64], pool[96], path[96], cut_path[96];
+static struct pmio *pm;
+
+struct worker {
+	pthread_t thread;
+	unsigned number;
+	struct pmio_file *f, *cut; /* may be other threads' as well */
+	uint8_t *model;		   /* all write to it, each its own pieces */
+	char error[256];	   /* empty: none */
+};
+
+static atomic_uint nr_done; /* operations of all */
+
+/* ---- an agent and a pool ------------------------------------------------------------------- */
+
+static int remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(p);
+}
+
+static int start_with(const char *pool_size)
+{
+	char agent[512];
+
+	snprintf(root, sizeof(root), "/dev/shm/pmio-threads.XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	snprintf(pool, sizeof(pool), "%s/pool", root);
+	snprintf(path, sizeof(path), "%s/file", root);
+	snprintf(cut_path, sizeof(cut_path), "%s/cut", root);
+	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	setenv("PMIO_AGENT", agent, 1);
+	setenv("PMIO_CONF", "/dev/null", 1);
+	setenv("PMIO_POOL_SIZE", pool_size, 1);
+	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
+	nr_done = 0;
+	if (mkdir(pool, 0700) < 0)
+		return -1;
+	return pmio_connect(pool, &pm);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return start_with("64MiB");
+}
+
+static int set_up_small(void **state)
+{
+	(void)state;
+	return start_with("8MiB");
+}
+
+static int tear_down(void **state)
+{
+	struct pmio *admin;
+
+	(void)state;
+	pmio_disconnect(&pm);
+	if (pmio_attach(pool, &admin) == 0) {
+		pmio_shutdown(admin, true);
+		pmio_disconnect(&admin);
+	}
+	return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct pmio_file *must_open(const char *name)
+{
+	struct pmio_file *f;
+
+	assert_int_equal(pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f), 0);
+	return f;
+}
+
+/* ---- what a thread does -------------------------------------------------------------------- */
+
+/* cmocka's assertions are for the first thread only */
+#define CHECK(w, what)                                                                        \
+	do {                                                                                  \
+		if (!(what) && !(w)->error[0])                                                \
+			snprintf((w)->error, sizeof((w)->error), "thread %u: %s", (w)->number, #what); \
+	} while (0)
+
+static unsigned random_below(unsigned *seed, unsigned n)
+{
+	*seed = *seed * 1103515245u + 12345u;
+	return (*seed >> 8) % n;
+}
+
+/* the pieces of this thread that lie in some length of the file, one call for all of them */
+static void write_pieces(struct worker *w, unsigned *seed)
+{
+	unsigned stride = NR_THREADS * PIECE, nr = 1 + random_below(seed, 40);
+	unsigned first = random_below(seed, FILE_SIZE / stride - 40);
+	struct pmio_piece p[40];
+	ssize_t sum = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		size_t off = (size_t)(first + i) * stride + w->number * PIECE;
+
+		memset(w->model + off, (int)(1 + random_below(seed, 255)), PIECE);
+		p[i] = (struct pmio_piece){ .off = (off_t)off, .buf = w->model + off, .len = PIECE };
+		sum += PIECE;
+	}
+	CHECK(w, pmio_writex(w->f, p, nr) == sum);
+}
+
+static void read_piece(struct worker *w, unsigned *seed)
+{
+	unsigned stride = NR_THREADS * PIECE;
+	size_t off = (size_t)random_below(seed, FILE_SIZE / stride) * stride + w->number * PIECE;
+	uint8_t in[PIECE];
+
+	CHECK(w, pmio_pread(w->f, in, PIECE, (off_t)off) == PIECE);
+	CHECK(w, memcmp(in, w->model + off, PIECE) == 0);
+}
+
+/* a file that all make longer and shorter: whatever is read is what somebody wrote, or zero */
+static void cut(struct worker *w, unsigned *seed)
+{
+	uint8_t buf[5000];
+	off_t size, off = random_below(seed, 3u << 20);
+	ssize_t n;
+
+	switch (random_below(seed, 4)) {
+	case 0:
+		CHECK(w, pmio_truncate(w->cut, off) == 0);
+		break;
+	case 1:
+		memset(buf, 'c', sizeof(buf));
+		CHECK(w, pmio_pwrite(w->cut, buf, sizeof(buf), off) == sizeof(buf));
+		break;
+	case 2:
+		CHECK(w, pmio_size(w->cut, &size) == 0 && size <= (3 << 20) + (off_t)sizeof(buf));
+		break;
+	default:
+		n = pmio_pread(w->cut, buf, sizeof(buf), off);
+		CHECK(w, n >= 0);
+		for (ssize_t i = 0; i < n; i++)
+			CHECK(w, buf[i] == 'c' || buf[i] == 0);
+	}
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	unsigned seed = 7 * w->number + 1;
+
+	for (unsigned i = 0; i < ROUNDS && !w->error[0]; i++) {
+		switch (random_below(&seed, 10)) {
+		case 0:
+			CHECK(w, pmio_sync(w->f) == 0);
+			break;
+		case 1:
+			CHECK(w, pmio_drain(w->f) == 0);
+			break;
+		case 2:
+		case 3:
+			cut(w, &seed);
+			break;
+		case 4:
+		case 5:
+		case 6:
+			read_piece(w, &seed);
+			break;
+		default:
+			write_pieces(w, &seed);
+		}
+		nr_done++;
+	}
+	return NULL;
+}
+
+/* files of its own, while the others work */
+static void *open_and_close(void *arg)
+{
+	struct worker *w = arg;
+	char own[128], in[8];
+
+	snprintf(own, sizeof(own), "%s.%u", path, w->number);
+	for (unsigned i = 0; i < ROUNDS / 4 && !w->error[0]; i++) {
+		struct pmio_file *f;
+		int rc = pmio_open(pm, own, O_RDWR | O_CREAT, 0666, &f);
+
+		CHECK(w, rc == 0);
+		if (rc < 0)
+			break;
+		CHECK(w, pmio_pwrite(f, "content", 8, 100) == 8);
+		CHECK(w, pmio_pread(f, in, 8, 100) == 8 && memcmp(in, "content", 8) == 0);
+		CHECK(w, pmio_close(&f) == 0);
+	}
+	return NULL;
+}
+
+/* ---- all together ------------------------------------------------------------------------------ */
+
+static void kill_agent(void)
+{
+	struct pmio *admin;
+	struct pmio_pool_stat st;
+
+	/* a connection of its own: this must not be the one who starts the next agent */
+	if (pmio_attach(pool, &admin) < 0)
+		return;
+	if (pmio_stat_pool(admin, &st) == 0)
+		kill((pid_t)st.agent_pid, SIGKILL);
+	pmio_disconnect(&admin);
+}
+
+static void *kill_agents(void *arg)
+{
+	for (unsigned next = KILL_EVERY; next < NR_THREADS * ROUNDS; next += KILL_EVERY) {
+		while (nr_done < next && !atomic_load((atomic_bool *)arg))
+			usleep(1000);
+		kill_agent();
+	}
+	return NULL;
+}
+
+static void assert_on_pfs(const uint8_t *model)
+{
+	uint8_t *in = malloc(FILE_SIZE);
+	int fd = open(path, O_RDONLY);
+
+	assert_true(in && fd >= 0);
+	assert_int_equal(read(fd, in, FILE_SIZE), FILE_SIZE);
+	assert_memory_equal(in, model, FILE_SIZE);
+	close(fd);
+	free(in);
+}
+
+static void run(unsigned nr_handles, bool opener, bool killer)
+{
+	uint8_t *model = calloc(1, FILE_SIZE);
+	struct pmio_file *f[NR_THREADS], *cuts[NR_THREADS];
+	struct worker w[NR_THREADS + 1] = { { 0 } };
+	atomic_bool ended = false;
+	const unsigned nr = NR_THREADS + (opener ? 1 : 0);
+	pthread_t kills;
+
+	assert_non_null(model);
+	for (unsigned i = 0; i < nr_handles; i++) {
+		f[i] = must_open(path);
+		cuts[i] = must_open(cut_path);
+	}
+	assert_int_equal(pmio_pwrite(f[0], "", 1, FILE_SIZE - 1), 1);
+	for (unsigned i = 0; i < nr; i++) {
+		w[i].number = i;
+		w[i].f = f[i % nr_handles];
+		w[i].cut = cuts[i % nr_handles];
+		w[i].model = model;
+		assert_int_equal(pthread_create(&w[i].thread, NULL, i < NR_THREADS ? work : open_and_close, &w[i]), 0);
+	}
+	if (killer)
+		assert_int_equal(pthread_create(&kills, NULL, kill_agents, &ended), 0);
+	for (unsigned i = 0; i < nr; i++)
+		pthread_join(w[i].thread, NULL);
+	ended = true;
+	if (killer)
+		pthread_join(kills, NULL);
+	for (unsigned i = 0; i < nr; i++)
+		assert_string_equal(w[i].error, "");
+	for (unsigned i = 0; i < nr_handles; i++) {
+		assert_int_equal(pmio_close(&cuts[i]), 0);
+		assert_int_equal(pmio_close(&f[i]), 0);
+	}
+	assert_on_pfs(model);
+	free(model);
+}
+
+static void threads__on_one_handle(void **state)
+{
+	(void)state;
+	run(1, true, false);
+}
+
+static void threads__with_a_handle_each(void **state)
+{
+	(void)state;
+	run(NR_THREADS, true, false);
+}
+
+static void threads__in_a_pool_too_small(void **state)
+{
+	(void)state;
+	run(2, true, false);
+}
+
+static void threads__while_agents_are_killed(void **state)
+{
+	(void)state;
+	run(1, true, true);
+}
+
+static void threads__while_agents_of_many_handles_are_killed(void **state)
+{
+	(void)state;
+	run(3, true, true);
+}
+
+int main(void)
+{
+#define T(name, up) cmocka_unit_test_setup_teardown(name, up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(threads__on_one_handle, set_up),
+		T(threads__with_a_handle_each, set_up),
+		T(threads__in_a_pool_too_small, set_up_small),
+		T(threads__while_agents_are_killed, set_up),
+		T(threads__while_agents_of_many_handles_are_killed, set_up),
+	};
+
+	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
