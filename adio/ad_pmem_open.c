@@ -169,6 +169,7 @@ static void free_state(struct adio_file *fd)
 
 	if (ad) {
 		ad_pmem_exchange_free(ad->exchange);
+		ad_pmem_together_free(ad->together);
 		ad_pmem_view_fini(&ad->view);
 		pmio_settings_fini(&ad->settings);
 	}
@@ -740,6 +741,26 @@ static void open_as_ufs(struct adio_file *fd, int rank, int access_mode, int *er
 	romio->ufs->open_coll(fd, rank, access_mode, error);
 }
 
+/* 0, or -ENOMEM on all ranks; whether collective calls begin together is the same for all, too */
+static int begin_open(struct adio_file *fd)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int all[2] = { ad ? 0 : -ENOMEM, 0 }, nr;
+
+	PMPI_Comm_size(fd->comm, &nr);
+	if (ad && nr > 1) {
+		ad->together = ad_pmem_together_new(fd->comm);
+		all[0] = ad->together ? 0 : -ENOMEM;
+		all[1] = ad->settings.num[PMIO_SET_COLLECTIVE_ORDER] == PMIO_ORDER_ON ? -1 : 0;
+	}
+	PMPI_Allreduce(MPI_IN_PLACE, all, 2, MPI_INT, MPI_MIN, fd->comm);
+	if (ad && all[1] == 0) {
+		ad_pmem_together_free(ad->together);
+		ad->together = NULL;
+	}
+	return all[0];
+}
+
 void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
@@ -750,8 +771,7 @@ void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *err
 		open_as_ufs(fd, rank, access_mode, error);
 		return;
 	}
-	rc = ad ? 0 : -ENOMEM;
-	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MIN, fd->comm);
+	rc = begin_open(fd);
 	fd->access_mode = access_mode;
 	fd->fd_sys = -1;
 	fd->blksize = 4096;

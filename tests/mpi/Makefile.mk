@@ -16,6 +16,7 @@ mpi_tests = \
 	tests/mpi/modes.mpi \
 	tests/mpi/names.mpi \
 	tests/mpi/nonblock.mpi \
+	tests/mpi/order.mpi \
 	tests/mpi/perm.mpi \
 	tests/mpi/seek.mpi \
 	tests/mpi/shared.mpi \
@@ -93,6 +94,9 @@ tests_mpi_names_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_nonblock_mpi_SOURCES = tests/mpi/nonblock.c tests/mpi/util.h
 tests_mpi_nonblock_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_nonblock_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_order_mpi_SOURCES = tests/mpi/order.c tests/mpi/util.h
+tests_mpi_order_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_order_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_perm_mpi_SOURCES = tests/mpi/perm.c tests/mpi/util.h
 tests_mpi_perm_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_perm_mpi_LDADD = $(OMPI_LIBS)
