@@ -129,6 +129,13 @@ void ad_pmem_exchange_free(struct exchange *x);
 void ad_pmem_exchange_begin(struct exchange *x);
 void ad_pmem_exchange_end(struct exchange *x);
 
+/* ---- ad_pmem_stray.c: names that were taken for what they are not ----------------- */
+
+/* in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
+void ad_pmem_look_for_strays(MPI_Comm comm, bool closing);
+/* a name that is none of ours, but looks as if it should be */
+void ad_pmem_look_at_name(MPI_Comm comm, const char *name);
+
 /* ---- ad_pmem_together.c: collective calls begin together -------------------------- */
 
 /* NULL: no memory */

@@ -234,6 +234,8 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 	if (rc == 0 && fp_kind == ADIO_INDIVIDUAL)
 		fd->fp_ind = (adio_offset)(pos + b.done);
 	*done = b.done;
+	if (rc == -EBADF) /* a handle for the other; ROMIO asks before most calls, but not in those with the shared pointer */
+		rc = write ? -EROFS : -EACCES;
 	return rc;
 }
 

@@ -259,6 +259,7 @@ static int close_handle(struct ompi_file_t *fh)
 
 	if (!handle_of(fh))
 		return MPI_SUCCESS; /* its open failed, and has said so */
+	ad_pmem_look_for_strays(fh->f_comm, true);
 	OBJ_RETAIN(handler);
 	rc = romio_module()->io_module_file_close(fh);
 	if (rc != MPI_SUCCESS)
@@ -421,6 +422,8 @@ static int set_size(struct ompi_file_t *fh, MPI_Offset size)
 
 static int preallocate(struct ompi_file_t *fh, MPI_Offset size)
 {
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) /* ROMIO lets rank 0 try, and only that one hear of it */
+		return MPI_ERR_READ_ONLY;
 	begin_together(fh);
 	return romio_module()->io_module_file_preallocate(fh, size);
 }
@@ -471,7 +474,11 @@ file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, i
 	struct file_data *data;
 
 	*private_data = NULL;
-	if (!strip(file->f_filename) || !get_ready())
+	if (!strip(file->f_filename)) {
+		ad_pmem_look_at_name(file->f_comm, file->f_filename);
+		return NULL;
+	}
+	if (!get_ready())
 		return NULL;
 	data = calloc(1, sizeof(*data));
 	if (!data)
@@ -617,14 +624,48 @@ static void make_name_unique(struct adio_file *fd, int rank)
 	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* ROMIO gives it PATH_MAX bytes */
 }
 
+/*
+ * ROMIO's name is longer than the file's.  If there is no room for that it cuts it off, and may then
+ * have somebody's file, or fails on rank 0 alone.  So for long names it makes one for another file, and
+ * ours is in the file's folder, or where that leaves no room for any name, in one above it.
+ */
+#define SHFP_LONGER 64
+#define SHFP_LONG_NAME ".pmio-shfp"
+
+static void make_long_name(struct adio_file *fd)
+{
+	size_t folder = strlen(fd->filename);
+
+	do
+		folder--;
+	while (folder > 0 && (fd->filename[folder] != '/' || folder + SHFP_LONGER >= PATH_MAX));
+	snprintf(fd->shared_fp_fname, PATH_MAX, "%s%.*s/" SHFP_LONG_NAME, folder || *fd->filename == '/' ? "" : ".",
+		 (int)folder, fd->filename);
+}
+
+static void name_shared_pointer(const struct romio *romio, struct adio_file *fd, int rank, int *error)
+{
+	static char stand_in[] = "/x";
+	char *name = fd->filename;
+	bool is_long = strlen(name) + SHFP_LONGER >= PATH_MAX;
+
+	if (is_long)
+		fd->filename = stand_in;
+	romio->shfp_fname(fd, rank, error);
+	fd->filename = name;
+	if (*error != MPI_SUCCESS)
+		return;
+	if (is_long)
+		make_long_name(fd);
+	make_name_unique(fd, rank);
+}
+
 static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
 {
 	int rank;
 
 	PMPI_Comm_rank(fd->comm, &rank);
-	romio->shfp_fname(fd, rank, error);
-	if (*error == MPI_SUCCESS)
-		make_name_unique(fd, rank);
+	name_shared_pointer(romio, fd, rank, error);
 	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
 		return;
 	if (rank == 0)
@@ -732,5 +773,6 @@ static int open_file(struct ompi_communicator_t *comm, const char *filename, int
 		return error;
 	}
 	publish_info(data->fd, fh);
+	ad_pmem_look_for_strays(comm, false);
 	return OMPI_SUCCESS;
 }

@@ -12,6 +12,7 @@ mpi_tests = \
 	tests/mpi/info.mpi \
 	tests/mpi/large.mpi \
 	tests/mpi/links.mpi \
+	tests/mpi/long.mpi \
 	tests/mpi/many.mpi \
 	tests/mpi/modes.mpi \
 	tests/mpi/names.mpi \
@@ -82,6 +83,9 @@ tests_mpi_large_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_links_mpi_SOURCES = tests/mpi/links.c tests/mpi/util.h
 tests_mpi_links_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_links_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_long_mpi_SOURCES = tests/mpi/long.c tests/mpi/util.h
+tests_mpi_long_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_long_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_many_mpi_SOURCES = tests/mpi/many.c tests/mpi/util.h
 tests_mpi_many_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_many_mpi_LDADD = $(OMPI_LIBS)
