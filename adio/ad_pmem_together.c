@@ -27,6 +27,7 @@
 
 #define CALLS_BY_MPI 2	/* a file that sees no more is not worth the memory */
 #define FEW 4		/* ranks that look at each other's words */
+#define NAME "pmio-together"
 #define SPINS 200	/* looks before others may run */
 
 /* numbers of calls, each in a cache line of its own */
@@ -90,7 +91,7 @@ static struct meeting *map(int fd, size_t size)
 static void make(struct together *t, struct place *at)
 {
 	at->pid = getpid();
-	at->fd = memfd_create("pmio-together", MFD_CLOEXEC);
+	at->fd = memfd_create(NAME, MFD_CLOEXEC);
 	if (at->fd >= 0 && ftruncate((int)at->fd, (off_t)meeting_size(t)) == 0 &&
 	    getrandom(at->cookie, sizeof(at->cookie), 0) == sizeof(at->cookie))
 		t->meeting = map((int)at->fd, meeting_size(t));
@@ -100,12 +101,15 @@ static void make(struct together *t, struct place *at)
 
 static void find(struct together *t, const struct place *at)
 {
-	char path[64];
+	static const char want[] = "/memfd:" NAME " ";
+	char path[64], is[sizeof(want)] = "";
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%lld/fd/%lld", (long long)at->pid, (long long)at->fd);
+	/* in a container with numbers of its own it may be anything, and is not even opened */
+	if (readlink(path, is, sizeof(is) - 1) < 0 || strcmp(is, want) != 0)
+		return;
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	/* in a container with numbers of its own it may be anything */
 	if (fd >= 0 && lseek(fd, 0, SEEK_END) == (off_t)meeting_size(t))
 		t->meeting = map(fd, meeting_size(t));
 	if (fd >= 0)
@@ -135,6 +139,14 @@ static void meet(struct together *t)
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
+/* the processor has other things to do */
+static void relax(void)
+{
+#ifdef __x86_64__
+	__builtin_ia32_pause();
+#endif
+}
+
 /* until it is as far as that; others may need MPI's progress in this process to get there */
 static void wait_for(_Atomic uint64_t *count, uint64_t call)
 {
@@ -143,7 +155,7 @@ static void wait_for(_Atomic uint64_t *count, uint64_t call)
 			ad_pmem_progress();
 			sched_yield();
 		} else {
-			__builtin_ia32_pause();
+			relax();
 		}
 	}
 }

@@ -171,6 +171,6 @@ tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
 tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_update_LDADD = $(OMPI_LIBS)
 mpi_scripts = tests/mpi/answers.sh tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
-	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/pool.sh tests/mpi/nospace.sh
+	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/together.sh tests/mpi/pool.sh tests/mpi/nospace.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)
