@@ -17,15 +17,16 @@
 #define ENTRIES_MAX 4096 /* of a larger folder no more are looked at */
 #define PREFIX "pmem:"
 
-/* one process of those that open the file, and of those that are alone with theirs one a node */
+/* of those that open the file one, and not more than one of a node's processes, whatever they open */
 static bool is_speaker(MPI_Comm comm)
 {
 	const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
-	int rank, nr;
+	int rank;
 
+	if (!local)
+		local = getenv("SLURM_LOCALID");
 	PMPI_Comm_rank(comm, &rank);
-	PMPI_Comm_size(comm, &nr);
-	return rank == 0 && (nr > 1 || !local || strcmp(local, "0") == 0);
+	return rank == 0 && (!local || strcmp(local, "0") == 0);
 }
 
 static bool is_stray(const char *entry)

@@ -156,7 +156,12 @@ stray() (
 	mkdir "$1" && hints 3 -- "pmem:$PFS/stray" && one_line "the working folder has \"$1\"" || exit
 	hints 2 -- stray.plain && silent
 )
-strays() { stray pmem && stray pmem: && stray pmem:out.h5; }
+# nor by each rank, where each has files of its own
+stray_alone() (
+	mkdir -p "$T/cwd.alone/pmem:" && cd "$T/cwd.alone" || exit
+	run 3 "$top_builddir/tests/mpi/threads.mpi" "pmem:$PFS/alone" >"$OUT" 2>"$ERR" && one_line "the working folder has"
+)
+strays() { stray_alone && stray pmem && stray pmem: && stray pmem:out.h5; }
 check "a file or folder that the prefix was taken for" strays
 
 paths_and_prefix() { hints 2 --mca io_pmem_paths "/nowhere/*" -- "pmem:$PFS/other/g" && expect 0 "$PMIO" ls && says " $PFS/other/g\$"; }
