@@ -3,7 +3,7 @@ ompicomp_LTLIBRARIES = mca_io_pmem.la mca_hook_pmem.la
 # convenience library, so that tests can link the driver's insides
 noinst_LTLIBRARIES += libpmio_adio.la
 libpmio_adio_la_SOURCES = \
-	adio/ad_pmem.h adio/ad_pmem.c adio/ad_pmem_open.c adio/ad_pmem_view.c adio/ad_pmem_io.c adio/ad_pmem_exchange.c adio/ad_pmem_flat.c \
+	adio/ad_pmem.h adio/ad_pmem.c adio/ad_pmem_open.c adio/ad_pmem_stray.c adio/ad_pmem_together.c adio/ad_pmem_view.c adio/ad_pmem_io.c adio/ad_pmem_exchange.c adio/ad_pmem_flat.c \
 	adio/romio.c adio/romio321_abi.h adio/romio321_abi_check.h
 libpmio_adio_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS)
 libpmio_adio_la_LIBADD = libpmio_remote.la

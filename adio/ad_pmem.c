@@ -43,12 +43,25 @@ static int preallocate(struct adio_file *fd, adio_offset bytes)
 	return pmio_truncate(ad->file, bytes);
 }
 
+/* of collective calls that this rank has ended, and others may not have */
+static void await_writers(struct adio_file *fd)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+
+	if (!ad->together)
+		return;
+	ad_pmem_leave_romio();
+	ad_pmem_together_await_end(ad->together);
+	ad_pmem_enter_romio();
+}
+
 static void control(struct adio_file *fd, int flag, struct adio_fcntl *arg, int *error)
 {
 	int rc = 0;
 
 	switch (flag) {
 	case ADIO_GET_FSIZE:
+		await_writers(fd);
 		rc = get_size(fd, &arg->fsize);
 		if (rc == 0 && ad_pmem_size_in_view)
 			arg->fsize = (adio_offset)ad_pmem_view_bytes(view_of(fd), arg->fsize);

@@ -43,7 +43,11 @@ const struct romio *romio_load(void);
 /* the opened handle is not as we know it: never use ROMIO again; logs */
 void romio_refuse(const char *why);
 
-/* in a call that came through ROMIO: others may call it, until this thread comes back */
+/*
+ * In a call that came through ROMIO: others may call it, until this thread comes back.
+ * Who waits for other ranks leaves: another thread of theirs, in a call on another file,
+ * may wait for one of ours.
+ */
 void ad_pmem_leave_romio(void);
 void ad_pmem_enter_romio(void);
 
@@ -66,6 +70,7 @@ struct ad_pmem {
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */
 	bool exchanges;		 /* collective calls use it; the same for all ranks */
+	struct together *together; /* owned; NULL, on all ranks: collective calls do not wait for each other */
 	struct view view;	 /* the handle's disp is 0, and its fp_ind counts bytes of the view's data */
 };
 
@@ -123,6 +128,35 @@ void ad_pmem_exchange_free(struct exchange *x);
 /* what the file reads and writes between these goes by it; all ranks come, and the second waits for all */
 void ad_pmem_exchange_begin(struct exchange *x);
 void ad_pmem_exchange_end(struct exchange *x);
+
+/* ---- ad_pmem_stray.c: names that were taken for what they are not ----------------- */
+
+/* in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
+void ad_pmem_look_for_strays(MPI_Comm comm, bool closing);
+/* a name that is none of ours, but looks as if it should be */
+void ad_pmem_look_at_name(MPI_Comm comm, const char *name);
+
+/* ---- ad_pmem_together.c: collective calls begin together -------------------------- */
+
+/* NULL: no memory */
+struct together *ad_pmem_together_new(MPI_Comm comm);
+void ad_pmem_together_free(struct together *t);
+/* how they wait; the same on all ranks */
+bool ad_pmem_together_by_mpi(const struct together *t);
+/*
+ * ad_pmem_together_begin -- wait until all ranks have called it
+ *
+ * one_node: all ranks are on one, and all know it.  grows: this rank may make the file longer; of
+ * interest by MPI only.
+ * Returns whether who then reads or writes has to call ad_pmem_together_end() afterwards; the
+ * same on all ranks.  None of these with the lock on ROMIO held: they wait.
+ */
+bool ad_pmem_together_begin(struct together *t, bool one_node, bool grows);
+void ad_pmem_together_end(struct together *t);
+/* until all ranks have ended the collective calls that this one has; they have begun them */
+void ad_pmem_together_await_end(struct together *t);
+/* what this process has to do for others that wait in MPI */
+void ad_pmem_progress(void);
 
 /* ---- ad_pmem_view.c: views -------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include "ad_pmem.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,15 +45,21 @@ struct answer {
 };
 #define ANSWER_MAX (sizeof(struct answer) + DATA_MAX)
 
-/* a request under way */
-struct slot {
-	bool busy;
-	MPI_Request mpi[2];	   /* what was sent, what is to come */
+/* what one request needs, half a MiB */
+struct buffers {
+	struct buffers *next;
 	struct request *request;   /* owned; REQUEST_MAX bytes */
 	struct answer *answer;	   /* owned; ANSWER_MAX bytes */
 	struct pmio_piece *pieces; /* owned; PIECES_MAX: a read's, for the answer; */
-	size_t nr_pieces;
 	struct range *ranges;	   /* owned; PIECES_MAX: the same in the file, joined where they touch */
+};
+
+/* a request under way */
+struct slot {
+	bool busy;
+	MPI_Request mpi[2];	/* what was sent, what is to come */
+	struct buffers *b;	/* owned; NULL: none since the call began */
+	size_t nr_pieces;
 };
 
 struct exchange {
@@ -63,41 +70,103 @@ struct exchange {
 	uint32_t *first;	/* owned; of target t: ranks[first[t]] up to ranks[first[t + 1]] */
 	int *ranks;		/* owned */
 	struct slot slots[SLOTS_MAX];
-	/* owned; of others' requests */
-	struct request *taken;
-	struct answer *answered;
-	struct pmio_piece *pieces;
+	struct buffers *taken;	/* owned; of others' requests: there from the beginning, as these must be answered */
 	bool serving;		/* what the file does now is for another rank */
 	int rc;			/* of the slots that have ended: 0, 1 (a read met the end of the file) or an error */
 };
 
 /* ---- making one --------------------------------------------------------------------------- */
 
-static int new_slot(struct slot *s)
+static void free_buffers(struct buffers *b)
 {
-	s->request = malloc(REQUEST_MAX);
-	s->answer = malloc(ANSWER_MAX);
-	s->pieces = malloc(PIECES_MAX * sizeof(*s->pieces));
-	s->ranges = malloc(PIECES_MAX * sizeof(*s->ranges));
-	return s->request && s->answer && s->pieces && s->ranges ? 0 : -ENOMEM;
+	if (b) {
+		free(b->request);
+		free(b->answer);
+		free(b->pieces);
+		free(b->ranges);
+	}
+	free(b);
+}
+
+/* NULL: no memory */
+static struct buffers *new_buffers(void)
+{
+	struct buffers *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->request = malloc(REQUEST_MAX);
+	b->answer = malloc(ANSWER_MAX);
+	b->pieces = malloc(PIECES_MAX * sizeof(*b->pieces));
+	b->ranges = malloc(PIECES_MAX * sizeof(*b->ranges));
+	if (b->request && b->answer && b->pieces && b->ranges)
+		return b;
+	free_buffers(b);
+	return NULL;
+}
+
+/* those of requests are the process's: a file has some during a call only, and there is one call at a time, or few */
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct buffers *spare; /* under spare_lock; owned; not more than SLOTS_MAX */
+static unsigned nr_spare, nr_users; /* likewise; users: exchanges */
+
+static struct buffers *take_buffers(void)
+{
+	struct buffers *b;
+
+	pthread_mutex_lock(&spare_lock);
+	b = spare;
+	if (b) {
+		spare = b->next;
+		nr_spare--;
+	}
+	pthread_mutex_unlock(&spare_lock);
+	return b ? b : new_buffers();
+}
+
+static void give_back(struct buffers *b)
+{
+	pthread_mutex_lock(&spare_lock);
+	if (nr_spare < SLOTS_MAX) {
+		b->next = spare;
+		spare = b;
+		nr_spare++;
+		b = NULL;
+	}
+	pthread_mutex_unlock(&spare_lock);
+	free_buffers(b);
+}
+
+/* one exchange more or less; with the last one the spare buffers go */
+static void count_users(int n)
+{
+	struct buffers *b = NULL, *next;
+
+	pthread_mutex_lock(&spare_lock);
+	nr_users += (unsigned)n;
+	if (nr_users == 0) {
+		b = spare;
+		spare = NULL;
+		nr_spare = 0;
+	}
+	pthread_mutex_unlock(&spare_lock);
+	for (; b; b = next) {
+		next = b->next;
+		free_buffers(b);
+	}
 }
 
 void ad_pmem_exchange_free(struct exchange *x)
 {
-	for (int i = 0; x && i < SLOTS_MAX; i++) {
-		free(x->slots[i].request);
-		free(x->slots[i].answer);
-		free(x->slots[i].pieces);
-		free(x->slots[i].ranges);
-	}
-	if (x) {
-		free(x->first);
-		free(x->ranks);
-		free(x->taken);
-		free(x->answered);
-		free(x->pieces);
-	}
+	if (!x)
+		return;
+	for (int i = 0; i < SLOTS_MAX; i++)
+		free_buffers(x->slots[i].b);
+	free(x->first);
+	free(x->ranks);
+	free_buffers(x->taken);
 	free(x);
+	count_users(-1);
 }
 
 /* this rank alone; NULL: no memory */
@@ -105,10 +174,11 @@ static struct exchange *new_exchange(struct adio_file *fd)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
 	struct exchange *x = calloc(1, sizeof(*x));
-	int nr, rc = x ? 0 : -ENOMEM;
+	int nr;
 
 	if (!x)
 		return NULL;
+	count_users(1);
 	x->file = ad->file;
 	x->comm = fd->comm;
 	x->nr_targets = remote_use_of(ad->file)->nr;
@@ -119,12 +189,8 @@ static struct exchange *new_exchange(struct adio_file *fd)
 	PMPI_Comm_size(x->comm, &nr);
 	x->first = calloc(x->nr_targets + 2, sizeof(*x->first));
 	x->ranks = calloc((size_t)nr, sizeof(*x->ranks));
-	x->taken = malloc(REQUEST_MAX);
-	x->answered = malloc(ANSWER_MAX);
-	x->pieces = malloc(PIECES_MAX * sizeof(*x->pieces));
-	for (int i = 0; i < SLOTS_MAX && rc == 0; i++)
-		rc = new_slot(&x->slots[i]);
-	if (rc < 0 || !x->first || !x->ranks || !x->taken || !x->answered || !x->pieces) {
+	x->taken = new_buffers();
+	if (!x->first || !x->ranks || !x->taken) {
 		ad_pmem_exchange_free(x);
 		return NULL;
 	}
@@ -224,8 +290,9 @@ static bool take_apart(const struct request *r, size_t len, uint8_t *data, struc
 /* one request, if there is one; returns whether there was */
 static bool serve(struct exchange *x)
 {
-	struct request *r = x->taken;
-	struct answer *a = x->answered;
+	struct request *r = x->taken->request;
+	struct answer *a = x->taken->answer;
+	struct pmio_piece *pieces = x->taken->pieces;
 	MPI_Message message;
 	MPI_Status status;
 	int found = 0, len = 0;
@@ -236,9 +303,9 @@ static bool serve(struct exchange *x)
 	PMPI_Mrecv(r, (int)REQUEST_MAX, MPI_BYTE, &message, &status);
 	PMPI_Get_count(&status, MPI_BYTE, &len);
 	a->rc = PMIO_EPROTO;
-	if (take_apart(r, (size_t)len, r->write ? r->data : a->data, x->pieces)) {
+	if (take_apart(r, (size_t)len, r->write ? r->data : a->data, pieces)) {
 		x->serving = true;
-		a->rc = r->write ? pmio_writex(x->file, x->pieces, r->nr) : pmio_readx(x->file, x->pieces, r->nr);
+		a->rc = r->write ? pmio_writex(x->file, pieces, r->nr) : pmio_readx(x->file, pieces, r->nr);
 		x->serving = false;
 		back = r->write || a->rc < 0 ? 0 : (size_t)a->rc;
 	}
@@ -251,21 +318,23 @@ static bool serve(struct exchange *x)
 
 static void scatter(const struct slot *s)
 {
-	const uint8_t *from = s->answer->data;
+	const struct pmio_piece *pieces = s->b->pieces;
+	const uint8_t *from = s->b->answer->data;
 
 	for (size_t i = 0; i < s->nr_pieces; i++) {
-		memcpy(s->pieces[i].buf, from, s->pieces[i].len);
-		from += s->pieces[i].len;
+		memcpy(pieces[i].buf, from, pieces[i].len);
+		from += pieces[i].len;
 	}
 }
 
 static void end_slot(struct exchange *x, struct slot *s, int len)
 {
-	const struct request *r = s->request;
-	int64_t rc = len >= (int)sizeof(*s->answer) ? s->answer->rc : PMIO_EPROTO;
+	const struct request *r = s->b->request;
+	const struct answer *a = s->b->answer;
+	int64_t rc = len >= (int)sizeof(*a) ? a->rc : PMIO_EPROTO;
 
 	s->busy = false;
-	if (rc >= 0 && ((uint64_t)rc > r->len || (size_t)len != sizeof(*s->answer) + (r->write ? 0 : (size_t)rc)))
+	if (rc >= 0 && ((uint64_t)rc > r->len || (size_t)len != sizeof(*a) + (r->write ? 0 : (size_t)rc)))
 		rc = PMIO_EPROTO;
 	if (rc < 0 && x->rc >= 0)
 		x->rc = (int)rc;
@@ -299,22 +368,43 @@ static unsigned progress(struct exchange *x)
 	return busy;
 }
 
+static bool has_buffers(const struct exchange *x)
+{
+	bool has = false;
+
+	for (int i = 0; i < SLOTS_MAX; i++)
+		has |= x->slots[i].b != NULL;
+	return has;
+}
+
+/* NULL: no memory for a first one */
 static struct slot *free_slot(struct exchange *x)
 {
-	for (;;) {
+	do {
+		struct slot *bare = NULL;
+
 		for (int i = 0; i < SLOTS_MAX; i++) {
-			if (!x->slots[i].busy)
-				return &x->slots[i];
+			struct slot *s = &x->slots[i];
+
+			if (s->b && !s->busy)
+				return s;
+			if (!s->b && !bare)
+				bare = s;
 		}
+		if (bare)
+			bare->b = take_buffers();
+		if (bare && bare->b)
+			return bare;
 		progress(x);
-	}
+	} while (has_buffers(x));
+	return NULL;
 }
 
 /* goes on through pieces as far as a message has room */
 static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct pmio_piece *end, size_t *done, bool write)
 {
-	struct request *r = s->request;
-	struct range *last = s->ranges - 1;
+	struct request *r = s->b->request;
+	struct range *ranges = s->b->ranges, *last = ranges - 1;
 
 	s->nr_pieces = 0;
 	r->write = write;
@@ -329,8 +419,8 @@ static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct 
 		if (write)
 			memcpy(r->data + r->len, buf, n);
 		else
-			s->pieces[s->nr_pieces] = (struct pmio_piece){ .off = (off_t)off, .buf = buf, .len = n };
-		if (last >= s->ranges && last->off + last->len == off)
+			s->b->pieces[s->nr_pieces] = (struct pmio_piece){ .off = (off_t)off, .buf = buf, .len = n };
+		if (last >= ranges && last->off + last->len == off)
 			last->len += n;
 		else
 			*++last = (struct range){ off, n };
@@ -341,19 +431,19 @@ static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct 
 			*done = 0;
 		}
 	}
-	r->nr = (uint32_t)(last + 1 - s->ranges);
-	memcpy(r->data + (write ? r->len : 0), s->ranges, r->nr * sizeof(*s->ranges));
+	r->nr = (uint32_t)(last + 1 - ranges);
+	memcpy(r->data + (write ? r->len : 0), ranges, r->nr * sizeof(*ranges));
 }
 
 static int send_slot(struct exchange *x, struct slot *s, int to)
 {
-	struct request *r = s->request;
+	struct request *r = s->b->request;
 	size_t len = sizeof(*r) + (r->write ? r->len : 0) + r->nr * sizeof(struct range);
 	int tag;
 
 	r->slot = (uint32_t)(s - x->slots);
 	tag = TAG_ANSWER + (int)r->slot;
-	if (PMPI_Irecv(s->answer, (int)ANSWER_MAX, MPI_BYTE, to, tag, x->comm, &s->mpi[1]) != MPI_SUCCESS ||
+	if (PMPI_Irecv(s->b->answer, (int)ANSWER_MAX, MPI_BYTE, to, tag, x->comm, &s->mpi[1]) != MPI_SUCCESS ||
 	    PMPI_Isend(r, (int)len, MPI_BYTE, to, TAG_REQUEST, x->comm, &s->mpi[0]) != MPI_SUCCESS)
 		return -EIO;
 	s->busy = true;
@@ -368,7 +458,7 @@ static int post(void *arg, uint32_t holder, const struct pmio_piece *pieces, siz
 	size_t done = 0;
 	int rc = 0;
 
-	if (x->serving || there == 0 || bytes / nr >= LARGE)
+	if (x->serving || there == 0 || bytes / nr >= LARGE || !free_slot(x))
 		return -EOPNOTSUPP;
 	while (p < end && rc == 0) {
 		struct slot *s = free_slot(x);
@@ -400,17 +490,28 @@ void ad_pmem_exchange_begin(struct exchange *x)
 	remote_span_carry(x->file, &carrier, x);
 }
 
-void ad_pmem_exchange_end(struct exchange *x)
+/* this rank has its answers: it is there for others until all have theirs */
+static void serve_all(struct exchange *x)
 {
 	MPI_Request barrier;
 	int all = 0;
 
-	finish(x); /* after an error: what is still under way */
 	if (PMPI_Ibarrier(x->comm, &barrier) != MPI_SUCCESS)
 		return;
 	while (!all) {
 		serve(x);
 		PMPI_Test(&barrier, &all, MPI_STATUS_IGNORE);
 	}
+}
+
+void ad_pmem_exchange_end(struct exchange *x)
+{
+	finish(x); /* after an error: what is still under way */
+	for (int i = 0; i < SLOTS_MAX; i++) {
+		if (x->slots[i].b)
+			give_back(x->slots[i].b);
+		x->slots[i].b = NULL;
+	}
+	serve_all(x);
 	remote_span_carry(NULL, NULL, NULL);
 }

@@ -234,6 +234,8 @@ static int transfer(struct adio_file *fd, const void *buf, int count, MPI_Dataty
 	if (rc == 0 && fp_kind == ADIO_INDIVIDUAL)
 		fd->fp_ind = (adio_offset)(pos + b.done);
 	*done = b.done;
+	if (rc == -EBADF) /* a handle for the other; ROMIO asks before most calls, but not in those with the shared pointer */
+		rc = write ? -EROFS : -EACCES;
 	return rc;
 }
 
@@ -254,22 +256,61 @@ static void blocking(struct adio_file *fd, const void *buf, int count, MPI_Datat
 	set_status(status, done);
 }
 
+/* ---- collective calls ---------------------------------------------------------------------- */
+
+/* may this rank's write make the file longer?  Where that would be a question to another node: yes */
+static bool may_grow(const struct adio_file *fd, int count, MPI_Datatype type, int fp_kind, adio_offset offset)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+	uint64_t pos = start_position(fd, fp_kind, offset, false), last;
+	struct cursor mem;
+	int64_t place;
+	off_t size;
+
+	if (memory_cursor(&mem, NULL, count, type) < 0 || cursor_bytes(&mem) == 0)
+		return false;
+	return ad->file->ops || __builtin_add_overflow(pos, cursor_bytes(&mem) - 1, &last) ||
+	       ad_pmem_view_place(&ad->view, last, &place) < 0 || pmio_size(ad->file, &size) < 0 || place >= size;
+}
+
+/* returns whether end_together() is to be called */
+static bool begin_together(struct adio_file *fd, int count, MPI_Datatype type, int fp_kind, adio_offset offset, bool write)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+	bool grows = write && ad_pmem_together_by_mpi(ad->together) && may_grow(fd, count, type, fp_kind, offset), ends;
+
+	ad_pmem_leave_romio();
+	ends = ad_pmem_together_begin(ad->together, !ad->file->ops, grows);
+	ad_pmem_enter_romio();
+	return ends;
+}
+
+static void end_together(struct adio_file *fd)
+{
+	const struct ad_pmem *ad = fd->fs_ptr;
+
+	ad_pmem_leave_romio();
+	ad_pmem_together_end(ad->together);
+	ad_pmem_enter_romio();
+}
+
 static void collective(struct adio_file *fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
 		       adio_offset offset, bool write, MPI_Status *status, int *error)
 {
 	const struct ad_pmem *ad = fd->fs_ptr;
-	bool exchanges = ad->exchanges && !ad->atomic;
+	bool ends = ad->together && begin_together(fd, count, type, fp_kind, offset, write);
 
-	if (!exchanges) {
+	if (ad->exchanges && !ad->atomic) {
+		ad_pmem_leave_romio();
+		ad_pmem_exchange_begin(ad->exchange);
 		blocking(fd, buf, count, type, fp_kind, offset, write, false, status, error);
+		ad_pmem_exchange_end(ad->exchange); /* that waits for all */
+		ad_pmem_enter_romio();
 		return;
 	}
-	/* it waits for other ranks: another thread of theirs, in a call on another file, may wait for one of ours */
-	ad_pmem_leave_romio();
-	ad_pmem_exchange_begin(ad->exchange);
 	blocking(fd, buf, count, type, fp_kind, offset, write, false, status, error);
-	ad_pmem_exchange_end(ad->exchange);
-	ad_pmem_enter_romio();
+	if (ends)
+		end_together(fd);
 }
 
 /* loads and stores have nothing to wait for: the request is complete when we return it */

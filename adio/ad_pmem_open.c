@@ -169,6 +169,7 @@ static void free_state(struct adio_file *fd)
 
 	if (ad) {
 		ad_pmem_exchange_free(ad->exchange);
+		ad_pmem_together_free(ad->together);
 		ad_pmem_view_fini(&ad->view);
 		pmio_settings_fini(&ad->settings);
 	}
@@ -176,11 +177,19 @@ static void free_state(struct adio_file *fd)
 	fd->fs_ptr = NULL;
 }
 
+static void drop_hint(MPI_Info info, MPI_Info *copy, const char *key)
+{
+	if (*copy == info)
+		PMPI_Info_dup(info, copy);
+	PMPI_Info_delete(*copy, key);
+}
+
 /*
- * Numbers that ROMIO takes as they come, and ends the program over: a buffer of
- * -5 bytes.  Returns info, or a copy without them, which the caller frees.
+ * Hints that ROMIO ends the program over: numbers, which it takes as they come (a buffer of
+ * -5 bytes), and a cb_config_list that names no host of the job, which is of no use here in
+ * any case.  Returns info, or a copy without them, which the caller frees.
  */
-static MPI_Info without_bad_numbers(MPI_Info info)
+static MPI_Info without_bad_hints(MPI_Info info)
 {
 	static const char *const sizes[] = { "cb_buffer_size", "ind_rd_buffer_size",
 					     "ind_wr_buffer_size", "cb_nodes" };
@@ -188,15 +197,18 @@ static MPI_Info without_bad_numbers(MPI_Info info)
 	MPI_Info copy = info;
 	int flag;
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && info != MPI_INFO_NULL; i++) {
+	if (info == MPI_INFO_NULL)
+		return info;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		PMPI_Info_get(info, sizes[i], MPI_MAX_INFO_VAL, value, &flag);
 		if (!flag || atoi(value) > 0)
 			continue;
 		pmio_warn("hint %s: \"%s\" is not a number above 0; ignored", sizes[i], value);
-		if (copy == info)
-			PMPI_Info_dup(info, &copy);
-		PMPI_Info_delete(copy, sizes[i]);
+		drop_hint(info, &copy, sizes[i]);
 	}
+	PMPI_Info_get(info, "cb_config_list", MPI_MAX_INFO_VAL, value, &flag);
+	if (flag)
+		drop_hint(info, &copy, "cb_config_list");
 	return copy;
 }
 
@@ -204,7 +216,7 @@ static MPI_Info without_bad_numbers(MPI_Info info)
 void ad_pmem_set_info(struct adio_file *fd, MPI_Info info, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
-	MPI_Info good = without_bad_numbers(info);
+	MPI_Info good = without_bad_hints(info);
 	int rank;
 
 	romio_load()->set_info(fd, good, error);
@@ -341,6 +353,8 @@ static int try_to_open(struct adio_file *fd, const struct client_open *how, bool
 	bool remote = first && remote_memory_wanted(&ad->settings);
 	int rc = first ? remote_use_find(&ad->settings, fd->filename, &use) : -ENOENT;
 
+	if (rc == -ENAMETOOLONG) /* that of an owner's file: if the file's own is too long, its open says so */
+		rc = -ENOENT;
 	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
 	if (rc == -ENOENT && remote)
@@ -671,7 +685,7 @@ static void mark_here(struct adio_file *fd, int access_mode, struct opened *o)
 		ad->file = marked;
 		if (found)
 			take_identity(ad, ad->pm, o);
-	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC)) {
+	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG)) {
 		rc = 0; /* who cannot make it there cannot keep others from the file either */
 	}
 	remote_use_fini(&use);
@@ -742,6 +756,26 @@ static void open_as_ufs(struct adio_file *fd, int rank, int access_mode, int *er
 	romio->ufs->open_coll(fd, rank, access_mode, error);
 }
 
+/* 0, or -ENOMEM on all ranks; whether collective calls begin together is the same for all, too */
+static int begin_open(struct adio_file *fd)
+{
+	struct ad_pmem *ad = fd->fs_ptr;
+	int all[2] = { ad ? 0 : -ENOMEM, 0 }, nr;
+
+	PMPI_Comm_size(fd->comm, &nr);
+	if (ad && nr > 1) {
+		ad->together = ad_pmem_together_new(fd->comm);
+		all[0] = ad->together ? 0 : -ENOMEM;
+		all[1] = ad->settings.num[PMIO_SET_COLLECTIVE_ORDER] == PMIO_ORDER_ON ? -1 : 0;
+	}
+	PMPI_Allreduce(MPI_IN_PLACE, all, 2, MPI_INT, MPI_MIN, fd->comm);
+	if (ad && all[1] == 0) {
+		ad_pmem_together_free(ad->together);
+		ad->together = NULL;
+	}
+	return all[0];
+}
+
 void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *error)
 {
 	struct ad_pmem *ad = fd->fs_ptr;
@@ -752,8 +786,7 @@ void ad_pmem_open_coll(struct adio_file *fd, int rank, int access_mode, int *err
 		open_as_ufs(fd, rank, access_mode, error);
 		return;
 	}
-	rc = ad ? 0 : -ENOMEM;
-	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MIN, fd->comm);
+	rc = begin_open(fd);
 	fd->access_mode = access_mode;
 	fd->fd_sys = -1;
 	fd->blksize = 4096;

@@ -30,6 +30,7 @@
 #include "ompi/info/info.h"
 #include "ompi/mca/io/io.h"
 #include "opal/mca/base/base.h"
+#include "opal/runtime/opal_progress.h"
 
 #include "ad_pmem.h"
 #include "core/path.h"
@@ -167,11 +168,6 @@ static int open_file(struct ompi_communicator_t *comm, const char *filename, int
 		     struct opal_info_t *info, struct ompi_file_t *fh);
 static void publish_info(struct adio_file *fd, struct ompi_file_t *fh);
 
-/*
- * Ordered calls: ROMIO passes the shared pointer from rank to rank, then makes a
- * collective call.  It relies on that call to keep the first rank from starting
- * the next round before the last has taken its turn, and ours do not wait.
- */
 static const mca_io_base_module_2_0_0_t *romio_module(void)
 {
 	return romio_load()->module;
@@ -180,6 +176,11 @@ static const mca_io_base_module_2_0_0_t *romio_module(void)
 static struct adio_file *handle_of(struct ompi_file_t *fh)
 {
 	return ((struct file_data *)fh->f_io_selected_data)->fd;
+}
+
+static struct ad_pmem *state_of(struct ompi_file_t *fh)
+{
+	return handle_of(fh)->fs_ptr;
 }
 
 /*
@@ -194,44 +195,55 @@ static int set_atomicity(struct ompi_file_t *fh, int flag)
 	PMPI_Allreduce(mine, max, 2, MPI_INT, MPI_MAX, fd->comm);
 	if (max[0] != -max[1])
 		return MPI_ERR_NOT_SAME;
-	((struct ad_pmem *)fd->fs_ptr)->atomic = flag != 0;
+	state_of(fh)->atomic = flag != 0;
 	return MPI_SUCCESS;
 }
 
 static int get_atomicity(struct ompi_file_t *fh, int *flag)
 {
-	*flag = ((struct ad_pmem *)handle_of(fh)->fs_ptr)->atomic;
+	*flag = state_of(fh)->atomic;
 	return MPI_SUCCESS;
 }
 
-static int after_all(struct ompi_file_t *fh, int rc)
+static void wait_for_all(struct ompi_file_t *fh)
 {
 	PMPI_Barrier(handle_of(fh)->comm);
+}
+
+/*
+ * Ordered calls: ROMIO passes the shared pointer from rank to rank, then makes a
+ * collective call.  It relies on that call to keep the first rank from starting
+ * the next round before the last has taken its turn.
+ */
+static int after_turns(struct ompi_file_t *fh, int rc)
+{
+	if (!state_of(fh)->together)
+		wait_for_all(fh);
 	return rc;
 }
 
 static int read_ordered(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type,
 			ompi_status_public_t *status)
 {
-	return after_all(fh, romio_module()->io_module_file_read_ordered(fh, buf, count, type, status));
+	return after_turns(fh, romio_module()->io_module_file_read_ordered(fh, buf, count, type, status));
 }
 
 static int write_ordered(struct ompi_file_t *fh, const void *buf, int count,
 			 struct ompi_datatype_t *type, ompi_status_public_t *status)
 {
-	return after_all(fh, romio_module()->io_module_file_write_ordered(fh, buf, count, type, status));
+	return after_turns(fh, romio_module()->io_module_file_write_ordered(fh, buf, count, type, status));
 }
 
 static int read_ordered_begin(struct ompi_file_t *fh, void *buf, int count,
 			      struct ompi_datatype_t *type)
 {
-	return after_all(fh, romio_module()->io_module_file_read_ordered_begin(fh, buf, count, type));
+	return after_turns(fh, romio_module()->io_module_file_read_ordered_begin(fh, buf, count, type));
 }
 
 static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int count,
 			       struct ompi_datatype_t *type)
 {
-	return after_all(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
+	return after_turns(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
 }
 
 /*
@@ -247,6 +259,7 @@ static int close_handle(struct ompi_file_t *fh)
 
 	if (!handle_of(fh))
 		return MPI_SUCCESS; /* its open failed, and has said so */
+	ad_pmem_look_for_strays(fh->f_comm, true);
 	OBJ_RETAIN(handler);
 	rc = romio_module()->io_module_file_close(fh);
 	if (rc != MPI_SUCCESS)
@@ -379,12 +392,40 @@ static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
 	return seek_in_view(romio_module()->io_module_file_seek_shared, fh, offset, whence);
 }
 
+/* ---- collective calls whose result depends on what was written by those before ---------- */
+
+static void begin_together(struct ompi_file_t *fh)
+{
+	const struct ad_pmem *ad = state_of(fh);
+
+	if (ad->together)
+		ad_pmem_together_begin(ad->together, !ad->file->ops, false);
+}
+
 /* ROMIO refuses for a file that was opened to be read; for us it is only a meeting of all */
 static int sync_file(struct ompi_file_t *fh)
 {
-	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY)
-		return after_all(fh, MPI_SUCCESS);
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) {
+		wait_for_all(fh);
+		return MPI_SUCCESS;
+	}
+	begin_together(fh);
 	return romio_module()->io_module_file_sync(fh);
+}
+
+/* in these two rank 0 does it: it must not while others still write */
+static int set_size(struct ompi_file_t *fh, MPI_Offset size)
+{
+	begin_together(fh);
+	return romio_module()->io_module_file_set_size(fh, size);
+}
+
+static int preallocate(struct ompi_file_t *fh, MPI_Offset size)
+{
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) /* ROMIO lets rank 0 try, and only that one hear of it */
+		return MPI_ERR_READ_ONLY;
+	begin_together(fh);
+	return romio_module()->io_module_file_preallocate(fh, size);
 }
 
 void ad_pmem_leave_romio(void)
@@ -395,6 +436,11 @@ void ad_pmem_leave_romio(void)
 void ad_pmem_enter_romio(void)
 {
 	OPAL_THREAD_LOCK((opal_mutex_t *)romio_load()->mutex);
+}
+
+void ad_pmem_progress(void)
+{
+	opal_progress();
 }
 
 /* once; settings_lock held */
@@ -412,6 +458,8 @@ static void make_module(const struct romio *romio)
 	module.io_module_file_seek = seek;
 	module.io_module_file_seek_shared = seek_shared;
 	module.io_module_file_sync = sync_file;
+	module.io_module_file_set_size = set_size;
+	module.io_module_file_preallocate = preallocate;
 	module.io_module_file_set_atomicity = set_atomicity;
 	module.io_module_file_get_atomicity = get_atomicity;
 	module.io_module_file_read_ordered = read_ordered;
@@ -426,7 +474,11 @@ file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, i
 	struct file_data *data;
 
 	*private_data = NULL;
-	if (!strip(file->f_filename) || !get_ready())
+	if (!strip(file->f_filename)) {
+		ad_pmem_look_at_name(file->f_comm, file->f_filename);
+		return NULL;
+	}
+	if (!get_ready())
 		return NULL;
 	data = calloc(1, sizeof(*data));
 	if (!data)
@@ -572,14 +624,48 @@ static void make_name_unique(struct adio_file *fd, int rank)
 	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* ROMIO gives it PATH_MAX bytes */
 }
 
+/*
+ * ROMIO's name is longer than the file's.  If there is no room for that it cuts it off, and may then
+ * have somebody's file, or fails on rank 0 alone.  So for long names it makes one for another file, and
+ * ours is in the file's folder, or where that leaves no room for any name, in one above it.
+ */
+#define SHFP_LONGER 64
+#define SHFP_LONG_NAME ".pmio-shfp"
+
+static void make_long_name(struct adio_file *fd)
+{
+	size_t folder = strlen(fd->filename);
+
+	do
+		folder--;
+	while (folder > 0 && (fd->filename[folder] != '/' || folder + SHFP_LONGER >= PATH_MAX));
+	snprintf(fd->shared_fp_fname, PATH_MAX, "%s%.*s/" SHFP_LONG_NAME, folder || *fd->filename == '/' ? "" : ".",
+		 (int)folder, fd->filename);
+}
+
+static void name_shared_pointer(const struct romio *romio, struct adio_file *fd, int rank, int *error)
+{
+	static char stand_in[] = "/x";
+	char *name = fd->filename;
+	bool is_long = strlen(name) + SHFP_LONGER >= PATH_MAX;
+
+	if (is_long)
+		fd->filename = stand_in;
+	romio->shfp_fname(fd, rank, error);
+	fd->filename = name;
+	if (*error != MPI_SUCCESS)
+		return;
+	if (is_long)
+		make_long_name(fd);
+	make_name_unique(fd, rank);
+}
+
 static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
 {
 	int rank;
 
 	PMPI_Comm_rank(fd->comm, &rank);
-	romio->shfp_fname(fd, rank, error);
-	if (*error == MPI_SUCCESS)
-		make_name_unique(fd, rank);
+	name_shared_pointer(romio, fd, rank, error);
 	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
 		return;
 	if (rank == 0)
@@ -687,5 +773,6 @@ static int open_file(struct ompi_communicator_t *comm, const char *filename, int
 		return error;
 	}
 	publish_info(data->fd, fh);
+	ad_pmem_look_for_strays(comm, false);
 	return OMPI_SUCCESS;
 }

@@ -223,6 +223,26 @@ static void own_region(int mib)
 	check(MPI_File_close(&f), "close");
 }
 
+/* how long a collective call of 4 KiB a rank takes: in a file that grows, then written once more, and read */
+static void collective_calls(int times)
+{
+	static const char *const labels[] = { "coll_call_grow_4KiB", "coll_call_write_4KiB", "coll_call_read_4KiB" };
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+
+	for (int pass = 0; pass < 3; pass++) {
+		double t0 = start();
+
+		for (int i = 0; i < times; i++) {
+			MPI_Offset off = ((MPI_Offset)i * nr + rank) << 12;
+
+			check(pass < 2 ? MPI_File_write_at_all(f, off, buf, 4096, MPI_BYTE, MPI_STATUS_IGNORE)
+				       : MPI_File_read_at_all(f, off, buf, 4096, MPI_BYTE, MPI_STATUS_IGNORE), labels[pass]);
+		}
+		report(labels[pass], stop(t0) / times * 1e6, "us");
+	}
+	check(MPI_File_close(&f), "close");
+}
+
 static void open_close(int times)
 {
 	double t0 = start();
@@ -275,6 +295,8 @@ int main(int argc, char **argv)
 	interleaved(4096, 4, 0, "indep_4KiB");
 	delete_file();
 	own_region(mib);
+	delete_file();
+	collective_calls(4000);
 	delete_file();
 	free(buf);
 	MPI_Finalize();

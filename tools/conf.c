@@ -44,9 +44,9 @@ static void print_row(const struct pmio_settings *s, enum pmio_setting which, co
 {
 	const struct pmio_setting_info *info = pmio_setting_info(which);
 
-	printf("%-14s ", info->name);
+	printf("%-16s ", info->name);
 	tool_print_path(value);
-	printf("%*s  (%s)\n%15s%s\n", (int)(strlen(value) < 16 ? 16 - strlen(value) : 0), "",
+	printf("%*s  (%s)\n%17s%s\n", (int)(strlen(value) < 16 ? 16 - strlen(value) : 0), "",
 	       pmio_source_name(s->from[which]), "", info->help);
 }
 

@@ -83,6 +83,9 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_COLLECTIVE] = {
 		"collective", PMIO_TYPE_CHOICE, "auto|direct|aggregate", 0, 0, "auto", true,
 		"how small pieces of collective calls get to other nodes: in lists to their targets, or by MPI to ranks there; auto: by the view" },
+	[PMIO_SET_COLLECTIVE_ORDER] = {
+		"collective_order", PMIO_TYPE_CHOICE, "on|off", 0, 0, "on", true,
+		"whether collective calls begin together, so that each sees, and overwrites, what those before have written" },
 	[PMIO_SET_OWNER] = {
 		"owner", PMIO_TYPE_CHOICE, "auto|always|never", 0, 0, "auto", true,
 		"whether a file that is open on one node is marked so that others join it; auto: in jobs of several nodes" },

@@ -1,9 +1,12 @@
 # real clients: what they leave on pmem: is what they leave on ROMIO
 client_tests = tests/clients/examples.sh tests/clients/hdf5.sh tests/clients/h5py.sh \
-	tests/clients/mpi4py.sh tests/clients/pnetcdf.sh tests/clients/netcdf4.sh
+	tests/clients/mpi4py.sh tests/clients/pnetcdf.sh tests/clients/netcdf4.sh tests/clients/apps.sh
 TESTS += $(client_tests)
 EXTRA_DIST += $(client_tests) tests/clients/compare.sh \
 	tests/clients/h5py_client.py tests/clients/mpi4py_client.py
+# built by the test itself, where the libraries are
+EXTRA_DIST += tests/clients/petsc_client.py tests/clients/lammps_client.in tests/clients/p4est_client.c \
+	tests/clients/med_client.c tests/clients/epetraext_client.cc
 
 if HAVE_HDF5
 check_PROGRAMS += tests/clients/hdf5_client

@@ -9,11 +9,16 @@ tools_agree() {
 		grep -q 'records =' "$T/pmem.cdl" && cmp "$T/plain.cdl" "$T/pmem.cdl"
 }
 
-plan 12
+plan 13
 for n in 1 2 4; do
 	check "netcdf4_client on $n, pmem:" on_pmem $n n$n "$bin/netcdf4_client"
 	check "netcdf4_client on $n, plain" on_romio $n n$n "$bin/netcdf4_client"
 	check "netcdf4_client on $n: same bytes" same_bytes n$n.nc4
 	check "netcdf4_client on $n: ncdump" tools_agree n$n.nc4
 done
+by_paths() (
+	mkdir -p "$PFS/paths" && export PMIO_PATHS="$PFS/paths/*" && quietly run 2 "$bin/netcdf4_client" "$PFS/paths/n2" &&
+		"$PMIO" ls | grep -q "$PFS/paths/n2.nc4" && cmp "$PFS/plain/n2.nc4" "$PFS/paths/n2.nc4"
+)
+check "netcdf4_client on 2, a name that paths selects" by_paths
 exit $tap_failed

@@ -111,6 +111,18 @@ static void reopen(const char *url)
 	nc(nc_close(file));
 }
 
+/*
+ * An existing file that is not to be overwritten is left alone.  NetCDF finds out by fopen(), so not
+ * with a prefix: then HDF5 hears MPI_ERR_FILE_EXISTS, and netCDF says of whatever HDF5 says "permission denied"
+ */
+static void not_overwritten(const char *url)
+{
+	int id, rc = nc_create_par(url, NC_NETCDF4 | NC_NOCLOBBER, MPI_COMM_WORLD, MPI_INFO_NULL, &id);
+
+	check_int(rc, ours ? EACCES : NC_EEXIST, "error of NC_NOCLOBBER for a file that exists");
+	barrier();
+}
+
 int main(int argc, char **argv)
 {
 	const char *url;
@@ -119,6 +131,9 @@ int main(int argc, char **argv)
 	url = name(".nc4");
 	create(url);
 	barrier();
+	reopen(url);
+	barrier();
+	not_overwritten(url);
 	reopen(url);
 	return test_end();
 }

@@ -5,7 +5,7 @@ NR_HOSTS=4
 programs=$top_builddir/tests/mpi
 examples=$top_builddir/mpi-examples
 # fork.mpi
-all="atomic changed coll contig datarep errors exchange files info large links many modes names nonblock perm seek shared
+all="atomic changed coll contig datarep errors exchange files info large links many modes names nonblock order perm seek shared
 	size split status sync threads views visible"
 
 # program PLACEMENT N HOSTS NAME: in a folder of its own, of which nothing is left
@@ -117,7 +117,7 @@ if [ -n "${PROGRAMS:-}" ]; then
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086
-plan $(($(nr $all) + 4 + 3 + 5 + 4 + 3 + 3 + 1 + 2 + 4 + 1 + 1 + 4 + 5 + 1))
+plan $(($(nr $all) + 4 + 3 + 5 + 5 + 3 + 3 + 1 + 2 + 4 + 1 + 1 + 4 + 5 + 1))
 
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 # shellcheck disable=SC2086
@@ -134,7 +134,7 @@ check "random programs on 2 hosts, striped" fuzz striped 2 "h1 h2" 2001 ${FUZZ_C
 check "random programs on 2 hosts, direct" fuzz auto 3 "h1 h2" 6001 ${FUZZ_COUNT:-10} direct
 check "random programs on 3 hosts, aggregate" fuzz auto 3 "h1 h2 h3" 7001 ${FUZZ_COUNT:-10} aggregate
 check "random programs on 3 hosts" fuzz auto 3 "h1 h2 h3" 3001 ${FUZZ_COUNT:-10}
-group "2 hosts, striped" striped 4 "h1 h2" coll exchange size visible
+group "2 hosts, striped" striped 4 "h1 h2" coll exchange order size visible
 group "2 hosts, single" single 4 "h1 h2" contig shared size
 group "3 hosts" auto 6 "h1 h2 h3" coll exchange visible
 check "nothing is left" nothing_left h1:"$PMIO_POOL" h2:"$PMIO_POOL" h3:"$PMIO_POOL"

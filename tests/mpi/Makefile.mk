@@ -12,10 +12,12 @@ mpi_tests = \
 	tests/mpi/info.mpi \
 	tests/mpi/large.mpi \
 	tests/mpi/links.mpi \
+	tests/mpi/long.mpi \
 	tests/mpi/many.mpi \
 	tests/mpi/modes.mpi \
 	tests/mpi/names.mpi \
 	tests/mpi/nonblock.mpi \
+	tests/mpi/order.mpi \
 	tests/mpi/perm.mpi \
 	tests/mpi/seek.mpi \
 	tests/mpi/shared.mpi \
@@ -81,6 +83,9 @@ tests_mpi_large_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_links_mpi_SOURCES = tests/mpi/links.c tests/mpi/util.h
 tests_mpi_links_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_links_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_long_mpi_SOURCES = tests/mpi/long.c tests/mpi/util.h
+tests_mpi_long_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_long_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_many_mpi_SOURCES = tests/mpi/many.c tests/mpi/util.h
 tests_mpi_many_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_many_mpi_LDADD = $(OMPI_LIBS)
@@ -93,6 +98,9 @@ tests_mpi_names_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_nonblock_mpi_SOURCES = tests/mpi/nonblock.c tests/mpi/util.h
 tests_mpi_nonblock_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_nonblock_mpi_LDADD = $(OMPI_LIBS)
+tests_mpi_order_mpi_SOURCES = tests/mpi/order.c tests/mpi/util.h
+tests_mpi_order_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_order_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_perm_mpi_SOURCES = tests/mpi/perm.c tests/mpi/util.h
 tests_mpi_perm_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_perm_mpi_LDADD = $(OMPI_LIBS)
@@ -163,6 +171,6 @@ tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
 tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_update_LDADD = $(OMPI_LIBS)
 mpi_scripts = tests/mpi/answers.sh tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
-	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/pool.sh tests/mpi/nospace.sh
+	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/together.sh tests/mpi/pool.sh tests/mpi/nospace.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)

@@ -192,7 +192,7 @@ static void failing_calls(MPI_File fh)
 	must_call(MPI_File_write_shared(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
 	must_call(MPI_File_iwrite_at(ro, 0, &c, 1, MPI_BYTE, &r));
 	must_call(MPI_File_set_size(ro, 0));
-	if (me == 0) /* ROMIO does it on one rank, and tells nobody else */
+	if (me == 0 || ours) /* ROMIO does it on one rank, and tells nobody else */
 		must_call(MPI_File_preallocate(ro, 100));
 	else
 		MPI_File_preallocate(ro, 100);

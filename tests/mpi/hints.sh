@@ -4,7 +4,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
-plan 16
+plan 18
 
 # hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
 hints() {
@@ -84,6 +84,17 @@ bad_values() {
 }
 check "bad values are refused with those that are valid, once" bad_values
 
+# there are no collective buffers here, and ROMIO would end the job over a list that selects nobody
+no_hosts() {
+	local list
+	for list in 'nosuchhost:1' '*:0' 'garbage,,:' '*:1'; do
+		hints 2 -- "pmem:$PFS/hosts" cb_config_list="$list" cb_nodes=1 && silent && says '^cb_nodes=1$' || return
+	done
+	echo "cb_config_list nosuchhost:1" >"$T/romio-hints"
+	ROMIO_HINTS=$T/romio-hints hints 2 -- "pmem:$PFS/hosts" && silent
+}
+check "a cb_config_list that selects no host" no_hosts
+
 bad_parameter() {
 	hints 1 --mca io_pmem_drain_threads 65 -- "pmem:$PFS/f" && one_line 'drain_threads \(Open MPI parameter\): "65" is not a number of 1 to 64'
 }
@@ -137,6 +148,21 @@ sync_auto() {
 check "sync=auto: drain for names that paths selects, pool for pmem:" sync_auto
 sync_plain() { run 3 --mca io_pmem_paths "$PFS/*" "$top_builddir/tests/mpi/sync.mpi" "$PFS/synced" by-path; }
 check "a sync of a name that paths selects: the plain file has the data while it is open" sync_plain
+
+# what libraries leave that know nothing of the prefix: said once, by one rank, however many files there are
+stray() (
+	mkdir -p "$T/cwd.$1" && cd "$T/cwd.$1" || exit
+	hints 3 -- "pmem:$PFS/stray" && silent || exit
+	mkdir "$1" && hints 3 -- "pmem:$PFS/stray" && one_line "the working folder has \"$1\"" || exit
+	hints 2 -- stray.plain && silent
+)
+# nor by each rank, where each has files of its own
+stray_alone() (
+	mkdir -p "$T/cwd.alone/pmem:" && cd "$T/cwd.alone" || exit
+	run 3 "$top_builddir/tests/mpi/threads.mpi" "pmem:$PFS/alone" >"$OUT" 2>"$ERR" && one_line "the working folder has"
+)
+strays() { stray_alone && stray pmem && stray pmem: && stray pmem:out.h5; }
+check "a file or folder that the prefix was taken for" strays
 
 paths_and_prefix() { hints 2 --mca io_pmem_paths "/nowhere/*" -- "pmem:$PFS/other/g" && expect 0 "$PMIO" ls && says " $PFS/other/g\$"; }
 check "the prefix works besides" paths_and_prefix

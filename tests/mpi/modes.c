@@ -255,8 +255,15 @@ static void read_only(void)
 	check(MPI_File_set_size(fh, 0) != MPI_SUCCESS, "set_size of a read-only file succeeds");
 	check(MPI_File_write_at_all(fh, 0, text, 4, MPI_BYTE, MPI_STATUS_IGNORE) != MPI_SUCCESS,
 	      "write_at_all to a read-only file succeeds");
-	if (ours)
+	if (ours) {
 		mpi(MPI_File_sync(fh)); /* ROMIO refuses */
+		/* ROMIO does not look before these */
+		check_int(error_class(MPI_File_preallocate(fh, 100)), MPI_ERR_READ_ONLY, "error class of preallocate of a read-only file");
+		check_int(error_class(MPI_File_write_shared(fh, text, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_READ_ONLY,
+			  "error class of write_shared to a read-only file");
+		check_int(error_class(MPI_File_write_ordered(fh, text, 4, MPI_BYTE, MPI_STATUS_IGNORE)), MPI_ERR_READ_ONLY,
+			  "error class of write_ordered to a read-only file");
+	}
 	check_size(fh, 16 * np);
 	check_text(fh, 0);
 	mpi(MPI_File_close(&fh));

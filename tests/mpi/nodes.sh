@@ -187,7 +187,7 @@ relative_agent() (
 	PMIO_TARGETS=$T/mem1.card "$PMIO" target stat
 )
 
-plan 18
+plan 21
 check "contig: 2 pools" program contig 2 auto 2
 check "contig: 3 pools" program contig 3 auto 4
 check "contig: 3 pools, striped" program contig 3 striped 4
@@ -199,6 +199,9 @@ check "views: 3 pools, striped" program views 3 striped 4
 check "nonblock: 2 pools" program nonblock 2 auto 4
 check "shared: 3 pools" program shared 3 auto 4
 check "visible: 2 pools" program visible 2 auto 4
+check "exchange: 2 pools" program exchange 2 auto 4
+check "order: 2 pools" program order 2 auto 4
+check "order: 3 pools, striped" program order 3 striped 3
 check "size: 2 pools" program size 2 auto 3
 check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits
