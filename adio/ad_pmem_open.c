@@ -294,7 +294,7 @@ void ad_pmem_say_failed(const char *what, const char *path, int rc)
 static struct client_open how_to_open(const struct adio_file *fd, int access_mode, bool first)
 {
 	const struct ad_pmem *ad = fd->fs_ptr;
-	struct client_open how = { .mode = 0666, .notice = first, .quiet = true };
+	struct client_open how = { .mode = 0666, .notice = first, .quiet = true, .no_wait = first };
 
 	if (!first)
 		access_mode &= ~(MPI_MODE_CREATE | MPI_MODE_EXCL);
@@ -387,6 +387,10 @@ static void open_here(struct adio_file *fd, int access_mode, bool first, struct 
 		rc = try_to_open(fd, &how, first);
 	for (; rc == -EAGAIN && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
 		usleep(wait_ms * 1000);
+		rc = try_to_open(fd, &how, first);
+	}
+	if (rc == -EAGAIN) { /* who has it in another pool has not said where others can join it */
+		how.no_wait = false;
 		rc = try_to_open(fd, &how, first);
 	}
 	if (rc == -EAGAIN) {

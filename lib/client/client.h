@@ -143,6 +143,7 @@ struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
 	mode_t mode;		/* as given; the umask is applied to it */
 	bool quiet;		/* do not log why it failed */
+	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and say who (PMIO_EOTHER) */
 	bool notice;		/* say it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */

@@ -113,19 +113,20 @@ static int pfs_flags(uint32_t flags)
 }
 
 /* others may just be closing it: their agent lets go of it when its answer is on the way */
-static int take(struct pmio_file *f, uint32_t flags)
+static int take(struct pmio_file *f, const struct client_open *how)
 {
+	uint32_t flags = how->flags;
 	enum pmio_pfs_use use = flags & PMIO_OPEN_SHARED ? PMIO_PFS_SHARES
 				: flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS;
 	struct timespec wait = { .tv_nsec = 1000000 };
 	char who[PATH_MAX + 64];
 	int rc;
 
-	for (int tries = 0; (rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use)) == -EBUSY && tries < TAKE_MAX; tries++) {
+	for (int tries = 0; (rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use)) == -EBUSY && tries < TAKE_MAX && !how->no_wait; tries++) {
 		nanosleep(&wait, NULL);
 		wait.tv_nsec += wait.tv_nsec / 2;
 	}
-	if (rc != -EBUSY)
+	if (rc != -EBUSY || how->no_wait)
 		return rc;
 	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));
 	pmio_err("open %s: it is in use in %s, and this would use it in pool %s: programs that share a file have to "
@@ -145,7 +146,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	if (rc == -ENOENT && (how->flags & PMIO_OPEN_SHARED))
 		rc = 0;
 	if (rc == 0 && f->pfs_fd >= 0)
-		rc = take(f, how->flags);
+		rc = take(f, how);
 	if (rc == 0 && f->pfs_fd >= 0 && !(how->flags & PMIO_OPEN_SHARED))
 		rc = pmio_pfs_check_mark(f->pfs_fd, f->pm->uuid, f->path);
 	if (rc < 0)

@@ -101,13 +101,13 @@ async_removed() {
 }
 check "drain=async: removed on the way, its data are given up" async_removed
 
-gone() { "$PMIO" ls | grep -q "^gone .* $1 "; }
+is_gone() { "$PMIO" ls | grep -q "^gone .* $1 "; }
 held_removed() {
-	expect 0 "$PMIO" agent stop --force && put "$PFS/n" 1 && rm "$PFS/n" && until_ok gone "$PFS/n" &&
+	expect 0 "$PMIO" agent stop --force && put "$PFS/n" 1 && rm "$PFS/n" && until_ok is_gone "$PFS/n" &&
 		expect 1 "$PMIO" drain --all && one_line 'was removed on the file system.*pmio forget' && [ ! -e "$PFS/n" ] &&
 		put "$PFS/n" 2 && expect 3 "$PMIO" drain --all && is_plain "$PFS/n" 2 &&
 		expect 0 "$PMIO" forget --gone && says "^forgotten $PFS/n \(293.0 KiB" && expect 0 "$PMIO" drain --all &&
-		is_plain "$PFS/n" 2 && ! gone "$PFS/n"
+		is_plain "$PFS/n" 2 && ! is_gone "$PFS/n"
 }
 check "drain=hold: removed, it is gone until forget" held_removed
 
@@ -119,7 +119,7 @@ held_removed_crash() {
 check "removed while no agent is there: forget by its name" held_removed_crash
 
 replaced() {
-	put "$PFS/q" 1 && echo plain >"$PFS/q.new" && mv "$PFS/q.new" "$PFS/q" && until_ok gone "$PFS/q" &&
+	put "$PFS/q" 1 && echo plain >"$PFS/q.new" && mv "$PFS/q.new" "$PFS/q" && until_ok is_gone "$PFS/q" &&
 		expect 1 "$PMIO" drain --all && [ "$(cat "$PFS/q")" = plain ] &&
 		expect 1 "$PMIO" rm "$PFS/q" && one_line "not the file of this name.*--force removes.*pmio forget" &&
 		[ "$(cat "$PFS/q")" = plain ] && expect 0 "$PMIO" forget "$PFS/q" && [ "$(cat "$PFS/q")" = plain ] &&
@@ -130,8 +130,8 @@ check "replaced by rename: rm does not take the good file" replaced
 forced_rm() {
 	put "$PFS/r" 1 && mv "$PFS/r" "$PFS/r.old" && put "$PFS/r" 2 && expect 0 "$PMIO" rm "$PFS/r" &&
 		says "removed $PFS/r \(293.0 KiB that waited" && [ ! -e "$PFS/r" ] && drained "$PFS/r.old" && is_plain "$PFS/r.old" 1 &&
-		put "$PFS/s" 1 && echo plain >"$PFS/s.new" && mv "$PFS/s.new" "$PFS/s" && until_ok gone "$PFS/s" &&
-		expect 0 "$PMIO" rm --force "$PFS/s" && [ ! -e "$PFS/s" ] && gone "$PFS/s" &&
+		put "$PFS/s" 1 && echo plain >"$PFS/s.new" && mv "$PFS/s.new" "$PFS/s" && until_ok is_gone "$PFS/s" &&
+		expect 0 "$PMIO" rm --force "$PFS/s" && [ ! -e "$PFS/s" ] && is_gone "$PFS/s" &&
 		expect 1 "$PMIO" rm "$PFS/s" && one_line 'not there any more.*pmio forget' && expect 0 "$PMIO" forget --gone
 }
 check "rm removes the file that it names, and says so" forced_rm
