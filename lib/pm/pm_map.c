@@ -4,11 +4,13 @@
 #include "pm/pm_ops.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <libpmem2.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -214,7 +216,19 @@ static int pmem2_error(const char *what, int rc)
 	}
 }
 
-static int map_source(struct pmem2_source *src, int fd, struct pmem2_map **map)
+/* the most likely reason, which libpmem2 does not know */
+static bool no_address_space(int rc, uint64_t size)
+{
+	struct rlimit lim;
+
+	if (rc != -ENOMEM || getrlimit(RLIMIT_AS, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY)
+		return false;
+	pmio_err("cannot map persistent memory: %" PRIu64 " MiB do not fit into the limit on address space "
+		 "(ulimit -v), which is %" PRIu64 " MiB", size >> 20, (uint64_t)lim.rlim_cur >> 20);
+	return true;
+}
+
+static int map_source(struct pmem2_source *src, int fd, uint64_t size, struct pmem2_map **map)
 {
 	struct pmem2_config *cfg;
 	unsigned emulated;
@@ -231,7 +245,7 @@ static int map_source(struct pmem2_source *src, int fd, struct pmem2_map **map)
 		rc = pmem2_map_new(map, cfg, src);
 		pmio_pm_emulate_end(emulated);
 	}
-	if (rc < 0)
+	if (rc < 0 && !no_address_space(rc, size))
 		rc = pmem2_error("mapping", rc);
 	pmem2_config_delete(&cfg);
 	return rc;
@@ -256,7 +270,7 @@ static int map_fd(int fd, struct pmem2_map **map)
 	rc = pmem2_source_from_fd(&src, fd);
 	if (rc < 0)
 		return pmem2_error("source", rc);
-	rc = map_source(src, fd, map);
+	rc = map_source(src, fd, (uint64_t)st.st_size, map);
 	pmem2_source_delete(&src);
 	return rc;
 }
