@@ -20,6 +20,9 @@
 #include "proto/proto.h"
 
 #define PMIO_LOCK_FILE "data" /* in the pool's directory */
+#define CLIENT_AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
+/* the connection is lost: no errno, for the agent may answer with any of a file system's */
+#define CLIENT_LOST (PMIO_ESTUCK - 1)
 
 struct pmio {
 	pthread_mutex_t lock;
@@ -37,6 +40,11 @@ struct pmio {
 	struct pmio_view *view;	/* stays the same when the agent is another */
 	struct pmio_file *files; /* under lock */
 };
+
+static inline int client_timeout_ms(const struct pmio *pm)
+{
+	return (int)pm->settings.num[PMIO_SET_TIMEOUT] * 1000;
+}
 
 struct cache_entry {
 	uint64_t chunk;		/* plus one; 0 is an empty entry */
@@ -91,7 +99,7 @@ struct pmio_file {
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);
-/* start the program that serves this pool, with an option more or NULL; returns when it says that it is up */
+/* start.c: the program that serves this pool, with an option more or NULL; returns when it says that it is up */
 int client_start(struct pmio *pm, const char *option);
 /* leave without a word: the agent closes what was open.  Takes a pointer to NULL */
 void client_drop(struct pmio **pm);

@@ -1,8 +1,6 @@
 /* reaching the agent, starting it, and going on when it has been replaced */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -21,11 +18,8 @@
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
-#define AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
-/* the connection is lost: no errno, for the agent may answer with any of a file system's */
-#define LOST (PMIO_ECHANGED - 1)
-
-extern char **environ;
+#define AGENTS_MAX CLIENT_AGENTS_MAX
+#define LOST CLIENT_LOST
 
 /* ---- the connection ------------------------------------------------------------- */
 
@@ -138,139 +132,6 @@ static void sleep_ms(long ms)
 	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
 
 	nanosleep(&ts, NULL);
-}
-
-static int spawn_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	/* a group of its own: what the job's group is sent is not meant for the agent */
-	return posix_spawnattr_init(attr) || posix_spawnattr_setsigmask(attr, &none) ||
-	       posix_spawnattr_setsigdefault(attr, &all) || posix_spawnattr_setpgroup(attr, 0) ||
-	       posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						      POSIX_SPAWN_SETPGROUP);
-}
-
-/*
- * The agent reads environment and configuration file itself; what was set in a
- * stronger way is put before them, where getenv() looks first.  nr_own: so many
- * strings at the start are to be freed.
- */
-static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
-{
-	size_t nr = 0, n = 0;
-	char var[64], **env;
-
-	while (environ && environ[nr])
-		nr++;
-	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
-	for (int i = 0; i < PMIO_NR_SETTINGS && env; i++) {
-		if (pmio_setting_info((enum pmio_setting)i)->hint || s->from[i] <= PMIO_FROM_ENVIRONMENT)
-			continue;
-		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
-		if (asprintf(&env[n], "%s=%s", var, s->str[i]) >= 0)
-			n++;
-	}
-	if (env && nr)
-		memcpy(env + n, environ, nr * sizeof(*env));
-	*nr_own = n;
-	return env;
-}
-
-static void free_environment(char **env, size_t nr_own)
-{
-	while (env && nr_own)
-		free(env[--nr_own]);
-	free(env);
-}
-
-static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t *pid)
-{
-	size_t nr_own;
-	char **env = agent_environment(&pm->settings, &nr_own);
-	const char *program = pm->settings.str[PMIO_SET_AGENT];
-	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
-	char *argv[6] = { "pmiod", "--ready-fd=3" };
-	int n = 2;
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int rc;
-
-	if (!is_default) {
-		argv[n++] = "--pool";
-		argv[n++] = pm->dir;
-	}
-	argv[n] = (char *)(uintptr_t)option;
-	if (!env || posix_spawn_file_actions_init(&actions)) {
-		free_environment(env, nr_own);
-		return -ENOMEM;
-	}
-	rc = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
-	if (rc == 0)
-		rc = spawn_attributes(&attr);
-	if (rc == 0) {
-		rc = posix_spawn(pid, program, &actions, &attr, argv, env);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	free_environment(env, nr_own);
-	if (rc)
-		pmio_err("cannot start the agent %s: %s", program, pmio_strerror(-rc));
-	return rc ? PMIO_EAGENT : 0;
-}
-
-/* what the agent says when its pool is open, or why it is not; it has logged that.  LOST: it ended first */
-static int await_ready(int fd)
-{
-	int32_t status;
-	ssize_t n;
-
-	do
-		n = read(fd, &status, sizeof(status));
-	while (n < 0 && errno == EINTR);
-	return n == sizeof(status) ? status : LOST;
-}
-
-/* once; LOST: it ended without a word */
-static int try_to_start(struct pmio *pm, const char *option)
-{
-	int fds[2], rc;
-	pid_t pid;
-
-	/* above 3, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	if (fds[1] <= 3) {
-		int fd = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
-
-		close(fds[1]);
-		fds[1] = fd;
-	}
-	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, option, fds[1], &pid);
-	if (fds[1] >= 0)
-		close(fds[1]);
-	if (rc == 0) {
-		rc = await_ready(fds[0]);
-		/* the program may reap all children itself: then there is nothing to wait for */
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(fds[0]);
-	return rc;
-}
-
-int client_start(struct pmio *pm, const char *option)
-{
-	int rc = LOST;
-
-	for (int tries = 0; tries < AGENTS_MAX && rc == LOST; tries++)
-		rc = try_to_start(pm, option);
-	if (rc != LOST)
-		return rc;
-	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
-	return PMIO_EAGENT;
 }
 
 /* an agent that is leaving, or another user of the pool's files, still has it */

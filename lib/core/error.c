@@ -26,6 +26,8 @@ const char *pmio_strerror(int code)
 		return "a message between agent and client made no sense";
 	case PMIO_ECHANGED:
 		return "the file was changed on the file system while data for it wait in the pool";
+	case PMIO_ESTUCK:
+		return "the agent (pmiod) is stopped, or does not answer for another reason";
 	default:
 		break;
 	}

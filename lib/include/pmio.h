@@ -57,6 +57,7 @@ extern "C" {
 #define PMIO_EAGENT (-4099)   /* the agent cannot be started or reached */
 #define PMIO_EPROTO (-4100)   /* a message made no sense */
 #define PMIO_ECHANGED (-4101) /* the PFS file was changed while data for it wait in the pool */
+#define PMIO_ESTUCK (-4102)   /* the agent is stopped, or does not answer for another reason */
 
 /* a code in words; valid for ever */
 const char *pmio_strerror(int code);

@@ -54,10 +54,11 @@ static uint8_t pattern(uint64_t off, unsigned seed)
 static const char *name_of(int rc)
 {
 	static const char *const own[] = { "PMIO_ENOTPOOL", "PMIO_EVERSION", "PMIO_EDAMAGED",
-					   "PMIO_EAGENT",   "PMIO_EPROTO",   "PMIO_ECHANGED" };
+					   "PMIO_EAGENT",   "PMIO_EPROTO",   "PMIO_ECHANGED",
+					   "PMIO_ESTUCK" };
 	const char *name;
 
-	if (rc <= PMIO_ENOTPOOL && rc >= PMIO_ECHANGED)
+	if (rc <= PMIO_ENOTPOOL && rc >= PMIO_ESTUCK)
 		return own[PMIO_ENOTPOOL - rc];
 	name = strerrorname_np(-rc);
 	return name ? name : "unknown";

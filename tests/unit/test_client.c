@@ -40,10 +40,10 @@ static int remove_entry(const char *p, const struct stat *st, int type, struct F
 	return remove(p);
 }
 
-static int start_with(const char *pool_size)
-{
-	char agent[512];
+static char agent[512];
 
+static int prepare(const char *pool_size)
+{
 	snprintf(root, sizeof(root), "/dev/shm/pmio-client.XXXXXX");
 	if (!mkdtemp(root))
 		return -1;
@@ -54,9 +54,12 @@ static int start_with(const char *pool_size)
 	setenv("PMIO_CONF", "/dev/null", 1);
 	setenv("PMIO_POOL_SIZE", pool_size, 1);
 	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
-	if (mkdir(pool, 0700) < 0)
-		return -1;
-	return pmio_connect(pool, &pm);
+	return mkdir(pool, 0700);
+}
+
+static int start_with(const char *pool_size)
+{
+	return prepare(pool_size) < 0 ? -1 : pmio_connect(pool, &pm);
 }
 
 static int set_up(void **state)
@@ -95,12 +98,29 @@ static int set_up_few_slots(void **state)
 	return rc < 0 ? rc : pmio_connect(pool, &pm);
 }
 
-/* for the agent as well, which it starts; the last test, for not all users can take it back */
+/* for the agent as well; the last test, for not all users can take it back.  In the foreground it keeps its limits */
 static int set_up_few_descriptors(void **state)
 {
+	const struct timespec wait = { .tv_nsec = 100000000 };
 	struct rlimit lim = { 40, 40 };
+	int rc = PMIO_EAGENT;
+	struct pmio *admin;
 
-	return setrlimit(RLIMIT_NOFILE, &lim) < 0 ? -1 : set_up(state);
+	(void)state;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0 || prepare("32MiB") < 0)
+		return -1;
+	if (fork() == 0) {
+		execl(agent, "pmiod", "--foreground", "--pool", pool, (char *)NULL);
+		_exit(EXIT_FAILURE);
+	}
+	for (int tries = 0; rc == PMIO_EAGENT && tries < 600; tries++) {
+		nanosleep(&wait, NULL);
+		rc = pmio_attach(pool, &admin);
+	}
+	if (rc < 0)
+		return rc;
+	pmio_disconnect(&admin);
+	return pmio_connect(pool, &pm);
 }
 
 static int tear_down(void **state)
