@@ -31,6 +31,9 @@ struct pmio {
 	char dir[PATH_MAX];	/* the pool's */
 	int dir_fd;
 	int sock;		/* under lock; -1: no connection */
+	pid_t agent_pid;	/* who is there, as the kernel says; 0: of another container */
+	bool owed;		/* under lock: the agent has not answered yet, and nobody waits */
+	enum pmio_op owed_op;	/* what it was asked */
 	bool attach_only;	/* never start an agent */
 	pid_t pid;		/* who connected; a forked child is another */
 	uint64_t number;	/* under lock; of the last request */

@@ -1,6 +1,7 @@
 /* reaching the agent, starting it, and going on when it has been replaced */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,13 @@
 #include "client/admin.h"
 #include "client/client.h"
 #include "core/error.h"
+#include "core/system.h"
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
 #define AGENTS_MAX CLIENT_AGENTS_MAX
 #define LOST CLIENT_LOST
+#define SILENT_MAX 4 /* so many times `timeout` a process may be silent that is not stopped */
 
 /* ---- the connection ------------------------------------------------------------- */
 
@@ -43,29 +46,75 @@ static int open_pool_dir(struct pmio *pm, bool is_default)
 	return 0;
 }
 
-/* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
-static int try_connect(struct pmio *pm)
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* one try, which does not wait: -EAGAIN, if too many do already for one who does not take them */
+static int connect_once(struct pmio *pm, int *out)
 {
 	struct sockaddr_un addr;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	int rc, sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int rc = 0, sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (sock < 0)
 		return -errno;
 	pmio_proto_address(pm->dir_fd, &addr);
-	do
-		rc = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	while (rc == -EINTR);
-	if (rc == 0 && getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		rc = -errno;
-	if (rc == 0 && cred.uid != geteuid())
-		rc = -EPERM;
+		close(sock);
+		return rc;
+	}
+	*out = sock;
+	return 0;
+}
+
+/* whose the agent is, and which process */
+static int check_peer(int sock, pid_t *pid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	*pid = cred.pid;
+	return cred.uid == geteuid() ? 0 : -EPERM;
+}
+
+/* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
+static int try_connect(struct pmio *pm)
+{
+	int64_t until = now_ms() + client_timeout_ms(pm);
+	int sock, rc;
+
+	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
+		sleep_ms(RETRY_MS);
+	if (rc == -EAGAIN) {
+		pmio_err("pool %s: its agent takes nobody in; `pmio agent stop --force` ends it, and what it "
+			 "has stays in the pool", pm->dir);
+		return PMIO_ESTUCK;
+	}
+	if (rc < 0)
+		return rc;
+	rc = check_peer(sock, &pm->agent_pid);
+	if (rc == 0 && fcntl(sock, F_SETFL, 0) < 0)
+		rc = -errno;
 	if (rc < 0) {
 		close(sock);
 		return rc;
 	}
 	pm->sock = sock;
+	pm->owed = false;
 	return 0;
 }
 
@@ -85,11 +134,128 @@ static int transport_error(ssize_t rc)
 	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN ? LOST : (int)rc;
 }
 
+/* ---- waiting for an answer ------------------------------------------------------ */
+
+static bool readable(int sock, int ms)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int64_t until = now_ms() + ms;
+	int n;
+
+	do
+		n = poll(&p, 1, ms);
+	while (n < 0 && errno == EINTR && (ms = (int)(until - now_ms())) > 0);
+	return n > 0;
+}
+
+/*
+ * A close waits for its drain, however long that takes, and an open for the file system.  But
+ * whether the agent is there at all, it says at once to who asks.  One that just leaves takes
+ * nobody in; it ends our connection, too.
+ */
+static bool agent_is_there(struct pmio *pm, int ms)
+{
+	int64_t until = now_ms() + ms;
+	union pmio_any_msg msg, reply;
+	bool there = false;
+	int sock, rc;
+
+	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
+		sleep_ms(RETRY_MS);
+	if (rc < 0) /* also if we lack what is needed to ask */
+		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
+	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
+	msg.hello.pid = (uint32_t)getpid();
+	msg.hello.admin = true;
+	rc = pmio_proto_send(sock, &msg, -1);
+	ms = (int)(until - now_ms());
+	if (rc < 0 || readable(sock, ms > 0 ? ms : 0))
+		there = rc < 0 || pmio_proto_recv(sock, &reply, NULL) != -EAGAIN;
+	close(sock);
+	return there;
+}
+
+static int say_stuck(const struct pmio *pm, enum pmio_op op, const char *why)
+{
+	pmio_err("pool %s: no answer to %s: the agent, process %d, %s%s; `kill -CONT %d` may let it go on, "
+		 "`pmio agent stop --force` ends it, and what it has stays in the pool",
+		 pm->dir, pmio_op_name(op), (int)pm->agent_pid, why ? "is " : "does not answer", why ? why : "",
+		 (int)pm->agent_pid);
+	return PMIO_ESTUCK;
+}
+
+/* 0: there is something to read; PMIO_ESTUCK: nor will there be */
+static int await_answer(struct pmio *pm, enum pmio_op op)
+{
+	int limit = client_timeout_ms(pm), silent = 0, wait = limit / 2;
+
+	while (!readable(pm->sock, wait)) {
+		const char *stopped;
+
+		wait = limit;
+		if (agent_is_there(pm, limit / 2)) {
+			silent = 0;
+			continue;
+		}
+		stopped = pmio_process_stopped(pm->agent_pid);
+		if (stopped && !readable(pm->sock, 0))
+			return say_stuck(pm, op, stopped);
+		/* on a machine that has no time for it an agent is slow, but gets there */
+		if (++silent > SILENT_MAX)
+			return say_stuck(pm, op, NULL);
+	}
+	return 0;
+}
+
+/* the answer to the last request; more than it cannot be on its way */
+static int take_answer(struct pmio *pm, enum pmio_op op, union pmio_any_msg *reply, int *fd)
+{
+	ssize_t n;
+	int rc = await_answer(pm, op);
+
+	pm->owed = rc < 0;
+	pm->owed_op = op;
+	if (rc < 0)
+		return rc;
+	n = pmio_proto_recv(pm->sock, reply, fd);
+	if (n <= 0)
+		return transport_error(n);
+	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
+	if (rc < 0)
+		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
+	return rc;
+}
+
+static int ask(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
+{
+	enum pmio_op op = (enum pmio_op)msg->hdr.op;
+	int rc;
+
+	msg->hdr.number = ++pm->number;
+	rc = pmio_proto_send(pm->sock, msg, -1);
+	return rc < 0 ? transport_error(rc) : take_answer(pm, op, reply, fd);
+}
+
+/*
+ * An agent that goes on after all answers what it was asked, though nobody waited.  The
+ * connection is kept for that: without it, it would close our files, and give their frames to
+ * others while we write into them.  A file that was opened so is not ours.
+ */
+static int take_owed(struct pmio *pm)
+{
+	union pmio_any_msg msg, reply;
+	int rc = take_answer(pm, pm->owed_op, &reply, NULL);
+
+	if (rc < 0 || pm->owed_op != PMIO_OP_OPEN || reply.hdr.status < 0)
+		return rc;
+	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
+	msg.close.handle = reply.open_reply.handle;
+	return ask(pm, &msg, &reply, NULL);
+}
+
 /* pm->lock held */
 static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
 {
-	enum pmio_op op = (enum pmio_op)msg->hdr.op;
-	ssize_t n;
 	int rc;
 
 	if (fd)
@@ -100,19 +266,10 @@ static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_
 		pmio_err("a forked child cannot use its parent's connection");
 		return PMIO_EAGENT;
 	}
-	msg->hdr.number = ++pm->number;
-	rc = pmio_proto_send(pm->sock, msg, -1);
-	if (rc < 0)
-		return transport_error(rc);
-	n = pmio_proto_recv(pm->sock, reply, fd);
-	if (n <= 0)
-		return transport_error(n);
-	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
-	if (rc < 0) {
-		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
-		return rc;
-	}
-	return reply->hdr.status;
+	rc = pm->owed ? take_owed(pm) : 0;
+	if (rc == 0)
+		rc = ask(pm, msg, reply, fd);
+	return rc < 0 ? rc : reply->hdr.status;
 }
 
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
@@ -127,22 +284,43 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
 
 /* ---- starting an agent -------------------------------------------------------------- */
 
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
-/* an agent that is leaving, or another user of the pool's files, still has it */
-static bool pool_is_taken(struct pmio *pm)
+/* an agent that is leaving, or another user of the pool's files, still has it: which; 0: it is not known */
+static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 {
 	int fd = openat(pm->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool taken = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	char text[320];
+	ssize_t n = taken ? pread(fd, text, sizeof(text) - 1, 0) : 0;
 
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%*s %d", pid) != 1)
+		*pid = 0;
 	if (fd >= 0)
 		close(fd); /* and the lock, if we got it, is gone */
 	return taken;
+}
+
+/* under the lock on the directory; -EBUSY: not yet, somebody has the pool.  Tried in the end, for its message */
+static int start_if_free(struct pmio *pm, int waited_ms)
+{
+	const char *stopped;
+	pid_t pid;
+
+	if (!pool_is_taken(pm, &pid) || waited_ms >= START_LIMIT_MS)
+		return client_start(pm, NULL);
+	stopped = waited_ms < client_timeout_ms(pm) ? NULL : pmio_process_stopped(pid);
+	if (!stopped)
+		return -EBUSY;
+	pmio_err("pool %s: process %d has it, and is %s; `kill -CONT %d` may let it go on, `pmio agent stop "
+		 "--force` ends it, and what it has stays in the pool", pm->dir, (int)pid, stopped, (int)pid);
+	return PMIO_ESTUCK;
+}
+
+/* one of the clients at a time: no agent is started, or told to go, but under this lock */
+static void lock_dir(struct pmio *pm)
+{
+	while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
+		;
 }
 
 /*
@@ -159,11 +337,10 @@ static int connect_or_start(struct pmio *pm)
 			return rc;
 		if (pm->attach_only)
 			return PMIO_EAGENT;
-		while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
-			;
+		lock_dir(pm);
 		rc = try_connect(pm);
-		if (rc == -ECONNREFUSED || rc == -ENOENT) /* try it in the end, for its message */
-			rc = pool_is_taken(pm) && waited < START_LIMIT_MS ? -EBUSY : client_start(pm, NULL);
+		if (rc == -ECONNREFUSED || rc == -ENOENT)
+			rc = start_if_free(pm, waited);
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
@@ -190,6 +367,17 @@ static int map_pool(struct pmio *pm, int fd)
 	return rc;
 }
 
+/* one came with the answer; where did it go? */
+static int no_descriptor(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno; /* it would have been one too many */
+	close(fd);
+	return PMIO_EPROTO;
+}
+
 /* pm->lock held, or pm not known to others yet */
 static int greet(struct pmio *pm, bool admin)
 {
@@ -205,7 +393,7 @@ static int greet(struct pmio *pm, bool admin)
 		rc = PMIO_ENOTPOOL;
 	}
 	if (rc == 0 && fd < 0)
-		rc = PMIO_EPROTO;
+		rc = no_descriptor();
 	if (rc == 0 && !pm->view)
 		rc = map_pool(pm, fd);
 	if (rc == 0 && reply.hello_reply.client >= pm->view->nr_clients)
@@ -378,7 +566,7 @@ static int reopen(struct pmio *pm, struct pmio_file *f)
 	msg.open.flags = f->flags;
 	snprintf(msg.open.path, sizeof(msg.open.path), "%s", f->path);
 	rc = call_locked(pm, &msg, &reply, NULL);
-	if (rc == LOST)
+	if (rc == LOST || rc == PMIO_ESTUCK)
 		return rc;
 	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
 		rc = -ESTALE;
@@ -406,6 +594,8 @@ static int reconnect(struct pmio *pm)
 			if (rc == 0)
 				rc = reopen(pm, f);
 		}
+		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries it anew */
+			drop_connection(pm);
 		if (rc != LOST)
 			return rc;
 	}

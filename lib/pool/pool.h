@@ -163,6 +163,14 @@ struct pmio_pool_owner {
  */
 int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner);
 
+/*
+ * pmio_pool_kill_owner -- end the process that has the pool, however it is
+ *
+ * Nothing that is in the pool is lost: the next agent finds it, as after any death of an agent.
+ * Returns 0 (also if nobody has it), -ESRCH, -EBUSY (it ends later), -EPERM, ...; logged.
+ */
+int pmio_pool_kill_owner(const char *dir, int limit_ms);
+
 struct pmio_view *pmio_pool_view(struct pmio_pool *pool); /* borrowed */
 const char *pmio_pool_dir(const struct pmio_pool *pool);  /* borrowed */
 int pmio_pool_data_fd(const struct pmio_pool *pool);      /* borrowed */

@@ -68,6 +68,12 @@ static int set_up(void **state)
 	return start_with("32MiB");
 }
 
+static int set_up_impatient(void **state)
+{
+	setenv("PMIO_TIMEOUT", "2", 1);
+	return set_up(state);
+}
+
 static int set_up_small(void **state)
 {
 	(void)state;
@@ -131,6 +137,7 @@ static int tear_down(void **state)
 	pmio_disconnect(&pm);
 	unsetenv("PMIO_DRAIN");
 	unsetenv("PMIO_FALLBACK");
+	unsetenv("PMIO_TIMEOUT");
 	if (pmio_attach(pool, &admin) == 0) {
 		pmio_shutdown(admin, true);
 		pmio_disconnect(&admin);
@@ -869,6 +876,71 @@ static ssize_t read_at_once(struct pmio_file *f, void *buf, size_t len, off_t of
 	return client_readx_at_once(f, &p, 1, 0);
 }
 
+static pid_t agent_process(void)
+{
+	struct pmio_pool_stat st;
+
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	return (pid_t)st.agent_pid;
+}
+
+/* as a signal to the whole job that has started it does; a call that waits for it ends, and later ones do not */
+static void agent_stopped__calls_end_and_the_program_goes_on(void **state)
+{
+	struct pmio_file *f, *other;
+	struct pmio_pool_stat st;
+	struct stat pfs;
+	char c = 'x';
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 0), 1);
+	pid = agent_process();
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	/* in a frame that is known: that needs nobody */
+	assert_int_equal(pmio_pwrite(f, &c, 1, 1), 1);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), PMIO_ESTUCK);
+	assert_int_equal(pmio_stat_pool(pm, &st), PMIO_ESTUCK);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), 1);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &other), PMIO_ESTUCK); /* a directory: it will fail */
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &other), PMIO_ESTUCK); /* it will not */
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.nr_handles, 1);
+	assert_int_equal(st.agent_pid, pid);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(stat(path, &pfs), 0);
+	assert_int_equal(pfs.st_size, (5 << 20) + 1);
+}
+
+/* with another in its place the program goes on as ever */
+static void agent_stopped__and_killed(void **state)
+{
+	struct pmio_file *f;
+	struct stat pfs;
+	char c = 'x';
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 0), 1);
+	pid = agent_process();
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), PMIO_ESTUCK);
+	assert_int_equal(pmio_pool_kill_owner(pool, 60000), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 7 << 20), 1);
+	assert_true(agent_process() != pid);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(stat(path, &pfs), 0);
+	assert_int_equal(pfs.st_size, (7 << 20) + 1);
+}
+
 static void at_once__only_in_frames_that_are_known(void **state)
 {
 	uint8_t *buf = malloc(2 * CHUNK), *in = malloc(2 * CHUNK);
@@ -998,6 +1070,9 @@ int main(void)
 		T(at_once__part_of_a_block_that_is_not_there),
 		T(at_once__part_of_a_call),
 		T(at_once__not_after_the_agent_was_killed),
+		cmocka_unit_test_setup_teardown(agent_stopped__calls_end_and_the_program_goes_on,
+						set_up_impatient, tear_down),
+		cmocka_unit_test_setup_teardown(agent_stopped__and_killed, set_up_impatient, tear_down),
 		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),
 	};
 
