@@ -32,6 +32,7 @@ struct pmio {
 	int dir_fd;
 	int sock;		/* under lock; -1: no connection */
 	pid_t agent_pid;	/* who is there, as the kernel says; 0: of another container */
+	bool agent_kept;	/* whoever runs it has chosen its limits */
 	bool owed;		/* under lock: the agent has not answered yet, and nobody waits */
 	enum pmio_op owed_op;	/* what it was asked */
 	bool attach_only;	/* never start an agent */

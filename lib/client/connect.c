@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -405,7 +406,70 @@ static int greet(struct pmio *pm, bool admin)
 	memcpy(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid));
 	pm->epoch = reply.hello_reply.epoch;
 	pm->client = reply.hello_reply.client;
+	pm->agent_kept = reply.hello_reply.kept != 0;
 	return 0;
+}
+
+/* ---- an agent with lower limits than ours ------------------------------------------- */
+
+/*
+ * The first job's limits are its agent's, for nobody can raise a hard limit, and would fail the
+ * next job's drains.  The agent that we would start has ours.  What is lower in one respect and
+ * higher in another is left alone: so each replacement raises something, and they end.
+ */
+static const char *lower_limit(const struct pmio *pm)
+{
+	static const struct {
+		int which;
+		const char *name;
+	} limits[] = {
+		{ RLIMIT_FSIZE, "the size of files (ulimit -f)" }, { RLIMIT_AS, "address space (ulimit -v)" },
+		{ RLIMIT_DATA, "data (ulimit -d)" }, { RLIMIT_NOFILE, "open files (ulimit -n)" },
+		{ RLIMIT_CPU, "processor time (ulimit -t)" },
+	};
+	const char *name = NULL;
+	struct rlimit its, ours;
+
+	if (pm->agent_pid <= 0 || pm->agent_kept)
+		return NULL;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		__rlimit_resource_t which = (__rlimit_resource_t)limits[i].which;
+
+		if (prlimit(pm->agent_pid, which, NULL, &its) < 0 || getrlimit(which, &ours) < 0 ||
+		    its.rlim_max > ours.rlim_max)
+			return NULL;
+		if (its.rlim_max < ours.rlim_max && !name)
+			name = limits[i].name;
+	}
+	return name;
+}
+
+/* its clients go on with the next one: they cannot start it while we have the lock, but we do */
+static int replace_agent(struct pmio *pm)
+{
+	union pmio_any_msg msg, reply;
+	const char *limit;
+	int rc;
+
+	drop_connection(pm);
+	lock_dir(pm);
+	rc = try_connect(pm);
+	if (rc == 0)
+		rc = greet(pm, true);
+	limit = rc == 0 ? lower_limit(pm) : NULL; /* another client may have done it */
+	if (limit) {
+		pmio_warn("pool %s: the agent, process %d, has a lower limit on %s than this program: "
+			  "starting another", pm->dir, (int)pm->agent_pid, limit);
+		pmio_proto_request(&msg, PMIO_OP_SHUTDOWN, 0);
+		msg.shutdown.force = 1;
+		rc = call_locked(pm, &msg, &reply, NULL);
+		if (rc == 0)
+			rc = client_start(pm, NULL);
+	}
+	drop_connection(pm);
+	flock(pm->dir_fd, LOCK_UN);
+	/* another is on its way; if it is not, who reaches for it will see */
+	return rc == PMIO_ESTUCK || rc == PMIO_EAGENT ? rc : 0;
 }
 
 /* an agent that leaves while we greet it is no error: try the next */
@@ -418,6 +482,11 @@ static int reach(struct pmio *pm, bool admin)
 		if (rc < 0)
 			return rc;
 		rc = greet(pm, admin);
+		if (rc == 0 && !admin && lower_limit(pm)) {
+			rc = replace_agent(pm);
+			if (rc == 0)
+				rc = LOST;
+		}
 		if (rc != LOST)
 			break;
 		drop_connection(pm);

@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 5
+#define PMIO_PROTO_VERSION 6
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -70,6 +70,8 @@ struct pmio_hello_reply_msg {
 	uint64_t epoch;	   /* the agent's; stands in the superblock too */
 	uint32_t client;   /* index of this connection's record */
 	uint32_t agent_pid;
+	uint32_t kept;	   /* 1: somebody runs it in the foreground; it is not replaced by another */
+	uint32_t zero;
 };
 
 #define PMIO_OPEN_READ 1u

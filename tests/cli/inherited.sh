@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 older=$top_builddir/tests/cli/older children=$top_builddir/tests/cli/children
-plan 12
+plan 14
 
 "$PMIO" pool create --size=64MiB "$PMIO_POOL" >/dev/null && stop_agent || exit 99
 
@@ -93,5 +93,40 @@ except ChildProcessError:
 	sys.exit(rc)' "$FILEIO" "$PFS/reaped" write 0 1000 1
 }
 check "who waits for all descendants does not wait for an agent that was there" subreaper
+
+# with hard limits, which an ordinary user cannot raise
+low() { prlimit --fsize=2097152:2097152 "$@"; }
+hard_limits() {
+	local first second
+	stop_agent && low "$FILEIO" "$PFS/low" write 0 1000 1 wait "$T/go" write 1000 1000 1 >"$T/low.out" 2>"$T/low.err" &
+	first=$!
+	until_ok grep -q waiting "$T/low.out" && pid=$(agent_pid) || return
+	expect 0 "$FILEIO" "$PFS/high" write 0 3000000 2 || return
+	second=$(agent_pid)
+	if [ "$(limit 'Max file size')" = "unlimited unlimited" ]; then
+		silent && same "$pid" "$second" || return
+	fi
+	expect 0 "$FILEIO" -p "$PFS/high" is 3000000 verify 0 3000000 2 && touch "$T/go" && wait $first &&
+		expect 0 "$FILEIO" -p "$PFS/low" is 2000 verify 0 2000 1 &&
+		pid=$second && same "$(limit 'Max file size')" "unlimited unlimited"
+}
+check "a later program with a higher limit on file sizes is not the worse for it" hard_limits
+
+replaced_once() {
+	local i pids= rc=0
+	stop_agent && low "$PMIO" agent start && pid=$(agent_pid) || return
+	[ "$(limit 'Max file size')" != "unlimited unlimited" ] || { echo "this user may raise limits"; return 77; }
+	for i in $(seq 12); do
+		timeout 120 "$FILEIO" "$PFS/once.$i" write 0 3000000 "$i" >"$T/once.$i" 2>&1 &
+		pids="$pids $!"
+	done
+	for i in $pids; do wait "$i" || rc=1; done
+	[ $rc = 0 ] && same "$(cat "$T"/once.* | grep -c 'has a lower limit on the size of files')" 1 ||
+		{ cat "$T"/once.*; return 1; }
+	# who has the lower one has the agent as it is
+	pid=$(agent_pid)
+	expect 0 prlimit --fsize=2097152:2097152 "$FILEIO" "$PFS/after" write 0 1000 1 && silent && same "$(agent_pid)" "$pid"
+}
+check "many such programs at once: one replaces the agent" replaced_once
 
 exit $tap_failed
