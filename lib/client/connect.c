@@ -21,9 +21,10 @@
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
+#define LOCK_POLL_MS 50
 #define AGENTS_MAX CLIENT_AGENTS_MAX
 #define LOST CLIENT_LOST
-#define SILENT_MAX 4 /* so many times `timeout` a process may be silent that is not stopped */
+#define SILENT_MAX 3 /* so many times `timeout` an agent may be silent that is not stopped */
 
 /* ---- the connection ------------------------------------------------------------- */
 
@@ -178,10 +179,9 @@ static bool agent_is_there(struct pmio *pm, int ms)
 
 static int say_stuck(const struct pmio *pm, enum pmio_op op, const char *why)
 {
-	pmio_err("pool %s: no answer to %s: the agent, process %d, %s%s; `kill -CONT %d` may let it go on, "
-		 "`pmio agent stop --force` ends it, and what it has stays in the pool",
-		 pm->dir, pmio_op_name(op), (int)pm->agent_pid, why ? "is " : "does not answer", why ? why : "",
-		 (int)pm->agent_pid);
+	pmio_err("pool %s: no answer to %s: the agent, process %d, %s%s; `pmio agent stop --force` ends it, and "
+		 "what it has stays in the pool", pm->dir, pmio_op_name(op), (int)pm->agent_pid,
+		 why ? "is " : "is silent", why ? why : "");
 	return PMIO_ESTUCK;
 }
 
@@ -193,11 +193,12 @@ static int await_answer(struct pmio *pm, enum pmio_op op)
 	while (!readable(pm->sock, wait)) {
 		const char *stopped;
 
-		wait = limit;
 		if (agent_is_there(pm, limit / 2)) {
+			wait = limit;
 			silent = 0;
 			continue;
 		}
+		wait = limit / 2;
 		stopped = pmio_process_stopped(pm->agent_pid);
 		if (stopped && !readable(pm->sock, 0))
 			return say_stuck(pm, op, stopped);
@@ -312,16 +313,37 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 	stopped = waited_ms < client_timeout_ms(pm) ? NULL : pmio_process_stopped(pid);
 	if (!stopped)
 		return -EBUSY;
-	pmio_err("pool %s: process %d has it, and is %s; `kill -CONT %d` may let it go on, `pmio agent stop "
-		 "--force` ends it, and what it has stays in the pool", pm->dir, (int)pid, stopped, (int)pid);
+	pmio_err("pool %s: process %d has it, and is %s; `pmio agent stop --force` ends it, and what it has stays "
+		 "in the pool", pm->dir, (int)pid, stopped);
 	return PMIO_ESTUCK;
 }
 
-/* one of the clients at a time: no agent is started, or told to go, but under this lock */
-static void lock_dir(struct pmio *pm)
+/*
+ * One of the clients at a time: no agent is started, or told to go, but under this lock.  Who has
+ * it may be suspended just then; it is not waited for longer than for an agent.
+ */
+static int lock_dir(struct pmio *pm)
 {
-	while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
-		;
+	int64_t until = now_ms() + client_timeout_ms(pm);
+	const char *stopped;
+	pid_t pid;
+
+	for (long ms = 1; flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0; ms = ms < LOCK_POLL_MS ? 2 * ms : LOCK_POLL_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		sleep_ms(ms);
+		if (now_ms() < until)
+			continue;
+		until = now_ms() + client_timeout_ms(pm);
+		pid = pmio_lock_holder(pm->dir_fd);
+		stopped = pid ? pmio_process_stopped(pid) : NULL;
+		if (stopped) {
+			pmio_err("pool %s: process %d was about to start its agent, and is %s", pm->dir, (int)pid,
+				 stopped);
+			return PMIO_ESTUCK;
+		}
+	}
+	return 0;
 }
 
 /*
@@ -338,7 +360,9 @@ static int connect_or_start(struct pmio *pm)
 			return rc;
 		if (pm->attach_only)
 			return PMIO_EAGENT;
-		lock_dir(pm);
+		rc = lock_dir(pm);
+		if (rc < 0)
+			return rc;
 		rc = try_connect(pm);
 		if (rc == -ECONNREFUSED || rc == -ENOENT)
 			rc = start_if_free(pm, waited);
@@ -452,7 +476,9 @@ static int replace_agent(struct pmio *pm)
 	int rc;
 
 	drop_connection(pm);
-	lock_dir(pm);
+	rc = lock_dir(pm);
+	if (rc < 0)
+		return rc;
 	rc = try_connect(pm);
 	if (rc == 0)
 		rc = greet(pm, true);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -313,7 +314,7 @@ const char *pmio_process_stopped(pid_t pid)
 	case '\0':
 		return NULL;
 	case 'T':
-		return "stopped by a signal (state T)";
+		return "stopped by a signal (state T; `kill -CONT` lets it go on)";
 	case 't':
 		return "stopped by a debugger (state t)";
 	default:
@@ -321,7 +322,31 @@ const char *pmio_process_stopped(pid_t pid)
 	}
 	snprintf(cgroup, sizeof(cgroup), "/proc/%d/cgroup", (int)pid);
 	files.cgroup = cgroup;
-	return pmio_cgroup_is_frozen(&files) ? "frozen with its cgroup" : NULL;
+	return pmio_cgroup_is_frozen(&files) ? "frozen with its cgroup (thaw that, and it goes on)" : NULL;
+}
+
+pid_t pmio_lock_holder(int fd)
+{
+	FILE *f = fopen("/proc/locks", "re");
+	char line[LINE_SIZE];
+	struct stat st;
+	pid_t holder = 0;
+
+	if (fstat(fd, &st) < 0)
+		memset(&st, 0, sizeof(st));
+	while (holder == 0 && next_line(f, line)) {
+		unsigned major_nr, minor_nr;
+		unsigned long ino;
+		int pid;
+
+		/* "12: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF"; who waits has "->" behind the number */
+		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &pid, &major_nr, &minor_nr, &ino) == 4 &&
+		    makedev(major_nr, minor_nr) == st.st_dev && ino == st.st_ino)
+			holder = pid;
+	}
+	if (f)
+		fclose(f);
+	return holder;
 }
 
 bool pmio_process_has_open(pid_t pid, dev_t dev, ino_t ino)

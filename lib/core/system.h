@@ -40,8 +40,11 @@ void pmio_memory_room(const struct pmio_system_files *files, struct pmio_memory_
 /* the letter in /proc/PID/stat; 0: there is no such process, or it may not be looked at */
 char pmio_process_state(pid_t pid);
 
-/* why it does not run, if that is so for longer: "stopped by a signal (state T)", ...; else NULL */
+/* why it does not run, if that is so for longer, and what helps: "stopped by a signal (...)"; else NULL */
 const char *pmio_process_stopped(pid_t pid);
+
+/* who holds a flock() on the file that is open as fd; 0: nobody, or it is not seen from here */
+pid_t pmio_lock_holder(int fd);
 
 /* it has that file open, as far as may be known */
 bool pmio_process_has_open(pid_t pid, dev_t dev, ino_t ino);

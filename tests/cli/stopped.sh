@@ -7,14 +7,14 @@ older=$top_builddir/tests/cli/older
 stopped= # processes to be let go at the end
 # shellcheck disable=SC2086
 trap 'kill -CONT $stopped 2>/dev/null; kill -9 $bgs 2>/dev/null; cleanup' EXIT
-plan 14
+plan 15
 
 # a new agent, then stopped; its process number is in $pid
 stop_it() {
 	"$PMIO" agent start && pid=$(agent_pid) && stopped="$stopped $pid" && kill -STOP "$pid" &&
 		until_ok grep -q 'State:.T' "/proc/$pid/status"
 }
-names_it() { one_line "process $pid, is stopped by a signal \(state T\).*kill -CONT $pid.*pmio agent stop --force"; }
+names_it() { one_line "process $pid, is stopped by a signal \(state T; .kill -CONT. .*pmio agent stop --force"; }
 
 programs() {
 	stop_it && expect 1 "$FILEIO" "$PFS/no" write 0 1000 1 && says '^PMIO_ESTUCK$' && names_it && [ ! -e "$PFS/no" ]
@@ -97,6 +97,23 @@ before_ready() {
 		one_line "process $pid has it, and is stopped" && expect 0 "$PMIO" agent stop --force && gone "$pid"
 }
 check "one that has the pool, but is not reached" before_ready
+
+# a client that has the lock under which agents are started
+starter() {
+	stop_agent || return
+	python3 -c 'import fcntl, os, signal, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(fd, fcntl.LOCK_EX)
+os.kill(os.getpid(), signal.SIGSTOP)' "$PMIO_POOL" &
+	local pid=$!
+	stopped="$stopped $pid"
+	until_ok grep -q 'State:.T' "/proc/$pid/status" &&
+		TEST_TIMEOUT=60 expect 1 "$FILEIO" "$PFS/no" write 0 1000 1 && says '^PMIO_ESTUCK$' &&
+		one_line "process $pid was about to start its agent, and is stopped by a signal"
+	local rc=$?
+	kill -CONT "$pid" && [ $rc = 0 ] && wait "$pid" && expect 0 "$FILEIO" "$PFS/yes" write 0 1000 1
+}
+check "a program that is suspended while it starts the agent" starter
 
 target() {
 	export PMIO_ADDRESS=127.0.0.1
