@@ -35,8 +35,8 @@ check "ordinary priority" priority
 
 soft_limits() {
 	local name
-	started prlimit --fsize=65536: --nofile=64: --data=1000000000: || return
-	for name in 'Max open files' 'Max file size' 'Max data size'; do
+	started prlimit --fsize=65536: --nofile=64: --memlock=65536: || return
+	for name in 'Max open files' 'Max file size' 'Max locked memory'; do
 		# shellcheck disable=SC2046
 		same $(limit "$name") || return
 	done
