@@ -22,6 +22,7 @@
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
 #define LOCK_POLL_MS 50
+#define NOFILE_ENOUGH 4096
 #define AGENTS_MAX CLIENT_AGENTS_MAX
 #define LOST CLIENT_LOST
 #define SILENT_MAX 3 /* so many times `timeout` an agent may be silent that is not stopped */
@@ -443,13 +444,17 @@ static int greet(struct pmio *pm, bool admin)
  */
 static const char *lower_limit(const struct pmio *pm)
 {
+	/* what is above `enough` counts as that: an agent that a batch system has started stays */
 	static const struct {
 		int which;
+		rlim_t enough;
 		const char *name;
 	} limits[] = {
-		{ RLIMIT_FSIZE, "the size of files (ulimit -f)" }, { RLIMIT_AS, "address space (ulimit -v)" },
-		{ RLIMIT_DATA, "data (ulimit -d)" }, { RLIMIT_NOFILE, "open files (ulimit -n)" },
-		{ RLIMIT_CPU, "processor time (ulimit -t)" },
+		{ RLIMIT_FSIZE, RLIM_INFINITY, "the size of files (ulimit -f)" },
+		{ RLIMIT_AS, RLIM_INFINITY, "address space (ulimit -v)" },
+		{ RLIMIT_DATA, RLIM_INFINITY, "data (ulimit -d)" },
+		{ RLIMIT_CPU, RLIM_INFINITY, "processor time (ulimit -t)" },
+		{ RLIMIT_NOFILE, NOFILE_ENOUGH, "open files (ulimit -n)" },
 	};
 	const char *name = NULL;
 	struct rlimit its, ours;
@@ -460,9 +465,9 @@ static const char *lower_limit(const struct pmio *pm)
 		__rlimit_resource_t which = (__rlimit_resource_t)limits[i].which;
 
 		if (prlimit(pm->agent_pid, which, NULL, &its) < 0 || getrlimit(which, &ours) < 0 ||
-		    its.rlim_max > ours.rlim_max)
+		    (its.rlim_max > ours.rlim_max && ours.rlim_max < limits[i].enough))
 			return NULL;
-		if (its.rlim_max < ours.rlim_max && !name)
+		if (its.rlim_max < ours.rlim_max && its.rlim_max < limits[i].enough && !name)
 			name = limits[i].name;
 	}
 	return name;

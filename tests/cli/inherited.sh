@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 older=$top_builddir/tests/cli/older children=$top_builddir/tests/cli/children
-plan 14
+plan 15
 
 "$PMIO" pool create --size=64MiB "$PMIO_POOL" >/dev/null && stop_agent || exit 99
 
@@ -128,5 +128,16 @@ replaced_once() {
 	expect 0 prlimit --fsize=2097152:2097152 "$FILEIO" "$PFS/after" write 0 1000 1 && silent && same "$(agent_pid)" "$pid"
 }
 check "many such programs at once: one replaces the agent" replaced_once
+
+# enough is enough: for a batch system's agent to be ended with a step it takes more than that
+open_files() {
+	stop_agent && prlimit --nofile=5000:5000 "$PMIO" agent start && pid=$(agent_pid) &&
+		expect 0 "$FILEIO" "$PFS/files" write 0 1000 1 && silent && same "$(agent_pid)" "$pid" || return
+	stop_agent && prlimit --nofile=500:500 "$PMIO" agent start && pid=$(agent_pid) || return
+	[ "$(limit 'Max open files')" = "500 500" ] || { echo "this user may raise limits"; return 77; }
+	expect 0 "$FILEIO" "$PFS/files" write 0 1000 2 && one_line "process $pid, has a lower limit on open files" &&
+		expect 0 "$FILEIO" -p "$PFS/files" verify 0 1000 2
+}
+check "a few open files are too few, many are not" open_files
 
 exit $tap_failed
