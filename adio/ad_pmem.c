@@ -177,8 +177,6 @@ int ad_pmem_error(int rc)
 		return MPI_ERR_FILE_EXISTS;
 	case -ENOSPC:
 	case -EFBIG:
-	case -EMFILE:
-	case -ENFILE:
 		return MPI_ERR_NO_SPACE;
 	case -EDQUOT:
 		return MPI_ERR_QUOTA;
@@ -200,7 +198,7 @@ int ad_pmem_error(int rc)
 		return MPI_ERR_NO_MEM;
 	case -EOPNOTSUPP:
 		return MPI_ERR_UNSUPPORTED_OPERATION;
-	default:
+	default: /* also -EMFILE and -ENFILE, as in ROMIO */
 		return rc < 0 ? MPI_ERR_IO : MPI_SUCCESS;
 	}
 }

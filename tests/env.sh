@@ -58,6 +58,18 @@ check() {
 		sed 's/^/#   /' "$log"
 	fi
 }
+# limited_agent OPTION...: an agent with limits, as prlimit(1) takes them.  One that detaches leaves its
+# caller's limits, or is replaced for a program that has higher ones; this one is kept.  The pool is made before
+limited_agent() {
+	"$PMIO" agent start && "$PMIO" agent stop || return
+	prlimit "$@" "$PMIO" agent start --foreground >"$T/limited.log" 2>&1 </dev/null &
+	for _ in $(seq 600); do
+		"$PMIO" agent status >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	cat "$T/limited.log"
+	return 1
+}
 # run N prog...: under mpirun, with a limit of time
 run() {
 	local n=$1

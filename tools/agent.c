@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/system.h"
+#include "pool/pool.h"
 #include "remote/remote.h"
 #include "tools.h"
+
+#define KILL_LIMIT_MS 10000 /* for calls to file systems to return, and memory to be unmapped */
 
 /* ---- start ------------------------------------------------------------------- */
 
@@ -75,11 +79,51 @@ static error_t parse_stop(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* stopped by a signal, or silent: it is told nothing, and what is in the pool stays there */
+static int end_by_force(const struct tool *tool, const char *dir)
+{
+	int rc = pmio_pool_kill_owner(dir, KILL_LIMIT_MS);
+
+	if (rc < 0)
+		return tool_failed(rc, "the agent of pool %s", dir);
+	if (!tool->quiet)
+		pmio_warn("pool %s: its agent did not answer, and was killed; the next one finds what it had", dir);
+	return TOOL_DONE;
+}
+
+/* also one that is not reached yet, or no more */
+static bool agent_is_stopped(const char *dir)
+{
+	struct pmio_pool_owner owner;
+
+	return pmio_pool_check_dir(dir, false, NULL) == 0 && pmio_pool_owner(dir, &owner) == 0 && owner.locked &&
+	       pmio_process_stopped((pid_t)owner.pid);
+}
+
+static int end_agent(const struct tool *tool, const char *dir, bool force)
+{
+	struct pmio *pm;
+	int rc;
+
+	if (force && agent_is_stopped(dir))
+		return end_by_force(tool, dir);
+	rc = pmio_attach(dir, &pm);
+	if (rc == PMIO_EAGENT || rc == -ENOENT)
+		return TOOL_DONE;
+	if (rc == 0) {
+		rc = pmio_shutdown(pm, force);
+		pmio_disconnect(&pm);
+	}
+	if (rc == PMIO_ESTUCK && force)
+		return end_by_force(tool, dir);
+	return rc < 0 ? tool_failed(rc, "the agent of pool %s", dir) : TOOL_DONE;
+}
+
 static int stop(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "force", 'f', NULL, 0,
-		  "Also with programs connected or data waiting; those stay in the pool", 0 },
+		  "Also with programs connected or data waiting, which stay in the pool; and if it does not answer", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
@@ -90,26 +134,18 @@ static int stop(struct tool *tool, int argc, char **argv)
 	};
 	char dir[PATH_MAX];
 	bool force = false;
-	struct pmio *pm;
 	int rc;
 
 	tool_parse(tool, &argp, &force, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
 	/* first the target, where it may have files open: it would start another agent */
-	rc = force ? remote_stop(dir) : 0;
+	rc = force ? remote_stop(dir, true) : 0;
 	if (rc < 0)
 		return tool_failed(rc, "the target of pool %s", dir);
-	rc = pmio_attach(dir, &pm);
-	if (rc < 0 && rc != PMIO_EAGENT && rc != -ENOENT)
-		return tool_failed(rc, "pool %s", dir);
-	if (rc == 0) {
-		rc = pmio_shutdown(pm, force);
-		pmio_disconnect(&pm);
-		if (rc < 0)
-			return tool_failed(rc, "the agent of pool %s", dir);
-	}
-	rc = remote_stop(dir);
+	if (end_agent(tool, dir, force) != TOOL_DONE)
+		return TOOL_FAILED;
+	rc = remote_stop(dir, force);
 	return rc < 0 ? tool_failed(rc, "the target of pool %s", dir) : TOOL_DONE;
 }
 

@@ -144,6 +144,7 @@ static int run(struct daemon *d)
 	d->config.pool_dir = dir;
 	d->config.make_dir = *d->settings.str[PMIO_SET_POOL] == '\0';
 	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
+	d->config.size_is_default = d->settings.from[PMIO_SET_POOL_SIZE] == PMIO_FROM_DEFAULT;
 	d->config.chunk_size = d->settings.num[PMIO_SET_CHUNK_SIZE];
 	d->config.idle_timeout_s = (unsigned)d->settings.num[PMIO_SET_IDLE_TIMEOUT];
 	d->config.verify = d->settings.num[PMIO_SET_VERIFY] != 0;

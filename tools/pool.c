@@ -100,6 +100,8 @@ static int make_pool(const struct tool *tool, const char *dir, const char *comma
 	};
 	int rc;
 
+	if (tool->settings.from[PMIO_SET_POOL_SIZE] == PMIO_FROM_DEFAULT)
+		params.size = pmio_pool_default_size(dir, params.size);
 	/* of a command that ends with one JSON object there are no events */
 	if (!tool->json) {
 		tool_progress_start(&progress, dir);

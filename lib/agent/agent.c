@@ -55,6 +55,8 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 	int rc = pmio_pool_vacant(cfg->pool_dir, LOG_FILE);
 
 	if (rc == 1 || (rc == -ENOENT && cfg->make_dir)) {
+		if (cfg->size_is_default)
+			params.size = pmio_pool_default_size(cfg->pool_dir, params.size);
 		rc = pmio_pool_check_dir(cfg->pool_dir, rc == 1, NULL);
 		if (rc == 0 || rc == -ENOENT)
 			rc = pmio_pool_create(cfg->pool_dir, &params);
@@ -63,7 +65,7 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 		if (cfg->make_dir && rc == 0)
 			pmio_warn("made a pool of %llu MiB in %s: what is in it does not survive a reboot "
 				  "(see PMIO_POOL in pmio(7))",
-				  (unsigned long long)(cfg->pool_size >> 20), cfg->pool_dir);
+				  (unsigned long long)(params.size >> 20), cfg->pool_dir);
 	}
 	return pmio_pool_open(cfg->pool_dir, pool);
 }

@@ -14,6 +14,7 @@ struct pmio_agent_config {
 	const char *pool_dir;	  /* absolute; an empty directory becomes a pool */
 	bool make_dir;		  /* make pool_dir if it is missing (the default pool) */
 	uint64_t pool_size;	  /* bytes; of a pool that is made */
+	bool size_is_default;	  /* nobody has asked for that: less, where memory is short */
 	uint64_t chunk_size;	  /* bytes; of a pool that is made */
 	unsigned idle_timeout_s;  /* leave after so long without clients and dirty data; 0: never */
 	unsigned drain_threads;	  /* 1..64 */

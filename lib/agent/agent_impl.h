@@ -108,6 +108,8 @@ void pace_charge(struct pace *p, size_t bytes);
  */
 void pfs_limit_fds(unsigned nr_drains);
 bool pfs_fd_is_reserved(int fd);
+/* half of them are for programs and what they have open: files that only wait keep no such one */
+bool pfs_fd_is_high(int fd);
 
 /* an open PFS file, shared by jobs and the file */
 struct pfs_fd {
@@ -385,6 +387,8 @@ void files_set_seen(struct file *f, const struct stat *st);
 void files_notice_change(struct file *f, const struct stat *st);
 /* somebody else has, so that what waits here cannot be written to it any more */
 bool files_was_changed(const struct file *f, const struct stat *st);
+/* nobody has it open any more: from how it is now on nobody else may change it */
+void files_see_closed(struct file *f, const struct stat *st);
 bool files_same_content(const struct file *f, const struct stat *st);
 /* size and times are those that we last saw there */
 bool files_same_as_seen(const struct file *f, const struct stat *st);

@@ -458,17 +458,10 @@ static void settled(struct agent *a, struct job *job)
 	struct file *f = call->file;
 
 	f->marked = true;
-	if (call->rc == 0 && f->nr_handles == 0 && !f->seen_closed && !f->busy_on_media) {
-		if (files_was_changed(f, &call->st)) {
-			f->changed = true;
-			f->error = -PMIO_ECHANGED;
-			files_say_changed(f);
-		} else {
-			files_set_seen(f, &call->st);
-		}
+	if (call->rc == 0 && f->nr_handles == 0 && !f->changed) {
+		files_see_closed(f, &call->st);
 		files_record(a, f);
 	}
-	f->seen_closed = f->nr_handles == 0; /* as well as it can be */
 	end_call(a, call, 1);
 }
 

@@ -108,7 +108,7 @@ int conn_accept(struct agent *a)
 
 	if (sock < 0)
 		return -errno;
-	if (pfs_fd_is_reserved(sock))
+	if (pfs_fd_is_reserved(sock) && !pfs_shrink(a))
 		return turn_away(sock);
 	if (!is_ours(sock, &pid)) {
 		close(sock);

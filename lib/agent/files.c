@@ -732,6 +732,8 @@ void files_settle(struct agent *a, struct file *f)
 	a->survey_wanted |= f->state != PMIO_FILE_CLEAN;
 	if (f->gone)
 		return;
+	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->hold && pfs_fd_is_high(f->pfs->fd))
+		pfs_put(a, &f->pfs); /* it is found again by its name */
 	if (f->state == PMIO_FILE_FAILED) {
 		if (f->reopen) /* the file system may be gone: we must not keep it from being mounted anew */
 			pfs_put(a, &f->pfs);
@@ -745,7 +747,7 @@ void files_settle(struct agent *a, struct file *f)
 		f->state = PMIO_FILE_HELD;
 		files_update_name(a, f);
 		files_record(a, f);
-		if (!f->seen_closed)
+		if (!f->marked)
 			calls_settle(a, f);
 		return;
 	}
@@ -807,11 +809,47 @@ static bool needs_sync(const struct agent *a, const struct file *f)
 	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
 }
 
+static void set_changed(struct file *f)
+{
+	f->changed = true;
+	f->error = -PMIO_ECHANGED;
+	files_say_changed(f);
+}
+
+void files_see_closed(struct file *f, const struct stat *st)
+{
+	if (files_was_changed(f, st))
+		set_changed(f);
+	else if (!f->busy_on_media && !f->shared)
+		files_set_seen(f, st);
+	f->seen_closed = true; /* as well as it can be */
+}
+
+/*
+ * The last one closes it: from here on nobody else may change it.  It has looked before us; a drain
+ * of our own that has ended since makes what it saw old.
+ */
+static void see_at_close(struct file *f, const struct pmio_close_msg *m)
+{
+	struct stat st = { .st_size = (off_t)m->pfs_size, .st_mode = f->seen.st_mode,
+			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
+	bool is_old = m->mtime_s < f->seen.st_mtim.tv_sec ||
+		      (m->mtime_s == f->seen.st_mtim.tv_sec && m->mtime_ns < f->seen.st_mtim.tv_nsec);
+
+	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->cutting || f->busy_on_media || f->shared)
+		return;
+	if (files_same_content(f, &st))
+		st.st_ctim = f->seen.st_ctim;
+	files_see_closed(f, &st);
+}
+
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
 	struct parked *p;
 
+	if (f->nr_handles == 1 && msg)
+		see_at_close(f, &msg->close);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	a->nr_early_handles -= is_early(h->flags);

@@ -55,6 +55,7 @@ static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *
 	reply.hello_reply.epoch = pmio_pm_load64(&a->view->super->epoch);
 	reply.hello_reply.client = (uint32_t)c->client;
 	reply.hello_reply.agent_pid = (uint32_t)getpid();
+	reply.hello_reply.kept = a->config->foreground;
 	agent_reply(a, c, &reply, pmio_pool_data_fd(a->pool));
 }
 

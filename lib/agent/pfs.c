@@ -37,6 +37,11 @@ bool pfs_fd_is_reserved(int fd)
 	return fd >= fds_usable;
 }
 
+bool pfs_fd_is_high(int fd)
+{
+	return fd >= fds_usable / 2;
+}
+
 struct pfs_fd *pfs_wrap(int fd)
 {
 	struct pfs_fd *p = calloc(1, sizeof(*p));

@@ -96,7 +96,7 @@ static void apply(struct agent *a, struct item *i)
 
 	if (!f || !is_wanted(f) || pmio_pm_load64(&a->view->slots[i->slot].generation) != i->generation)
 		return;
-	if (!i->pfs && i->look->pfs && (i->look->st.st_dev == f->key.dev || files_adopt_device(a, f, &i->look->st)))
+	if (!i->pfs && i->look->pfs && !pfs_fd_is_high(i->look->pfs->fd) && (i->look->st.st_dev == f->key.dev || files_adopt_device(a, f, &i->look->st)))
 		files_adopt_pfs(a, f, &i->look->pfs);
 	if (i->nameless)
 		files_lost_name(a, f);

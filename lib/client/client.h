@@ -22,6 +22,9 @@
 #include "proto/proto.h"
 
 #define PMIO_LOCK_FILE "data" /* in the pool's directory */
+#define CLIENT_AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
+/* the connection is lost: no errno, for the agent may answer with any of a file system's */
+#define CLIENT_LOST (PMIO_ESTUCK - 1)
 
 struct pmio {
 	pthread_mutex_t lock;
@@ -30,6 +33,10 @@ struct pmio {
 	char dir[PATH_MAX];	/* the pool's */
 	int dir_fd;
 	int sock;		/* under lock; -1: no connection */
+	pid_t agent_pid;	/* who is there, as the kernel says; 0: of another container */
+	bool agent_kept;	/* whoever runs it has chosen its limits */
+	bool owed;		/* under lock: the agent has not answered yet, and nobody waits */
+	enum pmio_op owed_op;	/* what it was asked */
 	bool attach_only;	/* never start an agent */
 	pid_t pid;		/* who connected; a forked child is another */
 	uint64_t number;	/* under lock; of the last request */
@@ -39,6 +46,11 @@ struct pmio {
 	struct pmio_view *view;	/* stays the same when the agent is another */
 	struct pmio_file *files; /* under lock */
 };
+
+static inline int client_timeout_ms(const struct pmio *pm)
+{
+	return (int)pm->settings.num[PMIO_SET_TIMEOUT] * 1000;
+}
 
 struct cache_entry {
 	uint64_t chunk;		/* plus one; 0 is an empty entry */
@@ -110,7 +122,7 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);
-/* start the program that serves this pool, with an option more or NULL; returns when it says that it is up */
+/* start.c: the program that serves this pool, with an option more or NULL; returns when it says that it is up */
 int client_start(struct pmio *pm, const char *option);
 /* leave without a word: the agent closes what was open.  Takes a pointer to NULL */
 void client_drop(struct pmio **pm);

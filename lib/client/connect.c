@@ -1,16 +1,15 @@
 /* reaching the agent, starting it, and going on when it has been replaced */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -18,15 +17,16 @@
 #include "client/admin.h"
 #include "client/client.h"
 #include "core/error.h"
+#include "core/system.h"
 #include "pfs/pfs.h"
 
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
-#define AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
-/* the connection is lost: no errno, for the agent may answer with any of a file system's */
-#define LOST (-8192)
-
-extern char **environ;
+#define LOCK_POLL_MS 50
+#define NOFILE_ENOUGH 4096
+#define AGENTS_MAX CLIENT_AGENTS_MAX
+#define LOST CLIENT_LOST
+#define SILENT_MAX 3 /* so many times `timeout` an agent may be silent that is not stopped */
 
 /* ---- the connection ------------------------------------------------------------- */
 
@@ -50,29 +50,75 @@ static int open_pool_dir(struct pmio *pm, bool is_default)
 	return 0;
 }
 
-/* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
-static int try_connect(struct pmio *pm)
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* one try, which does not wait: -EAGAIN, if too many do already for one who does not take them */
+static int connect_once(struct pmio *pm, int *out)
 {
 	struct sockaddr_un addr;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	int rc, sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int rc = 0, sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (sock < 0)
 		return -errno;
 	pmio_proto_address(pm->dir_fd, &addr);
-	do
-		rc = connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	while (rc == -EINTR);
-	if (rc == 0 && getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		rc = -errno;
-	if (rc == 0 && cred.uid != geteuid())
-		rc = -EPERM;
+		close(sock);
+		return rc;
+	}
+	*out = sock;
+	return 0;
+}
+
+/* whose the agent is, and which process */
+static int check_peer(int sock, pid_t *pid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	*pid = cred.pid;
+	return cred.uid == geteuid() ? 0 : -EPERM;
+}
+
+/* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
+static int try_connect(struct pmio *pm)
+{
+	int64_t until = now_ms() + client_timeout_ms(pm);
+	int sock, rc;
+
+	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
+		sleep_ms(RETRY_MS);
+	if (rc == -EAGAIN) {
+		pmio_err("pool %s: its agent takes nobody in; `pmio agent stop --force` ends it, and what it "
+			 "has stays in the pool", pm->dir);
+		return PMIO_ESTUCK;
+	}
+	if (rc < 0)
+		return rc;
+	rc = check_peer(sock, &pm->agent_pid);
+	if (rc == 0 && fcntl(sock, F_SETFL, 0) < 0)
+		rc = -errno;
 	if (rc < 0) {
 		close(sock);
 		return rc;
 	}
 	pm->sock = sock;
+	pm->owed = false;
 	return 0;
 }
 
@@ -92,11 +138,137 @@ static int transport_error(ssize_t rc)
 	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN ? LOST : (int)rc;
 }
 
-/* pm->lock held; send_fd goes along, -1: none */
-static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
+/* ---- waiting for an answer ------------------------------------------------------ */
+
+static bool readable(int sock, int ms)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int64_t until = now_ms() + ms;
+	int n;
+
+	do
+		n = poll(&p, 1, ms);
+	while (n < 0 && errno == EINTR && (ms = (int)(until - now_ms())) > 0);
+	return n > 0;
+}
+
+/*
+ * A close waits for its drain, however long that takes, and an open for the file system.  But
+ * whether the agent is there at all, it says at once to who asks.  One that just leaves takes
+ * nobody in; it ends our connection, too.
+ */
+static bool agent_is_there(struct pmio *pm, int ms)
+{
+	int64_t until = now_ms() + ms;
+	union pmio_any_msg msg, reply;
+	bool there = false;
+	int sock, rc;
+
+	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
+		sleep_ms(RETRY_MS);
+	if (rc < 0) /* also if we lack what is needed to ask */
+		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
+	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
+	msg.hello.pid = (uint32_t)getpid();
+	msg.hello.admin = true;
+	rc = pmio_proto_send(sock, &msg, -1);
+	ms = (int)(until - now_ms());
+	if (rc < 0 || readable(sock, ms > 0 ? ms : 0))
+		there = rc < 0 || pmio_proto_recv(sock, &reply, NULL) != -EAGAIN;
+	close(sock);
+	return there;
+}
+
+static int say_stuck(const struct pmio *pm, enum pmio_op op, const char *why)
+{
+	pmio_err("pool %s: no answer to %s: the agent, process %d, %s%s; `pmio agent stop --force` ends it, and "
+		 "what it has stays in the pool", pm->dir, pmio_op_name(op), (int)pm->agent_pid,
+		 why ? "is " : "is silent", why ? why : "");
+	return PMIO_ESTUCK;
+}
+
+/* 0: there is something to read; PMIO_ESTUCK: nor will there be */
+static int await_answer(struct pmio *pm, enum pmio_op op)
+{
+	int limit = client_timeout_ms(pm), silent = 0, wait = limit / 2;
+
+	while (!readable(pm->sock, wait)) {
+		const char *stopped;
+
+		if (agent_is_there(pm, limit / 2)) {
+			wait = limit;
+			silent = 0;
+			continue;
+		}
+		wait = limit / 2;
+		stopped = pmio_process_stopped(pm->agent_pid);
+		if (stopped && !readable(pm->sock, 0))
+			return say_stuck(pm, op, stopped);
+		/* on a machine that has no time for it an agent is slow, but gets there */
+		if (++silent > SILENT_MAX)
+			return say_stuck(pm, op, NULL);
+	}
+	return 0;
+}
+
+/* the answer to the last request; more than it cannot be on its way */
+static int take_answer(struct pmio *pm, enum pmio_op op, union pmio_any_msg *reply, int *fd)
+{
+	ssize_t n;
+	int rc = await_answer(pm, op);
+
+	pm->owed = rc < 0;
+	pm->owed_op = op;
+	if (rc < 0)
+		return rc;
+	n = pmio_proto_recv(pm->sock, reply, fd);
+	if (n <= 0)
+		return transport_error(n);
+	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
+	if (rc < 0)
+		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
+	return rc;
+}
+
+/* send_fd goes along, -1: none */
+static int ask(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	enum pmio_op op = (enum pmio_op)msg->hdr.op;
-	ssize_t n;
+	int rc;
+
+	msg->hdr.number = ++pm->number;
+	rc = pmio_proto_send(pm->sock, msg, send_fd);
+	return rc < 0 ? transport_error(rc) : take_answer(pm, op, reply, fd);
+}
+
+/*
+ * An agent that goes on after all answers what it was asked, though nobody waited.  The
+ * connection is kept for that: without it, it would close our files, and give their frames to
+ * others while we write into them.  A file that was opened so is not ours.
+ */
+static int take_owed(struct pmio *pm)
+{
+	union pmio_any_msg msg, reply;
+	int rc = take_answer(pm, pm->owed_op, &reply, NULL);
+
+	if (rc < 0 || reply.hdr.status < 0)
+		return rc;
+	if (pm->owed_op == PMIO_OP_OPEN) {
+		pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
+		msg.close.handle = reply.open_reply.handle;
+		return ask(pm, &msg, -1, &reply, NULL);
+	}
+	if (pm->owed_op == PMIO_OP_REMOVE) { /* the name was left alone */
+		pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
+		msg.removed.status = -ECANCELED;
+		return ask(pm, &msg, -1, &reply, NULL);
+	}
+	return 0;
+}
+
+/* pm->lock held */
+static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
+{
 	int rc;
 
 	if (fd)
@@ -107,19 +279,10 @@ static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, u
 		pmio_err("a forked child cannot use its parent's connection");
 		return PMIO_EAGENT;
 	}
-	msg->hdr.number = ++pm->number;
-	rc = pmio_proto_send(pm->sock, msg, send_fd);
-	if (rc < 0)
-		return transport_error(rc);
-	n = pmio_proto_recv(pm->sock, reply, fd);
-	if (n <= 0)
-		return transport_error(n);
-	rc = pmio_proto_check_reply(reply, (size_t)n, op, pm->number);
-	if (rc < 0) {
-		pmio_err("answer of the agent to %s: %s", pmio_op_name(op), pmio_strerror(rc));
-		return rc;
-	}
-	return reply->hdr.status;
+	rc = pm->owed ? take_owed(pm) : 0;
+	if (rc == 0)
+		rc = ask(pm, msg, send_fd, reply, fd);
+	return rc < 0 ? rc : reply->hdr.status;
 }
 
 static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
@@ -139,155 +302,64 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
 
 /* ---- starting an agent -------------------------------------------------------------- */
 
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
-static int spawn_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	/* a group of its own: what the job's group is sent is not meant for the agent */
-	return posix_spawnattr_init(attr) || posix_spawnattr_setsigmask(attr, &none) ||
-	       posix_spawnattr_setsigdefault(attr, &all) || posix_spawnattr_setpgroup(attr, 0) ||
-	       posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						      POSIX_SPAWN_SETPGROUP);
-}
-
-/*
- * The agent reads environment and configuration file itself; what was set in a
- * stronger way is put before them, where getenv() looks first.  nr_own: so many
- * strings at the start are to be freed.
- */
-static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
-{
-	size_t nr = 0, n = 0;
-	char var[64], **env;
-
-	while (environ && environ[nr])
-		nr++;
-	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
-	for (int i = 0; i < PMIO_NR_SETTINGS && env; i++) {
-		if (pmio_setting_info((enum pmio_setting)i)->hint || s->from[i] <= PMIO_FROM_ENVIRONMENT)
-			continue;
-		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
-		if (asprintf(&env[n], "%s=%s", var, s->str[i]) >= 0)
-			n++;
-	}
-	if (env && nr)
-		memcpy(env + n, environ, nr * sizeof(*env));
-	*nr_own = n;
-	return env;
-}
-
-static void free_environment(char **env, size_t nr_own)
-{
-	while (env && nr_own)
-		free(env[--nr_own]);
-	free(env);
-}
-
-static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t *pid)
-{
-	size_t nr_own;
-	char **env = agent_environment(&pm->settings, &nr_own);
-	const char *program = pm->settings.str[PMIO_SET_AGENT];
-	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
-	char *argv[6] = { "pmiod", "--ready-fd=3" };
-	int n = 2;
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	int rc;
-
-	if (!is_default) {
-		argv[n++] = "--pool";
-		argv[n++] = pm->dir;
-	}
-	argv[n] = (char *)(uintptr_t)option;
-	if (!env || posix_spawn_file_actions_init(&actions)) {
-		free_environment(env, nr_own);
-		return -ENOMEM;
-	}
-	rc = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
-	if (rc == 0)
-		rc = spawn_attributes(&attr);
-	if (rc == 0) {
-		rc = posix_spawn(pid, program, &actions, &attr, argv, env);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	free_environment(env, nr_own);
-	if (rc)
-		pmio_err("cannot start the agent %s: %s", program, pmio_strerror(-rc));
-	return rc ? PMIO_EAGENT : 0;
-}
-
-/* what the agent says when its pool is open, or why it is not; it has logged that.  LOST: it ended first */
-static int await_ready(int fd)
-{
-	int32_t status;
-	ssize_t n;
-
-	do
-		n = read(fd, &status, sizeof(status));
-	while (n < 0 && errno == EINTR);
-	return n == sizeof(status) ? status : LOST;
-}
-
-/* once; LOST: it ended without a word */
-static int try_to_start(struct pmio *pm, const char *option)
-{
-	int fds[2], rc;
-	pid_t pid;
-
-	/* above 3, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	if (fds[1] <= 3) {
-		int fd = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
-
-		close(fds[1]);
-		fds[1] = fd;
-	}
-	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, option, fds[1], &pid);
-	if (fds[1] >= 0)
-		close(fds[1]);
-	if (rc == 0) {
-		rc = await_ready(fds[0]);
-		/* the program may reap all children itself: then there is nothing to wait for */
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(fds[0]);
-	return rc;
-}
-
-int client_start(struct pmio *pm, const char *option)
-{
-	int rc = LOST;
-
-	for (int tries = 0; tries < AGENTS_MAX && rc == LOST; tries++)
-		rc = try_to_start(pm, option);
-	if (rc != LOST)
-		return rc;
-	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
-	return PMIO_EAGENT;
-}
-
-/* an agent that is leaving, or another user of the pool's files, still has it */
-static bool pool_is_taken(struct pmio *pm)
+/* an agent that is leaving, or another user of the pool's files, still has it: which; 0: it is not known */
+static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 {
 	int fd = openat(pm->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool taken = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	char text[320];
+	ssize_t n = taken ? pread(fd, text, sizeof(text) - 1, 0) : 0;
 
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%*s %d", pid) != 1)
+		*pid = 0;
 	if (fd >= 0)
 		close(fd); /* and the lock, if we got it, is gone */
 	return taken;
+}
+
+/* under the lock on the directory; -EBUSY: not yet, somebody has the pool.  Tried in the end, for its message */
+static int start_if_free(struct pmio *pm, int waited_ms)
+{
+	const char *stopped;
+	pid_t pid;
+
+	if (!pool_is_taken(pm, &pid) || waited_ms >= START_LIMIT_MS)
+		return client_start(pm, NULL);
+	stopped = waited_ms < client_timeout_ms(pm) ? NULL : pmio_process_stopped(pid);
+	if (!stopped)
+		return -EBUSY;
+	pmio_err("pool %s: process %d has it, and is %s; `pmio agent stop --force` ends it, and what it has stays "
+		 "in the pool", pm->dir, (int)pid, stopped);
+	return PMIO_ESTUCK;
+}
+
+/*
+ * One of the clients at a time: no agent is started, or told to go, but under this lock.  Who has
+ * it may be suspended just then; it is not waited for longer than for an agent.
+ */
+static int lock_dir(struct pmio *pm)
+{
+	int64_t until = now_ms() + client_timeout_ms(pm);
+	const char *stopped;
+	pid_t pid;
+
+	for (long ms = 1; flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0; ms = ms < LOCK_POLL_MS ? 2 * ms : LOCK_POLL_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		sleep_ms(ms);
+		if (now_ms() < until)
+			continue;
+		until = now_ms() + client_timeout_ms(pm);
+		pid = pmio_lock_holder(pm->dir_fd);
+		stopped = pid ? pmio_process_stopped(pid) : NULL;
+		if (stopped) {
+			pmio_err("pool %s: process %d was about to start its agent, and is %s", pm->dir, (int)pid,
+				 stopped);
+			return PMIO_ESTUCK;
+		}
+	}
+	return 0;
 }
 
 /*
@@ -304,11 +376,12 @@ static int connect_or_start(struct pmio *pm)
 			return rc;
 		if (pm->attach_only)
 			return PMIO_EAGENT;
-		while (flock(pm->dir_fd, LOCK_EX) < 0 && errno == EINTR)
-			;
+		rc = lock_dir(pm);
+		if (rc < 0)
+			return rc;
 		rc = try_connect(pm);
-		if (rc == -ECONNREFUSED || rc == -ENOENT) /* try it in the end, for its message */
-			rc = pool_is_taken(pm) && waited < START_LIMIT_MS ? -EBUSY : client_start(pm, NULL);
+		if (rc == -ECONNREFUSED || rc == -ENOENT)
+			rc = start_if_free(pm, waited);
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
@@ -335,6 +408,17 @@ static int map_pool(struct pmio *pm, int fd)
 	return rc;
 }
 
+/* one came with the answer; where did it go? */
+static int no_descriptor(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno; /* it would have been one too many */
+	close(fd);
+	return PMIO_EPROTO;
+}
+
 /* pm->lock held, or pm not known to others yet */
 static int greet(struct pmio *pm, bool admin)
 {
@@ -350,7 +434,7 @@ static int greet(struct pmio *pm, bool admin)
 		rc = PMIO_ENOTPOOL;
 	}
 	if (rc == 0 && fd < 0)
-		rc = PMIO_EPROTO;
+		rc = no_descriptor();
 	if (rc == 0 && !pm->view)
 		rc = map_pool(pm, fd);
 	if (rc == 0 && reply.hello_reply.client >= pm->view->nr_clients)
@@ -362,7 +446,76 @@ static int greet(struct pmio *pm, bool admin)
 	memcpy(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid));
 	pm->epoch = reply.hello_reply.epoch;
 	pm->client = reply.hello_reply.client;
+	pm->agent_kept = reply.hello_reply.kept != 0;
 	return 0;
+}
+
+/* ---- an agent with lower limits than ours ------------------------------------------- */
+
+/*
+ * The first job's limits are its agent's, for nobody can raise a hard limit, and would fail the
+ * next job's drains.  The agent that we would start has ours.  What is lower in one respect and
+ * higher in another is left alone: so each replacement raises something, and they end.
+ */
+static const char *lower_limit(const struct pmio *pm)
+{
+	/* what is above `enough` counts as that: an agent that a batch system has started stays */
+	static const struct {
+		int which;
+		rlim_t enough;
+		const char *name;
+	} limits[] = {
+		{ RLIMIT_FSIZE, RLIM_INFINITY, "the size of files (ulimit -f)" },
+		{ RLIMIT_AS, RLIM_INFINITY, "address space (ulimit -v)" },
+		{ RLIMIT_DATA, RLIM_INFINITY, "data (ulimit -d)" },
+		{ RLIMIT_CPU, RLIM_INFINITY, "processor time (ulimit -t)" },
+		{ RLIMIT_NOFILE, NOFILE_ENOUGH, "open files (ulimit -n)" },
+	};
+	const char *name = NULL;
+	struct rlimit its, ours;
+
+	if (pm->agent_pid <= 0 || pm->agent_kept)
+		return NULL;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		__rlimit_resource_t which = (__rlimit_resource_t)limits[i].which;
+
+		if (prlimit(pm->agent_pid, which, NULL, &its) < 0 || getrlimit(which, &ours) < 0 ||
+		    (its.rlim_max > ours.rlim_max && ours.rlim_max < limits[i].enough))
+			return NULL;
+		if (its.rlim_max < ours.rlim_max && its.rlim_max < limits[i].enough && !name)
+			name = limits[i].name;
+	}
+	return name;
+}
+
+/* its clients go on with the next one: they cannot start it while we have the lock, but we do */
+static int replace_agent(struct pmio *pm)
+{
+	union pmio_any_msg msg, reply;
+	const char *limit;
+	int rc;
+
+	drop_connection(pm);
+	rc = lock_dir(pm);
+	if (rc < 0)
+		return rc;
+	rc = try_connect(pm);
+	if (rc == 0)
+		rc = greet(pm, true);
+	limit = rc == 0 ? lower_limit(pm) : NULL; /* another client may have done it */
+	if (limit) {
+		pmio_warn("pool %s: the agent, process %d, has a lower limit on %s than this program: "
+			  "starting another", pm->dir, (int)pm->agent_pid, limit);
+		pmio_proto_request(&msg, PMIO_OP_SHUTDOWN, 0);
+		msg.shutdown.force = 1;
+		rc = call_locked(pm, &msg, &reply, NULL);
+		if (rc == 0)
+			rc = client_start(pm, NULL);
+	}
+	drop_connection(pm);
+	flock(pm->dir_fd, LOCK_UN);
+	/* another is on its way; if it is not, who reaches for it will see */
+	return rc == PMIO_ESTUCK || rc == PMIO_EAGENT ? rc : 0;
 }
 
 /* an agent that leaves while we greet it is no error: try the next */
@@ -375,6 +528,11 @@ static int reach(struct pmio *pm, bool admin)
 		if (rc < 0)
 			return rc;
 		rc = greet(pm, admin);
+		if (rc == 0 && !admin && lower_limit(pm)) {
+			rc = replace_agent(pm);
+			if (rc == 0)
+				rc = LOST;
+		}
 		if (rc != LOST)
 			break;
 		drop_connection(pm);
@@ -529,7 +687,7 @@ static int reopen(struct pmio *pm, struct pmio_file *f)
 	msg.open.flags = f->flags;
 	client_present_name(f, msg.open.path);
 	rc = call_with_fd(pm, &msg, f->pfs_fd, &reply, NULL);
-	if (rc == LOST)
+	if (rc == LOST || rc == PMIO_ESTUCK)
 		return rc;
 	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
 		rc = -ESTALE;
@@ -557,6 +715,8 @@ static int reconnect(struct pmio *pm)
 			if (rc == 0)
 				rc = reopen(pm, f);
 		}
+		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries it anew */
+			drop_connection(pm);
 		if (rc != LOST)
 			return rc;
 	}

@@ -228,6 +228,18 @@ int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct 
 	return rc;
 }
 
+static void say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
+{
+	struct stat st;
+
+	m->mtime_s = INT64_MIN;
+	if (f->pfs_fd < 0 || fstat(f->pfs_fd, &st) < 0)
+		return;
+	m->pfs_size = (uint64_t)st.st_size;
+	m->mtime_s = st.st_mtim.tv_sec;
+	m->mtime_ns = st.st_mtim.tv_nsec;
+}
+
 int pmio_close(struct pmio_file **file)
 {
 	union pmio_any_msg msg, reply;
@@ -241,6 +253,7 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
+	say_how_it_is(f, &msg.close);
 	rc = client_detach(f, &msg, &reply);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));

@@ -5,6 +5,7 @@ libpmio_core_la_SOURCES = \
 	lib/core/error.c lib/core/error.h \
 	lib/core/log.c lib/core/log.h \
 	lib/core/path.c lib/core/path.h \
-	lib/core/settings.c lib/core/settings.h
+	lib/core/settings.c lib/core/settings.h \
+	lib/core/system.c lib/core/system.h
 libpmio_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libpmio_core_la_LIBADD = $(INIH_LIBS) -lm

@@ -1,15 +1,27 @@
 #include "core/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "core/log.h"
+
+#define FDS_MAX 65536		/* where the system does not say which descriptors are in use */
+#define CPUS_MAX 8192		/* the most that Linux can be built for */
+#define NOFILE_WANTED (1u << 20) /* the most that Linux allows unless told otherwise */
+#define STACK_SIZE (2u << 20)	/* bytes, of a thread */
 
 /* ---- log ----------------------------------------------------------------------- */
 
@@ -49,12 +61,132 @@ void pmio_daemon_ready(struct pmio_daemon *d, int rc)
 	d->ready_fd = -1;
 }
 
+/* 0, or -1 where the kernel does not know the call, or a container's filter forbids it */
+static int close_between(unsigned first, unsigned last)
+{
+	return first > last ? 0 : close_range(first, last, 0);
+}
+
+/* the numbers that are in use; false: /proc is not there */
+static bool close_listed(int keep)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	if (!d)
+		return false;
+	while ((e = readdir(d)) != NULL) {
+		int fd = atoi(e->d_name); /* 0 for "." and ".." */
+
+		if (fd > 2 && fd != keep && fd != dirfd(d))
+			close(fd);
+	}
+	closedir(d);
+	return true;
+}
+
 /* nothing of the caller's may stay open: mpirun waits for the ends of its pipes */
 static void close_inherited(int keep)
 {
-	if (keep > 3)
-		close_range(3, (unsigned)keep - 1, 0);
-	close_range((unsigned)(keep >= 3 ? keep + 1 : 3), ~0U, 0);
+	unsigned after = keep > 2 ? (unsigned)keep + 1 : 3;
+
+	if (close_between(3, after - 2) == 0 && close_between(after, ~0U) == 0)
+		return;
+	if (close_listed(keep))
+		return;
+	for (int fd = 3; fd < FDS_MAX; fd++) {
+		if (fd != keep)
+			close(fd);
+	}
+}
+
+/* ---- what the caller has imposed on itself ------------------------------------------ */
+
+/* a rank is bound to a processor or two; the kernel cuts this down to what the cpuset allows */
+static void use_all_processors(void)
+{
+	cpu_set_t *all = CPU_ALLOC(CPUS_MAX);
+	size_t size = CPU_ALLOC_SIZE(CPUS_MAX);
+
+	if (!all)
+		return;
+	memset(all, 0xff, size);
+	if (sched_setaffinity(0, size, all) < 0)
+		pmio_dbg("sched_setaffinity: %s", strerror(errno));
+	CPU_FREE(all);
+	/* and memory from all nodes: MPOL_DEFAULT; there is no call of the C library */
+	syscall(SYS_set_mempolicy, 0, NULL, 0);
+}
+
+/* an ordinary user cannot take back a nice value, but may leave SCHED_IDLE or SCHED_BATCH */
+static void be_ordinary(void)
+{
+	const struct sched_param param = { .sched_priority = 0 };
+
+	if (sched_getscheduler(0) != SCHED_OTHER && sched_setscheduler(0, SCHED_OTHER, &param) < 0)
+		pmio_dbg("sched_setscheduler: %s", strerror(errno));
+	if (setpriority(PRIO_PROCESS, 0, 0) < 0)
+		pmio_dbg("setpriority: %s", strerror(errno));
+	syscall(SYS_ioprio_set, 1 /* a process */, 0, 0 /* as its nice value says */);
+}
+
+/* to the hard value, or beyond it where we may; RLIM_INFINITY is above what is allowed for descriptors */
+static void raise_limit(int which, rlim_t most)
+{
+	struct rlimit lim, wanted = { most, most };
+
+	if (getrlimit((__rlimit_resource_t)which, &lim) < 0 || (lim.rlim_max >= most && lim.rlim_cur >= most))
+		return;
+	if (lim.rlim_max < most && setrlimit((__rlimit_resource_t)which, &wanted) == 0)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit((__rlimit_resource_t)which, &lim);
+}
+
+/* RLIMIT_CORE and RLIMIT_NICE, ... stay: they say what somebody wants, or are of no use to us */
+static void raise_limits(void)
+{
+	static const int unlimited[] = { RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU, RLIMIT_RSS,
+					 RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_LOCKS };
+	pthread_attr_t attr;
+
+	for (size_t i = 0; i < sizeof(unlimited) / sizeof(unlimited[0]); i++)
+		raise_limit(unlimited[i], RLIM_INFINITY);
+	raise_limit(RLIMIT_NOFILE, NOFILE_WANTED);
+	/* threads have got theirs from a limit on stacks when the program started */
+	if (pthread_getattr_default_np(&attr) == 0) {
+		size_t size = 0;
+
+		pthread_attr_getstacksize(&attr, &size);
+		if (size < STACK_SIZE && pthread_attr_setstacksize(&attr, STACK_SIZE) == 0)
+			pthread_setattr_default_np(&attr);
+		pthread_attr_destroy(&attr);
+	}
+}
+
+/* the caller's job may be suspended, and its terminal stop it */
+static void ignore_job_control(void)
+{
+	sigset_t none;
+
+	signal(SIGTSTP, SIG_IGN);
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * The first rank of some job starts us, and others come for whom its limits, its processors
+ * and its priority are not meant.
+ */
+static void leave_job(void)
+{
+	use_all_processors();
+	be_ordinary();
+	raise_limits();
+	ignore_job_control();
 }
 
 void pmio_daemon_leave_terminal(void)
@@ -79,6 +211,10 @@ int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, v
 
 	close_inherited(d->ready_fd);
 	if (d->foreground)
+		return serve(d, arg);
+	leave_job();
+	/* a client has started us so that nobody waits for us but for what we say */
+	if (d->ready_fd >= 0 && getsid(0) == getpid())
 		return serve(d, arg);
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)

@@ -14,9 +14,12 @@ struct pmio_daemon {
 /*
  * pmio_daemon_run -- run serve() in a process of its own
  *
- * All descriptors but standard ones and ready_fd are closed.  Unless foreground is set it returns
- * twice: in the caller's process with what serve() told by pmio_daemon_ready(), or PMIO_EAGENT if
- * it ended without; and in the new one, a session leader, with serve()'s result.
+ * All descriptors but standard ones and ready_fd are closed.  Unless foreground is set, what the
+ * caller's job is limited to is left behind: processors, priority, limits (those of a user up to
+ * their hard values), stops by its terminal; and it returns twice: in the caller's process with
+ * what serve() told by pmio_daemon_ready(), or PMIO_EAGENT if it ended without; and in the new
+ * one, a session leader, with serve()'s result.  With a ready_fd a session leader needs no new
+ * process: then it returns once.
  */
 int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, void *arg), void *arg);
 

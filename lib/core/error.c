@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 
+#include <errno.h>
 #include <string.h>
 
 const char *pmio_strerror(int code)
@@ -11,6 +12,8 @@ const char *pmio_strerror(int code)
 	switch (code) {
 	case 0:
 		return "success";
+	case -EMFILE: /* of the program or of the agent */
+		return "Too many open files (ulimit -n)";
 	case PMIO_ENOTPOOL:
 		return "not a pmio pool";
 	case PMIO_EVERSION:
@@ -29,6 +32,8 @@ const char *pmio_strerror(int code)
 		       "`pmio forget` gives them up";
 	case PMIO_EOTHER:
 		return "another pool has the file in use, or holds data for it";
+	case PMIO_ESTUCK:
+		return "the agent (pmiod) is stopped, or does not answer for another reason";
 	default:
 		break;
 	}

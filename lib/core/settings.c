@@ -73,7 +73,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"libfabric's provider; unset: the first of net, tcp, tcp;ofi_rxm that is there" },
 	[PMIO_SET_TIMEOUT] = {
 		"timeout", PMIO_TYPE_UINT, NULL, 1, 3600, "10", false,
-		"seconds after which a node that does not answer counts as lost" },
+		"seconds after which a node that does not answer counts as lost, and calls to an agent that is stopped end" },
 	[PMIO_SET_PLACEMENT] = {
 		"placement", PMIO_TYPE_CHOICE, "auto|local|striped|remote|single", 0, 0, "auto", true,
 		"which of several nodes holds a piece of a file: who touches it first, or each in turn; remote: memory nodes; single: all on one" },

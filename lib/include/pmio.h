@@ -59,6 +59,7 @@ extern "C" {
 #define PMIO_ECHANGED (-4101) /* the PFS file was changed while data for it wait in the pool */
 #define PMIO_EGONE (-4102)    /* the PFS file was removed, and the pool holds data of it */
 #define PMIO_EOTHER (-4103)   /* another pool has the file in use, or holds data for it */
+#define PMIO_ESTUCK (-4104)   /* the agent is stopped, or does not answer for another reason */
 
 /* a code in words; valid for ever */
 const char *pmio_strerror(int code);

@@ -4,11 +4,13 @@
 #include "pm/pm_ops.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <libpmem2.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +235,18 @@ static void *map_aligned(int fd, size_t size)
 	return start;
 }
 
+/* the most likely reason, which the system does not say */
+static bool no_address_space(int rc, uint64_t size)
+{
+	struct rlimit lim;
+
+	if (rc != -ENOMEM || getrlimit(RLIMIT_AS, &lim) < 0 || lim.rlim_cur == RLIM_INFINITY)
+		return false;
+	pmio_err("cannot map persistent memory: %" PRIu64 " MiB do not fit into the limit on address space "
+		 "(ulimit -v), which is %" PRIu64 " MiB", size >> 20, (uint64_t)lim.rlim_cur >> 20);
+	return true;
+}
+
 static int map_by_us(struct map_pm *m, int fd, size_t size)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -243,7 +257,8 @@ static int map_by_us(struct map_pm *m, int fd, size_t size)
 	if (at == MAP_FAILED) {
 		int rc = cache_line_map ? -errno : -ENOMEM;
 
-		pmio_err("cannot map persistent memory: %s", strerror(-rc));
+		if (!no_address_space(rc, size))
+			pmio_err("cannot map persistent memory: %s", strerror(-rc));
 		return rc;
 	}
 	m->pm.base = at;
@@ -265,7 +280,7 @@ static enum pmio_pm_granularity granularity_of(struct pmem2_map *map)
 	}
 }
 
-static int map_by_libpmem2(struct map_pm *m, struct pmem2_source *src)
+static int map_by_libpmem2(struct map_pm *m, struct pmem2_source *src, uint64_t size)
 {
 	struct pmem2_config *cfg;
 	int rc = pmem2_config_new(&cfg);
@@ -278,7 +293,7 @@ static int map_by_libpmem2(struct map_pm *m, struct pmem2_source *src)
 		rc = pmem2_config_set_sharing(cfg, PMEM2_SHARED);
 	if (rc == 0)
 		rc = pmem2_map_new(&m->map, cfg, src);
-	if (rc < 0)
+	if (rc < 0 && !no_address_space(rc, size))
 		rc = pmem2_error("mapping", rc);
 	pmem2_config_delete(&cfg);
 	if (rc < 0)
@@ -309,7 +324,7 @@ static int map_fd(struct map_pm *m, int fd)
 	rc = pmem2_source_from_fd(&src, fd);
 	if (rc < 0)
 		return pmem2_error("source", rc);
-	rc = is_ours_to_map(fd) ? map_by_us(m, fd, (size_t)st.st_size) : map_by_libpmem2(m, src);
+	rc = is_ours_to_map(fd) ? map_by_us(m, fd, (size_t)st.st_size) : map_by_libpmem2(m, src, (uint64_t)st.st_size);
 	pmem2_source_delete(&src);
 	return rc;
 }

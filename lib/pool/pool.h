@@ -74,13 +74,21 @@ struct pmio_pool_file {
  * dir   is made (mode 0700) if it is missing; must then be empty of our files
  *
  * All space is reserved now, so that a full file system is an error here and not
- * a SIGBUS later.  On failure nothing of the pool is left.
+ * a SIGBUS later; memory, if it is on a tmpfs, and then some must be left for others.
+ * On failure nothing of the pool is left.
  *
  * Returns 0, -EEXIST (there is a pool), -EINVAL (size too small for one frame, or
  * a bad chunk size), -ENOSPC, -EACCES, -ENOENT (no parent), ...; logged.
  * Durable: when it returns 0.
  */
 int pmio_pool_create(const char *dir, const struct pmio_pool_params *params);
+
+/*
+ * pmio_pool_default_size -- the size of a pool for which nobody has asked for one
+ *
+ * On a tmpfs it is at most half of the memory that is left, and then a line is logged; else size.
+ */
+uint64_t pmio_pool_default_size(const char *dir, uint64_t size);
 
 /*
  * pmio_pool_vacant -- may a pool be made there without being asked for?
@@ -155,6 +163,14 @@ struct pmio_pool_owner {
  * Returns 0 or as pmio_pool_check_dir(), logged.
  */
 int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner);
+
+/*
+ * pmio_pool_kill_owner -- end the process that has the pool, however it is
+ *
+ * Nothing that is in the pool is lost: the next agent finds it, as after any death of an agent.
+ * Returns 0 (also if nobody has it), -ESRCH, -EBUSY (it ends later), -EPERM, ...; logged.
+ */
+int pmio_pool_kill_owner(const char *dir, int limit_ms);
 
 struct pmio_view *pmio_pool_view(struct pmio_pool *pool); /* borrowed */
 const char *pmio_pool_dir(const struct pmio_pool *pool);  /* borrowed */

@@ -11,13 +11,16 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <uuid.h>
 
 #include "core/log.h"
+#include "core/system.h"
 #include "pmio.h"
 #include "pool/catalog.h"
 #include "pool/pool_dir.h"
@@ -26,6 +29,42 @@
 #define CREATE_POLL_MS 10
 #define RESERVE_STEP (1ULL << 30)  /* bytes */
 #define PREFAULT_STEP (16u << 20) /* bytes */
+#define RAMFS 0x858458f6 /* f_type; linux/magic.h */
+
+/* ---- memory -------------------------------------------------------------------- */
+
+static bool is_memory(int dir_fd)
+{
+	struct statfs fs;
+
+	return pmio_pm_fd_is_tmpfs(dir_fd) ||
+	       (fstatfs(dir_fd, &fs) == 0 && (unsigned long)fs.f_type == RAMFS);
+}
+
+/* what a pool may have of the memory there is: the rest is for the programs that use it */
+static uint64_t share_of(uint64_t room)
+{
+	return room == UINT64_MAX ? room : room - room / 8;
+}
+
+/*
+ * A pool on a tmpfs is memory, filled when it is made.  A cgroup's limit does not make that an
+ * error: the kernel ends a process, which may be the program.
+ */
+static int check_memory(int dir_fd, const char *dir, uint64_t size, uint64_t besides)
+{
+	struct pmio_memory_room room;
+
+	if (!is_memory(dir_fd))
+		return 0;
+	pmio_memory_room(&pmio_system, &room);
+	if (size <= UINT64_MAX - besides && size + besides <= share_of(room.bytes))
+		return 0;
+	pmio_err("pool %s: %" PRIu64 " MiB of memory, and %" PRIu64 " for its catalog, are too much: %s, of %" PRIu64
+		 " MiB, has %" PRIu64 " MiB left, of which a pool may have %" PRIu64, dir, size >> 20,
+		 besides >> 20, room.what, room.limit >> 20, room.bytes >> 20, share_of(room.bytes) >> 20);
+	return -ENOSPC;
+}
 
 /* ---- data ---------------------------------------------------------------------- */
 
@@ -69,10 +108,14 @@ static int reserve_step(int fd, uint64_t at, uint64_t len)
 int pmio_pool_reserve(int fd, uint64_t from, uint64_t to,
 		      void (*step)(uint64_t at, void *arg), void *arg)
 {
+	struct rlimit lim;
 	int rc = 0;
 
 	if (to > from && to - from > free_bytes(fd))
 		return -ENOSPC;
+	/* the kernel would also send a signal that ends us */
+	if (getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY && to > lim.rlim_cur)
+		return -EFBIG;
 	for (uint64_t at = from; at < to && rc == 0; at += RESERVE_STEP) {
 		rc = reserve_step(fd, at, to - at < RESERVE_STEP ? to - at : RESERVE_STEP);
 		if (step)
@@ -118,6 +161,21 @@ static int format_data(int fd, const struct pmio_view_params *params, const stru
 	return rc == -ENOSPC ? -EINVAL : rc;
 }
 
+static void say_no_room(int fd, const char *dir, uint64_t size, int rc)
+{
+	uint64_t room = free_bytes(fd);
+	struct rlimit lim;
+
+	if (rc == -EFBIG && getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur < size)
+		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: the limit on the size of files (ulimit -f) is %"
+			 PRIu64 " bytes", dir, size, (uint64_t)lim.rlim_cur);
+	else if (rc == -ENOSPC && room < size)
+		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s: %" PRIu64 " are free there", dir, size,
+			 strerror(-rc), room);
+	else
+		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s", dir, size, strerror(-rc));
+}
+
 static int create_data(int dir_fd, const char *dir, const struct steps *steps,
 		       const struct pmio_view_params *params)
 {
@@ -131,8 +189,7 @@ static int create_data(int dir_fd, const char *dir, const struct steps *steps,
 	}
 	rc = pmio_pool_reserve(fd, 0, steps->size, show_reserved, (void *)(uintptr_t)steps);
 	if (rc < 0)
-		pmio_err("pool %s: cannot reserve %" PRIu64 " bytes: %s", dir, steps->size,
-			 strerror(-rc));
+		say_no_room(fd, dir, steps->size, rc);
 	else
 		rc = format_data(fd, params, steps);
 	if (rc == 0 && fsync(fd) < 0) {
@@ -360,7 +417,9 @@ int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 
 	rc = pmio_pool_check_dir(dir, true, &dir_fd);
 	if (rc == 0) {
-		rc = create_in(dir_fd, dir, &steps, &vp);
+		rc = check_memory(dir_fd, dir, steps.size, PMIO_POOL_CATALOG_SIZE);
+		if (rc == 0)
+			rc = create_in(dir_fd, dir, &steps, &vp);
 		close(dir_fd);
 	}
 	if (made == 0 && rc == 0)
@@ -369,6 +428,45 @@ int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 	if (made == 0 && rc < 0)
 		rmdir(dir);
 	return rc;
+}
+
+/* a directory that is there, to tell the file system of one that is yet to be made */
+static int open_nearest(const char *dir)
+{
+	char copy[PATH_MAX];
+	int fd;
+
+	snprintf(copy, sizeof(copy), "%s", dir);
+	fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 || errno != ENOENT ? fd : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+uint64_t pmio_pool_default_size(const char *dir, uint64_t size)
+{
+	uint64_t room, least = 2 * PMIO_POOL_SIZE_MIN;
+	struct pmio_memory_room memory;
+	int fd = open_nearest(dir);
+
+	if (fd < 0 || !is_memory(fd)) {
+		if (fd >= 0)
+			close(fd);
+		return size;
+	}
+	pmio_memory_room(&pmio_system, &memory);
+	room = free_bytes(fd);
+	close(fd);
+	if (room < memory.bytes) {
+		memory.bytes = memory.limit = room;
+		snprintf(memory.what, sizeof(memory.what), "the file system of %.*s", PATH_MAX - 1, dir);
+	}
+	room = memory.bytes / 2 >> 20 << 20;
+	if (memory.bytes == UINT64_MAX || room >= size + PMIO_POOL_CATALOG_SIZE || size <= least)
+		return size;
+	/* if that is too much as well, making it says so */
+	room = room < least + PMIO_POOL_CATALOG_SIZE ? least : room - PMIO_POOL_CATALOG_SIZE;
+	pmio_warn("pool %s: %" PRIu64 " MiB instead of %" PRIu64 " (see pool_size in pmio(7)): %s has %" PRIu64
+		  " MiB left", dir, room >> 20, size >> 20, memory.what, memory.bytes >> 20);
+	return room;
 }
 
 /* ---- resize ---------------------------------------------------------------------- */
@@ -398,8 +496,10 @@ static int check_room(const struct old_pool *old, const char *dir, uint64_t size
 {
 	uint64_t room = free_bytes(old->dir_fd);
 
-	if (room == UINT64_MAX || size <= old->size || size - old->size <= room)
+	if (size <= old->size)
 		return 0;
+	if (room == UINT64_MAX || size - old->size <= room)
+		return check_memory(old->dir_fd, dir, size - old->size, 0);
 	pmio_err("pool %s: %s: there is room for %" PRIu64 " bytes more", dir, strerror(ENOSPC), room);
 	return -ENOSPC;
 }

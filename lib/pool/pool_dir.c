@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/system.h"
 #include "pmio.h"
 
 bool pmio_pool_dir_has(int dir_fd, const char *name)
@@ -219,4 +220,30 @@ int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner)
 		close(fd);
 	close(dir_fd);
 	return 0;
+}
+
+int pmio_pool_kill_owner(const char *dir, int limit_ms)
+{
+	struct pmio_pool_owner owner;
+	struct stat st;
+	int dir_fd, rc = pmio_pool_owner(dir, &owner);
+
+	if (rc < 0)
+		return rc;
+	if (!owner.locked)
+		return 0;
+	rc = pmio_pool_check_dir(dir, true, &dir_fd);
+	if (rc < 0)
+		return rc;
+	rc = fstatat(dir_fd, PMIO_POOL_LOCK, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = pmio_process_kill((pid_t)owner.pid, st.st_dev, st.st_ino, limit_ms);
+	close(dir_fd);
+	if (rc == -ESRCH)
+		pmio_err("pool %s: its lock is held by process %u of %s, which is not on this machine or not seen "
+			 "from here", dir, owner.pid, *owner.host ? owner.host : "an unknown host");
+	else if (rc == -EBUSY)
+		pmio_err("pool %s: process %u has been killed but has not ended yet: it is frozen, or a file "
+			 "system hangs", dir, owner.pid);
+	return rc;
 }

@@ -20,7 +20,7 @@
 
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 6
+#define PMIO_PROTO_VERSION 7
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -71,6 +71,8 @@ struct pmio_hello_reply_msg {
 	uint64_t epoch;	   /* the agent's; stands in the superblock too */
 	uint32_t client;   /* index of this connection's record */
 	uint32_t agent_pid;
+	uint32_t kept;	   /* 1: somebody runs it in the foreground; it is not replaced by another */
+	uint32_t zero;
 };
 
 #define PMIO_OPEN_READ 1u
@@ -157,9 +159,13 @@ struct pmio_truncate_msg {
 	uint64_t size;
 };
 
+/* CLOSE: with the PFS file as the client sees it; from then on nobody else may change it, if data wait */
 struct pmio_close_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
+	uint64_t pfs_size;
+	int64_t mtime_s;   /* INT64_MIN: not known */
+	int64_t mtime_ns;
 	struct pmio_counts_df counts; /* the handle's */
 };
 

@@ -1,14 +1,18 @@
 /* this node's target: finding it, or starting it */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "core/system.h"
 #include "remote/remote_impl.h"
 
 #define START_LIMIT_MS 30000
 #define STOP_LIMIT_MS 30000
+#define KILL_LIMIT_MS 5000
 #define RETRY_MS 20
 
 static bool target_runs(int dir_fd)
@@ -73,7 +77,31 @@ int remote_offer(struct pmio *pm, struct remote_card *card)
 	return rc;
 }
 
-int remote_stop(const char *dir)
+/* as its lock says; 0: it does not */
+static pid_t target_pid(int dir_fd, struct stat *st)
+{
+	int fd = openat(dir_fd, REMOTE_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[16];
+	ssize_t n = fd < 0 || fstat(fd, st) < 0 ? 0 : pread(fd, text, sizeof(text) - 1, 0);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return (pid_t)atoi(text);
+}
+
+/* 0: it has ended; -ESRCH: there is no need, or it is not known who it is */
+static int kill_target(int dir_fd, bool late)
+{
+	struct stat st;
+	pid_t pid = target_pid(dir_fd, &st);
+
+	if (!late && !pmio_process_stopped(pid))
+		return -ESRCH;
+	return pmio_process_kill(pid, st.st_dev, st.st_ino, KILL_LIMIT_MS);
+}
+
+int remote_stop(const char *dir, bool force)
 {
 	struct timespec wait = { 0, RETRY_MS * 1000000L };
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), waited = 0, rc = 0;
@@ -84,6 +112,8 @@ int remote_stop(const char *dir)
 		/* each time: one that is just starting writes it yet */
 		if (unlinkat(fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
 			rc = -errno;
+		else if (force && kill_target(fd, waited >= STOP_LIMIT_MS) == 0)
+			break;
 		else if (waited >= STOP_LIMIT_MS)
 			rc = -ETIMEDOUT;
 		nanosleep(&wait, NULL);

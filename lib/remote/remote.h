@@ -44,9 +44,10 @@ int remote_offer(struct pmio *pm, struct remote_card *card);
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
  * It gives its sessions 2 s to end.  Who removes the pool ends it too, as the card goes.
+ * force: with SIGKILL, if it is stopped by a signal, or does not go
  * Returns 0 when it has gone; -ETIMEDOUT: it does not go; or another error.
  */
-int remote_stop(const char *dir);
+int remote_stop(const char *dir, bool force);
 
 /*
  * remote_open -- as client_open(), on the node that the card is of

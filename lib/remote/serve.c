@@ -1262,6 +1262,9 @@ static int lock_pool(struct server *s)
 		return -errno;
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	/* for who must end us by force */
+	if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
+		pmio_dbg("target: lock: %s", strerror(errno));
 	if (unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;

@@ -55,10 +55,10 @@ static const char *name_of(int rc)
 {
 	static const char *const own[] = { "PMIO_ENOTPOOL", "PMIO_EVERSION", "PMIO_EDAMAGED",
 					   "PMIO_EAGENT",   "PMIO_EPROTO",   "PMIO_ECHANGED",
-					   "PMIO_EGONE",    "PMIO_EOTHER" };
+					   "PMIO_EGONE",    "PMIO_EOTHER",   "PMIO_ESTUCK" };
 	const char *name;
 
-	if (rc <= PMIO_ENOTPOOL && rc >= PMIO_EOTHER)
+	if (rc <= PMIO_ENOTPOOL && rc >= PMIO_ESTUCK)
 		return own[PMIO_ENOTPOOL - rc];
 	name = strerrorname_np(-rc);
 	return name ? name : "unknown";

@@ -160,8 +160,7 @@ few_descriptors() {
 	local i
 	expect 0 "$PMIO" agent stop --force && for i in $(seq 60); do
 		bash -c 'ulimit -n 40; PMIO_DRAIN=hold exec "$0" "$@"' "$FILEIO" "$PFS/few.$i" write 0 1000 "$i" || return 1
-	done
-	mv "$PFS/few.1" "$PFS/few.one" && expect 0 "$PMIO" drain --all &&
+	done && mv "$PFS/few.1" "$PFS/few.one" && expect 0 "$PMIO" drain --all &&
 		expect 0 "$FILEIO" -p "$PFS/few.one" is 1000 verify 0 1000 1 && for i in $(seq 2 60); do
 		expect 0 "$FILEIO" -p "$PFS/few.$i" is 1000 verify 0 1000 "$i" || return 1
 	done

@@ -5,8 +5,8 @@
 . "${top_srcdir:-.}/tests/env.sh"
 . "$top_srcdir/tests/cli/lib.sh"
 
-small_agent() { # an agent that may write files of 1 MiB at most; the pool is made before
-	"$PMIO" agent start && "$PMIO" agent stop && prlimit --fsize=1048576 "$PMIO" agent start
+small_agent() { # an agent that may write files of 1 MiB at most
+	limited_agent --fsize=1048576
 }
 
 close_fails() {

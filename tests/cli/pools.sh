@@ -147,9 +147,9 @@ check "smaller than one frame; a chunk size that is no power of two" too_small
 
 full() {
 	expect 1 "$PMIO" pool create --size=1000TiB "$T/huge" &&
-		one_line "$T/huge.*(No space left|File too large)" && [ ! -e "$T/huge" ] || return 1
+		one_line "$T/huge.*(are too much|No space left|File too large)" && [ ! -e "$T/huge" ] || return 1
 	rm -rf "$PMIO_POOL" && mkdir -m 700 "$PMIO_POOL" &&
-		PMIO_POOL_SIZE=1000TiB fails 'ENOSPC|EFBIG' "$PMIO_POOL.*(No space left|File too large)" -c &&
+		PMIO_POOL_SIZE=1000TiB fails 'ENOSPC|EFBIG' "$PMIO_POOL.*(are too much|No space left|File too large)" -c &&
 		[ ! -e "$PMIO_POOL/data" ] && [ ! -e "$PMIO_POOL/catalog" ] &&
 		PMIO_POOL_SIZE=16MiB expect 0 "$FILEIO" "$PFS/later" write 0 10 1 && stop_agent
 }

@@ -4,8 +4,8 @@
 . "${top_srcdir:-.}/tests/env.sh"
 prog=$top_builddir/tests/mpi/closefail
 
-# a limit on the size of files stands for a full file system; the pool is made before
-"$PMIO" agent start && "$PMIO" agent stop && prlimit --fsize=1048576 "$PMIO" agent start || exit 99
+# a limit on the size of files stands for a full file system
+limited_agent --fsize=1048576 || exit 99
 
 handler_is_called() {
 	run 2 "$prog" "pmem:$PFS/user" user

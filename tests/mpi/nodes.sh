@@ -73,10 +73,9 @@ were_used() {
 some_waits() {
 	local prog=$top_builddir/mpi-examples/hello_pmem
 	stop_all
-	[ -e "$T/pool1/data" ] || "$PMIO" pool create "$T/pool1" || return
 	(
-		ulimit -f 1024
-		"$PMIO" --pool="$T/pool1" agent start
+		export PMIO_POOL=$T/pool1
+		limited_agent --fsize=1048576
 	) || return
 	over 2 striped 2 "$prog" "pmem:$PFS/waits" # it does not look at what closing returned
 	cat "$PFS"/.pmio-owner.*

@@ -1,7 +1,7 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi tests/unit/test_fabric \
-	tests/unit/test_remote tests/unit/test_threads
+	tests/unit/test_remote tests/unit/test_threads tests/unit/test_system
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -32,6 +32,10 @@ tests_unit_test_proto_LDADD = libpmio_proto.la libpmio_core.la $(CMOCKA_LIBS)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_system_SOURCES = tests/unit/test_system.c
+tests_unit_test_system_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_system_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 
 # starts an agent of its own
 tests_unit_test_client_SOURCES = tests/unit/test_client.c

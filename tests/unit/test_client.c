@@ -41,10 +41,10 @@ static int remove_entry(const char *p, const struct stat *st, int type, struct F
 	return remove(p);
 }
 
-static int start_with(const char *pool_size)
-{
-	char agent[512];
+static char agent[512];
 
+static int prepare(const char *pool_size)
+{
 	snprintf(root, sizeof(root), "/dev/shm/pmio-client.XXXXXX");
 	if (!mkdtemp(root))
 		return -1;
@@ -55,15 +55,24 @@ static int start_with(const char *pool_size)
 	setenv("PMIO_CONF", "/dev/null", 1);
 	setenv("PMIO_POOL_SIZE", pool_size, 1);
 	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
-	if (mkdir(pool, 0700) < 0)
-		return -1;
-	return pmio_connect(pool, &pm);
+	return mkdir(pool, 0700);
+}
+
+static int start_with(const char *pool_size)
+{
+	return prepare(pool_size) < 0 ? -1 : pmio_connect(pool, &pm);
 }
 
 static int set_up(void **state)
 {
 	(void)state;
 	return start_with("32MiB");
+}
+
+static int set_up_impatient(void **state)
+{
+	setenv("PMIO_TIMEOUT", "2", 1);
+	return set_up(state);
 }
 
 static int set_up_small(void **state)
@@ -96,12 +105,29 @@ static int set_up_few_slots(void **state)
 	return rc < 0 ? rc : pmio_connect(pool, &pm);
 }
 
-/* for the agent as well, which it starts; the last test, for not all users can take it back */
+/* for the agent as well; the last test, for not all users can take it back.  In the foreground it keeps its limits */
 static int set_up_few_descriptors(void **state)
 {
+	const struct timespec wait = { .tv_nsec = 100000000 };
 	struct rlimit lim = { 40, 40 };
+	int rc = PMIO_EAGENT;
+	struct pmio *admin;
 
-	return setrlimit(RLIMIT_NOFILE, &lim) < 0 ? -1 : set_up(state);
+	(void)state;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0 || prepare("32MiB") < 0)
+		return -1;
+	if (fork() == 0) {
+		execl(agent, "pmiod", "--foreground", "--pool", pool, (char *)NULL);
+		_exit(EXIT_FAILURE);
+	}
+	for (int tries = 0; rc == PMIO_EAGENT && tries < 600; tries++) {
+		nanosleep(&wait, NULL);
+		rc = pmio_attach(pool, &admin);
+	}
+	if (rc < 0)
+		return rc;
+	pmio_disconnect(&admin);
+	return pmio_connect(pool, &pm);
 }
 
 static int tear_down(void **state)
@@ -112,6 +138,7 @@ static int tear_down(void **state)
 	pmio_disconnect(&pm);
 	unsetenv("PMIO_DRAIN");
 	unsetenv("PMIO_FALLBACK");
+	unsetenv("PMIO_TIMEOUT");
 	if (pmio_attach(pool, &admin) == 0) {
 		pmio_shutdown(admin, true);
 		pmio_disconnect(&admin);
@@ -989,6 +1016,71 @@ static ssize_t read_at_once(struct pmio_file *f, void *buf, size_t len, off_t of
 	return client_readx_at_once(f, &p, 1, 0);
 }
 
+static pid_t agent_process(void)
+{
+	struct pmio_pool_stat st;
+
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	return (pid_t)st.agent_pid;
+}
+
+/* as a signal to the whole job that has started it does; a call that waits for it ends, and later ones do not */
+static void agent_stopped__calls_end_and_the_program_goes_on(void **state)
+{
+	struct pmio_file *f, *other;
+	struct pmio_pool_stat st;
+	struct stat pfs;
+	char c = 'x';
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 0), 1);
+	pid = agent_process();
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	/* in a frame that is known: that needs nobody */
+	assert_int_equal(pmio_pwrite(f, &c, 1, 1), 1);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), PMIO_ESTUCK);
+	assert_int_equal(pmio_stat_pool(pm, &st), PMIO_ESTUCK);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), 1);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &other), PMIO_ESTUCK); /* a directory: it will fail */
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &other), PMIO_ESTUCK); /* it will not */
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	assert_int_equal(st.nr_handles, 1);
+	assert_int_equal(st.agent_pid, pid);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(stat(path, &pfs), 0);
+	assert_int_equal(pfs.st_size, (5 << 20) + 1);
+}
+
+/* with another in its place the program goes on as ever */
+static void agent_stopped__and_killed(void **state)
+{
+	struct pmio_file *f;
+	struct stat pfs;
+	char c = 'x';
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 0), 1);
+	pid = agent_process();
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), PMIO_ESTUCK);
+	assert_int_equal(pmio_pool_kill_owner(pool, 60000), 0);
+	assert_int_equal(pmio_pwrite(f, &c, 1, 7 << 20), 1);
+	assert_true(agent_process() != pid);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(stat(path, &pfs), 0);
+	assert_int_equal(pfs.st_size, (7 << 20) + 1);
+}
+
 static void at_once__only_in_frames_that_are_known(void **state)
 {
 	uint8_t *buf = malloc(2 * CHUNK), *in = malloc(2 * CHUNK);
@@ -1122,6 +1214,9 @@ int main(void)
 		T(at_once__part_of_a_block_that_is_not_there),
 		T(at_once__part_of_a_call),
 		T(at_once__not_after_the_agent_was_killed),
+		cmocka_unit_test_setup_teardown(agent_stopped__calls_end_and_the_program_goes_on,
+						set_up_impatient, tear_down),
+		cmocka_unit_test_setup_teardown(agent_stopped__and_killed, set_up_impatient, tear_down),
 		cmocka_unit_test_setup_teardown(descriptors__none_left, set_up_few_descriptors, tear_down),
 	};
 

@@ -729,10 +729,31 @@ static void target_stopped_for_a_while__costs_time_only(void **state)
 	free(back);
 }
 
-/* for longer than the timeout, and the target answers all the same */
-static void agent_stopped_for_long__costs_time_only(void **state)
+static int pause_drains(const char *pool, bool pause)
 {
-	pid_t pid = agent_of(1);
+	struct pmio *admin;
+	int rc = pmio_attach(pool, &admin);
+
+	if (rc == 0) {
+		rc = pmio_pause_drains(admin, pause);
+		pmio_disconnect(&admin);
+	}
+	return rc;
+}
+
+/* a thread */
+static void *resume_later(void *pool)
+{
+	usleep((useconds_t)(atoi(TIMEOUT_S) + 2) * 1000000);
+	pause_drains(pool, false);
+	return NULL;
+}
+
+/* for longer than the timeout, and the target answers all the same */
+static void drain_waits_for_long__costs_time_only(void **state)
+{
+	const char *pool = pmio_pool_path(sites[1].pm);
+	pthread_t thread;
 	struct pmio_file *f;
 
 	(void)state;
@@ -740,13 +761,33 @@ static void agent_stopped_for_long__costs_time_only(void **state)
 	f = open_at(1, RW | PMIO_OPEN_CREATE);
 	assert_int_equal(pmio_pwrite(f, "slow", 4, 0), 4);
 	scratch_catch_log();
-	kill(pid, SIGSTOP);
-	continue_later(pid, (atoi(TIMEOUT_S) + 2) * 1000);
+	assert_int_equal(pause_drains(pool, true), 0);
+	assert_int_equal(pthread_create(&thread, NULL, resume_later, (void *)(uintptr_t)pool), 0);
 	assert_int_equal(pmio_drain(f), 0);
 	assert_int_equal(scratch_nr_errors, 0);
 	pmio_log_set_handler(NULL);
-	wait(NULL);
+	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_on_pfs((const uint8_t *)"slow", 4);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+/* the target's calls to it end, and ours with them; nothing is lost */
+static void agent_stopped_for_long__is_an_error(void **state)
+{
+	pid_t pid = agent_of(1);
+	struct pmio_file *f;
+
+	(void)state;
+	name_file("stopped for long");
+	f = open_at(1, RW | PMIO_OPEN_CREATE);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	kill(pid, SIGSTOP);
+	scratch_catch_log();
+	assert_true(pmio_drain(f) < 0);
+	pmio_log_set_handler(NULL);
+	kill(pid, SIGCONT);
+	assert_int_equal(pmio_drain(f), 0);
+	assert_on_pfs((const uint8_t *)"data", 4);
 	assert_int_equal(pmio_close(&f), 0);
 }
 
@@ -794,7 +835,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(target_killed__in_mid_write),
 		cmocka_unit_test(agent_killed__target_goes_on),
 		cmocka_unit_test(target_stopped_for_a_while__costs_time_only),
-		cmocka_unit_test(agent_stopped_for_long__costs_time_only),
+		cmocka_unit_test(drain_waits_for_long__costs_time_only),
+		cmocka_unit_test(agent_stopped_for_long__is_an_error),
 	};
 
 	if (argc == 4)

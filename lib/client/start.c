@@ -1,0 +1,218 @@
+/* starting an agent, or a target, so that the program does not notice */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "core/error.h"
+#include "core/system.h"
+
+#define READY_FD 3
+#define STACK_SIZE (64u << 10) /* bytes, of a process that only starts another */
+#define STRING_OF(x) #x
+#define STRING(x) STRING_OF(x)
+
+extern char **environ;
+
+/*
+ * The agent reads environment and configuration file itself; what was set in a
+ * stronger way is put before them, where getenv() looks first.  nr_own: so many
+ * strings at the start are to be freed.
+ */
+static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
+{
+	size_t nr = 0, n = 0;
+	char var[64], **env;
+
+	while (environ && environ[nr])
+		nr++;
+	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
+	for (int i = 0; i < PMIO_NR_SETTINGS && env; i++) {
+		if (pmio_setting_info((enum pmio_setting)i)->hint || s->from[i] <= PMIO_FROM_ENVIRONMENT)
+			continue;
+		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
+		if (asprintf(&env[n], "%s=%s", var, s->str[i]) >= 0)
+			n++;
+	}
+	if (env && nr)
+		memcpy(env + n, environ, nr * sizeof(*env));
+	*nr_own = n;
+	return env;
+}
+
+static void free_environment(char **env, size_t nr_own)
+{
+	while (env && nr_own)
+		free(env[--nr_own]);
+	free(env);
+}
+
+/* what the new process needs, in memory that it shares until it becomes the agent */
+struct spawn {
+	const char *program;
+	char *const *argv, *const *env;
+	int ready_fd;
+	uint8_t *stack; /* two of them */
+	volatile pid_t pid;
+	volatile int error; /* errno */
+};
+
+/* the sanitizers would take what these two do to be done by the thread that waits */
+#define IN_ANOTHER_PROCESS __attribute__((no_sanitize("address", "thread")))
+
+/* only what may be done after a fork in a program with threads */
+IN_ANOTHER_PROCESS static int become_agent(void *arg)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct spawn *s = arg;
+	sigset_t none;
+
+	/* what the job's group, session or terminal is sent is not meant for the agent */
+	setsid();
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &dfl, NULL); /* before they are let in: the handlers are the program's */
+	sigemptyset(&none);
+	if (dup2(s->ready_fd, READY_FD) >= 0) {
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		execve(s->program, s->argv, s->env);
+	}
+	s->error = errno;
+	_exit(EXIT_FAILURE);
+}
+
+/* its child is nobody's when this has ended, that is, the system's */
+IN_ANOTHER_PROCESS static int leave_agent(void *arg)
+{
+	struct spawn *s = arg;
+	pid_t pid = clone(become_agent, s->stack + 2 * STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+
+	s->pid = pid;
+	if (pid < 0)
+		s->error = errno;
+	_exit(EXIT_SUCCESS);
+}
+
+/*
+ * The program must not notice: a child that ends is announced by SIGCHLD, is found by wait(), and
+ * is lost to us where the program ignores that signal.  A child without a signal for its end is
+ * seen by none of these but by who asks for such (__WCLONE).  It cannot be the agent, for execve()
+ * gives back the signal; so it only makes the agent, which is then no child of the program.  Memory
+ * is shared, not copied: programs may have much, and some of it known to a network card.
+ */
+static int spawn(struct spawn *s)
+{
+	sigset_t all, before;
+	int state, rc = 0;
+	pid_t pid;
+
+	s->stack = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (s->stack == MAP_FAILED)
+		return -errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	pid = clone(leave_agent, s->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, s);
+	if (pid < 0)
+		rc = -errno;
+	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+		;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_setcancelstate(state, NULL);
+	munmap(s->stack, 2 * STACK_SIZE);
+	return rc < 0 ? rc : -s->error;
+}
+
+static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t *pid)
+{
+	const char *program = pm->settings.str[PMIO_SET_AGENT];
+	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
+	char *argv[6] = { "pmiod", "--ready-fd=" STRING(READY_FD) };
+	struct spawn s = { .program = program, .argv = argv, .ready_fd = ready_fd };
+	size_t nr_own;
+	char **env = agent_environment(&pm->settings, &nr_own);
+	int n = 2, rc;
+
+	if (!is_default) {
+		argv[n++] = "--pool";
+		argv[n++] = pm->dir;
+	}
+	argv[n] = (char *)(uintptr_t)option;
+	s.env = env;
+	rc = env ? spawn(&s) : -ENOMEM;
+	free_environment(env, nr_own);
+	if (rc < 0) {
+		pmio_err("cannot start the agent %s: %s", program, pmio_strerror(rc));
+		return PMIO_EAGENT;
+	}
+	*pid = s.pid;
+	return 0;
+}
+
+/*
+ * What the agent says when its pool is open, or why it is not; it has logged that.  CLIENT_LOST: it
+ * ended first.  To make a pool takes long, but not by one who was stopped.
+ */
+static int await_ready(const struct pmio *pm, int fd, pid_t pid)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	const char *stopped = NULL;
+	int32_t status;
+	ssize_t n;
+
+	while (!stopped && poll(&p, 1, client_timeout_ms(pm)) <= 0)
+		stopped = pmio_process_stopped(pid);
+	if (stopped) {
+		pmio_err("pool %s: its new agent, process %d, is %s", pm->dir, (int)pid, stopped);
+		return PMIO_ESTUCK;
+	}
+	do
+		n = read(fd, &status, sizeof(status));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(status) ? status : CLIENT_LOST;
+}
+
+/* once; CLIENT_LOST: it ended without a word */
+static int try_to_start(struct pmio *pm, const char *option)
+{
+	int fds[2], rc;
+	pid_t pid = 0;
+
+	/* above it, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	if (fds[1] <= READY_FD) {
+		int fd = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+
+		close(fds[1]);
+		fds[1] = fd;
+	}
+	rc = fds[1] < 0 ? -EMFILE : spawn_agent(pm, option, fds[1], &pid);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	if (rc == 0)
+		rc = await_ready(pm, fds[0], pid);
+	close(fds[0]);
+	return rc;
+}
+
+int client_start(struct pmio *pm, const char *option)
+{
+	int rc = CLIENT_LOST;
+
+	for (int tries = 0; tries < CLIENT_AGENTS_MAX && rc == CLIENT_LOST; tries++)
+		rc = try_to_start(pm, option);
+	if (rc != CLIENT_LOST)
+		return rc;
+	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
+	return PMIO_EAGENT;
+}
