@@ -336,7 +336,7 @@ static int join_one_again(struct node *n, struct membership *m)
 		return rc;
 	/* it was started anew, or somebody has removed the owner's file */
 	s.begins = true;
-	rc = owner_locked(m->owner, m->use, say_membership, &s);
+	rc = owner_locked(m->owner, m->use, &n->card, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "

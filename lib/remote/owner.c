@@ -20,7 +20,8 @@
  *	...
  *	[end]
  *
- * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.
+ * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.  So is the first
+ * target's card, by a process that has the file open when that target is started anew.
  * The file, its name and each mark are durable (fsync) before anybody relies on them.
  *
  * Who changes or removes it holds a lock on it (flock), so the file system must have locks that all
@@ -352,6 +353,7 @@ static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t
 	if (!at)
 		return PMIO_EPROTO;
 	use->cards[target].waits = waits;
+	errno = EIO; /* a short write */
 	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
 }
 
@@ -463,7 +465,32 @@ int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], int (*call)(void *arg), void *arg)
+/* in place, with one write: who reads meanwhile has no lock.  -ENOENT: they are not as long */
+static int put_home(int fd, const char *text, const struct remote_card *home)
+{
+	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");
+	char *card = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&card, &len);
+	int rc = -ENOENT;
+
+	if (out) {
+		remote_card_write(out, home);
+		fclose(out);
+	}
+	if (!card)
+		return -ENOMEM;
+	if (start && end > start && (size_t)(end - start) == len) {
+		errno = EIO; /* a short write */
+		rc = pwrite(fd, card, len, start + 1 - text) == (ssize_t)len ? sync_answers(fd, 0) : -errno;
+	}
+	explicit_bzero(card, len);
+	free(card);
+	return rc;
+}
+
+int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+		 int (*call)(void *arg), void *arg)
 {
 	struct remote_use use = { .nr = 0 };
 	int fd = -1, rc = -EAGAIN;
@@ -479,10 +506,10 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], int (*call)
 		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
 	}
 	rc = compare_id(rc, &use, id);
-	if (rc == 1 && fstat(fd, &st) == 0 && st.st_nlink)
+	if (rc >= 0)
+		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_home(fd, text, home) : -ENOENT;
+	if (rc == 0)
 		rc = call(arg);
-	else if (rc >= 0)
-		rc = -ENOENT;
 	unlock_owner(&use, fd, text);
 	return rc;
 }

@@ -114,12 +114,14 @@ bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 /* ---- owner.c --------------------------------------------------------------------- */
 
 /*
- * under the lock on an owner's file: if it still is of that use, then call
+ * under the lock on an owner's file: if it still is of that use, home is its first target's card, and call
  *
- * Waits for the lock as long as a message takes.  Returns what it returned; -ENOENT: it is not; -EAGAIN: somebody
- * has the lock; or an error
+ * home  of the same target, which may have been started anew
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it is not; -EAGAIN: somebody has the lock;
+ * or an error
  */
-int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], int (*call)(void *arg), void *arg);
+int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+		 int (*call)(void *arg), void *arg);
 
 /* ---- claims, uses ------------------------------------------------------------------- */
 
