@@ -61,11 +61,11 @@
 #define HELPERS_MAX 4096     /* each may wait for a file system that hangs */
 #define HELPER_STACK (512u << 10)
 #define LINKS_MAX 256	       /* of 1024 clients that an agent takes */
+#define FDS_LINK 2
 #define SESSIONS_MAX 65536
 #define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
-#define FDS_OTHER 1600	       /* links, connections that are being begun, and the rest */
+#define FDS_OTHER 2048	       /* links, connections that have not said anything yet, files that the pool has no room for, and the rest */
 #define TICK_MS 250
-#define FRESH_MAX 1024	       /* connections that have not said anything yet */
 #define LIFELINE_MS 10000      /* for a new session to show its lifeline */
 #define QUARANTINE_MS 1000000  /* of slots whose session broke: longer than TCP tries (tcp_retries2: 924 s) */
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
@@ -187,7 +187,8 @@ struct server {
 	struct watches *watches;
 	uint64_t next_id;
 	bool stop;
-	unsigned sessions_max;
+	unsigned sessions_max, links_max, fresh_max; /* as there are descriptors */
+	int spare_fd;		/* to refuse connections with, when there are none */
 	bool said_full, said_links;
 	struct process *processes;
 	struct session *sessions;
@@ -341,7 +342,7 @@ static int get_link(struct server *s, struct session *n)
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (!n->link && s->nr_links < LINKS_MAX)
+	if (!n->link && s->nr_links < s->links_max)
 		rc = make_link(s, &made);
 	l = n->link ? n->link : made ? made : least_used_link(s);
 	if (l && !n->link) {
@@ -1287,10 +1288,25 @@ static void forget_fresh(struct server *s, struct fresh *f)
 /* those that say nothing, and if there are too many the oldest */
 static void end_fresh(struct server *s)
 {
-	while (s->fresh && (s->nr_fresh > FRESH_MAX || now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
+	while (s->fresh && (s->nr_fresh > s->fresh_max || now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
 		close(s->fresh->sock);
 		forget_fresh(s, s->fresh);
 	}
+}
+
+/* who is not taken would have the loop turn for ever */
+static void turn_away(struct server *s)
+{
+	int sock;
+
+	if (!s->said_full)
+		pmio_err("target: out of descriptors (ulimit -Hn): refusing a process");
+	s->said_full = true;
+	close(s->spare_fd);
+	sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0)
+		close(sock);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void accept_lifeline(struct server *s)
@@ -1298,10 +1314,8 @@ static void accept_lifeline(struct server *s)
 	int sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct fresh *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
 
-	if (sock < 0 && (errno == EMFILE || errno == ENFILE) && s->fresh) {
-		close(s->fresh->sock); /* the oldest makes room */
-		forget_fresh(s, s->fresh);
-	}
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(s);
 
 	if (!f || watch(s, sock, ID_NEW | (unsigned)sock) < 0) {
 		if (sock >= 0)
@@ -1788,21 +1802,26 @@ static void tear_down(struct server *s)
 	/* the settings stay: watches may be about to connect */
 }
 
-/* as many descriptors as there may be, and as many sessions as they are enough for */
+/* as many descriptors as there may be, and what they are enough for */
 static void limit_sessions(struct server *s)
 {
-	struct rlimit r;
-	rlim_t room = SESSIONS_MAX;
+	struct rlimit r = { 0, 0 };
+	rlim_t all = (rlim_t)SESSIONS_MAX * FDS_EACH + FDS_OTHER, other;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
 		r.rlim_cur = r.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
 			pmio_warn("target: limit of descriptors: %s", strerror(errno));
-		if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
-			/* where there are few, sessions and all else share them */
-			room = (r.rlim_cur - (r.rlim_cur / 2 < FDS_OTHER ? r.rlim_cur / 2 : FDS_OTHER)) / FDS_EACH;
 	}
-	s->sessions_max = room < SESSIONS_MAX ? (unsigned)room : SESSIONS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < all)
+		all = r.rlim_cur;
+	/* where there are few, sessions get half of them */
+	other = all / 2 < FDS_OTHER ? all / 2 : FDS_OTHER;
+	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
+	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
+	s->links_max += s->links_max == 0;
+	s->fresh_max = (unsigned)(other / 4);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static int serve(struct pmio_daemon *d, void *arg)

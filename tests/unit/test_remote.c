@@ -776,10 +776,12 @@ static void peer_show(struct peer *p)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.lifeline),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct timeval limit = { .tv_sec = PATIENCE_MS / 1000 };
 	uint8_t ack = 0;
 
 	p->lifeline = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(p->lifeline >= 0);
+	setsockopt(p->lifeline, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	assert_int_equal(connect(p->lifeline, (struct sockaddr *)&to, sizeof(to)), 0);
 	assert_int_equal(write(p->lifeline, &p->hello.session, 8), 8);
 	assert_int_equal(read(p->lifeline, &ack, 1), 1);
