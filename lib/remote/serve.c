@@ -59,7 +59,7 @@
 
 #define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; memory only where they were used */
 #define HELPERS_MAX 4096     /* each may wait for a file system that hangs */
-#define HELPER_STACK (512u << 10)
+#define STACK_SIZE (512u << 10) /* there may be many threads */
 #define LINKS_MAX 256	       /* of 1024 clients that an agent takes */
 #define FDS_LINK 2
 #define SESSIONS_MAX 65536
@@ -210,6 +210,22 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* ---- threads -------------------------------------------------------------------------- */
+
+static int start_thread(void *(*run)(void *arg), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	rc = -pthread_create(&thread, &attr, run, arg);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
 /* ---- owner's files that go ---------------------------------------------------------- */
 
 struct removal {
@@ -235,7 +251,6 @@ static void *run_removal(void *arg)
 static void remove_owner(char *owner, const uint8_t id[USE_ID_SIZE], bool keep)
 {
 	struct removal *r = malloc(sizeof(*r));
-	pthread_t thread;
 
 	if (!r) {
 		free(owner);
@@ -244,9 +259,7 @@ static void remove_owner(char *owner, const uint8_t id[USE_ID_SIZE], bool keep)
 	memcpy(r->id, id, sizeof(r->id));
 	r->owner = owner;
 	r->keep = keep;
-	if (pthread_create(&thread, NULL, run_removal, r) == 0)
-		pthread_detach(thread);
-	else
+	if (start_thread(run_removal, r) < 0)
 		run_removal(r);
 }
 
@@ -368,6 +381,10 @@ static void *run_closing(void *arg)
 	struct closing *c = arg;
 	struct rhandle *h, *next;
 
+	for (h = c->handles; h; h = h->hh.next) {
+		if (h->file->lock_fd >= 0)
+			client_unlock(h->file);
+	}
 	HASH_ITER(hh, c->handles, h, next) {
 		HASH_DEL(c->handles, h);
 		pmio_close(&h->file); /* waits for its drain */
@@ -384,12 +401,10 @@ static void close_handles(struct server *s, struct session *n)
 {
 	struct closing *c = n->handles && n->link->nr_sessions > 1 ? malloc(sizeof(*c)) : NULL;
 	struct rhandle *h, *next;
-	pthread_t thread;
 
 	if (c) {
 		*c = (struct closing){ s, n->link, n->handles };
-		if (pthread_create(&thread, NULL, run_closing, c) == 0) {
-			pthread_detach(thread);
+		if (start_thread(run_closing, c) == 0) {
 			n->handles = NULL;
 			n->link = NULL;
 			return;
@@ -434,15 +449,21 @@ static bool has_joined(const struct process *p)
 	return joined;
 }
 
-/* it has no session, and nothing by which it can be known: it stays for what it has joined, if it may live */
+static void note_lost(struct server *s, struct process *p);
+
+/* without a session, and so without a lifeline, it stays for what it has joined, if it may live */
 static void put_process(struct server *s, struct process *p)
 {
 	uint8_t id[USE_ID_SIZE];
 	char *owner;
 	bool keep;
 
-	if (p->sessions || (!p->dead && has_joined(p)))
+	if (p->sessions)
 		return;
+	if (!p->dead && has_joined(p)) {
+		note_lost(s, p);
+		return;
+	}
 	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
 		remove_owner(owner, id, keep);
 	HASH_DEL(s->processes, p);
@@ -1088,19 +1109,12 @@ static void *help(void *arg)
 /* lock held */
 static void start_helper(struct server *s)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-
 	if (s->nr_idle > s->nr_queued || s->nr_helpers == HELPERS_MAX)
 		return;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, HELPER_STACK);
-	if (pthread_create(&thread, &attr, help, s) == 0)
+	if (start_thread(help, s) == 0)
 		s->nr_helpers++;
 	else if (!s->nr_helpers)
 		pmio_err("target: no thread for a call");
-	pthread_attr_destroy(&attr);
 }
 
 /* lock held: the call asks for the answer to an earlier one */
@@ -1403,12 +1417,7 @@ static void *keep(void *arg)
 /* lock held */
 static void start_keeper(struct server *s)
 {
-	pthread_t thread;
-
-	if (s->has_keeper || pthread_create(&thread, NULL, keep, s) != 0)
-		return;
-	pthread_detach(thread);
-	s->has_keeper = true;
+	s->has_keeper = s->has_keeper || start_thread(keep, s) == 0;
 }
 
 /* ---- lifelines of sessions ---- */
@@ -1460,21 +1469,28 @@ static void take_lifeline(struct server *s, int sock)
 }
 
 /* it may live: what it has joined stays.  Who must know it to do something about it is told what */
-static void lose_process(struct server *s, struct session *n, const char *why)
+static void note_lost(struct server *s, struct process *p)
 {
-	struct process *p = n->process;
 	const char *owner;
 	uint8_t id[USE_ID_SIZE];
 	bool joined;
 
-	pmio_warn("target: process %u of node %s cannot be reached (%s): its session is given up", p->pid, p->host, why);
+	if (p->said_lost)
+		return;
+	p->said_lost = true;
 	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
 		if (owner)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
 				  "for certain, remove that file", owner, p->pid, p->host);
 	}
-	p->said_lost = true;
 	start_keeper(s);
+}
+
+static void lose_session(struct server *s, struct session *n, const char *why)
+{
+	pmio_warn("target: process %u of node %s cannot be reached (%s): its session is given up", n->process->pid,
+		  n->process->host, why);
+	note_lost(s, n->process);
 	end_session(s, n, false);
 }
 
@@ -1499,7 +1515,7 @@ static void take_event(struct server *s, uint64_t id)
 
 		close_lifeline(s, n);
 		if (!n->ended)
-			lose_process(s, n, why);
+			lose_session(s, n, why);
 		else
 			put_session(s, n); /* it was lost before; now nothing is known of it any more */
 	}
@@ -1515,7 +1531,7 @@ static void look_at(struct server *s, struct session *n)
 	if (getsockopt(n->lifeline, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes < PROBES_LOST)
 		return;
 	keep_alive(n->lifeline, KEEPALIVE_LOST_S);
-	lose_process(s, n, "its host does not answer");
+	lose_session(s, n, "its host does not answer");
 }
 
 /* lock held */
@@ -1828,7 +1844,6 @@ static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct remote_target_config *c = arg;
 	struct server *s = calloc(1, sizeof(*s)); /* helpers may be in a call to the very end */
-	pthread_t known;
 	int rc;
 
 	if (!s)
@@ -1851,8 +1866,8 @@ static int serve(struct pmio_daemon *d, void *arg)
 		if (s->log_fd >= 0)
 			pmio_daemon_log(s->log_fd);
 		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
-		if (c->card_file && pthread_create(&known, NULL, watch_known, s) == 0)
-			pthread_detach(known);
+		if (c->card_file && start_thread(watch_known, s) < 0)
+			pmio_warn("target: no thread to watch what the pool has: marks next to its files may stay");
 		rc = loop(s);
 	}
 	tear_down(s);

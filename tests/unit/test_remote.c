@@ -966,7 +966,7 @@ static void agent_stopped__others_are_answered(void **state)
 	pmio_fabric_port_delete(&port);
 }
 
-enum { PEERS = 2000, PORTS = 50 };
+enum { PEERS = 2000, PORTS = 250 };
 
 static size_t stat_size(const char *name)
 {
@@ -1183,6 +1183,38 @@ int flock(int fd, int how)
 	return (int)syscall(SYS_flock, fd, how);
 }
 
+static unsigned nr_synced[2]; /* folders, others */
+
+/* in place of the C library's */
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0)
+		nr_synced[!S_ISDIR(st.st_mode)]++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/* the power may go when the call has returned */
+static void use__owners_file_is_durable(void **state)
+{
+	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
+
+	(void)state;
+	name_file("durable");
+	put_text(path, "", 0644);
+	nr_synced[0] = nr_synced[1] = 0;
+	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
+	nr_synced[1] = 0;
+	assert_int_equal(remote_owner_wait(path, use.id, 0), 0);
+	assert_int_equal(nr_synced[1], 1);
+	remote_owner_drained(path, use.cards[0].uuid, NULL, NULL);
+	assert_int_equal(nr_synced[1], 2);
+	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
+	remote_use_fini(&use);
+}
+
 static void use__file_system_without_locks(void **state)
 {
 	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
@@ -1214,13 +1246,14 @@ static void use__file_system_without_locks(void **state)
 
 struct slow {
 	struct pmio_file *f;
+	uint8_t *chunk;
 	atomic_bool done;
 };
 
 static void *write_to_dead(void *arg)
 {
 	struct slow *w = arg;
-	ssize_t n = pmio_pwrite(w->f, "dead", 4, CHUNK); /* the second in the list */
+	ssize_t n = pmio_pwrite(w->f, w->chunk, CHUNK, CHUNK); /* the second in the list */
 
 	atomic_store(&w->done, true);
 	return (void *)(intptr_t)n;
@@ -1230,12 +1263,13 @@ static void span__dead_node_keeps_nobody_waiting(void **state)
 {
 	struct client_open how = { .flags = RW };
 	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
-	struct slow w = { .done = false };
+	struct slow w = { .chunk = calloc(1, CHUNK) };
 	pid_t pid = target_of(2);
 	pthread_t t;
 	void *n;
 
 	(void)state;
+	assert_non_null(w.chunk);
 	name_file("one-dead");
 	put_text(path, "", 0644);
 	assert_int_equal(remote_use_begin(settings, path, &use), 0);
@@ -1251,10 +1285,27 @@ static void span__dead_node_keeps_nobody_waiting(void **state)
 	pthread_join(t, &n);
 	assert_int_equal((intptr_t)n, -EIO);
 	kill(pid, SIGCONT);
-	pmio_log_set_handler(NULL);
 	await(pmio_pwrite(w.f, "back", 4, CHUNK) == 4);
+	/* now it is open there: what is on its way there takes buffers, but not all of them; and not for ever */
+	kill(pid, SIGSTOP);
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&w.done, false);
+		assert_int_equal(pthread_create(&t, NULL, write_to_dead, &w), 0);
+		usleep(300000);
+		assert_int_equal(pmio_pwrite(w.f, w.chunk, CHUNK, 0), CHUNK);
+		assert_int_equal(pmio_pread(w.f, w.chunk, CHUNK, 0), CHUNK);
+		if (i == 0)
+			assert_false(atomic_load(&w.done));
+		pthread_join(t, &n);
+		assert_int_equal((intptr_t)n, -EIO);
+		usleep(1200000); /* else the next one fails without a try */
+	}
+	kill(pid, SIGCONT);
+	pmio_log_set_handler(NULL);
+	await(pmio_pwrite(w.f, w.chunk, CHUNK, CHUNK) == CHUNK);
 	assert_int_equal(pmio_close(&w.f), 0);
 	remote_use_fini(&use);
+	free(w.chunk);
 }
 
 /* ---- roles ------------------------------------------------------------------------------------------- */
@@ -1317,6 +1368,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(use__target_stopped_for_longer_than_the_timeout),
 		cmocka_unit_test(use__target_started_anew),
 		cmocka_unit_test(use__taken_over_meanwhile),
+		cmocka_unit_test(use__owners_file_is_durable),
 		cmocka_unit_test(use__file_system_without_locks),
 		cmocka_unit_test(span__dead_node_keeps_nobody_waiting),
 	};
