@@ -630,6 +630,32 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
 	return await(n, rc, x.answer, x.answer_room, answer_len);
 }
 
+static int ask_once(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room,
+		    size_t *answer_len)
+{
+	uint64_t generation;
+	int rc = node_enter(n, &generation);
+
+	if (rc < 0)
+		return rc;
+	node_header(n, msg, op, 0);
+	rc = node_call(n, msg, len, answer, room, answer_len);
+	node_leave(n, rc);
+	return rc;
+}
+
+int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len)
+{
+	int rc = ask_once(n, msg, len, op, answer, room, answer_len);
+
+	if (node_is_lost(rc) && rc != -ETIMEDOUT) { /* that was long enough */
+		rc = ask_once(n, msg, len, op, answer, room, answer_len);
+		if (rc == -ENOENT && (op == REMOTE_LEAVE || op == REMOTE_DELETE))
+			rc = 0; /* the first one has come */
+	}
+	return node_is_lost(rc) ? -EIO : rc;
+}
+
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len)
 {
 	struct pmio_fabric_exchange x = { .answer = answer, .answer_room = room };

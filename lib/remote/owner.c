@@ -454,6 +454,14 @@ static int compare_id(int rc, const struct remote_use *use, const uint8_t id[REM
 	return memcmp(use->id, id, REMOTE_USE_ID) == 0;
 }
 
+static bool has_folder(const char *owner)
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(owner, '/') - owner) + 1, owner);
+	return access(folder, F_OK) == 0;
+}
+
 int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
@@ -462,7 +470,8 @@ int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
-	return rc == -ENOENT ? 0 : rc;
+	/* where the folder is not there either, the file system may not be mounted */
+	return rc == -ENOENT && has_folder(owner) ? 0 : rc;
 }
 
 /* in place, with one write: who reads meanwhile has no lock.  -ENOENT: they are not as long */
@@ -563,21 +572,16 @@ int remote_owner_settle(const char *path, const uint8_t uuid[16],
 
 /* ---- joining ---------------------------------------------------------------------------------- */
 
-static int say_once(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner,
-		    enum remote_keep keep)
+/* what is not answered may have been done: both can be said twice */
+static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
 {
 	union {
 		struct remote_join_msg m;
 		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
 	} u;
 	size_t len = sizeof(u.m), got;
-	uint64_t generation;
-	int rc = node_enter(n, &generation);
 
-	if (rc < 0)
-		return rc;
 	memset(&u.m, 0, sizeof(u.m));
-	node_header(n, &u.m, op, 0);
 	memcpy(u.m.use, use->id, sizeof(u.m.use));
 	u.m.number = use->number;
 	u.m.create = owner != NULL;
@@ -586,22 +590,7 @@ static int say_once(struct node *n, const struct remote_use *use, enum remote_op
 		strcpy(u.m.path, owner); /* not longer than PATH_MAX */
 		len += strlen(owner) + 1;
 	}
-	rc = node_call(n, &u.m, len, NULL, 0, &got);
-	node_leave(n, rc);
-	return rc;
-}
-
-/* what is not answered may have been done: both can be said twice.  A node that is silent is not waited for twice */
-static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
-{
-	int rc = say_once(n, use, op, owner, keep);
-
-	if (node_is_lost(rc) && rc != -ETIMEDOUT) {
-		rc = say_once(n, use, op, owner, keep);
-		if (rc == -ENOENT && op == REMOTE_LEAVE)
-			rc = 0; /* the first one has come */
-	}
-	return node_is_lost(rc) ? -EIO : rc;
+	return node_ask(n, &u.m, len, op, NULL, 0, &got);
 }
 
 /* begins: the use does, or goes on after its last close */

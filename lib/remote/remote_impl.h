@@ -92,6 +92,13 @@ bool node_is_lost(int rc);
 void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle);
 /* ask and wait, however long it takes; returns the answer's status, or the transport's error */
 int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t room, size_t *answer_len);
+/*
+ * node_ask -- such a call of its own session's, from node_enter() to node_leave(); m's header is filled in here
+ *
+ * Once more, if the session turns out to have been lost meanwhile: for what can be done twice.  Returns the answer's
+ * status; or an error, -EIO for the transport's.
+ */
+int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
 /* a call that was begun: as node_call() from there on */
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len);
 /* index of a slot, or -1: none is free; wait: for one, if the session has any */

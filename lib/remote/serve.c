@@ -927,10 +927,10 @@ static void take_claim(struct server *s, struct session *n, struct pmio_fabric_c
 
 /* ---- the first call of a session; lock held ------------------------------------------------- */
 
-/* -EMFILE: those that are there have all that this process may open */
-static int look_for_room(struct server *s)
+/* -EMFILE: those that are there have all that this process may open; who comes again takes the place that he has */
+static int look_for_room(struct server *s, const struct process *p)
 {
-	if (HASH_COUNT(s->sessions) < s->sessions_max)
+	if (p->sessions || HASH_COUNT(s->sessions) < s->sessions_max)
 		return 0;
 	if (!s->said_full)
 		pmio_err("target: more than %u sessions: refusing others%s", s->sessions_max,
@@ -1007,12 +1007,12 @@ static void take_hello(struct server *s, struct pmio_fabric_call *call, const vo
 	const struct remote_hello_msg *m = msg;
 	struct session *n = NULL;
 	struct process *p = NULL;
-	int rc = len == sizeof(*m) ? look_for_room(s) : PMIO_EPROTO;
+	int rc = len == sizeof(*m) ? 0 : PMIO_EPROTO;
 
 	if (rc == 0)
 		p = get_process(s, m->process);
-	if (rc == 0 && !p)
-		rc = -ENOMEM;
+	if (rc == 0)
+		rc = p ? look_for_room(s, p) : -ENOMEM;
 	if (rc == 0 && (p->dead || m->attempt <= p->attempt))
 		rc = -ESTALE; /* it has been said again since then */
 	if (rc == 0)
@@ -1330,7 +1330,6 @@ static void accept_lifeline(struct server *s)
 
 	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
 		turn_away(s);
-
 	if (!f || watch(s, sock, ID_NEW | (unsigned)sock) < 0) {
 		if (sock >= 0)
 			close(sock);

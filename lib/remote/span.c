@@ -178,18 +178,10 @@ static int add_claim(struct span *s, uint64_t chunk, uint32_t holder)
 
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a)
 {
-	uint64_t generation;
 	size_t got;
-	int rc = node_enter(n, &generation);
+	int rc = node_ask(n, m, sizeof(*m), REMOTE_CLAIM, a, sizeof(*a), &got);
 
-	if (rc < 0)
-		return rc;
-	node_header(n, m, REMOTE_CLAIM, 0);
-	rc = node_call(n, m, sizeof(*m), a, sizeof(*a), &got);
-	node_leave(n, rc);
-	if (rc == 0 && got != sizeof(*a))
-		rc = PMIO_EPROTO;
-	return node_is_lost(rc) ? -EIO : rc;
+	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
 /* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
@@ -714,18 +706,18 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 {
 	struct span *s = span_of(f);
 	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
-	bool deleted = false;
+	bool deleted = false, lost = is_lost(s);
 	int rc = 0, rc_leave;
 
 	/* before it does: who finds nobody in the use must know */
-	if (may_wait)
+	if (may_wait && !lost)
 		rc = remote_owner_wait_all(s->f.path, s->use.id);
 	if (rc == -ENOENT)
 		deleted = true; /* nothing of it can be drained */
 	else if (rc < 0)
 		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
-	rc = 0;
+	rc = lost ? -EIO : 0;
 	for (uint32_t i = s->use.nr; i-- > 0;) {
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
@@ -745,7 +737,7 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
-		may_wait = may_wait && !deleted && rc_leave == 0; /* else the last one says it */
+		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* else the last one says it */
 	}
 	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
 		remote_watch(s->settings, &s->use.cards[i], s->f.path);

@@ -3,6 +3,7 @@
  */
 #include "sites.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -724,6 +725,39 @@ static void agent_stopped_for_long__costs_time_only(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
+/* stopped it is some time after it has been told to: all of its threads */
+static bool is_stopped(pid_t pid)
+{
+	char name[64], text[512];
+	bool all = true;
+	struct dirent *d;
+	DIR *tasks;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
+	tasks = opendir(name);
+	while (tasks && (d = readdir(tasks)) != NULL) {
+		FILE *f = NULL;
+
+		if (*d->d_name != '.') {
+			snprintf(name, sizeof(name), "/proc/%d/task/%.20s/stat", (int)pid, d->d_name);
+			f = fopen(name, "r");
+		}
+		if (f && fgets(text, sizeof(text), f))
+			all = all && strstr(text, ") T ");
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return tasks && all;
+}
+
+static void stop_process(pid_t pid)
+{
+	kill(pid, SIGSTOP);
+	await(is_stopped(pid));
+}
+
 /* ---- processes and their sessions ------------------------------------------------------------------- */
 
 /* a process of another node, taken apart: what it says to site 1 */
@@ -938,7 +972,7 @@ static void agent_stopped__others_are_answered(void **state)
 	name_file("stands");
 	put_text(path, "x", 0644);
 	snprintf(none, sizeof(none), "%s/.pmio-owner.none", root.path);
-	kill(agent, SIGSTOP);
+	stop_process(agent);
 	assert_int_equal(pthread_create(&t, NULL, open_it, &first), 0);
 	usleep(300000);
 	for (unsigned i = 0; i < 4; i++) {
@@ -1039,7 +1073,7 @@ static void watch__many_files(void **state)
 	pid_t agent = agent_of(1);
 
 	(void)state;
-	kill(agent, SIGSTOP);
+	stop_process(agent);
 	for (unsigned i = 0; i < 1500; i++) {
 		char name[32];
 
@@ -1109,7 +1143,7 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 
 	(void)state;
 	scratch_catch_log();
-	kill(pid, SIGSTOP);
+	stop_process(pid);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_true(scratch_nr_errors > 0);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
@@ -1163,7 +1197,7 @@ static void use__taken_over_meanwhile(void **state)
 	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
-	pmio_close(&f);
+	assert_int_equal(pmio_close(&f), -EIO);
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
 	remote_use_fini(&use);
@@ -1276,7 +1310,7 @@ static void span__dead_node_keeps_nobody_waiting(void **state)
 	assert_int_equal(remote_span_open(NULL, settings, path, &how, &use, true, &w.f), 0);
 	assert_int_equal(pmio_pwrite(w.f, "live", 4, 0), 4);
 	scratch_catch_log();
-	kill(pid, SIGSTOP);
+	stop_process(pid);
 	assert_int_equal(pthread_create(&t, NULL, write_to_dead, &w), 0);
 	usleep(300000);
 	for (int i = 0; i < 10; i++)
@@ -1287,7 +1321,7 @@ static void span__dead_node_keeps_nobody_waiting(void **state)
 	kill(pid, SIGCONT);
 	await(pmio_pwrite(w.f, "back", 4, CHUNK) == 4);
 	/* now it is open there: what is on its way there takes buffers, but not all of them; and not for ever */
-	kill(pid, SIGSTOP);
+	stop_process(pid);
 	for (int i = 0; i < 3; i++) {
 		atomic_store(&w.done, false);
 		assert_int_equal(pthread_create(&t, NULL, write_to_dead, &w), 0);
