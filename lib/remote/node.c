@@ -35,7 +35,7 @@
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pmio_fabric_port *port; /* under nodes_lock, as all here */
 static struct node *nodes;
-static pid_t owner;
+static _Atomic pid_t owner; /* read without it, too */
 static atomic_uint nr_ended; /* memberships that were lost */
 
 static uint64_t now_ms(void)
@@ -53,7 +53,9 @@ bool node_is_lost(int rc)
 
 bool node_is_ours(void)
 {
-	return owner == 0 || owner == getpid();
+	pid_t pid = owner;
+
+	return pid == 0 || pid == getpid();
 }
 
 /* ---- nodes ------------------------------------------------------------------------- */
