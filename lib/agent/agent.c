@@ -379,6 +379,7 @@ static int loop(struct agent *a)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0 && timeout >= 0 && is_idle(a)) {
+			orphan_leave(a);
 			pmio_info("agent: idle, leaving");
 			break;
 		}

@@ -289,7 +289,6 @@ struct agent {
 	bool survey_wanted;		/* there may be files for it */
 	bool surveying;			/* one is under way */
 	bool orphaned;			/* the pool's folder was removed */
-	bool orphan_said;		/* ... and that all is on the PFS */
 	uint8_t *client_used;		/* a byte a client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
@@ -430,6 +429,7 @@ void survey_look(struct agent *a);	    /* if it is time */
 void survey_soon(struct agent *a);	    /* somebody would like to have what it may find */
 int orphan_wait_ms(const struct agent *a);
 void orphan_look(struct agent *a);
+void orphan_leave(const struct agent *a); /* all is done */
 
 /* early.c */
 int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */

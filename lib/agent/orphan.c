@@ -91,17 +91,11 @@ static void begin(struct agent *a)
 		release(a, f);
 }
 
-/* ended: all is on the PFS, or cannot get there */
-static void say_end(struct agent *a)
+void orphan_leave(const struct agent *a)
 {
-	const struct file *f;
-	unsigned nr = 0;
-
-	for (f = a->files; f; f = f->hh.next)
-		nr += f->state != PMIO_FILE_CLEAN;
-	if (nr == 0)
-		pmio_warn("agent: pool %s, which was removed: all that waited is on the file system", a->config->pool_dir);
-	a->orphan_said = nr == 0;
+	if (a->orphaned)
+		pmio_warn("agent: pool %s, which was removed: all that waited is on the file system; leaving",
+			  a->config->pool_dir);
 }
 
 int orphan_wait_ms(const struct agent *a)
@@ -120,11 +114,10 @@ void orphan_look(struct agent *a)
 	a->next_orphan_ms = now_ms() + EVERY_MS;
 	if (!a->orphaned && !is_there(a))
 		begin(a);
-	if (!a->orphaned || a->orphan_said)
+	if (!a->orphaned)
 		return;
 	/* what could not be drained is tried again: nobody else can */
 	a->next_orphan_ms = now_ms() + AGAIN_MS;
 	HASH_ITER(hh, a->files, f, tmp)
 		release(a, f);
-	say_end(a);
 }

@@ -207,7 +207,8 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  * out      to be given to pmio_fabric_end(), also when the peer is down by then
  *
  * The caller's memory is his again when it returns.  It may wait until earlier ops have
- * moved on, whoever began them: the port's buffers for what is written take 4 MiB.
+ * moved on, whoever began them: the port's buffers for what is written or read take 1 MiB.  One
+ * peer gets at most half of what others have left, so those that answer do not wait for one that does not.
  * Returns 0, or what makes it impossible from the start, and then *out is NULL: what
  * peers say to other calls while they are down, -EFAULT, -EMSGSIZE, -ENOMEM.
  * Other failures, of what went on the way, are pmio_fabric_end()'s to tell.

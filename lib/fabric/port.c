@@ -6,6 +6,9 @@
  * port's own: an operation that a dead peer never ends then has nothing of the
  * caller's, and network cards need no memory of the caller registered.
  *
+ * Of the buffers no peer gets more than there are left for others, and those that a peer which is
+ * down may hold for ever are replaced: so what is asked of others does not wait for it.
+ *
  * There is no thread here: of those that wait one sleeps in the completion queue and
  * hands out what it finds, the others wait for it.  All is under `lock`, which is
  * not held in that sleep, nor while bytes are copied.
@@ -23,7 +26,8 @@
 
 #define NR_RECVS 64
 #define NR_SENDS 64
-#define NR_BOUNCES 8
+#define NR_BOUNCES 16		 /* of which one peer gets half */
+#define EXTRAS_MAX 256		 /* in place of those that peers which are down hold */
 #define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes through sockets take twice as long, now and then (bench_fabric) */
 #define SLEEP_MS 100		 /* at a time */
 #define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
@@ -35,10 +39,18 @@ struct op {
 	struct fi_context2 ctx; /* first */
 	enum op_kind kind;
 	uint8_t *buf;
+	struct fid_mr *mr;	/* of buf; NULL: needs none */
 	struct pmio_fabric_op *req;	/* NULL: a receive */
 	uint8_t *to;		/* OP_READ: the caller's; len bytes */
 	size_t len;
 	struct op *next;	/* free, or read and not copied yet */
+};
+
+/* one more, with a buffer of its own */
+struct extra {
+	struct op op;		/* first */
+	uint8_t *memory;	/* owned */
+	struct extra *next;
 };
 
 /* a request */
@@ -67,6 +79,7 @@ struct pmio_fabric_peer {
 	uint64_t epoch;		/* 0: any, until it has said which */
 	uint64_t session;	/* 0: none yet */
 	uint64_t mr_key, base, len;
+	unsigned nr_sends, nr_bounces; /* that it has */
 	int down;		/* why */
 };
 
@@ -85,8 +98,12 @@ struct pmio_fabric_port {
 	struct pmio_fabric_peer *peers;
 	struct op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];
 	struct op *free_sends, *free_bounces;
+	unsigned nr_free_sends, nr_free_bounces;
+	struct extra *extras;
+	unsigned nr_extras;
 	uint8_t *memory;	/* owned */
 	struct fid_mr *mr;
+	uint64_t next_key;	/* of registrations */
 };
 
 /* ---- requests; lock held ------------------------------------------------------------------ */
@@ -117,6 +134,70 @@ static void fail_request(struct pmio_fabric_op *r, int rc)
 		r->rc = rc;
 }
 
+/* its buffer is free for all */
+static void put_on_list(struct pmio_fabric_port *port, struct op *op)
+{
+	bool sends = op->kind == OP_SEND;
+	struct op **list = sends ? &port->free_sends : &port->free_bounces;
+
+	op->next = *list;
+	*list = op;
+	if (sends)
+		port->nr_free_sends++;
+	else
+		port->nr_free_bounces++;
+}
+
+static void give_back(struct pmio_fabric_port *port, struct op *op)
+{
+	struct pmio_fabric_peer *peer = op->req->peer;
+
+	if (op->kind == OP_SEND)
+		peer->nr_sends--;
+	else
+		peer->nr_bounces--;
+	op->req = NULL;
+	put_on_list(port, op);
+}
+
+static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
+{
+	const size_t size = kind == OP_SEND ? SLOT_SIZE : BOUNCE_SIZE;
+	struct extra *e = port->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
+	int rc = 0;
+
+	if (!e)
+		return false;
+	e->memory = malloc(size);
+	if (e->memory && port->mr)
+		rc = fabric_ep_register(&port->ep, e->memory, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE,
+					++port->next_key, &e->op.mr);
+	if (!e->memory || rc < 0) {
+		free(e->memory);
+		free(e);
+		return false;
+	}
+	e->op.buf = e->memory;
+	e->op.kind = kind;
+	port->nr_extras++;
+	LL_PREPEND(port->extras, e);
+	put_on_list(port, &e->op);
+	return true;
+}
+
+/* what the provider does not give back may never come, and others need as many */
+static void replace_buffers(struct pmio_fabric_peer *peer)
+{
+	for (unsigned i = 0; i < peer->nr_sends; i++) {
+		if (!add_extra(peer->port, OP_SEND))
+			return;
+	}
+	for (unsigned i = 0; i < peer->nr_bounces; i++) {
+		if (!add_extra(peer->port, OP_WRITE))
+			return;
+	}
+}
+
 static void peer_is_down(struct pmio_fabric_peer *peer, int why)
 {
 	if (peer->down)
@@ -126,15 +207,7 @@ static void peer_is_down(struct pmio_fabric_peer *peer, int why)
 		if (r->peer == peer)
 			fail_request(r, why);
 	}
-}
-
-static void give_back(struct pmio_fabric_port *port, struct op *op)
-{
-	struct op **list = op->kind == OP_SEND ? &port->free_sends : &port->free_bounces;
-
-	op->req = NULL;
-	op->next = *list;
-	*list = op;
+	replace_buffers(peer);
 }
 
 /* ---- what comes; lock held -------------------------------------------------------------------- */
@@ -170,7 +243,7 @@ static int post_recv(struct pmio_fabric_port *port, struct op *op)
 	ssize_t rc;
 
 	do
-		rc = fi_recv(port->ep.ep, op->buf, SLOT_SIZE, port->mr ? fi_mr_desc(port->mr) : NULL,
+		rc = fi_recv(port->ep.ep, op->buf, SLOT_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
 			     FI_ADDR_UNSPEC, &op->ctx);
 	while (rc == -FI_EAGAIN && fi_cq_read(port->ep.cq, NULL, 0) != 0);
 	return (int)rc;
@@ -272,31 +345,46 @@ static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *
 	return now - r->alive_ms > port->timeout_ms;
 }
 
+/* a peer that answers gives back what it has; one that does not leaves as many to each next one as it has itself */
+static bool may_take(const struct pmio_fabric_port *port, const struct pmio_fabric_peer *peer, enum op_kind kind)
+{
+	return kind == OP_SEND ? peer->nr_sends < port->nr_free_sends : peer->nr_bounces < port->nr_free_bounces;
+}
+
+static struct op *take_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
+{
+	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
+	struct op *op = *list;
+
+	*list = op->next;
+	op->kind = kind;
+	op->req = r;
+	if (kind == OP_SEND) {
+		port->nr_free_sends--;
+		r->peer->nr_sends++;
+	} else {
+		port->nr_free_bounces--;
+		r->peer->nr_bounces++;
+	}
+	return op;
+}
+
 /* an operation of that kind; NULL: r has failed */
 static struct op *get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
 {
-	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
-	struct op *op;
-
-	while (!*list && r->rc == 0 && !r->read) {
+	while (!may_take(port, r->peer, kind) && r->rc == 0 && !r->read) {
 		if (is_late(port, r))
 			fail_request(r, -ETIMEDOUT);
 		else
 			sleep_for(port, SLEEP_MS);
 	}
-	if (r->rc < 0 || !*list)
-		return NULL;
-	op = *list;
-	*list = op->next;
-	op->kind = kind;
-	op->req = r;
-	return op;
+	return r->rc < 0 || !may_take(port, r->peer, kind) ? NULL : take_op(port, r, kind);
 }
 
 static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t off)
 {
 	struct pmio_fabric_peer *peer = op->req->peer;
-	void *desc = port->mr ? fi_mr_desc(port->mr) : NULL;
+	void *desc = op->mr ? fi_mr_desc(op->mr) : NULL;
 	struct iovec iov = { op->buf, op->len };
 	struct fi_rma_iov remote = { peer->base + off, op->len, peer->mr_key };
 	struct fi_msg_rma m = {
@@ -851,12 +939,6 @@ uint64_t pmio_fabric_peer_size(const struct pmio_fabric_peer *peer)
 
 /* ---- making and ending it ------------------------------------------------------------------------------------ */
 
-static void put_on(struct op **list, struct op *op)
-{
-	op->next = *list;
-	*list = op;
-}
-
 static int make_ops(struct pmio_fabric_port *port)
 {
 	const size_t size = (NR_RECVS + NR_SENDS) * SLOT_SIZE + NR_BOUNCES * (size_t)BOUNCE_SIZE;
@@ -867,17 +949,19 @@ static int make_ops(struct pmio_fabric_port *port)
 	if (!p)
 		return -ENOMEM;
 	if (port->ep.info->domain_attr->mr_mode & FI_MR_LOCAL)
-		rc = fabric_ep_register(&port->ep, p, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE, 1, &port->mr);
+		rc = fabric_ep_register(&port->ep, p, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE, ++port->next_key,
+					&port->mr);
 	for (size_t i = 0; i < NR_RECVS + NR_SENDS + NR_BOUNCES && rc == 0; i++) {
 		struct op *op = &port->ops[i];
 
 		op->buf = p;
+		op->mr = port->mr;
 		p += i < NR_RECVS + NR_SENDS ? SLOT_SIZE : BOUNCE_SIZE;
-		op->kind = i < NR_RECVS ? OP_RECV : OP_SEND;
+		op->kind = i < NR_RECVS ? OP_RECV : i < NR_RECVS + NR_SENDS ? OP_SEND : OP_WRITE;
 		if (i < NR_RECVS)
 			rc = post_recv(port, op);
 		else
-			put_on(i < NR_RECVS + NR_SENDS ? &port->free_sends : &port->free_bounces, op);
+			put_on_list(port, op);
 	}
 	return rc < 0 ? fabric_error(rc) : 0;
 }
@@ -924,6 +1008,21 @@ static void free_requests(struct pmio_fabric_port *port)
 		if (r)
 			put_request(r);
 	}
+	for (struct extra *e = port->extras; e; e = e->next) {
+		if (e->op.req)
+			put_request(e->op.req);
+	}
+}
+
+static void free_extras(struct pmio_fabric_port *port)
+{
+	struct extra *e, *next;
+
+	LL_FOREACH_SAFE(port->extras, e, next) {
+		free(e->memory);
+		free(e);
+	}
+	port->extras = NULL;
 }
 
 void pmio_fabric_port_delete(struct pmio_fabric_port **pp)
@@ -940,9 +1039,14 @@ void pmio_fabric_port_delete(struct pmio_fabric_port **pp)
 	port->ep.ep = NULL;
 	if (port->mr)
 		fi_close(&port->mr->fid);
+	for (struct extra *e = port->extras; e; e = e->next) {
+		if (e->op.mr)
+			fi_close(&e->op.mr->fid);
+	}
 	if (port->ep.info)
 		fabric_ep_close(&port->ep);
 	free_requests(port);
+	free_extras(port);
 	fabric_munge_fini(&port->munge);
 	free(port->memory);
 	pthread_cond_destroy(&port->changed);

@@ -42,7 +42,8 @@ void remote_card_write(FILE *out, const struct remote_card *card)
 	put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
 	put_hex(out, "key", card->key, sizeof(card->key));
 	put_hex(out, "pool", card->uuid, sizeof(card->uuid));
-	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %u\n", card->chunk_size, card->lifeline);
+	/* as long with any port: an owner's file is overwritten in place with the card of a target that was started anew */
+	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", card->chunk_size, card->lifeline);
 }
 
 int remote_card_save(int dir_fd, const char *name, const struct remote_card *card)

@@ -620,19 +620,11 @@ static int call_path(const struct pmio_settings *settings, const struct remote_c
 		uint8_t bytes[sizeof(struct remote_path_msg) + PATH_MAX];
 	} u;
 	struct node *n = node_get(settings, card);
-	uint64_t generation;
 	size_t got;
 	int rc = n ? pmio_absolute(path, u.m.path, PATH_MAX) : -ENOMEM;
 
 	if (rc == 0)
-		rc = node_enter(n, &generation);
-	if (rc == 0) {
-		node_header(n, &u.m, op, 0);
-		rc = node_call(n, &u.m, sizeof(u.m) + strlen(u.m.path) + 1, NULL, 0, &got);
-		node_leave(n, rc);
-		if (node_is_lost(rc))
-			rc = -EIO;
-	}
+		rc = node_ask(n, &u.m, sizeof(u.m) + strlen(u.m.path) + 1, op, NULL, 0, &got);
 	if (rc < 0 && rc != -ENOENT)
 		pmio_err("%s %s at node %s: %s", what, path, card->host, pmio_strerror(rc));
 	return rc;
@@ -653,16 +645,8 @@ int remote_stat(const struct pmio_settings *settings, const struct remote_card *
 {
 	struct node *n = node_get(settings, card);
 	struct remote_hdr_msg m;
-	uint64_t generation;
 	size_t got;
-	int rc = n ? node_enter(n, &generation) : -ENOMEM;
+	int rc = n ? node_ask(n, &m, sizeof(m), REMOTE_STAT, st, sizeof(*st), &got) : -ENOMEM;
 
-	if (rc < 0)
-		return rc;
-	node_header(n, &m, REMOTE_STAT, 0);
-	rc = node_call(n, &m, sizeof(m), st, sizeof(*st), &got);
-	node_leave(n, rc);
-	if (rc == 0 && got != sizeof(*st))
-		rc = PMIO_EPROTO;
-	return node_is_lost(rc) ? -EIO : rc;
+	return rc == 0 && got != sizeof(*st) ? PMIO_EPROTO : rc;
 }

@@ -69,8 +69,10 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 			 aggregate ? "drain=aggregate" : "placement=remote");
 	if (rc == 0)
 		rc = hash_name(path, &first);
-	if (rc < 0)
+	if (rc < 0) {
+		free(cards);
 		return rc;
+	}
 	first %= nr;
 	use->cards = calloc(nr, sizeof(*cards));
 	use->placement = PMIO_PLACE_STRIPED;

@@ -2,11 +2,18 @@
  * node.c -- sessions with the targets of other nodes
  *
  * One endpoint a process, and one session a target, shared by all threads and files.
- * A session has a lifeline, a TCP connection that carries its id and then nothing:
- * the kernel closes it when this process ends, however that happens, and so the target
- * knows that its files are to be closed.
+ * A session has a lifeline, a TCP connection that carries its id, the target's answer to
+ * that, and then nothing: the kernel closes it when this process ends, however that
+ * happens, and so the target knows that its files are to be closed.
  *
- * A session that failed is let go of, and the next call makes another one.
+ * A session that failed is let go of, and the next call makes another one, which says that
+ * it is the same process (HELLO): what that has joined is not the session's.  So the end of a
+ * lifeline has to mean the end of the process, and nothing else: the lifeline of a session that
+ * was let go of stays open until the target has said that it has that of a later one.
+ *
+ * A target that was started anew knows of no joins.  With the first session they are said to
+ * it again, if the owner's file is still there, and of that use; else others have taken it for
+ * left over, and the file cannot be gone on with (node_is_member()).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +35,8 @@
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pmio_fabric_port *port; /* under nodes_lock, as all here */
 static struct node *nodes;
-static _Atomic pid_t owner; /* changed under it */
+static _Atomic pid_t owner; /* read without it, too */
+static atomic_uint nr_ended; /* memberships that were lost */
 
 static uint64_t now_ms(void)
 {
@@ -45,7 +53,9 @@ bool node_is_lost(int rc)
 
 bool node_is_ours(void)
 {
-	return owner == 0 || owner == getpid();
+	pid_t pid = owner;
+
+	return pid == 0 || pid == getpid();
 }
 
 /* ---- nodes ------------------------------------------------------------------------- */
@@ -55,12 +65,15 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 	struct node *n = calloc(1, sizeof(*n));
 	pthread_condattr_t attr;
 
-	if (!n)
+	if (!n || pmio_fabric_random(n->process, sizeof(n->process)) < 0) {
+		free(n);
 		return NULL;
-	n->card = *card;
+	}
+	n->card = n->news = *card;
 	n->card.host[sizeof(n->card.host) - 1] = '\0';
 	n->timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000;
-	n->lifeline = -1;
+	n->lifeline.sock = -1;
+	pthread_mutex_init(&n->news_lock, NULL);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -86,8 +99,35 @@ static bool is_alive(const struct node *n)
 {
 	char byte;
 
-	return n->peer && !n->lost && n->lifeline >= 0 &&
-	       recv(n->lifeline, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+	return n->peer && !n->lost && n->lifeline.sock >= 0 &&
+	       recv(n->lifeline.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* it was started anew, and maybe elsewhere; or the card is an old one, left over with an owner's file.  No waiting here */
+static void take_news(struct node *n, const struct remote_card *card)
+{
+	pthread_mutex_lock(&n->news_lock);
+	if (n->news.fabric.epoch != card->fabric.epoch) {
+		n->news = *card;
+		n->news.host[sizeof(n->news.host) - 1] = '\0';
+		n->has_news = true;
+	}
+	pthread_mutex_unlock(&n->news_lock);
+}
+
+/* n->lock held */
+static void use_news(struct node *n)
+{
+	pthread_mutex_lock(&n->news_lock);
+	if (n->has_news && n->card.fabric.epoch != n->news.fabric.epoch && !is_alive(n)) {
+		n->card = n->news;
+		n->lost = n->peer != NULL;
+		n->retry_ms = 0;
+	} else if (n->has_news) {
+		n->news.fabric.epoch = n->card.fabric.epoch; /* who comes with it again is listened to again */
+	}
+	n->has_news = false;
+	pthread_mutex_unlock(&n->news_lock);
 }
 
 struct node *node_get(const struct pmio_settings *s, const struct remote_card *card)
@@ -107,15 +147,8 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_card *c
 			n = new_node(s, card);
 			if (n)
 				DL_APPEND(nodes, n);
-		} else if (n->card.fabric.epoch != card->fabric.epoch) {
-			/* it was started anew, and maybe elsewhere; or the card is an old one, left over with an owner's file */
-			pthread_mutex_lock(&n->lock);
-			if (!is_alive(n)) {
-				n->card = *card;
-				n->lost = true;
-				n->retry_ms = 0;
-			}
-			pthread_mutex_unlock(&n->lock);
+		} else {
+			take_news(n, card);
 		}
 	}
 	pthread_mutex_unlock(&nodes_lock);
@@ -143,13 +176,39 @@ static void say_sent(const struct node *n)
 		pmio_dbg("node %s: messages:%s", n->card.host, text);
 }
 
+/* the target learns of its end */
+static void close_lifeline(struct lifeline *l)
+{
+	if (l->sock >= 0) {
+		shutdown(l->sock, SHUT_RDWR); /* a forked child may have it too */
+		close(l->sock);
+	}
+	l->sock = -1;
+	l->session = 0;
+}
+
+/* of earlier sessions, all but one's: the target does not look at them any more */
+static void close_earlier(struct node *n, uint64_t but)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n->nr_earlier; i++) {
+		if (but && n->earlier[i].session == but)
+			n->earlier[kept++] = n->earlier[i];
+		else
+			close_lifeline(&n->earlier[i]);
+	}
+	n->nr_earlier = kept;
+}
+
+/* this process lives: a lifeline that the target may have stays open */
 static void end_session(struct node *n)
 {
-	if (n->lifeline >= 0) {
-		shutdown(n->lifeline, SHUT_RDWR); /* a forked child may have it too */
-		close(n->lifeline);
-	}
-	n->lifeline = -1;
+	if (n->lifeline.session)
+		n->earlier[n->nr_earlier++] = n->lifeline; /* greet() sees to it that there is room */
+	else
+		close_lifeline(&n->lifeline);
+	n->lifeline = (struct lifeline){ .sock = -1 };
 	pmio_fabric_disconnect(&n->peer);
 	n->lost = false;
 	n->nr_slots = 0;
@@ -217,24 +276,140 @@ int node_probe(const struct remote_card *card, unsigned timeout_ms)
 	return 0;
 }
 
-static int greet(struct node *n)
+/* ---- what has been joined; the node's lock held ------------------------------------------ */
+
+static void free_membership(struct node *n, struct membership *m)
 {
-	struct remote_hello_msg m = {
-		.previous = n->session, .pid = (uint32_t)getpid(), .slots = REMOTE_SLOTS_MAX,
-	};
-	struct remote_hello_answer_msg a;
+	DL_DELETE(n->members, m);
+	free(m->owner);
+	free(m);
+}
+
+static struct membership *find_membership(struct node *n, uint64_t number)
+{
+	struct membership *m;
+
+	DL_FOREACH(n->members, m) {
+		if (m->number == number)
+			break;
+	}
+	return m;
+}
+
+struct saying {
+	struct node *n;
+	const struct membership *m;
+	bool begins;
+};
+
+static int say_membership(void *arg)
+{
+	const struct saying *s = arg;
+	union {
+		struct remote_join_msg m;
+		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
+	} u;
+	size_t len = sizeof(u.m), got;
+
+	memset(&u.m, 0, sizeof(u.m));
+	node_header(s->n, &u.m, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
+	memcpy(u.m.use, s->m->use, sizeof(u.m.use));
+	u.m.number = s->m->number;
+	u.m.keep = s->m->left ? s->m->keep : 0;
+	u.m.create = s->begins;
+	if (s->begins) {
+		strcpy(u.m.path, s->m->owner); /* not longer than PATH_MAX */
+		len += strlen(s->m->owner) + 1;
+	}
+	return node_call(s->n, &u.m, len, NULL, 0, &got);
+}
+
+/* 0; or what keeps the session from being begun */
+static int join_one_again(struct node *n, struct membership *m)
+{
+	struct saying s = { .n = n, .m = m };
+	int rc = say_membership(&s);
+
+	if (m->left && !node_is_lost(rc)) {
+		free_membership(n, m);
+		return 0;
+	}
+	if (rc != -ENOENT)
+		return rc;
+	/* it was started anew, or somebody has removed the owner's file */
+	s.begins = true;
+	rc = owner_locked(m->owner, m->use, &n->card, say_membership, &s);
+	if (rc != -ENOENT)
+		return rc;
+	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
+		 "what this process has open of it is lost", m->owner, n->card.host);
+	free_membership(n, m);
+	atomic_fetch_add(&nr_ended, 1);
+	return 0;
+}
+
+static int join_again(struct node *n)
+{
+	struct membership *m, *next;
+	int rc = 0;
+
+	DL_FOREACH_SAFE(n->members, m, next) {
+		if (rc == 0)
+			rc = join_one_again(n, m);
+	}
+	return rc;
+}
+
+/* ---- beginning a session; the node's lock held -------------------------------------------- */
+
+/* the target has seen whose it is: from now on nothing is under way there, and its end says what it is to say */
+static int show_lifeline(struct node *n, uint16_t tcp_port)
+{
+	struct pollfd p = { .events = POLLIN };
+	uint8_t byte = 0;
+	int rc;
+
+	if (n->lifeline.sock < 0)
+		n->lifeline.sock = connect_tcp(&n->card, tcp_port, n->timeout_ms);
+	if (n->lifeline.sock < 0)
+		return n->lifeline.sock;
+	n->lifeline.session = n->session;
+	if (send(n->lifeline.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
+		return -ECONNRESET;
+	p.fd = n->lifeline.sock;
+	do
+		rc = poll(&p, 1, (int)n->timeout_ms);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		return -ETIMEDOUT;
+	if (rc < 0 || recv(p.fd, &byte, 1, MSG_DONTWAIT) != 1)
+		return -ECONNRESET;
+	return byte == REMOTE_LIFELINE_ACK ? 0 : PMIO_EPROTO;
+}
+
+static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
+{
+	struct remote_hello_msg m = { .attempt = ++n->attempt, .pid = (uint32_t)getpid(), .slots = REMOTE_SLOTS_MAX };
 	size_t len;
 	int rc;
 
 	node_header(n, &m, REMOTE_HELLO, 0);
 	m.hdr.session = 0;
+	memcpy(m.process, n->process, sizeof(m.process));
 	if (gethostname(m.host, sizeof(m.host) - 1) < 0)
 		m.host[0] = '\0';
-	rc = node_call(n, &m, sizeof(m), &a, sizeof(a), &len);
-	if (rc == 0 && (len != sizeof(a) || a.nr_slots > REMOTE_SLOTS_MAX))
-		rc = PMIO_EPROTO;
+	rc = node_call(n, &m, sizeof(m), a, sizeof(*a), &len);
+	return rc == 0 && (len != sizeof(*a) || a->nr_slots > REMOTE_SLOTS_MAX) ? PMIO_EPROTO : rc;
+}
+
+static int greet(struct node *n)
+{
+	struct remote_hello_answer_msg a;
+	int rc = n->nr_earlier < LIFELINES_MAX ? say_hello(n, &a) : -EMFILE;
+
 	if (rc < 0)
 		return rc;
+	close_earlier(n, a.vital);
 	/* without a uuid the card was made from an address alone */
 	if (memcmp(n->card.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
 		memcpy(n->card.uuid, a.uuid, sizeof(a.uuid));
@@ -244,13 +419,10 @@ static int greet(struct node *n)
 	n->card.chunk_size = a.chunk_size;
 	n->nr_slots = a.nr_slots;
 	memcpy(n->slot, a.slot, sizeof(n->slot));
-	if (n->lifeline < 0)
-		n->lifeline = connect_tcp(&n->card, a.lifeline, n->timeout_ms);
-	if (n->lifeline < 0)
-		return n->lifeline;
-	return send(n->lifeline, &n->session, sizeof(n->session), MSG_NOSIGNAL) == sizeof(n->session)
-		       ? 0
-		       : -ECONNRESET;
+	rc = show_lifeline(n, a.lifeline);
+	if (rc == 0)
+		close_earlier(n, 0);
+	return rc == 0 ? join_again(n) : rc;
 }
 
 static int begin_session(struct node *n)
@@ -261,9 +433,9 @@ static int begin_session(struct node *n)
 	/* a memory node that was started anew has our data as its predecessor had */
 	card.epoch = 0;
 	/* first, for the kernel says at once if nobody is there; libfabric says nothing for ever */
-	n->lifeline = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
-	if (n->card.lifeline && n->lifeline < 0)
-		return n->lifeline;
+	n->lifeline.sock = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
+	if (n->card.lifeline && n->lifeline.sock < 0)
+		return n->lifeline.sock;
 	rc = pmio_fabric_connect(port, &card, n->card.key, &n->peer);
 	if (rc == 0)
 		rc = greet(n);
@@ -292,6 +464,7 @@ int node_enter(struct node *n, uint64_t *generation)
 	if (!node_is_ours())
 		return PMIO_EAGENT;
 	pthread_mutex_lock(&n->lock);
+	use_news(n);
 	if (n->lost && n->users == 0)
 		end_session(n);
 	if (!n->peer || n->lost) {
@@ -331,6 +504,19 @@ void node_leave(struct node *n, int rc)
 	pthread_mutex_unlock(&n->lock);
 }
 
+static void free_node(struct node *n)
+{
+	struct membership *m, *next;
+
+	DL_FOREACH_SAFE(n->members, m, next)
+		free_membership(n, m);
+	pthread_cond_destroy(&n->slot_free);
+	pthread_mutex_destroy(&n->lock);
+	pthread_mutex_destroy(&n->news_lock);
+	explicit_bzero(n, sizeof(*n));
+	free(n);
+}
+
 void remote_disconnect_all(void)
 {
 	struct node *n, *next;
@@ -340,17 +526,64 @@ void remote_disconnect_all(void)
 		DL_FOREACH_SAFE(nodes, n, next) {
 			pthread_mutex_lock(&n->lock);
 			end_session(n);
+			close_earlier(n, 0);
 			say_sent(n);
 			pthread_mutex_unlock(&n->lock);
 			DL_DELETE(nodes, n);
-			pthread_cond_destroy(&n->slot_free);
-			pthread_mutex_destroy(&n->lock);
-			free(n);
+			free_node(n);
 		}
 		pmio_fabric_port_delete(&port);
 		owner = 0;
 	}
 	pthread_mutex_unlock(&nodes_lock);
+}
+
+int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file)
+{
+	struct membership *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->owner = strdup(owner_file);
+	if (!m || !m->owner) {
+		free(m);
+		return -ENOMEM;
+	}
+	memcpy(m->use, use, sizeof(m->use));
+	m->number = number;
+	pthread_mutex_lock(&n->lock);
+	DL_APPEND(n->members, m);
+	pthread_mutex_unlock(&n->lock);
+	return 0;
+}
+
+void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep)
+{
+	struct membership *m;
+
+	pthread_mutex_lock(&n->lock);
+	m = find_membership(n, number);
+	if (m && known) {
+		free_membership(n, m);
+	} else if (m) {
+		m->left = true;
+		m->keep = keep;
+	}
+	pthread_mutex_unlock(&n->lock);
+}
+
+bool node_forgot_any(void)
+{
+	return atomic_load(&nr_ended) != 0;
+}
+
+bool node_is_member(struct node *n, uint64_t number)
+{
+	bool is;
+
+	pthread_mutex_lock(&n->lock);
+	is = find_membership(n, number) != NULL;
+	pthread_mutex_unlock(&n->lock);
+	return is;
 }
 
 /* ---- calls ------------------------------------------------------------------------------ */
@@ -397,6 +630,32 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
 
 	*answer_len = x.answer_len;
 	return await(n, rc, x.answer, x.answer_room, answer_len);
+}
+
+static int ask_once(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room,
+		    size_t *answer_len)
+{
+	uint64_t generation;
+	int rc = node_enter(n, &generation);
+
+	if (rc < 0)
+		return rc;
+	node_header(n, msg, op, 0);
+	rc = node_call(n, msg, len, answer, room, answer_len);
+	node_leave(n, rc);
+	return rc;
+}
+
+int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len)
+{
+	int rc = ask_once(n, msg, len, op, answer, room, answer_len);
+
+	if (node_is_lost(rc) && rc != -ETIMEDOUT) { /* that was long enough */
+		rc = ask_once(n, msg, len, op, answer, room, answer_len);
+		if (rc == -ENOENT && (op == REMOTE_LEAVE || op == REMOTE_DELETE))
+			rc = 0; /* the first one has come */
+	}
+	return node_is_lost(rc) ? -EIO : rc;
 }
 
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len)

@@ -20,9 +20,17 @@
  *	...
  *	[end]
  *
- * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.
+ * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.  So is the first
+ * target's card, by a process that has the file open when that target is started anew.
+ * The file, its name and each mark are durable (fsync) before anybody relies on them.
+ *
+ * Who changes or removes it holds a lock on it (flock), so the file system must have locks that all
+ * nodes see.  One that refuses them is of no use for this: then the open fails, and says why.
+ *
  * Made by who opens first, with O_EXCL, so there is one use of a file at a time.  The first
- * target removes it after the last close, also when processes are killed.  If that target
+ * target removes it after the last close, also when processes are killed; not when one of
+ * them cannot be reached any more, as it may live: then it stays until that one is heard of
+ * again, or somebody who knows that it is dead removes it by hand.  If that target
  * itself has died it is left over: nobody answers at its address, or knows this use.  Then
  * who comes next removes it, under a lock on the file, so that it is not a new one's.
  * Where the target's host does not answer at all nothing can be told, and the file stays.
@@ -87,6 +95,39 @@ static int owner_name(const char *path, char *owner, size_t size, char *born, si
 	if (rc == 0)
 		snprintf(born, born_size, "%lld.%09u", (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
 	free(real);
+	return rc;
+}
+
+/* ---- the lock ---------------------------------------------------------------------------- */
+
+/* how: LOCK_EX, and LOCK_NB: -EAGAIN.  -ENOLCK: the file system has none (logged) */
+static int lock(int fd, const char *owner, int how)
+{
+	while (flock(fd, how) < 0) {
+		if (errno == EWOULDBLOCK)
+			return -EAGAIN;
+		if (errno == EINTR)
+			continue;
+		pmio_err("%s: flock: %s; files of several nodes need a file system with locks that all nodes see", owner,
+			 strerror(errno));
+		return -ENOLCK;
+	}
+	return 0;
+}
+
+/* its name is there after a crash of the file system's server, too */
+static int sync_folder(const char *owner)
+{
+	char folder[PATH_MAX];
+	int fd, rc;
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(owner, '/') - owner) + 1, owner);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* not all file systems can: they have it durable, or nobody can make it so */
+	rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
+	close(fd);
 	return rc;
 }
 
@@ -274,8 +315,8 @@ static void remove_this(const char *owner, int fd)
 {
 	struct stat a, b;
 
-	if (flock(fd, LOCK_EX) < 0)
-		pmio_dbg("%s: flock: %s", owner, strerror(errno));
+	if (lock(fd, owner, LOCK_EX) < 0)
+		return; /* it may be another one's by now */
 	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
 	    unlink(owner) < 0)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
@@ -312,7 +353,14 @@ static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t
 	if (!at)
 		return PMIO_EPROTO;
 	use->cards[target].waits = waits;
+	errno = EIO; /* a short write */
 	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
+}
+
+/* marks are what keeps others from old bytes: they outlive the power */
+static int sync_answers(int fd, int rc)
+{
+	return rc == 0 && fsync(fd) < 0 ? -errno : rc;
 }
 
 static bool any_waits(const struct remote_use *use)
@@ -325,7 +373,7 @@ static bool any_waits(const struct remote_use *use)
 }
 
 /* as of the file that is locked now; 0, -EBUSY (data wait) or an error */
-static int lock_owner(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+static int lock_owner_how(const char *owner, const char *born, int how, struct remote_use *use, int *fd, char **text)
 {
 	int rc;
 
@@ -334,10 +382,15 @@ static int lock_owner(const char *owner, const char *born, struct remote_use *us
 	*fd = open(owner, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
-	if (flock(*fd, LOCK_EX) < 0)
-		pmio_dbg("%s: flock: %s", owner, strerror(errno));
-	rc = read_text(*fd, text);
+	rc = lock(*fd, owner, how);
+	if (rc == 0)
+		rc = read_text(*fd, text);
 	return rc == 0 ? parse(*text, born, use) : rc;
+}
+
+static int lock_owner(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+{
+	return lock_owner_how(owner, born, LOCK_EX, use, fd, text);
 }
 
 static void unlock_owner(struct remote_use *use, int fd, char *text)
@@ -363,6 +416,7 @@ static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t f
 		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 ? 0 : -ENOENT;
 	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
 		rc = put_answer(fd, text, &use, i, true);
+	rc = sync_answers(fd, rc);
 	unlock_owner(&use, fd, text);
 	return rc;
 }
@@ -386,9 +440,87 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	/* whose close failed could not say where: anywhere */
 	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
 		rc = put_answer(fd, text, &use, i, true);
+	rc = sync_answers(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
 	unlock_owner(&use, fd, text);
+}
+
+/* text that is whole, of whatever file; 1, or 0: of another use */
+static int compare_id(int rc, const struct remote_use *use, const uint8_t id[REMOTE_USE_ID])
+{
+	if (rc < 0 && rc != -EBUSY)
+		return rc;
+	return memcmp(use->id, id, REMOTE_USE_ID) == 0;
+}
+
+static bool has_folder(const char *owner)
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(owner, '/') - owner) + 1, owner);
+	return access(folder, F_OK) == 0;
+}
+
+int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
+{
+	struct remote_use use;
+	int fd, rc = compare_id(read_owner(owner, NULL, &use, &fd), &use, id);
+
+	remote_use_fini(&use);
+	if (fd >= 0)
+		close(fd);
+	/* where the folder is not there either, the file system may not be mounted */
+	return rc == -ENOENT && has_folder(owner) ? 0 : rc;
+}
+
+/* in place, with one write: who reads meanwhile has no lock.  -ENOENT: they are not as long */
+static int put_home(int fd, const char *text, const struct remote_card *home)
+{
+	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");
+	char *card = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&card, &len);
+	int rc = -ENOENT;
+
+	if (out) {
+		remote_card_write(out, home);
+		fclose(out);
+	}
+	if (!card)
+		return -ENOMEM;
+	if (start && end > start && (size_t)(end - start) == len) {
+		errno = EIO; /* a short write */
+		rc = pwrite(fd, card, len, start + 1 - text) == (ssize_t)len ? sync_answers(fd, 0) : -errno;
+	}
+	explicit_bzero(card, len);
+	free(card);
+	return rc;
+}
+
+int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+		 int (*call)(void *arg), void *arg)
+{
+	struct remote_use use = { .nr = 0 };
+	int fd = -1, rc = -EAGAIN;
+	char *text = NULL;
+	struct stat st;
+
+	/* this thread itself may have it, in another call: it is not waited for without an end */
+	for (int tries = 0; tries < FIND_TRIES && rc == -EAGAIN; tries++) {
+		if (tries) {
+			unlock_owner(&use, fd, text);
+			usleep(FIND_WAIT_US);
+		}
+		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
+	}
+	rc = compare_id(rc, &use, id);
+	if (rc >= 0)
+		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_home(fd, text, home) : -ENOENT;
+	if (rc == 0)
+		rc = call(arg);
+	unlock_owner(&use, fd, text);
+	return rc;
 }
 
 void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
@@ -409,6 +541,7 @@ void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)
 			if (use.cards[i].waits && memcmp(use.cards[i].uuid, uuid, 16) == 0)
 				rc = put_answer(fd, text, &use, i, false);
 		}
+		rc = sync_answers(fd, rc);
 		if (rc < 0)
 			pmio_err("%s: %s", owner, pmio_strerror(rc));
 		else if (!any_waits(&use) && use.nr_memory < use.nr)
@@ -439,31 +572,40 @@ int remote_owner_settle(const char *path, const uint8_t uuid[16],
 
 /* ---- joining ---------------------------------------------------------------------------------- */
 
-static int say_join(const struct pmio_settings *settings, const struct remote_use *use, enum remote_op op,
-		    const char *owner, enum remote_keep keep)
+/* what is not answered may have been done: both can be said twice */
+static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
 {
 	union {
 		struct remote_join_msg m;
 		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
 	} u;
-	struct node *n = node_get(settings, &use->cards[0]);
 	size_t len = sizeof(u.m), got;
-	uint64_t generation;
-	int rc = n ? node_enter(n, &generation) : -ENOMEM;
 
-	if (rc < 0)
-		return rc;
 	memset(&u.m, 0, sizeof(u.m));
-	node_header(n, &u.m, op, 0);
 	memcpy(u.m.use, use->id, sizeof(u.m.use));
+	u.m.number = use->number;
 	u.m.create = owner != NULL;
 	u.m.keep = keep;
 	if (owner) {
 		strcpy(u.m.path, owner); /* not longer than PATH_MAX */
 		len += strlen(owner) + 1;
 	}
-	rc = node_call(n, &u.m, len, NULL, 0, &got);
-	node_leave(n, rc);
+	return node_ask(n, &u.m, len, op, NULL, 0, &got);
+}
+
+/* begins: the use does, or goes on after its last close */
+static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
+{
+	static _Atomic uint64_t joins;
+	struct node *n = node_get(settings, &use->cards[0]);
+	int rc = n ? 0 : -ENOMEM;
+
+	use->number = atomic_fetch_add(&joins, 1) + 1;
+	if (rc == 0)
+		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_WAITING);
+	if (rc == 0)
+		rc = node_joined(n, use->id, use->number, owner);
+	use->joined = rc == 0;
 	return rc;
 }
 
@@ -485,12 +627,18 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 		return rc;
 	}
 	/* until it has been joined nobody can tell it from one that is left over */
-	if (flock(fd, LOCK_EX) < 0)
-		pmio_dbg("%s: flock: %s", owner, strerror(errno));
+	rc = lock(fd, owner, LOCK_EX);
+	if (rc < 0) { /* nobody else can change it either */
+		unlink(owner);
+		close(fd);
+		return rc;
+	}
 	rc = write_use(fd, path, born, use);
 	if (rc == 0)
-		rc = say_join(settings, use, REMOTE_JOIN, owner, REMOTE_KEEP_WAITING);
-	use->joined = use->began = rc == 0;
+		rc = sync_folder(owner);
+	if (rc == 0)
+		rc = say_join(settings, use, owner, true);
+	use->began = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
 		remove_this(owner, fd);
@@ -501,7 +649,12 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 
 int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
 {
-	return say_join(settings, use, REMOTE_LEAVE, NULL, keep);
+	struct node *n = node_get(settings, &use->cards[0]);
+	int rc = n ? say(n, use, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
+
+	if (n)
+		node_left(n, use->number, rc >= 0 || rc == -ENOENT, keep);
+	return rc;
 }
 
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
@@ -516,7 +669,7 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_c
 }
 
 /* 0: joined; -ENOENT: it is left over, or it has just gone; -EBUSY */
-static int join(const struct pmio_settings *settings, const char *owner, const struct remote_use *use)
+static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
 {
 	const struct remote_card *home = &use->cards[0];
 	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
@@ -524,7 +677,7 @@ static int join(const struct pmio_settings *settings, const char *owner, const s
 	if (rc == -ECONNREFUSED)
 		return -ENOENT; /* the host is there, and the target is not */
 	if (rc == 0)
-		rc = say_join(settings, use, REMOTE_JOIN, NULL, REMOTE_KEEP_WAITING);
+		rc = say_join(settings, use, owner, false);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
@@ -552,7 +705,7 @@ static void say_kept(const char *owner, const struct remote_use *use)
  * there, so the use goes on, by its list.  Under the lock, as the file may be about to be removed.
  */
 static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
-		   const struct remote_use *use)
+		   struct remote_use *use)
 {
 	struct remote_use now;
 	struct stat st;
@@ -560,7 +713,7 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 	int fd, rc = lock_owner(owner, born, &now, &fd, &text);
 
 	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
-		rc = say_join(settings, use, REMOTE_JOIN, owner, REMOTE_KEEP_WAITING);
+		rc = say_join(settings, use, owner, true);
 	else
 		rc = -EAGAIN;
 	unlock_owner(&now, fd, text);
@@ -569,7 +722,7 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 
 /* nobody uses it now, and data wait */
 static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
-			const struct remote_use *use)
+			struct remote_use *use)
 {
 	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
 
@@ -590,8 +743,9 @@ static int remove_left_over(const struct pmio_settings *settings, const char *ow
 	char *text;
 	int rc;
 
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		return -EAGAIN;
+	rc = lock(fd, owner, LOCK_EX | LOCK_NB);
+	if (rc < 0)
+		return rc;
 	remote_use_fini(use);
 	rc = read_text(fd, &text);
 	if (rc == 0)
@@ -679,7 +833,7 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 	if (rc == 0 && use.nr_memory == use.nr && join(settings, owner, &use) == 0)
 		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
 	else if (rc == 0 && use.nr_memory == use.nr)
-		rc = flock(fd, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
+		rc = lock(fd, owner, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
 	if (rc == -EBUSY || rc == -ESTALE)
 		remove_this(owner, fd);
 	remote_use_fini(&use);

@@ -87,6 +87,7 @@ struct remote_use {
 	uint32_t nr_memory;	/* the last ones: memory nodes, which LOCAL goes to when a node's pool is full */
 	struct remote_card *cards; /* owned */
 	bool joined;		/* by remote_use_begin() or _find() */
+	uint64_t number;	/* then: of this process's joins */
 	bool began;		/* by remote_use_begin() */
 };
 void remote_use_fini(struct remote_use *use);
@@ -117,7 +118,7 @@ enum remote_keep {
 	REMOTE_KEEP,	     /* data wait: it stays, and says so to who comes later */
 	REMOTE_KEEP_NOT,     /* the file is discarded */
 };
-/* 0: that was the last; 1: others use it yet; or an error */
+/* 0: that was the last, as far as is known; 1: others use it yet; or an error: the next session says it once more */
 int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep);
 
 /*
@@ -162,6 +163,8 @@ void remote_span_keep(struct pmio_file *f);
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
 		     const struct remote_use *use);
 
+/* 1: there is an owner's file of that use; 0: there is none; or an error, and nothing is known */
+int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 /* the owner's file goes, if it is of that use, and no data wait or waiting is set; or stays, and says that data wait */
 void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
 void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);

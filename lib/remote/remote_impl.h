@@ -11,17 +11,42 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
+/* a connection by whose end a target learns that this process has ended */
+struct lifeline {
+	int sock;		/* -1: none */
+	uint64_t session;	/* that it was shown to be of; 0: of none, and nobody minds its end */
+};
+#define LIFELINES_MAX 8 /* that may be the one which the target looks at */
+
+/* what this process has joined at a target */
+struct membership {
+	struct membership *prev, *next;
+	uint8_t use[REMOTE_USE_ID];
+	uint64_t number;
+	char *owner;		/* owned: the owner's file */
+	bool left;		/* but the target may not know it yet */
+	enum remote_keep keep;	/* then */
+};
+
 /* a target, as this process knows it */
 struct node {
 	struct node *prev, *next;
-	struct remote_card card;
+	uint8_t process[16];	/* this process, as the target knows it */
 	unsigned timeout_ms;
+	pthread_mutex_t news_lock; /* of news and has_news; the last one to be taken */
+	struct remote_card news; /* the target was started anew: the card to try next */
+	bool has_news;
 	pthread_mutex_t lock;	/* of all below */
+	struct remote_card card;
 	pthread_cond_t slot_free;
 	struct pmio_fabric_peer *peer; /* NULL: there is no session */
 	uint64_t session;	/* the target's id of it */
 	uint64_t generation;	/* of sessions: handles of an earlier one are lost */
-	int lifeline;		/* -1: none */
+	uint64_t attempt;	/* to begin one */
+	struct lifeline lifeline; /* of this session */
+	struct lifeline earlier[LIFELINES_MAX]; /* of those before: they stay until the target has another one */
+	unsigned nr_earlier;
+	struct membership *members;
 	uint64_t retry_ms;	/* not before */
 	int why;		/* there is no session */
 	unsigned users;		/* calls under way: the peer stays */
@@ -47,6 +72,19 @@ struct node *node_get(const struct pmio_settings *settings, const struct remote_
 int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
+/*
+ * this process has joined a use at that target, or has left it; owner: of its owner's file; 0 or -ENOMEM
+ *
+ * What a session's end does to the target (it may be started anew) is mended with the next session: see node.c.
+ */
+int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner);
+/* known: the target knows it, too; else the next session tells it */
+void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
+/* false: the use has ended for the target, and others may have begun another one.  May wait for a session to begin */
+bool node_is_member(struct node *n, uint64_t number);
+/* is there any join of which that is so?  Does not wait */
+bool node_forgot_any(void);
+
 /* the errors of lib/fabric after which nothing is known of the peer */
 bool node_is_lost(int rc);
 
@@ -54,6 +92,13 @@ bool node_is_lost(int rc);
 void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle);
 /* ask and wait, however long it takes; returns the answer's status, or the transport's error */
 int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t room, size_t *answer_len);
+/*
+ * node_ask -- such a call of its own session's, from node_enter() to node_leave(); m's header is filled in here
+ *
+ * Once more, if the session turns out to have been lost meanwhile: for what can be done twice.  Returns the answer's
+ * status; or an error, -EIO for the transport's.
+ */
+int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
 /* a call that was begun: as node_call() from there on */
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len);
 /* index of a slot, or -1: none is free; wait: for one, if the session has any */
@@ -72,6 +117,18 @@ void remote_card_write(FILE *out, const struct remote_card *card);
 unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
 /* as many digits as bytes need, but not more than room; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
+
+/* ---- owner.c --------------------------------------------------------------------- */
+
+/*
+ * under the lock on an owner's file: if it still is of that use, home is its first target's card, and call
+ *
+ * home  of the same target, which may have been started anew
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it is not; -EAGAIN: somebody has the lock;
+ * or an error
+ */
+int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+		 int (*call)(void *arg), void *arg);
 
 /* ---- claims, uses ------------------------------------------------------------------- */
 

@@ -1,15 +1,28 @@
 /*
  * serve.c -- the target: other nodes' processes, and what they want of the pool here
  *
- * Three kinds of threads:
+ * Threads:
  *
- *   lib/fabric's	takes calls, and makes each a job
+ *   lib/fabric's	takes calls; does what only needs memory, makes all else a job
  *   helpers		do the jobs; as many as there are jobs that wait for something
  *   the first one	looks after lifelines, after jobs that take long, and after the end
+ *   the keeper		looks whether owner's files of processes that are lost have been removed
  *
- * Each session has a connection of its own to the agent, so nobody waits for another
- * one's drain.  When its lifeline ends the session does, the connection is closed, and
- * the agent closes the files.
+ * A process has what it has joined (use.h), for as long as it lives.  What it has open, its locks and
+ * its calls are its session's, of which it has one at a time.  A session ends with the next one, with
+ * the process, or when its lifeline says nothing any more: a cable may be cut, or the host
+ * has stopped.  Then its files are closed, but nothing is known of the process:
+ *
+ *   its lifeline ends	the kernel there has closed it: the process is dead
+ *   ... is reset	there is no such connection at its host, which has been started anew: the same
+ *   ... is silent	not known.  The lifeline stays for as long as TCP asks for it (some 2 hours); it says by
+ *			its end that the process has died meanwhile, when its host can be reached again
+ *   ... has timed out	not known for ever, until a session of the process comes, or somebody removes
+ *			the owner's files of what it uses
+ *
+ * The first sessions have connections of their own to the agent (links), so nobody waits for another
+ * one's drain; of more sessions than LINKS_MAX some share one.  When such a connection is
+ * closed the agent closes the files.
  *
  * All is under one lock, `lock`, which is not held while a job is done.
  */
@@ -27,6 +40,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,20 +54,32 @@
 #include "core/error.h"
 #include "remote/remote.h"
 #include "remote/use.h"
+#include "remote/watch.h"
 #include "remote/wire.h"
 
 #define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; memory only where they were used */
-#define HELPERS_MAX 512
+#define HELPERS_MAX 4096     /* each may wait for a file system that hangs */
+#define STACK_SIZE (512u << 10) /* there may be many threads */
+#define LINKS_MAX 256	       /* of 1024 clients that an agent takes */
+#define FDS_LINK 2
+#define SESSIONS_MAX 65536
+#define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
+#define FDS_OTHER 2048	       /* links, connections that have not said anything yet, files that the pool has no room for, and the rest */
 #define TICK_MS 250
-#define FRESH_MAX 1024	       /* connections that have not said anything yet */
 #define LIFELINE_MS 10000      /* for a new session to show its lifeline */
 #define QUARANTINE_MS 1000000  /* of slots whose session broke: longer than TCP tries (tcp_retries2: 924 s) */
-#define WATCHES_MAX 1024      /* files that are drained after their last close, each a thread */
-#define WATCH_S 60	       /* at most between two tries to drain one */
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
-#define KEEPALIVE_S 5	       /* a host that is gone is noticed in about 3 times that */
+#define KEEPALIVE_S 5	       /* a host that is gone is noticed in about PROBES_LOST times that */
+#define PROBES_LOST 3
+#define PROBES_MAX 127	       /* what TCP takes */
+#define KEEPALIVE_LOST_S 60    /* for a lost process's lifeline */
+#define KEEPER_S 5
 #define LOG_FILE "target.log"
 #define LOG_FILE_MAX (1 << 20)
+
+/* what epoll tells: one of these; or a session; or a socket that has not said which: ID_NEW | fd */
+enum { ID_LISTEN = 1, ID_SIGNAL };
+#define ID_NEW (1ULL << 63)
 
 struct rhandle {
 	uint64_t id;		/* key */
@@ -63,21 +89,42 @@ struct rhandle {
 	UT_hash_handle hh;
 };
 
+/* a process of another node */
+struct process {
+	uint8_t id[16];		/* key; its own, random */
+	uint64_t attempt;	/* the last HELLO's */
+	struct member *uses;	/* what it has joined */
+	struct session *sessions; /* the last one is its own; others end */
+	struct session *vital;	/* whose lifeline says by its end that it is dead; NULL: nothing does */
+	bool dead;
+	bool said_lost;
+	uint32_t pid;
+	char host[64];
+	UT_hash_handle hh;
+};
+
+/* a connection to the agent */
+struct link {
+	struct pmio *pm;
+	unsigned nr_sessions;
+	struct link *prev, *next;
+};
+
 struct session {
 	uint64_t id;		/* key; random */
 	uint64_t fabric;	/* lib/fabric's id of it */
-	struct pmio *pm;
+	struct process *process;
+	struct session *prev, *next; /* the process's */
+	struct pmio_fabric_call *hello; /* to be answered when jobs of earlier sessions have ended; NULL: has been */
+	struct link *link;	/* NULL: not needed yet */
 	struct rhandle *handles;
-	struct member *uses;
-	int lifeline;		/* -1: not there yet */
-	uint64_t since_ms;
+	int lifeline;		/* -1: not there yet, or not any more */
+	uint64_t since_ms, looked_ms;
 	unsigned nr_jobs;
-	unsigned nr_heirs;	/* new sessions of its process, which wait for it to end */
-	bool ended;		/* to be freed when its jobs are */
+	bool ended;		/* no calls are taken; to be freed when its jobs have ended and its lifeline is not vital */
 	bool clean;		/* it said goodbye: nothing of it is under way */
-	uint32_t pid;
-	char host[64];
-	unsigned nr_slots;
+	bool closed;		/* nothing of it is left but its lifeline */
+	unsigned wanted_slots, nr_slots;
 	unsigned slot[REMOTE_SLOTS_MAX];
 	UT_hash_handle hh;
 };
@@ -86,37 +133,31 @@ struct session {
 struct job {
 	uint64_t id;		/* key; the ticket */
 	struct job *prev, *next; /* that wait for a helper */
-	struct session *session; /* NULL: HELLO */
-	struct session *previous; /* HELLO: to be waited for */
+	struct session *session;
 	struct pmio_fabric_call *call; /* to be answered; NULL: has been told to ask again */
 	uint64_t since_ms;	/* of the call */
 	bool done;
 	bool raised;		/* WRITE: the file got longer */
-	uint64_t fabric;
 	size_t len;		/* of msg */
 	int status;
 	size_t answer_len;
 	union {
 		struct remote_hdr_msg hdr;
-		struct remote_hello_msg hello;
 		struct remote_open_msg open;
 		struct remote_io_msg io;
 		struct remote_truncate_msg truncate;
 		struct remote_stage_msg stage;
 		struct remote_close_msg close;
 		struct remote_path_msg path;
-		struct remote_claim_msg claim;
 		struct remote_join_msg join;
 		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
 	} msg;
 	union {
-		struct remote_hello_answer_msg hello;
 		struct remote_open_answer_msg open;
 		struct remote_read_answer_msg read;
 		struct remote_write_answer_msg write;
 		struct remote_size_answer_msg size;
 		struct remote_stat_answer_msg stat;
-		struct remote_claim_answer_msg claim;
 		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
 	} answer;
 	UT_hash_handle hh;
@@ -140,14 +181,20 @@ struct server {
 	uint16_t port;		/* of lifelines */
 
 	pthread_mutex_t lock;
-	pthread_cond_t work, quiet; /* there is a job; a session's jobs have ended */
+	pthread_cond_t work;	/* there is a job */
 	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
 	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those that have been woken and do not run yet */
-	unsigned nr_watches;
-	struct watch *watches;
+	struct watches *watches;
 	uint64_t next_id;
 	bool stop;
+	unsigned sessions_max, links_max, fresh_max; /* as there are descriptors */
+	int spare_fd;		/* to refuse connections with, when there are none */
+	bool said_full, said_links;
+	struct process *processes;
 	struct session *sessions;
+	struct link *links;
+	unsigned nr_links;	/* and those that are being made */
+	bool has_keeper;
 	struct uses *uses;
 	uint64_t slot_free_ms[NR_SLOTS]; /* not before; UINT64_MAX: in use */
 	uint64_t busy_ms;	/* when there was a session last */
@@ -161,6 +208,22 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- threads -------------------------------------------------------------------------- */
+
+static int start_thread(void *(*run)(void *arg), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	rc = -pthread_create(&thread, &attr, run, arg);
+	pthread_attr_destroy(&attr);
+	return rc;
 }
 
 /* ---- owner's files that go ---------------------------------------------------------- */
@@ -188,7 +251,6 @@ static void *run_removal(void *arg)
 static void remove_owner(char *owner, const uint8_t id[USE_ID_SIZE], bool keep)
 {
 	struct removal *r = malloc(sizeof(*r));
-	pthread_t thread;
 
 	if (!r) {
 		free(owner);
@@ -197,9 +259,7 @@ static void remove_owner(char *owner, const uint8_t id[USE_ID_SIZE], bool keep)
 	memcpy(r->id, id, sizeof(r->id));
 	r->owner = owner;
 	r->keep = keep;
-	if (pthread_create(&thread, NULL, run_removal, r) == 0)
-		pthread_detach(thread);
-	else
+	if (start_thread(run_removal, r) < 0)
 		run_removal(r);
 }
 
@@ -240,44 +300,242 @@ static void take_slots(struct server *s, struct session *n, unsigned wanted)
 	}
 }
 
-/* the connection goes, and with it all its files; nobody else has n any more */
-static void free_session(struct session *n)
-{
-	struct rhandle *h, *next;
+/* ---- connections to the agent; lock held -------------------------------------------- */
 
-	HASH_ITER(hh, n->handles, h, next) {
-		HASH_DEL(n->handles, h);
-		free(h);
-	}
-	client_drop(&n->pm);
-	if (n->lifeline >= 0)
-		close(n->lifeline);
-	free(n);
+static void put_link(struct server *s, struct link *l)
+{
+	if (--l->nr_sessions)
+		return;
+	DL_DELETE(s->links, l);
+	s->nr_links--;
+	client_drop(&l->pm); /* the agent closes what is open */
+	free(l);
 }
 
-static void put_session(struct server *s, struct session *n)
+/* one more, of no session yet; lock given up meanwhile */
+static int make_link(struct server *s, struct link **out)
 {
-	struct job *j, *next;
+	struct link *l = calloc(1, sizeof(*l));
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	s->nr_links++;
+	pthread_mutex_unlock(&s->lock);
+	if (l)
+		rc = client_connect(&s->settings, NULL, false, false, &l->pm);
+	pthread_mutex_lock(&s->lock);
+	if (rc < 0) {
+		s->nr_links--;
+		free(l);
+		return rc;
+	}
+	DL_APPEND(s->links, l);
+	*out = l;
+	return 0;
+}
+
+static struct link *least_used_link(struct server *s)
+{
+	struct link *l, *best = NULL;
+
+	DL_FOREACH(s->links, l) {
+		if (!best || l->nr_sessions < best->nr_sessions)
+			best = l;
+	}
+	if (best && !s->said_links)
+		pmio_info("target: sessions share connections to the agent from now on");
+	s->said_links |= best != NULL;
+	return best;
+}
+
+/* the session's, which has a job, so it stays; where the agent takes no more, one of others */
+static int get_link(struct server *s, struct session *n)
+{
+	struct link *made = NULL, *l;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (!n->link && s->nr_links < s->links_max)
+		rc = make_link(s, &made);
+	l = n->link ? n->link : made ? made : least_used_link(s);
+	if (l && !n->link) {
+		n->link = l;
+		l->nr_sessions++;
+	} else if (made) { /* another thread was faster */
+		made->nr_sessions++;
+		put_link(s, made);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return l ? 0 : rc < 0 ? rc : -EAGAIN;
+}
+
+/* files of a session that is over, whose connection others use */
+struct closing {
+	struct server *s;
+	struct link *link;
+	struct rhandle *handles; /* owned */
+};
+
+static void *run_closing(void *arg)
+{
+	struct closing *c = arg;
+	struct rhandle *h, *next;
+
+	for (h = c->handles; h; h = h->hh.next) {
+		if (h->file->lock_fd >= 0)
+			client_unlock(h->file);
+	}
+	HASH_ITER(hh, c->handles, h, next) {
+		HASH_DEL(c->handles, h);
+		pmio_close(&h->file); /* waits for its drain */
+		free(h);
+	}
+	pthread_mutex_lock(&c->s->lock);
+	put_link(c->s, c->link);
+	pthread_mutex_unlock(&c->s->lock);
+	free(c);
+	return NULL;
+}
+
+static void close_handles(struct server *s, struct session *n)
+{
+	struct closing *c = n->handles && n->link->nr_sessions > 1 ? malloc(sizeof(*c)) : NULL;
+	struct rhandle *h, *next;
+
+	if (c) {
+		*c = (struct closing){ s, n->link, n->handles };
+		if (start_thread(run_closing, c) == 0) {
+			n->handles = NULL;
+			n->link = NULL;
+			return;
+		}
+		free(c);
+	}
+	if (n->handles && n->link->nr_sessions > 1)
+		pmio_err("target: files of process %u of node %s stay open: no memory or thread to close them",
+			 n->process->pid, n->process->host);
+	HASH_ITER(hh, n->handles, h, next) {
+		HASH_DEL(n->handles, h);
+		free(h); /* the file is the connection's, and goes with it */
+	}
+	if (n->link)
+		put_link(s, n->link);
+	n->link = NULL;
+}
+
+/* ---- processes and their sessions; lock held ------------------------------------------ */
+
+static struct process *get_process(struct server *s, const uint8_t id[16])
+{
+	struct process *p;
+
+	HASH_FIND(hh, s->processes, id, sizeof(p->id), p);
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	memcpy(p->id, id, sizeof(p->id));
+	HASH_ADD(hh, s->processes, id, sizeof(p->id), p);
+	return p;
+}
+
+static bool has_joined(const struct process *p)
+{
+	uint8_t id[USE_ID_SIZE];
+	bool joined;
+
+	uses_joined(p->uses, 0, id, &joined);
+	return joined;
+}
+
+static void note_lost(struct server *s, struct process *p);
+
+/* without a session, and so without a lifeline, it stays for what it has joined, if it may live */
+static void put_process(struct server *s, struct process *p)
+{
 	uint8_t id[USE_ID_SIZE];
 	char *owner;
 	bool keep;
 
-	pthread_cond_broadcast(&s->quiet);
-	if (n->nr_jobs || n->nr_heirs || !n->ended)
+	if (p->sessions)
 		return;
+	if (!p->dead && has_joined(p)) {
+		note_lost(s, p);
+		return;
+	}
+	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
+		remove_owner(owner, id, keep);
+	HASH_DEL(s->processes, p);
+	free(p);
+	s->busy_ms = now_ms();
+}
+
+static void answer_hello(struct server *s, struct session *n);
+
+/* its earlier sessions have come to their end: the new one can begin */
+static void go_on(struct server *s, struct process *p)
+{
+	struct session *n, *last = p->sessions ? p->sessions->prev : NULL;
+
+	if (!last || !last->hello)
+		return;
+	DL_FOREACH(p->sessions, n) {
+		if (n != last && n->nr_jobs)
+			return;
+	}
+	answer_hello(s, last);
+}
+
+/* its files, and all else but the lifeline */
+static void close_session(struct server *s, struct session *n)
+{
+	struct job *j, *next;
+
 	HASH_ITER(hh, s->jobs, j, next) {
 		if (j->session != n)
 			continue;
 		HASH_DEL(s->jobs, j); /* done, and nobody will ask */
 		free(j);
 	}
-	while ((owner = uses_end(s->uses, &n->uses, id, &keep)) != NULL)
-		remove_owner(owner, id, keep);
+	if (n->hello)
+		pmio_fabric_reply(n->hello, -ESTALE, NULL, 0);
+	n->hello = NULL;
+	close_handles(s, n);
 	give_slots_back(s, n);
-	HASH_DEL(s->sessions, n);
 	pmio_fabric_target_end_session(s->target, n->fabric);
-	free_session(n);
-	s->busy_ms = now_ms();
+	n->closed = true;
+}
+
+static void close_lifeline(struct server *s, struct session *n)
+{
+	if (n->lifeline >= 0) {
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
+		close(n->lifeline);
+	}
+	n->lifeline = -1;
+	if (n->process->vital == n)
+		n->process->vital = NULL;
+}
+
+/* n may be gone after it, and its process */
+static void put_session(struct server *s, struct session *n)
+{
+	struct process *p = n->process;
+
+	if (n->nr_jobs || !n->ended)
+		return;
+	if (!n->closed)
+		close_session(s, n);
+	if (p->vital != n || p->dead) {
+		close_lifeline(s, n);
+		DL_DELETE(p->sessions, n);
+		HASH_DEL(s->sessions, n);
+		free(n);
+		s->busy_ms = now_ms();
+	}
+	go_on(s, p);
+	put_process(s, p);
 }
 
 static void end_session(struct server *s, struct session *n, bool clean)
@@ -286,9 +544,20 @@ static void end_session(struct server *s, struct session *n, bool clean)
 		return;
 	n->ended = true;
 	n->clean = clean;
-	if (n->lifeline >= 0)
-		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
 	put_session(s, n);
+}
+
+/* known for certain */
+static void end_process(struct server *s, struct process *p)
+{
+	struct session *n, *next;
+
+	p->dead = true;
+	DL_FOREACH_SAFE(p->sessions, n, next) {
+		/* the last one frees p */
+		n->ended = true;
+		put_session(s, n);
+	}
 }
 
 /* ---- files; no lock held but where said ----------------------------------------------- */
@@ -343,10 +612,13 @@ static int do_open(struct server *s, struct job *j)
 	if (j->len <= sizeof(j->msg.open) || !is_path(j, j->msg.open.path) ||
 	    (how.flags & ~PMIO_OPEN_ALL) || !(how.flags & (PMIO_OPEN_READ | PMIO_OPEN_WRITE)))
 		return PMIO_EPROTO;
+	rc = get_link(s, j->session);
+	if (rc < 0)
+		return rc;
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return -ENOMEM;
-	rc = client_open(j->session->pm, j->msg.open.path, &how, &h->file);
+	rc = client_open(j->session->link->pm, j->msg.open.path, &how, &h->file);
 	if (rc == 0)
 		rc = pmio_size(h->file, &size);
 	if (rc < 0) {
@@ -527,19 +799,25 @@ static int do_handle(struct server *s, struct job *j)
 	return rc;
 }
 
-static int do_delete(struct job *j)
+static int do_delete(struct server *s, struct job *j)
 {
+	int rc;
+
 	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
 		return PMIO_EPROTO;
-	return pmio_delete(j->session->pm, j->msg.path.path);
+	rc = get_link(s, j->session);
+	return rc < 0 ? rc : pmio_delete(j->session->link->pm, j->msg.path.path);
 }
 
 static int do_stat(struct server *s, struct job *j)
 {
 	struct remote_stat_answer_msg *a = &j->answer.stat;
 	struct pmio_pool_stat st;
-	int rc = pmio_stat_sums(j->session->pm, &st);
+	struct session *n;
+	int rc = get_link(s, j->session);
 
+	if (rc == 0)
+		rc = pmio_stat_sums(j->session->link->pm, &st);
 	if (rc < 0)
 		return rc;
 	memset(a, 0, sizeof(*a));
@@ -550,7 +828,8 @@ static int do_stat(struct server *s, struct job *j)
 	a->dirty_bytes = st.dirty_bytes;
 	a->drained_bytes = st.drained_bytes;
 	pthread_mutex_lock(&s->lock);
-	a->nr_sessions = HASH_COUNT(s->sessions);
+	for (n = s->sessions; n; n = n->hh.next)
+		a->nr_sessions += !n->ended;
 	pthread_mutex_unlock(&s->lock);
 	a->pid = (uint32_t)getpid();
 	j->answer_len = sizeof(*a);
@@ -559,17 +838,14 @@ static int do_stat(struct server *s, struct job *j)
 
 /* ---- files of several nodes ------------------------------------------------------------ */
 
-static int do_join(struct server *s, struct job *j)
+/* lock held */
+static int do_join(struct server *s, struct session *n, const struct job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
-	int rc;
 
-	if (j->len < sizeof(*m) || m->create > 1 || (m->create && !is_path(j, m->path)))
+	if (j->len < sizeof(*m) || !m->number || m->create > 1 || (m->create && !is_path(j, m->path)))
 		return PMIO_EPROTO;
-	pthread_mutex_lock(&s->lock);
-	rc = uses_join(s->uses, &j->session->uses, m->use, m->create ? m->path : NULL);
-	pthread_mutex_unlock(&s->lock);
-	return rc;
+	return uses_join(s->uses, &n->process->uses, m->use, m->number, m->create ? m->path : NULL);
 }
 
 /* answered when the owner's file is gone */
@@ -583,7 +859,7 @@ static int do_leave(struct server *s, struct job *j)
 	if (j->len != sizeof(*m) || m->keep > REMOTE_KEEP_NOT)
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&s->lock);
-	rc = uses_leave(s->uses, &j->session->uses, m->use, m->keep == REMOTE_KEEP, &owner, &keep);
+	rc = uses_leave(s->uses, &j->session->process->uses, m->use, m->number, m->keep == REMOTE_KEEP, &owner, &keep);
 	others = uses_active(s->uses, m->use);
 	pthread_mutex_unlock(&s->lock);
 	if (owner && keep)
@@ -593,14 +869,6 @@ static int do_leave(struct server *s, struct job *j)
 	free(owner);
 	return rc == 0 && others ? 1 : rc;
 }
-
-/* until it is drained, however long that takes; the client's calls go to the log */
-struct watch {
-	struct server *s;
-	bool again;		/* it has been closed once more; under the server's lock */
-	struct watch *prev, *next;
-	char path[];
-};
 
 static bool in_use(void *arg, const uint8_t id[USE_ID_SIZE])
 {
@@ -613,106 +881,6 @@ static bool in_use(void *arg, const uint8_t id[USE_ID_SIZE])
 	return active;
 }
 
-static int drain_once(void *arg)
-{
-	struct watch *w = arg;
-	struct pmio *pm;
-	int rc = client_connect(&w->s->settings, NULL, false, false, &pm);
-
-	if (rc < 0)
-		return rc;
-	rc = pmio_drain_known(pm, w->path);
-	pmio_disconnect(&pm);
-	return rc;
-}
-
-static bool is_again(struct watch *w)
-{
-	bool again;
-
-	pthread_mutex_lock(&w->s->lock);
-	again = w->again;
-	pthread_mutex_unlock(&w->s->lock);
-	return again;
-}
-
-/* false: it goes on */
-static bool end_watch(struct watch *w)
-{
-	struct server *s = w->s;
-	bool again;
-
-	pthread_mutex_lock(&s->lock);
-	again = w->again;
-	w->again = false;
-	if (!again) {
-		DL_DELETE(s->watches, w);
-		s->nr_watches--;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return !again;
-}
-
-static void *run_watch(void *arg)
-{
-	struct watch *w = arg;
-
-	do {
-		unsigned wait_s = 1, settle_ms = 10;
-
-		while (drain_once(w) < 0) {
-			sleep(wait_s);
-			wait_s = wait_s < WATCH_S ? wait_s * 2 : WATCH_S;
-		}
-		remote_owner_drained(w->path, w->s->card.uuid, drain_once, w);
-		while (remote_owner_settle(w->path, w->s->card.uuid, in_use, w->s) == -EAGAIN && !is_again(w)) {
-			usleep(settle_ms * 1000);
-			settle_ms = settle_ms < 500 ? settle_ms * 2 : 1000;
-		}
-	} while (!end_watch(w));
-	free(w);
-	return NULL;
-}
-
-/* lock held; takes w over */
-static int start_watch(struct server *s, struct watch *w)
-{
-	struct watch *other;
-	pthread_t thread;
-	int rc;
-
-	DL_FOREACH(s->watches, other) {
-		if (strcmp(other->path, w->path) == 0)
-			break;
-	}
-	rc = other || s->nr_watches >= WATCHES_MAX ? EAGAIN : pthread_create(&thread, NULL, run_watch, w);
-	if (other)
-		other->again = true;
-	if (rc) {
-		free(w);
-		return other ? 0 : -rc;
-	}
-	pthread_detach(thread);
-	DL_APPEND(s->watches, w);
-	s->nr_watches++;
-	return 0;
-}
-
-static int watch_path(struct server *s, const char *path)
-{
-	struct watch *w = calloc(1, sizeof(*w) + strlen(path) + 1);
-	int rc;
-
-	if (!w)
-		return -ENOMEM;
-	w->s = s;
-	strcpy(w->path, path);
-	pthread_mutex_lock(&s->lock);
-	rc = start_watch(s, w);
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
-
 /* of a memory node that was started anew: what it has is drained, and is said to wait no more */
 static void *watch_known(void *arg)
 {
@@ -723,7 +891,7 @@ static void *watch_known(void *arg)
 	int rc = st ? client_connect(&s->settings, NULL, false, false, &pm) : -ENOMEM;
 
 	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0)
-		rc = st->state == PMIO_STATE_HELD ? 0 : watch_path(s, st->path);
+		rc = st->state == PMIO_STATE_HELD ? 0 : watches_add(s->watches, st->path);
 	if (rc < 0 && rc != -ENOENT)
 		pmio_warn("target: not all files that the pool has are watched: %s; marks next to them may stay",
 			  pmio_strerror(rc));
@@ -737,94 +905,133 @@ static int do_watch(struct server *s, struct job *j)
 {
 	if (j->len <= sizeof(j->msg.path) || !is_path(j, j->msg.path.path))
 		return PMIO_EPROTO;
-	return watch_path(s, j->msg.path.path);
+	return watches_add(s->watches, j->msg.path.path);
 }
 
-static int do_claim(struct server *s, struct job *j)
+/* lock held; answers */
+static void take_claim(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
 {
-	const struct remote_claim_msg *m = &j->msg.claim;
+	const struct remote_claim_msg *m = msg;
+	struct remote_claim_answer_msg a = { { 0 } };
 	int rc = 0;
 
-	if (j->len != sizeof(*m) || m->nr > REMOTE_CLAIM_MAX || m->wanted > m->nr || m->create > 1 ||
+	if (len != sizeof(*m) || m->nr > REMOTE_CLAIM_MAX || m->wanted > m->nr || m->create > 1 ||
 	    m->first > INT64_MAX)
-		return PMIO_EPROTO;
-	memset(&j->answer.claim, 0, sizeof(j->answer.claim));
-	pthread_mutex_lock(&s->lock);
-	if (m->create)
-		rc = uses_create(s->uses, &j->session->uses, m->use);
+		rc = PMIO_EPROTO;
+	if (rc == 0 && m->create)
+		rc = uses_create(s->uses, &n->process->uses, m->use);
 	if (rc == 0)
-		rc = uses_claim(s->uses, m->use, m->first, m->nr, m->wanted, m->holder, j->answer.claim.holder);
-	pthread_mutex_unlock(&s->lock);
-	j->answer_len = sizeof(j->answer.claim);
-	return rc;
+		rc = uses_claim(s->uses, m->use, m->first, m->nr, m->wanted, m->holder, a.holder);
+	pmio_fabric_reply(call, rc, &a, rc == 0 ? sizeof(a) : 0);
 }
 
-/* ---- the first call of a session ---------------------------------------------------------- */
+/* ---- the first call of a session; lock held ------------------------------------------------- */
 
-/* lock held: what its process has given up must not happen after what it does from now on */
-static void await_previous(struct server *s, struct session *heir, struct job *j)
+/* -EMFILE: those that are there have all that this process may open; who comes again takes the place that he has */
+static int look_for_room(struct server *s, const struct process *p)
 {
-	struct session *n = find_session(s, j->msg.hello.previous);
-
-	if (!n)
-		return;
-	if (!n->ended && n->lifeline >= 0)
-		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
-	n->ended = true; /* no call of it is taken any more */
-	n->nr_heirs++;
-	while (n->nr_jobs)
-		pthread_cond_wait(&s->quiet, &s->lock);
-	n->nr_heirs--;
-	/* the process is the same: what it has joined it still uses */
-	uses_inherit(&heir->uses, &n->uses);
-	put_session(s, n);
+	if (p->sessions || HASH_COUNT(s->sessions) < s->sessions_max)
+		return 0;
+	if (!s->said_full)
+		pmio_err("target: more than %u sessions: refusing others%s", s->sessions_max,
+			 s->sessions_max < SESSIONS_MAX ? "; the limit of descriptors (ulimit -Hn) has no room for more" : "");
+	s->said_full = true;
+	return -EMFILE;
 }
 
-static int do_hello(struct server *s, struct job *j)
+static int new_session(struct server *s, struct process *p, const struct remote_hello_msg *m, struct session **out)
 {
-	struct session *n = j->len == sizeof(j->msg.hello) ? calloc(1, sizeof(*n)) : NULL;
-	struct remote_hello_answer_msg *a = &j->answer.hello;
+	struct session *n = calloc(1, sizeof(*n));
 	int rc;
 
 	if (!n)
-		return j->len == sizeof(j->msg.hello) ? -ENOMEM : PMIO_EPROTO;
-	n->lifeline = -1;
-	n->fabric = j->fabric;
-	n->since_ms = now_ms();
-	n->pid = j->msg.hello.pid;
-	snprintf(n->host, sizeof(n->host), "%.*s", (int)sizeof(j->msg.hello.host) - 1, j->msg.hello.host);
-	rc = client_connect(&s->settings, NULL, false, false, &n->pm);
-	if (rc < 0) {
-		free(n);
-		return rc;
-	}
-	memset(a, 0, sizeof(*a));
-	pmio_pool_uuid(n->pm, a->uuid);
-	a->chunk_size = n->pm->view->chunk_size;
-	a->lifeline = s->port;
-	snprintf(a->host, sizeof(a->host), "%s", s->card.host);
-	pthread_mutex_lock(&s->lock);
-	do
+		return -ENOMEM;
+	do {
 		rc = pmio_fabric_random(&n->id, sizeof(n->id));
-	while (rc == 0 && (n->id == 0 || find_session(s, n->id)));
-	if (rc == 0) {
-		await_previous(s, n, j);
-		take_slots(s, n, j->msg.hello.slots);
-		a->nr_slots = (uint16_t)n->nr_slots;
-		for (unsigned i = 0; i < n->nr_slots; i++)
-			a->slot[i] = (uint64_t)n->slot[i] * REMOTE_SLOT_SIZE;
-		a->session = n->id;
-		HASH_ADD(hh, s->sessions, id, sizeof(n->id), n);
-	}
-	pthread_mutex_unlock(&s->lock);
+		n->id &= ~ID_NEW;
+	} while (rc == 0 && (n->id == 0 || n->id == ID_LISTEN || n->id == ID_SIGNAL || find_session(s, n->id)));
 	if (rc < 0) {
-		client_drop(&n->pm);
 		free(n);
 		return rc;
 	}
-	pmio_info("target: process %u of node %s has come", n->pid, n->host);
-	j->answer_len = sizeof(*a);
+	n->lifeline = -1;
+	n->process = p;
+	n->wanted_slots = m->slots;
+	p->attempt = m->attempt;
+	p->pid = m->pid;
+	snprintf(p->host, sizeof(p->host), "%.*s", (int)sizeof(m->host) - 1, m->host);
+	HASH_ADD(hh, s->sessions, id, sizeof(n->id), n);
+	DL_APPEND(p->sessions, n);
+	*out = n;
 	return 0;
+}
+
+static void answer_hello(struct server *s, struct session *n)
+{
+	struct pmio_fabric_call *call = n->hello;
+	struct remote_hello_answer_msg a = { .session = n->id, .lifeline = s->port, .chunk_size = s->card.chunk_size };
+
+	n->hello = NULL;
+	n->since_ms = now_ms();
+	take_slots(s, n, n->wanted_slots);
+	a.vital = n->process->vital ? n->process->vital->id : 0;
+	memcpy(a.uuid, s->card.uuid, sizeof(a.uuid));
+	snprintf(a.host, sizeof(a.host), "%s", s->card.host);
+	a.nr_slots = (uint16_t)n->nr_slots;
+	for (unsigned i = 0; i < n->nr_slots; i++)
+		a.slot[i] = (uint64_t)n->slot[i] * REMOTE_SLOT_SIZE;
+	pmio_fabric_reply(call, 0, &a, sizeof(a));
+}
+
+/*
+ * What the process has given up must not happen after what it does from now on: no call of its earlier
+ * sessions is taken any more, and it is answered when those that run have ended.  No thread waits for that.
+ */
+static void end_earlier(struct server *s, struct session *heir)
+{
+	struct process *p = heir->process;
+	struct session *n, *next;
+
+	DL_FOREACH_SAFE(p->sessions, n, next) {
+		if (n == heir)
+			break;
+		if (!n->ended)
+			pmio_info("target: process %u of node %s has given a session up, and begins another one", p->pid, p->host);
+		end_session(s, n, false);
+	}
+}
+
+/* answers; maybe later */
+static void take_hello(struct server *s, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_hello_msg *m = msg;
+	struct session *n = NULL;
+	struct process *p = NULL;
+	int rc = len == sizeof(*m) ? 0 : PMIO_EPROTO;
+
+	if (rc == 0)
+		p = get_process(s, m->process);
+	if (rc == 0)
+		rc = p ? look_for_room(s, p) : -ENOMEM;
+	if (rc == 0 && (p->dead || m->attempt <= p->attempt))
+		rc = -ESTALE; /* it has been said again since then */
+	if (rc == 0)
+		rc = new_session(s, p, m, &n);
+	if (rc < 0) {
+		pmio_fabric_reply(call, rc, NULL, 0);
+		if (p)
+			put_process(s, p);
+		return;
+	}
+	n->fabric = pmio_fabric_call_session(call);
+	n->hello = call;
+	if (p->said_lost)
+		pmio_warn("target: process %u of node %s is there again", p->pid, p->host);
+	else if (n->prev == n)
+		pmio_info("target: process %u of node %s has come", p->pid, p->host);
+	p->said_lost = false;
+	end_earlier(s, n);
+	go_on(s, p);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -833,20 +1040,14 @@ static int do_job(struct server *s, struct job *j)
 {
 	j->answer_len = 0;
 	switch (j->msg.hdr.op) {
-	case REMOTE_HELLO:
-		return do_hello(s, j);
 	case REMOTE_OPEN:
 		return do_open(s, j);
 	case REMOTE_DELETE:
-		return do_delete(j);
+		return do_delete(s, j);
 	case REMOTE_STAT:
 		return do_stat(s, j);
-	case REMOTE_JOIN:
-		return do_join(s, j);
 	case REMOTE_LEAVE:
 		return do_leave(s, j);
-	case REMOTE_CLAIM:
-		return do_claim(s, j);
 	case REMOTE_WATCH:
 		return do_watch(s, j);
 	default:
@@ -897,13 +1098,10 @@ static void *help(void *arg)
 		j->status = own_error(do_job(s, j));
 		pthread_mutex_lock(&s->lock);
 		answer(s, j);
-		if (n) {
-			n->nr_jobs--;
-			put_session(s, n);
-		}
+		n->nr_jobs--;
+		put_session(s, n);
 	}
 	s->nr_helpers--;
-	pthread_cond_broadcast(&s->quiet);
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
@@ -911,18 +1109,12 @@ static void *help(void *arg)
 /* lock held */
 static void start_helper(struct server *s)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-
 	if (s->nr_idle > s->nr_queued || s->nr_helpers == HELPERS_MAX)
 		return;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, help, s) == 0)
+	if (start_thread(help, s) == 0)
 		s->nr_helpers++;
 	else if (!s->nr_helpers)
 		pmio_err("target: no thread for a call");
-	pthread_attr_destroy(&attr);
 }
 
 /* lock held: the call asks for the answer to an earlier one */
@@ -951,7 +1143,6 @@ static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_
 	j->call = call;
 	j->len = len;
 	j->since_ms = now_ms();
-	j->fabric = pmio_fabric_call_session(call);
 	memcpy(j->msg.bytes, msg, len);
 	return j;
 }
@@ -997,13 +1188,65 @@ static bool io_at_once(struct server *s, struct job *j)
 	return true;
 }
 
+/* lock held; what needs nobody but us is answered even where all helpers wait for a file system */
+static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_hdr_msg *h = msg;
+
+	switch (h->op) {
+	case REMOTE_WAIT:
+		take_wait(s, n, call, h->handle);
+		return true;
+	case REMOTE_CLAIM:
+		take_claim(s, n, call, msg, len);
+		return true;
+	case REMOTE_GROW:
+		return grow_at_once(n, call, msg, len);
+	default:
+		return false;
+	}
+}
+
+/* lock held: one that is at hand at once */
+static bool job_at_once(struct server *s, struct job *j)
+{
+	if (j->msg.hdr.op != REMOTE_JOIN)
+		return io_at_once(s, j);
+	pmio_fabric_reply(j->call, do_join(s, j->session, j), NULL, 0);
+	free(j);
+	return true;
+}
+
+/* lock held */
+static void take_sessions_call(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg,
+			       size_t len)
+{
+	struct job *j;
+
+	if (take_at_once(s, n, call, msg, len))
+		return;
+	j = new_job(call, msg, len);
+	if (!j) {
+		pmio_fabric_reply(call, -ENOMEM, NULL, 0);
+		return;
+	}
+	j->session = n;
+	if (job_at_once(s, j))
+		return;
+	j->id = ++s->next_id;
+	HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
+	n->nr_jobs++;
+	start_helper(s);
+	DL_APPEND(s->queue, j);
+	s->nr_queued++;
+	pthread_cond_signal(&s->work);
+}
+
 /* lib/fabric's thread: it must not wait */
 static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
 {
 	const struct remote_hdr_msg *h = msg;
 	struct server *s = arg;
-	struct session *n = NULL;
-	struct job *j;
 	int rc = 0;
 
 	if (len < sizeof(*h) || h->op == 0 || h->op >= REMOTE_NR_OPS)
@@ -1015,44 +1258,21 @@ static void take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
-	if (h->op != REMOTE_HELLO) {
-		n = find_session(s, h->session);
-		/* -ESTALE: to the caller its session is lost */
-		rc = !n || n->ended || n->fabric != pmio_fabric_call_session(call) ? -ESTALE : 0;
-	}
-	if (rc == 0 && h->op == REMOTE_WAIT) {
-		take_wait(s, n, call, h->handle);
-		pthread_mutex_unlock(&s->lock);
-		return;
-	}
-	if (rc == 0 && h->op == REMOTE_GROW && grow_at_once(n, call, msg, len)) {
-		pthread_mutex_unlock(&s->lock);
-		return;
-	}
-	j = rc == 0 ? new_job(call, msg, len) : NULL;
-	if (j)
-		j->session = n;
-	if (j && io_at_once(s, j)) {
-		/* it is answered */
-	} else if (j) {
-		j->id = ++s->next_id;
-		HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
-		if (n)
-			n->nr_jobs++;
-		start_helper(s);
-		DL_APPEND(s->queue, j);
-		s->nr_queued++;
-		pthread_cond_signal(&s->work);
+	if (h->op == REMOTE_HELLO) {
+		take_hello(s, call, msg, len);
 	} else {
-		pmio_fabric_reply(call, rc < 0 ? rc : -ENOMEM, NULL, 0);
+		struct session *n = find_session(s, h->session);
+
+		/* -ESTALE: to the caller its session is lost */
+		if (!n || n->ended || n->hello || n->fabric != pmio_fabric_call_session(call))
+			pmio_fabric_reply(call, -ESTALE, NULL, 0);
+		else
+			take_sessions_call(s, n, call, msg, len);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- lifelines, and what is to be looked at now and then ---------------------------------------- */
-
-enum { ID_LISTEN = 1, ID_SIGNAL }; /* else a session, or a socket that has not said which: ID_NEW | fd */
-#define ID_NEW (1ULL << 63)
 
 static int watch(struct server *s, int fd, uint64_t id)
 {
@@ -1061,13 +1281,14 @@ static int watch(struct server *s, int fd, uint64_t id)
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-static void keep_alive(int sock)
+/* TCP asks until it is told to stop; we look whether it is answered (look_at()) */
+static void keep_alive(int sock, int interval)
 {
-	int on = 1, idle = KEEPALIVE_S, count = 2;
+	int on = 1, count = PROBES_MAX;
 
 	setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &interval, sizeof(interval));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
@@ -1081,10 +1302,25 @@ static void forget_fresh(struct server *s, struct fresh *f)
 /* those that say nothing, and if there are too many the oldest */
 static void end_fresh(struct server *s)
 {
-	while (s->fresh && (s->nr_fresh > FRESH_MAX || now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
+	while (s->fresh && (s->nr_fresh > s->fresh_max || now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
 		close(s->fresh->sock);
 		forget_fresh(s, s->fresh);
 	}
+}
+
+/* who is not taken would have the loop turn for ever */
+static void turn_away(struct server *s)
+{
+	int sock;
+
+	if (!s->said_full)
+		pmio_err("target: out of descriptors (ulimit -Hn): refusing a process");
+	s->said_full = true;
+	close(s->spare_fd);
+	sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0)
+		close(sock);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void accept_lifeline(struct server *s)
@@ -1092,13 +1328,15 @@ static void accept_lifeline(struct server *s)
 	int sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct fresh *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
 
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(s);
 	if (!f || watch(s, sock, ID_NEW | (unsigned)sock) < 0) {
 		if (sock >= 0)
 			close(sock);
 		free(f);
 		return;
 	}
-	keep_alive(sock);
+	keep_alive(sock, KEEPALIVE_S);
 	f->sock = sock;
 	f->since_ms = now_ms();
 	DL_APPEND(s->fresh, f);
@@ -1106,9 +1344,105 @@ static void accept_lifeline(struct server *s)
 	end_fresh(s);
 }
 
+/* ---- processes that are lost ---- */
+
+static bool is_lost(const struct process *p)
+{
+	const struct session *last = p->sessions ? p->sessions->prev : NULL;
+
+	return !p->dead && (!last || last->ended);
+}
+
+/* the at-th use of lost processes, its owner's file owned by the caller; NULL: there are not so many */
+static char *lost_use(struct server *s, unsigned at, uint8_t id[USE_ID_SIZE])
+{
+	bool joined;
+
+	for (struct process *p = s->processes; p; p = p->hh.next) {
+		for (unsigned i = 0; is_lost(p); i++) {
+			const char *owner = uses_joined(p->uses, i, id, &joined);
+
+			if (!joined)
+				break;
+			if (owner && at-- == 0)
+				return strdup(owner);
+		}
+	}
+	return NULL;
+}
+
+static void forget_use(struct server *s, const char *owner, const uint8_t id[USE_ID_SIZE])
+{
+	struct process *p, *next;
+
+	HASH_ITER(hh, s->processes, p, next) {
+		if (!is_lost(p))
+			continue;
+		uses_forget(s->uses, &p->uses, id);
+		put_process(s, p);
+	}
+	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
+}
+
+/* somebody who removes an owner's file knows that the process is dead.  The file system may hang: a thread of its own */
+static void *keep(void *arg)
+{
+	struct server *s = arg;
+	uint8_t id[USE_ID_SIZE];
+	char *owner;
+
+	for (;;) {
+		unsigned at = 0;
+
+		sleep(KEEPER_S);
+		pthread_mutex_lock(&s->lock);
+		while ((owner = lost_use(s, at, id)) != NULL) {
+			bool removed;
+
+			pthread_mutex_unlock(&s->lock);
+			removed = remote_owner_is_there(owner, id) == 0;
+			pthread_mutex_lock(&s->lock);
+			if (removed)
+				forget_use(s, owner, id);
+			else
+				at++;
+			free(owner);
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+	return NULL;
+}
+
+/* lock held */
+static void start_keeper(struct server *s)
+{
+	s->has_keeper = s->has_keeper || start_thread(keep, s) == 0;
+}
+
+/* ---- lifelines of sessions ---- */
+
+/* the process's from now on: the one before may end without a meaning */
+static void take_vital(struct server *s, struct session *n, int sock)
+{
+	const uint8_t ack = REMOTE_LIFELINE_ACK;
+	struct process *p = n->process;
+	struct session *before = p->vital;
+
+	n->lifeline = sock;
+	p->vital = n;
+	if (before) {
+		close_lifeline(s, before);
+		put_session(s, before); /* it has ended, since n has begun */
+	}
+	/* a lifeline that has been taken has room for a byte; and who does not get it tries again */
+	if (send(sock, &ack, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		pmio_dbg("target: process %u of node %s: lifeline: %s", p->pid, p->host, strerror(errno));
+}
+
 /* lock held: it says whose lifeline it is, or goes */
 static void take_lifeline(struct server *s, int sock)
 {
+	struct epoll_event ev = { .events = EPOLLIN };
 	struct session *n;
 	struct fresh *f;
 	uint64_t id;
@@ -1120,26 +1454,43 @@ static void take_lifeline(struct server *s, int sock)
 	if (!f)
 		return; /* was closed in this turn of the loop */
 	forget_fresh(s, f);
-	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = find_session(s, id)) || n->ended ||
+	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = find_session(s, id)) || n->ended || n->hello ||
 	    n->lifeline >= 0) {
 		close(sock); /* a stranger: it is let go of without a word */
 		return;
 	}
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, sock, NULL);
-	n->lifeline = sock;
-	if (watch(s, sock, n->id & ~ID_NEW) < 0)
-		end_session(s, n, false);
+	ev.data.u64 = n->id;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, sock, &ev) < 0) {
+		close(sock);
+		return;
+	}
+	take_vital(s, n, sock);
 }
 
-static struct session *find_lifeline(struct server *s, uint64_t id)
+/* it may live: what it has joined stays.  Who must know it to do something about it is told what */
+static void note_lost(struct server *s, struct process *p)
 {
-	struct session *n;
+	const char *owner;
+	uint8_t id[USE_ID_SIZE];
+	bool joined;
 
-	for (n = s->sessions; n; n = n->hh.next) {
-		if ((n->id & ~ID_NEW) == id && n->lifeline >= 0)
-			break;
+	if (p->said_lost)
+		return;
+	p->said_lost = true;
+	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
+		if (owner)
+			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
+				  "for certain, remove that file", owner, p->pid, p->host);
 	}
-	return n;
+	start_keeper(s);
+}
+
+static void lose_session(struct server *s, struct session *n, const char *why)
+{
+	pmio_warn("target: process %u of node %s cannot be reached (%s): its session is given up", n->process->pid,
+		  n->process->host, why);
+	note_lost(s, n->process);
+	end_session(s, n, false);
 }
 
 static void take_event(struct server *s, uint64_t id)
@@ -1151,15 +1502,35 @@ static void take_event(struct server *s, uint64_t id)
 		take_lifeline(s, (int)(id & ~ID_NEW));
 		return;
 	}
-	n = find_lifeline(s, id);
+	n = find_session(s, id);
+	if (!n || n->lifeline < 0)
+		return;
 	/* whatever it says, or that it says nothing any more */
-	if (n && !n->ended && recv(n->lifeline, &byte, 1, 0) >= 0) {
-		pmio_info("target: process %u of node %s has gone", n->pid, n->host);
-		end_session(s, n, false);
-	} else if (n && !n->ended && errno != EAGAIN && errno != EINTR) {
-		pmio_info("target: process %u of node %s is lost: %s", n->pid, n->host, strerror(errno));
-		end_session(s, n, false);
+	if (recv(n->lifeline, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
+		pmio_info("target: process %u of node %s has gone", n->process->pid, n->process->host);
+		end_process(s, n->process);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		const char *why = strerror(errno);
+
+		close_lifeline(s, n);
+		if (!n->ended)
+			lose_session(s, n, why);
+		else
+			put_session(s, n); /* it was lost before; now nothing is known of it any more */
 	}
+}
+
+/* lock held: does its host answer? */
+static void look_at(struct server *s, struct session *n)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(n->lifeline, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes < PROBES_LOST)
+		return;
+	keep_alive(n->lifeline, KEEPALIVE_LOST_S);
+	lose_session(s, n, "its host does not answer");
 }
 
 /* lock held */
@@ -1173,18 +1544,22 @@ static void tick(struct server *s)
 		struct remote_ticket_msg t = { j->id };
 		struct pmio_fabric_call *call = j->call;
 
-		/* HELLO has no session that could ask again; its caller waits as long as it can */
-		if (!call || j->done || !j->session || now - j->since_ms < REMOTE_ANSWER_MS)
+		if (!call || j->done || now - j->since_ms < REMOTE_ANSWER_MS)
 			continue;
 		j->call = NULL;
 		pmio_fabric_reply(call, -EINPROGRESS, &t, sizeof(t));
 	}
 	HASH_ITER(hh, s->sessions, n, next) {
-		if (n->lifeline < 0 && !n->ended && now - n->since_ms > LIFELINE_MS)
+		if (n->ended || n->hello || now - n->looked_ms < KEEPALIVE_S * 1000)
+			continue;
+		n->looked_ms = now;
+		if (n->lifeline >= 0)
+			look_at(s, n);
+		else if (now - n->since_ms > LIFELINE_MS)
 			end_session(s, n, false);
 	}
 	end_fresh(s);
-	if (s->sessions || s->nr_watches)
+	if (s->processes || watches_count(s->watches))
 		s->busy_ms = now;
 }
 
@@ -1445,11 +1820,32 @@ static void tear_down(struct server *s)
 	/* the settings stay: watches may be about to connect */
 }
 
+/* as many descriptors as there may be, and what they are enough for */
+static void limit_sessions(struct server *s)
+{
+	struct rlimit r = { 0, 0 };
+	rlim_t all = (rlim_t)SESSIONS_MAX * FDS_EACH + FDS_OTHER, other;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+			pmio_warn("target: limit of descriptors: %s", strerror(errno));
+	}
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < all)
+		all = r.rlim_cur;
+	/* where there are few, sessions get half of them */
+	other = all / 2 < FDS_OTHER ? all / 2 : FDS_OTHER;
+	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
+	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
+	s->links_max += s->links_max == 0;
+	s->fresh_max = (unsigned)(other / 4);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct remote_target_config *c = arg;
 	struct server *s = calloc(1, sizeof(*s)); /* helpers may be in a call to the very end */
-	pthread_t known;
 	int rc;
 
 	if (!s)
@@ -1458,10 +1854,11 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->work, NULL);
-	pthread_cond_init(&s->quiet, NULL);
 	umask(0); /* clients say the mode of what they create */
 	s->uses = uses_new();
-	rc = s->uses ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	s->watches = watches_new(&s->settings, s->card.uuid, in_use, s);
+	rc = s->uses && s->watches ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	limit_sessions(s);
 	if (rc == 0)
 		rc = set_up(s);
 	pmio_daemon_ready(d, rc);
@@ -1471,8 +1868,8 @@ static int serve(struct pmio_daemon *d, void *arg)
 		if (s->log_fd >= 0)
 			pmio_daemon_log(s->log_fd);
 		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
-		if (c->card_file && pthread_create(&known, NULL, watch_known, s) == 0)
-			pthread_detach(known);
+		if (c->card_file && start_thread(watch_known, s) < 0)
+			pmio_warn("target: no thread to watch what the pool has: marks next to its files may stay");
 		rc = loop(s);
 	}
 	tear_down(s);

@@ -40,8 +40,10 @@ struct span {
 	uint32_t own;		/* this node in the list; USE_NOBODY: is not */
 	bool joined, keep;
 	unsigned chunk_shift;
-	pthread_mutex_t lock;	/* of all below */
+	pthread_mutex_t lock;	/* of all below; not held while anybody is asked */
+	pthread_cond_t opened;
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
+	bool *opening;		/* owned; of each: a thread is about to open it */
 	uint64_t size;		/* that the home has confirmed */
 	struct claimed *claims;	/* owned; open addressing, a power of two entries */
 	size_t nr_claims, room;
@@ -69,33 +71,33 @@ static bool is_shared(const struct span *s)
 }
 
 /* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
-static int try_target(struct span *s, uint32_t i, const struct client_open *how)
+static int try_target(struct span *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
 {
 	unsigned wait_ms = 10;
 	int rc;
 
 	for (;; wait_ms *= 2) {
-		rc = i == s->own ? client_open(s->pm, s->f.path, how, &s->at[i])
-				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, &s->at[i]);
+		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
+				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
 		if (rc != -EBUSY || wait_ms > BUSY_WAIT_MS / 2)
 			return rc;
 		usleep(wait_ms * 1000);
 	}
 }
 
-static int open_target(struct span *s, uint32_t i)
+static int open_target(struct span *s, uint32_t i, struct pmio_file **out)
 {
 	struct client_open how = { .flags = s->f.flags, .quiet = true };
 	int rc;
 
 	if (is_shared(s))
 		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
-	rc = try_target(s, i, &how);
+	rc = try_target(s, i, &how, out);
 	if (rc == 0 && (i == s->own || is_shared(s)) && s->f.ino &&
-	    (s->at[i]->ino != s->f.ino)) {
+	    ((*out)->ino != s->f.ino)) {
 		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
 			 s->use.cards[0].host, s->use.cards[i].host);
-		pmio_close(&s->at[i]);
+		pmio_close(out);
 		rc = -ESTALE;
 	}
 	if (rc < 0)
@@ -103,21 +105,43 @@ static int open_target(struct span *s, uint32_t i)
 	return rc;
 }
 
-/* the file at a target, opened if it is not yet */
+/* others have taken the file over, while this process could not be reached: see node.c */
+static bool is_lost(struct span *s)
+{
+	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
+
+	return n && !node_is_member(n, s->use.number);
+}
+
+/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
 static int get_target(struct span *s, uint32_t i, struct pmio_file **out)
 {
-	int rc = 0;
+	struct pmio_file *f;
+	int rc;
 
+	*out = NULL;
+	if (is_lost(s))
+		return -EIO;
 	pthread_mutex_lock(&s->lock);
-	if (!s->at[i])
-		rc = open_target(s, i);
+	while (s->opening[i])
+		pthread_cond_wait(&s->opened, &s->lock);
 	*out = s->at[i];
+	s->opening[i] = !*out;
+	pthread_mutex_unlock(&s->lock);
+	if (*out)
+		return 0;
+	rc = open_target(s, i, &f);
+	pthread_mutex_lock(&s->lock);
+	s->opening[i] = false;
+	*out = s->at[i] = rc == 0 ? f : NULL;
+	pthread_cond_broadcast(&s->opened);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
 
-/* ---- who holds a chunk; lock held ---------------------------------------------------------- */
+/* ---- who holds a chunk ---------------------------------------------------------- */
 
+/* lock held, as for add_claim() and wanted_ahead() */
 static struct claimed *find_claim(struct claimed *claims, size_t room, uint64_t chunk)
 {
 	size_t i = (size_t)((chunk * 0x9e3779b97f4a7c15ULL) >> 20) & (room - 1);
@@ -154,18 +178,10 @@ static int add_claim(struct span *s, uint64_t chunk, uint32_t holder)
 
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a)
 {
-	uint64_t generation;
 	size_t got;
-	int rc = node_enter(n, &generation);
+	int rc = node_ask(n, m, sizeof(*m), REMOTE_CLAIM, a, sizeof(*a), &got);
 
-	if (rc < 0)
-		return rc;
-	node_header(n, m, REMOTE_CLAIM, 0);
-	rc = node_call(n, m, sizeof(*m), a, sizeof(*a), &got);
-	node_leave(n, rc);
-	if (rc == 0 && got != sizeof(*a))
-		rc = PMIO_EPROTO;
-	return node_is_lost(rc) ? -EIO : rc;
+	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
 /* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
@@ -198,8 +214,24 @@ static uint32_t wanted_holder(struct span *s, uint64_t chunk, uint32_t home)
 	return s->own == USE_NOBODY ? home : s->own;
 }
 
-/* needed: chunks of the request from this one on */
-static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+/* what the target said, of the chunks from the first one on; lock held */
+static int add_answer(struct span *s, const struct remote_claim_msg *m, const struct remote_claim_answer_msg *a)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->nr && rc == 0; i++) {
+		if (a->holder[i] == USE_NOBODY)
+			continue;
+		if (a->holder[i] >= s->use.nr)
+			rc = PMIO_EPROTO;
+		else
+			rc = add_claim(s, m->first + i, a->holder[i]);
+	}
+	return rc;
+}
+
+/* needed: chunks of the request from this one on.  Two threads may ask for the same: they get the same answer */
+static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
 {
 	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
 	struct remote_claim_answer_msg a;
@@ -207,10 +239,10 @@ static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t 
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
 		.holder = wanted_holder(s, chunk, home),
 	};
-	uint64_t wanted = needed + wanted_ahead(s, chunk, needed);
 	struct node *n = node_get(s->settings, &s->use.cards[home]);
 	int rc;
 
+	wanted += needed;
 	memcpy(m.use, s->use.id, sizeof(m.use));
 	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
 	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
@@ -219,14 +251,11 @@ static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t 
 			 s->use.cards[home].host);
 		rc = -EIO;
 	}
-	for (uint32_t i = 0; i < m.nr && rc == 0; i++) {
-		if (a.holder[i] == USE_NOBODY)
-			continue;
-		if (a.holder[i] >= s->use.nr)
-			rc = PMIO_EPROTO;
-		else
-			rc = add_claim(s, chunk + i, a.holder[i]);
-	}
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	rc = add_answer(s, &m, &a);
+	pthread_mutex_unlock(&s->lock);
 	*holder = a.holder[0];
 	return rc < 0 ? rc : a.holder[0] == USE_NOBODY ? PMIO_EPROTO : 0;
 }
@@ -234,17 +263,22 @@ static int ask_holder(struct span *s, uint64_t chunk, uint64_t needed, uint32_t 
 static int holder_of(struct span *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
 {
 	struct claimed *c;
+	uint64_t ahead = 0;
+	bool known;
 
 	if (s->use.placement != PMIO_PLACE_LOCAL) {
 		*holder = (uint32_t)(chunk % s->use.nr);
 		return 0;
 	}
+	pthread_mutex_lock(&s->lock);
 	c = s->room ? find_claim(s->claims, s->room, chunk) : NULL;
-	if (c && c->chunk) {
+	known = c && c->chunk;
+	if (known)
 		*holder = c->holder;
-		return 0;
-	}
-	return ask_holder(s, chunk, needed, holder);
+	else
+		ahead = wanted_ahead(s, chunk, needed);
+	pthread_mutex_unlock(&s->lock);
+	return known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
 }
 
 /* ---- cutting requests up -------------------------------------------------------------------- */
@@ -321,10 +355,8 @@ static int cut_init(struct span *s, struct cut *c, const struct pmio_piece *piec
 	c->some = malloc((room ? room : 1) * sizeof(*c->some));
 	if (c->pieces && c->holders && c->some)
 		rc = 0;
-	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < nr && rc == 0; i++)
 		rc = cut_piece(s, c, &pieces[i]);
-	pthread_mutex_unlock(&s->lock);
 	if (rc < 0)
 		cut_fini(c);
 	return rc;
@@ -655,7 +687,9 @@ static void free_span(struct span *s)
 {
 	remote_use_fini(&s->use);
 	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->opened);
 	free(s->at);
+	free(s->opening);
 	free(s->claims);
 	free(s->f.path);
 	free(s);
@@ -672,18 +706,18 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 {
 	struct span *s = span_of(f);
 	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
-	bool deleted = false;
+	bool deleted = false, lost = is_lost(s);
 	int rc = 0, rc_leave;
 
 	/* before it does: who finds nobody in the use must know */
-	if (may_wait)
+	if (may_wait && !lost)
 		rc = remote_owner_wait_all(s->f.path, s->use.id);
 	if (rc == -ENOENT)
 		deleted = true; /* nothing of it can be drained */
 	else if (rc < 0)
 		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
-	rc = 0;
+	rc = lost ? -EIO : 0;
 	for (uint32_t i = s->use.nr; i-- > 0;) {
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
@@ -703,7 +737,7 @@ static int span_close(struct pmio_file *f, uint32_t flags)
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
-		may_wait = may_wait && !deleted && rc_leave == 0; /* else the last one says it */
+		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* else the last one says it */
 	}
 	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
 		remote_watch(s->settings, &s->use.cards[i], s->f.path);
@@ -768,11 +802,13 @@ static struct span *new_span(struct pmio *pm, const struct pmio_settings *settin
 	if (!s)
 		return NULL;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->opened, NULL);
 	s->f.ops = &ops;
 	s->f.lock_fd = s->f.pfs_fd = -1;
 	s->f.path = strdup(path);
 	s->at = calloc(use->nr, sizeof(struct pmio_file *));
-	if (!s->f.path || !s->at || copy_use(&s->use, use) < 0) {
+	s->opening = calloc(use->nr, sizeof(*s->opening));
+	if (!s->f.path || !s->at || !s->opening || copy_use(&s->use, use) < 0) {
 		s->use.cards = NULL;
 		free_span(s);
 		return NULL;

@@ -22,9 +22,10 @@ struct use {
 	UT_hash_handle hh;
 };
 
+/* of a process: one for each time that it joined, and one for a use that it created */
 struct member {
 	struct use *use;
-	unsigned joined; /* times */
+	uint64_t number; /* 0: has created it, and not joined */
 	struct member *prev, *next;
 };
 
@@ -69,20 +70,20 @@ static void free_use(struct uses *u, struct use *use)
 	free(use);
 }
 
-static struct member *find_member(struct member *list, const struct use *use)
+static struct member *find_member(struct member *list, const struct use *use, uint64_t number)
 {
 	struct member *m;
 
 	DL_FOREACH(list, m) {
-		if (m->use == use)
+		if (m->use == use && m->number == number)
 			break;
 	}
 	return m;
 }
 
-static struct member *get_member(struct member **list, struct use *use)
+static struct member *get_member(struct member **list, struct use *use, uint64_t number)
 {
-	struct member *m = find_member(*list, use);
+	struct member *m = find_member(*list, use, number);
 
 	if (m)
 		return m;
@@ -90,12 +91,20 @@ static struct member *get_member(struct member **list, struct use *use)
 	if (!m)
 		return NULL;
 	m->use = use;
+	m->number = number;
 	use->nr_members++;
+	use->joined += number != 0;
 	DL_APPEND(*list, m);
 	return m;
 }
 
-int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE])
+static void put_use(struct uses *u, struct use *use)
+{
+	if (use->nr_members == 0)
+		free_use(u, use);
+}
+
+int uses_create(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE])
 {
 	struct use *use = find(u, id);
 
@@ -103,39 +112,29 @@ int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID
 		use = add(u, id);
 	if (!use)
 		return -ENOMEM;
-	if (get_member(session, use))
+	if (get_member(process, use, 0))
 		return 0;
-	if (use->nr_members == 0)
-		free_use(u, use);
+	put_use(u, use);
 	return -ENOMEM;
 }
 
-int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], const char *owner)
+int uses_join(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE], uint64_t number,
+	      const char *owner)
 {
 	struct use *use = find(u, id);
-	struct member *m;
 
 	if (!owner && (!use || use->joined == 0))
 		return -ENOENT;
 	if (!use)
 		use = add(u, id);
-	m = use ? get_member(session, use) : NULL;
-	if (m && owner && !use->owner)
-		use->owner = strdup(owner);
-	if (!m || (owner && !use->owner)) {
-		if (use && use->nr_members == 0)
-			free_use(u, use);
+	if (!use)
 		return -ENOMEM;
-	}
-	m->joined++;
-	use->joined++;
-	return 0;
-}
-
-void uses_inherit(struct member **to, struct member **from)
-{
-	DL_CONCAT(*to, *from);
-	*from = NULL;
+	if (owner && !use->owner)
+		use->owner = strdup(owner);
+	if ((!owner || use->owner) && get_member(process, use, number))
+		return 0;
+	put_use(u, use);
+	return -ENOMEM;
 }
 
 bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE])
@@ -146,50 +145,75 @@ bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE])
 }
 
 /* the owner's file, if it is time for it */
-static char *let_go(struct use *use, unsigned times, bool *kept)
+static char *drop_member(struct uses *u, struct member **process, struct member *m, bool *kept)
 {
+	struct use *use = m->use;
 	char *owner = NULL;
 
-	use->joined -= times;
-	if (use->joined == 0 && times) {
+	if (m->number && --use->joined == 0) {
 		owner = use->owner;
 		use->owner = NULL;
 	}
 	*kept = use->keep;
+	DL_DELETE(*process, m);
+	free(m);
+	use->nr_members--;
+	put_use(u, use);
 	return owner;
 }
 
-int uses_leave(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], bool keep, char **owner,
-	       bool *kept)
+int uses_leave(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE], uint64_t number, bool keep,
+	       char **owner, bool *kept)
 {
 	struct use *use = find(u, id);
-	struct member *m = use ? find_member(*session, use) : NULL;
+	struct member *m = use && number ? find_member(*process, use, number) : NULL;
 
 	*owner = NULL;
-	if (!m || m->joined == 0)
+	if (!m)
 		return -ENOENT;
 	use->keep |= keep;
-	m->joined--;
-	*owner = let_go(use, 1, kept);
+	/* who has what is known until the process ends: it may open the file again in this use */
+	if (!find_member(*process, use, 0) && !get_member(process, use, 0))
+		return -ENOMEM;
+	*owner = drop_member(u, process, m, kept);
 	return 0;
 }
 
-char *uses_end(struct uses *u, struct member **session, uint8_t id[USE_ID_SIZE], bool *kept)
+char *uses_end(struct uses *u, struct member **process, uint8_t id[USE_ID_SIZE], bool *kept)
 {
 	char *owner = NULL;
 
-	while (*session && !owner) {
-		struct member *m = *session;
-		struct use *use = m->use;
-
-		memcpy(id, use->id, USE_ID_SIZE);
-		owner = let_go(use, m->joined, kept);
-		DL_DELETE(*session, m);
-		free(m);
-		if (--use->nr_members == 0)
-			free_use(u, use);
+	while (*process && !owner) {
+		memcpy(id, (*process)->use->id, USE_ID_SIZE);
+		owner = drop_member(u, process, *process, kept);
 	}
 	return owner;
+}
+
+const char *uses_joined(const struct member *process, unsigned at, uint8_t id[USE_ID_SIZE], bool *joined)
+{
+	const struct member *m;
+
+	*joined = false;
+	DL_FOREACH(process, m) {
+		if (!m->number || at--)
+			continue;
+		*joined = true;
+		memcpy(id, m->use->id, USE_ID_SIZE);
+		return m->use->owner;
+	}
+	return NULL;
+}
+
+void uses_forget(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE])
+{
+	struct member *m, *next;
+	bool kept;
+
+	DL_FOREACH_SAFE(*process, m, next) {
+		if (memcmp(m->use->id, id, USE_ID_SIZE) == 0)
+			free(drop_member(u, process, m, &kept));
+	}
 }
 
 int uses_claim(struct uses *u, const uint8_t id[USE_ID_SIZE], uint64_t first, uint32_t nr, uint32_t wanted, uint32_t holder,

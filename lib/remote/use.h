@@ -19,40 +19,44 @@
 #define USE_NOBODY UINT32_MAX
 
 struct uses;   /* all of a target */
-struct member; /* what a session has to do with them */
+struct member; /* what a process has to do with them */
 
 struct uses *uses_new(void); /* NULL: no memory */
 
-/* this use begins; it is kept until the session ends */
-int uses_create(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE]);
+/* this use begins; it is kept until the process ends */
+int uses_create(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE]);
 
 /*
- * uses_join -- the session uses the file
+ * uses_join -- the process uses the file
  *
+ * number  of its joins: the same one twice counts once
  * owner   of a use that begins: the owner's file; else NULL
  * Returns 0, -ENOENT (it has ended, or was never heard of), -ENOMEM
  */
-int uses_join(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], const char *owner);
-
-/* what the session `from` has joined is another one's now, which has joined nothing yet */
-void uses_inherit(struct member **to, struct member **from);
+int uses_join(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE], uint64_t number,
+	      const char *owner);
 
 /* has anybody joined it who has not left? */
 bool uses_active(struct uses *u, const uint8_t id[USE_ID_SIZE]);
 
 /*
- * uses_leave -- it does so no longer, once
+ * uses_leave -- it does so no longer
  *
  * keep    data of it wait: whatever others say
  * *owner  out: the owner's file, if nobody uses it any more; the caller frees it.  To be removed,
  *         or to be kept: *kept
  * Returns 0 or -ENOENT.
  */
-int uses_leave(struct uses *u, struct member **session, const uint8_t id[USE_ID_SIZE], bool keep,
+int uses_leave(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE], uint64_t number, bool keep,
 	       char **owner, bool *kept);
 
-/* the session has ended: one of the owner's files to be removed, or NULL; to be called until it is NULL */
-char *uses_end(struct uses *u, struct member **session, uint8_t id[USE_ID_SIZE], bool *kept);
+/* the process has ended: one of the owner's files to be removed, or NULL; to be called until it is NULL */
+char *uses_end(struct uses *u, struct member **process, uint8_t id[USE_ID_SIZE], bool *kept);
+
+/* the at-th use that the process has joined: its owner's file, or NULL: it has none, and there is none if !*joined */
+const char *uses_joined(const struct member *process, unsigned at, uint8_t id[USE_ID_SIZE], bool *joined);
+/* somebody has taken away the owner's file of a use: the process, which cannot be asked, has nothing to do with it any more */
+void uses_forget(struct uses *u, struct member **process, const uint8_t id[USE_ID_SIZE]);
 
 /*
  * uses_claim -- who holds chunks first..first+nr-1

@@ -27,7 +27,7 @@
 
 #include "fabric/fabric.h"
 
-#define REMOTE_VERSION 1
+#define REMOTE_VERSION 2
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_SLOTS_MAX 4		/* of a session */
 #define REMOTE_DESCS_MAX 16384u		/* pieces of a call whose list is in a slot */
@@ -36,6 +36,7 @@
 #define REMOTE_SLOT_SIZE (REMOTE_DATA_OFF + REMOTE_DATA_MAX)
 #define REMOTE_NO_SLOT UINT32_MAX
 #define REMOTE_CLAIM_MAX 64		/* chunks of one claim */
+#define REMOTE_LIFELINE_ACK 1		/* the byte by which the target says that it has a lifeline; it says nothing else there */
 
 enum remote_op {
 	REMOTE_HELLO = 1, /* first of a session */
@@ -69,15 +70,22 @@ struct remote_hdr_msg {
 	uint64_t handle;  /* of OPEN's answer; WAIT: the ticket; else 0 */
 };
 
+/*
+ * HELLO says which process it is, and may be said again: what the process had joined it still has, and
+ * nothing of its earlier sessions happens any more once the answer is sent.  Which of them was the last
+ * to come through is the target's to say.
+ */
 struct remote_hello_msg {
 	struct remote_hdr_msg hdr;
-	uint64_t previous; /* a session of this process that it has given up, or 0: nothing of it happens any more */
-	uint32_t pid;
+	uint8_t process[16]; /* random: the asker, as this target knows it */
+	uint64_t attempt; /* one more each time; an earlier one that comes later is refused */
+	uint32_t pid;	  /* for messages, as the host */
 	uint32_t slots;	  /* so many are wanted */
-	char host[64];	  /* 0-terminated; for messages */
+	char host[64];	  /* 0-terminated */
 };
 struct remote_hello_answer_msg {
 	uint64_t session; /* random; also what the lifeline begins with */
+	uint64_t vital;	  /* the session of this process whose lifeline the target looks at until it gets the new one; 0: none */
 	uint8_t uuid[16]; /* the pool's */
 	uint64_t chunk_size;
 	uint16_t lifeline; /* TCP port at the target's address */
@@ -154,11 +162,12 @@ struct remote_path_msg {
 /*
  * JOIN, LEAVE: who uses a file of several nodes says so to its first target, which removes the
  * owner's file (owner.c) when nobody does any more.  JOIN: -ENOENT: this use has ended.
- * LEAVE: 1: others use it yet.
+ * LEAVE: 1: others use it yet; -ENOENT: it had not joined, or has left.  Both can be said twice.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];
+	uint64_t number;   /* of the process's joins: each has its own, not 0 */
 	uint32_t create;   /* JOIN: 1: this use begins */
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
 	char path[];	   /* JOIN, create: of the owner's file */
@@ -178,7 +187,7 @@ struct remote_claim_msg {
 	uint32_t nr;	   /* 0..REMOTE_CLAIM_MAX: answer for so many */
 	uint32_t wanted;   /* 0..nr: those that nobody has become the asker's */
 	uint32_t holder;   /* the asker's index in the file's list of targets */
-	uint32_t create;   /* 1: this use begins; it ends with the session */
+	uint32_t create;   /* 1: this use begins; it ends with the process */
 };
 struct remote_claim_answer_msg {
 	uint32_t holder[REMOTE_CLAIM_MAX]; /* UINT32_MAX: nobody has it */

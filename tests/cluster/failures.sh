@@ -133,6 +133,7 @@ target_killed() ( # PLACEMENT HOST RANK...: of the other host
 	other_host_fails "$@" && refused "$2" && on "$2" "$PMIO drain $D/pfs/f" && verify && next 4 "h2 h1" && clean
 )
 
+# short of the timeout: nobody notices
 link_cut() (
 	export PMIO_TIMEOUT=60
 	start link_cut 4 "h1 h2" && ip link set v1 down && sleep 2 && ip link set v1 up && sleep 1 && stop 0 && verify && clean
@@ -142,6 +143,73 @@ target_stopped() (
 	export PMIO_TIMEOUT=60
 	start target_stopped 4 "h1 h2" && kill_daemon h2 "$PMIO_POOL" target STOP && sleep 2 &&
 		kill_daemon h2 "$PMIO_POOL" target CONT && sleep 1 && stop 0 && verify && clean
+)
+
+# ---- longer than the timeout: the session is given up, what the process has joined is not
+
+# a job of another host, without these settings, reads what was written, and not what the file system has
+others_see_it() {
+	[ -n "$(find "$D/pfs" -name '.pmio-owner.*')" ] || { echo "the owner's file has gone"; return 1; }
+	(unset PMIO_TARGETS PMIO_PLACEMENT; PMIO_TIMEOUT=20 PMIO_OWNER=always job 1 h2 "$steady" verify "pmem:$D/pfs/f" "$D")
+}
+
+# start_remote NAME RANKS HOSTS: on memory nodes
+start_remote() {
+	export PMIO_PLACEMENT=remote
+	local h
+	for h in h3 h4; do on $h "cat /dev/shm/memory/target.log" | wc -l >"$T/log.$h"; done
+	start "$1" "$2" "$3" 30
+}
+
+# a memory node has said so since then; the file's home, or both
+memory_says() { # WORDS
+	local h
+	for h in h3 h4; do
+		on $h "cat /dev/shm/memory/target.log" | tail -n +$(($(cat "$T/log.$h") + 1))
+	done | grep "$1"
+}
+
+given_up_by_client() { says 'node h[34]: lost:'; }
+
+link_cut_long() (
+	export PMIO_TIMEOUT=2
+	trap 'ip link set v1 up' EXIT
+	start_remote link_cut_long 2 h1 && ip link set v1 down && has_failed 0 1 || return
+	until_ok memory_says 'of node h1 cannot be reached' && others_see_it && ip link set v1 up || return
+	until_ok test -e "$D/again.0" && until_ok test -e "$D/again.1" && memory_says 'of node h1 is there again' &&
+		given_up_by_client && others_see_it && stop 0 && verify && clean
+)
+
+target_stopped_long() (
+	export PMIO_TIMEOUT=1
+	trap 'for h in h3 h4; do kill_daemon $h /dev/shm/memory target CONT; done' EXIT
+	start_remote target_stopped_long 2 h1 || return
+	for h in h3 h4; do kill_daemon $h /dev/shm/memory target STOP || return; done
+	has_failed 0 1 && sleep 3 && given_up_by_client || return
+	for h in h3 h4; do kill_daemon $h /dev/shm/memory target CONT || return; done
+	until_ok test -e "$D/again.0" && until_ok test -e "$D/again.1" && others_see_it && stop 0 && verify && clean
+)
+
+# its host says so, when it can be reached again
+killed_while_cut_off() (
+	export PMIO_TIMEOUT=2
+	trap 'ip link set v1 up' EXIT
+	start_remote killed_while_cut_off 2 h1 && ip link set v1 down && until_ok memory_says 'of node h1 cannot be reached' || return
+	on h1 "kill -9 $(cat "$D/pid.0") $(cat "$D/pid.1")" && sleep 3 && others_see_it && ip link set v1 up && stop 1 &&
+		clean && verify && next 2 h2
+)
+
+# nobody can tell that it is dead but who removes the owner's file
+lost_for_ever() (
+	local pid
+	export PMIO_TIMEOUT=2
+	# first, or its processes would send their last words
+	start_remote lost_for_ever 1 h1 && ip link set v1 down && kill -9 "$(cat "$HOSTS_DIR/h1")" && end_mpirun && ! wait "$job" || return
+	until_ok memory_says 'of node h1 cannot be reached' && memory_says '.pmio-owner.* stays for process' &&
+		sleep 6 && [ -n "$(find "$D/pfs" -name '.pmio-owner.*')" ] || return
+	rm "$D"/pfs/.pmio-owner.* && until_ok memory_says '.pmio-owner.* has been removed' &&
+		nothing_left h3:/dev/shm/memory h4:/dev/shm/memory &&
+		job 2 h3 "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/pfs/f"
 )
 
 memory_node_killed() (
@@ -196,7 +264,7 @@ end_mpirun() {
 		sleep 0.1
 	done
 	pkill -KILL -x mpirun
-	on h1 'pkill -KILL -x orted; pkill -KILL -x steady; true'
+	on h1 'pkill -KILL -x orted; pkill -KILL -x steady; true' 2>/dev/null || true
 }
 
 # its pieces are lost; but who comes next is not kept from the file
@@ -207,7 +275,7 @@ host_lost() (
 		nothing_left h1:/dev/shm/pool h3:/dev/shm/pool
 )
 
-plan 18
+plan 22
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
@@ -224,9 +292,13 @@ check "a target is killed" target_killed striped h2 0 2
 check "the first target is killed" target_killed auto h1 1 3
 check "a link is cut for 2 seconds" link_cut
 check "a target is stopped for 2 seconds" target_stopped
+check "a link is cut for longer than the timeout" link_cut_long
+check "a target is stopped for longer than the timeout" target_stopped_long
+check "processes are killed while they are cut off" killed_while_cut_off
 check "a memory node is killed, and comes back" memory_node_killed
 check "a memory node cannot be reached" memory_node_unreachable
 check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
 check "an agent is killed while the job's close drains" agent_killed_draining
 check "a host is lost" host_lost
+check "a host is lost that has joined a file" lost_for_ever
 exit $tap_failed

@@ -3,7 +3,11 @@
  */
 #include "sites.h"
 
+#include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 /* ---- cards -------------------------------------------------------------------------------- */
 
@@ -791,6 +795,623 @@ static void agent_stopped_for_long__is_an_error(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
+/* stopped it is some time after it has been told to: all of its threads */
+static bool is_stopped(pid_t pid)
+{
+	char name[64], text[512];
+	bool all = true;
+	struct dirent *d;
+	DIR *tasks;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
+	tasks = opendir(name);
+	while (tasks && (d = readdir(tasks)) != NULL) {
+		FILE *f = NULL;
+
+		if (*d->d_name != '.') {
+			snprintf(name, sizeof(name), "/proc/%d/task/%.20s/stat", (int)pid, d->d_name);
+			f = fopen(name, "r");
+		}
+		if (f && fgets(text, sizeof(text), f))
+			all = all && strstr(text, ") T ");
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return tasks && all;
+}
+
+static void stop_process(pid_t pid)
+{
+	kill(pid, SIGSTOP);
+	await(is_stopped(pid));
+}
+
+/* ---- processes and their sessions ------------------------------------------------------------------- */
+
+/* a process of another node, taken apart: what it says to site 1 */
+struct peer {
+	uint8_t process[16];
+	uint64_t attempt;
+	struct pmio_fabric_peer *fabric;
+	struct remote_hello_answer_msg hello;
+	int lifeline;
+};
+
+static struct pmio_fabric_port *new_port(void)
+{
+	const struct remote_card *card = &sites[1].card;
+	struct pmio_fabric_config c = { .provider = card->fabric.provider, .address = "127.0.0.1", .key = card->key,
+					.timeout_ms = (unsigned)atoi(TIMEOUT_S) * 1000 };
+	struct pmio_fabric_port *port;
+
+	assert_int_equal(pmio_fabric_port_new(&c, &port), 0);
+	return port;
+}
+
+static int peer_ask(struct peer *p, void *msg, size_t len, enum remote_op op, void *answer, size_t room)
+{
+	uint64_t ticket[64];
+	struct remote_hdr_msg *h = msg;
+	struct pmio_fabric_exchange x = { .request = msg, .request_len = len, .answer = room ? answer : ticket,
+					  .answer_room = room ? room : sizeof(ticket) };
+
+	h->version = REMOTE_VERSION;
+	h->op = (uint16_t)op;
+	h->session = op == REMOTE_HELLO ? 0 : p->hello.session;
+	return pmio_fabric_call(p->fabric, &x);
+}
+
+static int peer_hello(struct peer *p, uint64_t attempt)
+{
+	struct remote_hello_msg m = { .attempt = attempt, .pid = 7, .slots = 1, .host = "elsewhere" };
+	struct remote_hello_answer_msg a;
+	int rc;
+
+	memcpy(m.process, p->process, sizeof(m.process));
+	rc = peer_ask(p, &m, sizeof(m), REMOTE_HELLO, &a, sizeof(a));
+	if (rc == 0)
+		p->hello = a;
+	return rc;
+}
+
+static void peer_show(struct peer *p)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.lifeline),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct timeval limit = { .tv_sec = PATIENCE_MS / 1000 };
+	uint8_t ack = 0;
+
+	p->lifeline = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(p->lifeline >= 0);
+	setsockopt(p->lifeline, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(connect(p->lifeline, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(write(p->lifeline, &p->hello.session, 8), 8);
+	assert_int_equal(read(p->lifeline, &ack, 1), 1);
+	assert_int_equal(ack, REMOTE_LIFELINE_ACK);
+}
+
+static struct peer peer_come(struct pmio_fabric_port *port)
+{
+	struct peer p = { .lifeline = -1 };
+
+	assert_int_equal(pmio_fabric_random(p.process, sizeof(p.process)), 0);
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &p.fabric), 0);
+	assert_int_equal(peer_hello(&p, ++p.attempt), 0);
+	peer_show(&p);
+	return p;
+}
+
+static void peer_go(struct peer *p)
+{
+	if (p->lifeline >= 0)
+		close(p->lifeline);
+	pmio_fabric_disconnect(&p->fabric);
+}
+
+/* the same process, in another session */
+static struct peer peer_again(struct pmio_fabric_port *port, const struct peer *p, uint64_t attempt)
+{
+	struct peer q = *p;
+
+	q.lifeline = -1;
+	q.attempt = attempt;
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &q.fabric), 0);
+	return q;
+}
+
+static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const char *owner)
+{
+	union {
+		struct remote_join_msg m;
+		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	memset(u.m.use, 0x77, sizeof(u.m.use));
+	u.m.number = number;
+	u.m.create = owner != NULL;
+	if (owner)
+		strcpy(u.m.path, owner);
+	return peer_ask(p, &u, sizeof(u.m) + (owner ? strlen(owner) + 1 : 0), op, NULL, 0);
+}
+
+/* the answer to a HELLO was lost: it is said again, and the one before finds nobody */
+static void hello__said_twice(void **state)
+{
+	struct pmio_fabric_port *port = new_port();
+	struct peer p = peer_come(port), q = peer_again(port, &p, 2), r = peer_again(port, &p, 3);
+	char none[PATH_MAX + 32];
+
+	(void)state;
+	snprintf(none, sizeof(none), "%s/.pmio-owner.none", root.path);
+	assert_int_equal(peer_join(&p, REMOTE_JOIN, 1, none), 0);
+	assert_int_equal(peer_join(&p, REMOTE_JOIN, 1, none), 0);
+	assert_int_equal(peer_hello(&q, 2), 0);
+	assert_int_equal(q.hello.vital, p.hello.session);
+	assert_int_equal(peer_hello(&r, 3), 0);
+	assert_int_equal(r.hello.vital, p.hello.session);
+	assert_true(peer_join(&p, REMOTE_JOIN, 2, NULL) < 0);
+	assert_true(peer_join(&q, REMOTE_JOIN, 2, NULL) < 0);
+	assert_int_equal(peer_hello(&r, 2), -ESTALE); /* it was on its way for long */
+	peer_show(&r);
+	close(p.lifeline); /* the target does not look at it any more */
+	p.lifeline = -1;
+	usleep(300000);
+	/* joined once, however often that was said */
+	assert_int_equal(peer_join(&r, REMOTE_JOIN, 2, NULL), 0);
+	assert_int_equal(peer_join(&r, REMOTE_LEAVE, 2, NULL), 1);
+	assert_int_equal(peer_join(&r, REMOTE_LEAVE, 1, NULL), 0);
+	assert_int_equal(peer_join(&r, REMOTE_LEAVE, 1, NULL), -ENOENT);
+	assert_int_equal(peer_join(&r, REMOTE_JOIN, 3, NULL), -ENOENT);
+	pmio_fabric_disconnect(&p.fabric);
+	pmio_fabric_disconnect(&q.fabric);
+	peer_go(&r);
+	pmio_fabric_port_delete(&port);
+}
+
+/* an earlier session's lifeline, as long as the target has no later one: its end is the process's */
+static void lifeline__ends_before_another_is_shown(void **state)
+{
+	struct pmio_fabric_port *port = new_port();
+	struct peer p = peer_come(port), q = peer_again(port, &p, 2);
+	unsigned before = sessions_of(1);
+
+	(void)state;
+	assert_int_equal(peer_hello(&q, 2), 0);
+	assert_int_equal(sessions_of(1), before);
+	close(p.lifeline);
+	p.lifeline = -1;
+	await(sessions_of(1) == before - 1);
+	pmio_fabric_disconnect(&p.fabric);
+	peer_go(&q);
+	pmio_fabric_port_delete(&port);
+}
+
+struct opening {
+	struct peer p;
+	int rc;
+};
+
+static int peer_open(struct peer *p, const char *name, uint64_t *handle)
+{
+	union {
+		struct remote_open_msg m;
+		uint8_t bytes[sizeof(struct remote_open_msg) + PATH_MAX];
+	} u;
+	struct remote_open_answer_msg a = { 0 };
+	int rc;
+
+	memset(&u.m, 0, sizeof(u.m));
+	u.m.flags = RW;
+	strcpy(u.m.path, name);
+	rc = peer_ask(p, &u, sizeof(u.m) + strlen(name) + 1, REMOTE_OPEN, &a, sizeof(a));
+	*handle = a.handle;
+	return rc;
+}
+
+static void *open_it(void *arg)
+{
+	struct opening *o = arg;
+	uint64_t handle;
+
+	o->rc = peer_open(&o->p, path, &handle);
+	return NULL;
+}
+
+static void *say_hello(void *arg)
+{
+	struct opening *o = arg;
+
+	o->rc = peer_hello(&o->p, o->p.attempt);
+	return NULL;
+}
+
+/* the agent stands still, and who waits for it comes again and again: others are answered, and in the end he is */
+static void agent_stopped__others_are_answered(void **state)
+{
+	struct pmio_fabric_port *port = new_port(), *ports[4];
+	struct opening first = { .p = peer_come(port) }, again[4];
+	pid_t agent = agent_of(1);
+	pthread_t t, more[4];
+	struct peer other;
+	char none[PATH_MAX + 32];
+
+	(void)state;
+	name_file("stands");
+	put_text(path, "x", 0644);
+	snprintf(none, sizeof(none), "%s/.pmio-owner.none", root.path);
+	stop_process(agent);
+	assert_int_equal(pthread_create(&t, NULL, open_it, &first), 0);
+	usleep(300000);
+	for (unsigned i = 0; i < 4; i++) {
+		ports[i] = new_port();
+		again[i].p = peer_again(ports[i], &first.p, i + 2);
+		assert_int_equal(pthread_create(&more[i], NULL, say_hello, &again[i]), 0);
+		usleep(100000);
+	}
+	other = peer_come(port);
+	assert_int_equal(peer_join(&other, REMOTE_JOIN, 1, none), 0);
+	assert_int_equal(peer_join(&other, REMOTE_LEAVE, 1, NULL), 0);
+	kill(agent, SIGCONT);
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_join(more[i], NULL);
+		/* only the last one counts */
+		assert_int_equal(again[i].rc == 0, i == 3);
+	}
+	pthread_join(t, NULL);
+	peer_go(&other);
+	for (unsigned i = 0; i < 4; i++) {
+		pmio_fabric_disconnect(&again[i].p.fabric);
+		pmio_fabric_port_delete(&ports[i]);
+	}
+	peer_go(&first.p);
+	pmio_fabric_port_delete(&port);
+}
+
+enum { PEERS = 2000, PORTS = 250 };
+
+static size_t stat_size(const char *name)
+{
+	struct stat st;
+
+	return stat(name, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+static void peer_write(struct peer *p, uint64_t handle, uint32_t i)
+{
+	struct {
+		struct remote_io_msg m;
+		struct remote_desc desc;
+		uint32_t data;
+	} w = { .m = { .hdr = { .handle = handle }, .slot = REMOTE_NO_SLOT, .nr = 1, .len = sizeof(i) },
+		.desc = { i * sizeof(i), sizeof(i) }, .data = i };
+	struct remote_write_answer_msg a;
+
+	assert_int_equal(peer_ask(p, &w, offsetof(__typeof__(w), data) + sizeof(i), REMOTE_WRITE, &a, sizeof(a)), 0);
+}
+
+/* more than an agent has records of clients, and than the target's first limit of descriptors: each has the file open */
+static void sessions__two_thousand(void **state)
+{
+	struct rlimit before, all;
+	struct pmio_fabric_port *ports[PORTS];
+	struct peer *p = calloc(PEERS, sizeof(*p));
+	uint64_t *handles = calloc(PEERS, sizeof(*handles));
+	uint32_t *model = calloc(PEERS, sizeof(*model));
+	unsigned sessions;
+
+	(void)state;
+	assert_true(p && handles && model);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	if (before.rlim_max < 8192)
+		skip();
+	all = before;
+	all.rlim_cur = all.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	name_file("many");
+	put_text(path, "", 0644);
+	sessions = sessions_of(1);
+	for (unsigned i = 0; i < PORTS; i++)
+		ports[i] = new_port();
+	for (uint32_t i = 0; i < PEERS; i++) {
+		p[i] = peer_come(ports[i % PORTS]);
+		assert_int_equal(peer_open(&p[i], path, &handles[i]), 0);
+		model[i] = i;
+	}
+	assert_int_equal(sessions_of(1), sessions + PEERS);
+	for (uint32_t i = 0; i < PEERS; i++)
+		peer_write(&p[i], handles[i], i);
+	for (unsigned i = 0; i < PEERS; i++)
+		peer_go(&p[i]);
+	for (unsigned i = 0; i < PORTS; i++)
+		pmio_fabric_port_delete(&ports[i]);
+	await(sessions_of(1) == sessions);
+	/* nobody has closed it but the target: the last of them drains it */
+	await(stat_size(path) == PEERS * sizeof(*model));
+	assert_on_pfs((uint8_t *)model, PEERS * sizeof(*model));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	free(p);
+	free(handles);
+	free(model);
+}
+
+/* more than there could be threads for */
+static void watch__many_files(void **state)
+{
+	pid_t agent = agent_of(1);
+
+	(void)state;
+	stop_process(agent);
+	for (unsigned i = 0; i < 1500; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "watched.%u", i);
+		name_file(name);
+		assert_int_equal(remote_watch(settings, &sites[1].card, path), 0);
+	}
+	kill(agent, SIGCONT);
+}
+
+/* ---- a use outlives sessions ------------------------------------------------------------------------- */
+
+static struct pmio_file *open_used(struct remote_use *use, const char *name, char owner[PATH_MAX + 32])
+{
+	struct client_open how = { .flags = RW };
+	struct pmio_file *f;
+	struct stat st;
+
+	name_file(name);
+	put_text(path, "old", 0644);
+	assert_int_equal(stat(path, &st), 0);
+	snprintf(owner, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	*use = use_of_all(PMIO_PLACE_SINGLE);
+	assert_int_equal(remote_use_begin(settings, path, use), 0);
+	assert_int_equal(remote_span_open(sites[0].pm, settings, path, &how, use, true, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "new", 3, 0), 3);
+	assert_true(exists(owner));
+	return f;
+}
+
+/* what another process finds: the first byte, or an error */
+static int role_find(void)
+{
+	struct client_open how = { .flags = PMIO_OPEN_READ };
+	struct remote_use use;
+	struct pmio_file *f;
+	unsigned char c = 0;
+	int rc = remote_use_find(settings, path, &use);
+
+	if (rc == 0)
+		rc = remote_span_open(NULL, settings, path, &how, &use, true, &f);
+	if (rc == 0) {
+		rc = pmio_pread(f, &c, 1, 0) == 1 ? c : -EIO;
+		pmio_close(&f);
+	}
+	say(rc);
+	return 0;
+}
+
+static int found_by_another(void)
+{
+	int out, rc;
+	pid_t pid = start_role(&out, "find", path);
+
+	rc = hear(out);
+	waitpid(pid, NULL, 0);
+	close(out);
+	return rc;
+}
+
+static void use__target_stopped_for_longer_than_the_timeout(void **state)
+{
+	pid_t pid = target_of(1);
+	char owner[PATH_MAX + 32];
+	struct remote_use use;
+	struct pmio_file *f = open_used(&use, "lost", owner);
+
+	(void)state;
+	scratch_catch_log();
+	stop_process(pid);
+	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
+	assert_true(scratch_nr_errors > 0);
+	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
+	kill(pid, SIGCONT);
+	/* the target has seen all that this process has closed, whatever it was */
+	await(pmio_pwrite(f, "now", 3, 0) == 3);
+	usleep(500000);
+	pmio_log_set_handler(NULL);
+	assert_true(exists(owner));
+	assert_int_equal(found_by_another(), 'n');
+	assert_int_equal(pmio_pwrite(f, "end", 3, 0), 3);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs((const uint8_t *)"end", 3);
+	assert_false(exists(owner));
+	remote_use_fini(&use);
+}
+
+/* it knows of nobody: who has the file open says so before others take it over */
+static void use__target_started_anew(void **state)
+{
+	char owner[PATH_MAX + 32];
+	struct remote_use use;
+	struct pmio_file *f = open_used(&use, "anew", owner);
+
+	(void)state;
+	scratch_catch_log();
+	kill_target(1);
+	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(pmio_pwrite(f, "now", 3, 0), 3);
+	assert_int_equal(found_by_another(), 'n');
+	assert_true(exists(owner));
+	assert_int_equal(pmio_close(&f), 0);
+	assert_false(exists(owner));
+	remote_use_fini(&use);
+}
+
+/* others have taken it for left over: what has it open does not go on beside them */
+static void use__taken_over_meanwhile(void **state)
+{
+	char owner[PATH_MAX + 32];
+	struct remote_use use;
+	struct pmio_file *f = open_used(&use, "taken", owner);
+
+	(void)state;
+	scratch_catch_log();
+	kill_target(1);
+	assert_int_equal(found_by_another(), -ENOENT);
+	assert_false(exists(owner));
+	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
+	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
+	assert_int_equal(pmio_close(&f), -EIO);
+	assert_true(scratch_nr_errors > 0);
+	pmio_log_set_handler(NULL);
+	remote_use_fini(&use);
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------- */
+
+static bool no_flock;
+
+/* in place of the C library's */
+int flock(int fd, int how)
+{
+	if (no_flock) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return (int)syscall(SYS_flock, fd, how);
+}
+
+static unsigned nr_synced[2]; /* folders, others */
+
+/* in place of the C library's */
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0)
+		nr_synced[!S_ISDIR(st.st_mode)]++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/* the power may go when the call has returned */
+static void use__owners_file_is_durable(void **state)
+{
+	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
+
+	(void)state;
+	name_file("durable");
+	put_text(path, "", 0644);
+	nr_synced[0] = nr_synced[1] = 0;
+	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
+	nr_synced[1] = 0;
+	assert_int_equal(remote_owner_wait(path, use.id, 0), 0);
+	assert_int_equal(nr_synced[1], 1);
+	remote_owner_drained(path, use.cards[0].uuid, NULL, NULL);
+	assert_int_equal(nr_synced[1], 2);
+	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
+	remote_use_fini(&use);
+}
+
+static void use__file_system_without_locks(void **state)
+{
+	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
+	char owner[PATH_MAX + 32];
+	struct stat st;
+
+	(void)state;
+	name_file("nolocks");
+	put_text(path, "", 0644);
+	assert_int_equal(stat(path, &st), 0);
+	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	scratch_catch_log();
+	no_flock = true;
+	assert_int_equal(remote_use_begin(settings, path, &use), -ENOLCK);
+	assert_false(exists(owner));
+	/* one that is left over stays */
+	put_text(owner, "rubbish", 0600);
+	assert_int_equal(remote_use_find(settings, path, &other), -ENOLCK);
+	assert_true(exists(owner));
+	no_flock = false;
+	assert_true(scratch_nr_errors > 0);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_false(exists(owner));
+	remote_use_fini(&use);
+}
+
+/* ---- one node that does not answer, and others that do ------------------------------------------------- */
+
+struct slow {
+	struct pmio_file *f;
+	uint8_t *chunk;
+	atomic_bool done;
+};
+
+static void *write_to_dead(void *arg)
+{
+	struct slow *w = arg;
+	ssize_t n = pmio_pwrite(w->f, w->chunk, CHUNK, CHUNK); /* the second in the list */
+
+	atomic_store(&w->done, true);
+	return (void *)(intptr_t)n;
+}
+
+static void span__dead_node_keeps_nobody_waiting(void **state)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
+	struct slow w = { .chunk = calloc(1, CHUNK) };
+	pid_t pid = target_of(2);
+	pthread_t t;
+	void *n;
+
+	(void)state;
+	assert_non_null(w.chunk);
+	name_file("one-dead");
+	put_text(path, "", 0644);
+	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_int_equal(remote_span_open(NULL, settings, path, &how, &use, true, &w.f), 0);
+	assert_int_equal(pmio_pwrite(w.f, "live", 4, 0), 4);
+	scratch_catch_log();
+	stop_process(pid);
+	assert_int_equal(pthread_create(&t, NULL, write_to_dead, &w), 0);
+	usleep(300000);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(pmio_pwrite(w.f, "live", 4, i), 4);
+	assert_false(atomic_load(&w.done));
+	pthread_join(t, &n);
+	assert_int_equal((intptr_t)n, -EIO);
+	kill(pid, SIGCONT);
+	await(pmio_pwrite(w.f, "back", 4, CHUNK) == 4);
+	/* now it is open there: what is on its way there takes buffers, but not all of them; and not for ever */
+	stop_process(pid);
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&w.done, false);
+		assert_int_equal(pthread_create(&t, NULL, write_to_dead, &w), 0);
+		usleep(300000);
+		assert_int_equal(pmio_pwrite(w.f, w.chunk, CHUNK, 0), CHUNK);
+		assert_int_equal(pmio_pread(w.f, w.chunk, CHUNK, 0), CHUNK);
+		if (i == 0)
+			assert_false(atomic_load(&w.done));
+		pthread_join(t, &n);
+		assert_int_equal((intptr_t)n, -EIO);
+		usleep(1200000); /* else the next one fails without a try */
+	}
+	kill(pid, SIGCONT);
+	pmio_log_set_handler(NULL);
+	await(pmio_pwrite(w.f, w.chunk, CHUNK, CHUNK) == CHUNK);
+	assert_int_equal(pmio_close(&w.f), 0);
+	remote_use_fini(&use);
+	free(w.chunk);
+}
+
 /* ---- roles ------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -798,6 +1419,7 @@ static const struct {
 	int (*run)(void);
 } roles[] = {
 	{ "hold", role_hold },
+	{ "find", role_find },
 };
 
 static int be(char **argv)
@@ -808,6 +1430,13 @@ static int be(char **argv)
 			return take_sites(argv[2]) < 0 ? 1 : roles[i].run();
 	}
 	return 1;
+}
+
+static rlim_t limit_of_descriptors(void)
+{
+	struct rlimit r;
+
+	return getrlimit(RLIMIT_NOFILE, &r) == 0 ? r.rlim_max : 256;
 }
 
 int main(int argc, char **argv)
@@ -837,8 +1466,21 @@ int main(int argc, char **argv)
 		cmocka_unit_test(target_stopped_for_a_while__costs_time_only),
 		cmocka_unit_test(drain_waits_for_long__costs_time_only),
 		cmocka_unit_test(agent_stopped_for_long__is_an_error),
+		cmocka_unit_test(hello__said_twice),
+		cmocka_unit_test(lifeline__ends_before_another_is_shown),
+		cmocka_unit_test(agent_stopped__others_are_answered),
+		cmocka_unit_test(sessions__two_thousand),
+		cmocka_unit_test(watch__many_files),
+		cmocka_unit_test(use__target_stopped_for_longer_than_the_timeout),
+		cmocka_unit_test(use__target_started_anew),
+		cmocka_unit_test(use__taken_over_meanwhile),
+		cmocka_unit_test(use__owners_file_is_durable),
+		cmocka_unit_test(use__file_system_without_locks),
+		cmocka_unit_test(span__dead_node_keeps_nobody_waiting),
 	};
+	const struct rlimit few = { 256, limit_of_descriptors() };
 
+	setrlimit(RLIMIT_NOFILE, &few); /* targets that are started here have to see to more */
 	if (argc == 4)
 		return be(argv);
 	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
