@@ -126,7 +126,9 @@ empty_memory() {
 	local end=$((SECONDS + MARKS_S))
 	[ -e "$pool/data" ] || return 0
 	has_target "$pool" || start_target >"$log" 2>&1 || return 1
-	as_user "$PMIO" drain --all >/dev/null 2>"$log" || return 1
+	as_user "$PMIO" drain --all >/dev/null 2>"$log" ||
+		{ as_user "$PMIO" forget --gone --quiet >/dev/null 2>&1 && as_user "$PMIO" drain --all >/dev/null 2>"$log"; } ||
+		return 1
 	list_files | as_user xargs -r -d '\n' "$PMIO" drain --quiet -- >/dev/null 2>&1
 	while has_marks && [ $SECONDS -lt $end ]; do sleep 0.5; done
 	end_agents "$pool" --target

@@ -81,7 +81,10 @@ empty_pool() {
 	[ ! -d "$job" ] || progress=$job/progress.$node
 	if [ -e "$pool/data" ]; then
 		end_agents "$pool" --target
-		as_user "$PMIO" drain --all --json >"$progress" 2>"$log" || return 1
+		# what was removed while it was held has no name any more by which anybody could read it
+		as_user "$PMIO" drain --all --json >"$progress" 2>"$log" ||
+			{ as_user "$PMIO" forget --gone --quiet >/dev/null 2>&1 &&
+				as_user "$PMIO" drain --all --json >"$progress" 2>"$log"; } || return 1
 		# by name: marks of files of several nodes that the agent has drained by itself
 		list_files | as_user xargs -r -d '\n' "$PMIO" drain --quiet -- >/dev/null 2>&1
 		as_user "$PMIO" agent stop 2>"$log" || as_user "$PMIO" agent stop --force 2>"$log"

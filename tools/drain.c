@@ -125,7 +125,7 @@ int tool_drain(struct tool *tool, int argc, char **argv)
 int tool_stage_out(struct tool *tool, int argc, char **argv)
 {
 	struct transfer t = { .tool = tool, .command = "stage-out", .done_word = "staged out",
-			      .move = stage_out, .counter = drained };
+			      .move = stage_out, .counter = drained, .moved_only = true };
 
 	return run(tool, &t, false,
 		   "copy data that wait in the pool to the file system, and give up what the pool holds "

@@ -149,10 +149,20 @@ static struct transfer_file *await_ended(struct crew *crew, bool *running)
 	return ended;
 }
 
+static bool is_told(const struct transfer *t, const struct transfer_file *f)
+{
+	return f->waits || !t->moved_only;
+}
+
 static void report(struct transfer *t, struct tool_progress *p, struct transfer_file *f)
 {
 	if (f->rc == 0)
 		f->moved = f->bytes;
+	if (!is_told(t, f)) {
+		if (f->rc == 0)
+			return;
+		p->nr_files++;
+	}
 	tool_progress_file(p, f->path, f->moved, f->rc);
 	if (f->rc == 0 && !t->tool->json && !t->tool->quiet) {
 		if (p->bar)
@@ -252,7 +262,8 @@ int transfer_run(struct transfer *t, struct pmio *pm)
 	int rc = 0, status;
 
 	LL_COUNT(t->refused, r, p.nr_files);
-	p.nr_files += t->nr;
+	for (size_t i = 0; i < t->nr; i++)
+		p.nr_files += is_told(t, &t->files[i]);
 	sum_up(t, &p);
 	tool_progress_start(&p, crew.pool);
 	LL_FOREACH(t->refused, r)

@@ -34,6 +34,7 @@ struct transfer {
 	const struct tool *tool;
 	const char *command;
 	const char *done_word;	/* "drained" */
+	bool moved_only;	/* say nothing of files of which nothing waits, unless they fail */
 	unsigned nr_jobs;
 	struct transfer_file *files; /* owned */
 	size_t nr, room;

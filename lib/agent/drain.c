@@ -33,6 +33,7 @@
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks of a span */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
 #define COMPARE_NS 200000000 /* so long may steps of several workers overlap before they make a pause for a look */
+#define SMALL_BLOCKS 16	/* of a file's first chunk, zeroed when it is claimed */
 #define DRAIN_PART_MIN 16	    /* chunks: for fewer a further thread is not worth it */
 
 struct taken {
@@ -194,7 +195,7 @@ static int compare(struct drain *d)
 	d->compared_ns = now_ns();
 	if (fstat(d->pfs->fd, &st) < 0)
 		return -errno;
-	if (d->may_lose && pmio_pfs_is_nameless(d->pfs->fd, &st))
+	if (d->may_lose && st.st_nlink == 0)
 		return PMIO_EGONE;
 	return is_same_content(&st, &d->now) ? 0 : PMIO_ECHANGED;
 }
@@ -1015,12 +1016,26 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 	return 1;
 }
 
+/*
+ * Of a file that has nothing yet only the first blocks: it may be a small one, and a chunk of zeros
+ * costs more than all else that is done for that.  A larger one asks for the rest once.
+ */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 {
-	struct pmio_mask all;
+	struct pmio_mask all, busy;
 
 	if (ch->frame < 0 || ch->filling || ch->number << a->view->chunk_shift < f->pfs_size)
 		return;
+	if (ch->number == 0 && pmio_pool_file_size(a->pool, f->slot) == 0) {
+		struct fill fl = { .agent = a, .frame = (uint64_t)ch->frame };
+
+		pmio_mask_range(&all, 0, SMALL_BLOCKS - 1);
+		pmio_frame_fill_begin(a->view, fl.frame, &all, &fl.todo, &busy);
+		run_fill(&fl.job);
+		pmio_frame_fill_end(a->view, fl.frame, &fl.todo, fl.error == 0);
+		pmio_pm_fence(a->view->pm);
+		return;
+	}
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
 	if (!pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
 		fill_start(a, f, ch, &all);
