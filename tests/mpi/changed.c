@@ -365,19 +365,31 @@ static void waiting_data(void)
 	barrier();
 }
 
-/* the file that data wait for is no longer there: no empty one is put in its place */
-static void waiting_data_and_no_file(void)
+/* the file that data wait for has another name now: the old one is free for another file, which has nothing of it */
+static void waiting_data_and_another_file(void)
 {
 	const char *url = name(".n");
+	unsigned char *all;
 	char away[4200];
+	MPI_File fh;
+	size_t len;
 
 	snprintf(away, sizeof(away), "%s.away", path(url));
 	hold(url);
 	if (me == 0)
 		check(!rename(path(url), away), "%s: %s", path(url), strerror(errno));
 	barrier();
-	refused(url, RDWR_NEW, "held, and the file is gone");
-	check(!exists(url), "the open that was refused made a file");
+	mpi(MPI_File_open(MPI_COMM_WORLD, url, RDWR_NEW, MPI_INFO_NULL, &fh));
+	check_size(fh, 0);
+	barrier();
+	pat_fill(buf, 300, 0, 2);
+	if (me == 0)
+		mpi(MPI_File_write_at(fh, 0, buf, 300, MPI_BYTE, MPI_STATUS_IGNORE));
+	mpi(MPI_File_close(&fh));
+	all = slurp(url, &len);
+	check_int((long long)len, 300, "size of the new file");
+	check_pat(all, len, 0, 2, "the new file");
+	free(all);
 	barrier();
 	if (me == 0)
 		check(!rename(away, path(url)), "%s: %s", path(url), strerror(errno));
@@ -400,7 +412,7 @@ int main(int argc, char **argv)
 	while_it_is_open(true);
 	if (ours) {
 		waiting_data();
-		waiting_data_and_no_file();
+		waiting_data_and_another_file();
 	}
 	return test_end();
 }
