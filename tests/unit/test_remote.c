@@ -1189,6 +1189,7 @@ static int role_find(void)
 		rc = pmio_pread(f, &c, 1, 0) == 1 ? c : -EIO;
 		pmio_close(&f);
 	}
+	remote_use_fini(&use);
 	say(rc);
 	return 0;
 }
