@@ -13,6 +13,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
+#include "pfs/pfs.h"
 #include "proto/proto.h"
 #include "remote/remote.h"
 #include "tools.h"
@@ -106,12 +107,17 @@ static int remove_file(struct pmio *pm, const char *arg, bool force, uint64_t *w
 {
 	struct found *f = malloc(sizeof(*f));
 	int rc = f ? find(pm, arg, f) : -ENOMEM;
+	struct stat st;
 
 	if (rc == 0)
 		rc = check_meant(f, arg, force);
 	if (rc == 0) {
-		*waited = f->has_is ? f->is.dirty_bytes : 0;
+		/* with another name, or for those who have it open, it lives on */
+		bool goes = f->has_is && f->is.nr_handles == 0 && lstat(arg, &st) == 0 && S_ISREG(st.st_mode) &&
+			    st.st_nlink == 1;
+
 		rc = pmio_delete(pm, arg);
+		*waited = goes ? f->is.dirty_bytes : 0;
 	}
 	free(f);
 	return rc;
@@ -240,6 +246,10 @@ static int forget_named(struct pmio *pm, const char *arg, uint64_t *waited)
 		st = &f->is;
 	else if (rc == 0 && f->has_other)
 		st = &f->other;
+	if (rc == 0 && !st && pmio_pfs_clear_mark(arg) == 0) { /* of a pool that is no more, or elsewhere */
+		free(f);
+		return 0;
+	}
 	if (rc == 0 && !st) {
 		pmio_err("%s: the pool knows no such file", arg);
 		rc = -ENOENT;

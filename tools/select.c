@@ -184,10 +184,13 @@ static bool is_below(const struct selector *s, const struct pmio_file_stat *st)
 /* exact: the argument is this file */
 static bool matches(const struct selector *s, const struct pmio_file_stat *st, bool *exact)
 {
-	*exact = s->real && !S_ISDIR(s->st.st_mode)
-			 ? s->st.st_dev == st->dev && s->st.st_ino == st->ino
-			 : strcmp(s->path, st->path) == 0;
+	bool is_named = strcmp(s->path, st->path) == 0 || (s->real && strcmp(s->real, st->path) == 0);
+
+	*exact = s->real && !S_ISDIR(s->st.st_mode) ? s->st.st_dev == st->dev && s->st.st_ino == st->ino : is_named;
 	if (*exact)
+		return true;
+	/* what had the name before the file that has it now: if anything of it waits, that must not be passed over */
+	if (is_named && tool_waits(st))
 		return true;
 	if (s->real)
 		return S_ISDIR(s->st.st_mode) && is_below(s, st);

@@ -135,7 +135,7 @@ struct pfs_look {
 	struct pmio_pfs_id id;	/* in */
 	struct pfs_fd *pfs;	/* out, owned: NULL if rc < 0 */
 	struct stat st;		/* out: of pfs */
-	bool nameless;		/* out: its last name has gone */
+	bool nameless;		/* out: its last name has gone; with rc < 0 it does not exist any more */
 	int rc;			/* 0, -ENOENT: not found, or of the opening */
 };
 

@@ -33,6 +33,8 @@
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks of a span */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
 #define COMPARE_NS 200000000 /* so long may steps of several workers overlap before they make a pause for a look */
+#define OPEN_TRIES 500
+#define OPEN_WAIT_US 20000
 #define SMALL_BLOCKS 16	/* of a file's first chunk, zeroed when it is claimed */
 #define DRAIN_PART_MIN 16	    /* chunks: for fewer a further thread is not worth it */
 
@@ -59,6 +61,7 @@ struct drain {
 	struct pmio_pfs_id id;
 	char *moved;		/* owned: of several names the one by which we knew it is gone; this is another */
 	int open_rc;
+	unsigned nr_tries;	/* without a descriptor */
 	uint64_t cut_to;	/* size that the PFS file has to have first, if it is longer */
 
 	struct agent *agent;	/* workers read view only */
@@ -394,6 +397,8 @@ static void finish(struct drain *d, struct job *job)
 		pmio_pfs_unmark(d->pfs->fd, d->agent->view->super->uuid);
 	if (rc < 0)
 		fail(d, rc);
+	if (rc < 0 && d->may_lose && !d->shared) /* other pools are to see that data wait here */
+		pmio_pfs_mark(d->pfs->fd, d->agent->view->super->uuid, pmio_pool_dir(d->agent->pool));
 	d->have_st = fstat(d->pfs->fd, &d->st) == 0;
 	if (rc == 0 && !d->have_st)
 		fail(d, -errno);
@@ -452,6 +457,8 @@ static void run_opening(struct job *job)
 	struct drain *d = (struct drain *)job;
 
 	/* where it has failed it is opened anew, if it is found; else it has to do with what it has */
+	if (d->nr_tries)
+		usleep(OPEN_WAIT_US);
 	if (d->look) {
 		pfs_look_run(d->look);
 		d->open_rc = d->look->rc;
@@ -578,6 +585,8 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	}
 	if (rc == 0 && d && d->unmarks && is_whole(d))
 		f->marked = false;
+	else if (rc < 0 && d && d->pfs && d->may_lose && !f->shared)
+		f->marked = true;
 	f->changed |= rc == PMIO_ECHANGED;
 	if (rc == 0)
 		f->cut_pending = f->force = f->was_held = f->changed = false;
@@ -761,7 +770,7 @@ static int judge(struct agent *a, struct drain *d)
 	const struct stat *st = &d->opened_st;
 
 	if (d->open_rc < 0)
-		return d->open_rc;
+		return d->nameless && f->nr_handles == 0 ? PMIO_EGONE : d->open_rc;
 	if (st->st_dev != f->key.dev && !files_adopt_device(a, f, st))
 		return PMIO_ECHANGED;
 	if (d->look && d->look->pfs) {
@@ -787,6 +796,12 @@ static void opened(struct agent *a, struct job *job)
 	struct file *f = d->file;
 	int rc = judge(a, d);
 
+	/* others have them all just now: a little later some are free again */
+	if ((rc == -EMFILE || rc == -ENFILE) && d->nr_tries++ < OPEN_TRIES) {
+		pfs_shrink(a);
+		workers_submit(a->workers, &d->opening);
+		return;
+	}
 	f->reopen = false;
 	if (rc == -ENOENT)
 		pmio_err("agent: drain %s: it is not there any more, nor found in the folders about: if it has another "

@@ -305,6 +305,10 @@ static int lower_fd(struct agent *a, int fd)
 
 void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
+	if (fd == PMIO_FD_LOST) { /* the client has it yet */
+		agent_reply_status(a, c, &msg->hdr, pfs_shrink(a) ? -EAGAIN : -EMFILE);
+		return;
+	}
 	if (fd < 0) {
 		open_nameless(a, c, msg);
 		return;

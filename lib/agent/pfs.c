@@ -157,9 +157,15 @@ static int open_known_name(struct pfs_look *l, int flags, int *fd)
 		return l->rc;
 	id = l->id;
 	if (pmio_pfs_identify(*fd, &st, &id) == 0) {
+		bool same_dev = id.dev == l->id.dev;
+
 		id.dev = l->id.dev;
 		if (pmio_pfs_same(&id, &l->id))
 			return 0;
+		if (same_dev) { /* its number is another file's */
+			close(*fd);
+			return -ESTALE;
+		}
 	}
 	close(*fd);
 	return -ENOENT;
@@ -187,6 +193,10 @@ void pfs_look_run(struct pfs_look *l)
 	if (l->rc == -EACCES || l->rc == -EROFS) {
 		writes = false;
 		l->rc = open_somewhere(l, O_RDONLY, &fd);
+	}
+	if (l->rc == -ESTALE) {
+		l->nameless = true;
+		l->rc = -ENOENT;
 	}
 	if (l->rc < 0)
 		return;

@@ -64,7 +64,7 @@ static void look_at(struct item *i)
 
 	if (!i->pfs) {
 		pfs_look_run(i->look);
-		i->nameless = i->look->rc == 0 && i->look->nameless;
+		i->nameless = i->look->nameless;
 		i->named = i->look->rc == 0 && !i->nameless;
 		return;
 	}

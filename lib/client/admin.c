@@ -118,7 +118,10 @@ int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *pa
 	rc = client_pool_call(pm, &msg, fd, &reply);
 	if (fd >= 0)
 		close(fd);
-	if (rc < 0 && rc != -ESRCH)
+	if (rc == -ENOENT)
+		pmio_err("drain %s: No such file or directory: it is not where it was, nor in the folders about; `pmio drain` "
+			 "with its new name goes on, `pmio forget` gives up what waits", path);
+	else if (rc < 0 && rc != -ESRCH)
 		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;
 }

@@ -362,6 +362,14 @@ static int lock_dir(struct pmio *pm)
 	return 0;
 }
 
+/* the folder: an agent that has it goes on, but no other can be started in it */
+static bool is_removed(const struct pmio *pm)
+{
+	struct stat st;
+
+	return fstat(pm->dir_fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /*
  * Connect; where no agent answers, one of the clients starts it: the one that
  * gets the lock on the directory.  The others wait for the lock and then find it.
@@ -376,6 +384,10 @@ static int connect_or_start(struct pmio *pm)
 			return rc;
 		if (pm->attach_only)
 			return PMIO_EAGENT;
+		if (is_removed(pm)) {
+			pmio_err("pool %s was removed while it was in use here, and its agent is gone", pm->dir);
+			return PMIO_EAGENT;
+		}
 		rc = lock_dir(pm);
 		if (rc < 0)
 			return rc;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,8 +17,35 @@ struct search {
 	int fd;			/* found; or -1 */
 	int rc;			/* of opening what has the right number */
 	char *name;		/* PATH_MAX bytes */
+	char *mounts;		/* owned: text of mountinfo; NULL: not to be had */
 	unsigned looks;
 };
+
+static char *read_mounts(void)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (f && getdelim(&text, &size, '\0', f) <= 0) {
+		free(text);
+		text = NULL;
+	}
+	if (f)
+		fclose(f);
+	return text;
+}
+
+/* what is mounted there may hang, or be mounted because we look; it has not got the file */
+static bool is_mount_point(const struct search *s, const char *path)
+{
+	char word[PATH_MAX + 2];
+
+	if (!s->mounts || strchr(path, ' '))
+		return false;
+	snprintf(word, sizeof(word), " %s ", path);
+	return strstr(s->mounts, word) != NULL;
+}
 
 /* the file itself is opened last: opening others may wait, or be noticed */
 static bool try_name(struct search *s, const char *path)
@@ -32,6 +60,7 @@ static bool try_name(struct search *s, const char *path)
 	if (s->rc < 0)
 		return false;
 	if (pmio_pfs_identify(fd, &st, &id) < 0 || !pmio_pfs_same(&id, s->id)) {
+		s->rc = -ESTALE; /* its number is another file's by now */
 		close(fd);
 		return false;
 	}
@@ -56,8 +85,11 @@ static bool try_entries(struct search *s, const char *dir, const char *rest)
 			continue;
 		if (*rest && e->d_type != DT_DIR && e->d_type != DT_UNKNOWN)
 			continue;
-		if (snprintf(path, sizeof(path), "%s/%s%s", dir, e->d_name, rest) < (int)sizeof(path))
-			found = try_name(s, path);
+		if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) >= (int)sizeof(path) ||
+		    (*rest && is_mount_point(s, path)))
+			continue;
+		if (strlen(path) + strlen(rest) < sizeof(path) && s->rc == -ENOENT)
+			found = try_name(s, strcat(path, rest));
 	}
 	if (d)
 		closedir(d);
@@ -91,8 +123,10 @@ int pmio_pfs_find(const char *path, const struct pmio_pfs_id *id, int flags, int
 {
 	struct search s = { .id = id, .flags = flags, .fd = -1, .rc = -ENOENT, .name = name };
 
+	s.mounts = read_mounts();
 	if (!try_name(&s, path) && s.rc == -ENOENT)
 		try_all(&s, path);
+	free(s.mounts);
 	*fd = s.fd;
 	return s.fd >= 0 ? 0 : s.rc;
 }

@@ -10,7 +10,7 @@
  * use on several nodes; all others do.  File systems without locks have no such guard.
  *
  * While data wait in a pool and nobody has the file open, an extended attribute says where, for
- * the agent may have gone: text, "1 UUID INODE HOST DIR".  With the inode's number a copy of the
+ * the agent may have gone: text, "1 UUID INODE HOST BOOT DIR".  With the inode's number a copy of the
  * file that has taken the attribute along is told from it.
  */
 #include <ctype.h>
@@ -172,6 +172,19 @@ void pmio_pfs_holder(int fd, char *who, size_t size)
 
 /* ---- data wait ------------------------------------------------------------------------ */
 
+#define BOOT_LEN 40
+
+/* the kernel's name for the time since it was started */
+static void read_boot(char boot[BOOT_LEN])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f || fscanf(f, "%39s", boot) != 1)
+		strcpy(boot, "?");
+	if (f)
+		fclose(f);
+}
+
 static void to_hex(const uint8_t uuid[16], char hex[33])
 {
 	for (int i = 0; i < 16; i++)
@@ -180,7 +193,7 @@ static void to_hex(const uint8_t uuid[16], char hex[33])
 
 int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir)
 {
-	char text[PATH_MAX + 400], hex[33], host[256] = "?";
+	char text[PATH_MAX + 400], hex[33], host[256] = "?", boot[BOOT_LEN];
 	struct stat st;
 	int n;
 
@@ -188,12 +201,17 @@ int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir)
 		return -errno;
 	to_hex(uuid, hex);
 	gethostname(host, sizeof(host) - 1);
-	n = snprintf(text, sizeof(text), "1 %s %" PRIu64 " %s %s", hex, (uint64_t)st.st_ino, host, dir);
+	read_boot(boot);
+	n = snprintf(text, sizeof(text), "1 %s %" PRIu64 " %s %s %s", hex, (uint64_t)st.st_ino, host, boot, dir);
 	return fsetxattr(fd, MARK_NAME, text, (size_t)n, 0) < 0 ? -errno : 0;
 }
 
+struct mark {
+	char hex[33], host[256], boot[BOOT_LEN], dir[PATH_MAX];
+};
+
 /* false: there is none, or none of this file */
-static bool read_mark(int fd, char hex[33], char host[256], char dir[PATH_MAX])
+static bool read_mark(int fd, struct mark *m)
 {
 	char text[PATH_MAX + 400];
 	ssize_t n = fgetxattr(fd, MARK_NAME, text, sizeof(text) - 1);
@@ -204,19 +222,20 @@ static bool read_mark(int fd, char hex[33], char host[256], char dir[PATH_MAX])
 	if (n <= 0 || fstat(fd, &st) < 0)
 		return false;
 	text[n] = '\0';
-	if (sscanf(text, "1 %32[0-9a-f] %" SCNu64 " %255s %n", hex, &ino, host, &at) != 3 || at == 0 ||
+	if (sscanf(text, "1 %32[0-9a-f] %" SCNu64 " %255s %39s %n", m->hex, &ino, m->host, m->boot, &at) != 4 || at == 0 ||
 	    strlen(text + at) >= PATH_MAX || ino != st.st_ino)
 		return false;
-	snprintf(dir, PATH_MAX, "%s", text + at);
+	snprintf(m->dir, sizeof(m->dir), "%s", text + at);
 	return true;
 }
 
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
 {
-	char hex[33], own[33], host[256], dir[PATH_MAX];
+	struct mark m;
+	char own[33];
 
 	to_hex(uuid, own);
-	if (read_mark(fd, hex, host, dir) && strcmp(hex, own) == 0)
+	if (read_mark(fd, &m) && strcmp(m.hex, own) == 0)
 		fremovexattr(fd, MARK_NAME);
 }
 
@@ -242,18 +261,39 @@ static bool pool_exists(const char *dir, const char *hex)
 
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)
 {
-	char hex[33], own[33], host[256], here[256] = "?", dir[PATH_MAX];
+	char own[33], here[256] = "?", boot[BOOT_LEN];
+	struct mark m;
+	bool is_here;
 
 	to_hex(uuid, own);
-	if (!read_mark(fd, hex, host, dir) || strcmp(hex, own) == 0)
+	if (!read_mark(fd, &m) || strcmp(m.hex, own) == 0)
 		return 0;
 	gethostname(here, sizeof(here) - 1);
-	if (strcmp(host, here) == 0 && !pool_exists(dir, hex)) {
-		pmio_warn("open %s: data for it waited in pool %s, which is no more: they are lost", path, dir);
+	is_here = strcmp(m.host, here) == 0 && !pool_exists(m.dir, m.hex);
+	read_boot(boot);
+	if (is_here && strcmp(m.boot, boot) != 0) {
+		pmio_warn("open %s: data for it waited in pool %s, which the last start of %s has emptied: they are lost",
+			  path, m.dir, here);
 		fremovexattr(fd, MARK_NAME);
 		return 0;
 	}
-	pmio_err("open %s: data for it wait in pool %s on %s: `pmio drain --pool=%s %s` there writes them, "
-		 "`pmio forget` gives them up", path, dir, host, dir, path);
+	if (is_here)
+		pmio_err("open %s: data for it wait in pool %s of %s, which is not there: if it was removed, and is not another "
+			 "container's, `pmio forget %s` gives them up", path, m.dir, m.host, path);
+	else
+		pmio_err("open %s: data for it wait in pool %s on %s: `pmio drain --pool=%s %s` there writes them, "
+			 "`pmio forget` gives them up", path, m.dir, m.host, m.dir, path);
 	return PMIO_EOTHER;
+}
+
+int pmio_pfs_clear_mark(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fremovexattr(fd, MARK_NAME) < 0)
+		rc = errno == ENODATA ? -ENOENT : -errno;
+	close(fd);
+	return rc;
 }

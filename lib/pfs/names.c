@@ -4,8 +4,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id)
@@ -78,11 +80,18 @@ static bool is_hidden_name(const char *path)
 	return strncmp(base, nfs, strlen(nfs)) == 0 && is_hex(base + strlen(nfs), 24);
 }
 
+static bool hides_names(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == NFS_SUPER_MAGIC || fs.f_type == FUSE_SUPER_MAGIC);
+}
+
 bool pmio_pfs_is_nameless(int fd, const struct stat *st)
 {
 	char name[PATH_MAX];
 
 	if (st->st_nlink == 0)
 		return true;
-	return st->st_nlink == 1 && pmio_pfs_name(fd, name) == 0 && is_hidden_name(name);
+	return st->st_nlink == 1 && pmio_pfs_name(fd, name) == 0 && is_hidden_name(name) && hides_names(fd);
 }

@@ -93,6 +93,8 @@ void pmio_pfs_holder(int fd, char *who, size_t size);
 int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir);
 /* not in this one any more */
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16]);
+/* nobody shall wait for them any more, wherever they are; -ENOENT: there is no mark */
+int pmio_pfs_clear_mark(const char *path);
 /* PMIO_EOTHER: data for it wait in another pool (logged); else 0.  path: for messages */
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
 
@@ -108,6 +110,7 @@ int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
  * Looks at the name, then in its folder, then for the rest of the path below other
  * folders, where one of those above it may have been renamed.
  * Returns 0; -ENOENT: it is not found there (it may be elsewhere, or not exist any more);
+ * -ESTALE: another file has its number, so it does not exist any more;
  * or the -errno of opening what was found.
  */
 int pmio_pfs_find(const char *path, const struct pmio_pfs_id *id, int flags, int *fd, char *name);

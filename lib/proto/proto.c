@@ -215,6 +215,8 @@ ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd)
 		return -errno;
 
 	got = take_fd(&mh);
+	if (got < 0 && (mh.msg_flags & MSG_CTRUNC))
+		got = PMIO_FD_LOST;
 	if (fd)
 		*fd = got;
 	else if (got >= 0)

@@ -365,9 +365,11 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd);
  * pmio_proto_recv -- receive one message
  *
  * fd   out: a descriptor that came along, else -1, also on errors; owned by the
- *      caller; may be NULL (then one that comes is closed)
+ *      caller; may be NULL (then one that comes is closed).  PMIO_FD_LOST: one came, and
+ *      this process may not have more
  * Returns its length, 0 (the other end is gone) or -errno.
  */
+#define PMIO_FD_LOST (-2)
 ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd);
 
 /*

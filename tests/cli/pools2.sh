@@ -62,10 +62,11 @@ check "a copy with the mark is another file" copied_mark
 lost_pool() {
 	PMIO_POOL=$T/pool-c expect 0 "$PMIO" pool create -q --size=16MiB &&
 		PMIO_POOL=$T/pool-c PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/k" write 0 $LEN 1 && until_ok has_xattrs "$PFS/k" &&
-		PMIO_POOL=$T/pool-c kill_agent && rm -rf "$T/pool-c" && expect 0 "$FILEIO" -r "$PFS/k" is 0 &&
-		one_line "waited in pool $T/pool-c, which is no more" && expect 0 "$FILEIO" -r "$PFS/k" is 0 && silent
+		PMIO_POOL=$T/pool-c kill_agent && rm -rf "$T/pool-c" && expect 1 "$FILEIO" -r "$PFS/k" &&
+		one_line "pool $T/pool-c of .*, which is not there.*pmio forget $PFS/k" && expect 0 "$PMIO" forget "$PFS/k" &&
+		expect 0 "$FILEIO" -r "$PFS/k" is 0 && silent
 }
-check "a pool that is no more holds nobody up" lost_pool
+check "a pool that is no more: forget" lost_pool
 
 forgotten() {
 	PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/l" write 0 $LEN 1 && until_ok has_xattrs "$PFS/l" &&
