@@ -3,6 +3,7 @@
  *
  *	mpirun -n 2 bench_mpi FILE [MIB]
  *	mpirun -n 2 bench_mpi --mmap FILE
+ *	mpirun -n 1 bench_mpi --files FILE NAME
  *
  * MIB is what each rank writes (default 64).  Each result is one line, "name
  * value unit", printed by rank 0; rates are of all ranks together.  Buffers come
@@ -12,6 +13,9 @@
  * With --mmap no MPI-IO is called: the same pieces are copied by memcpy() to and from
  * a mapping of the file that all ranks share, its pages there already.  No
  * component can be much faster than that on the same machine.
+ *
+ * With --files each rank creates small files one after the other, FILE with a number behind it; NAME
+ * is that of the result.
  */
 #include <mpi.h>
 #include <fcntl.h>
@@ -255,17 +259,44 @@ static void open_close(int times)
 	report("open_close", stop(t0) / times * 1e3, "ms");
 }
 
+/* each is created, written and closed before the next one */
+static void small_files(const char *what, int times)
+{
+	char path[4096];
+	double t0 = start();
+	MPI_File f;
+
+	for (int i = 0; i < times; i++) {
+		snprintf(path, sizeof(path), "%s.%d.%d", name, rank, i);
+		check(MPI_File_open(MPI_COMM_SELF, path, MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &f), "open");
+		check(MPI_File_write(f, "0123456789", 10, MPI_BYTE, MPI_STATUS_IGNORE), "write");
+		check(MPI_File_close(&f), "close");
+	}
+	report(what, stop(t0) / times * 1e6, "us");
+	for (int i = 0; i < times; i++) {
+		snprintf(path, sizeof(path), "%s.%d.%d", name, rank, i);
+		MPI_File_delete(path, MPI_INFO_NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int mib, only_map;
 
 	MPI_Init(&argc, &argv);
+	if (argc == 4 && strcmp(argv[1], "--files") == 0) {
+		MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+		name = argv[2];
+		small_files(argv[3], 500);
+		MPI_Finalize();
+		return 0;
+	}
 	only_map = argc == 3 && strcmp(argv[1], "--mmap") == 0;
 	mib = argc > 2 && !only_map ? atoi(argv[2]) : 64;
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &nr);
 	if (argc < 2 || mib < 1) {
-		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE\n");
+		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE | --files FILE NAME\n");
 		MPI_Abort(MPI_COMM_WORLD, 2);
 	}
 	name = argv[only_map ? 2 : 1];

@@ -19,6 +19,12 @@
  *   drain_start -> opened -> begin -> begin_writing -> part_done ... -> ended
  *                  (the PFS file is opened, where it has to be, and looked at;
  *                  and cut, where a truncation was cut off)
+ *
+ * or, of a small file that was just closed:
+ *
+ *   drain_start -> at_once_done -> ended
+ *                  (the PFS file is looked at, and written if it is as it was
+ *                  at the close; else -> opened, and on as above)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +83,7 @@ struct drain {
 	atomic_bool stop;	/* take no more */
 	struct part *parts;	/* owned */
 	unsigned nr_parts, nr_done;
+	bool differs;		/* nothing was written: what the look found has to be judged first */
 	atomic_uint parts_left;
 	_Atomic int error;	/* the first: -errno */
 	atomic_uint_fast64_t bytes, end; /* written; and up to where in the file */
@@ -476,6 +483,24 @@ static void run_opening(struct job *job)
 			      d->agent->view->super->uuid, pmio_pool_dir(d->agent->pool));
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return is_same_content(a, b) && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* the look and the only part; d->now is what the close has seen, until the part writes */
+static void run_at_once(struct job *job)
+{
+	struct drain *d = ((struct part *)job)->drain;
+
+	run_opening(&d->opening);
+	d->differs = d->open_rc < 0 || d->nameless || d->moved || d->opened_st.st_dev != d->id.dev ||
+		     !is_same(&d->opened_st, &d->now);
+	if (!d->differs)
+		run_part(job);
+}
+
 /* what is written next may make it longer, and must not bring back what was beyond */
 static void run_cut_off(struct job *job)
 {
@@ -721,6 +746,30 @@ static void was_cut(struct agent *a, struct job *job)
 		begin_writing(a, d);
 }
 
+/* the catalog says that we change the PFS file before we do */
+static int prepare(struct agent *a, struct drain *d)
+{
+	struct file *f = d->file;
+	int rc;
+
+	f->busy_on_media = true;
+	rc = files_record(a, f);
+	if (rc == 0)
+		rc = list_chunks(d);
+	if (rc == 0)
+		rc = make_parts(a, d);
+	if (rc < 0)
+		return rc;
+	d->pfs = pfs_get(f->pfs);
+	d->watches = !f->shared && !(f->nr_handles && f->nr_pfs_chunks);
+	d->may_lose = f->nr_handles == 0;
+	d->unmarks = f->nr_handles == 0 && f->marked;
+	d->now = d->opened_st;
+	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
+	d->shared = f->shared;
+	return 0;
+}
+
 static void begin(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -731,23 +780,11 @@ static void begin(struct agent *a, struct drain *d)
 		ended(a, f, d, -EACCES);
 		return;
 	}
-	f->busy_on_media = true;
-	rc = files_record(a, f);
-	if (rc == 0)
-		rc = list_chunks(d);
-	if (rc == 0)
-		rc = make_parts(a, d);
+	rc = prepare(a, d);
 	if (rc < 0) {
 		ended(a, f, d, rc);
 		return;
 	}
-	d->pfs = pfs_get(f->pfs);
-	d->watches = !f->shared && !(f->nr_handles && f->nr_pfs_chunks);
-	d->may_lose = f->nr_handles == 0;
-	d->unmarks = f->nr_handles == 0 && f->marked;
-	d->now = d->opened_st;
-	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
-	d->shared = f->shared;
 	if (!f->cut_pending) {
 		begin_writing(a, d);
 		return;
@@ -813,6 +850,74 @@ static void opened(struct agent *a, struct job *job)
 		ended(a, f, d, rc);
 }
 
+/* ---- in the loop: a small file, in one job ------------------------------------------- */
+
+/*
+ * Its client has looked at it when it closed it, and there is nothing to decide if it still is like that.
+ * Each change of threads takes longer than to write a few blocks.
+ *
+ * Not where it would wait for its turn: from prepare() on a crash makes the next agent take a
+ * change by somebody else for our own.
+ */
+static bool goes_at_once(const struct agent *a, const struct drain *d)
+{
+	const struct file *f = d->file;
+
+	return !d->look && !d->marks && !d->early && f->nr_handles == 0 && f->seen_closed && !f->shared &&
+	       !f->busy_on_media && !f->cut_pending && !f->changed && !f->foreign &&
+	       (!f->verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
+	       a->nr_draining <= a->config->drain_threads;
+}
+
+/* it is not as it was: as if nothing had been prepared, and nothing was written */
+static void judge_first(struct agent *a, struct drain *d)
+{
+	struct file *f = d->file;
+	int rc;
+
+	f->busy_on_media = false;
+	rc = files_record(a, f);
+	pfs_put(a, &d->pfs);
+	verify_delete(&d->parts[0].verify);
+	free(d->parts);
+	free(d->taken);
+	d->parts = NULL;
+	d->taken = NULL;
+	d->nr_parts = 0;
+	d->nr_taken = 0;
+	d->differs = false;
+	if (rc < 0)
+		ended(a, f, d, rc);
+	else
+		opened(a, &d->opening);
+}
+
+static void at_once_done(struct agent *a, struct job *job)
+{
+	struct drain *d = ((struct part *)job)->drain;
+
+	if (d->differs)
+		judge_first(a, d);
+	else
+		part_done(a, job);
+}
+
+static int start_at_once(struct agent *a, struct drain *d)
+{
+	int rc;
+
+	d->opened_st = d->file->seen;
+	d->opened_st.st_size = (off_t)d->file->pfs_size;
+	rc = prepare(a, d);
+	if (rc < 0)
+		return rc;
+	d->parts[0].job.goes_on = false;
+	d->parts[0].job.run = run_at_once;
+	d->parts[0].job.done = at_once_done;
+	workers_submit(a->workers, &d->parts[0].job);
+	return 0;
+}
+
 static int start(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -830,6 +935,8 @@ static int start(struct agent *a, struct drain *d)
 		if (!d->look)
 			return -ENOMEM;
 	}
+	if (goes_at_once(a, d))
+		return start_at_once(a, d);
 	d->opening.kind = JOB_BULK;
 	d->opening.dev = f->key.dev;
 	d->opening.run = run_opening;
@@ -1045,6 +1152,7 @@ void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 		struct fill fl = { .agent = a, .frame = (uint64_t)ch->frame };
 
 		pmio_mask_range(&all, 0, SMALL_BLOCKS - 1);
+		pmio_pm_populate(a->view->pm, pmio_view_frame(a->view, fl.frame), SMALL_BLOCKS << a->view->block_shift);
 		pmio_frame_fill_begin(a->view, fl.frame, &all, &fl.todo, &busy);
 		run_fill(&fl.job);
 		pmio_frame_fill_end(a->view, fl.frame, &fl.todo, fl.error == 0);

@@ -4,6 +4,8 @@
  * A client has opened the file.  A worker looks at the descriptor; the loop then compares
  * what it saw with the files that we know.  What was seen before a change of our own to the
  * PFS had ended does not count: sizes and times are those of somebody else's change, or of none.
+ *
+ * A new file needs no worker: its client has just created it, and what the kernel knows of it is enough.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,18 +34,25 @@ struct lookup {
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
+/* asks no file system */
+static void look_at_names(struct lookup *l)
+{
+	char name[PATH_MAX];
+
+	l->nameless = pmio_pfs_is_nameless(l->pfs->fd, &l->st);
+	l->sees_names = l->path && pmio_pfs_name(l->pfs->fd, name) == 0 && strcmp(name, l->path) == 0;
+}
+
 static void run_look(struct job *job)
 {
 	struct lookup *l = (struct lookup *)job;
-	char name[PATH_MAX];
 
 	l->rc = pmio_pfs_identify(l->pfs->fd, &l->st, &l->id);
 	if (l->rc < 0)
 		return;
 	if (!S_ISREG(l->st.st_mode))
 		l->rc = S_ISDIR(l->st.st_mode) ? -EISDIR : -EINVAL;
-	l->nameless = pmio_pfs_is_nameless(l->pfs->fd, &l->st);
-	l->sees_names = l->path && pmio_pfs_name(l->pfs->fd, name) == 0 && strcmp(name, l->path) == 0;
+	look_at_names(l);
 }
 
 /* ---- in the loop ------------------------------------------------------------------ */
@@ -74,6 +83,15 @@ static int compare_with_drain(struct agent *a, struct lookup *l)
 	return rc == -EAGAIN && ++l->nr_looks < LOOKS_MAX ? rc : 0;
 }
 
+static void end(struct agent *a, struct conn *c, struct lookup *l)
+{
+	if (c)
+		l->go_on(a, c, l);
+	pfs_put(a, &l->pfs);
+	free(l->req);
+	free(l);
+}
+
 static void looked(struct agent *a, struct job *job)
 {
 	struct lookup *l = (struct lookup *)job;
@@ -84,11 +102,26 @@ static void looked(struct agent *a, struct job *job)
 		look(a, l);
 		return;
 	}
-	if (c)
-		l->go_on(a, c, l);
-	pfs_put(a, &l->pfs);
-	free(l->req);
-	free(l);
+	end(a, c, l);
+}
+
+/*
+ * A file that is empty, and that we do not know.  There is nothing to compare; all else is left to a worker,
+ * which gets what the file system says, not what the kernel remembers.
+ */
+static bool look_at_new(struct agent *a, struct lookup *l)
+{
+	struct file *f;
+
+	if (!l->path || (l->req->msg.open.flags & PMIO_OPEN_SHARED) ||
+	    pmio_pfs_identify_cached(l->pfs->fd, &l->st, &l->id) < 0 || !S_ISREG(l->st.st_mode) ||
+	    l->st.st_size != 0 || l->st.st_nlink != 1)
+		return false;
+	HASH_FIND(hh_ino, a->by_inode, &l->id.ino, sizeof(l->id.ino), f);
+	if (f)
+		return false;
+	look_at_names(l);
+	return true;
 }
 
 /* takes fd over */
@@ -113,7 +146,10 @@ static void start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	}
 	l->path = path ? (const char *)&l->req->msg + (path - (const char *)msg) : NULL;
 	l->go_on = go_on;
-	look(a, l);
+	if (look_at_new(a, l))
+		end(a, c, l);
+	else
+		look(a, l);
 }
 
 /* NULL: not known.  What had the inode's number before has gone with its last name. */

@@ -172,6 +172,8 @@ void survey_look(struct agent *a)
 	a->survey_wanted = nr > 0;
 	if (nr)
 		start(a, nr);
+	else /* each file that is closed asks for one, and each looks at all files */
+		a->next_survey_ms = now_ms() + EVERY_MS;
 }
 
 void survey_soon(struct agent *a)

@@ -508,8 +508,8 @@ static int write_group(struct group *g)
 	int rc;
 
 	span_masks(g->v, g->spans, g->nr, &touched, &partial);
-	/* ends of one long piece are filled when it comes to them: the rest needs no zeros */
-	if (g->nr > 1 && !pmio_mask_empty(&partial))
+	/* ends of one piece over several chunks are filled when it comes to them: the rest needs no zeros */
+	if ((g->nr > 1 || g->needed == 1) && !pmio_mask_empty(&partial))
 		how |= PMIO_CLAIM_ZERO;
 	if (g->nr == 1 && g->spans[0].len == g->v->chunk_size)
 		how |= PMIO_CLAIM_WHOLE;

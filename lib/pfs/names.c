@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,6 +22,34 @@ int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id)
 	id->birth_ns = 0;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx) == 0 && (stx.stx_mask & STATX_BTIME))
 		id->birth_ns = (int64_t)stx.stx_btime.tv_sec * 1000000000 + stx.stx_btime.tv_nsec;
+	return 0;
+}
+
+int pmio_pfs_identify_cached(int fd, struct stat *st, struct pmio_pfs_id *id)
+{
+	const unsigned wanted = STATX_BASIC_STATS | STATX_BTIME;
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, &stx) < 0)
+		return -errno;
+	if ((stx.stx_mask & wanted) != wanted)
+		return -EAGAIN;
+	memset(st, 0, sizeof(*st));
+	st->st_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	st->st_ino = stx.stx_ino;
+	st->st_mode = stx.stx_mode;
+	st->st_nlink = stx.stx_nlink;
+	st->st_uid = stx.stx_uid;
+	st->st_gid = stx.stx_gid;
+	st->st_size = (off_t)stx.stx_size;
+	st->st_blocks = (blkcnt_t)stx.stx_blocks;
+	st->st_blksize = (blksize_t)stx.stx_blksize;
+	st->st_atim = (struct timespec){ stx.stx_atime.tv_sec, stx.stx_atime.tv_nsec };
+	st->st_mtim = (struct timespec){ stx.stx_mtime.tv_sec, stx.stx_mtime.tv_nsec };
+	st->st_ctim = (struct timespec){ stx.stx_ctime.tv_sec, stx.stx_ctime.tv_nsec };
+	id->dev = st->st_dev;
+	id->ino = st->st_ino;
+	id->birth_ns = (int64_t)stx.stx_btime.tv_sec * 1000000000 + stx.stx_btime.tv_nsec;
 	return 0;
 }
 

@@ -47,6 +47,8 @@ struct pmio_pfs_id {
 
 /* what the descriptor is of; birth_ns is 0 where the file system does not tell */
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id);
+/* what the kernel knows of it without asking the file system, which may hang; -EAGAIN: that is not all */
+int pmio_pfs_identify_cached(int fd, struct stat *st, struct pmio_pfs_id *id);
 
 /* a file system gives an inode's number to another file in time: they differ in birth */
 bool pmio_pfs_same(const struct pmio_pfs_id *a, const struct pmio_pfs_id *b);

@@ -636,6 +636,11 @@ int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id)
 	return 0;
 }
 
+int pmio_pfs_identify_cached(int fd, struct stat *st, struct pmio_pfs_id *id)
+{
+	return tells_births ? pmio_pfs_identify(fd, st, id) : -EAGAIN;
+}
+
 bool pmio_pfs_same(const struct pmio_pfs_id *a, const struct pmio_pfs_id *b)
 {
 	return a->dev == b->dev && a->ino == b->ino &&
