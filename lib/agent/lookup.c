@@ -222,7 +222,8 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 
 	if (f->changed)
 		return files_say_changed(f);
-	if (f->nr_jobs) { /* our own: what we know is newer, unless it is from a catalog */
+	/* our own: what we know is newer, unless it is from a catalog */
+	if (f->drain || f->cutting || (f->nr_jobs && f->state == PMIO_FILE_CLEAN)) {
 		if (f->recovered && f->busy_on_media)
 			take_size(a, f, &l->st);
 		return 0;

@@ -164,7 +164,7 @@ static int open_known_name(struct pfs_look *l, int flags, int *fd)
 			return 0;
 		if (same_dev) { /* its number is another file's */
 			close(*fd);
-			return -ESTALE;
+			return PMIO_EGONE;
 		}
 	}
 	close(*fd);
@@ -194,7 +194,7 @@ void pfs_look_run(struct pfs_look *l)
 		writes = false;
 		l->rc = open_somewhere(l, O_RDONLY, &fd);
 	}
-	if (l->rc == -ESTALE) {
+	if (l->rc == PMIO_EGONE) {
 		l->nameless = true;
 		l->rc = -ENOENT;
 	}

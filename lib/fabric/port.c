@@ -30,7 +30,7 @@
 #define EXTRAS_MAX 256		 /* in place of those that peers which are down hold */
 #define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes through sockets take twice as long, now and then (bench_fabric) */
 #define SLEEP_MS 100		 /* at a time */
-#define UNATTENDED_MS 400	 /* nobody has looked for so long: not only one who sleeps, and wakes up late */
+#define UNATTENDED_MS 200	 /* nobody has looked for so long: not only one who sleeps, and wakes up late */
 #define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
 #define PROBE_MS 1000		 /* without an answer: is it another one by now? */
 

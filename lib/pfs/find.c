@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/error.h"
 #include "pfs/pfs.h"
 
 #define LOOKS_MAX 100000 /* entries of folders: a search must end */
@@ -60,7 +61,7 @@ static bool try_name(struct search *s, const char *path)
 	if (s->rc < 0)
 		return false;
 	if (pmio_pfs_identify(fd, &st, &id) < 0 || !pmio_pfs_same(&id, s->id)) {
-		s->rc = -ESTALE; /* its number is another file's by now */
+		s->rc = PMIO_EGONE; /* its number is another file's by now */
 		close(fd);
 		return false;
 	}

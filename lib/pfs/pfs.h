@@ -112,7 +112,7 @@ int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
  * Looks at the name, then in its folder, then for the rest of the path below other
  * folders, where one of those above it may have been renamed.
  * Returns 0; -ENOENT: it is not found there (it may be elsewhere, or not exist any more);
- * -ESTALE: another file has its number, so it does not exist any more;
+ * PMIO_EGONE: another file has its number, so it does not exist any more;
  * or the -errno of opening what was found.
  */
 int pmio_pfs_find(const char *path, const struct pmio_pfs_id *id, int flags, int *fd, char *name);
