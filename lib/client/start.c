@@ -66,6 +66,17 @@ struct spawn {
 	volatile int error; /* errno */
 };
 
+/*
+ * Memory is shared, not copied: programs may have much, and some of it known to a network card.
+ * ThreadSanitizer's runtime does not bear two processes in one memory, and reports races of its own then.
+ */
+#ifdef __SANITIZE_THREAD__
+#define IN_OUR_MEMORY 0
+#else
+#define IN_OUR_MEMORY CLONE_VM
+#endif
+#define ROOM 4096u /* for struct spawn, before the stacks */
+
 /* the sanitizers would take what these two do to be done by the thread that waits */
 #define IN_ANOTHER_PROCESS __attribute__((no_sanitize("address", "thread")))
 
@@ -93,7 +104,7 @@ IN_ANOTHER_PROCESS static int become_agent(void *arg)
 IN_ANOTHER_PROCESS static int leave_agent(void *arg)
 {
 	struct spawn *s = arg;
-	pid_t pid = clone(become_agent, s->stack + 2 * STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+	pid_t pid = clone(become_agent, s->stack + 2 * STACK_SIZE, IN_OUR_MEMORY | CLONE_VFORK | SIGCHLD, s);
 
 	s->pid = pid;
 	if (pid < 0)
@@ -105,30 +116,35 @@ IN_ANOTHER_PROCESS static int leave_agent(void *arg)
  * The program must not notice: a child that ends is announced by SIGCHLD, is found by wait(), and
  * is lost to us where the program ignores that signal.  A child without a signal for its end is
  * seen by none of these but by who asks for such (__WCLONE).  It cannot be the agent, for execve()
- * gives back the signal; so it only makes the agent, which is then no child of the program.  Memory
- * is shared, not copied: programs may have much, and some of it known to a network card.
+ * gives back the signal; so it only makes the agent, which is then no child of the program.
  */
 static int spawn(struct spawn *s)
 {
+	struct spawn *shared;
+	uint8_t *map;
 	sigset_t all, before;
 	int state, rc = 0;
 	pid_t pid;
 
-	s->stack = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (s->stack == MAP_FAILED)
+	map = mmap(NULL, ROOM + 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
 		return -errno;
+	shared = (struct spawn *)map;
+	*shared = *s;
+	shared->stack = map + ROOM;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	pid = clone(leave_agent, s->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, s);
+	pid = clone(leave_agent, shared->stack + STACK_SIZE, IN_OUR_MEMORY | CLONE_VFORK, shared);
 	if (pid < 0)
 		rc = -errno;
 	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_setcancelstate(state, NULL);
-	munmap(s->stack, 2 * STACK_SIZE);
+	s->pid = shared->pid;
+	s->error = shared->error;
+	munmap(map, ROOM + 2 * STACK_SIZE);
 	return rc < 0 ? rc : -s->error;
 }
 
