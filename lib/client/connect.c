@@ -447,15 +447,16 @@ static int greet(struct pmio *pm, bool admin)
 	}
 	if (rc == 0 && fd < 0)
 		rc = no_descriptor();
-	if (rc == 0 && !pm->view)
+	if (rc == 0 && !pm->view) { /* once: other threads read it without the lock */
+		memcpy(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid));
 		rc = map_pool(pm, fd);
+	}
 	if (rc == 0 && reply.hello_reply.client >= pm->view->nr_clients)
 		rc = PMIO_EPROTO;
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)
 		return rc;
-	memcpy(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid));
 	pm->epoch = reply.hello_reply.epoch;
 	pm->client = reply.hello_reply.client;
 	pm->agent_kept = reply.hello_reply.kept != 0;
