@@ -279,6 +279,10 @@ plan 22
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
+# before links are cut: after that a call to a memory node that is killed was seen to take 30 s, not 6, which is not understood yet
+check "a memory node is killed, and comes back" memory_node_killed
+check "a memory node cannot be reached" memory_node_unreachable
+check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
 check "each process opens it for itself, on 2 hosts" self
 check "the same, with equal process numbers" self_equal_numbers
 check "two groups open it at the same time" groups auto
@@ -295,9 +299,6 @@ check "a target is stopped for 2 seconds" target_stopped
 check "a link is cut for longer than the timeout" link_cut_long
 check "a target is stopped for longer than the timeout" target_stopped_long
 check "processes are killed while they are cut off" killed_while_cut_off
-check "a memory node is killed, and comes back" memory_node_killed
-check "a memory node cannot be reached" memory_node_unreachable
-check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
 check "an agent is killed while the job's close drains" agent_killed_draining
 check "a host is lost" host_lost
 check "a host is lost that has joined a file" lost_for_ever
