@@ -150,6 +150,27 @@ static void say(const struct tool *tool, struct json_object *files, const char *
 	}
 }
 
+struct sum {
+	size_t nr_done, nr_failed;
+};
+
+/* what: "removed", "forgotten"; one: does it to one of the arguments */
+static void each_path(const struct tool *tool, struct pmio *pm, const struct tool_args *paths, const char *what,
+		      int (*one)(struct pmio *pm, const char *arg, bool force, uint64_t *waited), bool force,
+		      struct json_object *files, struct sum *sum)
+{
+	for (size_t i = 0; i < paths->nr; i++) {
+		uint64_t waited = 0;
+		int rc = one(pm, paths->v[i], force, &waited);
+
+		if (rc < 0)
+			tool_failed(rc, "%s", paths->v[i]);
+		sum->nr_done += rc == 0;
+		sum->nr_failed += rc < 0;
+		say(tool, files, paths->v[i], what, rc, waited);
+	}
+}
+
 static void print_results(struct pmio *pm, struct json_object *files)
 {
 	struct json_object *o;
@@ -176,7 +197,7 @@ int tool_rm(struct tool *tool, int argc, char **argv)
 	};
 	struct json_object *files = NULL;
 	struct rm_args args = { .force = false };
-	size_t nr_failed = 0;
+	struct sum sum = { 0, 0 };
 	struct pmio *pm;
 
 	tool_parse(tool, &argp, &args, argc, argv);
@@ -184,19 +205,10 @@ int tool_rm(struct tool *tool, int argc, char **argv)
 		return TOOL_FAILED;
 	if (tool->json)
 		files = json_object_new_array();
-	for (size_t i = 0; i < args.paths.nr; i++) {
-		uint64_t waited = 0;
-		int rc = remove_file(pm, args.paths.v[i], args.force, &waited);
-
-		if (rc < 0) {
-			tool_failed(rc, "%s", args.paths.v[i]);
-			nr_failed++;
-		}
-		say(tool, files, args.paths.v[i], "removed", rc, waited);
-	}
+	each_path(tool, pm, &args.paths, "removed", remove_file, args.force, files, &sum);
 	print_results(pm, files);
 	pmio_disconnect(&pm);
-	return tool_exit_of(args.paths.nr - nr_failed, nr_failed);
+	return tool_exit_of(sum.nr_done, sum.nr_failed);
 }
 
 /* ---- forget ------------------------------------------------------------------------ */
@@ -236,12 +248,13 @@ static int forget(struct pmio *pm, const struct pmio_file_stat *st)
 }
 
 /* the file itself, if anything of it waits; else what had its name before */
-static int forget_named(struct pmio *pm, const char *arg, uint64_t *waited)
+static int forget_named(struct pmio *pm, const char *arg, bool force, uint64_t *waited)
 {
 	struct found *f = malloc(sizeof(*f));
 	const struct pmio_file_stat *st = NULL;
 	int rc = f ? find(pm, arg, f) : -ENOMEM;
 
+	(void)force; /* there is nothing to force */
 	if (rc == 0 && f->has_is && (tool_waits(&f->is) || !f->has_other))
 		st = &f->is;
 	else if (rc == 0 && f->has_other)
@@ -261,10 +274,6 @@ static int forget_named(struct pmio *pm, const char *arg, uint64_t *waited)
 	free(f);
 	return rc;
 }
-
-struct sum {
-	size_t nr_done, nr_failed;
-};
 
 static void forget_gone(const struct tool *tool, struct pmio *pm, struct json_object *files, struct sum *sum)
 {
@@ -308,16 +317,7 @@ int tool_forget(struct tool *tool, int argc, char **argv)
 		files = json_object_new_array();
 	if (args.gone)
 		forget_gone(tool, pm, files, &sum);
-	for (size_t i = 0; i < args.paths.nr; i++) {
-		uint64_t waited = 0;
-		int rc = forget_named(pm, args.paths.v[i], &waited);
-
-		if (rc < 0)
-			tool_failed(rc, "%s", args.paths.v[i]);
-		sum.nr_done += rc == 0;
-		sum.nr_failed += rc < 0;
-		say(tool, files, args.paths.v[i], "forgotten", rc, waited);
-	}
+	each_path(tool, pm, &args.paths, "forgotten", forget_named, false, files, &sum);
 	print_results(pm, files);
 	pmio_disconnect(&pm);
 	return tool_exit_of(sum.nr_done, sum.nr_failed);

@@ -423,6 +423,15 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 /* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
+/* CLOCK_MONOTONIC: of what the loop does now and then */
+static inline uint64_t agent_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* survey.c, orphan.c: in the loop, after events */
 int survey_wait_ms(const struct agent *a); /* until the next; -1: nothing to do */
 void survey_look(struct agent *a);	    /* if it is time */

@@ -19,14 +19,6 @@
 #define RIPE_LOOKS 2	  /* full at so many in a row */
 #define CHUNKS_MIN 16	  /* ripe ones: fewer are not worth an fsync */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static bool is_full(const struct agent *a, const struct chunk *ch)
 {
 	struct pmio_mask valid, dirty, draining;
@@ -71,7 +63,7 @@ static void look_at(struct agent *a, struct file *f)
 
 int early_wait_ms(const struct agent *a)
 {
-	uint64_t now = now_ms();
+	uint64_t now = agent_now_ms();
 
 	if (!a->nr_early_handles)
 		return -1;
@@ -86,5 +78,5 @@ void early_look(struct agent *a)
 		if (may_drain(f))
 			look_at(a, f);
 	}
-	a->next_look_ms = now_ms() + LOOK_MS;
+	a->next_look_ms = agent_now_ms() + LOOK_MS;
 }

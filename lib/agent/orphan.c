@@ -22,14 +22,6 @@
 #define EVERY_MS 1000
 #define AGAIN_MS 10000 /* after a drain that failed */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static bool is_there(const struct agent *a)
 {
 	struct stat named, open;
@@ -100,7 +92,7 @@ void orphan_leave(const struct agent *a)
 
 int orphan_wait_ms(const struct agent *a)
 {
-	uint64_t now = now_ms();
+	uint64_t now = agent_now_ms();
 
 	return a->next_orphan_ms > now ? (int)(a->next_orphan_ms - now) : 0;
 }
@@ -111,13 +103,13 @@ void orphan_look(struct agent *a)
 
 	if (orphan_wait_ms(a) != 0)
 		return;
-	a->next_orphan_ms = now_ms() + EVERY_MS;
+	a->next_orphan_ms = agent_now_ms() + EVERY_MS;
 	if (!a->orphaned && !is_there(a))
 		begin(a);
 	if (!a->orphaned)
 		return;
 	/* what could not be drained is tried again: nobody else can */
-	a->next_orphan_ms = now_ms() + AGAIN_MS;
+	a->next_orphan_ms = agent_now_ms() + AGAIN_MS;
 	HASH_ITER(hh, a->files, f, tmp)
 		release(a, f);
 }

@@ -33,14 +33,6 @@ struct survey {
 	struct item items[];
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- in a worker ---------------------------------------------------------------- */
 
 /* of several names that one may be gone by which we knew it */
@@ -107,7 +99,7 @@ static void apply(struct agent *a, struct item *i)
 static void done(struct agent *a, struct job *job)
 {
 	struct survey *s = (struct survey *)job;
-	uint64_t now = now_ms();
+	uint64_t now = agent_now_ms();
 
 	for (size_t i = 0; i < s->nr; i++) {
 		apply(a, &s->items[i]);
@@ -132,7 +124,7 @@ static void start(struct agent *a, size_t nr)
 {
 	struct survey *s = calloc(1, sizeof(*s) + nr * sizeof(s->items[0]));
 
-	a->next_survey_ms = now_ms() + EVERY_MS;
+	a->next_survey_ms = agent_now_ms() + EVERY_MS;
 	if (!s)
 		return;
 	for (struct file *f = a->files; f && s->nr < nr; f = f->hh.next) {
@@ -145,7 +137,7 @@ static void start(struct agent *a, size_t nr)
 		i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
 		s->nr++;
 	}
-	s->start_ms = now_ms();
+	s->start_ms = agent_now_ms();
 	s->job.kind = JOB_CALL;
 	s->job.run = run;
 	s->job.done = done;
@@ -155,7 +147,7 @@ static void start(struct agent *a, size_t nr)
 
 int survey_wait_ms(const struct agent *a)
 {
-	uint64_t now = now_ms();
+	uint64_t now = agent_now_ms();
 
 	if (!a->survey_wanted || a->surveying)
 		return -1;
@@ -173,11 +165,11 @@ void survey_look(struct agent *a)
 	if (nr)
 		start(a, nr);
 	else /* each file that is closed asks for one, and each looks at all files */
-		a->next_survey_ms = now_ms() + EVERY_MS;
+		a->next_survey_ms = agent_now_ms() + EVERY_MS;
 }
 
 void survey_soon(struct agent *a)
 {
-	if (a->survey_wanted && !a->surveying && a->next_survey_ms > now_ms() + EVERY_MS / 10)
-		a->next_survey_ms = now_ms() + EVERY_MS / 10;
+	if (a->survey_wanted && !a->surveying && a->next_survey_ms > agent_now_ms() + EVERY_MS / 10)
+		a->next_survey_ms = agent_now_ms() + EVERY_MS / 10;
 }
