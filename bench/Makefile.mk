@@ -3,11 +3,19 @@ EXTRA_PROGRAMS = bench_mpi
 bench_mpi_SOURCES = bench/bench_mpi.c
 bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS)
 bench_mpi_LDADD = $(OMPI_LIBS)
-EXTRA_DIST += bench/run
+EXTRA_DIST += bench/figure bench/run
 CLEANFILES += bench_mpi bench_fabric
 .PHONY: bench
 bench: all bench_mpi
 	top_builddir=$(top_builddir) $(srcdir)/bench/run
+
+# make bench-mpich: the library on MPICH, side by side with MPICH's own ROMIO
+bench_mpi_mpich: $(srcdir)/bench/bench_mpi.c
+	$(AM_V_CC)$(CC) $(MPICH_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(MPICH_LIBS) $(LIBS)
+CLEANFILES += bench_mpi_mpich
+.PHONY: bench-mpich
+bench-mpich: all bench_mpi bench_mpi_mpich
+	top_builddir=$(top_builddir) $(srcdir)/bench/run --mpi=mpich
 
 # make bench_fabric && ./bench_fabric 127.0.0.1
 EXTRA_PROGRAMS += bench_fabric

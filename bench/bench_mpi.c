@@ -4,6 +4,7 @@
  *	mpirun -n 2 bench_mpi FILE [MIB]
  *	mpirun -n 2 bench_mpi --mmap FILE
  *	mpirun -n 1 bench_mpi --files FILE NAME
+ *	mpirun -n 1 bench_mpi --threads FILE
  *
  * MIB is what each rank writes (default 64).  Each result is one line, "name
  * value unit", printed by rank 0; rates are of all ranks together.  Buffers come
@@ -16,9 +17,15 @@
  *
  * With --files each rank creates small files one after the other, FILE with a number behind it; NAME
  * is that of the result.
+ *
+ * BENCH_ONLY in the environment, words with commas between: of the first form only these sections, see there.
+ *
+ * With --threads one thread writes 4 KiB at a time, then two threads do, each in a file of its own: rates
+ * of all threads together.
  */
 #include <mpi.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,14 +256,17 @@ static void collective_calls(int times)
 
 static void open_close(int times)
 {
-	double t0 = start();
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	double t0;
 
+	check(MPI_File_write_at(f, (MPI_Offset)rank << 12, buf, 4096, MPI_BYTE, MPI_STATUS_IGNORE), "write_at");
+	check(MPI_File_close(&f), "close");
+	t0 = start();
 	for (int i = 0; i < times; i++) {
-		MPI_File f = open_file(MPI_MODE_RDONLY);
-
+		f = open_file(MPI_MODE_RDONLY);
 		check(MPI_File_close(&f), "close");
 	}
-	report("open_close", stop(t0) / times * 1e3, "ms");
+	report("open_close", stop(t0) / times * 1e6, "us");
 }
 
 /* each is created, written and closed before the next one */
@@ -279,24 +289,146 @@ static void small_files(const char *what, int times)
 	}
 }
 
-int main(int argc, char **argv)
+/* a call of four bytes with the shared pointer, all ranks at once */
+static void shared_calls(int times)
 {
-	int mib, only_map;
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	double t0 = start();
 
-	MPI_Init(&argc, &argv);
+	for (int i = 0; i < times; i++)
+		check(MPI_File_write_shared(f, &i, 1, MPI_INT, MPI_STATUS_IGNORE), "write_shared");
+	report("write_shared_4B", stop(t0) / times * 1e6, "us");
+	check(MPI_File_close(&f), "close");
+}
+
+/* ---- threads ------------------------------------------------------------------------------------ */
+
+#define THREAD_CALLS 40000
+#define THREAD_BLOCKS 4096 /* of 4 KiB: a file of 16 MiB, which is there before time is taken */
+
+struct writer {
+	pthread_t thread;
+	MPI_File f;
+	char path[4096], data[4096];
+};
+
+static void write_blocks(struct writer *w, int calls)
+{
+	for (int i = 0; i < calls; i++)
+		check(MPI_File_write_at(w->f, (MPI_Offset)(i % THREAD_BLOCKS) * 4096, w->data, 4096, MPI_BYTE, MPI_STATUS_IGNORE),
+		      "write_at");
+}
+
+static void *write_in_thread(void *writer)
+{
+	write_blocks(writer, THREAD_CALLS);
+	return NULL;
+}
+
+static void run_threads(struct writer *w, int threads, const char *what)
+{
+	double t0 = start();
+
+	for (int i = 0; i < threads; i++) {
+		if (pthread_create(&w[i].thread, NULL, write_in_thread, &w[i]) != 0)
+			MPI_Abort(MPI_COMM_WORLD, 1);
+	}
+	for (int i = 0; i < threads; i++)
+		pthread_join(w[i].thread, NULL);
+	report(what, threads * (THREAD_CALLS / 256.0) / stop(t0), "MiB/s");
+}
+
+static void threads(void)
+{
+	static struct writer w[2];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(w[i].path, sizeof(w[i].path), "%s.%d", name, i);
+		check(MPI_File_open(MPI_COMM_SELF, w[i].path, MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &w[i].f), "open");
+		write_blocks(&w[i], THREAD_BLOCKS);
+	}
+	run_threads(w, 1, "threads_1_4KiB");
+	run_threads(w, 2, "threads_2_4KiB");
+	for (int i = 0; i < 2; i++) {
+		check(MPI_File_close(&w[i].f), "close");
+		MPI_File_delete(w[i].path, MPI_INFO_NULL);
+	}
+}
+
+static int is_asked(const char *section)
+{
+	const char *only = getenv("BENCH_ONLY"), *p = only;
+	size_t len = strlen(section);
+
+	if (!only)
+		return 1;
+	for (; (p = strstr(p, section)); p += len) {
+		if ((p == only || p[-1] == ',') && (p[len] == ',' || p[len] == '\0'))
+			return 1;
+	}
+	return 0;
+}
+
+static void run_section(const char *section, int mib)
+{
+	if (!is_asked(section))
+		return;
+	if (strcmp(section, "independent") == 0)
+		independent(mib);
+	else if (strcmp(section, "open") == 0)
+		open_close(100);
+	else if (strcmp(section, "coll_64B") == 0)
+		interleaved(64, 1, 1, section);
+	else if (strcmp(section, "coll_1KiB") == 0)
+		interleaved(1024, 2, 1, section);
+	else if (strcmp(section, "coll_64KiB") == 0)
+		interleaved(65536, 8, 1, section);
+	else if (strcmp(section, "indep_4KiB") == 0)
+		interleaved(4096, 4, 0, section);
+	else if (strcmp(section, "own") == 0)
+		own_region(mib);
+	else if (strcmp(section, "calls") == 0)
+		collective_calls(4000);
+	else if (strcmp(section, "shared") == 0)
+		shared_calls(10000);
+	delete_file();
+}
+
+/* --files and --threads; false: it is neither */
+static int run_other(int argc, char **argv)
+{
+	int given;
+
 	if (argc == 4 && strcmp(argv[1], "--files") == 0) {
-		MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+		MPI_Init(&argc, &argv);
 		name = argv[2];
 		small_files(argv[3], 500);
-		MPI_Finalize();
+	} else if (argc == 3 && strcmp(argv[1], "--threads") == 0) {
+		MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &given);
+		name = argv[2];
+		threads();
+	} else {
 		return 0;
 	}
+	MPI_Finalize();
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const sections[] = { "independent", "open", "coll_64B", "coll_1KiB", "coll_64KiB", "indep_4KiB", "own", "calls",
+						"shared" };
+	int mib, only_map;
+
+	if (run_other(argc, argv))
+		return 0;
+	MPI_Init(&argc, &argv);
 	only_map = argc == 3 && strcmp(argv[1], "--mmap") == 0;
 	mib = argc > 2 && !only_map ? atoi(argv[2]) : 64;
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &nr);
 	if (argc < 2 || mib < 1) {
-		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE | --files FILE NAME\n");
+		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE | --files FILE NAME | --threads FILE\n");
 		MPI_Abort(MPI_COMM_WORLD, 2);
 	}
 	name = argv[only_map ? 2 : 1];
@@ -314,21 +446,8 @@ int main(int argc, char **argv)
 		MPI_Finalize();
 		return 0;
 	}
-	independent(mib);
-	open_close(20);
-	delete_file();
-	interleaved(64, 1, 1, "coll_64B");
-	delete_file();
-	interleaved(1024, 2, 1, "coll_1KiB");
-	delete_file();
-	interleaved(65536, 8, 1, "coll_64KiB");
-	delete_file();
-	interleaved(4096, 4, 0, "indep_4KiB");
-	delete_file();
-	own_region(mib);
-	delete_file();
-	collective_calls(4000);
-	delete_file();
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		run_section(sections[i], mib);
 	free(buf);
 	MPI_Finalize();
 	return 0;

@@ -1,5 +1,7 @@
 # programs that a user would write (mpicc FILE.c does as well); tests/clients/examples.sh runs them
-noinst_PROGRAMS = mpi-examples/hello_pmem mpi-examples/heat2d mpi-examples/overlap_io
+if HAVE_OPENMPI
+noinst_PROGRAMS += mpi-examples/hello_pmem mpi-examples/heat2d mpi-examples/overlap_io
+endif
 mpi_examples_hello_pmem_SOURCES = mpi-examples/hello_pmem.c
 mpi_examples_hello_pmem_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 mpi_examples_hello_pmem_LDADD = $(OMPI_LIBS)

@@ -1,7 +1,7 @@
 # support for Slurm: scripts that slurm.conf names; see pmio-slurm(7)
 slurmdir = $(pkgdatadir)/slurm
 dist_slurm_SCRIPTS = slurm/pmio-slurm slurm/prolog slurm/epilog
-dist_slurm_DATA = slurm/stages.sh slurm/nodes.sh slurm/memory.sh slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
+dist_slurm_DATA = slurm/stages.sh slurm/pools.sh slurm/nodes.sh slurm/memory.sh slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
 slurm_DATA = slurm/pmio-slurm.conf slurm/pmio-target@.service slurm/pmio-memory.service
 
 $(slurm_DATA): %: %.in Makefile

@@ -10,34 +10,37 @@
 
 TICK=0.5
 ANNOUNCE_S=2
-CATALOG=$((40 << 20)) # of each pool, beside its bytes
 RETRY_S=5
 MARKS_S=60 # files that others use keep a pool for so long
 
 node=${PMIO_MEMORY_NODE:-$(hostname -s)}
-log=
 declare -A busy next # by the pool's name: process; when to look again
 
 # beside the pool NAME: which life of the lease it is of; why it cannot be emptied
 born_file() { echo "$PMEM/.$1.born"; }
 why_file() { echo "$PMEM/.$1.why"; }
 
+# a lease's name, which is an index here: of a job or a buffer
+is_lease() { [[ $1 =~ ^(job\.[0-9]+|buffer\.[A-Za-z0-9][A-Za-z0-9_-]*)$ ]]; }
+
 load() {
-	name=$1 lease=$STATE/${1#memory.} pool=$PMEM/$1
+	name=$1 lease=$STATE/${1#memory.} pool=$PMEM/$1 why=
 	settings=()
 }
-owner() { uid=$(stat -c %u "$pool") gid=$(stat -c %g "$pool"); }
+# of the pool, or of the lease
+owner() { number uid "$(stat -c %u "$pool" 2>/dev/null)" && number gid "$(stat -c %g "$pool" 2>/dev/null)"; }
+user_of_lease() { number uid "$(values "$lease/spec" uid)" && number gid "$(values "$lease/spec" gid)"; }
 
 # what a pool may have now, and when nothing else is there; and what could not be brought out
 announce() {
-	local free all f
-	free=$(($(df -B1 --output=avail "$PMEM" | tail -n 1) - CATALOG)) all=$(($(df -B1 --output=size "$PMEM" | tail -n 1) - CATALOG))
-	{
-		echo $((free < 0 ? 0 : free)) $((all < 0 ? 0 : all))
-		for f in "$PMEM"/.memory.*.why; do
-			[ ! -e "$f" ] || echo "$(basename "$f" .why | sed 's/^\.memory\.//'): $(head -n 1 "$f")"
-		done
-	} >"$STATE/.memory.$node" && mv "$STATE/.memory.$node" "$STATE/memory.$node"
+	local free all f text
+	room free avail && room all size || return
+	free=$((free - CATALOG)) all=$((all - CATALOG))
+	text="$((free < 0 ? 0 : free)) $((all < 0 ? 0 : all))"
+	for f in "$PMEM"/.memory.*.why; do
+		[ ! -e "$f" ] || text+=$'\n'$(basename "$f" .why | sed 's/^\.memory\.//')": $(plain "$(head -n 1 "$f")")"
+	done
+	put "$STATE/memory.$node" "$text"
 }
 
 # in the background; the loop goes on
@@ -61,122 +64,133 @@ is_busy() {
 
 start_target() {
 	local settings=(${MEMORY_ADDRESS:+"PMIO_ADDRESS=$MEMORY_ADDRESS"})
-	as_user "$PMIO" agent start &&
-		as_user "$PMIOD" --target --card "$pool/card" --pool "$pool"
+	# the loop, which looks at the lease meanwhile, may have begun one
+	limited "$PMIO" agent start && { limited "$PMIOD" --target --card "$pool/card" --pool "$pool" || has_target "$pool"; }
 }
 
-# read as the user: it may be anything
+# read as the user: it may be anything, without an end
 give_card() {
-	(umask 077 && as_user cat "$pool/card" >"$lease/.card.$node") &&
+	local keep=100
+	limited head -c 8192 -- "$pool/card" || return
+	(umask 077 && printf '%s\n' "${said[@]}" >"$lease/.card.$node") &&
 		chown "$uid:$gid" "$lease/.card.$node" && mv "$lease/.card.$node" "$lease/card.$node"
 }
 
 make_pool() {
-	local bytes free
+	local bytes='' free
 	read -r bytes <"$lease/want.$node"
+	number bytes "$bytes" || { why="'$bytes' is no number of bytes"; return 1; }
 	if [ ! -e "$pool/data" ]; then
-		free=$(df -B1 --output=avail "$PMEM" | tail -n 1)
-		[ "$free" -ge "$bytes" ] || { echo "$PMEM has ${free// /} bytes free, $bytes are wanted"; return 1; }
-		rm -rf "$pool"
-		mkdir -m 700 "$pool" && chown "$uid:$gid" "$pool" && values "$lease/spec" born >"$(born_file "$name")" || return 1
-		as_user "$PMIO" pool create --quiet --size="$bytes" "$pool" || return 1
+		room free avail && [ "$free" -ge "$bytes" ] || { why="$PMEM has $free bytes free, $bytes are wanted"; return 1; }
+		why=$(rm -rf "$pool" 2>&1 && mkdir -m 700 "$pool" 2>&1) || return 1
+		limit_pool "$bytes"
+		why=$(chown "$uid:$gid" "$pool" 2>&1) &&
+			values "$lease/spec" born >"$(born_file "$name")" || return 1
+		limited "$PMIO" pool create --quiet --size="$bytes" "$pool" || return 1
 	fi
 	start_target
 }
 
 do_make() {
 	load "$1"
-	log=$(mktemp)
-	uid=$(values "$lease/spec" uid) gid=$(values "$lease/spec" gid)
-	if make_pool >"$log" 2>&1; then
-		give_card
-	else
-		put "$lease/nocard.$node" "$(reason)"
-		end_agents "$pool"
-		rm -rf "$pool" "$(born_file "$name")"
-	fi
-	rm -f "$log"
+	user_of_lease || return
+	if make_pool && give_card; then return; fi
+	put "$lease/nocard.$node" "$(reason)"
+	end_agents "$pool"
+	rm -rf "$pool" "$(born_file "$name")"
 }
 
 # this node was started anew, or they were killed
 do_restart() {
 	load "$1"
-	owner
-	log=$(mktemp)
-	start_target >"$log" 2>&1 && give_card || say "$name: $(reason)"
-	rm -f "$log"
+	owner || return
+	start_target && give_card || say "$name: $(reason)"
 }
 
-has_target() { [ -n "$(agents "$1" --target)" ]; }
+# has_target POOL: of its user
+has_target() {
+	local uid
+	number uid "$(stat -c %u "$1" 2>/dev/null)" && [ -n "$(agents "$1" --target)" ]
+}
 
 # ---- the end of a pool -----------------------------------------------------------------------
 
 # files of which others have the owner's file yet: its marks go when all memory nodes have drained
 has_marks() {
-	local path inode
-	while IFS= read -r path; do
-		inode=$(as_user stat -c %i -- "$path" 2>/dev/null) || continue
-		! as_user test -e "$(dirname "$path")/.pmio-owner.$inode" || return 0
-	done < <(list_files)
-	return 1
+	in_shell "$list_files"' | { while IFS= read -r path; do
+		inode=$(stat -c %i -- "$path" 2>/dev/null) || continue
+		mark=$(dirname "$path")/.pmio-owner.$inode
+		[ ! -e "$mark" ] && [ ! -e "$mark.$(id -u)" ] || exit 0
+	done; exit 1; }'
 }
 
-# 1: not yet, and the log says why
+# The agent may be paused, or stopped, or held up for ever: then it and the target are ended, and new ones begun.  Not at
+# once, as others may read through the target what waits here.
+drain_memory() {
+	limited "$PMIO" agent resume
+	drain_all && return
+	[ $? = 124 ] || return 1
+	end_agents "$pool" --target
+	end_agents "$pool"
+	start_target && drain_all
+}
+
+# 1: not yet, and `why` says why not
 empty_memory() {
 	local end=$((SECONDS + MARKS_S))
 	[ -e "$pool/data" ] || return 0
-	has_target "$pool" || start_target >"$log" 2>&1 || return 1
-	as_user "$PMIO" drain --all >/dev/null 2>"$log" ||
-		{ as_user "$PMIO" forget --gone --quiet >/dev/null 2>&1 && as_user "$PMIO" drain --all >/dev/null 2>"$log"; } ||
-		return 1
-	list_files | as_user xargs -r -d '\n' "$PMIO" drain --quiet -- >/dev/null 2>&1
+	has_target "$pool" || start_target || return 1
+	drain_memory || return 1
+	drain_by_name
 	while has_marks && [ $SECONDS -lt $end ]; do sleep 0.5; done
 	end_agents "$pool" --target
-	as_user "$PMIO" agent stop 2>"$log" || as_user "$PMIO" agent stop --force 2>"$log"
-	end_agents "$pool"
-	as_user "$PMIO" pool destroy "$pool" >/dev/null 2>"$log"
+	stop_agent
+	limited "$PMIO" pool destroy "$pool"
 }
 
 do_end() {
 	load "$1"
-	owner
-	log=$(mktemp)
-	if empty_memory; then
-		end_agents "$pool"
-		rm -rf "$pool" "$(born_file "$name")" "$(why_file "$name")"
-	else
-		[ "$(reason)" = "$(cat "$(why_file "$name")" 2>/dev/null)" ] || say "$name: $(reason)"
-		reason >"$(why_file "$name")"
+	owner || return
+	if empty_memory && remove_pool; then
+		rm -f "$(born_file "$name")" "$(why_file "$name")"
+		return
 	fi
-	rm -f "$log"
+	[ "$(reason)" = "$(cat "$(why_file "$name")" 2>/dev/null)" ] || say "$name: $(reason)"
+	reason >"$(why_file "$name")"
 }
 
 # ---- what jobs ask for -------------------------------------------------------------------------
 
+# do_what WHAT JOB: of the lease that is loaded
+do_what() {
+	local paths=() p
+	case $1 in
+	stage-in)
+		mapfile -t paths < <(values "$2/spec" stage_in)
+		limited "$PMIO" stage-in --json -- "${paths[@]}"
+		;;
+	stage-out)
+		while IFS= read -r p; do ! limited test -e "$p" || paths+=("$p"); done < <(values "$2/spec" stage_out)
+		[ ${#paths[@]} = 0 ] || limited "$PMIO" drain --json -- "${paths[@]}"
+		;;
+	drain) drain_memory ;;
+	*) why="what is $1?" && false ;;
+	esac
+}
+
 # do.NODE: WHAT LEASE; did.NODE: 0, or 1 and why
 do_request() {
-	local job=$1 what of paths=() p
+	local job=$1 what of progress=$1/memory_progress.$node
 	read -r what of <"$job/do.$node"
+	is_lease "$of" || return
 	load "memory.$of"
-	owner
+	owner || { put "$job/did.$node" "1 $what: there is no pool"; return; }
 	read_settings "$job/environment"
-	log=$(mktemp)
-	case $what in
-	stage-in) mapfile -t paths < <(values "$job/spec" stage_in) ;;
-	stage-out) while IFS= read -r p; do ! as_user test -e "$p" || paths+=("$p"); done < <(values "$job/spec" stage_out) ;;
-	drain) paths=() ;;
-	esac
-	if case $what in
-		stage-in) as_user "$PMIO" stage-in --json -- "${paths[@]}" ;;
-		stage-out) [ ${#paths[@]} = 0 ] || as_user "$PMIO" drain --json -- "${paths[@]}" ;;
-		drain) as_user "$PMIO" drain --all --json ;;
-		*) false ;;
-		esac >"$job/memory_progress.$node" 2>"$log"; then
+	if do_what "$what" "$job"; then
 		put "$job/did.$node" 0
 	else
 		put "$job/did.$node" "1 $what: $(reason)"
 	fi
-	rm -f "$log"
 }
 
 # ---- the loop --------------------------------------------------------------------------------------
@@ -184,8 +198,8 @@ do_request() {
 look_at_leases() {
 	local w name lease
 	for w in "$STATE"/job.*/want."$node" "$STATE"/buffer.*/want."$node"; do
-		[ -e "$w" ] || continue
 		lease=${w%/*}
+		[ -e "$w" ] && is_lease "${lease##*/}" || continue
 		name=memory.${lease##*/}
 		is_busy "$name" && continue
 		if [ ! -e "$lease/card.$node" ] && [ ! -e "$lease/nocard.$node" ]; then
@@ -204,6 +218,7 @@ look_at_pools() {
 	local pool name
 	for pool in "$PMEM"/memory.*; do
 		name=${pool##*/}
+		is_lease "${name#memory.}" || continue
 		[ -d "$pool" ] && ! is_busy "$name" && [ $SECONDS -ge "${next[end.$name]:-0}" ] || continue
 		[ -e "$STATE/${name#memory.}/want.$node" ] && is_of "$name" && continue
 		next[end.$name]=$((SECONDS + RETRY_S))
@@ -215,6 +230,7 @@ look_at_requests() {
 	local d job
 	for d in "$STATE"/job.*/do."$node"; do
 		job=${d%/*}
+		[[ ${job##*/} =~ ^job\.[0-9]+$ ]] || continue
 		[ -e "$d" ] && [ ! -e "$job/did.$node" ] && ! is_busy "do.${job##*/}" || continue
 		start "do.${job##*/}" do_request "$job"
 	done

@@ -9,7 +9,8 @@ local DECIMAL = { K = 1e3, M = 1e6, G = 1e9, T = 1e12, P = 1e15 }
 
 -- settings of pmio that a job may choose, with a pattern for their values; they reach its programs as PMIO_NAME
 local SETTINGS = {
-  drain = { "close", "async", "hold", "aggregate" }, drain_early = { "on", "off" }, sync = { "auto", "pool", "drain" },
+  drain = { "close", "async", "hold", "aggregate" }, drain_early = { "on", "off" },
+  drain_sync = { "auto", "close", "later" }, sync = { "auto", "pool", "drain" },
   cache = { "keep", "drop" }, fallback = { "pfs", "error" }, verify = { "none", "drain" },
   placement = { "auto", "local", "striped", "remote", "single" }, collective = { "auto", "direct", "aggregate" },
   log = { "none", "error", "warn", "info", "debug" },
@@ -17,9 +18,29 @@ local SETTINGS = {
 local VERBS = { stage_in = true, stage_out = true } -- which take source=, type=
 local PERSISTENT = { create_persistent = true, use_persistent = true, destroy_persistent = true }
 local KNOWN = "capacity=, pool=, stage_in, stage_out, create_persistent, use_persistent, destroy_persistent, drain=, "
-  .. "drain_early=, sync=, cache=, fallback=, verify=, placement=, collective=, targets=, target_size=, log="
+  .. "drain_early=, drain_sync=, sync=, cache=, fallback=, verify=, placement=, collective=, targets=, target_size=, log="
 local TARGETS_MAX = 4096
 local SMALL = 16 * MIB -- of each node, for a job that only uses a persistent buffer
+
+-- What a user may write.  All of it is looked at while slurmctld waits, so each pattern here takes time in proportion to
+-- what it looks at: no two repetitions of one pattern can match the same character.
+local LINES_MAX = 256 -- #PMEM lines
+local TEXT_MAX = 65536 -- characters of all of them; what setup hands to a shell is not much longer
+local LINE_MAX = 16384 -- of one with those that go on in the next line
+local WORDS_MAX = 64 -- in it
+local WORD_MAX = 8192
+local PATH_MAX = 4095
+local SIZE_MAX = 32 -- "1.5GiB"
+local NUMBER_MAX = 9 -- digits
+local QUOTE_MAX = 80 -- characters of it in a message
+
+-- what somebody wrote, for a message: not too long, and nothing in it that a terminal obeys.  C1 controls are so in UTF-8.
+function M.quote(text)
+  if #text > QUOTE_MAX then text = text:sub(1, QUOTE_MAX - 3) .. "..." end
+  text = text:gsub("\194[\128-\159]", "?")
+  return "'" .. text:gsub("%c", "?") .. "'"
+end
+local quote = M.quote
 
 -- KEY=VALUE lines of pmio-slurm.conf; shell reads the same file
 function M.conf(dir)
@@ -52,8 +73,12 @@ end
 
 -- "1.5GiB" to bytes, or nil
 function M.size(text)
-  local number, unit = text:match("^(%d+%.?%d*)([%a]*)$")
+  if #text > SIZE_MAX then return nil end
+  local number = text:match("^%d+")
   if not number then return nil end
+  number = number .. (text:match("^%.%d*", #number + 1) or "")
+  local unit = text:match("^%a*$", #number + 1)
+  if not unit then return nil end
   unit = unit:upper()
   local letter, rest = unit:match("^([KMGTP]?)(.*)$")
   local factor
@@ -72,21 +97,42 @@ function M.show(bytes)
   return (bytes == math.floor(bytes) and "%d %s" or "%.1f %s"):format(bytes, units[i])
 end
 
+local function too_long(n, what, max) return nil, ("line %d: %s: %d at most"):format(n, what, max) end
+
+-- the words of one line's text behind #PMEM into entry e, which may have some of lines before; nil and why
+local function add_words(e, text, n)
+  e.length = e.length + #text
+  if e.length > LINE_MAX then return too_long(n, "too many characters in a #PMEM line", LINE_MAX) end
+  for w in text:gsub("^%s*#.*$", ""):gsub("%s#.*$", ""):gmatch("%S+") do
+    if #w > WORD_MAX then return too_long(n, "too many characters in a word", WORD_MAX) end
+    if w:find("%c") then return nil, ("line %d: %s: control characters"):format(n, quote(w)) end
+    -- without the comment behind it the line would go on
+    if w:find("\\$") then return nil, ("line %d: %s: a word ends with a backslash"):format(n, quote(w)) end
+    if #e.words == WORDS_MAX then return too_long(n, "too many words in a #PMEM line", WORDS_MAX) end
+    e.words[#e.words + 1] = w
+  end
+  return true
+end
+
 -- the #PMEM lines of a script that Slurm looks at: a list of { n = line, words = {...} };
 -- or nil and why, if there are some that it would not look at
 function M.lines(script)
-  local out, n, late, open = {}, 0, false, nil
+  local out, n, late, open, nr, length = {}, 0, false, nil, 0, 0
   for l in script:gsub("%z", ""):gmatch("([^\n]*)\n?") do
     n = n + 1
     local rest = l:match("^#PMEM(.*)$")
     if rest and not rest:match("^[%s\\]") and rest ~= "" then
-      return nil, ("line %d: '%s': there must be a space behind #PMEM"):format(n, l)
+      return nil, ("line %d: %s: there must be a space behind #PMEM"):format(n, quote(l))
     end
     if rest and late then return nil, ("line %d: #PMEM lines must stand before the first command"):format(n) end
     if rest then
-      local e = open or { n = n, words = {} }
+      nr, length = nr + 1, length + #l
+      if nr > LINES_MAX then return too_long(n, "too many #PMEM lines", LINES_MAX) end
+      if length > TEXT_MAX then return too_long(n, "too many characters in #PMEM lines", TEXT_MAX) end
+      local e = open or { n = n, words = {}, length = 0 }
       local more = rest:match("^(.-)\\%s*$")
-      for w in (more or rest):gsub("^%s*#.*$", ""):gsub("%s#.*$", ""):gmatch("%S+") do e.words[#e.words + 1] = w end
+      local ok, why = add_words(e, more or rest, n)
+      if not ok then return nil, why end
       if not open then out[#out + 1] = e end
       open = more and e or nil
     else
@@ -103,8 +149,8 @@ end
 
 local function capacity_of(text)
   local b = M.size(text)
-  if not b then return nil, ("'%s' is no size: a number and a unit, as 1.5GiB"):format(text) end
-  if b < 8 * MIB then return nil, ("'%s': a pool has at least 8MiB"):format(text) end
+  if not b then return nil, ("%s is no size: a number and a unit, as 1.5GiB"):format(quote(text)) end
+  if b < 8 * MIB then return nil, ("%s: a pool has at least 8MiB"):format(quote(text)) end
   return math.ceil(b / MIB) * MIB
 end
 
@@ -125,13 +171,15 @@ function TAKE.per_node(spec, v)
 end
 
 function TAKE.pool(spec, v, conf)
-  if v ~= conf.POOL then return nil, ("'pool=%s': the pool is called %s"):format(v, conf.POOL) end
+  if v ~= conf.POOL then return nil, ("%s: the pool is called %s"):format(quote("pool=" .. v), conf.POOL) end
   return true
 end
 
 local function count_of(v)
-  local n = tonumber(v)
-  if n < 1 or n > TARGETS_MAX then return nil, ("'targets=%s': as many memory nodes as 1 to %d"):format(v, TARGETS_MAX) end
+  local n = #v <= NUMBER_MAX and tonumber(v) or 0
+  if n < 1 or n > TARGETS_MAX then
+    return nil, ("%s: as many memory nodes as 1 to %d"):format(quote("targets=" .. v), TARGETS_MAX)
+  end
   return n
 end
 
@@ -145,8 +193,9 @@ function TAKE.targets(spec, v)
   end
   for card in v:gmatch("[^,]+") do
     if card:sub(1, 1) ~= "/" then
-      return nil, ("'%s': targets is a number of memory nodes, or their card files, with absolute paths"):format(card)
+      return nil, ("%s: targets is a number of memory nodes, or their card files, with absolute paths"):format(quote(card))
     end
+    if #card > PATH_MAX then return nil, ("%s: a path has %d characters at most"):format(quote(card), PATH_MAX) end
   end
   spec.set.targets = v
   return true
@@ -162,7 +211,7 @@ end
 
 local function take_setting(spec, k, v)
   if not among(v, SETTINGS[k]) then
-    return nil, ("'%s=%s': %s is one of %s"):format(k, v, k, table.concat(SETTINGS[k], ", "))
+    return nil, ("%s: %s is one of %s"):format(quote(k .. "=" .. v), k, table.concat(SETTINGS[k], ", "))
   end
   if spec.set[k] then return nil, k .. "= is given twice" end
   spec.set[k] = v
@@ -175,18 +224,21 @@ local function take_stage(spec, verb, words)
   for i = 2, #words do
     local k, v = words[i]:match("^([%w_]+)=(.+)$")
     if k == "destination" then
-      return nil, ("'%s': a file has one name, in PMEM and on the file system: leave destination= out"):format(words[i])
+      return nil, ("%s: a file has one name, in PMEM and on the file system: leave destination= out"):format(quote(words[i]))
     end
     if k ~= "source" and k ~= "type" then
-      return nil, ("'%s' does not go with %s, which takes source=, type="):format(words[i], verb)
+      return nil, ("%s does not go with %s, which takes source=, type="):format(quote(words[i]), verb)
     end
     if opts[k] then return nil, k .. "= is given twice" end
     opts[k] = v
   end
   if not opts.source then return nil, verb .. " needs source=" end
-  if opts.source:sub(1, 1) ~= "/" then return nil, ("'%s' must be an absolute path"):format(opts.source) end
+  if opts.source:sub(1, 1) ~= "/" then return nil, ("%s must be an absolute path"):format(quote(opts.source)) end
+  if #opts.source > PATH_MAX then
+    return nil, ("%s: a path has %d characters at most"):format(quote(opts.source), PATH_MAX)
+  end
   if opts.type and not among(opts.type, { "file", "directory" }) then
-    return nil, ("'type=%s': type is one of file, directory"):format(opts.type)
+    return nil, ("%s: type is one of file, directory"):format(quote("type=" .. opts.type))
   end
   spec[verb][#spec[verb] + 1] = opts.source
   return true
@@ -195,19 +247,19 @@ end
 -- create_persistent, use_persistent, destroy_persistent.  Slurm is not to see capacity= in such a line: it is bytes= then.
 local function take_persistent(spec, verb, words)
   local opts = {}
-  local takes = verb == "create_persistent" and "name=, capacity=, targets=" or "name="
+  local takes = verb == "create_persistent" and { "name", "capacity", "targets" } or { "name" }
   for i = 2, #words do
     local k, v = words[i]:match("^([%w_]+)=(.+)$")
     if k == "bytes" then k = "capacity" end
-    if not k or not (takes .. ","):find(k .. "=,", 1, true) then
-      return nil, ("'%s' does not go with %s, which takes %s"):format(words[i], verb, takes)
+    if not k or not among(k, takes) then
+      return nil, ("%s does not go with %s, which takes %s="):format(quote(words[i]), verb, table.concat(takes, "=, "))
     end
     if opts[k] then return nil, k .. "= is given twice" end
     opts[k] = v
   end
   if not opts.name then return nil, verb .. " needs name=" end
-  if not opts.name:match("^%w[%w_-]*$") or #opts.name > 64 then
-    return nil, ("'name=%s': letters, digits, '_' and '-', 64 at most"):format(opts.name)
+  if #opts.name > 64 or not opts.name:match("^%w[%w_-]*$") then
+    return nil, ("%s: letters, digits, '_' and '-', 64 at most"):format(quote("name=" .. opts.name))
   end
   if verb == "use_persistent" then
     if spec.use then return nil, "use_persistent is given twice: a job uses one buffer" end
@@ -219,7 +271,9 @@ local function take_persistent(spec, verb, words)
     local bytes, why = capacity_of(opts.capacity)
     local nr = 0
     if bytes and opts.targets then
-      if not opts.targets:match("^%d+$") then return nil, ("'targets=%s' is no number of memory nodes"):format(opts.targets) end
+      if not opts.targets:match("^%d+$") then
+        return nil, ("%s is no number of memory nodes"):format(quote("targets=" .. opts.targets))
+      end
       nr, why = count_of(opts.targets)
     end
     if not bytes or not nr then return nil, why end
@@ -235,13 +289,19 @@ local function take(spec, words, conf)
   for _, w in ipairs(words) do
     local k, v = w:match("^([%w_]+)=(.*)$")
     local ok, why
-    if k and v == "" then return nil, ("'%s' has no value"):format(w) end
+    if k and v == "" then return nil, ("%s has no value"):format(quote(w)) end
     if k and TAKE[k] then ok, why = TAKE[k](spec, v, conf)
     elseif k and SETTINGS[k] then ok, why = take_setting(spec, k, v)
-    else why = ("unknown word '%s'; known are %s"):format(w, KNOWN) end
+    else why = ("unknown word %s; known are %s"):format(quote(w), KNOWN) end
     if not ok then return nil, why end
   end
   return true
+end
+
+-- nil, or why no node has so many bytes
+function M.beyond_node(bytes, conf)
+  if bytes <= conf.NODE_CAPACITY then return nil end
+  return ("%s on each node are asked for, a node has %s"):format(M.show(bytes), M.show(conf.NODE_CAPACITY))
 end
 
 -- what only the whole shows
@@ -254,6 +314,9 @@ local function look_at_whole(spec, conf)
     return nil, "a job uses the memory nodes of a persistent buffer, or those of targets="
   end
   if spec.target_size and not spec.nr_targets then return nil, "target_size= goes with targets=NUMBER" end
+  if spec.per_node and (not spec.capacity or spec.per_node > spec.capacity) then
+    return nil, "per_node= is what job_submit.lua writes; capacity= is what each node is to have"
+  end
   spec.per_node = spec.per_node or spec.capacity
   spec.counted = spec.per_node ~= nil
   if spec.use and not spec.counted then spec.per_node = SMALL end
@@ -263,9 +326,8 @@ local function look_at_whole(spec, conf)
   if not spec.per_node and (memory or #spec.stage_in + #spec.stage_out > 0) then
     return nil, "the job asks for no memory to work with: #PMEM capacity=SIZE, or use_persistent"
   end
-  if spec.per_node and spec.per_node > conf.NODE_CAPACITY then
-    return nil, ("%s on each node are asked for, a node has %s"):format(M.show(spec.per_node), M.show(conf.NODE_CAPACITY))
-  end
+  local why = spec.per_node and M.beyond_node(spec.per_node, conf)
+  if why then return nil, why end
   return spec
 end
 

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #define SIZE_MIN (8.0 * (1 << 20))
+#define TEXT_MAX 32
 
 SPANK_PLUGIN(pmem, 1)
 
@@ -33,7 +34,7 @@ static double bytes_of(const char *text)
 	const char *letter;
 	int power;
 
-	if (*text < '0' || *text > '9' || strpbrk(text, "xX"))
+	if (*text < '0' || *text > '9' || strlen(text) > TEXT_MAX || strpbrk(text, "xXeE"))
 		return 0;
 	errno = 0;
 	value = strtod(text, &unit);
@@ -58,7 +59,7 @@ static int take_size(int val, const char *arg, int remote)
 	(void)val;
 	(void)remote;
 	if (bytes == 0) {
-		slurm_error("--pmem: '%s' is no size: a number and a unit, as 1.5GiB", arg ? arg : "");
+		slurm_error("--pmem: '%.80s' is no size: a number and a unit, as 1.5GiB", arg ? arg : "");
 		return -1;
 	}
 	if (bytes < SIZE_MIN || bytes > 9e15) {

@@ -37,7 +37,7 @@ do_setup() {
 	local job=$STATE/job.$1 new=$STATE/.new.$1 line
 	[ -d "$STATE" ] || die "$STATE is not there"
 	rm -rf "$new" "$job"
-	mkdir "$new" || exit 1
+	mkdir -m 711 "$new" || exit 1
 	{
 		printf 'uid %s\ngid %s\nborn %s\n' "$2" "$3" "$(date +%s.%N).$$"
 		printf 'pool %s\n' "$PMEM/job.$1"
@@ -61,13 +61,13 @@ do_setup() {
 # Those that are up: lines NODE FREE ALL, bytes.  Each writes STATE/memory.NODE every few
 # seconds; that is compared by the file system's clock.
 nodes_up() {
-	local f free all now
+	local f free all now written
 	put "$STATE/.now.$$" ''
-	now=$(stat -c %Y "$STATE/.now.$$")
+	number now "$(stat -c %Y "$STATE/.now.$$")"
 	rm -f "$STATE/.now.$$"
 	for f in "$STATE"/memory.*; do
-		[ -e "$f" ] && [ $((now - $(stat -c %Y "$f"))) -le $MEMORY_GONE ] || continue
-		read -r free all <"$f" && echo "${f##*/memory.} $free $all"
+		number written "$(stat -c %Y "$f" 2>/dev/null)" && [ $((now - written)) -le $MEMORY_GONE ] || continue
+		read -r free all <"$f" && number free "$free" && number all "$all" && echo "${f##*/memory.} $free $all"
 	done
 }
 
@@ -75,7 +75,8 @@ is_up() { nodes_up | grep -q "^$1 "; }
 
 # pick COUNT BYTES: into nodes, those that have most free; 1: there will be room, but not now; 2: there are nr in all
 pick() {
-	local count=$1 bytes=$2 node free all fit=()
+	local count bytes node free all fit=()
+	number count "$1" && number bytes "$2" || die "'$1 $2' are no numbers"
 	nr=0
 	while read -r node free all; do
 		[ "$all" -lt "$bytes" ] || nr=$((nr + 1))
@@ -164,18 +165,19 @@ check_buffers() {
 
 # NAME BYTES COUNT; 0: all memory nodes that are up
 make_buffer() {
-	local b=$STATE/buffer.$1 new=$STATE/.new.buffer.$1.$id count=$3
+	local b=$STATE/buffer.$1 new=$STATE/.new.buffer.$1.$id bytes count
+	number bytes "$2" && number count "$3" || die "create_persistent: '$2 $3' are no numbers"
 	[ ! -e "$b/ready" ] || [ "$(values "$b/spec" job)" != "$id" ] || return 0
 	[ "$count" != 0 ] || count=$(nodes_up | wc -l)
 	[ "$count" != 0 ] || die "create_persistent: no memory node is up"
 	rm -rf "$new"
 	drop_unmade "$1"
-	mkdir "$new" && printf 'uid %s\ngid %s\nborn %s\njob %s\nbytes %s\n' "$uid" "$gid" "$(date +%s.%N).$$" "$id" "$2" >"$new/spec" &&
+	mkdir -m 711 "$new" && printf 'uid %s\ngid %s\nborn %s\njob %s\nbytes %s\n' "$uid" "$gid" "$(date +%s.%N).$$" "$id" "$bytes" >"$new/spec" &&
 		mv -T "$new" "$b" 2>/dev/null || {
 		rm -rf "$new"
 		die "create_persistent: there is a buffer $1 already"
 	}
-	take_lease "$b" "$count" $((($2 + count - 1) / count))
+	take_lease "$b" "$count" $(((bytes + count - 1) / count))
 	put "$b/ready" ''
 }
 
@@ -217,8 +219,9 @@ load() {
 	id=$1
 	job=$STATE/job.$1
 	[ -r "$job/spec" ] || die "$job/spec is not there"
-	uid=$(values "$job/spec" uid) gid=$(values "$job/spec" gid) pool=$(values "$job/spec" pool)
-	capacity=$(values "$job/spec" capacity)
+	number uid "$(values "$job/spec" uid)" && number gid "$(values "$job/spec" gid)" || die "$job/spec has no user"
+	pool=$(values "$job/spec" pool)
+	number capacity "$(values "$job/spec" capacity)"
 	read_settings "$job/environment"
 }
 
@@ -239,15 +242,18 @@ use_nodes() {
 
 # $1: bytes that there is room for
 check_stage_in() {
-	local path bytes sum=0
+	local path bytes all last sum=0
 	[ "$(id -u)" = 0 ] || return 0 # SlurmUser cannot look as the user; the nodes will
+	number all "$1"
 	while IFS= read -r path; do
-		as_user test -r "$path" || die "stage_in: $path cannot be read by the job's user"
-		bytes=$(as_user du -sbL -- "$path" | cut -f1)
-		sum=$((sum + ${bytes:-0}))
+		limited test -r "$path" || die "stage_in: $path cannot be read by the job's user"
+		limited du -sbL -- "$path" || [ $? != 124 ] || die "stage_in: $path: $why"
+		# it is the user's process, and may say anything
+		last=${said[*]: -1}
+		number bytes "${last%%$'\t'*}" || die "stage_in: $path: its size cannot be had: $last"
+		sum=$((sum + bytes))
+		[ "$sum" -le "$all" ] || die "stage_in: $sum bytes are more than the $all that the job asked for${2-}"
 	done < <(values "$job/spec" stage_in)
-	[ "$sum" -le "${1:-0}" ] || [ "$sum" = 0 ] ||
-		die "stage_in: $sum bytes are more than the $1 that the job asked for${2-}"
 }
 
 # before there are nodes: memory nodes, and what is to be on them; or whether it can be done
@@ -263,6 +269,7 @@ do_data_in() {
 		bytes=$(values "$lease/spec" bytes)
 	elif [ -n "$count" ]; then
 		lease=$job
+		number count "$count" && number bytes "$bytes" || die "targets: '$count $bytes' are no numbers"
 		check_stage_in $((count * bytes)) " on memory nodes"
 		take_lease "$job" "$count" "$bytes"
 		bytes=$((count * bytes))
@@ -327,11 +334,11 @@ do_teardown() {
 
 # ---- what scontrol show bbstat shows -------------------------------------------------
 
-# from the events of a command of pmio
+# progress_of FILE: of a command of pmio
 progress_of() {
-	local p
-	p=$(grep '"event":"progress"' "$1" 2>/dev/null | tail -n 1)
-	[[ ! $p =~ \"bytes\":([0-9]+),\"bytes_done\":([0-9]+) ]] || echo ": ${BASH_REMATCH[2]} of ${BASH_REMATCH[1]} bytes"
+	local bytes='' all=''
+	read -r bytes all 2>/dev/null <"$1"
+	[ -z "$all" ] || echo ": $bytes of $all bytes"
 }
 
 show_node() {

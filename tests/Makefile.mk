@@ -12,8 +12,9 @@ MPI_LOG_COMPILER = $(limit) $(SHELL) $(top_srcdir)/tests/mpi/run.sh
 # the shell tests change folder, so the two are absolute
 AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
-	CMOCKA_MESSAGE_OUTPUT=TAP OMPI_PKGLIBDIR='$(OMPI_PKGLIBDIR)' MPIRUN='$(MPIRUN)'; \
-	export top_srcdir top_builddir CMOCKA_MESSAGE_OUTPUT OMPI_PKGLIBDIR MPIRUN;
+	CMOCKA_MESSAGE_OUTPUT=TAP OMPI_PKGLIBDIR='$(OMPI_PKGLIBDIR)' MPIRUN='$(MPIRUN)' \
+	OPENMPI_ADAPTER='$(OPENMPI_ADAPTER)' MPIRUN_OPENMPI='$(MPIRUN)' MPIRUN_MPICH='$(MPIRUN_MPICH)'; \
+	export OPENMPI_ADAPTER top_srcdir top_builddir CMOCKA_MESSAGE_OUTPUT OMPI_PKGLIBDIR MPIRUN MPIRUN_OPENMPI MPIRUN_MPICH;
 
 EXTRA_DIST += tests/env.sh tests/limit.sh
 
@@ -22,11 +23,17 @@ include $(srcdir)/tests/crash/Makefile.mk
 include $(srcdir)/tests/fuzz/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
+include $(srcdir)/tests/library/Makefile.mk
+include $(srcdir)/tests/mpich/Makefile.mk
+include $(srcdir)/tests/openmpi/Makefile.mk
+include $(srcdir)/tests/abi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/cluster/Makefile.mk
+include $(srcdir)/tests/load/Makefile.mk
 include $(srcdir)/tests/slurm/Makefile.mk
 include $(srcdir)/tests/vm/Makefile.mk
+include $(srcdir)/tests/distro/Makefile.mk
 include $(srcdir)/tests/clients/Makefile.mk
 include $(srcdir)/tests/sanitize/Makefile.mk
 include $(srcdir)/tests/tsan/Makefile.mk

@@ -2,14 +2,15 @@
 bin_PROGRAMS += pmio
 pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/reach.c \
 	tools/progress.c tools/progress.h tools/transfer.c tools/transfer.h tools/select.c tools/select.h \
-	tools/pool.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
-	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c
-pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS)
-pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(JSON_LIBS)
+	tools/pool.c tools/show.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
+	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c \
+	tools/mpis.h tools/families.c tools/mpis.c tools/ask.c tools/program.h tools/program.c tools/mpi_info.c tools/run.c
+pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(ELF_CFLAGS) -DPMIO_LIBDIR=\"$(libdir)\"
+pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(JSON_LIBS) $(ELF_LIBS) -ldl
 
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c
-pmiod_LDADD = libpmio_agent.la libpmio_remote.la
+pmiod_LDADD = libpmio_agent.la libpmio_target.la
 
 # bash-completion looks for a file with the command's name
 EXTRA_DIST += tools/pmio.bash

@@ -11,20 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "stat.h"
 
 static void print_label(const char *name, const char *value)
 {
+	char *plain = malloc(PMIO_PLAIN_SIZE(strlen(value)));
+
 	printf("%s=\"", name);
-	for (; *value; value++) {
-		if (*value == '\n')
-			fputs("\\n", stdout);
-		else if (*value == '\\' || *value == '"')
+	/* a newline has an escape of its own here, but one for all is simpler */
+	for (value = plain ? pmio_plain(plain, PMIO_PLAIN_SIZE(strlen(value)), value) : ""; *value; value++) {
+		if (*value == '\\' || *value == '"')
 			printf("\\%c", *value);
 		else
 			putchar(*value);
 	}
 	putchar('"');
+	free(plain);
 }
 
 static void head(const char *name, const char *type, const char *help)

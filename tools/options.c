@@ -77,8 +77,8 @@ static void parse(struct tool *tool, const struct argp *argp, void *input, int a
 		exit(TOOL_USAGE);
 }
 
-/* through the environment, so that the library and an agent that it starts do the same */
-static void apply_log_level(const struct tool *tool)
+/* through the environment, so that the library and an agent that it starts, or a program that we become, do the same */
+static void apply_log_level(const struct tool *tool, bool to_environment)
 {
 	enum pmio_log_level level;
 	const char *name = tool->settings.str[PMIO_SET_LOG];
@@ -87,7 +87,8 @@ static void apply_log_level(const struct tool *tool)
 		name = tool->verbose > 1 ? "debug" : "info";
 	else if (tool->quiet && strcmp(name, "none") != 0)
 		name = "error";
-	setenv("PMIO_LOG", name, 1);
+	if (to_environment)
+		setenv("PMIO_LOG", name, 1);
 	if (pmio_log_parse_level(name, &level) == 0)
 		pmio_log_set_level(level);
 }
@@ -95,7 +96,13 @@ static void apply_log_level(const struct tool *tool)
 void tool_parse(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv)
 {
 	parse(tool, argp, input, argc, argv, 0);
-	apply_log_level(tool);
+	apply_log_level(tool, true);
+}
+
+void tool_parse_command(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv)
+{
+	parse(tool, argp, input, argc, argv, ARGP_IN_ORDER);
+	apply_log_level(tool, tool->verbose || tool->quiet);
 }
 
 void tool_set(struct tool *tool, struct argp_state *state, enum pmio_setting which,
@@ -143,7 +150,7 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 				group->chosen = c;
 		}
 		if (!group->chosen)
-			argp_error(state, "there is no command \"%s\"", arg);
+			argp_error(state, "there is no command \"%s\"", TOOL_PLAIN(arg));
 		group->first = state->next - 1;
 		state->next = state->argc; /* the rest is the command's */
 		return 0;

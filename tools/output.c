@@ -3,7 +3,6 @@
  */
 #include "config.h"
 
-#include <ctype.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/text.h"
 #include "tools.h"
 
 /* a thread's own: it asks whether the library has spoken about what it asked of it */
@@ -121,23 +121,50 @@ char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16])
 	return buf;
 }
 
+void tool_fprint_path(FILE *out, const char *path)
+{
+	size_t size = PMIO_PLAIN_SIZE(strlen(path));
+	char *plain = malloc(size);
+
+	if (plain)
+		fputs(pmio_plain(plain, size, path), out);
+	free(plain);
+}
+
 void tool_print_path(const char *path)
 {
-	for (; *path; path++)
-		putchar(iscntrl((unsigned char)*path) ? '?' : *path);
+	tool_fprint_path(stdout, path);
+}
+
+/*
+ * json-c leaves control characters above ASCII's as they are; they are in strings only.  A byte that
+ * is no UTF-8 becomes what Python takes for it (os.fsencode).
+ */
+static void print_json(struct json_object *object, int flags)
+{
+	const char *s = json_object_to_json_string_ext(object, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	for (size_t len; *s; s += len) {
+		bool control;
+
+		len = pmio_char(s, &control);
+		if (!control || *s == '\n')
+			fwrite(s, 1, len, stdout);
+		else
+			printf("\\u%s%02x", len == 1 && *s != 0x7f ? "dc" : "00", (unsigned char)s[len - 1]);
+	}
+	putchar('\n');
 }
 
 void tool_print_json(struct json_object *object)
 {
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_json(object, JSON_C_TO_STRING_PRETTY);
 	json_object_put(object);
 }
 
 void tool_print_event(struct json_object *object)
 {
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_json(object, JSON_C_TO_STRING_PLAIN);
 	fflush(stdout);
 	json_object_put(object);
 }

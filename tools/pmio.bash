@@ -82,7 +82,7 @@ _pmio_argument() {
 		_pmio_offer "$1" "$(_pmio_pools)"
 		_pmio_offer_dirs "$1"
 		;;
-	stage-in)
+	stage-in | mpi-info | run)
 		compopt -o filenames 2>/dev/null
 		_pmio_offer_paths "$1"
 		;;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "tools.h"
 
 const char *argp_program_version = PACKAGE_STRING;
@@ -24,6 +25,8 @@ static const struct tool_command commands[] = {
 	{ "agent", tool_agent, "start, stop and ask after the pool's agent" },
 	{ "target", tool_target, "memory nodes: list, stat" },
 	{ "conf", tool_conf, "show every setting, its value and where it came from" },
+	{ "mpi-info", tool_mpi_info, "show which MPIs can use pmem: names, by what, or why not" },
+	{ "run", tool_run, "run an MPI program with what it needs for pmem: names" },
 	{ NULL, NULL, NULL },
 };
 
@@ -42,6 +45,10 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = TOOL_USAGE;
 	tool_log_init();
+	if (pmio_odd_option(argc, argv)) {
+		pmio_err("there is no option \"%s\"", pmio_odd_option(argc, argv));
+		return TOOL_USAGE;
+	}
 	tool.bad_settings = pmio_settings_init(&tool.settings) < 0;
 	argv[0] = (char *)"pmio";
 	status = tool_dispatch(&tool, "look after files in persistent memory", commands, argc, argv);

@@ -17,7 +17,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/settings.h"
+#include "core/text.h"
 #include "remote/remote.h"
+#include "target/target.h"
 
 #define EXIT_USAGE 2
 /* no short options */
@@ -36,11 +38,11 @@ static const struct argp_option options[] = {
 	  "Write the log there (default: agent.log in the pool, or standard error in the foreground)", 0 },
 	{ "log", 'L', "LEVEL", 0, "none, error, warn, info or debug", 0 },
 	{ "target", KEY_TARGET, NULL, 0,
-	  "Not the agent: let other nodes have files in the pool (the agent is started when needed)", 1 },
+	  "Serve the pool to other nodes instead of being its agent (which is started when needed)", 1 },
 	{ "listen", KEY_LISTEN, "[ADDRESS][:PORT]", 0,
-	  "With --target: where, for good: a memory node (default: setting `address`, while somebody needs it)", 1 },
+	  "With --target: listen here and stay, as a memory node (default: setting `address`, until no node uses it)", 1 },
 	{ "card", KEY_CARD, "FILE", 0,
-	  "With --target: write there how to reach it, and the key; keep the key that is there", 1 },
+	  "With --target: write its card, address and key, to FILE; a key that is already there is kept", 1 },
 	{ "ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
@@ -63,13 +65,14 @@ static void set(struct daemon *d, struct argp_state *state, enum pmio_setting wh
 
 static int parse_fd(const char *text, struct argp_state *state)
 {
-	char *end;
+	char *end, plain[PMIO_PLAIN_SIZE(16)];
 	long fd;
 
 	errno = 0;
 	fd = strtol(text, &end, 10);
 	if (errno || *text == '\0' || *end != '\0' || fd < 0 || fd > INT_MAX)
-		argp_error(state, "--ready-fd: \"%s\" is not a descriptor", text);
+		argp_error(state, "--ready-fd: \"%s\" is not a descriptor",
+			   pmio_plain(plain, sizeof(plain), text));
 	return (int)fd;
 }
 
@@ -124,8 +127,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static int run(struct daemon *d)
 {
+	bool is_default = *d->settings.str[PMIO_SET_POOL] == '\0';
 	char dir[PATH_MAX];
-	int rc = pmio_settings_pool_dir(&d->settings, dir, sizeof(dir));
+	int rc = is_default ? pmio_default_pool_make(dir, sizeof(dir))
+			    : pmio_settings_pool_dir(&d->settings, dir, sizeof(dir));
 
 	if (rc < 0) {
 		pmio_err("pool %s: %s", d->settings.str[PMIO_SET_POOL], pmio_strerror(rc));
@@ -142,7 +147,7 @@ static int run(struct daemon *d)
 		return remote_target_run(&d->target);
 	}
 	d->config.pool_dir = dir;
-	d->config.make_dir = *d->settings.str[PMIO_SET_POOL] == '\0';
+	d->config.make_dir = is_default;
 	d->config.pool_size = d->settings.num[PMIO_SET_POOL_SIZE];
 	d->config.size_is_default = d->settings.from[PMIO_SET_POOL_SIZE] == PMIO_FROM_DEFAULT;
 	d->config.chunk_size = d->settings.num[PMIO_SET_CHUNK_SIZE];
@@ -166,6 +171,10 @@ int main(int argc, char **argv)
 	int rc;
 
 	argp_err_exit_status = EXIT_USAGE;
+	if (pmio_odd_option(argc, argv)) {
+		pmio_err("there is no option \"%s\"", pmio_odd_option(argc, argv));
+		return EXIT_USAGE;
+	}
 	rc = pmio_settings_init(&d.settings);
 	if (rc == -ENOMEM)
 		return EXIT_FAILURE;

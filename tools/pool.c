@@ -48,7 +48,7 @@ static int read_super(const char *dir, struct pmio_super_df *super)
 	return 0;
 }
 
-/* pmio_pool_check() without a word */
+/* pmio_pool_check(), with nothing printed */
 static int check_silently(const char *dir, struct pmio_pool_report *report)
 {
 	enum pmio_log_level level = pmio_log_get_level();
@@ -155,7 +155,12 @@ static int create(struct tool *tool, int argc, char **argv)
 	int rc;
 
 	tool_parse(tool, &argp, tool, argc, argv);
-	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
+	if (tool->bad_settings)
+		return TOOL_FAILED;
+	rc = *tool->settings.str[PMIO_SET_POOL] ? 0 : pmio_default_pool_make(dir, sizeof(dir));
+	if (rc < 0)
+		return tool_failed(rc, "pool %s", dir);
+	if (tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
 	rc = make_pool(tool, dir, "pool create", pmio_pool_create, &super);
 	return finish_make(tool, dir, rc, &super);

@@ -83,7 +83,9 @@ static bool is_agreed(const char *path)
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
 		return false;
-	fprintf(stderr, "remove %s all the same? ", path);
+	fputs("remove ", stderr);
+	tool_fprint_path(stderr, path);
+	fputs(" all the same? ", stderr);
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 

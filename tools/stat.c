@@ -16,22 +16,6 @@
 #include "stat.h"
 #include "tools.h"
 
-/* ---- what follows from the counters ------------------------------------------- */
-
-double tool_hit_rate(const struct pmio_counts_df *c)
-{
-	uint64_t missed = c->missed + c->pfs_read;
-
-	if (c->read == 0)
-		return -1;
-	return missed < c->read ? (double)(c->read - missed) / (double)c->read : 0;
-}
-
-static double drain_rate(uint64_t bytes, uint64_t ns)
-{
-	return ns ? (double)bytes * 1e9 / (double)ns : 0;
-}
-
 static void print_counts(const struct pmio_counts_df *c, const char *indent)
 {
 	printf("%swritten     %s", indent, TOOL_SIZE(c->written));
@@ -39,22 +23,10 @@ static void print_counts(const struct pmio_counts_df *c, const char *indent)
 		printf(", %s of it straight to the file system", TOOL_SIZE(c->pfs_written));
 	printf("\n%sread        %s", indent, TOOL_SIZE(c->read));
 	if (c->read)
-		printf(", %.1f %% of it were in PMEM", tool_hit_rate(c) * 100);
+		printf(", %.1f %% of that from PMEM", tool_hit_rate(c) * 100);
 	if (c->pfs_read)
 		printf("; %s straight from the file system", TOOL_SIZE(c->pfs_read));
 	putchar('\n');
-}
-
-static void counts_json(struct json_object *o, const struct pmio_counts_df *c)
-{
-	double hits = tool_hit_rate(c);
-
-	tool_add(o, "written", c->written);
-	tool_add(o, "written_to_pfs", c->pfs_written);
-	tool_add(o, "read", c->read);
-	tool_add(o, "read_missed", c->missed);
-	tool_add(o, "read_from_pfs", c->pfs_read);
-	json_object_object_add(o, "hit_rate", hits < 0 ? NULL : json_object_new_double(hits));
 }
 
 /* ---- the pool ----------------------------------------------------------------- */
@@ -90,44 +62,10 @@ static void print_pool(const struct pmio_pool_stat *st, const char *dir)
 	print_counts(&st->counts, "  ");
 	printf("  drained     %s", TOOL_SIZE(st->drained_bytes));
 	if (st->drain_ns)
-		printf(", at %s/s", TOOL_SIZE((uint64_t)drain_rate(st->drained_bytes, st->drain_ns)));
+		printf(", at %s/s", TOOL_SIZE((uint64_t)tool_drain_rate(st->drained_bytes, st->drain_ns)));
 	printf("\n  filled      %s\n", TOOL_SIZE(st->filled_bytes));
 	printf("  no room for %llu chunks\n", (unsigned long long)st->fallback_chunks);
 	printf("  evicted     %llu chunks\n", (unsigned long long)st->evicted_chunks);
-}
-
-struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *dir)
-{
-	struct json_object *o = json_object_new_object();
-	char uuid[TOOL_UUID_LEN];
-
-	tool_add_string(o, "pool", dir);
-	tool_add_string(o, "uuid", tool_uuid(uuid, st->uuid));
-	tool_add_string(o, "granularity",
-			pmio_pm_granularity_name((enum pmio_pm_granularity)st->granularity));
-	tool_add(o, "chunk_size", st->chunk_size);
-	tool_add(o, "size", st->nr_frames * st->chunk_size);
-	tool_add(o, "free", st->nr_frames_free * st->chunk_size);
-	tool_add(o, "resident", st->resident_bytes);
-	tool_add(o, "dirty", st->dirty_bytes);
-	tool_add(o, "files", st->nr_files);
-	tool_add(o, "files_max", st->nr_slots);
-	tool_add(o, "files_draining", st->nr_draining);
-	tool_add_bool(o, "paused", st->paused);
-	tool_add(o, "drain_rate_limit", st->drain_rate_limit);
-	tool_add(o, "agent_pid", st->agent_pid);
-	tool_add(o, "uptime_s", st->uptime_s);
-	tool_add(o, "clients", st->nr_clients);
-	tool_add(o, "handles", st->nr_handles);
-	counts_json(o, &st->counts);
-	tool_add(o, "drained", st->drained_bytes);
-	tool_add(o, "drain_rate", (uint64_t)drain_rate(st->drained_bytes, st->drain_ns));
-	tool_add(o, "filled", st->filled_bytes);
-	tool_add(o, "pfs_written", st->drained_bytes + st->counts.pfs_written);
-	tool_add(o, "pfs_read", st->filled_bytes + st->counts.pfs_read);
-	tool_add(o, "fallback_chunks", st->fallback_chunks);
-	tool_add(o, "evicted_chunks", st->evicted_chunks);
-	return o;
 }
 
 static int show_pool(const struct tool *tool, struct pmio *pm)
@@ -146,24 +84,6 @@ static int show_pool(const struct tool *tool, struct pmio *pm)
 
 /* ---- files ------------------------------------------------------------------ */
 
-int tool_find_file(struct pmio *pm, const char *path, struct pmio_file_stat *st)
-{
-	char absolute[PATH_MAX];
-	struct stat named;
-	bool is_there = stat(path, &named) == 0;
-	uint32_t cursor = 0;
-	int rc = pmio_absolute(path, absolute, sizeof(absolute));
-
-	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0) {
-		/* as the agent looks for it: by what it is now, else by its name */
-		if (is_there && st->dev == named.st_dev && st->ino == named.st_ino)
-			return 0;
-		if (!is_there && strcmp(st->path, absolute) == 0)
-			return 0;
-	}
-	return rc;
-}
-
 static void print_file(const struct pmio_file_stat *st)
 {
 	printf("path          ");
@@ -180,7 +100,7 @@ static void print_file(const struct pmio_file_stat *st)
 	printf("  drained     %s", TOOL_SIZE(st->drained_bytes));
 	if (st->drain_ns)
 		printf(", lastly %s at %s/s", TOOL_SIZE(st->drain_bytes),
-		       TOOL_SIZE((uint64_t)drain_rate(st->drain_bytes, st->drain_ns)));
+		       TOOL_SIZE((uint64_t)tool_drain_rate(st->drain_bytes, st->drain_ns)));
 	printf("\n  filled      %s\n", TOOL_SIZE(st->filled_bytes));
 }
 
@@ -188,9 +108,9 @@ static struct json_object *file_json(const struct pmio_file_stat *st)
 {
 	struct json_object *o = tool_file_json(st);
 
-	counts_json(o, &st->counts);
+	tool_counts_json(o, &st->counts);
 	tool_add(o, "drained", st->drained_bytes);
-	tool_add(o, "drain_rate", (uint64_t)drain_rate(st->drain_bytes, st->drain_ns));
+	tool_add(o, "drain_rate", (uint64_t)tool_drain_rate(st->drain_bytes, st->drain_ns));
 	tool_add(o, "filled", st->filled_bytes);
 	return o;
 }
@@ -241,7 +161,7 @@ static double parse_seconds(const char *text, struct argp_state *state)
 	double seconds = strtod(text, &end);
 
 	if (!isdigit((unsigned char)*text) || *end != '\0' || !(seconds >= 0.01 && seconds <= 86400))
-		argp_error(state, "--watch: \"%s\" is not a number of seconds from 0.01 to 86400", text);
+		argp_error(state, "--watch: \"%s\" is not a number of seconds from 0.01 to 86400", TOOL_PLAIN(text));
 	return seconds;
 }
 
@@ -259,7 +179,7 @@ static void take_count(struct stat_args *args, const char *arg, struct argp_stat
 
 	args->count = strtoul(arg, &end, 10);
 	if (!isdigit((unsigned char)*arg) || *end != '\0' || args->count == 0)
-		argp_error(state, "--count: \"%s\" is not a number above 0", arg);
+		argp_error(state, "--count: \"%s\" is not a number above 0", TOOL_PLAIN(arg));
 }
 
 static void check_combination(const struct stat_args *args, struct argp_state *state)

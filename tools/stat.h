@@ -1,5 +1,5 @@
 /*
- * stat.h -- what the files of pmio stat share: stat.c, watch.c, metrics.c
+ * stat.h -- what the files of pmio stat share: show.c, stat.c, watch.c, metrics.c
  */
 #ifndef PMIO_TOOLS_STAT_H
 #define PMIO_TOOLS_STAT_H
@@ -9,6 +9,10 @@
 /* the part of what was read that needed nothing of the file system, 0 to 1; -1: nothing was read */
 double tool_hit_rate(const struct pmio_counts_df *c);
 
+/* bytes per second */
+double tool_drain_rate(uint64_t bytes, uint64_t ns);
+
+void tool_counts_json(struct json_object *o, const struct pmio_counts_df *c);
 struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *dir);
 
 /* what the pool knows of a path; -ENOENT */

@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/text.h"
 #include "remote/remote.h"
 #include "remote/wire.h"
 #include "tools.h"
+
+/* what a card says; on the stack of whoever prints it */
+#define PLAIN(text) pmio_plain((char[PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host))]){ 0 }, \
+			       PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host)), (text))
 
 static int load(const struct tool *tool, struct remote_card **cards, uint32_t *nr)
 {
@@ -43,7 +48,7 @@ static int list(struct tool *tool, int argc, char **argv)
 		tool_add_string(o, "pool", uuid);
 		json_object_array_add(all, o);
 		if (!tool->json)
-			printf("%-20s %-12s %s\n", cards[i].host, cards[i].fabric.provider, uuid);
+			printf("%-20s %-12s %s\n", PLAIN(cards[i].host), PLAIN(cards[i].fabric.provider), uuid);
 	}
 	free(cards);
 	if (tool->json)
@@ -67,6 +72,8 @@ static struct json_object *to_json(const char *host, const struct remote_stat_an
 	tool_add(o, "drained", st->drained_bytes);
 	tool_add(o, "files", st->nr_files);
 	tool_add(o, "sessions", st->nr_sessions);
+	tool_add(o, "refused_proofs", st->nr_refused_proofs);
+	tool_add(o, "refused_accesses", st->nr_refused_accesses);
 	tool_add(o, "pid", st->pid);
 	return o;
 }
@@ -74,11 +81,12 @@ static struct json_object *to_json(const char *host, const struct remote_stat_an
 static void print_row(const char *host, const struct remote_stat_answer_msg *st)
 {
 	if (st)
-		printf("%-20s %10s %10s %10s %10s %7u %8u\n", host, TOOL_SIZE(st->nr_frames * st->chunk_size),
+		printf("%-20s %10s %10s %10s %10s %7u %8u %8llu\n", PLAIN(host), TOOL_SIZE(st->nr_frames * st->chunk_size),
 		       TOOL_SIZE(st->nr_frames_free * st->chunk_size), TOOL_SIZE(st->dirty_bytes),
-		       TOOL_SIZE(st->drained_bytes), (unsigned)st->nr_files, st->nr_sessions);
+		       TOOL_SIZE(st->drained_bytes), (unsigned)st->nr_files, st->nr_sessions,
+		       (unsigned long long)(st->nr_refused_proofs + st->nr_refused_accesses));
 	else
-		printf("%-20s not reached\n", host);
+		printf("%-20s not reached\n", PLAIN(host));
 }
 
 static int stat_all(struct tool *tool, int argc, char **argv)
@@ -96,8 +104,8 @@ static int stat_all(struct tool *tool, int argc, char **argv)
 		return status;
 	all = json_object_new_array();
 	if (!tool->json && !tool->quiet)
-		printf("%-20s %10s %10s %10s %10s %7s %8s\n", "HOST", "SIZE", "FREE", "DIRTY", "DRAINED", "FILES",
-		       "SESSIONS");
+		printf("%-20s %10s %10s %10s %10s %7s %8s %8s\n", "HOST", "SIZE", "FREE", "DIRTY", "DRAINED", "FILES",
+		       "SESSIONS", "REFUSED");
 	for (uint32_t i = 0; i < nr; i++) {
 		bool reached = remote_stat(&tool->settings, &cards[i], &st) == 0;
 

@@ -16,9 +16,11 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "client/admin.h"
 #include "core/settings.h"
+#include "core/text.h"
 #include "pmio.h"
 
 /* exit statuses; pmio(1) promises them */
@@ -27,6 +29,10 @@ enum tool_exit {
 	TOOL_FAILED = 1,
 	TOOL_USAGE = 2,
 	TOOL_PARTLY = 3, /* of several things asked for, some were done */
+	/* pmio run, as env(1) has them, as all others may be the program's */
+	TOOL_RUN_FAILED = 125,
+	TOOL_RUN_CANNOT = 126,
+	TOOL_RUN_NOT_FOUND = 127,
 };
 
 struct tool {
@@ -54,6 +60,12 @@ int tool_dispatch(struct tool *tool, const char *what, const struct tool_command
  * mistakes (status TOOL_USAGE)
  */
 void tool_parse(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv);
+
+/*
+ * the same for a command whose arguments are another's command line, up to that: argp meets its first word, and
+ * takes the rest.  That command will have our environment, so it is changed only if an option says so
+ */
+void tool_parse_command(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv);
 
 /* set from an option's argument; a value that is refused is a mistake of usage */
 void tool_set(struct tool *tool, struct argp_state *state, enum pmio_setting which,
@@ -116,8 +128,11 @@ char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes);
 #define TOOL_UUID_LEN 37
 char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16]);
 
-/* a path as one line: control characters become '?' */
+/* a path as one line: control characters become \x1b */
 void tool_print_path(const char *path);
+void tool_fprint_path(FILE *out, const char *path);
+/* an argument that makes no sense, in a message: its beginning, on the stack of whoever prints it */
+#define TOOL_PLAIN(arg) pmio_plain((char[PMIO_PLAIN_SIZE(80)]){ 0 }, PMIO_PLAIN_SIZE(80), (arg))
 
 /* print an object on standard output, and free it */
 void tool_print_json(struct json_object *object);
@@ -139,8 +154,10 @@ int tool_forget(struct tool *tool, int argc, char **argv);
 int tool_agent(struct tool *tool, int argc, char **argv);
 int tool_target(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);
+int tool_mpi_info(struct tool *tool, int argc, char **argv);
+int tool_run(struct tool *tool, int argc, char **argv);
 
-/* ls.c */
+/* show.c */
 /* not all of it is on the file system; of an empty or shortened file the size waits, and no block */
 bool tool_waits(const struct pmio_file_stat *st);
 const char *tool_file_state(const struct pmio_file_stat *st);

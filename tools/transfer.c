@@ -62,7 +62,7 @@ static unsigned parse_jobs(const char *arg, struct argp_state *state)
 	unsigned long n = strtoul(arg, &end, 10);
 
 	if (!isdigit((unsigned char)*arg) || *end != '\0' || n < 1 || n > TRANSFER_JOBS_MAX)
-		argp_error(state, "--jobs: \"%s\" is not a number of 1 to %d", arg, TRANSFER_JOBS_MAX);
+		argp_error(state, "--jobs: \"%s\" is not a number of 1 to %d", TOOL_PLAIN(arg), TRANSFER_JOBS_MAX);
 	return (unsigned)n;
 }
 

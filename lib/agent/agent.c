@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "core/clock.h"
 #include "core/daemon.h"
 
 #define LOG_FILE "agent.log"
@@ -38,7 +39,7 @@ static int open_log(const struct agent *a)
 
 	if (!path && a->config->foreground)
 		return -1;
-	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
+	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
 		  : openat(dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		pmio_err("agent: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
@@ -89,7 +90,8 @@ static int listen_on(struct agent *a)
 		return -errno;
 	pmio_proto_address(dir, &addr);
 	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (a->listen_fd < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	/* a socket that is bound gets its mode from this one; umask() would be that of our threads, too */
+	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(a->listen_fd, BACKLOG) < 0)
 		return -errno;
 	return watch(a, a->listen_fd, ID_LISTEN);
@@ -118,6 +120,7 @@ static int set_up(struct agent *a)
 	if (rc < 0)
 		return rc;
 	a->view = pmio_pool_view(a->pool);
+	a->dispatch = ops_dispatch;
 	a->log_fd = open_log(a);
 	if (a->log_fd >= 0 && a->config->foreground)
 		pmio_daemon_log(a->log_fd);
@@ -223,9 +226,14 @@ static const struct file *find_failed(const struct agent *a)
 	return NULL;
 }
 
+static bool has_batches(const struct agent *a)
+{
+	return a->unsynced || a->to_mark;
+}
+
 static bool is_clean(const struct agent *a)
 {
-	if (a->nr_jobs)
+	if (a->nr_jobs || has_batches(a))
 		return false;
 	for (struct file *f = a->files; f; f = f->hh.next) {
 		if (f->state != PMIO_FILE_CLEAN)
@@ -269,14 +277,6 @@ static void finish_draining(struct agent *a)
 	a->shutdown = NULL;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /*
  * The end of a job step sends SIGTERM to all its processes, and some time later
  * SIGKILL: programs that go now leave files that can still be drained.
@@ -293,13 +293,13 @@ static void take_signal(struct agent *a)
 		return;
 	}
 	a->state = AGENT_DRAINING;
-	a->clients_until_ns = now_ns() + CLIENTS_LIMIT_MS * 1000000ULL;
+	a->clients_until_ns = pmio_now_ns() + CLIENTS_LIMIT_MS * 1000000ULL;
 }
 
 /* milliseconds for which clients that were told to end are still waited for */
 static int clients_wait_ms(const struct agent *a)
 {
-	uint64_t now = now_ns();
+	uint64_t now = pmio_now_ns();
 
 	if (!conn_count_clients(a) || now >= a->clients_until_ns)
 		return 0;
@@ -321,6 +321,12 @@ static int sooner(int ms, int other_ms)
 	return ms < 0 || (other_ms >= 0 && other_ms < ms) ? other_ms : ms;
 }
 
+/* of what is done for many files at a time */
+static int batch_wait_ms(const struct agent *a)
+{
+	return sooner(syncs_wait_ms(a), marks_wait_ms(a));
+}
+
 /* nobody needs us: then the wait may end for no event */
 static bool is_idle(const struct agent *a)
 {
@@ -333,12 +339,14 @@ static int next_timeout(struct agent *a)
 	struct timespec now;
 	long ms;
 
+	if (a->state == AGENT_DRAINING && a->nr_jobs)
+		return -1;
 	if (a->state == AGENT_DRAINING)
-		return a->nr_jobs ? -1 : clients_wait_ms(a);
+		return has_batches(a) ? batch_wait_ms(a) : clients_wait_ms(a);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (conn_count_clients(a) || !is_clean(a)) {
 		a->last_busy = now;
-		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), orphan_wait_ms(a));
+		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), sooner(orphan_wait_ms(a), batch_wait_ms(a)));
 	}
 	if (a->orphaned)
 		return 0; /* there is no way to us any more */
@@ -367,15 +375,32 @@ static void handle_event(struct agent *a, uint64_t id)
 	}
 }
 
+#define EVENTS_MAX 64
+
+/* after some events: who has been answered often asks again at once */
+static int await_events(struct agent *a, struct epoll_event *events, int timeout, bool after_some)
+{
+	uint64_t start;
+	int n;
+
+	if (!after_some || timeout == 0)
+		return epoll_wait(a->epoll_fd, events, EVENTS_MAX, timeout);
+	start = pmio_now_ns();
+	n = epoll_wait(a->epoll_fd, events, EVENTS_MAX, pmio_proto_soon(a->epoll_fd, &a->spin) ? 0 : timeout);
+	pmio_spin_learn(&a->spin, pmio_now_ns() - start);
+	return n;
+}
+
 static int loop(struct agent *a)
 {
-	struct epoll_event events[64];
+	struct epoll_event events[EVENTS_MAX];
+	int n = 0;
 
 	while (a->state != AGENT_LEAVING) {
 		enum agent_state before = a->state;
 		int timeout = next_timeout(a);
-		int n = epoll_wait(a->epoll_fd, events, 64, timeout);
 
+		n = await_events(a, events, timeout, n > 0);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0 && timeout >= 0 && is_idle(a)) {
@@ -386,13 +411,18 @@ static int loop(struct agent *a)
 		for (int i = 0; i < n && a->state != AGENT_LEAVING; i++)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
+		if (a->fd_closed)
+			parked_retry(a, &a->no_fds);
+		a->fd_closed = false;
 		early_look(a);
 		survey_look(a);
 		orphan_look(a);
+		marks_look(a);
+		syncs_look(a);
 		blank_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);
-		if (a->state == AGENT_DRAINING && a->nr_jobs == 0 && clients_wait_ms(a) == 0)
+		if (a->state == AGENT_DRAINING && a->nr_jobs == 0 && !has_batches(a) && clients_wait_ms(a) == 0)
 			finish_draining(a);
 	}
 	return 0;
@@ -404,7 +434,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct pmio_agent_config *cfg = arg;
 	struct agent a = {
-		.config = cfg, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1, .log_fd = -1,
+		.config = cfg, .spin.max_ns = PMIO_SPIN_REQUEST_NS, .epoll_fd = -1, .listen_fd = -1, .signal_fd = -1, .log_fd = -1,
 	};
 	int rc;
 

@@ -26,6 +26,7 @@
 #include <utlist.h>
 
 #include "agent/agent.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "pfs/pfs.h"
@@ -52,8 +53,8 @@ struct job {
 	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
 	enum job_kind kind;
 	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
-	bool paced;		/* JOB_BULK: may rest (pace.c); no more of them at a time than run */
-	bool goes_on;		/* JOB_BULK: it ends what another has begun, so before those that begin */
+	bool paced;		/* JOB_BULK: subject to the drain rate (pace.c) */
+	bool goes_on;		/* JOB_BULK: continues a drain that has begun: runs before drains that have not */
 	/* the workers' */
 	struct job *prev, *next;
 	atomic_int_fast64_t alive_ms;
@@ -166,6 +167,9 @@ struct handle {
 	UT_hash_handle hh;	/* agent->handles */
 };
 
+/* what a request does; fd came along, -1: none; it is taken over */
+typedef void request_fn(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+
 /* a request that waits: its answer is known later, or it must be looked at again later */
 struct parked {
 	uint64_t conn_id;
@@ -219,6 +223,21 @@ struct file {
 	bool was_held;		/* held, until somebody asked for the drain that is to come */
 	bool lost;		/* its last name has gone, as a job has seen: see files_lost_name() */
 	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
+	/* marks.c */
+	bool marking;		/* a worker is at it: no drain may start */
+	bool mark_listed;	/* in agent->to_mark */
+	struct file *mark_prev, *mark_next;
+	/* syncs.c */
+	bool sync_later;	/* drain_sync: a close need not wait for what it drains to be durable */
+	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
+	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
+	bool lost_sync;		/* ... and the power was cut: the PFS file is what it was then, or any time before */
+	bool sync_listed;	/* in agent->unsynced */
+	bool syncing;		/* a worker is at it */
+	uint64_t sync_change;	/* times that there was something new to be made durable */
+	struct pfs_fd *sync_pfs; /* held; NULL: as many are open already */
+	struct parked *sync_waiters; /* answered when it is durable */
+	struct file *sync_prev, *sync_next;
 
 	/* as last recorded in the catalog */
 	struct stat seen;	/* size, mtime, ctime, mode */
@@ -253,6 +272,35 @@ struct conn {
 	UT_hash_handle hh;
 };
 
+/* file systems that a worker is in just now for a batch: one that hangs keeps no other one waiting */
+#define BUSY_DEVS_MAX 8
+struct busy_devs {
+	uint64_t dev[BUSY_DEVS_MAX];
+	unsigned nr;
+};
+
+static inline bool busy_devs_take(struct busy_devs *b, uint64_t dev)
+{
+	for (unsigned i = 0; i < b->nr; i++) {
+		if (b->dev[i] == dev)
+			return false;
+	}
+	if (b->nr == BUSY_DEVS_MAX)
+		return false;
+	b->dev[b->nr++] = dev;
+	return true;
+}
+
+static inline void busy_devs_leave(struct busy_devs *b, uint64_t dev)
+{
+	for (unsigned i = 0; i < b->nr; i++) {
+		if (b->dev[i] == dev) {
+			b->dev[i] = b->dev[--b->nr];
+			return;
+		}
+	}
+}
+
 enum agent_state {
 	AGENT_RUNNING,
 	AGENT_DRAINING, /* told to go; draining what waits */
@@ -273,6 +321,7 @@ struct agent {
 	struct parked *late;		/* opens that came while draining before leaving */
 	struct parked *after_removals;	/* OPENs of files that are being removed, until that has ended */
 	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */
+	bool fd_closed;			/* one was, since the loop looked */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
 
@@ -282,13 +331,23 @@ struct agent {
 	struct file *by_inode;		/* the same by inode alone: devices change their numbers */
 	struct file **by_slot;		/* nr_slots pointers */
 	struct file *lru;
+	struct pmio_spin spin;		/* before it sleeps */
+	request_fn *dispatch;		/* what a request does: ops_dispatch() */
 	uint64_t next_conn, next_handle;
 	unsigned nr_early_handles;	/* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
 	uint64_t next_survey_ms, next_orphan_ms; /* survey.c, orphan.c; the same */
 	bool survey_wanted;		/* there may be files for it */
+	bool survey_hurries;		/* somebody waits for what it may find */
 	bool surveying;			/* one is under way */
 	bool orphaned;			/* the pool's folder was removed */
+	struct file *to_mark;		/* files for marks.c */
+	uint64_t next_mark_ms;		/* CLOCK_MONOTONIC */
+	struct busy_devs marking;
+	struct file *unsynced;		/* files for syncs.c */
+	unsigned nr_unsynced;
+	uint64_t next_sync_ms;		/* CLOCK_MONOTONIC */
+	struct busy_devs syncing;
 	uint8_t *client_used;		/* a byte a client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
@@ -310,17 +369,27 @@ struct agent {
 	struct pmio_counts_df counts;	/* of clients that have gone */
 };
 
+static inline void counts_add(struct pmio_counts_df *sum, const struct pmio_counts_df *more)
+{
+	sum->read += more->read;
+	sum->missed += more->missed;
+	sum->pfs_read += more->pfs_read;
+	sum->written += more->written;
+	sum->pfs_written += more->pfs_written;
+}
+
 /* conn.c */
-void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
-void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_msg *req, int status);
-struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
 int conn_accept(struct agent *a);
 void conn_readable(struct agent *a, struct conn *c);
 void conn_remove(struct agent *a, struct conn *c);
 void conn_free(struct conn *c); /* closes the socket; c is in no table any more */
+
+/* reply.c */
+void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_msg *req, int status);
+struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
 /* what clients have transferred since the agent started, those that are gone included */
 void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum);
-void counts_add(struct pmio_counts_df *sum, const struct pmio_counts_df *more);
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
 /* parked requests */
@@ -331,20 +400,28 @@ void parked_add(struct agent *a, struct parked **list, struct conn *c, const uni
 void parked_answer(struct agent *a, struct parked **list, int status);
 /* answer those that wait for one chunk: FILLs and STAGEs */
 void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status);
-/* hand all of the list to the dispatcher again */
+/* hand all of the list to a->dispatch again */
 void parked_retry(struct agent *a, struct parked **list);
 
 /* ops.c */
-/* fd came along, -1: none; it is taken over */
-void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+request_fn ops_dispatch;
+
+static inline struct pmio_pfs_id files_id(const struct file *f)
+{
+	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
+}
+
+/* chunks.c: of one file */
+struct chunk *files_add_chunk(struct file *f, uint64_t number, int64_t frame);
+void files_del_chunk(struct agent *a, struct file *f, struct chunk *ch);
+void files_del_all_chunks(struct agent *a, struct file *f);
 
 /* files.c */
 int files_load(struct agent *a); /* from the catalog, at start */
 void files_free(struct agent *a);
-/* a file that is not known yet; st as the PFS has it now */
-int files_new(struct agent *a, const char *path, const struct stat *st, int64_t birth_ns, struct file **out);
+/* a file that is not known yet, opened with these flags; st as the PFS has it now */
+int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
 struct file *files_find(struct agent *a, const struct pmio_pfs_id *id); /* NULL: not known */
-struct pmio_pfs_id files_id(const struct file *f);
 /*
  * its last name has gone, and nobody has it open: its data are given up, as those of
  * any file; but what is held stays until somebody gives it up.  f may be no more afterwards
@@ -382,18 +459,28 @@ void files_job_end(struct agent *a, struct file *f);
 int files_record(struct agent *a, struct file *f);
 /* what the PFS file is now: right after a change of our own, as what others did must be seen at the next open */
 void files_set_seen(struct file *f, const struct stat *st);
+/* what is cached of it goes at the next open: others have changed it, as this agent or an earlier one has seen */
+static inline bool files_is_foreign(const struct file *f)
+{
+	return f->foreign || f->seen.st_ctim.tv_sec == 0; /* see files_set_seen() */
+}
 /* before the agent changes the PFS file, which is st: has somebody else done so? */
 void files_notice_change(struct file *f, const struct stat *st);
 /* somebody else has, so that what waits here cannot be written to it any more */
 bool files_was_changed(const struct file *f, const struct stat *st);
 /* nobody has it open any more: from how it is now on nobody else may change it */
 void files_see_closed(struct file *f, const struct stat *st);
+/* the same, where it is known how it was at the close; true: it was changed since, which is said */
+bool files_look_closed(struct file *f, const struct stat *st);
 bool files_same_content(const struct file *f, const struct stat *st);
+bool files_is_later(const struct timespec *a, const struct timespec *b); /* than b */
 /* size and times are those that we last saw there */
 bool files_same_as_seen(const struct file *f, const struct stat *st);
 /* the same file on a device with another number, as after a new mount; true: adopted */
 bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);
 void files_adopt_name(struct agent *a, struct file *f, const char *path);
+/* it is this file from now on, which has just been made; the caller records it */
+void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id, const struct stat *st);
 /* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
 void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
 
@@ -410,8 +497,6 @@ void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
 /* the client has gone in between */
 void calls_abandon_removal(struct agent *a, struct conn *c);
-/* data of f wait, and nobody has it open: see what the PFS file is now, and mark it */
-void calls_settle(struct agent *a, struct file *f);
 /* FORGET: the mark goes, and then what the pool has of it; nobody may have it open */
 void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 /* its removal was cut off; -ENOMEM */
@@ -423,27 +508,55 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 /* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
-/* CLOCK_MONOTONIC: of what the loop does now and then */
-static inline uint64_t agent_now_ms(void)
+/* milliseconds from now until then; 0: it is time */
+static inline int agent_until_ms(uint64_t then_ms)
 {
-	struct timespec now;
+	uint64_t now = pmio_now_ms();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return then_ms > now ? (int)(then_ms - now) : 0;
 }
 
 /* survey.c, orphan.c: in the loop, after events */
 int survey_wait_ms(const struct agent *a); /* until the next; -1: nothing to do */
 void survey_look(struct agent *a);	    /* if it is time */
-void survey_soon(struct agent *a);	    /* somebody would like to have what it may find */
+/* somebody would like to have what it may find */
+static inline void survey_soon(struct agent *a)
+{
+	a->survey_hurries = true;
+}
 int orphan_wait_ms(const struct agent *a);
 void orphan_look(struct agent *a);
 void orphan_leave(const struct agent *a); /* all is done */
 
+/* marks.c */
+void marks_want(struct agent *a, struct file *f);	/* f is open for writing, or has data that wait */
+void marks_want_again(struct agent *a, struct file *f); /* ... and an earlier agent may have made the mark, or not */
+void marks_want_none(struct agent *a, struct file *f);	/* it has none */
+void marks_drop(struct agent *a, struct file *f);	/* others see to it */
+int marks_wait_ms(const struct agent *a);		/* until the next batch; -1: nothing to do */
+void marks_look(struct agent *a);			/* if it is time */
+
+/* syncs.c */
+#define SYNC_CHUNKS_MAX 4 /* of a file: it is small */
+bool syncs_has_room(const struct agent *a);		      /* for one more file */
+bool syncs_may_wait(const struct agent *a, const struct file *f); /* ... and with what was drained of f */
+/* f was created, or written, and is to be made durable; the caller records it */
+void syncs_later(struct agent *a, struct file *f, bool is_new, bool is_written);
+void syncs_done(struct agent *a, struct file *f); /* it is durable; the caller records it */
+void syncs_drop(struct agent *a, struct file *f); /* it is forgotten */
+int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing to do */
+void syncs_look(struct agent *a);		  /* if it is time */
+/* the power was cut, and f was new: make it anew if it is not there; -ENOMEM */
+int syncs_remake(struct agent *a, struct file *f);
+
 /* early.c */
 int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */
 void early_look(struct agent *a);	   /* if it is time */
-bool early_is_ripe(const struct file *f, const struct chunk *ch);
+#define EARLY_RIPE_LOOKS 2 /* full at so many in a row */
+static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
+{
+	return ch->full_looks >= EARLY_RIPE_LOOKS && ch->early_in != f->nr_opens;
+}
 
 /* drain.c */
 /*

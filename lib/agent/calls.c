@@ -245,11 +245,6 @@ void calls_abandon_removal(struct agent *a, struct conn *c)
 	go_on(a, call, run_look, abandoned);
 }
 
-static bool is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
-}
-
 /*
  * Is this the file, and not a later one with its name and its inode's number?  Its birth tells, where
  * that is known.  Else: a power cut may have taken it back to an earlier time; another file was changed later.
@@ -264,7 +259,7 @@ static bool is_what_goes(const struct call *call, const struct stat *st, const s
 		return id->birth_ns == call->id.birth_ns;
 	if (call->was_busy)
 		return st->st_dev == call->id.dev;
-	if (!is_later(&st->st_ctim, &was->st_ctim))
+	if (!files_is_later(&st->st_ctim, &was->st_ctim))
 		return true;
 	return st->st_size == was->st_size && st->st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	       st->st_mtim.tv_nsec == was->st_mtim.tv_nsec;
@@ -437,48 +432,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 
-/* ---- data wait, and nobody has it open -------------------------------------------------- */
-
-/* what the PFS file is now, from where on nobody else may change it; and other pools are to see it */
-static void run_settle(struct job *job)
-{
-	struct call *call = (struct call *)job;
-	int fd;
-
-	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
-	if (call->rc < 0)
-		return;
-	pmio_pfs_mark(fd, call->view->super->uuid, call->path);
-	call->rc = fstat(fd, &call->st) < 0 ? -errno : 0;
-}
-
-static void settled(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
-	struct file *f = call->file;
-
-	f->marked = true;
-	if (call->rc == 0 && f->nr_handles == 0 && !f->changed) {
-		files_see_closed(f, &call->st);
-		files_record(a, f);
-	}
-	end_call(a, call, 1);
-}
-
-void calls_settle(struct agent *a, struct file *f)
-{
-	struct call *call = calloc(1, sizeof(*call));
-
-	if (call)
-		call->path = strdup(pmio_pool_dir(a->pool));
-	if (!call || !call->path) {
-		free(call);
-		return;
-	}
-	call->view = a->view;
-	call->file = f;
-	start_call(a, call, run_settle, settled);
-}
+/* ---- data are given up ------------------------------------------------------------------- */
 
 static void run_forget(struct job *job)
 {

@@ -16,7 +16,6 @@
 #include "agent/agent_impl.h"
 
 #define LOOK_MS 500	  /* between looks */
-#define RIPE_LOOKS 2	  /* full at so many in a row */
 #define CHUNKS_MIN 16	  /* ripe ones: fewer are not worth an fsync */
 
 static bool is_full(const struct agent *a, const struct chunk *ch)
@@ -30,11 +29,6 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 	for (int i = 0; i < PMIO_MASK_WORDS; i++)
 		all &= valid.w[i] & dirty.w[i];
 	return all == ~0ULL;
-}
-
-bool early_is_ripe(const struct file *f, const struct chunk *ch)
-{
-	return ch->full_looks >= RIPE_LOOKS && ch->early_in != f->nr_opens;
 }
 
 /* what clients write to the PFS themselves must not wait for drains; else as at a close */
@@ -53,7 +47,7 @@ static void look_at(struct agent *a, struct file *f)
 			continue;
 		if (!is_full(a, ch))
 			ch->full_looks = 0;
-		else if (ch->full_looks < RIPE_LOOKS)
+		else if (ch->full_looks < EARLY_RIPE_LOOKS)
 			ch->full_looks++;
 		nr_ripe += early_is_ripe(f, ch);
 	}
@@ -63,11 +57,9 @@ static void look_at(struct agent *a, struct file *f)
 
 int early_wait_ms(const struct agent *a)
 {
-	uint64_t now = agent_now_ms();
-
 	if (!a->nr_early_handles)
 		return -1;
-	return a->next_look_ms > now ? (int)(a->next_look_ms - now) : 0;
+	return agent_until_ms(a->next_look_ms);
 }
 
 void early_look(struct agent *a)
@@ -78,5 +70,5 @@ void early_look(struct agent *a)
 		if (may_drain(f))
 			look_at(a, f);
 	}
-	a->next_look_ms = agent_now_ms() + LOOK_MS;
+	a->next_look_ms = pmio_now_ms() + LOOK_MS;
 }

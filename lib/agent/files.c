@@ -11,7 +11,6 @@
  * files_settle() moves it from one to the next when it has no handle and no job.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,119 +21,6 @@
 
 #define FRESH_S 2 /* see is_fresh() */
 #define NO_INODE(slot) (UINT64_MAX - (slot)) /* in the catalog, with device 0: of a file whose last name has gone */
-
-/* ---- chunks ----------------------------------------------------------------- */
-
-struct chunk *files_chunk(struct file *f, uint64_t number)
-{
-	struct chunk *ch;
-
-	HASH_FIND(hh, f->chunks, &number, sizeof(number), ch);
-	return ch;
-}
-
-static struct chunk *add_chunk(struct file *f, uint64_t number, int64_t frame)
-{
-	struct chunk *ch = calloc(1, sizeof(*ch));
-
-	if (!ch)
-		return NULL;
-	ch->number = number;
-	ch->frame = frame;
-	HASH_ADD(hh, f->chunks, number, sizeof(ch->number), ch);
-	if (frame == PMIO_CLAIM_PFS)
-		f->nr_pfs_chunks++;
-	return ch;
-}
-
-static void del_chunk(struct agent *a, struct file *f, struct chunk *ch)
-{
-	if (ch->frame >= 0)
-		pmio_pool_frame_put(a->pool, (uint64_t)ch->frame);
-	else
-		f->nr_pfs_chunks--;
-	HASH_DEL(f->chunks, ch);
-	free(ch);
-}
-
-void files_drop_pfs_chunks(struct file *f)
-{
-	struct chunk *ch, *tmp;
-
-	HASH_ITER(hh, f->chunks, ch, tmp) {
-		if (ch->frame >= 0)
-			continue;
-		f->nr_pfs_chunks--;
-		HASH_DEL(f->chunks, ch);
-		free(ch);
-	}
-}
-
-static void del_all_chunks(struct agent *a, struct file *f)
-{
-	struct chunk *ch, *tmp;
-
-	HASH_ITER(hh, f->chunks, ch, tmp)
-		del_chunk(a, f, ch);
-}
-
-/* the part of the chunk's blocks m that lies before the file's end, in bytes */
-static uint64_t bytes_before_end(const struct agent *a, const struct chunk *ch, const struct pmio_mask *m,
-				 uint64_t size)
-{
-	const struct pmio_view *v = a->view;
-	uint64_t start = ch->number << v->chunk_shift, inside = size > start ? size - start : 0;
-	uint64_t rest = inside & (v->block_size - 1);
-	struct pmio_mask whole;
-	unsigned nr;
-
-	if (inside >= v->chunk_size)
-		return (uint64_t)pmio_mask_count(m) << v->block_shift;
-	nr = (unsigned)(inside >> v->block_shift);
-	memset(&whole, 0, sizeof(whole));
-	if (nr > 0)
-		pmio_mask_range(&whole, 0, nr - 1);
-	for (int i = 0; i < PMIO_MASK_WORDS; i++)
-		whole.w[i] &= m->w[i];
-	return ((uint64_t)pmio_mask_count(&whole) << v->block_shift) + (pmio_mask_test(m, nr) ? rest : 0);
-}
-
-/* bytes of the file that are dirty or being drained; resident: of whole blocks that are valid */
-uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident)
-{
-	uint64_t size = pmio_pool_file_size(a->pool, f->slot), dirty_bytes = 0, nr_valid = 0;
-
-	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
-		struct pmio_mask valid, dirty, draining;
-
-		if (ch->frame < 0)
-			continue;
-		pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
-		for (int i = 0; i < PMIO_MASK_WORDS; i++)
-			dirty.w[i] = (dirty.w[i] | draining.w[i]) & valid.w[i];
-		nr_valid += pmio_mask_count(&valid);
-		dirty_bytes += bytes_before_end(a, ch, &dirty, size);
-	}
-	if (resident)
-		*resident = nr_valid << a->view->block_shift;
-	return dirty_bytes;
-}
-
-bool files_any_dirty(const struct agent *a, const struct file *f)
-{
-	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
-		struct pmio_mask valid, dirty, draining;
-
-		if (ch->frame < 0)
-			continue;
-		pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
-		for (int i = 0; i < PMIO_MASK_WORDS; i++) {
-			if ((dirty.w[i] | draining.w[i]) & valid.w[i])
-				return true;
-		}
-	}
-	return false;
-}
 
 /* ---- a file's life ------------------------------------------------------------ */
 
@@ -169,6 +55,8 @@ static void free_file(struct agent *a, struct file *f)
 	struct chunk *ch, *tmp;
 
 	lru_remove(a, f);
+	syncs_drop(a, f);
+	marks_drop(a, f);
 	pfs_put(a, &f->pfs);
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		HASH_DEL(f->chunks, ch);
@@ -184,13 +72,8 @@ static void free_file(struct agent *a, struct file *f)
 void files_forget(struct agent *a, struct file *f)
 {
 	pmio_pool_file_remove(a->pool, f->slot);
-	del_all_chunks(a, f);
+	files_del_all_chunks(a, f);
 	free_file(a, f);
-}
-
-struct pmio_pfs_id files_id(const struct file *f)
-{
-	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
 }
 
 struct file *files_find(struct agent *a, const struct pmio_pfs_id *id)
@@ -230,6 +113,11 @@ bool files_same_content(const struct file *f, const struct stat *st)
 	       st->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec;
 }
 
+bool files_is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /*
  * Programs that have it open through us may have company: what others append stays, and what they
  * overwrite is overwritten by what was written here, later.  But what was cut off cannot be put
@@ -239,12 +127,14 @@ bool files_was_changed(const struct file *f, const struct stat *st)
 {
 	if (f->busy_on_media || f->shared)
 		return false;
+	if (f->lost_sync && f->nr_handles == 0) /* older, or as it was; but not newer */
+		return files_is_later(&st->st_mtim, &f->seen.st_mtim);
 	return f->nr_handles || !f->seen_closed ? (uint64_t)st->st_size < f->pfs_size : !files_same_content(f, st);
 }
 
 void files_notice_change(struct file *f, const struct stat *st)
 {
-	if (f->busy_on_media || f->foreign || files_same_as_seen(f, st))
+	if (f->busy_on_media || f->foreign || f->lost_sync || files_same_as_seen(f, st))
 		return;
 	pmio_info("agent: %s was changed on the file system while it was in use here", f->path);
 	f->foreign = true;
@@ -255,7 +145,8 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
 	e->flags = (f->busy_on_media ? PMIO_FILE_PFS_BUSY : 0) | (f->removing ? PMIO_FILE_REMOVING : 0) |
-		   (f->cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0);
+		   (f->cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0) |
+		   (f->is_new ? PMIO_FILE_NEW : 0) | (f->unsynced ? PMIO_FILE_UNSYNCED : 0);
 	e->birth_ns = f->birth_ns;
 	e->dev = f->gone ? 0 : f->key.dev;
 	e->ino = f->gone ? NO_INODE(f->slot) : f->key.ino;
@@ -306,7 +197,7 @@ static bool evict_file(struct agent *a)
 	return true;
 }
 
-int files_new(struct agent *a, const char *path, const struct stat *st, int64_t birth_ns, struct file **out)
+int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out)
 {
 	struct pmio_pool_file e;
 	struct file *f = calloc(1, sizeof(*f));
@@ -320,7 +211,8 @@ int files_new(struct agent *a, const char *path, const struct stat *st, int64_t 
 	f->key.dev = st->st_dev;
 	f->key.ino = st->st_ino;
 	f->birth_ns = birth_ns;
-	f->state = PMIO_FILE_CLEAN;
+	f->state = flags & PMIO_OPEN_WRITE ? PMIO_FILE_OPEN : PMIO_FILE_CLEAN; /* saves attaching another record */
+	f->is_new = flags & PMIO_OPEN_NEW;
 	files_set_seen(f, st);
 	to_entry(f, &e);
 	do
@@ -360,6 +252,11 @@ static int load_file(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	f->birth_ns = e->birth_ns;
 	f->state = (enum pmio_file_state)e->state;
 	f->error = e->error;
+	f->is_new = e->flags & PMIO_FILE_NEW;
+	f->unsynced = e->flags & PMIO_FILE_UNSYNCED;
+	f->lost_sync = (f->is_new || f->unsynced) && pmio_pool_rebooted(a->pool);
+	if (f->lost_sync && f->unsynced && f->state == PMIO_FILE_CLEAN)
+		f->state = PMIO_FILE_OPEN; /* it is drained once more */
 	f->changed = -f->error == PMIO_ECHANGED;
 	f->marked = f->state != PMIO_FILE_CLEAN;
 	f->hold = f->state == PMIO_FILE_HELD;
@@ -397,7 +294,7 @@ static int load_frame(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg)
 {
 	struct agent *a = arg;
 
-	return a->by_slot[slot] && add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
+	return a->by_slot[slot] && files_add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
 }
 
 /* data that are not on the file system yet: say so, in the log and at the start */
@@ -441,8 +338,14 @@ static void settle_loaded(struct agent *a)
 		/* before anybody makes the file longer again */
 		if (f->cut_pending && files_record(a, f) < 0)
 			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
+		if (f->state == PMIO_FILE_HELD)
+			marks_want_again(a, f);
 		if (f->removing && calls_end_removal(a, f) == 0)
 			continue;
+		if (f->lost_sync && f->is_new && !f->gone && syncs_remake(a, f) == 0)
+			continue;
+		if ((f->is_new || f->unsynced) && !f->lost_sync && !f->gone) /* else its drain does it */
+			syncs_later(a, f, false, false);
 		if (a->config->recover_hold)
 			f->hold = true;
 		else if (f->state == PMIO_FILE_FAILED)
@@ -529,11 +432,27 @@ void files_adopt_name(struct agent *a, struct file *f, const char *path)
 	files_record(a, f);
 }
 
+void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id, const struct stat *st)
+{
+	unhash_file(a, f);
+	f->key = (struct file_key){ id->dev, id->ino };
+	f->birth_ns = id->birth_ns;
+	hash_file(a, f);
+	files_set_seen(f, st);
+	f->busy_on_media = f->cut_pending = f->changed = false;
+	f->seen_closed = true;
+}
+
+static bool can_as_much(const struct pfs_fd *new, const struct pfs_fd *old)
+{
+	return !old || (new->writes >= old->writes && new->reads >= old->reads);
+}
+
 void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 {
 	struct pfs_fd *old = f->pfs, *new = *pfs;
 	bool more = !old || new->writes > old->writes || new->reads > old->reads;
-	bool as_much = !old || (new->writes >= old->writes && new->reads >= old->reads);
+	bool as_much = can_as_much(new, old);
 
 	if (f->reopen ? !as_much : !more) {
 		pfs_put(a, pfs);
@@ -583,12 +502,15 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t 
 		f->early = flags & PMIO_OPEN_EARLY;
 		a->nr_early_handles += is_early(flags);
 		f->verify = flags & PMIO_OPEN_VERIFY;
+		f->sync_later = flags & PMIO_OPEN_SYNC_LATER;
 	}
 	f->drop_cache = flags & PMIO_OPEN_DROP;
 	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
 		f->fresh = is_fresh(&f->seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
 	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
+	if (flags & PMIO_OPEN_WRITE)
+		marks_want(a, f);
 	*out = h;
 	return 0;
 }
@@ -618,13 +540,16 @@ int files_attach(struct agent *a, struct conn *c, struct file *f, const struct p
 	int rc;
 
 	*out = NULL;
+	/* the old one has a lock for its own use (lib/pfs/guard.c): one node's, or several nodes' */
+	if (*pfs && f->nr_handles == 0 && can_as_much(*pfs, f->pfs))
+		pfs_put(a, &f->pfs);
 	if (*pfs)
 		files_adopt_pfs(a, f, pfs);
 	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
 		return refuse_mixed(f);
 	rc = add_handle(a, c, f, m->flags, out);
 	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
-			(f->shared && !f->busy_on_media))) {
+			(m->flags & PMIO_OPEN_NEW) || (f->shared && !f->busy_on_media))) {
 		if (m->flags & PMIO_OPEN_WRITE) {
 			f->state = PMIO_FILE_OPEN;
 			f->error = 0;
@@ -671,7 +596,7 @@ static void trim_chunks(struct agent *a, struct file *f)
 			if (!pmio_mask_empty(&valid) && ch->number << a->view->chunk_shift < size)
 				continue;
 		}
-		del_chunk(a, f, ch); /* chunks on the PFS get another chance at the next open */
+		files_del_chunk(a, f, ch); /* chunks on the PFS get another chance at the next open */
 	}
 }
 
@@ -697,8 +622,12 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	f->recovered = false;
 	if (files_frames_may_move(a))
 		trim_chunks(a, f);
-	pfs_put(a, &f->pfs);
-	if (f->drop_cache && files_frames_may_move(a))
+	marks_want_none(a, f);
+	if (!f->mark_listed)
+		pfs_put(a, &f->pfs);
+	if (f->unsynced)
+		return; /* its frames stay, until it is durable: syncs.c */
+	if (f->drop_cache && !f->mark_listed && files_frames_may_move(a))
 		files_forget(a, f);
 	else
 		lru_add(a, f);
@@ -747,8 +676,7 @@ void files_settle(struct agent *a, struct file *f)
 		f->state = PMIO_FILE_HELD;
 		files_update_name(a, f);
 		files_record(a, f);
-		if (!f->marked)
-			calls_settle(a, f);
+		marks_want(a, f);
 		return;
 	}
 	drain_start(a, f, NULL);
@@ -777,6 +705,8 @@ void files_lost_name(struct agent *a, struct file *f)
 	hash_file(a, f);
 	f->gone = true;
 	pfs_put(a, &f->pfs);
+	syncs_drop(a, f);
+	marks_drop(a, f);
 	if (held) {
 		f->state = PMIO_FILE_HELD;
 		f->hold = true;
@@ -809,6 +739,16 @@ static bool needs_sync(const struct agent *a, const struct file *f)
 	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
 }
 
+/* where no more than the PFS has to be synced, that may follow */
+static bool syncs_instead(struct agent *a, struct file *f)
+{
+	if (!f->sync_later || f->nr_pfs_chunks > SYNC_CHUNKS_MAX || !syncs_has_room(a) ||
+	    pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE)
+		return false;
+	syncs_later(a, f, false, false);
+	return true;
+}
+
 static void set_changed(struct file *f)
 {
 	f->changed = true;
@@ -816,28 +756,41 @@ static void set_changed(struct file *f)
 	files_say_changed(f);
 }
 
+bool files_look_closed(struct file *f, const struct stat *st)
+{
+	if (!files_was_changed(f, st))
+		return false;
+	set_changed(f);
+	return true;
+}
+
 void files_see_closed(struct file *f, const struct stat *st)
 {
-	if (files_was_changed(f, st))
-		set_changed(f);
-	else if (!f->busy_on_media && !f->shared)
+	if (!files_look_closed(f, st) && !f->busy_on_media && !f->shared)
 		files_set_seen(f, st);
 	f->seen_closed = true; /* as well as it can be */
 }
 
 /*
- * The last one closes it: from here on nobody else may change it.  It has looked before us; a drain
- * of our own that has ended since makes what it saw old.
+ * A process that closes a file tells how the PFS file was then.  From the last close on nobody
+ * else may change it.  Its look may be older than that of a process that closed before it, or than
+ * a drain of our own that has ended since: then the drain has to find out.
  */
 static void see_at_close(struct file *f, const struct pmio_close_msg *m)
 {
 	struct stat st = { .st_size = (off_t)m->pfs_size, .st_mode = f->seen.st_mode,
 			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
-	bool is_old = m->mtime_s < f->seen.st_mtim.tv_sec ||
-		      (m->mtime_s == f->seen.st_mtim.tv_sec && m->mtime_ns < f->seen.st_mtim.tv_nsec);
+	bool is_old = files_is_later(&f->seen.st_mtim, &st.st_mtim);
 
 	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->cutting || f->busy_on_media || f->shared)
 		return;
+	if (f->nr_handles > 1) {
+		if (files_is_later(&st.st_mtim, &f->seen.st_mtim)) {
+			files_notice_change(f, &st);
+			f->seen.st_mtim = st.st_mtim;
+		}
+		return;
+	}
 	if (files_same_content(f, &st))
 		st.st_ctim = f->seen.st_ctim;
 	files_see_closed(f, &st);
@@ -848,14 +801,14 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	struct file *f = h->file;
 	struct parked *p;
 
-	if (f->nr_handles == 1 && msg)
+	if (msg)
 		see_at_close(f, &msg->close);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	a->nr_early_handles -= is_early(h->flags);
 	free_handle(a, h);
 	/* the last close answers when the data are on the PFS, or are known not to get there */
-	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f)) {
+	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
 		files_settle(a, f); /* at its end, if it could begin */
 		return;
@@ -877,6 +830,10 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 {
 	struct parked *p;
 
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !f->discard && !f->gone) {
+		parked_add(a, &f->sync_waiters, c, msg, -1);
+		return;
+	}
 	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || f->discard || f->gone)) {
 		agent_reply_status(a, c, &msg->hdr, f->gone && !f->discard ? PMIO_EGONE : 0);
 		return;
@@ -925,112 +882,4 @@ void files_job_end(struct agent *a, struct file *f)
 	if (f->next_drain_waiters)
 		drain_start(a, f, NULL);
 	files_settle(a, f);
-}
-
-/* ---- claims --------------------------------------------------------------------- */
-
-/* the frames of the closed, clean file that was longest unused */
-static bool evict_frames(struct agent *a)
-{
-	struct file *f = a->lru;
-
-	if (!f || !files_frames_may_move(a))
-		return false;
-	a->evicted_chunks += HASH_COUNT(f->chunks);
-	files_forget(a, f);
-	return true;
-}
-
-/* blank frames are for chunks that are written in pieces: others gain nothing by them */
-static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
-{
-	uint64_t frame = PMIO_NO_FRAME;
-
-	if ((how & PMIO_CLAIM_WRITE) && !(how & PMIO_CLAIM_WHOLE) &&
-	    number << a->view->chunk_shift >= f->pfs_size)
-		frame = pmio_pool_frame_get_zero(a->pool, f->slot, number);
-	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
-}
-
-/* drains and truncations set the PFS file's size at their end: nobody else may change it meanwhile */
-static bool changes_pfs(const struct file *f)
-{
-	return f->drain || f->cutting;
-}
-
-/* a drain cuts off what nobody may find on the PFS; -EBUSY: it is under way */
-static int cut_first(struct agent *a, struct file *f)
-{
-	if (!f->error)
-		drain_start(a, f, NULL);
-	return f->error ? -f->error : -EBUSY;
-}
-
-static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, uint32_t how,
-			       bool no_pfs, bool optional, int *rc)
-{
-	uint64_t frame;
-	struct chunk *ch;
-
-	do
-		frame = take_frame(a, f, number, how);
-	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
-	if (frame == PMIO_NO_FRAME)
-		survey_soon(a); /* there may be frames of files that are no more */
-	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
-		*rc = -ENOSPC;
-		if (!optional)
-			pmio_err("agent: %s: the pool is full, and fallback=error", f->path);
-		return NULL;
-	}
-	if (frame == PMIO_NO_FRAME && changes_pfs(f)) {
-		*rc = -EBUSY;
-		return NULL;
-	}
-	if (frame == PMIO_NO_FRAME && f->cut_pending) {
-		*rc = cut_first(a, f);
-		return NULL;
-	}
-	if (frame == PMIO_NO_FRAME) {
-		if (a->fallback_chunks++ == 0)
-			pmio_warn("agent: the pool is full: going on with the file system for what "
-				  "does not fit");
-		if (!f->busy_on_media && f->wrote) {
-			f->busy_on_media = true;
-			files_record(a, f);
-		}
-	}
-	ch = add_chunk(f, number, frame == PMIO_NO_FRAME ? PMIO_CLAIM_PFS : (int64_t)frame);
-	if (!ch) {
-		*rc = -ENOMEM;
-		if (frame != PMIO_NO_FRAME)
-			pmio_pool_frame_put(a->pool, frame);
-	}
-	return ch;
-}
-
-struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
-			  bool optional, int *rc)
-{
-	struct chunk *ch = files_chunk(f, number);
-
-	*rc = 0;
-	if (ch && ch->frame == PMIO_CLAIM_PFS && changes_pfs(f)) {
-		*rc = -EBUSY;
-		return NULL;
-	}
-	if (ch)
-		return ch;
-	if (number > (uint64_t)INT64_MAX >> a->view->chunk_shift) {
-		*rc = -EFBIG;
-		return NULL;
-	}
-	if (!(how & PMIO_CLAIM_WRITE) && number << a->view->chunk_shift >= f->pfs_size)
-		return NULL;
-	/* frames claimed ahead must not crowd out what is needed now */
-	if (optional && pmio_pool_frames_free(a->pool) < a->view->nr_frames / 8) {
-		*rc = -ENOSPC;
-		return NULL;
-	}
-	return claim_new(a, f, number, how, no_pfs, optional, rc);
 }

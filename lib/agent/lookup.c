@@ -18,6 +18,7 @@ struct lookup {
 	struct job job;		/* first */
 	struct parked *req;	/* owned */
 	const char *path;	/* in req; its name, as the client saw it */
+	uint32_t flags;		/* OPEN: PMIO_OPEN_* */
 	uint64_t changes;	/* a->pfs_changes when st was asked for */
 	struct pfs_fd *pfs;	/* owned */
 	int rc;			/* 0, or why there is none of these: */
@@ -25,6 +26,7 @@ struct lookup {
 	struct pmio_pfs_id id;
 	bool nameless;		/* its last name has gone */
 	bool sees_names;	/* it has the same name for us */
+	bool keeps;		/* the worker makes its name durable: there are too many that wait for that */
 	unsigned nr_looks;
 	uint64_t drain_steps;	/* of the drain of the file, when this look began; 0: not known */
 	void (*go_on)(struct agent *a, struct conn *c, struct lookup *l);
@@ -53,6 +55,8 @@ static void run_look(struct job *job)
 	if (!S_ISREG(l->st.st_mode))
 		l->rc = S_ISDIR(l->st.st_mode) ? -EISDIR : -EINVAL;
 	look_at_names(l);
+	if (l->rc == 0 && l->keeps)
+		l->rc = pmio_pfs_keep(l->pfs->fd, l->path);
 }
 
 /* ---- in the loop ------------------------------------------------------------------ */
@@ -146,7 +150,12 @@ static void start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	}
 	l->path = path ? (const char *)&l->req->msg + (path - (const char *)msg) : NULL;
 	l->go_on = go_on;
-	if (look_at_new(a, l))
+	l->flags = path ? msg->open.flags : 0;
+	if ((l->flags & PMIO_OPEN_NEW) && !syncs_has_room(a)) {
+		l->keeps = true;
+		l->flags &= ~PMIO_OPEN_NEW;
+	}
+	if (!l->keeps && look_at_new(a, l))
 		end(a, c, l);
 	else
 		look(a, l);
@@ -189,6 +198,8 @@ void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	start(a, c, msg, NULL, fd, drain_it);
 }
 
+#define WHEN_IDLE 1 /* from revalidate() */
+
 /* ---- OPEN ---------------------------------------------------------------------------- */
 
 /* we were cut off while we changed the PFS file: what we knew of it is old, or never came to be */
@@ -214,41 +225,65 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 	return 0;
 }
 
-/* nobody has the file open: is the PFS file still what we knew? */
+/*
+ * Nobody has the file open: is the PFS file still what we knew?  WHEN_IDLE: a job of ours has just
+ * touched it, or somebody else has, and when the job has ended another look tells.  A drain that is
+ * on its way has been told of a change by others, and at its end what is cached goes.
+ */
 static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 {
 	struct file *f = *pf;
+	bool is_clean = f->state == PMIO_FILE_CLEAN, differs = !files_same_as_seen(f, &l->st);
 	int rc;
 
 	if (f->changed)
 		return files_say_changed(f);
+	if ((f->drain && f->foreign) ||
+	    (f->nr_jobs && is_clean && !f->drain && !f->cutting && !f->busy_on_media && differs))
+		return WHEN_IDLE;
 	/* our own: what we know is newer, unless it is from a catalog */
-	if (f->drain || f->cutting || (f->nr_jobs && f->state == PMIO_FILE_CLEAN)) {
+	if (f->drain || f->cutting || (f->nr_jobs && is_clean)) {
 		if (f->recovered && f->busy_on_media)
 			take_size(a, f, &l->st);
 		return 0;
 	}
-	if (f->state != PMIO_FILE_CLEAN) {
+	if (!is_clean) {
 		rc = revalidate_waiting(a, f, l);
 		if (rc < 0)
 			return rc;
-	} else if (f->busy_on_media || f->discard || !files_same_as_seen(f, &l->st)) {
-		if (!f->foreign) /* else it was said when it was seen */
+	} else if (f->busy_on_media || f->discard || differs) {
+		if (!files_is_foreign(f)) /* else it was said when it was seen */
 			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
 				  f->path);
 		files_forget(a, f);
-		return files_new(a, l->path, &l->st, l->id.birth_ns, pf);
+		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, pf);
 	}
 	files_adopt_name(a, f, l->path); /* it may have been renamed */
 	return 0;
 }
 
+/* 0, WHEN_IDLE, or an error */
 static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
 {
 	*out = find_file(a, l);
 	if (!*out)
-		return files_new(a, l->path, &l->st, l->id.birth_ns, out);
+		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, out);
 	return (*out)->nr_handles ? 0 : revalidate(a, l, out);
+}
+
+/* a small file is written right after it was created: that saves it a request */
+static int64_t claim_first(struct agent *a, const struct handle *h)
+{
+	struct chunk *ch = NULL;
+	int rc;
+
+	if ((h->flags & PMIO_OPEN_FIRST) && (h->flags & PMIO_OPEN_WRITE) && !h->file->shared &&
+	    pmio_pool_file_size(a->pool, h->file->slot) == 0)
+		ch = files_claim(a, h->file, 0, PMIO_CLAIM_WRITE | PMIO_CLAIM_ZERO, true, true, &rc);
+	if (!ch || ch->frame < 0)
+		return PMIO_CLAIM_NONE;
+	fill_zeros(a, h->file, ch);
+	return ch->frame;
 }
 
 /* fd: the agent's own, -1: the client has one */
@@ -264,6 +299,7 @@ static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	reply.open_reply.ino = h->file->key.ino;
 	reply.open_reply.slot = h->file->slot;
 	reply.open_reply.error = error;
+	reply.open_reply.first = claim_first(a, h);
 	agent_reply(a, c, &reply, fd);
 }
 
@@ -291,6 +327,17 @@ static bool is_just_going(struct agent *a, const struct lookup *l)
 	return f && f->ending;
 }
 
+/* the request comes anew when the file's jobs have ended, with a descriptor as at first */
+static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
+{
+	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
+	if (l->req->fd < 0)
+		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
+	DL_APPEND(f->retries, l->req);
+	l->req = NULL;
+	return 0;
+}
+
 static void open_it(struct agent *a, struct conn *c, struct lookup *l)
 {
 	const union pmio_any_msg *msg = &l->req->msg;
@@ -304,12 +351,19 @@ static void open_it(struct agent *a, struct conn *c, struct lookup *l)
 	}
 	if (rc == 0)
 		rc = find_or_add(a, l, &f);
+	if (rc == WHEN_IDLE) {
+		rc = open_when_idle(a, f, l);
+		if (rc == 0)
+			return;
+	}
 	if (rc < 0) {
 		pmio_dbg("agent: open %s for process %u: %s", l->path, c->pid, pmio_strerror(rc));
 		agent_reply_status(a, c, &msg->hdr, rc);
 		return;
 	}
 	f->sees_names = l->sees_names;
+	if (l->flags & PMIO_OPEN_NEW)
+		syncs_later(a, f, true, false); /* attach() records it */
 	attach(a, c, f, msg, &l->pfs);
 }
 

@@ -92,9 +92,7 @@ void orphan_leave(const struct agent *a)
 
 int orphan_wait_ms(const struct agent *a)
 {
-	uint64_t now = agent_now_ms();
-
-	return a->next_orphan_ms > now ? (int)(a->next_orphan_ms - now) : 0;
+	return agent_until_ms(a->next_orphan_ms);
 }
 
 void orphan_look(struct agent *a)
@@ -103,13 +101,13 @@ void orphan_look(struct agent *a)
 
 	if (orphan_wait_ms(a) != 0)
 		return;
-	a->next_orphan_ms = agent_now_ms() + EVERY_MS;
+	a->next_orphan_ms = pmio_now_ms() + EVERY_MS;
 	if (!a->orphaned && !is_there(a))
 		begin(a);
 	if (!a->orphaned)
 		return;
 	/* what could not be drained is tried again: nobody else can */
-	a->next_orphan_ms = agent_now_ms() + AGAIN_MS;
+	a->next_orphan_ms = pmio_now_ms() + AGAIN_MS;
 	HASH_ITER(hh, a->files, f, tmp)
 		release(a, f);
 }

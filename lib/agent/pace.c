@@ -8,18 +8,11 @@
  */
 #include <time.h>
 
+#include "core/clock.h"
 #include "agent/agent_impl.h"
 
 #define BURST_MS 100
 #define LOOK_MS 100	       /* at most so long until a change is noticed */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void sleep_ms(uint64_t ms)
 {
@@ -39,7 +32,7 @@ void pace_set_rate(struct pace *p, uint64_t rate)
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->rate, rate);
 	p->tokens = 0; /* what was owed at another rate is forgotten */
-	p->filled_ns = now_ns();
+	p->filled_ns = pmio_now_ns();
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -53,7 +46,7 @@ size_t pace_bytes(const struct pace *p, size_t most)
 /* lock held */
 static void fill_bucket(struct pace *p, double rate)
 {
-	uint64_t now = now_ns();
+	uint64_t now = pmio_now_ns();
 
 	p->tokens += rate * (double)(now - p->filled_ns) / 1e9;
 	if (p->tokens > rate * BURST_MS / 1000)

@@ -89,7 +89,7 @@ static void run_close(struct job *job)
 static void closed(struct agent *a, struct job *job)
 {
 	a->nr_closing--;
-	parked_retry(a, &a->no_fds);
+	a->fd_closed = true;
 	free(job);
 }
 
@@ -152,7 +152,7 @@ static int open_known_name(struct pfs_look *l, int flags, int *fd)
 		return errno == ENOTDIR ? -ENOENT : -errno;
 	if (!S_ISREG(st.st_mode) || st.st_ino != l->id.ino)
 		return -ENOENT;
-	l->rc = pmio_pfs_open(l->path, flags, 0, fd);
+	l->rc = pmio_pfs_open(l->path, flags, 0, fd, NULL);
 	if (l->rc < 0)
 		return l->rc;
 	id = l->id;

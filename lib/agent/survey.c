@@ -99,7 +99,7 @@ static void apply(struct agent *a, struct item *i)
 static void done(struct agent *a, struct job *job)
 {
 	struct survey *s = (struct survey *)job;
-	uint64_t now = agent_now_ms();
+	uint64_t now = pmio_now_ms();
 
 	for (size_t i = 0; i < s->nr; i++) {
 		apply(a, &s->items[i]);
@@ -124,7 +124,7 @@ static void start(struct agent *a, size_t nr)
 {
 	struct survey *s = calloc(1, sizeof(*s) + nr * sizeof(s->items[0]));
 
-	a->next_survey_ms = agent_now_ms() + EVERY_MS;
+	a->next_survey_ms = pmio_now_ms() + EVERY_MS;
 	if (!s)
 		return;
 	for (struct file *f = a->files; f && s->nr < nr; f = f->hh.next) {
@@ -137,7 +137,7 @@ static void start(struct agent *a, size_t nr)
 		i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
 		s->nr++;
 	}
-	s->start_ms = agent_now_ms();
+	s->start_ms = pmio_now_ms();
 	s->job.kind = JOB_CALL;
 	s->job.run = run;
 	s->job.done = done;
@@ -147,17 +147,26 @@ static void start(struct agent *a, size_t nr)
 
 int survey_wait_ms(const struct agent *a)
 {
-	uint64_t now = agent_now_ms();
-
 	if (!a->survey_wanted || a->surveying)
 		return -1;
-	return a->next_survey_ms > now ? (int)(a->next_survey_ms - now) : 0;
+	return agent_until_ms(a->next_survey_ms);
+}
+
+static void hurry(struct agent *a)
+{
+	uint64_t soon = pmio_now_ms() + EVERY_MS / 10;
+
+	if (a->survey_wanted && !a->surveying && a->next_survey_ms > soon)
+		a->next_survey_ms = soon;
 }
 
 void survey_look(struct agent *a)
 {
 	size_t nr;
 
+	if (a->survey_hurries)
+		hurry(a);
+	a->survey_hurries = false;
 	if (survey_wait_ms(a) != 0)
 		return;
 	nr = count(a);
@@ -165,11 +174,5 @@ void survey_look(struct agent *a)
 	if (nr)
 		start(a, nr);
 	else /* each file that is closed asks for one, and each looks at all files */
-		a->next_survey_ms = agent_now_ms() + EVERY_MS;
-}
-
-void survey_soon(struct agent *a)
-{
-	if (a->survey_wanted && !a->surveying && a->next_survey_ms > agent_now_ms() + EVERY_MS / 10)
-		a->next_survey_ms = agent_now_ms() + EVERY_MS / 10;
+		a->next_survey_ms = pmio_now_ms() + EVERY_MS;
 }

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "agent/agent_impl.h"
 
 #define STUCK_MS 1000
@@ -44,10 +45,7 @@ struct workers {
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)pmio_now_ms();
 }
 
 void job_alive(struct job *job)

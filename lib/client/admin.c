@@ -99,10 +99,10 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 /* as one may: the agent can do with it what we can; -1: it cannot be opened */
 static int open_for_agent(const char *path)
 {
-	int fd, rc = pmio_pfs_open(path, O_WRONLY, 0, &fd);
+	int fd, rc = pmio_pfs_open(path, O_WRONLY, 0, &fd, NULL);
 
 	if (rc < 0)
-		rc = pmio_pfs_open(path, O_RDONLY, 0, &fd);
+		rc = pmio_pfs_open(path, O_RDONLY, 0, &fd, NULL);
 	return rc < 0 ? -1 : fd;
 }
 

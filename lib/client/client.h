@@ -17,11 +17,13 @@
 
 #include "core/log.h"
 #include "core/settings.h"
+#include "core/u64map.h"
 #include "pmio.h"
 #include "pool/frame.h"
 #include "proto/proto.h"
 
 #define PMIO_LOCK_FILE "data" /* in the pool's directory */
+#define CLIENT_AHEAD_MAX 16	/* chunks claimed ahead of a sequential writer */
 #define CLIENT_AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
 /* the connection is lost: no errno, for the agent may answer with any of a file system's */
 #define CLIENT_LOST (PMIO_ESTUCK - 1)
@@ -38,6 +40,7 @@ struct pmio {
 	bool owed;		/* under lock: the agent has not answered yet, and nobody waits */
 	enum pmio_op owed_op;	/* what it was asked */
 	bool attach_only;	/* never start an agent */
+	struct pmio_spin spin;	/* under lock; before it sleeps until an answer */
 	pid_t pid;		/* who connected; a forked child is another */
 	uint64_t number;	/* under lock; of the last request */
 	uint8_t uuid[16];
@@ -91,8 +94,7 @@ struct pmio_file {
 	_Atomic int broken;	/* why it could not be opened again, or 0; changed under pm->lock */
 
 	pthread_mutex_t lock;
-	struct cache_entry *cache; /* open addressing; a power of two entries */
-	size_t cache_size, cache_used;
+	struct pmio_u64map cache; /* of struct cache_entry */
 	_Atomic uint64_t cache_epoch; /* the agent's that gave these answers; changed under lock */
 	_Atomic uint64_t next_read; /* where a sequential reader would go on; a hint, without the lock */
 	_Atomic uint64_t size_flushed; /* the file's size, as this handle last made it durable; without the lock */
@@ -122,12 +124,23 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);
-/* start.c: the program that serves this pool, with an option more or NULL; returns when it says that it is up */
-int client_start(struct pmio *pm, const char *option);
-/* leave without a word: the agent closes what was open.  Takes a pointer to NULL */
-void client_drop(struct pmio **pm);
 /* one request and its reply; no reconnection.  fd as in pmio_proto_recv */
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd);
+/* the same, pm->lock held; send_fd goes along, -1: none.  CLIENT_LOST: the agent is gone */
+int client_call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd);
+/* pm->lock held: a connection to the pool's agent, which is started if there is none; 0, an error, or CLIENT_LOST */
+int client_reach(struct pmio *pm, bool admin);
+void client_drop_connection(struct pmio *pm);
+/* the connection, and all but its files */
+void client_free(struct pmio *pm);
+
+/* pool.c: leave and say nothing: the agent closes what was open.  Takes a pointer to NULL */
+void client_drop(struct pmio **pm);
+
+/* start.c: the program that serves this pool, with an option more or NULL; returns when it says that it is up */
+int client_start(struct pmio *pm, const char *option);
+
+/* session.c */
 /*
  * a request for a file: the handle is filled in; if the agent is gone, another is
  * started, all files are opened again, and the request is made once more
@@ -149,6 +162,19 @@ int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_m
 void client_present_name(const struct pmio_file *f, char *name);
 /* if the agent is not the one that gave out f's handle: reconnect; 0 or an error.  epoch: whose handle it is now */
 int client_check_epoch(struct pmio_file *f, uint64_t *epoch);
+
+/* claim_cache.c: where chunks lie, as an agent has said; f->lock held, or f not known to others yet */
+/* 0, PMIO_EPROTO, -ENOMEM */
+int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame);
+/* false: not known */
+bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame);
+void client_cache_clear(struct pmio_file *f);
+/*
+ * Map the pages of a chunk's frame that this handle has not used yet, and of the
+ * frames that follow it for the chunks up to last: one call instead of many faults.
+ * Takes f->lock.
+ */
+void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last);
 
 /* file.c: also used by adio/, with settings of their own for each file */
 struct client_open {

@@ -16,6 +16,7 @@
 
 #include "client/admin.h"
 #include "client/client.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/system.h"
 #include "pfs/pfs.h"
@@ -30,12 +31,10 @@
 
 /* ---- the connection ------------------------------------------------------------- */
 
-static int open_pool_dir(struct pmio *pm, bool is_default)
+static int open_pool_dir(struct pmio *pm)
 {
 	struct stat st;
 
-	if (is_default && !pm->attach_only && mkdir(pm->dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
 	pm->dir_fd = open(pm->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (pm->dir_fd < 0) {
 		int rc = -errno;
@@ -52,10 +51,7 @@ static int open_pool_dir(struct pmio *pm, bool is_default)
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)pmio_now_ms();
 }
 
 static void sleep_ms(long ms)
@@ -122,7 +118,7 @@ static int try_connect(struct pmio *pm)
 	return 0;
 }
 
-static void drop_connection(struct pmio *pm)
+void client_drop_connection(struct pmio *pm)
 {
 	if (pm->sock >= 0) {
 		/* a child of ours may have a copy; and if we are the child, the parent goes on with it */
@@ -187,8 +183,7 @@ static int say_stuck(const struct pmio *pm, enum pmio_op op, const char *why)
 	return PMIO_ESTUCK;
 }
 
-/* 0: there is something to read; PMIO_ESTUCK: nor will there be */
-static int await_answer(struct pmio *pm, enum pmio_op op)
+static int sleep_until_answer(struct pmio *pm, enum pmio_op op)
 {
 	int limit = client_timeout_ms(pm), silent = 0, wait = limit / 2;
 
@@ -209,6 +204,16 @@ static int await_answer(struct pmio *pm, enum pmio_op op)
 			return say_stuck(pm, op, NULL);
 	}
 	return 0;
+}
+
+/* 0: there is something to read; PMIO_ESTUCK: nor will there be */
+static int await_answer(struct pmio *pm, enum pmio_op op)
+{
+	uint64_t start = pmio_now_ns();
+	int rc = pmio_proto_soon(pm->sock, &pm->spin) ? 0 : sleep_until_answer(pm, op);
+
+	pmio_spin_learn(&pm->spin, pmio_now_ns() - start);
+	return rc;
 }
 
 /* the answer to the last request; more than it cannot be on its way */
@@ -267,7 +272,7 @@ static int take_owed(struct pmio *pm)
 }
 
 /* pm->lock held */
-static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
+int client_call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	int rc;
 
@@ -287,7 +292,7 @@ static int call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, u
 
 static int call_locked(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
 {
-	return call_with_fd(pm, msg, -1, reply, fd);
+	return client_call_with_fd(pm, msg, -1, reply, fd);
 }
 
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
@@ -508,7 +513,7 @@ static int replace_agent(struct pmio *pm)
 	const char *limit;
 	int rc;
 
-	drop_connection(pm);
+	client_drop_connection(pm);
 	rc = lock_dir(pm);
 	if (rc < 0)
 		return rc;
@@ -525,14 +530,14 @@ static int replace_agent(struct pmio *pm)
 		if (rc == 0)
 			rc = client_start(pm, NULL);
 	}
-	drop_connection(pm);
+	client_drop_connection(pm);
 	flock(pm->dir_fd, LOCK_UN);
 	/* another is on its way; if it is not, who reaches for it will see */
 	return rc == PMIO_ESTUCK || rc == PMIO_EAGENT ? rc : 0;
 }
 
 /* an agent that leaves while we greet it is no error: try the next */
-static int reach(struct pmio *pm, bool admin)
+int client_reach(struct pmio *pm, bool admin)
 {
 	int rc = 0;
 
@@ -548,18 +553,18 @@ static int reach(struct pmio *pm, bool admin)
 		}
 		if (rc != LOST)
 			break;
-		drop_connection(pm);
+		client_drop_connection(pm);
 	}
 	if (rc < 0)
-		drop_connection(pm);
+		client_drop_connection(pm);
 	return rc == LOST ? PMIO_EAGENT : rc;
 }
 
 /* ---- pmio_connect ------------------------------------------------------------------------ */
 
-static void free_pmio(struct pmio *pm)
+void client_free(struct pmio *pm)
 {
-	drop_connection(pm);
+	client_drop_connection(pm);
 	pmio_view_delete(&pm->view);
 	if (pm->dir_fd >= 0)
 		close(pm->dir_fd);
@@ -569,21 +574,35 @@ static void free_pmio(struct pmio *pm)
 	free(pm);
 }
 
+static void say_no_pool(const struct pmio *pm, int rc)
+{
+	struct stat st;
+
+	if (rc == -EPERM && lstat(pm->dir, &st) == 0 && st.st_uid != geteuid())
+		pmio_err("pool %s: it is user %u's, and not a directory that only you may write to", pm->dir,
+			 (unsigned)st.st_uid);
+	else
+		pmio_err("pool %s: %s", pm->dir,
+			 rc == -EPERM ? "not a directory that only its owner, you, may write to" : pmio_strerror(rc));
+}
+
 static int connect_pool(struct pmio *pm, bool admin)
 {
 	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
-	int rc = pmio_settings_pool_dir(&pm->settings, pm->dir, sizeof(pm->dir));
+	int rc;
 
+	if (is_default && !pm->attach_only)
+		rc = pmio_default_pool_make(pm->dir, sizeof(pm->dir));
+	else
+		rc = pmio_settings_pool_dir(&pm->settings, pm->dir, sizeof(pm->dir));
 	if (rc == 0)
-		rc = open_pool_dir(pm, is_default);
+		rc = open_pool_dir(pm);
 	if (rc < 0) {
 		if (!pm->attach_only)
-			pmio_err("pool %s: %s", pm->dir,
-				 rc == -EPERM ? "not a directory that only its owner, you, may write to"
-					      : pmio_strerror(rc));
+			say_no_pool(pm, rc);
 		return rc;
 	}
-	return reach(pm, admin);
+	return client_reach(pm, admin);
 }
 
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
@@ -598,6 +617,7 @@ int client_connect(const struct pmio_settings *settings, const char *pool, bool 
 	pthread_mutex_init(&pm->lock, NULL);
 	pthread_mutex_init(&pm->intent_lock, NULL);
 	pm->dir_fd = pm->sock = -1;
+	pm->spin.max_ns = PMIO_SPIN_REQUEST_NS;
 	pm->pid = getpid();
 	pm->attach_only = attach_only;
 	rc = pmio_settings_copy(&pm->settings, settings);
@@ -608,245 +628,9 @@ int client_connect(const struct pmio_settings *settings, const char *pool, bool 
 	if (rc == 0)
 		rc = connect_pool(pm, admin);
 	if (rc < 0) {
-		free_pmio(pm);
+		client_free(pm);
 		return rc;
 	}
 	*out = pm;
 	return 0;
-}
-
-static int connect_with_settings(const char *pool, bool attach_only, bool admin, struct pmio **out)
-{
-	struct pmio_settings s;
-	int rc = pmio_settings_init(&s);
-
-	*out = NULL;
-	if (rc == 0) {
-		pmio_log_set_level((enum pmio_log_level)s.num[PMIO_SET_LOG]);
-		rc = client_connect(&s, pool, attach_only, admin, out);
-	}
-	pmio_settings_fini(&s);
-	return rc;
-}
-
-int pmio_connect(const char *pool, struct pmio **out)
-{
-	return connect_with_settings(pool, false, false, out);
-}
-
-int pmio_attach(const char *pool, struct pmio **out)
-{
-	return connect_with_settings(pool, true, true, out);
-}
-
-void pmio_disconnect(struct pmio **ppm)
-{
-	struct pmio *pm = *ppm;
-
-	*ppm = NULL;
-	if (!pm)
-		return;
-	while (pm->files) {
-		struct pmio_file *f = pm->files;
-
-		pmio_close(&f);
-	}
-	free_pmio(pm);
-}
-
-void client_drop(struct pmio **ppm)
-{
-	struct pmio *pm = *ppm;
-	struct pmio_file *f, *next;
-
-	*ppm = NULL;
-	if (!pm)
-		return;
-	DL_FOREACH_SAFE(pm->files, f, next) {
-		DL_DELETE(pm->files, f);
-		client_free_file(f);
-	}
-	free_pmio(pm);
-}
-
-const char *pmio_pool_path(const struct pmio *pm)
-{
-	return pm->dir;
-}
-
-void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16])
-{
-	memcpy(uuid, pm->uuid, 16);
-}
-
-/* ---- going on with another agent ------------------------------------------------------------ */
-
-void client_present_name(const struct pmio_file *f, char *name)
-{
-	if (f->pfs_fd < 0 || pmio_pfs_name(f->pfs_fd, name) < 0)
-		snprintf(name, PATH_MAX, "%s", f->path);
-}
-
-/* pm->lock held: open f again; what it had claimed is asked for anew.  0, if f is broken too, or LOST */
-static int reopen(struct pmio *pm, struct pmio_file *f)
-{
-	union pmio_any_msg msg, reply;
-	int rc;
-
-	f->handle = 0;
-	if (f->broken)
-		return 0;
-	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
-	msg.open.flags = f->flags;
-	client_present_name(f, msg.open.path);
-	rc = call_with_fd(pm, &msg, f->pfs_fd, &reply, NULL);
-	if (rc == LOST || rc == PMIO_ESTUCK)
-		return rc;
-	if (rc == 0 && (reply.open_reply.dev != f->dev || reply.open_reply.ino != f->ino))
-		rc = -ESTALE;
-	if (rc < 0) {
-		pmio_err("open %s again with a new agent: %s", f->path, pmio_strerror(rc));
-		f->broken = rc;
-		return 0;
-	}
-	f->handle = reply.open_reply.handle;
-	f->slot = reply.open_reply.slot;
-	return 0;
-}
-
-/* pm->lock held */
-static int reconnect(struct pmio *pm)
-{
-	struct pmio_file *f;
-	int rc;
-
-	for (int tries = 0; tries < AGENTS_MAX; tries++) {
-		drop_connection(pm);
-		pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
-		rc = reach(pm, false);
-		DL_FOREACH(pm->files, f) {
-			if (rc == 0)
-				rc = reopen(pm, f);
-		}
-		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries it anew */
-			drop_connection(pm);
-		if (rc != LOST)
-			return rc;
-	}
-	return PMIO_EAGENT;
-}
-
-static int file_call_locked(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
-{
-	struct pmio *pm = f->pm;
-	int rc;
-
-	for (int tries = 0;; tries++) {
-		if (f->broken)
-			return f->broken;
-		msg->handle.handle = f->handle; /* at the same place in all requests that have one */
-		rc = call_locked(pm, msg, reply, fd);
-		if (rc != LOST)
-			return rc;
-		if (tries == AGENTS_MAX)
-			return PMIO_EAGENT;
-		rc = reconnect(pm);
-		if (rc < 0)
-			return rc;
-	}
-}
-
-int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd)
-{
-	int rc;
-
-	pthread_mutex_lock(&f->pm->lock);
-	rc = file_call_locked(f, msg, reply, fd);
-	pthread_mutex_unlock(&f->pm->lock);
-	return rc;
-}
-
-/* pm->lock held: until an agent lives long enough to answer */
-static int call_any_agent(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
-{
-	int rc;
-
-	for (int tries = 0;; tries++) {
-		rc = call_with_fd(pm, msg, send_fd, reply, fd);
-		if (rc != LOST)
-			return rc;
-		if (tries == AGENTS_MAX)
-			return PMIO_EAGENT;
-		rc = reconnect(pm);
-		if (rc < 0)
-			return rc;
-	}
-}
-
-int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmio_any_msg *reply)
-{
-	int rc;
-
-	pthread_mutex_lock(&pm->lock);
-	rc = call_any_agent(pm, msg, fd, reply, NULL);
-	pthread_mutex_unlock(&pm->lock);
-	return rc;
-}
-
-static int take_open_reply(struct pmio_file *f, const struct pmio_open_reply_msg *r)
-{
-	if (r->slot >= f->pm->view->nr_slots)
-		return PMIO_EPROTO;
-	f->handle = r->handle;
-	f->slot = r->slot;
-	f->dev = r->dev;
-	f->ino = r->ino;
-	f->cache_epoch = f->pm->epoch;
-	return 0;
-}
-
-int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply)
-{
-	struct pmio *pm = f->pm;
-	int rc, fd = -1;
-
-	pthread_mutex_lock(&pm->lock);
-	rc = call_any_agent(pm, msg, f->pfs_fd, reply, &fd);
-	if (rc == 0)
-		rc = take_open_reply(f, &reply->open_reply);
-	if (rc == 0)
-		DL_APPEND(pm->files, f);
-	pthread_mutex_unlock(&pm->lock);
-	if (f->pfs_fd < 0)
-		f->pfs_fd = fd;
-	else if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
-int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply)
-{
-	struct pmio *pm = f->pm;
-	int rc;
-
-	pthread_mutex_lock(&pm->lock);
-	rc = file_call_locked(f, msg, reply, NULL);
-	DL_DELETE(pm->files, f);
-	pthread_mutex_unlock(&pm->lock);
-	return rc;
-}
-
-int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
-{
-	struct pmio *pm = f->pm;
-	int rc = 0;
-
-	pthread_mutex_lock(&pm->lock);
-	if (pmio_pm_load64(&pm->view->super->epoch) != pm->epoch)
-		rc = reconnect(pm);
-	if (rc == 0)
-		rc = f->broken;
-	*epoch = pm->epoch;
-	pthread_mutex_unlock(&pm->lock);
-	return rc;
 }

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "client/client.h"
 #include "core/error.h"
@@ -81,7 +80,7 @@ void client_free_file(struct pmio_file *f)
 	if (f->lock_fd >= 0)
 		close(f->lock_fd);
 	pthread_mutex_destroy(&f->lock);
-	free(f->cache);
+	client_cache_clear(f);
 	free(f->path);
 	free(f);
 }
@@ -134,14 +133,47 @@ static int take(struct pmio_file *f, const struct client_open *how)
 	return PMIO_EOTHER;
 }
 
+static bool may_sync_later(const struct pmio_file *f)
+{
+	switch (f->pm->settings.num[PMIO_SET_DRAIN_SYNC]) {
+	case PMIO_DRAIN_SYNC_CLOSE:
+		return false;
+	case PMIO_DRAIN_SYNC_LATER:
+		return true;
+	default:
+		return pmio_pfs_is_local_disk(f->pfs_fd);
+	}
+}
+
+struct created {
+	bool is_new;	/* it was not there */
+	bool unsynced;	/* ... and its agent will make it durable; else it is when open_on_pfs() returns */
+};
+
+static int open_on_pfs(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created)
+{
+	int rc = pmio_pfs_open(path, pfs_flags(how->flags), how->mode, &f->pfs_fd, &created->is_new);
+
+	if (rc < 0)
+		return rc;
+	f->flags &= ~PMIO_OPEN_SYNC_LATER;
+	if (!(how->flags & PMIO_OPEN_SHARED) && may_sync_later(f)) {
+		f->flags |= PMIO_OPEN_SYNC_LATER;
+		created->unsynced = created->is_new;
+	} else if (created->is_new) {
+		rc = pmio_pfs_keep(f->pfs_fd, path);
+	}
+	return rc;
+}
+
 /* on the PFS, and at the agent; *error: as in its answer */
-static int open_once(struct pmio_file *f, const char *path, const struct client_open *how, int *error)
+static int open_once(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created, int *error)
 {
 	union pmio_any_msg msg, reply;
 	int rc = 0;
 
 	if (f->pfs_fd < 0)
-		rc = pmio_pfs_open(path, pfs_flags(how->flags), how->mode, &f->pfs_fd);
+		rc = open_on_pfs(f, path, how, created);
 	/* a file of several nodes lives on without a name: its agent may have it open */
 	if (rc == -ENOENT && (how->flags & PMIO_OPEN_SHARED))
 		rc = 0;
@@ -152,7 +184,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	if (rc < 0)
 		return rc;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
-	msg.open.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	msg.open.flags = f->flags | (created->unsynced ? PMIO_OPEN_NEW : 0) | (created->is_new ? PMIO_OPEN_FIRST : 0);
 	client_present_name(f, msg.open.path);
 	rc = client_attach(f, &msg, &reply);
 	*error = rc == 0 ? reply.open_reply.error : 0;
@@ -175,6 +207,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 {
 	char absolute[PATH_MAX];
 	struct pmio_file *f;
+	struct created created = { false, false };
 	int rc, error;
 
 	*out = NULL;
@@ -187,10 +220,10 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 		rc = -ENOMEM;
 		goto err;
 	}
-	rc = open_once(f, path, how, &error);
+	rc = open_once(f, path, how, &created, &error);
 	for (int tries = 0; rc == -EAGAIN && tries < REMOVED_MAX; tries++) {
 		leave_removed(f);
-		rc = open_once(f, path, how, &error);
+		rc = open_once(f, path, how, &created, &error);
 	}
 	if (rc < 0)
 		goto err_file;

@@ -20,15 +20,14 @@
 #include "client/client.h"
 #include "core/error.h"
 
-#define AHEAD_MAX 16	    /* chunks claimed ahead of a sequential writer */
-#define SPANS_MAX 512	    /* pieces of one chunk that are handled at once */
+#define EXTENTS_MAX 512	    /* pieces of one chunk that are handled at once */
 #define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
 #define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
 #define REDO_MAX 10 /* so many agents may be replaced during a request */
 #define FILL_TRIES 1000 /* of a block that is being filled while we want to overwrite it */
 
 /* a piece of a request within one chunk */
-struct span {
+struct extent {
 	uint8_t *buf;
 	uint32_t start;	/* byte in the chunk */
 	uint32_t len;
@@ -58,96 +57,6 @@ static bool is_agent(const struct pmio_file *f, uint64_t epoch)
 	return pmio_pm_load64(&f->pm->view->super->epoch) == epoch;
 }
 
-/* ---- which frame holds a chunk ---------------------------------------------------- */
-
-static size_t hash_chunk(uint64_t chunk, size_t size)
-{
-	return (size_t)((chunk * 0x9e3779b97f4a7c15ULL) >> 20) & (size - 1);
-}
-
-static struct cache_entry *cache_find(struct cache_entry *cache, size_t size, uint64_t chunk)
-{
-	size_t i = hash_chunk(chunk, size);
-
-	while (cache[i].chunk && cache[i].chunk != chunk + 1)
-		i = (i + 1) & (size - 1);
-	return &cache[i];
-}
-
-static int cache_grow(struct pmio_file *f)
-{
-	size_t size = f->cache_size ? f->cache_size * 2 : 64;
-	struct cache_entry *bigger = calloc(size, sizeof(*bigger));
-
-	if (!bigger)
-		return -ENOMEM;
-	for (size_t i = 0; i < f->cache_size; i++) {
-		if (f->cache[i].chunk)
-			*cache_find(bigger, size, f->cache[i].chunk - 1) = f->cache[i];
-	}
-	free(f->cache);
-	f->cache = bigger;
-	f->cache_size = size;
-	return 0;
-}
-
-static int cache_put(struct pmio_file *f, uint64_t chunk, int64_t frame)
-{
-	struct cache_entry *e;
-	int rc;
-
-	if ((f->cache_used + 1) * 2 > f->cache_size) {
-		rc = cache_grow(f);
-		if (rc < 0)
-			return rc;
-	}
-	e = cache_find(f->cache, f->cache_size, chunk);
-	f->cache_used += e->chunk == 0;
-	e->chunk = chunk + 1;
-	e->frame = frame;
-	return 0;
-}
-
-static void cache_clear(struct pmio_file *f)
-{
-	free(f->cache);
-	f->cache = NULL;
-	f->cache_size = f->cache_used = 0;
-}
-
-static bool cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
-{
-	struct cache_entry *e;
-
-	if (!f->cache_size)
-		return false;
-	e = cache_find(f->cache, f->cache_size, chunk);
-	*frame = e->frame;
-	return e->chunk != 0;
-}
-
-/*
- * Map the pages of a chunk's frame that this handle has not used yet, and of the
- * frames that follow it for the chunks up to last: one call instead of many faults.
- */
-static void populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last)
-{
-	struct pmio_view *v = f->pm->view;
-	uint64_t nr = 0;
-
-	pthread_mutex_lock(&f->lock);
-	for (; f->cache_size && nr < AHEAD_MAX && chunk + nr <= last; nr++) {
-		struct cache_entry *e = cache_find(f->cache, f->cache_size, chunk + nr);
-
-		if (!e->chunk || e->touched || e->frame != frame + (int64_t)nr)
-			break;
-		e->touched = true;
-	}
-	pthread_mutex_unlock(&f->lock);
-	if (nr)
-		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), nr << v->chunk_shift);
-}
-
 static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_claim_reply_msg *r,
 		       uint32_t nr)
 {
@@ -157,9 +66,7 @@ static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_cl
 
 		if (frame == PMIO_CLAIM_NONE || frame == PMIO_CLAIM_HOLE)
 			continue; /* final answers only */
-		if (frame != PMIO_CLAIM_PFS && (frame < 0 || (uint64_t)frame >= f->pm->view->nr_frames))
-			return PMIO_EPROTO;
-		rc = cache_put(f, first + i, frame);
+		rc = client_learn_frame(f, first + i, frame);
 		if (rc < 0)
 			return rc;
 	}
@@ -172,12 +79,12 @@ static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_cl
  */
 static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
 {
-	bool forward = chunk >= f->next_write_chunk && chunk - f->next_write_chunk < AHEAD_MAX;
+	bool forward = chunk >= f->next_write_chunk && chunk - f->next_write_chunk < CLIENT_AHEAD_MAX;
 
 	f->next_write_chunk = chunk + needed;
 	f->claim_ahead = !forward ? 0 : f->claim_ahead ? f->claim_ahead * 2 : 1;
-	if (f->claim_ahead > AHEAD_MAX)
-		f->claim_ahead = AHEAD_MAX;
+	if (f->claim_ahead > CLIENT_AHEAD_MAX)
+		f->claim_ahead = CLIENT_AHEAD_MAX;
 	return f->claim_ahead;
 }
 
@@ -241,7 +148,7 @@ static int get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame
 
 	if (pthread_mutex_trylock(&f->lock) != 0)
 		return -EAGAIN;
-	found = cache_get(f, chunk, frame);
+	found = client_cache_get(f, chunk, frame);
 	pthread_mutex_unlock(&f->lock);
 	return found && *frame >= 0 ? 0 : -EAGAIN;
 }
@@ -251,7 +158,7 @@ static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint3
 	int rc = 0;
 
 	pthread_mutex_lock(&f->lock);
-	if (!cache_get(f, chunk, frame))
+	if (!client_cache_get(f, chunk, frame))
 		rc = claim(f, chunk, needed, how, frame);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
@@ -355,7 +262,7 @@ struct group {
 	uint64_t chunk;
 	uint64_t needed; /* chunks of the request from this one on */
 	int64_t frame;
-	struct span spans[SPANS_MAX];
+	struct extent extents[EXTENTS_MAX];
 	unsigned nr;
 	bool raised;	 /* the file's size, and it is not flushed yet */
 	bool at_once;	 /* -EAGAIN rather than to wait for anybody */
@@ -365,20 +272,20 @@ struct group {
  * The size goes up before blocks become dirty, or bytes reach the PFS: a drain
  * that finds them must find the size that they are within.
  */
-static void raise_size(struct group *g, const struct span *spans, unsigned nr)
+static void raise_size(struct group *g, const struct extent *extents, unsigned nr)
 {
 	uint64_t end = 0;
 
 	for (unsigned i = 0; i < nr; i++) {
-		if (spans[i].start + (uint64_t)spans[i].len > end)
-			end = spans[i].start + (uint64_t)spans[i].len;
+		if (extents[i].start + (uint64_t)extents[i].len > end)
+			end = extents[i].start + (uint64_t)extents[i].len;
 	}
 	end += g->chunk << g->v->chunk_shift;
 	g->raised |= pmio_pm_max64(g->v->pm, &client_slot(g->f)->size, end);
 }
 
-/* so many spans from s on follow each other without a gap: together they may cover blocks whole */
-static unsigned touching(const struct span *s, unsigned nr)
+/* so many extents from s on follow each other without a gap: together they may cover blocks whole */
+static unsigned touching(const struct extent *s, unsigned nr)
 {
 	unsigned n = 1;
 
@@ -387,14 +294,14 @@ static unsigned touching(const struct span *s, unsigned nr)
 	return n;
 }
 
-/* of spans that touch */
-static uint32_t end_of(const struct span *s, unsigned nr)
+/* of extents that touch */
+static uint32_t end_of(const struct extent *s, unsigned nr)
 {
 	return s[nr - 1].start + s[nr - 1].len;
 }
 
-/* blocks that the spans touch, and those of them that no span covers whole */
-static void span_masks(const struct pmio_view *v, const struct span *spans, unsigned nr,
+/* blocks that the extents touch, and those of them that no extent covers whole */
+static void extent_masks(const struct pmio_view *v, const struct extent *extents, unsigned nr,
 		       struct pmio_mask *touched, struct pmio_mask *partial)
 {
 	struct pmio_mask whole = { { 0 } };
@@ -402,11 +309,11 @@ static void span_masks(const struct pmio_view *v, const struct span *spans, unsi
 
 	memset(touched, 0, sizeof(*touched));
 	for (unsigned i = 0, n; i < nr; i += n) {
-		uint32_t start = spans[i].start, end;
+		uint32_t start = extents[i].start, end;
 		unsigned first = start >> v->block_shift, last, up, down;
 
-		n = touching(&spans[i], nr - i);
-		end = end_of(&spans[i], n);
+		n = touching(&extents[i], nr - i);
+		end = end_of(&extents[i], n);
 		last = (end - 1) >> v->block_shift;
 		up = (start + v->block_size - 1) >> v->block_shift;
 		down = end >> v->block_shift;
@@ -420,16 +327,16 @@ static void span_masks(const struct pmio_view *v, const struct span *spans, unsi
 		partial->w[i] = touched->w[i] & ~whole.w[i];
 }
 
-static void copy_in(struct group *g, const struct span *spans, unsigned nr)
+static void copy_in(struct group *g, const struct extent *extents, unsigned nr)
 {
 	uint8_t *frame = pmio_view_frame(g->v, (uint64_t)g->frame);
 
 	for (unsigned i = 0; i < nr; i++)
-		pmio_pm_copy(g->v->pm, frame + spans[i].start, spans[i].buf, spans[i].len);
+		pmio_pm_copy(g->v->pm, frame + extents[i].start, extents[i].buf, extents[i].len);
 }
 
 /* the steps of a write as frame.h has them, but for the last fence */
-static int store(struct group *g, const struct span *spans, unsigned nr, const struct pmio_mask *touched)
+static int store(struct group *g, const struct extent *extents, unsigned nr, const struct pmio_mask *touched)
 {
 	int rc;
 
@@ -447,15 +354,15 @@ static int store(struct group *g, const struct span *spans, unsigned nr, const s
 			return rc;
 		}
 	}
-	copy_in(g, spans, nr);
-	raise_size(g, spans, nr);
+	copy_in(g, extents, nr);
+	raise_size(g, extents, nr);
 	pmio_pm_fence(g->v->pm);
 	pmio_frame_write_end(g->v, (uint64_t)g->frame, touched);
 	return 0;
 }
 
-/* spans that touch, whose whole blocks are not valid yet: say so first, in case that we die */
-static int store_fresh(struct group *g, const struct span *s, unsigned nr)
+/* extents that touch, whose whole blocks are not valid yet: say so first, in case that we die */
+static int store_fresh(struct group *g, const struct extent *s, unsigned nr)
 {
 	struct pmio *pm = g->f->pm;
 	struct pmio_client_df *record = client_record(pm);
@@ -485,11 +392,11 @@ static int write_to_pfs(struct group *g)
 	uint64_t start = g->chunk << g->v->chunk_shift;
 	int rc = 0;
 
-	raise_size(g, g->spans, g->nr);
+	raise_size(g, g->extents, g->nr);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
-		rc = pfs_write(g->f, g->spans[i].buf, g->spans[i].len, start + g->spans[i].start);
+		rc = pfs_write(g->f, g->extents[i].buf, g->extents[i].len, start + g->extents[i].start);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
-		count(g->f, pfs_written, g->spans[i].len);
+		count(g->f, pfs_written, g->extents[i].len);
 	return rc;
 }
 
@@ -507,11 +414,11 @@ static int write_group(struct group *g)
 	uint32_t how = PMIO_CLAIM_WRITE;
 	int rc;
 
-	span_masks(g->v, g->spans, g->nr, &touched, &partial);
+	extent_masks(g->v, g->extents, g->nr, &touched, &partial);
 	/* ends of one piece over several chunks are filled when it comes to them: the rest needs no zeros */
 	if ((g->nr > 1 || g->needed == 1) && !pmio_mask_empty(&partial))
 		how |= PMIO_CLAIM_ZERO;
-	if (g->nr == 1 && g->spans[0].len == g->v->chunk_size)
+	if (g->nr == 1 && g->extents[0].len == g->v->chunk_size)
 		how |= PMIO_CLAIM_WHOLE;
 	rc = g->at_once ? get_frame_at_once(g->f, g->chunk, &g->frame)
 			: get_frame(g->f, g->chunk, g->needed, how, &g->frame);
@@ -519,18 +426,18 @@ static int write_group(struct group *g)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)
 		return write_to_pfs(g);
-	if (!g->at_once && (g->nr > 1 || g->spans[0].len >= POPULATE_MIN))
-		populate(g->f, g->chunk, g->frame, last_chunk(g));
+	if (!g->at_once && (g->nr > 1 || g->extents[0].len >= POPULATE_MIN))
+		client_populate(g->f, g->chunk, g->frame, last_chunk(g));
 	if (!pmio_mask_empty(&partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &partial)) {
 		rc = g->at_once ? -EAGAIN : fill(g->f, g->chunk, g->frame, &partial, &partial);
 		if (rc < 0)
 			return rc;
 	}
 	if (pmio_frame_valid(g->v, (uint64_t)g->frame, &touched))
-		return store(g, g->spans, g->nr, &touched);
+		return store(g, g->extents, g->nr, &touched);
 	for (unsigned i = 0, n; i < g->nr && rc == 0; i += n) {
-		n = touching(&g->spans[i], g->nr - i);
-		rc = store_fresh(g, &g->spans[i], n);
+		n = touching(&g->extents[i], g->nr - i);
+		rc = store_fresh(g, &g->extents[i], n);
 	}
 	return rc;
 }
@@ -549,7 +456,7 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 
 		if (len > end - off)
 			len = end - off;
-		if (g->nr && (chunk != g->chunk || g->nr == SPANS_MAX)) {
+		if (g->nr && (chunk != g->chunk || g->nr == EXTENTS_MAX)) {
 			rc = write_group(g);
 			if (rc < 0)
 				return rc;
@@ -559,9 +466,9 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 			g->chunk = chunk;
 			g->needed = ((end - 1) >> g->v->chunk_shift) - chunk + 1;
 		}
-		g->spans[g->nr].buf = buf;
-		g->spans[g->nr].start = (uint32_t)start;
-		g->spans[g->nr++].len = (uint32_t)len;
+		g->extents[g->nr].buf = buf;
+		g->extents[g->nr].start = (uint32_t)start;
+		g->extents[g->nr++].len = (uint32_t)len;
 		buf += len;
 		off += len;
 	}
@@ -592,11 +499,18 @@ static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t 
 static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
 			bool at_once, bool *raised)
 {
-	struct group g = { .f = f, .v = f->pm->view, .epoch = epoch, .at_once = at_once };
+	struct group g;
 	struct pmio_slot_df *slot = client_slot(f);
 	uint64_t end = 0;
 	int rc = 0;
 
+	/* not by an initializer, which would clear the extents: as many bytes as a small request has several times */
+	g.f = f;
+	g.v = f->pm->view;
+	g.epoch = epoch;
+	g.nr = 0;
+	g.raised = false;
+	g.at_once = at_once;
 	for (size_t i = 0; i < nr && rc == 0; i++) {
 		if (!pieces[i].len)
 			continue;
@@ -624,7 +538,7 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 	pthread_mutex_lock(&f->lock);
 	rc = client_check_epoch(f, epoch);
 	if (f->cache_epoch != *epoch) { /* else another thread of ours was here before us */
-		cache_clear(f);
+		client_cache_clear(f);
 		f->size_flushed = 0;
 		f->cache_epoch = *epoch; /* last: who sees it finds no answer of an older one */
 	}
@@ -846,7 +760,7 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 	if (rc < 0)
 		return rc;
 	if (len >= POPULATE_MIN && !r->at_once)
-		populate(r->f, r->chunk, r->frame, r->chunk + needed - 1);
+		client_populate(r->f, r->chunk, r->frame, r->chunk + needed - 1);
 	pmio_pm_guard_arm(r->guard, true);
 	pmio_pm_read(v->pm, buf, pmio_view_frame(v, (uint64_t)r->frame) + start, len);
 	pmio_pm_guard_arm(r->guard, false);

@@ -5,10 +5,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,7 +36,8 @@ static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
 	size_t nr = 0, n = 0;
 	char var[64], **env;
 
-	while (environ && environ[nr])
+	/* what the caller of a program with other rights than his own has put there is not for the agent either */
+	while (environ && environ[nr] && !getauxval(AT_SECURE))
 		nr++;
 	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
 	for (int i = 0; i < PMIO_NR_SETTINGS && env; i++) {
@@ -61,6 +65,8 @@ struct spawn {
 	const char *program;
 	char *const *argv, *const *env;
 	int ready_fd;
+	uid_t uid;
+	gid_t gid;
 	uint8_t *stack; /* two of them */
 	volatile pid_t pid;
 	volatile int error; /* errno */
@@ -80,6 +86,16 @@ struct spawn {
 /* the sanitizers would take what these two do to be done by the thread that waits */
 #define IN_ANOTHER_PROCESS __attribute__((no_sanitize("address", "thread")))
 
+/*
+ * The program may have borrowed its user's rights, by seteuid() or as a file's: who started it could then end the
+ * agent, and what looks at real ids (access(2), so libpmemobj) would take it for him.  Not by the C library's calls, which
+ * would change the program's threads.
+ */
+IN_ANOTHER_PROCESS static bool be_the_user(const struct spawn *s)
+{
+	return syscall(SYS_setresgid, s->gid, s->gid, s->gid) == 0 && syscall(SYS_setresuid, s->uid, s->uid, s->uid) == 0;
+}
+
 /* only what may be done after a fork in a program with threads */
 IN_ANOTHER_PROCESS static int become_agent(void *arg)
 {
@@ -92,7 +108,7 @@ IN_ANOTHER_PROCESS static int become_agent(void *arg)
 	for (int sig = 1; sig < NSIG; sig++)
 		sigaction(sig, &dfl, NULL); /* before they are let in: the handlers are the program's */
 	sigemptyset(&none);
-	if (dup2(s->ready_fd, READY_FD) >= 0) {
+	if (be_the_user(s) && dup2(s->ready_fd, READY_FD) >= 0) {
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execve(s->program, s->argv, s->env);
 	}
@@ -153,7 +169,7 @@ static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t 
 	const char *program = pm->settings.str[PMIO_SET_AGENT];
 	bool is_default = *pm->settings.str[PMIO_SET_POOL] == '\0';
 	char *argv[6] = { "pmiod", "--ready-fd=" STRING(READY_FD) };
-	struct spawn s = { .program = program, .argv = argv, .ready_fd = ready_fd };
+	struct spawn s = { .program = program, .argv = argv, .ready_fd = ready_fd, .uid = geteuid(), .gid = getegid() };
 	size_t nr_own;
 	char **env = agent_environment(&pm->settings, &nr_own);
 	int n = 2, rc;
@@ -197,7 +213,7 @@ static int await_ready(const struct pmio *pm, int fd, pid_t pid)
 	return n == sizeof(status) ? status : CLIENT_LOST;
 }
 
-/* once; CLIENT_LOST: it ended without a word */
+/* once; CLIENT_LOST: it ended before it said that it was ready */
 static int try_to_start(struct pmio *pm, const char *option)
 {
 	int fds[2], rc;
@@ -229,6 +245,6 @@ int client_start(struct pmio *pm, const char *option)
 		rc = try_to_start(pm, option);
 	if (rc != CLIENT_LOST)
 		return rc;
-	pmio_err("the agent %s ended without a word", pm->settings.str[PMIO_SET_AGENT]);
+	pmio_err("the agent %s exited before it was ready; its log may say why", pm->settings.str[PMIO_SET_AGENT]);
 	return PMIO_EAGENT;
 }

@@ -1,3 +1,4 @@
+#include "core/clock.h"
 #include "core/log.h"
 
 #include <errno.h>
@@ -5,9 +6,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/text.h"
+
 #define LINE_MAX_LEN 1024
+#define NOTE_MS 60000 /* between two lines of one kind */
 
 static _Atomic int current_level = PMIO_LOG_WARN;
 static _Atomic(pmio_log_fn) handler;
@@ -53,7 +58,7 @@ void pmio_log_set_handler(pmio_log_fn fn)
 
 static void write_stderr(enum pmio_log_level level, const char *line)
 {
-	char out[LINE_MAX_LEN + 32];
+	char out[PMIO_PLAIN_SIZE(LINE_MAX_LEN) + 32];
 	int n = snprintf(out, sizeof(out), "pmio: %s: %s\n",
 			 pmio_log_level_name(level), line);
 
@@ -65,7 +70,7 @@ static void write_stderr(enum pmio_log_level level, const char *line)
 
 void pmio_log(enum pmio_log_level level, const char *fmt, ...)
 {
-	char line[LINE_MAX_LEN];
+	char line[LINE_MAX_LEN], plain[PMIO_PLAIN_SIZE(LINE_MAX_LEN)];
 	int saved = errno;
 	pmio_log_fn fn;
 	va_list ap;
@@ -78,6 +83,19 @@ void pmio_log(enum pmio_log_level level, const char *fmt, ...)
 	va_end(ap);
 
 	fn = atomic_load(&handler);
-	(fn ? fn : write_stderr)(level, line);
+	(fn ? fn : write_stderr)(level, pmio_plain(plain, sizeof(plain), line));
 	errno = saved;
+}
+
+uint64_t pmio_note(struct pmio_note *n, uint64_t more)
+{
+	uint64_t now_ms = pmio_now_ms(), nr;
+
+	n->nr += more;
+	nr = n->nr - n->said;
+	if (nr == 0 || (n->next_ms && now_ms < n->next_ms))
+		return 0;
+	n->next_ms = now_ms + NOTE_MS;
+	n->said = n->nr;
+	return nr;
 }

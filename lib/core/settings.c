@@ -22,37 +22,40 @@
 static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 	[PMIO_SET_POOL] = {
 		"pool", PMIO_TYPE_STRING, NULL, 0, 0, "", true,
-		"directory of the pool; unset: /dev/shm/pmio-UID, made when missing" },
+		"directory of the pool; default: /dev/shm/pmio-UID, created if missing" },
 	[PMIO_SET_POOL_SIZE] = {
 		"pool_size", PMIO_TYPE_SIZE, NULL, 8 * MIB, 1024 * TIB, "1GiB", false,
-		"size of a pool that is made without saying its size" },
+		"size of a pool that is created without an explicit size" },
 	[PMIO_SET_CHUNK_SIZE] = {
 		"chunk_size", PMIO_TYPE_SIZE, NULL, 64 * KIB, 64 * MIB, "1MiB", false,
 		"size of a frame in a new pool, a power of two" },
 	[PMIO_SET_PATHS] = {
 		"paths", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"names taken without a prefix: patterns of absolute paths, separated by ':'" },
+		"files that are handled without a prefix: patterns of absolute paths, separated by ':'" },
 	[PMIO_SET_DRAIN] = {
 		"drain", PMIO_TYPE_CHOICE, "close|async|hold|aggregate", 0, 0, "close", true,
-		"when data go to the file system: at the last close, which waits for it, or does not; or by `pmio drain` only; aggregate: later, from memory nodes" },
+		"when a file is drained to the file system: close: before the last close returns; async: after it; hold: only by `pmio drain`; aggregate: by memory nodes after the job has ended" },
 	[PMIO_SET_DRAIN_EARLY] = {
 		"drain_early", PMIO_TYPE_CHOICE, "off|on", 0, 0, "off", true,
-		"whether pieces that are full go to the file system before the last close" },
+		"whether full chunks are drained before the last close" },
+	[PMIO_SET_DRAIN_SYNC] = {
+		"drain_sync", PMIO_TYPE_CHOICE, "auto|close|later", 0, 0, "auto", true,
+		"when a new or small file is durable on the file system: close: when open and close return; later: shortly afterwards; auto: later on ext4, XFS, btrfs and F2FS, else close" },
 	[PMIO_SET_SYNC] = {
 		"sync", PMIO_TYPE_CHOICE, "auto|pool|drain", 0, 0, "auto", true,
-		"where data are when MPI_File_sync returns: in the pool, or on the file system too; auto: too, for names that `paths` selects" },
+		"where data are when MPI_File_sync returns: pool: in the pool; drain: also on the file system; auto: drain for files selected by `paths`, else pool" },
 	[PMIO_SET_CACHE] = {
 		"cache", PMIO_TYPE_CHOICE, "keep|drop", 0, 0, "keep", true,
-		"what becomes of a file's clean chunks after its last close" },
+		"whether the pool keeps a file's clean chunks after its last close" },
 	[PMIO_SET_FALLBACK] = {
 		"fallback", PMIO_TYPE_CHOICE, "pfs|error", 0, 0, "pfs", true,
-		"when the pool is full: use the file system for that chunk, or fail" },
+		"what to do when the pool is full: pfs: use the file system for that chunk; error: fail" },
 	[PMIO_SET_VERIFY] = {
 		"verify", PMIO_TYPE_CHOICE, "none|drain", 0, 0, "none", true,
-		"drain: read back what was drained, and compare checksums" },
+		"drain: read back the drained data and compare checksums" },
 	[PMIO_SET_RECOVER] = {
 		"recover", PMIO_TYPE_CHOICE, "drain|hold", 0, 0, "drain", false,
-		"what a new agent does with data that a crash left: drain them, or wait for `pmio drain`" },
+		"what a new agent does with data that a crash left in the pool: drain them, or hold them for `pmio drain`" },
 	[PMIO_SET_DRAIN_THREADS] = {
 		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
 		"threads of the agent that drain and fill" },
@@ -61,40 +64,40 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"bytes per second that all drains of an agent may write; 0: no limit" },
 	[PMIO_SET_AGENT] = {
 		"agent", PMIO_TYPE_STRING, NULL, 0, 0, PMIO_SBINDIR "/pmiod", false,
-		"the agent's program, started when none runs" },
+		"program of the agent, started if none is running" },
 	[PMIO_SET_IDLE_TIMEOUT] = {
 		"idle_timeout", PMIO_TYPE_UINT, NULL, 0, 7 * 86400, "60", false,
-		"seconds after which an agent without clients and dirty data leaves; 0: never" },
+		"seconds after which an agent without clients and dirty data exits; 0: never" },
 	[PMIO_SET_ADDRESS] = {
 		"address", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"how other nodes reach this one: an IP address, a network (10.1.0.0/16), an interface or a host name; unset: the first that is no loopback" },
+		"how other nodes reach this one: an IP address, a network (10.1.0.0/16), an interface or a host name; default: the first interface that is not the loopback" },
 	[PMIO_SET_PROVIDER] = {
 		"provider", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"libfabric's provider; unset: the first of net, tcp, tcp;ofi_rxm that is there" },
+		"provider of libfabric; default: the first available of net (not in libfabric 2), tcp, tcp;ofi_rxm" },
 	[PMIO_SET_TIMEOUT] = {
 		"timeout", PMIO_TYPE_UINT, NULL, 1, 3600, "10", false,
-		"seconds after which a node that does not answer counts as lost, and calls to an agent that is stopped end" },
+		"seconds after which a node that does not answer counts as lost, and calls to a stopped agent fail" },
 	[PMIO_SET_PLACEMENT] = {
 		"placement", PMIO_TYPE_CHOICE, "auto|local|striped|remote|single", 0, 0, "auto", true,
-		"which of several nodes holds a piece of a file: who touches it first, or each in turn; remote: memory nodes; single: all on one" },
+		"which node stores a chunk of a file: local: the first one to access it; striped: round-robin; remote: memory nodes; single: one node for all; auto: local, and memory nodes when its pool is full" },
 	[PMIO_SET_TARGETS] = {
 		"targets", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"memory nodes: files that `pmiod --target --card` wrote, separated by ','" },
+		"memory nodes: the cards that `pmiod --target --card` has written, separated by ','" },
 	[PMIO_SET_COLLECTIVE] = {
 		"collective", PMIO_TYPE_CHOICE, "auto|direct|aggregate", 0, 0, "auto", true,
-		"how small pieces of collective calls get to other nodes: in lists to their targets, or by MPI to ranks there; auto: by the view" },
+		"how small pieces of collective calls reach other nodes: direct: through the targets; aggregate: by MPI, through ranks there; auto: depending on the file view" },
 	[PMIO_SET_COLLECTIVE_ORDER] = {
 		"collective_order", PMIO_TYPE_CHOICE, "on|off", 0, 0, "on", true,
-		"whether collective calls begin together, so that each sees, and overwrites, what those before have written" },
+		"whether collective calls start together, so that each one sees and overwrites what earlier ones have written" },
 	[PMIO_SET_OWNER] = {
 		"owner", PMIO_TYPE_CHOICE, "auto|always|never", 0, 0, "auto", true,
-		"whether a file that is open on one node is marked so that others join it; auto: in jobs of several nodes" },
+		"whether a file that is open on one node is marked so that other nodes can join it; auto: in jobs on several nodes" },
 	[PMIO_SET_MUNGE] = {
 		"munge", PMIO_TYPE_CHOICE, "auto|off|require", 0, 0, "auto", false,
-		"whether processes prove to other nodes by MUNGE whose they are; auto: where it runs; require: nobody else is let in" },
+		"whether processes prove their user to other nodes with MUNGE; auto: where MUNGE runs; require: peers without such a proof are rejected" },
 	[PMIO_SET_LOG] = {
 		"log", PMIO_TYPE_CHOICE, "none|error|warn|info|debug", 0, 0, "warn", false,
-		"what is written to standard error (the agent: to its log file)" },
+		"least severe messages that are written to standard error, by the agent to its log file" },
 };
 
 static const char *const source_names[] = {
@@ -319,7 +322,8 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 /* the configuration file to read: named ones must be there, others may */
 static const char *conf_path(char *buf, size_t size, bool *named)
 {
-	const char *conf = getenv("PMIO_CONF"), *home = getenv("HOME");
+	/* who starts a program with other rights than his own must not choose for it */
+	const char *conf = secure_getenv("PMIO_CONF"), *home = secure_getenv("HOME");
 
 	*named = conf && *conf;
 	if (*named)
@@ -371,7 +375,7 @@ static int read_environment(struct pmio_settings *s)
 		const char *value;
 
 		pmio_setting_variable((enum pmio_setting)i, var, sizeof(var));
-		value = getenv(var);
+		value = secure_getenv(var);
 		if (value && *value) {
 			int rc = pmio_settings_set(s, (enum pmio_setting)i, value, PMIO_FROM_ENVIRONMENT);
 
@@ -427,12 +431,8 @@ int pmio_settings_copy(struct pmio_settings *dst, const struct pmio_settings *sr
 int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size)
 {
 	const char *set = s->str[PMIO_SET_POOL];
-	int n;
 
-	if (*set)
-		return pmio_absolute(set, dir, size);
-	n = snprintf(dir, size, "/dev/shm/pmio-%u", (unsigned)geteuid());
-	return n < (int)size ? 0 : -ENAMETOOLONG;
+	return *set ? pmio_absolute(set, dir, size) : pmio_default_pool(dir, size);
 }
 
 bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name)

@@ -27,6 +27,7 @@ enum pmio_setting {
 	PMIO_SET_PATHS,
 	PMIO_SET_DRAIN,
 	PMIO_SET_DRAIN_EARLY,
+	PMIO_SET_DRAIN_SYNC,
 	PMIO_SET_SYNC,
 	PMIO_SET_CACHE,
 	PMIO_SET_FALLBACK,
@@ -72,12 +73,14 @@ struct pmio_setting_info {
 };
 
 enum pmio_drain { PMIO_DRAIN_CLOSE, PMIO_DRAIN_ASYNC, PMIO_DRAIN_HOLD, PMIO_DRAIN_AGGREGATE };
+enum pmio_drain_sync { PMIO_DRAIN_SYNC_AUTO, PMIO_DRAIN_SYNC_CLOSE, PMIO_DRAIN_SYNC_LATER };
 enum pmio_sync { PMIO_SYNC_AUTO, PMIO_SYNC_POOL, PMIO_SYNC_DRAIN };
 enum pmio_recover { PMIO_RECOVER_DRAIN, PMIO_RECOVER_HOLD };
 enum pmio_placement { PMIO_PLACE_AUTO, PMIO_PLACE_LOCAL, PMIO_PLACE_STRIPED, PMIO_PLACE_REMOTE, PMIO_PLACE_SINGLE };
 enum pmio_collective { PMIO_COLLECTIVE_AUTO, PMIO_COLLECTIVE_DIRECT, PMIO_COLLECTIVE_AGGREGATE };
 enum pmio_collective_order { PMIO_ORDER_ON, PMIO_ORDER_OFF };
 enum pmio_owner { PMIO_OWNER_AUTO, PMIO_OWNER_ALWAYS, PMIO_OWNER_NEVER };
+enum pmio_munge { PMIO_MUNGE_AUTO, PMIO_MUNGE_OFF, PMIO_MUNGE_REQUIRE };
 enum pmio_cache { PMIO_CACHE_KEEP, PMIO_CACHE_DROP };
 
 struct pmio_settings {
@@ -128,7 +131,17 @@ int pmio_parse_size(const char *text, uint64_t *bytes);
  */
 bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name);
 
-/* the pool's directory in force, absolute; "" in the setting is /dev/shm/pmio-UID. 0 or -ENAMETOOLONG */
+/* the pool's directory in force, absolute; "" in the setting is the default pool. 0 or -ENAMETOOLONG */
 int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size);
+
+/* the default pool's directory, which may be missing: /dev/shm/pmio-UID, or what was made in its place. 0 or -ENAMETOOLONG */
+int pmio_default_pool(char *dir, size_t size);
+/*
+ * the same, and it is made if it is missing
+ *
+ * If another user has that name, dir is a new directory beside it (logged), which pmio_default_pool() finds from
+ * then on.  Returns 0 or -errno.
+ */
+int pmio_default_pool_make(char *dir, size_t size);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
+#include <uuid.h>
 
 #define LINE_SIZE (2 * PATH_MAX + 1024)
 #define KILL_POLL_MS 10
@@ -266,6 +267,24 @@ void pmio_memory_room(const struct pmio_system_files *files, struct pmio_memory_
 		take_less(room, sum_fields(f, "MemAvailable:", "SwapFree:") << 10,
 			  sum_fields(fopen(files->meminfo, "re"), "MemTotal:", "SwapTotal:") << 10,
 			  "the machine's memory", "");
+}
+
+/* ---- the machine ---------------------------------------------------------------------- */
+
+bool pmio_boot_id(uint8_t id[16])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char text[64] = "";
+	bool read = f && fgets(text, sizeof(text), f);
+	uuid_t found;
+
+	if (f)
+		fclose(f);
+	text[strcspn(text, "\n")] = '\0';
+	if (!read || uuid_parse(text, found) < 0)
+		return false;
+	memcpy(id, found, 16);
+	return true;
 }
 
 /* ---- processes ------------------------------------------------------------------------ */

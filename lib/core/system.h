@@ -37,6 +37,9 @@ struct pmio_memory_room {
  */
 void pmio_memory_room(const struct pmio_system_files *files, struct pmio_memory_room *room);
 
+/* the kernel's name for the time since it was started; false: not known, and id is unchanged */
+bool pmio_boot_id(uint8_t id[16]);
+
 /* the letter in /proc/PID/stat; 0: there is no such process, or it may not be looked at */
 char pmio_process_state(pid_t pid);
 

@@ -1,7 +1,7 @@
 # memory of other hosts; libfabric and libmunge are not linked, but loaded when they are needed
 noinst_LTLIBRARIES += libpmio_fabric.la
 libpmio_fabric_la_SOURCES = lib/fabric/fabric.h lib/fabric/fabric_impl.h \
-	lib/fabric/load.c lib/fabric/auth.c lib/fabric/munge.c lib/fabric/endpoint.c lib/fabric/target.c lib/fabric/port.c
+	lib/fabric/load.c lib/fabric/auth.c lib/fabric/munge.c lib/fabric/endpoint.c lib/fabric/guard.c lib/fabric/target.c lib/fabric/port.c
 libpmio_fabric_la_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(MUNGE_CFLAGS) $(SODIUM_CFLAGS)
 # core comes with whoever links this: twice in one library it would clash
 libpmio_fabric_la_LIBADD = $(SODIUM_LIBS) -ldl -lpthread

@@ -5,6 +5,9 @@
  * said that it knows the key: the port first, then the target.  So a recorded
  * conversation is of no use, and memory is named to nobody without the key.
  *
+ * Who has not proven it is not remembered: the target's nonce, and the session, are
+ * a keyed hash of what the port has said and of the time, which the proof repeats.
+ *
  * HMAC-SHA-256 (RFC 2104, RFC 6234) by libsodium.
  */
 #include <errno.h>
@@ -55,17 +58,37 @@ bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_typ
 	return crypto_auth_hmacsha256_verify(mac, (const unsigned char *)&p, sizeof(p), key) == 0;
 }
 
+_Static_assert(sizeof(struct fabric_ticket) == 3 * 8 + NONCE_SIZE + PMIO_FABRIC_ADDR_MAX, "no gaps");
+
+void fabric_make_challenge(const uint8_t secret[PMIO_FABRIC_KEY_SIZE], const struct fabric_ticket *ticket,
+			   uint8_t nonce[NONCE_SIZE], uint64_t *session)
+{
+	uint8_t hash[NONCE_SIZE + sizeof(*session)];
+
+	crypto_generichash(hash, sizeof(hash), (const unsigned char *)ticket, sizeof(*ticket), secret,
+			   PMIO_FABRIC_KEY_SIZE);
+	memcpy(nonce, hash, NONCE_SIZE);
+	memcpy(session, hash + NONCE_SIZE, sizeof(*session));
+	*session |= !*session; /* 0 is none */
+}
+
 static bool proof_is_whole(const struct fabric_proof_msg *m, size_t len)
 {
-	return len >= PROOF_SIZE && m->credential_len <= CREDENTIAL_MAX && len == PROOF_SIZE + m->credential_len;
+	return len >= PROOF_SIZE && m->credential_len <= CREDENTIAL_MAX && len == PROOF_SIZE + m->credential_len &&
+	       m->addr_len <= PMIO_FABRIC_ADDR_MAX;
+}
+
+static bool hello_is_whole(const struct fabric_hello_msg *m, size_t len)
+{
+	return len == sizeof(*m) && m->addr_len <= PMIO_FABRIC_ADDR_MAX;
 }
 
 bool fabric_msg_is_good(const void *msg, size_t len)
 {
 	static const size_t sizes[] = {
-		[FABRIC_HELLO] = sizeof(struct fabric_hello_msg),
+		[FABRIC_HELLO] = 0, /* see below */
 		[FABRIC_CHALLENGE] = sizeof(struct fabric_challenge_msg),
-		[FABRIC_PROOF] = 0, /* see below */
+		[FABRIC_PROOF] = 0,
 		[FABRIC_WELCOME] = sizeof(struct fabric_welcome_msg),
 		[FABRIC_CALL] = 0, /* any */
 		[FABRIC_REPLY] = 0,
@@ -78,6 +101,8 @@ bool fabric_msg_is_good(const void *msg, size_t len)
 		return false;
 	if (h->type < FABRIC_HELLO || h->type > FABRIC_BYE)
 		return false;
+	if (h->type == FABRIC_HELLO)
+		return hello_is_whole(msg, len);
 	if (h->type == FABRIC_PROOF)
 		return proof_is_whole(msg, len);
 	return !sizes[h->type] || len == sizes[h->type];

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/clock.h"
 #include "fabric/fabric_impl.h"
 
 #define API FI_VERSION(1, 9) /* what is used here is there since then */
 #define CQ_SIZE 1024
-#define LOOK_MIN_NS 20000
 #define LOOK_MAX_NS 500000
 
 /*
@@ -41,16 +41,25 @@ static int failed(const char *what, ssize_t rc)
 	return fabric_error(rc);
 }
 
-static struct fi_info *make_hints(const char *provider)
+/* ways to ask: keys that the provider numbers from 1 on only if it takes none of ours */
+static const struct way {
+	uint64_t caps, mr_mode;
+} ways[] = {
+	{ FI_SOURCE, 0 }, { 0, 0 }, { FI_SOURCE, FI_MR_PROV_KEY }, { 0, FI_MR_PROV_KEY },
+};
+
+#define NR_WAYS (sizeof(ways) / sizeof(ways[0]))
+
+static struct fi_info *make_hints(const char *provider, const struct way *way)
 {
 	struct fi_info *h = fabric_lib()->dupinfo(NULL); /* an empty one */
 
 	if (!h)
 		return NULL;
-	h->caps = FI_MSG | FI_RMA;
+	h->caps = FI_MSG | FI_RMA | way->caps;
 	h->ep_attr->type = FI_EP_RDM;
 	h->fabric_attr->prov_name = strdup(provider);
-	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
+	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_ENDPOINT | way->mr_mode;
 	h->domain_attr->threading = FI_THREAD_SAFE;
 	h->domain_attr->control_progress = FI_PROGRESS_MANUAL;
 	h->domain_attr->data_progress = FI_PROGRESS_MANUAL;
@@ -61,10 +70,10 @@ static struct fi_info *make_hints(const char *provider)
 }
 
 /* 0, or what libfabric says; not logged */
-static int find(const struct pmio_fabric_config *config, const char *service, const char *provider,
-		struct fi_info **out)
+static int find_way(const struct pmio_fabric_config *config, const char *service, const char *provider,
+		    const struct way *way, struct fi_info **out)
 {
-	struct fi_info *hints = make_hints(provider);
+	struct fi_info *hints = make_hints(provider, way);
 	int rc;
 
 	if (!hints)
@@ -77,6 +86,16 @@ static int find(const struct pmio_fabric_config *config, const char *service, co
 		*out = NULL;
 		rc = -FI_ENODATA;
 	}
+	return rc;
+}
+
+static int find(const struct pmio_fabric_config *config, const char *service, const char *provider,
+		struct fi_info **out)
+{
+	int rc = -FI_ENODATA;
+
+	for (size_t i = 0; i < NR_WAYS && rc < 0; i++)
+		rc = find_way(config, service, provider, &ways[i], out);
 	return rc;
 }
 
@@ -113,6 +132,7 @@ static int open_all(struct fabric_ep *e)
 		rc = fi_ep_bind(e->ep, &e->cq->fid, FI_TRANSMIT | FI_RECV);
 	if (rc == 0)
 		rc = fi_enable(e->ep);
+	e->has_source = e->info->caps & FI_SOURCE;
 	e->addr_len = sizeof(e->addr);
 	if (rc == 0)
 		rc = fi_getname(&e->ep->fid, e->addr, &e->addr_len);
@@ -124,6 +144,7 @@ int fabric_ep_open(struct fabric_ep *e, const struct pmio_fabric_config *config,
 	int rc;
 
 	memset(e, 0, sizeof(*e));
+	e->spin.max_ns = LOOK_MAX_NS;
 	if (!fabric_lib())
 		return -ENOSYS;
 	rc = find_provider(config, service, &e->info);
@@ -179,6 +200,13 @@ int fabric_ep_register(struct fabric_ep *e, void *base, size_t len, uint64_t acc
 	return rc < 0 ? failed("register memory", rc) : 0;
 }
 
+uint64_t fabric_ep_key_mask(const struct fabric_ep *e)
+{
+	size_t bits = e->info->domain_attr->mr_key_size * 8;
+
+	return bits >= 64 ? UINT64_MAX : bits ? (1ULL << bits) - 1 : UINT32_MAX;
+}
+
 int fabric_ep_add_addr(struct fabric_ep *e, const uint8_t *addr, size_t len, fi_addr_t *out)
 {
 	/* ours tells what they look like: a size, and a family in its first bytes */
@@ -189,44 +217,27 @@ int fabric_ep_add_addr(struct fabric_ep *e, const uint8_t *addr, size_t len, fi_
 
 /* ---- waiting ---------------------------------------------------------------------------------- */
 
-static int64_t now_ns(void)
+static ssize_t read_cq(struct fabric_ep *ep, struct fi_cq_msg_entry *e, fi_addr_t *from, size_t nr)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
+	return from ? fi_cq_readfrom(ep->cq, e, nr, from) : fi_cq_read(ep->cq, e, nr);
 }
 
-/*
- * A processor that sleeps takes some 30 us to wake up in a virtual machine, as long as a small
- * message and its answer take in all.  How long to look is found out as Linux's halt_poll_ns is.
- */
-static void learn(struct fabric_ep *e, int64_t waited)
+ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, fi_addr_t *from, size_t nr, int ms)
 {
-	if (waited > LOOK_MAX_NS)
-		e->look_ns = 0;
-	else if (waited > e->look_ns)
-		e->look_ns = e->look_ns < LOOK_MIN_NS ? LOOK_MIN_NS : e->look_ns * 2;
-	if (e->look_ns > LOOK_MAX_NS)
-		e->look_ns = LOOK_MAX_NS;
-}
-
-ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, size_t nr, int ms)
-{
-	int64_t start = 0, now = 0;
+	uint64_t start = 0, now = 0;
 	ssize_t n;
 
 	do {
-		n = fi_cq_read(ep->cq, e, nr);
+		n = read_cq(ep, e, from, nr);
 		if (n != -FI_EAGAIN || atomic_exchange(&ep->woken, false))
 			return n;
-		now = now_ns();
+		now = pmio_now_ns();
 		start = start ? start : now;
-		if (ep->look_ns)
+		if (ep->spin.ns)
 			sched_yield();
-	} while (now - start < ep->look_ns);
-	n = fi_cq_sread(ep->cq, e, nr, NULL, ms);
-	learn(ep, now_ns() - start);
+	} while (now - start < ep->spin.ns);
+	n = from ? fi_cq_sreadfrom(ep->cq, e, nr, from, NULL, ms) : fi_cq_sread(ep->cq, e, nr, NULL, ms);
+	pmio_spin_learn(&ep->spin, pmio_now_ns() - start);
 	return n;
 }
 

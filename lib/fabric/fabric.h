@@ -100,8 +100,18 @@ void pmio_fabric_target_delete(struct pmio_fabric_target **target);
 
 void pmio_fabric_target_card(const struct pmio_fabric_target *target, struct pmio_fabric_card *card);
 
+/* are credentials of MUNGE looked at? */
+bool pmio_fabric_target_has_munge(const struct pmio_fabric_target *target);
+
 /* ports that have proven themselves and have not left */
 unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *target);
+
+/* who was refused since the target was made; both are also in the log, a line a minute at most */
+struct pmio_fabric_refused {
+	uint64_t accesses; /* reads and writes of its memory; as far as the provider says so (those in software do) */
+	uint64_t proofs;   /* of the key, or the user */
+};
+void pmio_fabric_target_refused(struct pmio_fabric_target *target, struct pmio_fabric_refused *out);
 
 /* answer; call is gone.  status: 0 or a negative code; len up to PMIO_FABRIC_MSG_MAX */
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len);

@@ -9,13 +9,16 @@
 #include <rdma/fi_domain.h>
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_errno.h>
+#include <rdma/fi_ext.h>
 #include <rdma/fi_rma.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/spin.h"
 #include "fabric/fabric.h"
 
 /* ---- load.c: libfabric, found when it is needed ------------------------------------- */
@@ -27,21 +30,31 @@ struct fabric_lib {
 	__typeof__(fi_fabric) *fabric;
 	__typeof__(fi_strerror) *strerror;
 	__typeof__(fi_version) *version;
+	__typeof__(fi_open) *open; /* NULL: it has none */
 };
 
 /* NULL: it cannot be loaded; logged once */
 const struct fabric_lib *fabric_lib(void);
 
+/*
+ * fabric_refused -- remote reads and writes that libfabric has refused in this process: a wrong key, or outside of memory
+ *
+ * Counted from the first fabric_count_refused() on, by the providers in software: they say it in libfabric's log alone,
+ * which goes nowhere else then.  With FI_LOG_LEVEL in the environment it goes to standard error, and nothing is counted.
+ */
+void fabric_count_refused(void);
+uint64_t fabric_refused(void);
+
 /* ---- messages ------------------------------------------------------------------------- */
 
 #define FABRIC_MAGIC 0x66496d70u /* "pmIf" */
-#define FABRIC_VERSION 2
+#define FABRIC_VERSION 3
 #define NONCE_SIZE 32
 #define MAC_SIZE 32
 #define CREDENTIAL_MAX 1024
 
 enum fabric_type {
-	FABRIC_HELLO = 1,	/* port: who are you?  Also: are you still the one? */
+	FABRIC_HELLO = 1,	/* port: who are you?  Also: are you still the one?  Said until it is answered, see target.c */
 	FABRIC_CHALLENGE,	/* target: this one; prove that you know the key */
 	FABRIC_PROOF,		/* port: here */
 	FABRIC_WELCOME,		/* target: I know it as well; this is my memory */
@@ -71,6 +84,7 @@ struct fabric_challenge_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t nonce[NONCE_SIZE];
 	uint64_t epoch;
+	uint64_t time;	/* for the proof to repeat */
 	uint32_t munge; /* enum munge_policy: the target's */
 	uint32_t reserved;
 };
@@ -78,8 +92,11 @@ struct fabric_challenge_msg {
 struct fabric_proof_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t mac[MAC_SIZE];
+	uint8_t nonce[NONCE_SIZE]; /* these four as in the hello and its challenge: the target has not kept them */
+	uint64_t time;
+	uint32_t addr_len;
 	uint32_t credential_len; /* 0: none; the message ends with it */
-	uint32_t reserved;
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
 	char credential[CREDENTIAL_MAX]; /* MUNGE's, of the MAC; not 0-terminated */
 };
 
@@ -93,8 +110,8 @@ struct fabric_welcome_msg {
 
 _Static_assert(sizeof(struct fabric_hdr_msg) == 32, "as on the wire");
 _Static_assert(sizeof(struct fabric_hello_msg) == 136, "as on the wire");
-_Static_assert(sizeof(struct fabric_challenge_msg) == 80, "as on the wire");
-_Static_assert(PROOF_SIZE == 72, "as on the wire");
+_Static_assert(sizeof(struct fabric_challenge_msg) == 88, "as on the wire");
+_Static_assert(PROOF_SIZE == 176, "as on the wire");
 _Static_assert(sizeof(struct fabric_welcome_msg) == 88, "as on the wire");
 
 #define SLOT_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
@@ -120,6 +137,16 @@ void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 		const struct fabric_transcript *t, uint8_t mac[MAC_SIZE]);
 bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 			const struct fabric_transcript *t, const uint8_t mac[MAC_SIZE]);
+
+/* what a challenge is made of: so the target needs to keep nothing until the proof comes */
+struct fabric_ticket {
+	uint64_t time, epoch, addr_len;
+	uint8_t port_nonce[NONCE_SIZE], addr[PMIO_FABRIC_ADDR_MAX];
+};
+
+/* nonce and session of the challenge; secret: the target's alone */
+void fabric_make_challenge(const uint8_t secret[PMIO_FABRIC_KEY_SIZE], const struct fabric_ticket *ticket,
+			   uint8_t nonce[NONCE_SIZE], uint64_t *session);
 
 /* ---- munge.c ------------------------------------------------------------------------------- */
 
@@ -151,7 +178,8 @@ struct fabric_ep {
 	struct fid_ep *ep;
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
 	size_t addr_len;
-	int64_t look_ns; /* how long who waits looks before it sleeps */
+	bool has_source; /* completions say whose message it was */
+	struct pmio_spin spin; /* of its only thread that waits */
 	atomic_bool woken;
 };
 
@@ -159,22 +187,47 @@ struct fabric_ep {
 int fabric_ep_open(struct fabric_ep *ep, const struct pmio_fabric_config *config, const char *service);
 void fabric_ep_close(struct fabric_ep *ep);
 const char *fabric_ep_provider(const struct fabric_ep *ep);
-/* memory that others (access: FI_REMOTE_*) or we ourselves use; key: ours to choose if the provider lets us */
+/* memory that others (access: FI_REMOTE_*) or we ourselves use; key: ours to choose if the provider lets us, of so many bits */
 int fabric_ep_register(struct fabric_ep *ep, void *base, size_t len, uint64_t access, uint64_t key,
 		       struct fid_mr **mr);
+uint64_t fabric_ep_key_mask(const struct fabric_ep *ep);
 /* an address as its owner's fabric_ep has it; -EINVAL: none of this provider's */
 int fabric_ep_add_addr(struct fabric_ep *ep, const uint8_t *addr, size_t len, fi_addr_t *out);
 /*
  * fabric_ep_wait -- completions, or 0 or a negative code of libfabric's when there are none after ms (-1: for ever)
  *
+ * from: NULL, or whose messages they were, with has_source; FI_ADDR_NOTAVAIL: of an address that has not been added.
  * One thread at a time.  Where the last waits were short it looks for up to LOOK_MAX_NS before it
  * sleeps, and lets other threads run meanwhile; a thread whose waits are longer uses no processor.
  */
-ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, size_t nr, int ms);
+ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, fi_addr_t *from, size_t nr, int ms);
 /* the thread that waits, or the next one, returns */
 void fabric_ep_wake(struct fabric_ep *ep);
 /* a negative code of libfabric's as one of ours */
 int fabric_error(ssize_t rc);
 uint64_t fabric_now_ms(void);
+
+/* ---- guard.c: the sockets of a provider that accepts connections by itself ------------------------ */
+
+struct guarded;
+
+struct fabric_guard {
+	const struct fabric_ep *ep;
+	unsigned limit;		/* of descriptors */
+	int spare_fd;		/* to look with when there is none */
+	uint64_t next_ms;
+	struct guarded *seen;	/* hash by descriptor */
+};
+
+void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep);
+void fabric_guard_fini(struct fabric_guard *g);
+/*
+ * fabric_guard_look -- end connections of strangers when there are many
+ *
+ * is_known: has somebody at that address (the port is another one) proven himself?
+ * In the thread that is in libfabric, and in no other: nobody else closes these sockets.  Returns ms until it is
+ * to be called again, -1: never.
+ */
+int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg);
 
 #endif

@@ -9,9 +9,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/clock.h"
 #include "fabric/fabric_impl.h"
 
 #define LIBRARY "libfabric.so.1"
@@ -33,6 +35,7 @@ static bool find_symbols(void *handle)
 	lib.fabric = (__typeof__(lib.fabric))dlsym(handle, "fi_fabric");
 	lib.strerror = (__typeof__(lib.strerror))dlsym(handle, "fi_strerror");
 	lib.version = (__typeof__(lib.version))dlsym(handle, "fi_version");
+	lib.open = (__typeof__(lib.open))dlsym(handle, "fi_open"); /* not in all versions */
 	return lib.getinfo && lib.freeinfo && lib.dupinfo && lib.fabric && lib.strerror && lib.version;
 }
 
@@ -74,6 +77,69 @@ const struct fabric_lib *fabric_lib(void)
 	return loaded ? &lib : NULL;
 }
 
+/* ---- what it refuses: it tells its log, and nobody else ------------------------------------------- */
+
+static atomic_uint_fast64_t nr_refused;
+
+static int wants_line(const struct fi_provider *prov, enum fi_log_level level, enum fi_log_subsys subsys, uint64_t flags)
+{
+	(void)prov;
+	(void)flags;
+	return level == FI_LOG_WARN && subsys == FI_LOG_MR;
+}
+
+static int wants_sparse_line(const struct fi_provider *prov, enum fi_log_level level, enum fi_log_subsys subsys,
+			     uint64_t flags, uint64_t *showtime)
+{
+	(void)prov;
+	(void)level;
+	(void)subsys;
+	(void)flags;
+	(void)showtime;
+	return 0;
+}
+
+/* in the thread that is in libfabric, with its locks held.  Who has no right to what he wants gets two lines */
+static void take_line(const struct fi_provider *prov, enum fi_log_level level, enum fi_log_subsys subsys, const char *func,
+		      int line, const char *msg)
+{
+	(void)line;
+	if (wants_line(prov, level, subsys, 0) && strstr(func, "verify") && !strstr(msg, "access: requested"))
+		atomic_fetch_add(&nr_refused, 1);
+}
+
+static void listen_to_log(void)
+{
+	static struct fi_ops_log ops = {
+		.size = sizeof(ops), .enabled = wants_line, .ready = wants_sparse_line, .log = take_line,
+	};
+	static struct fid_logging log = { .fid.fclass = FI_CLASS_LOG, .ops = &ops }; /* for as long as the library is there */
+	struct fid *its;
+
+	if (!lib.open || getenv("FI_LOG_LEVEL"))
+		return;
+	if (lib.open(FI_VERSION(1, 13), "logging", NULL, 0, 0, &its, NULL) != 0) {
+		pmio_dbg("fabric: refused accesses are not counted: somebody else has libfabric's log");
+		return;
+	}
+	if (fi_import_fid(its, &log.fid, 0) != 0)
+		pmio_dbg("fabric: refused accesses are not counted");
+	fi_close(its);
+}
+
+void fabric_count_refused(void)
+{
+	static pthread_once_t listening = PTHREAD_ONCE_INIT;
+
+	if (fabric_lib())
+		pthread_once(&listening, listen_to_log);
+}
+
+uint64_t fabric_refused(void)
+{
+	return atomic_load(&nr_refused);
+}
+
 const char *pmio_fabric_version(void)
 {
 	return fabric_lib() ? version : NULL;
@@ -81,8 +147,5 @@ const char *pmio_fabric_version(void)
 
 uint64_t fabric_now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return pmio_now_ms();
 }

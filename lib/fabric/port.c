@@ -33,6 +33,9 @@
 #define UNATTENDED_MS 200	 /* nobody has looked for so long: not only one who sleeps, and wakes up late */
 #define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
 #define PROBE_MS 1000		 /* without an answer: is it another one by now? */
+#define PROBE_AGAIN_MS 20	 /* once more: a target that does not know us answers no first one (target.c) */
+#define HELLO_MS 2		 /* so a HELLO is said again after so long; */
+#define HELLO_TIMES 4		 /* then after so many times as long, up to PROBE_MS */
 
 enum op_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
 
@@ -62,7 +65,10 @@ struct pmio_fabric_op {
 	unsigned nr_ops;	/* under way */
 	int rc;			/* the first error */
 	bool wants_answer, answered;
+	const uint8_t *nonce;	/* of a HELLO that is to be said again until it is answered; else NULL */
 	uint64_t alive_ms, probed_ms;
+	uint64_t forgiven_ms;	/* of pauses since alive_ms was last said by the peer */
+	unsigned probe_ms;	/* after so long again */
 	struct op *read;	/* OP_READs that have ended */
 	size_t answer_len;
 	union {
@@ -119,6 +125,7 @@ static struct pmio_fabric_op *new_request(struct pmio_fabric_peer *peer)
 	r->peer = peer;
 	r->refs = 1;
 	r->alive_ms = r->probed_ms = fabric_now_ms();
+	r->probe_ms = PROBE_MS;
 	HASH_ADD(hh, peer->port->requests, number, sizeof(r->number), r);
 	return r;
 }
@@ -237,6 +244,7 @@ static void take_message(struct pmio_fabric_port *port, const void *msg, size_t 
 	r->answer_len = len;
 	r->answered = true;
 	r->alive_ms = fabric_now_ms();
+	r->forgiven_ms = 0;
 }
 
 static int post_recv(struct pmio_fabric_port *port, struct op *op)
@@ -262,8 +270,10 @@ static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_
 		return;
 	}
 	r->nr_ops--;
-	if (op->kind != OP_SEND) /* that says nothing of the peer */
+	if (op->kind != OP_SEND) { /* that says nothing of the peer */
 		r->alive_ms = fabric_now_ms();
+		r->forgiven_ms = 0;
+	}
 	if (rc < 0) {
 		fail_request(r, rc);
 		if (rc == -ECONNRESET)
@@ -311,7 +321,7 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 	port->somebody_sleeps = true;
 	port->attended_ms = fabric_now_ms() + ms;
 	pthread_mutex_unlock(&port->lock);
-	n = fabric_ep_wait(&port->ep, e, 16, (int)ms);
+	n = fabric_ep_wait(&port->ep, e, NULL, 16, (int)ms);
 	pthread_mutex_lock(&port->lock);
 	port->somebody_sleeps = false;
 	now = fabric_now_ms();
@@ -326,7 +336,11 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 
 /* ---- what goes; lock held ------------------------------------------------------------------------ */
 
-/* what came while nobody looked is not known yet: that time is not the peers' */
+/*
+ * What came while nobody looked is not known yet: that time is not the peers'.  A long pause (a process that
+ * was suspended) counts for nothing; short ones (a loaded machine, which wakes who sleeps late each time) for no more
+ * than one timeout in all, or a request to who is gone would take many times as long.
+ */
 static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
 {
 	uint64_t gap = now > port->attended_ms ? now - port->attended_ms : 0;
@@ -334,8 +348,15 @@ static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
 	if (gap < UNATTENDED_MS)
 		return;
 	port->attended_ms = now;
-	for (struct pmio_fabric_op *r = port->requests; r; r = r->hh.next)
-		r->alive_ms = r->alive_ms + gap < now ? r->alive_ms + gap : now;
+	for (struct pmio_fabric_op *r = port->requests; r; r = r->hh.next) {
+		uint64_t left = port->timeout_ms - r->forgiven_ms, grant = gap;
+
+		if (gap < port->timeout_ms / 2) {
+			grant = gap < left ? gap : left;
+			r->forgiven_ms += grant;
+		}
+		r->alive_ms = r->alive_ms + grant < now ? r->alive_ms + grant : now;
+	}
 }
 
 static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *r)
@@ -450,6 +471,7 @@ static void post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, 
 	m.addr_len = (uint32_t)port->ep.addr_len;
 	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
 	post_message(port, r, &m.hdr, &m.hdr + 1);
+	r->probed_ms = fabric_now_ms(); /* it may have had to connect first */
 }
 
 /* a target that was started anew, or has ended our session, answers nothing that was asked before */
@@ -458,10 +480,13 @@ static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 	static const uint8_t no_nonce[NONCE_SIZE];
 	uint64_t now = fabric_now_ms();
 
-	if (!r->peer->session || r->answered || now - r->probed_ms < PROBE_MS)
+	if ((!r->peer->session && !r->nonce) || r->answered || now - r->probed_ms < r->probe_ms)
 		return;
-	r->probed_ms = now;
-	post_hello(port, r, no_nonce);
+	if (!r->nonce)
+		r->probe_ms = r->probe_ms == PROBE_MS ? PROBE_AGAIN_MS : PROBE_MS;
+	else
+		r->probe_ms = r->probe_ms * HELLO_TIMES < PROBE_MS ? r->probe_ms * HELLO_TIMES : PROBE_MS;
+	post_hello(port, r, r->nonce ? r->nonce : no_nonce);
 }
 
 /* r's reads that have ended, to the caller; lock given up meanwhile */
@@ -492,7 +517,7 @@ static void wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 			peer_is_down(r->peer, -ETIMEDOUT);
 			continue;
 		}
-		sleep_for(port, SLEEP_MS);
+		sleep_for(port, r->probe_ms < SLEEP_MS ? r->probe_ms : SLEEP_MS);
 		if (r->rc == 0 && r->wants_answer)
 			probe(port, r);
 	}
@@ -718,7 +743,8 @@ static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum f
 	return r->answer.hdr.type == type ? r->answer.hdr.status : -EPROTO;
 }
 
-static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
+/* time: of the challenge */
+static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t *time)
 {
 	struct pmio_fabric_port *port = peer->port;
 	const struct fabric_challenge_msg *c;
@@ -728,6 +754,8 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 	if (!r)
 		return -ENOMEM;
 	r->wants_answer = true;
+	r->nonce = t->port_nonce;
+	r->probe_ms = HELLO_MS;
 	post_hello(port, r, t->port_nonce);
 	rc = await(port, r, FABRIC_CHALLENGE);
 	c = (const struct fabric_challenge_msg *)&r->answer;
@@ -738,6 +766,7 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 		t->session = c->hdr.session;
 		t->epoch = peer->epoch = c->epoch;
 		t->munge = c->munge;
+		*time = c->time;
 	}
 	end_request(port, r);
 	return rc;
@@ -769,15 +798,20 @@ static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcrip
 	return munge->policy == MUNGE_REQUIRE ? -ENOTSUP : 0;
 }
 
-static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
+static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t time)
 {
 	struct pmio_fabric_port *port = peer->port;
 	const struct fabric_welcome_msg *w;
-	struct fabric_proof_msg m = { .credential_len = 0 };
+	struct fabric_proof_msg m;
 	struct pmio_fabric_op *r;
 	int rc;
 
+	memset(&m, 0, sizeof(m));
 	fabric_msg_init(&m.hdr, FABRIC_PROOF, PROOF_SIZE);
+	memcpy(m.nonce, t->port_nonce, NONCE_SIZE);
+	m.time = time;
+	m.addr_len = (uint32_t)port->ep.addr_len;
+	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
 	rc = add_credential(peer, t, &m);
 	if (rc < 0)
 		return rc;
@@ -803,13 +837,14 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t)
 static int shake_hands(struct pmio_fabric_peer *peer)
 {
 	struct fabric_transcript t = { .session = 0 };
+	uint64_t time = 0;
 	int rc = pmio_fabric_random(t.port_nonce, sizeof(t.port_nonce));
 
 	memcpy(t.addr, peer->port->ep.addr, peer->port->ep.addr_len);
 	if (rc == 0)
-		rc = say_hello(peer, &t);
+		rc = say_hello(peer, &t, &time);
 	if (rc == 0)
-		rc = prove(peer, &t);
+		rc = prove(peer, &t, time);
 	if (rc == 0)
 		peer->session = t.session;
 	return rc;

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -27,9 +29,9 @@ static int sync_folder(const char *path, size_t len, int file)
 	return rc;
 }
 
-int pmio_pfs_sync_name(const char *path)
+int pmio_pfs_sync_name(const char *path, int file)
 {
-	return sync_folder(path, (size_t)(strrchr(path, '/') - path), -1);
+	return sync_folder(path, (size_t)(strrchr(path, '/') - path), file);
 }
 
 /* it may be the target of a symbolic link that was created */
@@ -43,7 +45,7 @@ static int sync_new_name(const char *path, int file)
 }
 
 /* what is written to it is durable in the pool: the file must not be gone after a power cut */
-static int keep_new(const char *path, int fd)
+int pmio_pfs_keep(int fd, const char *path)
 {
 	int rc = fsync(fd) < 0 ? -errno : sync_new_name(path, fd);
 
@@ -75,27 +77,44 @@ static int check_regular(int fd)
 	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 }
 
-int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out)
+int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_new)
 {
 	int how = (flags & (O_CREAT | O_EXCL)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	int access_mode = flags & O_ACCMODE, fd, rc;
-	bool is_new;
+	bool created;
 
 	*out = -1;
-	fd = open_or_create(path, how | (access_mode == O_WRONLY ? O_RDWR : access_mode), mode, &is_new);
+	fd = open_or_create(path, how | (access_mode == O_WRONLY ? O_RDWR : access_mode), mode, &created);
 	if (fd < 0 && errno == EACCES && access_mode == O_WRONLY)
-		fd = open_or_create(path, how | O_WRONLY, mode, &is_new);
+		fd = open_or_create(path, how | O_WRONLY, mode, &created);
 	if (fd < 0)
 		return -errno;
-	rc = is_new ? keep_new(path, fd) : 0;
-	if (rc == 0)
-		rc = check_regular(fd);
+	if (is_new)
+		*is_new = created;
+	rc = check_regular(fd);
 	if (rc < 0) {
 		close(fd);
 		return rc;
 	}
 	*out = fd;
 	return 0;
+}
+
+bool pmio_pfs_is_local_disk(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	switch ((unsigned long)fs.f_type) {
+	case EXT4_SUPER_MAGIC: /* and that of its predecessors */
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
 }
 
 int pmio_pfs_unlink(const char *path, bool durably)
@@ -105,7 +124,7 @@ int pmio_pfs_unlink(const char *path, bool durably)
 
 	if (unlink(path) < 0)
 		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
-	rc = durably ? pmio_pfs_sync_name(path) : 0;
+	rc = durably ? pmio_pfs_sync_name(path, -1) : 0;
 	if (rc < 0) /* gone it is: to say that it is not would be worse */
 		pmio_err("remove %s: fsync of its folder: %s", path, strerror(-rc));
 	return 0;

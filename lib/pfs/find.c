@@ -57,7 +57,7 @@ static bool try_name(struct search *s, const char *path)
 
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != s->id->ino || st.st_dev != s->id->dev)
 		return false;
-	s->rc = pmio_pfs_open(path, s->flags == O_RDWR ? O_WRONLY : s->flags, 0, &fd);
+	s->rc = pmio_pfs_open(path, s->flags == O_RDWR ? O_WRONLY : s->flags, 0, &fd, NULL);
 	if (s->rc < 0)
 		return false;
 	if (pmio_pfs_identify(fd, &st, &id) < 0 || !pmio_pfs_same(&id, s->id)) {

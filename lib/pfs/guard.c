@@ -23,9 +23,11 @@
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <uuid.h>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/system.h"
 #include "pfs/pfs.h"
 #include "pool/format.h"
 
@@ -86,13 +88,15 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	};
 	off_t own = place(uuid);
 	struct flock fl = { .l_whence = SEEK_SET, .l_start = REGION(use) + own, .l_len = 1 };
-	int rc = 0;
+	int rc = 0, any;
 
 	fl.l_type = pmio_pfs_access(fd) == O_WRONLY ? F_WRLCK : F_RDLCK;
 	/* who has this byte already is of our own pool */
 	if (fcntl(fd, F_OFD_SETLK, &fl) < 0 && errno != EAGAIN && errno != EACCES)
 		return has_no_locks(errno) ? 0 : -errno;
-	for (int other = 0; other < 3 && rc == 0; other++) {
+	/* nobody at all has it, mostly: one question for six */
+	any = is_locked(fd, REGION(0), 3 * REGION_LEN);
+	for (int other = 0; other < 3 && any && rc == 0; other++) {
 		if (excludes[use][other])
 			rc = is_used(fd, (enum pmio_pfs_use)other, own);
 	}
@@ -177,12 +181,11 @@ void pmio_pfs_holder(int fd, char *who, size_t size)
 /* the kernel's name for the time since it was started */
 static void read_boot(char boot[BOOT_LEN])
 {
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	uint8_t id[16];
 
-	if (!f || fscanf(f, "%39s", boot) != 1)
-		strcpy(boot, "?");
-	if (f)
-		fclose(f);
+	strcpy(boot, "?");
+	if (pmio_boot_id(id))
+		uuid_unparse_lower(id, boot);
 }
 
 static void to_hex(const uint8_t uuid[16], char hex[33])

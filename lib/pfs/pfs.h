@@ -26,14 +26,26 @@
  *         where that is allowed: blocks that are written in part need the rest of them
  * mode    of a new file; the process's umask applies
  * fd      out; close-on-exec; -1 on errors
+ * is_new  out: it was created, and pmio_pfs_keep() is the caller's business; NULL without O_CREAT
  *
  * Returns 0 or -errno (-EISDIR; -EINVAL: not a regular file).
- * Durable: a file that was created is when this returns, and its name.
  */
-int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd);
+int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd, bool *is_new);
 
-/* what became of a name, or of what was one, is durable; 0 or -errno */
-int pmio_pfs_sync_name(const char *path);
+/* a file that was created is durable when this returns, and its name; 0 or -errno */
+int pmio_pfs_keep(int fd, const char *path);
+
+/*
+ * is it on a file system that takes a write only if it has room for it, keeps it for all who may look, and
+ * needs a disk to make it durable?  Those of this machine, that are no memory: ext2 to ext4, XFS, btrfs, F2FS
+ */
+bool pmio_pfs_is_local_disk(int fd);
+
+/*
+ * what became of a name, or of what was one, is durable; 0 or -errno.  file: a descriptor in that folder, which
+ * helps where the folder may not be read; -1: none
+ */
+int pmio_pfs_sync_name(const char *path, int file);
 
 /* remove a name, durably if asked; 0 or -errno (-EISDIR) */
 int pmio_pfs_unlink(const char *path, bool durably);

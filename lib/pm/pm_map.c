@@ -207,7 +207,7 @@ static void make_cache_line_map(void)
 
 static bool is_ours_to_map(int fd)
 {
-	return pmio_pm_fd_is_tmpfs(fd) && !getenv("PMEM2_FORCE_GRANULARITY");
+	return pmio_pm_fd_is_tmpfs(fd) && !secure_getenv("PMEM2_FORCE_GRANULARITY");
 }
 
 /* from a huge page's boundary, as libpmem2 does: frames begin at such ones */

@@ -387,6 +387,12 @@ int pmio_catalog_state(const struct pmio_catalog *cat, uint32_t slot, uint64_t *
 	return (int)e->state;
 }
 
+uint32_t pmio_catalog_flags(const struct pmio_catalog *cat, uint32_t slot)
+{
+	assert(slot < cat->nr_slots);
+	return cat->entries[slot].flags;
+}
+
 int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_pool_file *file)
 {
 	const struct entry_df *e = &cat->entries[slot];

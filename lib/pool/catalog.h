@@ -50,6 +50,9 @@ int pmio_catalog_check(int dir_fd, const char *dir, uint32_t nr_slots);
 /* an enum pmio_file_state and the entry's generation, or PMIO_EDAMAGED, logged */
 int pmio_catalog_state(const struct pmio_catalog *cat, uint32_t slot, uint64_t *generation);
 
+/* PMIO_FILE_* flags of a slot that pmio_catalog_state() has found in use */
+uint32_t pmio_catalog_flags(const struct pmio_catalog *cat, uint32_t slot);
+
 /* 0, -ENOENT (slot free), PMIO_EDAMAGED */
 int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_pool_file *file);
 

@@ -54,7 +54,8 @@ struct pmio_super_df {
 	uint8_t reserved[4096 - 104 - 64];
 	/* below: not covered by crc, changed while the pool is in use */
 	uint64_t epoch;		/* the running agent's; a new one for each start */
-	uint8_t reserved2[56];
+	uint8_t boot[16];	/* the kernel's boot id when an agent last opened the pool; 0: not known */
+	uint8_t reserved2[40];
 };
 _Static_assert(sizeof(struct pmio_super_df) == 4096, "superblock");
 

@@ -382,6 +382,22 @@ void pmio_frame_drain_end(struct pmio_view *v, uint64_t frame, const struct pmio
 	flush_bits(v, h->draining, taken); /* P2 */
 }
 
+void pmio_frame_redirty(struct pmio_view *v, uint64_t frame)
+{
+	struct pmio_frame_df *h = header(v, frame);
+	struct pmio_mask valid, news;
+
+	/*
+	 * P1 dirty set
+	 * crash before: as it was, which is done again, as what asks for it stands elsewhere;
+	 * after: drained again
+	 */
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		valid.w[i] = pmio_pm_load64(&h->valid[i]);
+	set_bits(v, h->dirty, &valid, &news);
+	flush_bits(v, h->dirty, &valid); /* P1 */
+}
+
 /* ---- frames ---------------------------------------------------------------- */
 
 void pmio_frame_drop(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m)

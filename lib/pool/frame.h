@@ -73,6 +73,12 @@ void pmio_frame_drain_begin(struct pmio_view *v, uint64_t frame, struct pmio_mas
 /* agent: taken's blocks are durable on the PFS (ok), or stay dirty (!ok) */
 void pmio_frame_drain_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *taken, bool ok);
 
+/*
+ * agent: what is valid is to be drained, once more: the PFS may have lost it.  Clients may use the
+ * frame.  Flushed, not fenced.
+ */
+void pmio_frame_redirty(struct pmio_view *v, uint64_t frame);
+
 /* agent: forget the contents of blocks m (truncation): they are empty again */
 void pmio_frame_drop(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 

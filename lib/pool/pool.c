@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/system.h"
 #include "pmio.h"
 #include "pool/catalog.h"
 #include "pool/pool_dir.h"
 #include "pool/pool_scan.h"
 
-#define BLANK_RESERVE 256 /* blank frames to have ready */
-#define BLANK_SPARE 16	  /* free frames not to touch: who needs one now must not find it away */
+#define BLANK_RESERVE 256 /* zeroed frames kept ready */
+#define BLANK_SPARE 16	  /* free frames that are left alone: a claim must find some that are not being zeroed */
 #define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
 #define LOCK_POLL_MS 5
 
@@ -29,6 +30,7 @@ struct pmio_pool {
 	uint64_t nr_free_frames, nr_blank_frames;
 	bool blank_more;      /* the reserve is being filled */
 	unsigned nr_blanking; /* in neither of the two */
+	bool rebooted;
 	uint32_t *free_slots;
 	uint32_t nr_free_slots;
 };
@@ -141,6 +143,23 @@ static int recover_slots(struct pmio_pool *pool, const struct pmio_scan *scan)
 	return 0;
 }
 
+/* what was drained, and was not yet durable on the PFS, may be lost with the power */
+/* boot: out, zeros if it is not known */
+static bool lost_power(const struct pmio_view *v, uint8_t boot[16])
+{
+	memset(boot, 0, sizeof(v->super->boot));
+	return !pmio_boot_id(boot) || memcmp(v->super->boot, boot, sizeof(v->super->boot)) != 0;
+}
+
+/* after all else: a crash in a recovery must not make the next one take the boot for its own */
+static int keep_boot(struct pmio_view *v, const uint8_t boot[16])
+{
+	if (memcmp(v->super->boot, boot, sizeof(v->super->boot)) == 0)
+		return 0;
+	pmio_pm_copy(v->pm, v->super->boot, boot, sizeof(v->super->boot));
+	return pmio_pm_sync(v->pm, v->super->boot, sizeof(v->super->boot));
+}
+
 /*
  * A client writes into a block that a drain has just made clean, and sets dirty
  * again only after its bytes: a crash between leaves new bytes in a clean block.
@@ -162,12 +181,15 @@ static void drop_clean(struct pmio_view *v, uint64_t frame)
  * open: its clients may have outlived the agent, and be writing into frames that
  * were claimed for them.
  */
-static bool recover_frame(struct pmio_view *v, const struct pmio_scan *scan, uint64_t frame)
+static bool recover_frame(const struct pmio_pool *pool, const struct pmio_scan *scan, uint64_t frame)
 {
+	struct pmio_view *v = pool->view;
 	uint32_t slot = PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[frame].owner));
 	struct pmio_mask valid, dirty, draining;
 
 	pmio_frame_recover(v, frame, pmio_pm_load64(&v->slots[slot].size));
+	if (pool->rebooted && scan->unsynced[slot])
+		pmio_frame_redirty(v, frame);
 	if (scan->state[slot] == PMIO_FILE_OPEN) {
 		drop_clean(v, frame);
 		return true;
@@ -181,7 +203,7 @@ static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
 	struct pmio_view *v = pool->view;
 
 	for (uint64_t i = v->nr_frames; i-- > 0;) {
-		if (scan->frame[i] == PMIO_FRAME_USED && recover_frame(v, scan, i))
+		if (scan->frame[i] == PMIO_FRAME_USED && recover_frame(pool, scan, i))
 			continue;
 		if (scan->frame[i] != PMIO_FRAME_FREE)
 			pmio_frame_free(v, i);
@@ -224,6 +246,7 @@ static int recover(struct pmio_pool *pool)
 {
 	struct pmio_view *v = pool->view;
 	struct pmio_scan *scan;
+	uint8_t boot[16];
 	int rc = -ENOMEM;
 
 	pool->free_frames = calloc(v->nr_frames, sizeof(*pool->free_frames));
@@ -244,9 +267,12 @@ static int recover(struct pmio_pool *pool)
 		rc = recover_slots(pool, scan);
 	}
 	if (rc == 0) {
+		pool->rebooted = lost_power(v, boot);
 		recover_frames(pool, scan);
 		rc = sync_all(v);
 	}
+	if (rc == 0)
+		rc = keep_boot(v, boot);
 	pmio_scan_delete(&scan);
 	return rc;
 }
@@ -316,6 +342,11 @@ void pmio_pool_close(struct pmio_pool **pool)
 	*pool = NULL;
 }
 
+bool pmio_pool_rebooted(const struct pmio_pool *pool)
+{
+	return pool->rebooted;
+}
+
 struct pmio_view *pmio_pool_view(struct pmio_pool *pool)
 {
 	return pool->view;
@@ -343,13 +374,14 @@ int pmio_pool_dir_fd(const struct pmio_pool *pool)
 
 /* ---- check ------------------------------------------------------------------------- */
 
-static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame)
+/* all: what is valid, as it may be lost on the PFS */
+static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame, bool all)
 {
 	struct pmio_mask valid, dirty, draining;
 
 	pmio_frame_get(v, frame, &valid, &dirty, &draining);
 	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++)
-		valid.w[i] &= dirty.w[i] | draining.w[i];
+		valid.w[i] &= all ? UINT64_MAX : dirty.w[i] | draining.w[i];
 	return pmio_mask_count(&valid);
 }
 
@@ -357,6 +389,10 @@ static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame)
 static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8_t *dirty,
 		  struct pmio_pool_report *report)
 {
+	uint8_t boot[16];
+	bool lost = lost_power(v, boot);
+	uint32_t slot;
+
 	report->nr_problems += scan->nr_problems;
 	report->granularity = pmio_pm_granularity(v->pm);
 	report->nr_frames = v->nr_frames;
@@ -365,13 +401,14 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 
 		if (scan->frame[i] != PMIO_FRAME_USED)
 			continue;
-		nr = dirty_blocks(v, i);
+		slot = PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[i].owner));
+		nr = dirty_blocks(v, i, lost && scan->unsynced[slot]);
 		report->nr_used_frames++;
 		report->dirty_bytes += nr * v->block_size;
 		if (nr > 0)
-			dirty[PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[i].owner))] = 1;
+			dirty[slot] = 1;
 	}
-	for (uint32_t slot = 0; slot < v->nr_slots; slot++) {
+	for (slot = 0; slot < v->nr_slots; slot++) {
 		report->nr_files += scan->state[slot] != PMIO_FILE_NONE;
 		/* of an empty or shortened file only the size waits */
 		report->nr_dirty_files += dirty[slot] || scan->state[slot] > PMIO_FILE_CLEAN;

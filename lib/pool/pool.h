@@ -54,6 +54,8 @@ enum pmio_file_state {
 #define PMIO_FILE_REMOVING 2u	/* flag: its last name goes, and then the file and its frames */
 #define PMIO_FILE_SHARED 8u	/* flag: other pools have pieces of the file, too */
 #define PMIO_FILE_CUT 4u	/* flag: what the PFS file has beyond pfs_size is no longer the file's */
+#define PMIO_FILE_NEW 16u	/* flag: it was created, and its name may not be durable yet on the PFS */
+#define PMIO_FILE_UNSYNCED 32u	/* flag: what was drained of it may not be durable yet on the PFS */
 
 struct pmio_pool_file {
 	uint32_t state;		/* enum pmio_file_state */
@@ -171,6 +173,14 @@ int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner);
  * Returns 0 (also if nobody has it), -ESRCH, -EBUSY (it ends later), -EPERM, ...; logged.
  */
 int pmio_pool_kill_owner(const char *dir, int limit_ms);
+
+/*
+ * pmio_pool_rebooted -- has this machine been started since an agent last opened the pool?
+ *
+ * Then what the PFS had not made durable may be lost.  Blocks of files that are
+ * PMIO_FILE_UNSYNCED are dirty again in that case, all that are valid.  True also if it is not known.
+ */
+bool pmio_pool_rebooted(const struct pmio_pool *pool);
 
 struct pmio_view *pmio_pool_view(struct pmio_pool *pool); /* borrowed */
 const char *pmio_pool_dir(const struct pmio_pool *pool);  /* borrowed */

@@ -484,7 +484,8 @@ static int check_nothing_waits(struct pmio_pool *pool, const char *dir)
 	uint32_t nr = 0;
 
 	for (uint32_t slot = 0; slot < pmio_pool_nr_slots(pool); slot++)
-		nr += pmio_pool_file_get(pool, slot, &file) == 0 && file.state != PMIO_FILE_CLEAN;
+		nr += pmio_pool_file_get(pool, slot, &file) == 0 && 
+		      (file.state != PMIO_FILE_CLEAN || (file.flags & PMIO_FILE_UNSYNCED));
 	if (nr == 0)
 		return 0;
 	pmio_err("pool %s: data of %u files wait in it; use `pmio drain --all` first", dir, nr);

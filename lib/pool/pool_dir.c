@@ -12,6 +12,8 @@
 #include "core/system.h"
 #include "pmio.h"
 
+#define FLAW_MAX 48
+
 bool pmio_pool_dir_has(int dir_fd, const char *name)
 {
 	struct stat st;
@@ -19,11 +21,13 @@ bool pmio_pool_dir_has(int dir_fd, const char *name)
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* why this user must not trust it; NULL if he may */
-static const char *trust_flaw(const struct stat *st)
+/* why this user must not trust it; NULL if he may.  text: room for that */
+static const char *trust_flaw(const struct stat *st, char text[FLAW_MAX])
 {
-	if (st->st_uid != geteuid())
-		return "it belongs to another user";
+	if (st->st_uid != geteuid()) {
+		snprintf(text, FLAW_MAX, "it belongs to another user (%u)", (unsigned)st->st_uid);
+		return text;
+	}
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
 		return "it is writable by group or others";
 	return NULL;
@@ -61,6 +65,7 @@ static int open_dir(const char *dir, const char **why)
 
 int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd)
 {
+	char text[FLAW_MAX];
 	const char *why;
 	struct stat st;
 	int rc, fd = open_dir(dir, &why);
@@ -69,7 +74,7 @@ int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd)
 	if (rc == 0 && fstat(fd, &st) < 0)
 		rc = -errno;
 	if (rc == 0) {
-		why = trust_flaw(&st);
+		why = trust_flaw(&st, text);
 		if (why)
 			rc = -EPERM;
 	}
@@ -87,6 +92,7 @@ int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd)
 
 static int check_file(int fd, const char *dir, const char *name)
 {
+	char text[FLAW_MAX];
 	const char *why;
 	struct stat st;
 	int rc;
@@ -100,7 +106,7 @@ static int check_file(int fd, const char *dir, const char *name)
 		pmio_err("pool %s: %s: not a regular file", dir, name);
 		return PMIO_ENOTPOOL;
 	}
-	why = trust_flaw(&st);
+	why = trust_flaw(&st, text);
 	if (why) {
 		pmio_err("pool %s: %s: %s", dir, name, why);
 		return -EPERM;

@@ -47,6 +47,7 @@ static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
 		return;
 	}
 	scan->state[slot] = (uint8_t)state;
+	scan->unsynced[slot] = pmio_catalog_flags(cat, slot) & PMIO_FILE_UNSYNCED;
 }
 
 /* ---- frames --------------------------------------------------------------------- */
@@ -146,9 +147,10 @@ int pmio_scan_new(const struct pmio_view *v, const struct pmio_catalog *cat, con
 	if (scan) {
 		scan->state = calloc(v->nr_slots, sizeof(*scan->state));
 		scan->stale = calloc(v->nr_slots, sizeof(*scan->stale));
+		scan->unsynced = calloc(v->nr_slots, sizeof(*scan->unsynced));
 		scan->frame = calloc(v->nr_frames, sizeof(*scan->frame));
 	}
-	if (!held || !scan || !scan->state || !scan->stale || !scan->frame) {
+	if (!held || !scan || !scan->state || !scan->stale || !scan->unsynced || !scan->frame) {
 		pmio_err("%s: %s", dir, strerror(ENOMEM));
 		free(held);
 		pmio_scan_delete(out);
@@ -170,6 +172,7 @@ void pmio_scan_delete(struct pmio_scan **scan)
 		return;
 	free((*scan)->state);
 	free((*scan)->stale);
+	free((*scan)->unsynced);
 	free((*scan)->frame);
 	free(*scan);
 	*scan = NULL;

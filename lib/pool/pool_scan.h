@@ -18,6 +18,7 @@ enum pmio_frame_class {
 
 struct pmio_scan {
 	uint8_t *state; /* by slot: enum pmio_file_state; NONE also where the entry is stale */
+	bool *unsynced;	/* by slot: PMIO_FILE_UNSYNCED */
 	bool *stale;	/* by slot: the catalog has an entry of a generation that is gone */
 	uint8_t *frame; /* by frame: enum pmio_frame_class */
 	uint64_t nr_problems; /* each logged as an error */

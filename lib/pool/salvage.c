@@ -121,11 +121,18 @@ static struct pmio_slot_df slot_of(const struct pmio_salvage *s, uint32_t slot)
 	return df;
 }
 
+/* what was drained, and may have been lost on the file system with the power, counts as dirty */
 static struct pmio_frame_df header_of(const struct pmio_salvage *s, uint64_t frame)
 {
 	struct pmio_frame_df df;
+	uint32_t slot;
 
 	memcpy(&df, s->headers + frame * sizeof(df), sizeof(df));
+	slot = PMIO_OWNER_SLOT(df.owner);
+	if (slot < s->super.nr_slots && (s->files[slot].flags & PMIO_FILE_UNSYNCED)) {
+		for (int i = 0; i < PMIO_MASK_WORDS; i++)
+			df.dirty[i] |= df.valid[i];
+	}
 	return df;
 }
 

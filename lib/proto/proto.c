@@ -1,6 +1,8 @@
 #include "proto/proto.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/error.h"
 
 static const struct {
@@ -222,6 +225,19 @@ ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd)
 	else if (got >= 0)
 		close(got);
 	return mh.msg_flags & MSG_TRUNC ? (ssize_t)sizeof(*msg) + 1 : n;
+}
+
+bool pmio_proto_soon(int fd, const struct pmio_spin *spin)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t until = spin->ns ? pmio_now_ns() + spin->ns : 0;
+
+	while (spin->ns && poll(&p, 1, 0) <= 0) {
+		if (pmio_now_ns() >= until)
+			return false;
+		sched_yield();
+	}
+	return spin->ns != 0;
 }
 
 void pmio_proto_address(int dir_fd, struct sockaddr_un *addr)

@@ -14,13 +14,15 @@
 #define PMIO_PROTO_PROTO_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 7
+#define PMIO_PROTO_VERSION 8
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -87,7 +89,10 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_EARLY 512u  /* drain_early=on */
 #define PMIO_OPEN_SHARED 1024u /* agents of other nodes have pieces of the file, too */
 #define PMIO_OPEN_HOME 2048u   /* ... and here is its size */
-#define PMIO_OPEN_ALL 4095u
+#define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
+#define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
+#define PMIO_OPEN_FIRST 16384u      /* of a file that is empty: its first chunk will be written, in pieces */
+#define PMIO_OPEN_ALL 32767u
 
 /*
  * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
@@ -109,6 +114,7 @@ struct pmio_open_reply_msg {
 	uint64_t dev, ino; /* the PFS file */
 	uint32_t slot;
 	int32_t error;	   /* of the drain that failed after an earlier program had closed it, as in STAT_FILE, or 0 */
+	int64_t first;	   /* frame of the first chunk, if that was asked for; or PMIO_CLAIM_NONE */
 };
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */
@@ -373,11 +379,46 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd);
 ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd);
 
 /*
+ * pmio_proto_soon -- whether something can be read from fd within spin->ns (core/spin.h)
+ *
+ * The caller looks for it without sleeping, but lets others have the processor.  To be woken up takes longer than to
+ * answer most requests.  spin->max_ns is PMIO_SPIN_REQUEST_NS; the caller lets it learn from each wait.
+ */
+#define PMIO_SPIN_REQUEST_NS 100000
+bool pmio_proto_soon(int fd, const struct pmio_spin *spin);
+
+/*
  * pmio_proto_address -- the socket's address for a pool directory
  *
  * Through /proc/self/fd, so that directories with long names work.
  */
 struct sockaddr_un;
 void pmio_proto_address(int dir_fd, struct sockaddr_un *addr);
+
+/* a change here is another version of the protocol: programs and agents of two versions meet while one is installed */
+_Static_assert(sizeof(struct pmio_hdr_msg) == 24, "as it is sent");
+_Static_assert(sizeof(struct pmio_hello_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_hello_reply_msg) == 64, "as it is sent");
+_Static_assert(sizeof(struct pmio_open_msg) == 4128, "as it is sent");
+_Static_assert(sizeof(struct pmio_open_reply_msg) == 72, "as it is sent");
+_Static_assert(sizeof(struct pmio_claim_msg) == 56, "as it is sent");
+_Static_assert(sizeof(struct pmio_claim_reply_msg) == 536, "as it is sent");
+_Static_assert(sizeof(struct pmio_fill_msg) == 72, "as it is sent");
+_Static_assert(sizeof(struct pmio_handle_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_size_reply_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_truncate_msg) == 40, "as it is sent");
+_Static_assert(sizeof(struct pmio_close_msg) == 96, "as it is sent");
+_Static_assert(sizeof(struct pmio_drain_msg) == 48, "as it is sent");
+_Static_assert(sizeof(struct pmio_forget_msg) == 40, "as it is sent");
+_Static_assert(sizeof(struct pmio_remove_msg) == 4128, "as it is sent");
+_Static_assert(sizeof(struct pmio_removed_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_reply_msg) == 24, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_reply_msg) == 224, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_file_msg) == 32, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_file_reply_msg) == 4272, "as it is sent");
+_Static_assert(sizeof(struct pmio_stage_msg) == 48, "as it is sent");
+_Static_assert(sizeof(struct pmio_pace_msg) == 40, "as it is sent");
+_Static_assert(sizeof(struct pmio_shutdown_msg) == 32, "as it is sent");
 
 #endif

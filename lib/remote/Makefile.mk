@@ -2,7 +2,15 @@
 noinst_LTLIBRARIES += libpmio_remote.la
 libpmio_remote_la_SOURCES = lib/remote/remote.h lib/remote/remote_impl.h lib/remote/wire.h \
 	lib/remote/address.c lib/remote/card.c lib/remote/node.c lib/remote/file.c lib/remote/offer.c \
-	lib/remote/memory.c lib/remote/owner.c lib/remote/span.c lib/remote/use.c lib/remote/use.h lib/remote/watch.c \
-	lib/remote/watch.h lib/remote/serve.c
+	lib/remote/membership.c lib/remote/memory.c lib/remote/owner.c lib/remote/owner.h lib/remote/striped_file.c
 libpmio_remote_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libpmio_remote_la_LIBADD = libpmio_client.la libpmio_fabric.la $(INIH_LIBS)
+
+# what adapters stand on, for those that are compiled elsewhere (adio/romio/mpich-tree): no interface for others, so each version has a name of its own
+lib_LTLIBRARIES += libpmio-driver.la
+libpmio_driver_la_SOURCES =
+libpmio_driver_la_LIBADD = libpmio_remote.la
+libpmio_driver_la_LDFLAGS = $(AM_LDFLAGS) -release $(PACKAGE_VERSION) -avoid-version \
+	-Wl,--version-script=$(srcdir)/lib/remote/libpmio-driver.map
+libpmio_driver_la_DEPENDENCIES = libpmio_remote.la $(srcdir)/lib/remote/libpmio-driver.map
+EXTRA_DIST += lib/remote/libpmio-driver.map

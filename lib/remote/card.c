@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <ini.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,30 +47,75 @@ void remote_card_write(FILE *out, const struct remote_card *card)
 	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", card->chunk_size, card->lifeline);
 }
 
-int remote_card_save(int dir_fd, const char *name, const struct remote_card *card)
+/*
+ * Where others may make files too, a name that they can guess may be a file of theirs already.  So the name
+ * is random, the file is made here and now, and no byte of the key goes to one that is not ours alone.
+ */
+static int make_file(int dir_fd, const char *name, char *made, size_t size)
 {
-	char tmp[NAME_MAX + 1];
-	FILE *out;
-	int fd, rc;
+	struct stat st;
+	uint64_t number;
+	int fd, rc = pmio_fabric_random(&number, sizeof(number));
 
-	if (snprintf(tmp, sizeof(tmp), "%s.%d", name, (int)getpid()) >= (int)sizeof(tmp))
+	if (rc < 0)
+		return rc;
+	if (snprintf(made, size, "%s.%016" PRIx64, name, number) >= (int)size)
 		return -ENAMETOOLONG;
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	out = fd < 0 ? NULL : fdopen(fd, "w");
+	fd = openat(dir_fd, made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) < 0 || fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 || (st.st_mode & 07777) != 0600)
+		rc = -EPERM; /* a file system that says what it likes of owners and modes */
+	if (rc == 0)
+		return fd;
+	unlinkat(dir_fd, made, 0);
+	close(fd);
+	return rc;
+}
+
+/* fd is closed */
+static int fill_file(int fd, const struct remote_card *card)
+{
+	FILE *out = fdopen(fd, "w");
+	int rc;
+
 	if (!out) {
 		rc = -errno;
-		if (fd >= 0)
-			close(fd);
+		close(fd);
 		return rc;
 	}
 	remote_card_write(out, card);
-	rc = fflush(out) == 0 && fchmod(fd, 0600) == 0 && fsync(fd) == 0 ? 0 : -errno;
+	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
 		rc = -errno;
-	if (rc == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
+	return rc;
+}
+
+/* with the sticky bit a file of somebody else's cannot be replaced */
+static void say_in_the_way(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != geteuid())
+		pmio_err("card %s: user %u has a file of that name there", name, (unsigned)st.st_uid);
+}
+
+int remote_card_save(int dir_fd, const char *name, const struct remote_card *card)
+{
+	char made[PATH_MAX];
+	int rc, fd = make_file(dir_fd, name, made, sizeof(made));
+
+	if (fd < 0)
+		return fd;
+	rc = fill_file(fd, card);
+	if (rc == 0 && renameat(dir_fd, made, dir_fd, name) < 0) {
 		rc = -errno;
+		say_in_the_way(dir_fd, name);
+	}
 	if (rc < 0)
-		unlinkat(dir_fd, tmp, 0);
+		unlinkat(dir_fd, made, 0);
 	return rc;
 }
 
@@ -90,10 +136,20 @@ bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len)
 	return true;
 }
 
+bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number)
+{
+	/* strtoull takes blanks, signs and nothing at all */
+	if (*text == '\0' || text[strspn(text, base == 16 ? "0123456789abcdef" : "0123456789")] != '\0')
+		return false;
+	errno = 0;
+	*number = strtoull(text, NULL, base);
+	return errno == 0 && *number <= most;
+}
+
 unsigned remote_card_take(struct remote_card *c, const char *name, const char *value)
 {
 	size_t len = 0;
-	char *end;
+	uint64_t number;
 
 	if (strcmp(name, "host") == 0) {
 		snprintf(c->host, sizeof(c->host), "%s", value);
@@ -103,10 +159,8 @@ unsigned remote_card_take(struct remote_card *c, const char *name, const char *v
 		snprintf(c->fabric.provider, sizeof(c->fabric.provider), "%s", value);
 		return 2;
 	}
-	if (strcmp(name, "epoch") == 0) {
-		c->fabric.epoch = strtoull(value, &end, 16);
-		return *end == '\0' ? 4 : 0;
-	}
+	if (strcmp(name, "epoch") == 0)
+		return remote_get_number(value, 16, UINT64_MAX, &c->fabric.epoch) ? 4 : 0;
 	if (strcmp(name, "address") == 0) {
 		if (!remote_get_hex(value, c->fabric.addr, sizeof(c->fabric.addr), &len))
 			return 0;
@@ -117,13 +171,11 @@ unsigned remote_card_take(struct remote_card *c, const char *name, const char *v
 		return remote_get_hex(value, c->key, sizeof(c->key), &len) && len == sizeof(c->key) ? 16 : 0;
 	if (strcmp(name, "pool") == 0)
 		return remote_get_hex(value, c->uuid, sizeof(c->uuid), &len) && len == sizeof(c->uuid) ? 32 : 0;
-	if (strcmp(name, "chunk_size") == 0) {
-		c->chunk_size = strtoull(value, &end, 10);
-		return *end == '\0' && c->chunk_size ? 64 : 0;
-	}
-	if (strcmp(name, "lifeline") == 0) {
-		c->lifeline = (uint16_t)strtoul(value, &end, 10);
-		return *end == '\0' ? 128 : 0;
+	if (strcmp(name, "chunk_size") == 0)
+		return remote_get_number(value, 10, UINT64_MAX, &c->chunk_size) && c->chunk_size ? 64 : 0;
+	if (strcmp(name, "lifeline") == 0 && remote_get_number(value, 10, UINT16_MAX, &number)) {
+		c->lifeline = (uint16_t)number;
+		return 128;
 	}
 	return 0;
 }
@@ -140,6 +192,14 @@ static int take(void *user, const char *section, const char *name, const char *v
 	if (strcmp(section, "target") == 0)
 		p->seen |= remote_card_take(p->card, name, value);
 	return 1;
+}
+
+int remote_card_parse(const char *text, struct remote_card *card)
+{
+	struct parsed p = { .card = card };
+
+	memset(card, 0, sizeof(*card));
+	return ini_parse_string(text, take, &p) == 0 && p.seen == REMOTE_CARD_WHOLE ? 0 : PMIO_EPROTO;
 }
 
 int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr)
@@ -176,10 +236,29 @@ int remote_targets_load(const char *setting, struct remote_card **cards, uint32_
 	return rc;
 }
 
+int remote_card_keep_key(const char *name, struct remote_card *card)
+{
+	struct remote_card old;
+	struct stat st;
+	int rc = remote_card_load(AT_FDCWD, name, &old);
+
+	if (rc == 0)
+		memcpy(card->key, old.key, sizeof(old.key));
+	explicit_bzero(&old, sizeof(old));
+	if ((rc == -EPERM || rc == -EACCES) && lstat(name, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (st.st_uid != geteuid())
+			pmio_warn("card %s: it belongs to user %u: its key is not used", name, (unsigned)st.st_uid);
+		else
+			pmio_warn("card %s: others could read or write it (mode %04o): there is a new key, so who has "
+				  "that card needs this one", name, (unsigned)st.st_mode & 07777);
+		rc = -ENOENT;
+	}
+	return rc;
+}
+
 int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct parsed p = { .card = card };
 	char text[CARD_TEXT_MAX];
 	struct stat st;
 	ssize_t n;
@@ -198,5 +277,7 @@ int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
 	if (rc < 0)
 		return rc;
 	text[n] = '\0';
-	return ini_parse_string(text, take, &p) == 0 && p.seen == REMOTE_CARD_WHOLE ? 0 : PMIO_EPROTO;
+	rc = remote_card_parse(text, card);
+	explicit_bzero(text, sizeof(text));
+	return rc;
 }

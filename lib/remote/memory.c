@@ -145,7 +145,7 @@ static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const 
 	if (rc == -ENOENT)
 		rc = remote_memory_begin(s, path, &how, &use);
 	if (rc == 0)
-		rc = remote_span_open(pm, s, path, &how, &use, true, out);
+		rc = remote_striped_open(pm, s, path, &how, &use, true, out);
 	if (rc < 0 && use.joined)
 		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
 	remote_use_fini(&use);
@@ -163,7 +163,7 @@ int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const
 		rc = open_for_stage(pm, settings, path, out);
 	}
 	if (rc == 0)
-		rc = remote_span_stage(*out, told);
+		rc = remote_striped_stage(*out, told);
 	if (rc < 0)
 		pmio_err("stage in %s: %s", path,
 			 rc == -ENOSPC	? "the memory nodes have no room"

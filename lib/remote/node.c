@@ -24,12 +24,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#include "core/clock.h"
 #include "remote/remote_impl.h"
 
+#define SHOW_TRIES 5  /* of a lifeline */
 #define RETRY_MS 1000 /* after a failure others fail at once for so long */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -37,14 +38,6 @@ static struct pmio_fabric_port *port; /* under nodes_lock, as all here */
 static struct node *nodes;
 static _Atomic pid_t owner; /* read without it, too */
 static atomic_uint nr_ended; /* memberships that were lost */
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 bool node_is_lost(int rc)
 {
@@ -163,7 +156,7 @@ static void say_sent(const struct node *n)
 	static const char *const names[REMOTE_NR_OPS] = {
 		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
 		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim", "watch",
-		"stage",
+		"stage", "pointer",
 	};
 	char text[512] = "";
 	size_t len = 0;
@@ -302,26 +295,31 @@ struct saying {
 	bool begins;
 };
 
+size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file,
+			 enum remote_keep keep)
+{
+	struct remote_join_msg *m = &u->m;
+
+	memset(m, 0, sizeof(*m));
+	memcpy(m->use, use, sizeof(m->use));
+	m->number = number;
+	m->create = owner_file != NULL;
+	m->keep = keep;
+	if (!owner_file)
+		return sizeof(*m);
+	strcpy(m->path, owner_file);
+	return sizeof(*m) + strlen(owner_file) + 1;
+}
+
 static int say_membership(void *arg)
 {
 	const struct saying *s = arg;
-	union {
-		struct remote_join_msg m;
-		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
-	} u;
-	size_t len = sizeof(u.m), got;
+	union node_join u;
+	size_t got, len = node_join_message(&u, s->m->use, s->m->number, s->begins ? s->m->owner : NULL,
+					    s->m->left ? s->m->keep : 0);
 
-	memset(&u.m, 0, sizeof(u.m));
-	node_header(s->n, &u.m, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
-	memcpy(u.m.use, s->m->use, sizeof(u.m.use));
-	u.m.number = s->m->number;
-	u.m.keep = s->m->left ? s->m->keep : 0;
-	u.m.create = s->begins;
-	if (s->begins) {
-		strcpy(u.m.path, s->m->owner); /* not longer than PATH_MAX */
-		len += strlen(s->m->owner) + 1;
-	}
-	return node_call(s->n, &u.m, len, NULL, 0, &got);
+	node_header(s->n, &u.hdr, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
+	return node_call(s->n, &u, len, NULL, 0, &got);
 }
 
 /* 0; or what keeps the session from being begun */
@@ -362,17 +360,12 @@ static int join_again(struct node *n)
 
 /* ---- beginning a session; the node's lock held -------------------------------------------- */
 
-/* the target has seen whose it is: from now on nothing is under way there, and its end says what it is to say */
-static int show_lifeline(struct node *n, uint16_t tcp_port)
+static int show_once(struct node *n)
 {
 	struct pollfd p = { .events = POLLIN };
 	uint8_t byte = 0;
 	int rc;
 
-	if (n->lifeline.sock < 0)
-		n->lifeline.sock = connect_tcp(&n->card, tcp_port, n->timeout_ms);
-	if (n->lifeline.sock < 0)
-		return n->lifeline.sock;
 	n->lifeline.session = n->session;
 	if (send(n->lifeline.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
 		return -ECONNRESET;
@@ -385,6 +378,25 @@ static int show_lifeline(struct node *n, uint16_t tcp_port)
 	if (rc < 0 || recv(p.fd, &byte, 1, MSG_DONTWAIT) != 1)
 		return -ECONNRESET;
 	return byte == REMOTE_LIFELINE_ACK ? 0 : PMIO_EPROTO;
+}
+
+/*
+ * the target has seen whose it is: from now on nothing is under way there, and its end says what it is to say
+ *
+ * One that it did not know yet it may have closed, where strangers connect faster than sessions begin.
+ */
+static int show_lifeline(struct node *n, uint16_t tcp_port)
+{
+	int rc = -ECONNRESET;
+
+	for (int i = 0; i < SHOW_TRIES && rc == -ECONNRESET; i++) {
+		if (i > 0)
+			close_lifeline(&n->lifeline);
+		if (n->lifeline.sock < 0)
+			n->lifeline.sock = connect_tcp(&n->card, tcp_port, n->timeout_ms);
+		rc = n->lifeline.sock < 0 ? n->lifeline.sock : show_once(n);
+	}
+	return rc;
 }
 
 static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
@@ -469,7 +481,7 @@ int node_enter(struct node *n, uint64_t *generation)
 		end_session(n);
 	if (!n->peer || n->lost) {
 		/* calls that are still under way in the old session first find out that it has ended */
-		if (n->users || now_ms() < n->retry_ms)
+		if (n->users || pmio_now_ms() < n->retry_ms)
 			rc = n->why ? n->why : -EIO;
 		else
 			rc = begin_session(n);
@@ -479,7 +491,7 @@ int node_enter(struct node *n, uint64_t *generation)
 			pmio_err("node %s: cannot be reached: %s", n->card.host, pmio_strerror(rc));
 		n->said = true;
 		n->why = rc;
-		n->retry_ms = n->retry_ms > now_ms() ? n->retry_ms : now_ms() + RETRY_MS;
+		n->retry_ms = n->retry_ms > pmio_now_ms() ? n->retry_ms : pmio_now_ms() + RETRY_MS;
 		rc = outwards(rc);
 	} else {
 		n->users++;
@@ -650,12 +662,21 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
 {
 	int rc = ask_once(n, msg, len, op, answer, room, answer_len);
 
-	if (node_is_lost(rc) && rc != -ETIMEDOUT) { /* that was long enough */
+	/* a timeout was long enough; and nobody knows whether the target has moved a pointer already */
+	if (node_is_lost(rc) && rc != -ETIMEDOUT && op != REMOTE_POINTER) {
 		rc = ask_once(n, msg, len, op, answer, room, answer_len);
 		if (rc == -ENOENT && (op == REMOTE_LEAVE || op == REMOTE_DELETE))
 			rc = 0; /* the first one has come */
 	}
 	return node_is_lost(rc) ? -EIO : rc;
+}
+
+int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a)
+{
+	size_t got;
+	int rc = node_ask(n, m, sizeof(*m), REMOTE_CLAIM, a, sizeof(*a), &got);
+
+	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len)

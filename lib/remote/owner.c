@@ -25,7 +25,12 @@
  * The file, its name and each mark are durable (fsync) before anybody relies on them.
  *
  * Who changes or removes it holds a lock on it (flock), so the file system must have locks that all
- * nodes see.  One that refuses them is of no use for this: then the open fails, and says why.
+ * nodes see.  One that refuses them is of no use for this: then the open fails, and says why.  Nobody
+ * waits for a lock on a file that is another user's, nor for ever.
+ *
+ * Where others may make files too (/tmp), one of them may make a file of that name, to keep us out.  If he
+ * may not write the data file, he can have changed nothing: he makes that up, or only reads; then ours is the second
+ * name, ".pmio-owner." INODE "." UID.  There may be a mark of that name after the other one has gone, so both are looked for.
  *
  * Made by who opens first, with O_EXCL, so there is one use of a file at a time.  The first
  * target removes it after the last close, also when processes are killed; not when one of
@@ -47,13 +52,12 @@
 #include <unistd.h>
 
 #include "core/path.h"
+#include "core/system.h"
+#include "remote/owner.h"
 #include "remote/remote_impl.h"
-#include "remote/use.h"
 
 #define PREFIX ".pmio-owner."
-#define FIND_TRIES 100
-#define LOCKED_TRIES 2000 /* for who holds the lock */
-#define FIND_WAIT_US 20000 /* for a file that is being written */
+#define LOCK_POLL_US 20000
 #define TEXT_MAX (64u << 20)
 
 static const char *const placements[] = {
@@ -72,8 +76,50 @@ void remote_use_fini(struct remote_use *use)
 	memset(use, 0, sizeof(*use));
 }
 
-/* the file itself, links followed, and when it was made (0.0: not known); *owner: the name that goes with it */
-static int owner_name(const char *path, char *owner, size_t size, char *born, size_t born_size)
+/* ---- its name ---------------------------------------------------------------------------- */
+
+bool owner_whose(const char *name, uid_t *uid)
+{
+	struct stat st;
+
+	if (lstat(name, &st) < 0)
+		return false;
+	*uid = st.st_uid;
+	return true;
+}
+
+/* somebody else has a mark: may he write the file?  Access lists show in the group's bits */
+static bool is_genuine(uid_t by, const struct statx *file)
+{
+	return by == 0 || by == file->stx_uid || (file->stx_mode & (S_IWGRP | S_IWOTH));
+}
+
+static void swap_names(struct owner_mark *m)
+{
+	char name[PATH_MAX];
+
+	strcpy(name, m->name);
+	strcpy(m->name, m->other);
+	strcpy(m->other, name);
+}
+
+/* *forger: out: whose mark is passed over */
+static bool choose_name(struct owner_mark *m, const struct statx *file, uid_t *forger)
+{
+	uid_t by = geteuid(), second;
+	bool there = owner_whose(m->name, &by), forged = there && by != geteuid() && !is_genuine(by, file);
+
+	if (snprintf(m->other, sizeof(m->other), "%s.%u", m->name, (unsigned)geteuid()) >= (int)sizeof(m->other))
+		*m->other = '\0';
+	if ((there && by == geteuid()) || !*m->other)
+		return false;
+	if (forged || (owner_whose(m->other, &second) && second == geteuid()))
+		swap_names(m);
+	*forger = by;
+	return forged;
+}
+
+int owner_find_mark(const char *path, struct owner_mark *m, uid_t *forger)
 {
 	char absolute[PATH_MAX], *real, *slash;
 	struct statx st;
@@ -85,38 +131,89 @@ static int owner_name(const char *path, char *owner, size_t size, char *born, si
 	if (!real)
 		return -errno;
 	slash = strrchr(real, '/');
-	if (statx(AT_FDCWD, real, 0, STATX_INO | STATX_BTIME, &st) < 0)
+	if (statx(AT_FDCWD, real, 0, STATX_INO | STATX_UID | STATX_MODE | STATX_BTIME, &st) < 0)
 		rc = -errno;
-	else if (snprintf(owner, size, "%.*s/" PREFIX "%" PRIu64, (int)(slash - real), real,
-			  (uint64_t)st.stx_ino) >= (int)size)
+	else if (snprintf(m->name, sizeof(m->name), "%.*s/" PREFIX "%" PRIu64, (int)(slash - real), real,
+			  (uint64_t)st.stx_ino) >= (int)sizeof(m->name))
 		rc = -ENAMETOOLONG;
-	if (rc == 0 && !(st.stx_mask & STATX_BTIME))
-		memset(&st.stx_btime, 0, sizeof(st.stx_btime));
-	if (rc == 0)
-		snprintf(born, born_size, "%lld.%09u", (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
 	free(real);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (!(st.stx_mask & STATX_BTIME))
+		memset(&st.stx_btime, 0, sizeof(st.stx_btime));
+	snprintf(m->born, sizeof(m->born), "%lld.%09u", (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+	return choose_name(m, &st, forger);
+}
+
+int owner_name_mark(const char *path, struct owner_mark *m)
+{
+	uid_t forger;
+	int rc = owner_find_mark(path, m, &forger);
+
+	return rc < 0 ? rc : 0;
+}
+
+bool owner_has_rival(const struct owner_mark *m)
+{
+	uid_t uid;
+
+	return *m->other && owner_whose(m->other, &uid) && uid == geteuid();
 }
 
 /* ---- the lock ---------------------------------------------------------------------------- */
 
-/* how: LOCK_EX, and LOCK_NB: -EAGAIN.  -ENOLCK: the file system has none (logged) */
-static int lock(int fd, const char *owner, int how)
+unsigned owner_lock_ms = OWNER_LOCKED_TRIES * (OWNER_FIND_WAIT_US / 1000); /* tests have less time */
+
+static int say_locked(int fd, const char *owner)
 {
-	while (flock(fd, how) < 0) {
-		if (errno == EWOULDBLOCK)
-			return -EAGAIN;
+	pid_t pid = pmio_lock_holder(fd);
+
+	if (pid)
+		pmio_err("%s: process %d does not give up its lock", owner, (int)pid);
+	else
+		pmio_err("%s: a process of user %u on another node does not give up its lock", owner, (unsigned)geteuid());
+	return -ETIMEDOUT;
+}
+
+int owner_lock(int fd, const char *owner, int how)
+{
+	unsigned waited_ms = 0;
+
+	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno == EINTR)
 			continue;
-		pmio_err("%s: flock: %s; files of several nodes need a file system with locks that all nodes see", owner,
-			 strerror(errno));
-		return -ENOLCK;
+		if (errno != EWOULDBLOCK) {
+			pmio_err("%s: flock: %s; files of several nodes need a file system with locks that all nodes see",
+				 owner, strerror(errno));
+			return -ENOLCK;
+		}
+		if (how & LOCK_NB)
+			return -EAGAIN;
+		if (waited_ms >= owner_lock_ms)
+			return say_locked(fd, owner);
+		usleep(LOCK_POLL_US);
+		waited_ms += LOCK_POLL_US / 1000;
 	}
 	return 0;
 }
 
-/* its name is there after a crash of the file system's server, too */
-static int sync_folder(const char *owner)
+/* 0, or -EPERM: who else may open it, or has made it, could also hold a lock on it for as long as he likes */
+static int check_ours(int fd, struct stat *st)
+{
+	if (fstat(fd, st) < 0)
+		return -errno;
+	return S_ISREG(st->st_mode) && st->st_uid == geteuid() && !(st->st_mode & 077) ? 0 : -EPERM;
+}
+
+static void say_others(const char *owner)
+{
+	uid_t uid;
+
+	if (owner_whose(owner, &uid) && uid != geteuid())
+		pmio_warn("%s belongs to user %u, and is left alone", owner, (unsigned)uid);
+}
+
+int owner_sync_folder(const char *owner)
 {
 	char folder[PATH_MAX];
 	int fd, rc;
@@ -143,17 +240,8 @@ static void write_name(FILE *out, const char *path)
 	putc('\n', out);
 }
 
-static int write_use(int fd, const char *path, const char *born, const struct remote_use *use)
+void owner_write(FILE *out, const char *path, const char *born, const struct remote_use *use)
 {
-	int rc, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* fd keeps the lock */
-	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
-
-	if (!out) {
-		rc = -errno;
-		if (copy >= 0)
-			close(copy);
-		return rc;
-	}
 	fprintf(out, "[use]\n");
 	write_name(out, path);
 	fprintf(out, "born = %s\nid = ", born);
@@ -166,6 +254,20 @@ static int write_use(int fd, const char *path, const char *born, const struct re
 		fprintf(out, "waits = %s\n", answers[use->cards[i].waits]);
 	}
 	fprintf(out, "[end]\n");
+}
+
+int owner_write_use(int fd, const char *path, const char *born, const struct remote_use *use)
+{
+	int rc, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* fd keeps the lock */
+	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
+
+	if (!out) {
+		rc = -errno;
+		if (copy >= 0)
+			close(copy);
+		return rc;
+	}
+	owner_write(out, path, born, use);
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
 		rc = -errno;
@@ -175,8 +277,9 @@ static int write_use(int fd, const char *path, const char *born, const struct re
 /* ---- reading ----------------------------------------------------------------------------- */
 
 struct parser {
-	struct remote_use *use;
-	uint32_t at;	 /* cards begun */
+	struct remote_use *use; /* its nr: cards begun */
+	uint32_t nr;	 /* that there are to be; 0: that is not known yet */
+	uint32_t room;	 /* for cards */
 	unsigned seen;	 /* of the card at hand */
 	unsigned head;	 /* lines of [use] */
 	bool bad;
@@ -188,6 +291,7 @@ struct parser {
 static void take_head(struct parser *p, const char *name, const char *value)
 {
 	size_t len = 0;
+	uint64_t number;
 
 	if (strcmp(name, "id") == 0 && remote_get_hex(value, p->use->id, REMOTE_USE_ID, &len)) {
 		p->head |= len == REMOTE_USE_ID ? 1 : 0;
@@ -201,17 +305,39 @@ static void take_head(struct parser *p, const char *name, const char *value)
 			p->head |= 2;
 		}
 	} else if (strcmp(name, "memory") == 0) {
-		p->use->nr_memory = (uint32_t)strtoul(value, NULL, 10);
-	} else if (strcmp(name, "targets") == 0 && !p->use->cards) {
-		unsigned long nr = strtoul(value, NULL, 10);
+		p->bad |= !remote_get_number(value, 10, REMOTE_TARGETS_MAX, &number);
+		p->use->nr_memory = p->bad ? 0 : (uint32_t)number;
+	} else if (strcmp(name, "targets") == 0 && !p->nr) {
+		p->bad |= !remote_get_number(value, 10, REMOTE_TARGETS_MAX, &number) || number == 0;
+		p->nr = p->bad ? 0 : (uint32_t)number;
+		p->head |= 4;
+	}
+}
 
-		if (nr >= 1 && nr <= REMOTE_TARGETS_MAX)
-			p->use->cards = calloc(nr, sizeof(*p->use->cards));
-		if (p->use->cards) {
-			p->use->nr = (uint32_t)nr;
-			p->head |= 4;
+/* as they come: what the text says of their number alone costs nothing */
+static void begin_card(struct parser *p)
+{
+	struct remote_use *use = p->use;
+
+	p->bad |= use->nr == p->nr || (use->nr && p->seen != REMOTE_CARD_WHOLE);
+	p->seen = 0;
+	if (!p->bad && use->nr == p->room) {
+		uint32_t room = p->room ? 2 * p->room : 4;
+		struct remote_card *cards = calloc(room, sizeof(*cards));
+
+		p->bad |= !cards;
+		if (cards && use->nr) {
+			memcpy(cards, use->cards, use->nr * sizeof(*cards));
+			explicit_bzero(use->cards, use->nr * sizeof(*cards));
+		}
+		if (cards) {
+			free(use->cards);
+			use->cards = cards;
+			p->room = room;
 		}
 	}
+	if (!p->bad)
+		use->nr++;
 }
 
 static int take(void *user, const char *section, const char *name, const char *value)
@@ -224,46 +350,42 @@ static int take(void *user, const char *section, const char *name, const char *v
 	}
 	if (strcmp(section, "target") != 0)
 		return 1;
-	if (strcmp(name, "host") == 0) { /* the first line of each */
-		p->bad |= p->at && p->seen != REMOTE_CARD_WHOLE;
-		p->seen = 0;
-		p->at++;
-	}
-	if (p->at == 0 || p->at > p->use->nr)
-		p->bad = true;
-	else if (strcmp(name, "waits") == 0)
-		p->waits |= p->use->cards[p->at - 1].waits = strcmp(value, "yes") == 0;
+	if (strcmp(name, "host") == 0) /* the first line of each */
+		begin_card(p);
+	p->bad |= p->use->nr == 0;
+	if (p->bad)
+		return 1;
+	if (strcmp(name, "waits") == 0)
+		p->waits |= p->use->cards[p->use->nr - 1].waits = strcmp(value, "yes") == 0;
 	else
-		p->seen |= remote_card_take(&p->use->cards[p->at - 1], name, value);
+		p->seen |= remote_card_take(&p->use->cards[p->use->nr - 1], name, value);
 	return 1;
 }
 
-/* -ESTALE: of another file; -EBUSY: data wait */
-static int parse(const char *text, const char *born, struct remote_use *use)
+int owner_parse(const char *text, const char *born, struct remote_use *use)
 {
 	struct parser p = { .use = use, .born = born };
 
 	memset(use, 0, sizeof(*use));
 	if (!strstr(text, "\n[end]\n"))
 		return -EAGAIN; /* it is being written, or its writer died */
-	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.at == use->nr &&
-	    use->nr_memory <= use->nr &&
-	    p.seen == REMOTE_CARD_WHOLE)
+	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == use->nr &&
+	    use->nr_memory <= use->nr && p.seen == REMOTE_CARD_WHOLE)
 		return p.other ? -ESTALE : p.waits ? -EBUSY : 0;
 	remote_use_fini(use);
 	return PMIO_EPROTO;
 }
 
-static int read_text(int fd, char **text)
+int owner_read_text(int fd, char **text)
 {
 	struct stat st;
 	size_t done = 0;
 
+	int rc = check_ours(fd, &st);
+
 	*text = NULL;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
-		return -EPERM;
+	if (rc < 0)
+		return rc;
 	if (st.st_size > TEXT_MAX)
 		return PMIO_EPROTO;
 	*text = malloc((size_t)st.st_size + 1);
@@ -282,11 +404,7 @@ static int read_text(int fd, char **text)
 	return 0;
 }
 
-/*
- * 0, -ENOENT, -EAGAIN (not whole), -ESTALE, -EBUSY (see parse()), -EACCES, -EPERM (another user's), ...
- * *fd is open after all but the last and -ENOENT.  born: NULL: of whatever file
- */
-static int read_owner(const char *owner, const char *born, struct remote_use *use, int *fd)
+int owner_read(const char *owner, const char *born, struct remote_use *use, int *fd)
 {
 	char *text;
 	int rc;
@@ -295,9 +413,9 @@ static int read_owner(const char *owner, const char *born, struct remote_use *us
 	*fd = open(owner, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
-	rc = read_text(*fd, &text);
+	rc = owner_read_text(*fd, &text);
 	if (rc == 0)
-		rc = parse(text, born, use);
+		rc = owner_parse(text, born, use);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -310,12 +428,11 @@ static int read_owner(const char *owner, const char *born, struct remote_use *us
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
-/* fd is what the name is of; else somebody was faster */
-static void remove_this(const char *owner, int fd)
+void owner_remove_this(const char *owner, int fd)
 {
 	struct stat a, b;
 
-	if (lock(fd, owner, LOCK_EX) < 0)
+	if (owner_lock(fd, owner, LOCK_EX) < 0)
 		return; /* it may be another one's by now */
 	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
 	    unlink(owner) < 0)
@@ -325,10 +442,10 @@ static void remove_this(const char *owner, int fd)
 void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting)
 {
 	struct remote_use use;
-	int fd, rc = read_owner(owner, NULL, &use, &fd);
+	int fd, rc = owner_read(owner, NULL, &use, &fd);
 
 	if ((rc == 0 || (rc == -EBUSY && waiting)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
-		remove_this(owner, fd);
+		owner_remove_this(owner, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
@@ -336,8 +453,7 @@ void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], boo
 
 /* ---- data that wait ------------------------------------------------------------------------ */
 
-/* where its answer is, in the text that use was read from; 0: nowhere */
-static off_t answer_of(const char *text, uint32_t target)
+off_t owner_answer_of(const char *text, uint32_t target)
 {
 	const char *at = text;
 
@@ -348,9 +464,9 @@ static off_t answer_of(const char *text, uint32_t target)
 
 static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t target, bool waits)
 {
-	off_t at = answer_of(text, target);
+	off_t at = owner_answer_of(text, target);
 
-	if (!at)
+	if (!at || (strncmp(text + at, answers[0], ANSWER_LEN) != 0 && strncmp(text + at, answers[1], ANSWER_LEN) != 0))
 		return PMIO_EPROTO;
 	use->cards[target].waits = waits;
 	errno = EIO; /* a short write */
@@ -375,6 +491,7 @@ static bool any_waits(const struct remote_use *use)
 /* as of the file that is locked now; 0, -EBUSY (data wait) or an error */
 static int lock_owner_how(const char *owner, const char *born, int how, struct remote_use *use, int *fd, char **text)
 {
+	struct stat st;
 	int rc;
 
 	*text = NULL;
@@ -382,18 +499,20 @@ static int lock_owner_how(const char *owner, const char *born, int how, struct r
 	*fd = open(owner, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
-	rc = lock(*fd, owner, how);
+	rc = check_ours(*fd, &st);
 	if (rc == 0)
-		rc = read_text(*fd, text);
-	return rc == 0 ? parse(*text, born, use) : rc;
+		rc = owner_lock(*fd, owner, how);
+	if (rc == 0)
+		rc = owner_read_text(*fd, text);
+	return rc == 0 ? owner_parse(*text, born, use) : rc;
 }
 
-static int lock_owner(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+int owner_lock_text(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
 {
 	return lock_owner_how(owner, born, LOCK_EX, use, fd, text);
 }
 
-static void unlock_owner(struct remote_use *use, int fd, char *text)
+void owner_unlock(struct remote_use *use, int fd, char *text)
 {
 	if (text)
 		explicit_bzero(text, strlen(text));
@@ -406,18 +525,21 @@ static void unlock_owner(struct remote_use *use, int fd, char *text)
 /* targets first..end-1 */
 static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
 {
-	char owner[PATH_MAX], born[32], *text = NULL;
 	struct remote_use use = { .nr = 0 };
-	int fd = -1, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
+	char *text = NULL;
+	struct owner_mark m;
+	int fd = -1, rc = owner_name_mark(path, &m);
 
 	if (rc == 0)
-		rc = lock_owner(owner, born, &use, &fd, &text);
+		rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
+	if (rc == -EPERM || rc == -EACCES)
+		say_others(m.name);
 	if (rc == 0 || rc == -EBUSY)
 		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 ? 0 : -ENOENT;
 	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
 		rc = put_answer(fd, text, &use, i, true);
 	rc = sync_answers(fd, rc);
-	unlock_owner(&use, fd, text);
+	owner_unlock(&use, fd, text);
 	return rc;
 }
 
@@ -435,7 +557,7 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
 	char *text;
-	int fd, rc = lock_owner(owner, NULL, &use, &fd, &text);
+	int fd, rc = owner_lock_text(owner, NULL, &use, &fd, &text);
 
 	/* whose close failed could not say where: anywhere */
 	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
@@ -443,7 +565,7 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	rc = sync_answers(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
-	unlock_owner(&use, fd, text);
+	owner_unlock(&use, fd, text);
 }
 
 /* text that is whole, of whatever file; 1, or 0: of another use */
@@ -465,7 +587,7 @@ static bool has_folder(const char *owner)
 int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
-	int fd, rc = compare_id(read_owner(owner, NULL, &use, &fd), &use, id);
+	int fd, rc = compare_id(owner_read(owner, NULL, &use, &fd), &use, id);
 
 	remote_use_fini(&use);
 	if (fd >= 0)
@@ -507,10 +629,10 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 	struct stat st;
 
 	/* this thread itself may have it, in another call: it is not waited for without an end */
-	for (int tries = 0; tries < FIND_TRIES && rc == -EAGAIN; tries++) {
+	for (int tries = 0; tries < OWNER_FIND_TRIES && rc == -EAGAIN; tries++) {
 		if (tries) {
-			unlock_owner(&use, fd, text);
-			usleep(FIND_WAIT_US);
+			owner_unlock(&use, fd, text);
+			usleep(OWNER_FIND_WAIT_US);
 		}
 		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
 	}
@@ -519,20 +641,23 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_home(fd, text, home) : -ENOENT;
 	if (rc == 0)
 		rc = call(arg);
-	unlock_owner(&use, fd, text);
+	owner_unlock(&use, fd, text);
 	return rc;
 }
 
 void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
 {
-	char owner[PATH_MAX], born[32], *text;
 	struct remote_use use;
+	struct owner_mark m;
+	char *text;
 	bool drained;
 	int fd, rc;
 
-	if (owner_name(path, owner, sizeof(owner), born, sizeof(born)) < 0)
+	if (owner_name_mark(path, &m) < 0)
 		return;
-	rc = lock_owner(owner, born, &use, &fd, &text);
+	rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
+	if (rc == -EPERM || rc == -EACCES)
+		say_others(m.name);
 	if (rc == -EBUSY) {
 		/* what was written before somebody put a mark here: the lock is held */
 		drained = !drain || drain(arg) >= 0;
@@ -543,301 +668,30 @@ void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)
 		}
 		rc = sync_answers(fd, rc);
 		if (rc < 0)
-			pmio_err("%s: %s", owner, pmio_strerror(rc));
+			pmio_err("%s: %s", m.name, pmio_strerror(rc));
 		else if (!any_waits(&use) && use.nr_memory < use.nr)
-			remove_this(owner, fd);
+			owner_remove_this(m.name, fd);
 	}
-	unlock_owner(&use, fd, text);
+	owner_unlock(&use, fd, text);
 }
 
 int remote_owner_settle(const char *path, const uint8_t uuid[16],
 			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg)
 {
-	char owner[PATH_MAX], born[32], *text;
 	struct remote_use use;
+	struct owner_mark m;
+	char *text;
 	int fd, rc;
 
-	if (owner_name(path, owner, sizeof(owner), born, sizeof(born)) < 0)
+	if (owner_name_mark(path, &m) < 0)
 		return 0;
-	rc = lock_owner(owner, born, &use, &fd, &text);
+	rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
 	if (rc == -EBUSY)
 		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
-		rc = -EAGAIN; /* who has it may go without a word to us, having written nothing */
+		rc = -EAGAIN; /* its user may leave without telling us, having written nothing */
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0)
-		remove_this(owner, fd);
-	unlock_owner(&use, fd, text);
-	return rc == -EAGAIN ? -EAGAIN : 0;
-}
-
-/* ---- joining ---------------------------------------------------------------------------------- */
-
-/* what is not answered may have been done: both can be said twice */
-static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
-{
-	union {
-		struct remote_join_msg m;
-		uint8_t bytes[sizeof(struct remote_join_msg) + PATH_MAX];
-	} u;
-	size_t len = sizeof(u.m), got;
-
-	memset(&u.m, 0, sizeof(u.m));
-	memcpy(u.m.use, use->id, sizeof(u.m.use));
-	u.m.number = use->number;
-	u.m.create = owner != NULL;
-	u.m.keep = keep;
-	if (owner) {
-		strcpy(u.m.path, owner); /* not longer than PATH_MAX */
-		len += strlen(owner) + 1;
-	}
-	return node_ask(n, &u.m, len, op, NULL, 0, &got);
-}
-
-/* begins: the use does, or goes on after its last close */
-static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
-{
-	static _Atomic uint64_t joins;
-	struct node *n = node_get(settings, &use->cards[0]);
-	int rc = n ? 0 : -ENOMEM;
-
-	use->number = atomic_fetch_add(&joins, 1) + 1;
-	if (rc == 0)
-		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_WAITING);
-	if (rc == 0)
-		rc = node_joined(n, use->id, use->number, owner);
-	use->joined = rc == 0;
-	return rc;
-}
-
-int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use)
-{
-	char owner[PATH_MAX], born[32];
-	int fd, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
-
-	if (rc == 0)
-		rc = pmio_fabric_random(use->id, sizeof(use->id));
-	if (rc < 0)
-		return rc;
-	fd = open(owner, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		rc = -errno;
-		if (rc != -EEXIST)
-			pmio_err("%s: who opens %s on several nodes must be able to make this: %s", owner, path,
-				 pmio_strerror(rc));
-		return rc;
-	}
-	/* until it has been joined nobody can tell it from one that is left over */
-	rc = lock(fd, owner, LOCK_EX);
-	if (rc < 0) { /* nobody else can change it either */
-		unlink(owner);
-		close(fd);
-		return rc;
-	}
-	rc = write_use(fd, path, born, use);
-	if (rc == 0)
-		rc = sync_folder(owner);
-	if (rc == 0)
-		rc = say_join(settings, use, owner, true);
-	use->began = rc == 0;
-	if (rc < 0) {
-		pmio_err("%s: %s", owner, pmio_strerror(rc));
-		remove_this(owner, fd);
-	}
-	close(fd);
-	return rc;
-}
-
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
-{
-	struct node *n = node_get(settings, &use->cards[0]);
-	int rc = n ? say(n, use, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
-
-	if (n)
-		node_left(n, use->number, rc >= 0 || rc == -ENOENT, keep);
-	return rc;
-}
-
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
-		     const struct remote_use *use)
-{
-	struct remote_claim_msg m = { .create = 1 };
-	struct remote_claim_answer_msg a;
-	struct node *n = node_get(settings, mine);
-
-	memcpy(m.use, use->id, sizeof(m.use));
-	return n ? node_claim(n, &m, &a) : -ENOMEM;
-}
-
-/* 0: joined; -ENOENT: it is left over, or it has just gone; -EBUSY */
-static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
-{
-	const struct remote_card *home = &use->cards[0];
-	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
-
-	if (rc == -ECONNREFUSED)
-		return -ENOENT; /* the host is there, and the target is not */
-	if (rc == 0)
-		rc = say_join(settings, use, owner, false);
-	if (rc == 0 || rc == -ENOENT)
-		return rc;
-	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
-		 "this file", owner, home->host, pmio_strerror(rc));
-	return -EBUSY;
-}
-
-/* which nodes have data that wait */
-static void say_kept(const char *owner, const struct remote_use *use)
-{
-	char hosts[512] = "";
-	size_t len = 0;
-
-	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
-		if (use->cards[i].waits)
-			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
-						use->cards[i].host);
-	}
-	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
-		 hosts);
-}
-
-/*
- * Data wait at memory nodes, which may have begun to drain them.  Who has a piece does not depend on claims
- * there, so the use goes on, by its list.  Under the lock, as the file may be about to be removed.
- */
-static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
-		   struct remote_use *use)
-{
-	struct remote_use now;
-	struct stat st;
-	char *text;
-	int fd, rc = lock_owner(owner, born, &now, &fd, &text);
-
-	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
-		rc = say_join(settings, use, owner, true);
-	else
-		rc = -EAGAIN;
-	unlock_owner(&now, fd, text);
-	return rc;
-}
-
-/* nobody uses it now, and data wait */
-static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
-			struct remote_use *use)
-{
-	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
-
-	if (rc < 0 && rc != -EAGAIN) {
-		say_kept(owner, use);
-		rc = -EBUSY;
-	}
-	return rc;
-}
-
-/*
- * It looks left over.  Its writer holds the lock until he has joined, so under the lock it is not
- * somebody's who was slow.  0: it is in use after all, and joined; -ENOENT: removed; -EAGAIN, -EBUSY
- */
-static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
-			    struct remote_use *use, int fd)
-{
-	char *text;
-	int rc;
-
-	rc = lock(fd, owner, LOCK_EX | LOCK_NB);
-	if (rc < 0)
-		return rc;
-	remote_use_fini(use);
-	rc = read_text(fd, &text);
-	if (rc == 0)
-		rc = parse(text, born, use);
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-	if (rc == -EBUSY)
-		return -EAGAIN; /* not any more */
-	if (rc == 0)
-		rc = join(settings, owner, use);
-	use->joined = rc == 0;
-	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
-		return rc;
-	pmio_info("%s: left over: removed", owner);
-	remove_this(owner, fd);
-	return -ENOENT;
-}
-
-/* once; -EAGAIN: look again a little later */
-static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
-		       struct remote_use *use, bool last)
-{
-	int fd, rc = read_owner(owner, born, use, &fd);
-	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
-
-	if (rc == 0 || rc == -EBUSY) {
-		bool waits = rc == -EBUSY;
-
-		rc = join(settings, owner, use);
-		if (rc == -ENOENT && waits)
-			rc = find_waiting(settings, owner, born, use);
-		use->joined = rc == 0;
-		/* maybe its writer has not joined it yet */
-		if (rc == -ENOENT && !last)
-			rc = -EAGAIN;
-		left_over = rc == -ENOENT;
-	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
-		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
-		rc = -EBUSY;
-	}
-	if (left_over)
-		rc = remove_left_over(settings, owner, born, use, fd);
-	if (fd >= 0)
-		close(fd);
-	if (rc < 0)
-		remote_use_fini(use);
-	return rc;
-}
-
-int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use)
-{
-	char owner[PATH_MAX], born[32];
-	int rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
-
-	memset(use, 0, sizeof(*use));
-	if (rc < 0)
-		return -ENOENT; /* the open says why */
-	for (int tries = 0; tries < LOCKED_TRIES; tries++) {
-		rc = try_to_find(settings, owner, born, use, tries >= FIND_TRIES);
-		if (rc != -EAGAIN)
-			return rc;
-		usleep(FIND_WAIT_US);
-	}
-	pmio_err("%s: who opens the file on several nodes has not come to an end with it", owner);
-	return -EBUSY;
-}
-
-bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
-{
-	char owner[PATH_MAX], born[32];
-	struct remote_use use;
-	bool deleted = false;
-	int fd, rc = owner_name(path, owner, sizeof(owner), born, sizeof(born));
-
-	if (rc < 0)
-		return false;
-	rc = read_owner(owner, born, &use, &fd);
-	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
-		if (memcmp(use.cards[i].uuid, own, 16) != 0)
-			/* logs; the file goes all the same */
-			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
-	}
-	/* all has been drained, and it is about to go; or somebody has the file open, and removes it when he closes it */
-	if (rc == 0 && use.nr_memory == use.nr && join(settings, owner, &use) == 0)
-		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
-	else if (rc == 0 && use.nr_memory == use.nr)
-		rc = lock(fd, owner, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
-	if (rc == -EBUSY || rc == -ESTALE)
-		remove_this(owner, fd);
-	remote_use_fini(&use);
-	if (fd >= 0)
-		close(fd);
-	return deleted;
+		owner_remove_this(m.name, fd);
+	owner_unlock(&use, fd, text);
+	return rc == -EAGAIN || rc == -ETIMEDOUT ? -EAGAIN : 0;
 }

@@ -69,14 +69,25 @@ void remote_disconnect_all(void);
 
 /* ---- cards in files ---------------------------------------------------------------- */
 
-/* to a file that only this user may read, in one step; 0 or -errno */
+/*
+ * to a file that only this user may read, in one step; 0 or -errno
+ *
+ * -EPERM: a new file there is not this user's alone, so the key was not written.
+ */
 int remote_card_save(int dir_fd, const char *name, const struct remote_card *card);
+/*
+ * card gets the key of the card that is there, so that who knows that card finds the target again
+ *
+ * Returns 0; -ENOENT: there is none, or others may know or have made it (logged): a new one is needed; or an error.
+ */
+int remote_card_keep_key(const char *name, struct remote_card *card);
 /* 0, -ENOENT, -EPERM (others may have written or read it), PMIO_EPROTO; not logged */
 int remote_card_load(int dir_fd, const char *name, struct remote_card *card);
 
 /* ---- files of several nodes ----------------------------------------------------------- */
 
 #define REMOTE_USE_ID 16
+#define REMOTE_NOBODY UINT32_MAX /* in place of the index of a target */
 #define REMOTE_TARGETS_MAX 65536
 
 /* from the first open of such a file to its last close the same for all */
@@ -122,20 +133,34 @@ enum remote_keep {
 int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep);
 
 /*
- * remote_span_open -- open a file whose pieces are on several targets
+ * remote_striped_open -- open a file whose pieces are on several targets
  *
  * pm      this node's pool; its target's place in the list is found by the pool's uuid
  * use     copied; stays the caller's
  * joined  this handle's close leaves the use
  */
-int remote_span_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
 		     const struct client_open *how, const struct remote_use *use, bool joined,
 		     struct pmio_file **out);
-/* the use of a file that remote_span_open() opened; NULL: it was opened otherwise */
+/* the use of a file that remote_striped_open() opened; NULL: it was opened otherwise */
 const struct remote_use *remote_use_of(const struct pmio_file *f);
 
 /* this node's place in its list; at least nr: it has none */
-uint32_t remote_span_own(const struct pmio_file *f);
+uint32_t remote_striped_own(const struct pmio_file *f);
+
+enum remote_pointer_how {
+	REMOTE_POINTER_ADD,
+	REMOTE_POINTER_SET,
+	REMOTE_POINTER_END, /* nobody uses it any more */
+};
+/*
+ * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its first target
+ *
+ * pointer  a random number, the same for all that share it; it is at 0 at first
+ * was      out: where it was
+ * Returns 0; -EIO: the target did not answer, and may or may not have done it, or was started anew; or another error
+ */
+int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was);
 
 /* another way to targets than the fabric */
 struct remote_carrier {
@@ -150,14 +175,14 @@ struct remote_carrier {
 	int (*finish)(void *arg);
 };
 /*
- * remote_span_carry -- what this thread reads and writes in f from now on goes by a carrier; f NULL: no more
+ * remote_striped_carry -- what this thread reads and writes in f from now on goes by a carrier; f NULL: no more
  *
  * Its functions are called without locks, and may themselves read and write f.
  */
-void remote_span_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg);
+void remote_striped_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg);
 
 /* another process's close of the file has failed: data wait; for other files nothing */
-void remote_span_keep(struct pmio_file *f);
+void remote_striped_keep(struct pmio_file *f);
 
 /* this node's target will answer for chunks of the file */
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
@@ -255,21 +280,7 @@ int remote_address(const char *setting, char *address, size_t size);
  */
 int remote_split_listen(const char *listen, char *address, size_t size, char *service, size_t service_size);
 
-/* ---- the target --------------------------------------------------------------------- */
-
-struct remote_target_config {
-	const struct pmio_settings *settings;
-	const char *pool_dir;	/* absolute */
-	const char *listen;	/* NULL: setting `address`; else remote_split_listen()'s */
-	const char *card_file;	/* NULL: only in the pool's directory */
-	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
-	bool stay;		/* also without sessions; else it leaves after setting `idle_timeout` */
-	bool foreground;
-	int ready_fd;		/* -1, or as in daemon.h */
-};
-
-/* be the target until there is nothing left to do; twice, as pmio_daemon_run() */
-int remote_target_run(const struct remote_target_config *config);
+/* ---- what a target leaves in the pool's directory ---------------------------------------- */
 
 #define REMOTE_CARD_FILE "target"	/* in the pool's directory */
 #define REMOTE_LOCK_FILE "target.lock"	/* ... held while a target runs */

@@ -24,8 +24,8 @@ struct membership {
 	uint8_t use[REMOTE_USE_ID];
 	uint64_t number;
 	char *owner;		/* owned: the owner's file */
-	bool left;		/* but the target may not know it yet */
-	enum remote_keep keep;	/* then */
+	bool left;		/* this process has left; the target may not have been told yet */
+	enum remote_keep keep;	/* what to tell it then */
 };
 
 /* a target, as this process knows it */
@@ -95,7 +95,7 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
 /*
  * node_ask -- such a call of its own session's, from node_enter() to node_leave(); m's header is filled in here
  *
- * Once more, if the session turns out to have been lost meanwhile: for what can be done twice.  Returns the answer's
+ * Once more, if the session turns out to have been lost meanwhile and it is something that can be done twice.  Returns the answer's
  * status; or an error, -EIO for the transport's.
  */
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
@@ -115,10 +115,30 @@ int node_probe(const struct remote_card *card, unsigned timeout_ms);
 void remote_card_write(FILE *out, const struct remote_card *card);
 /* one line of a card; returns a bit for it, or 0: it makes no sense */
 unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
+/* a whole card; 0 or PMIO_EPROTO */
+int remote_card_parse(const char *text, struct remote_card *card);
+/* digits alone, and not more than most; base: 10 or 16, then small letters */
+bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number);
 /* as many digits as bytes need, but not more than room; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
 /* ---- owner.c --------------------------------------------------------------------- */
+
+/* the text of an owner's file.  born: as owner_parse() */
+void owner_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
+/*
+ * owner_parse -- read such a text
+ *
+ * born  when the file was made, as the text should say; NULL: it does not matter
+ * Returns 0; -EBUSY: data wait; -ESTALE: of an earlier file; then use is to be ended.  Or -EAGAIN: it is not whole;
+ * PMIO_EPROTO: it makes no sense; and use is empty.
+ */
+int owner_parse(const char *text, const char *born, struct remote_use *use);
+/* where in it the answer is whether data wait at a target: 3 bytes; 0: nowhere */
+off_t owner_answer_of(const char *text, uint32_t target);
+
+/* for so long a lock on an owner's file is waited for */
+extern unsigned owner_lock_ms;
 
 /*
  * under the lock on an owner's file: if it still is of that use, home is its first target's card, and call
@@ -130,6 +150,18 @@ bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
 		 int (*call)(void *arg), void *arg);
 
+/* ---- joining ---------------------------------------------------------------------- */
+
+/* a message that joins or leaves a use: a struct remote_join_msg with room for the name of an owner's file */
+union node_join {
+	struct remote_hdr_msg hdr;
+	struct remote_join_msg m;
+	uint8_t bytes[REMOTE_JOIN_SIZE];
+};
+/* all but the header; owner_file: of the file that says that the use begins, not longer than PATH_MAX; NULL: it does not.  Its length */
+size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file,
+			 enum remote_keep keep);
+
 /* ---- claims, uses ------------------------------------------------------------------- */
 
 struct remote_claim_msg;
@@ -138,7 +170,7 @@ struct remote_claim_answer_msg;
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a);
 
 /* bring a file of memory nodes in, at all of them at a time; -EBUSY: it is not such a file; told as in remote_stage_in() */
-int remote_span_stage(struct pmio_file *f, _Atomic uint64_t *told);
+int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told);
 
 /* the fork's child cannot go on with them */
 bool node_is_ours(void);

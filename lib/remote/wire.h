@@ -27,7 +27,7 @@
 
 #include "fabric/fabric.h"
 
-#define REMOTE_VERSION 2
+#define REMOTE_VERSION 4
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_SLOTS_MAX 4		/* of a session */
 #define REMOTE_DESCS_MAX 16384u		/* pieces of a call whose list is in a slot */
@@ -59,6 +59,7 @@ enum remote_op {
 	REMOTE_CLAIM,
 	REMOTE_WATCH, /* path: take the mark in its owner's file away when the pool has drained it */
 	REMOTE_STAGE, /* chunks that are to be there before anybody reads them */
+	REMOTE_POINTER,
 	REMOTE_NR_OPS,
 };
 
@@ -172,10 +173,12 @@ struct remote_join_msg {
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
 	char path[];	   /* JOIN, create: of the owner's file */
 };
+#define REMOTE_JOIN_SIZE (sizeof(struct remote_join_msg) + PATH_MAX)
 
 /* STAT */
 struct remote_stat_answer_msg {
 	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, dirty_bytes, drained_bytes;
+	uint64_t nr_refused_accesses, nr_refused_proofs; /* struct pmio_fabric_refused */
 	uint32_t nr_sessions, pid;
 };
 
@@ -190,14 +193,46 @@ struct remote_claim_msg {
 	uint32_t create;   /* 1: this use begins; it ends with the process */
 };
 struct remote_claim_answer_msg {
-	uint32_t holder[REMOTE_CLAIM_MAX]; /* UINT32_MAX: nobody has it */
+	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: nobody has it */
+};
+
+/* POINTER: a shared file pointer, at the first target of a file; each collective open of the file has its own */
+struct remote_pointer_msg {
+	struct remote_hdr_msg hdr;
+	uint8_t use[16];
+	uint64_t pointer;  /* which; random.  One that is not known is at 0 */
+	uint64_t value;
+	uint32_t how;	   /* enum remote_pointer_how */
+	uint32_t reserved;
+};
+struct remote_pointer_answer_msg {
+	uint64_t was;
 };
 
 #define REMOTE_INLINE_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_io_msg)) /* list and data */
 
+/* as they are on the wire: a change here is another version of it */
 _Static_assert(sizeof(struct remote_hdr_msg) == 24, "as on the wire");
-_Static_assert(sizeof(struct remote_io_msg) == 48, "as on the wire");
+_Static_assert(sizeof(struct remote_hello_msg) == 120, "as on the wire");
+_Static_assert(sizeof(struct remote_hello_answer_msg) == 144, "as on the wire");
+_Static_assert(sizeof(struct remote_ticket_msg) == 8, "as on the wire");
+_Static_assert(sizeof(struct remote_open_msg) == 32, "as on the wire");
+_Static_assert(sizeof(struct remote_open_answer_msg) == 32, "as on the wire");
 _Static_assert(sizeof(struct remote_desc) == 16, "as on the wire");
+_Static_assert(sizeof(struct remote_io_msg) == 48, "as on the wire");
+_Static_assert(sizeof(struct remote_read_answer_msg) == 8, "as on the wire");
+_Static_assert(sizeof(struct remote_write_answer_msg) == 8, "as on the wire");
+_Static_assert(sizeof(struct remote_size_answer_msg) == 8, "as on the wire");
+_Static_assert(sizeof(struct remote_truncate_msg) == 32, "as on the wire");
+_Static_assert(sizeof(struct remote_stage_msg) == 40, "as on the wire");
+_Static_assert(sizeof(struct remote_close_msg) == 32, "as on the wire");
+_Static_assert(sizeof(struct remote_path_msg) == 24, "as on the wire");
+_Static_assert(sizeof(struct remote_join_msg) == 56, "as on the wire");
+_Static_assert(sizeof(struct remote_stat_answer_msg) == 72, "as on the wire");
+_Static_assert(sizeof(struct remote_claim_msg) == 64, "as on the wire");
+_Static_assert(sizeof(struct remote_claim_answer_msg) == 256, "as on the wire");
+_Static_assert(sizeof(struct remote_pointer_msg) == 64, "as on the wire");
+_Static_assert(sizeof(struct remote_pointer_answer_msg) == 8, "as on the wire");
 _Static_assert(sizeof(struct remote_open_msg) + PATH_MAX <= PMIO_FABRIC_MSG_MAX, "a path fits");
 
 #endif

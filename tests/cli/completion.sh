@@ -36,7 +36,7 @@ check "commands" commands
 options() {
 	local c
 	for c in 'pool create' 'pool resize' 'pool list' 'pool check' 'pool destroy' ls stat stage-in stage-out drain recover rm \
-		'agent start' 'agent stop' 'agent status' 'agent pause' 'agent resume' 'agent rate' conf; do
+		'agent start' 'agent stop' 'agent status' 'agent pause' 'agent resume' 'agent rate' conf mpi-info run; do
 		# shellcheck disable=SC2086
 		offered $c -- || return 1
 		grep -q '^--json$' "$T/offered" && grep -q '^--pool=$' "$T/offered" || { echo "$c"; return 1; }

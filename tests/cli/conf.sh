@@ -71,7 +71,7 @@ bad_file() {
 check "bad configuration files" bad_file
 
 manual() {
-	expect 0 "$PMIO" conf --json && python3 - "$OUT" "$top_srcdir/doc/man/pmio.7" "$top_srcdir/README.md" <<-'END'
+	expect 0 "$PMIO" conf --json && python3 - "$OUT" "$top_srcdir/doc/man/pmio.7" "$top_srcdir/doc/settings.md" <<-'END'
 	import json, re, sys
 	units = ["", "KiB", "MiB", "GiB", "TiB", "PiB"]
 	def size(n):
@@ -104,10 +104,10 @@ manual() {
 	if named != [s["name"] for s in settings]:
 	    print("pmio(7) has", named)
 	    bad = 1
-	readme = open(sys.argv[3]).read()
+	page = open(sys.argv[3]).read()
 	for s in settings:
-	    if "`%s`" % s["name"] not in readme:
-	        print("not in README.md: " + s["name"])
+	    if "`%s`" % s["name"] not in page:
+	        print("not in doc/settings.md: " + s["name"])
 	        bad = 1
 	sys.exit(bad)
 	END

@@ -16,6 +16,9 @@ expect() {
 	return 1
 }
 
+# a sanitizer's library looks for leaks as a debugger does, and has to come first in a process: where neither goes
+unsanitized() { ! grep -q fsanitize "$top_builddir/config.status" || { echo "not with sanitizers"; return 77; }; }
+
 # standard error has exactly this many lines, and one of them matches
 err_lines() {
 	local n=$1 pattern=$2
@@ -84,6 +87,10 @@ gone() {
 	*State:[[:space:]]Z*Threads:[[:space:]]1[[:space:]]*) return 0 ;;
 	esac
 	return 1
+}
+# other_python WITH...: a python3 that the user of `WITH... COMMAND` can run; the one in root's path may be out of his reach
+other_python() {
+	"$@" env PATH=/usr/bin:/bin sh -c 'command -v python3' || { echo "no python3 for the other user" >&2; return 77; }
 }
 kill_agent() {
 	local pid

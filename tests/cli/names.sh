@@ -79,9 +79,10 @@ check "moved where nobody looks: kept, and drained by its new name" moved_far
 
 async_renamed() {
 	local drain=async
-	export PMIO_DRAIN_RATE=100KiB
+	export PMIO_DRAIN_RATE=10KiB
 	expect 0 "$PMIO" agent stop --force && put "$PFS/as" 1 && mv "$PFS/as" "$PFS/as.old" && put "$PFS/as" 2 &&
-		expect 0 "$PMIO" agent rate 0 && drained "$PFS/as" && is_plain "$PFS/as" 2 && is_plain "$PFS/as.old" 1
+		expect 0 "$PMIO" agent rate 0 && expect 0 "$PMIO" drain --all && expect 0 "$PMIO" ls && ! says "^(held|waiting|failed)" &&
+		is_plain "$PFS/as" 2 && is_plain "$PFS/as.old" 1
 	local rc=$?
 	unset PMIO_DRAIN_RATE
 	return $rc

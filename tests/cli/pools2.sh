@@ -2,7 +2,7 @@
 # one file, two pools: they see one file, or the second is refused
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 10
+plan 12
 
 A=$PMIO_POOL B=$T/pool-b LEN=1000000
 expect 0 "$PMIO" pool create -q --size=32MiB "$A" && expect 0 "$PMIO" pool create -q --size=32MiB "$B" || exit 99
@@ -80,6 +80,22 @@ agent_replaced() {
 		in_b expect 0 "$FILEIO" -r "$PFS/m" verify 0 $LEN 1
 }
 check "while A's agent is replaced" agent_replaced
+
+# with all its processes, before any close
+job_killed() {
+	background "$PFS/o" write 0 $LEN 1 wait "$T/never"
+	bg_says waiting && until_ok has_xattrs "$PFS/o" && kill -9 "$(agent_pid)" "$BG" && until_ok gone "$BG" &&
+		b_refused "data for it wait in pool $A on .*pmio drain --pool=$A $PFS/o" -r "$PFS/o" && expect 0 "$PMIO" drain --all &&
+		! has_xattrs "$PFS/o" && in_b expect 0 "$FILEIO" -r "$PFS/o" is $LEN verify 0 $LEN 1
+}
+check "A's job and agent are killed while it is open" job_killed
+
+nothing_written() {
+	echo old >"$PFS/p" && background "$PFS/p" wait "$T/go4"
+	bg_says waiting && until_ok has_xattrs "$PFS/p" && touch "$T/go4" && bg_ends && until_ok eval "! has_xattrs '$PFS/p'" &&
+		expect 0 "$FILEIO" -r "$PFS/p" is 4 && ! says "changed" && in_b expect 0 "$FILEIO" "$PFS/p" is 4 write 0 10 1
+}
+check "opened for writing, and nothing is written: the mark goes at the close" nothing_written
 
 quick_succession() {
 	local i

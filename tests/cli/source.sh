@@ -2,7 +2,7 @@
 # what is installed, and how the sources hang together
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 6
+plan 7
 
 header=$top_srcdir/lib/include/pmio.h
 
@@ -33,7 +33,9 @@ check "libpmio.so exports what pmio.h declares, and nothing else" exports
 # the program's other threads may be reading it
 environment() {
 	local lib
-	for lib in libpmio.so mca_io_pmem.so mca_hook_pmem.so; do
+	[ -e "$top_builddir/.libs/libpmio.so" ] || return
+	for lib in libpmio.so mca_io_pmem.so mca_hook_pmem.so libpmio-mpi-mpich.so libpmio-mpi-openmpi.so libpmio-mpi-abi.so libpmio-driver.so; do
+		[ -e "$top_builddir/.libs/$lib" ] || continue # of an MPI that is not there
 		nm -D --undefined-only "$top_builddir/.libs/$lib" >"$T/needs" || return 1
 		! grep -Ew 'setenv|unsetenv|putenv|clearenv' "$T/needs" || return 1
 	done
@@ -44,7 +46,9 @@ directions() {
 	python3 - "$top_srcdir" <<-'END'
 	import os, re, sys
 	# a folder may include those of lower rank, and itself
-	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6}
+	rank = {"core": 0, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6,
+	        "target": 7, "engine": 7, "romio": 8, "openmpi": 9, "library": 9}
+	adio = ("engine", "romio", "openmpi", "library")
 	bad = seen = 0
 	def look(path, mine, own):
 	    global bad, seen
@@ -58,8 +62,14 @@ directions() {
 	        if to in rank and to != own and rank[to] >= mine:
 	            print("%s:%d: %s may not include %s" % (path, n, own, name))
 	            bad = 1
-	        if re.match(r"(ompi_config|mpi|ompi/.*|opal/.*)(\.h)?$", name) and own != "adio":
+	        if name == "mpi.h" and own not in adio:
 	            print("%s:%d: only adio may include %s" % (path, n, name))
+	            bad = 1
+	        if re.match(r"ompi_config\.h$|ompi/|opal/", name) and own != "openmpi":
+	            print("%s:%d: only adio/openmpi may include %s" % (path, n, name))
+	            bad = 1
+	        if own == "library" and name in ("mpi.h", "engine/engine.h") and not path.endswith("/files.c"):
+	            print("%s:%d: what hands calls on must not know an MPI" % (path, n))
 	            bad = 1
 	        if name.startswith("..") or (to in ("adio", "tools") and to != own):
 	            print("%s:%d: %s" % (path, n, name))
@@ -75,8 +85,9 @@ directions() {
 	        walk(top + "/lib/include", 0, "include")
 	    elif os.path.isdir(top + "/lib/" + d):
 	        walk(top + "/lib/" + d, rank[d], d)
-	walk(top + "/adio", 7, "adio")
-	walk(top + "/tools", 7, "tools")
+	for d in adio:
+	    walk(top + "/adio/" + d, rank[d], d)
+	walk(top + "/tools", 8, "tools")
 	if seen < 50:
 	    print("only %d includes seen" % seen)
 	    bad = 1
@@ -84,6 +95,51 @@ directions() {
 	END
 }
 check "includes go one way" directions
+
+# a file calls those below it, and is called by those above it.  What an adapter has for the engine (adapter_*), and a ROMIO for
+# the driver in it (romio_*), are calls back by name; the files of lib/agent that stand around a file are still a circle
+circles() {
+	python3 - "$top_srcdir" "$top_builddir" <<-'END'
+	import glob, os, re, subprocess, sys
+	top, build = sys.argv[1:]
+	known = {"lib/agent/%s.c" % n for n in "calls drain files marks syncs".split()}
+	back = re.compile("adapter_|romio_")
+	home, needs = {}, {}
+	def names(kind, obj):
+	    out = subprocess.run(["nm", "-P", kind, obj], stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+	    return {l.split()[0] for l in out.splitlines() if l and not back.match(l) and l.split()[1] in "TDBRCUV"}
+	# objects of a library have its name before theirs
+	sources = {os.path.relpath(f, top) for d in ("lib", "adio", "tools") for f in glob.glob("%s/%s/**/*.c" % (top, d), recursive=True)}
+	for obj in [o for d in ("lib", "adio", "tools") for o in glob.glob("%s/%s/**/*.o" % (build, d), recursive=True)] + \
+	        glob.glob(build + "/lib/*/.libs/*.o") + glob.glob(build + "/adio/*/.libs/*.o"):
+	    folder = os.path.relpath(os.path.dirname(obj), build).replace("/.libs", "")
+	    src = folder + "/" + re.sub(r".*_la-|pmio-|pmiod-", "", os.path.basename(obj))[:-2] + ".c"
+	    if src not in sources:
+	        continue
+	    for n in names("--defined-only", obj):
+	        home[n] = src
+	    needs.setdefault(src, set()).update(names("--undefined-only", obj))
+	calls = {s: {home[n] for n in ns if n in home} - {s} for s, ns in needs.items()}
+	def reached(s):
+	    seen, todo = set(), [s]
+	    while todo:
+	        for t in calls.get(todo.pop(), ()):
+	            if t not in seen:
+	                seen.add(t)
+	                todo.append(t)
+	    return seen
+	if len(calls) < 60:
+	    sys.exit("only %d objects seen" % len(calls))
+	reach = {s: reached(s) for s in calls}
+	circle = {s for s in calls if s in reach[s]}
+	for s in sorted(circle - known):
+	    print("%s is called by what it calls: %s" % (s, " ".join(sorted(t for t in calls[s] if s in reach.get(t, ())))))
+	for s in sorted(known - circle):
+	    print("%s is in no circle any more: take it out of the list here" % s)
+	sys.exit(circle != known)
+	END
+}
+check "no file is called by what it calls" circles
 
 # the man page shows the calls as the header declares them
 synopsis() {

@@ -21,7 +21,7 @@ check "what was written and drained" writes
 hits() {
 	expect 0 "$FILEIO" -r "$PFS/a" verify 0 3000000 1 && expect 0 "$PMIO" stat --json &&
 		json "o['read'] == 3000000 and o['read_missed'] == 0 and o['hit_rate'] == 1 and o['pfs_read'] == 0" &&
-		expect 0 "$PMIO" stat && says '^  read +2.9 MiB, 100.0 % of it were in PMEM$'
+		expect 0 "$PMIO" stat && says '^  read +2.9 MiB, 100.0 % of that from PMEM$'
 }
 check "what is read again comes from PMEM" hits
 

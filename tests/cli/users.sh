@@ -39,8 +39,7 @@ check "root's pool, open to readers" open_pool
 
 socket_is_closed() {
 	local python
-	# the one in this user's path may be out of the other's reach
-	python=$($other env PATH=/usr/bin:/bin sh -c 'command -v python3') || { echo "no python3 for the other user"; return 77; }
+	python=$(other_python $other) || return
 	chmod 755 "$PMIO_POOL" && chmod 777 "$PMIO_POOL/agent.sock" &&
 		$other "$python" - "$PMIO_POOL/agent.sock" <<-'END'
 	import socket, sys

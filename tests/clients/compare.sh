@@ -4,10 +4,13 @@
 # tests/mpi do: 0, or 77 after a line "skip: why", or anything else.
 
 . "${top_srcdir:-.}/tests/env.sh"
+need_mpi
 
 here=$top_srcdir/tests/clients
 bin=$top_builddir/tests/clients
+# Open MPI 5's ROMIO loses hints, and 6 has none
 REFERENCE=romio321
+[ "$OPENMPI_ADAPTER" != library ] || REFERENCE=ompio
 
 quietly() {
 	"$@" >"$T/out" 2>&1
@@ -29,11 +32,23 @@ on_pmem() {
 	quietly run "$n" "$@" "pmem:$PFS/pmem/$file"
 }
 
+# the same by the setting `paths`, for what does not leave the prefix alone
+by_paths() {
+	n=$1 file=$2
+	shift 2
+	mkdir -p "$PFS/pmem"
+	(
+		export PMIO_PATHS="$PFS/pmem/*"
+		quietly run "$n" "$@" "$PFS/pmem/$file"
+	) || return
+	"$PMIO" ls | grep -q "$PFS/pmem/$file" || { echo "it was not written by pmio"; "$PMIO" ls; return 1; }
+}
+
 on_romio() {
 	n=$1 file=$2
 	shift 2
 	mkdir -p "$PFS/plain"
-	quietly run "$n" --mca io $REFERENCE "$@" "$PFS/plain/$file"
+	MPI_LIBRARY='' quietly run "$n" --mca io "${reference:-$REFERENCE}" "$@" "$PFS/plain/$file"
 }
 
 # bytes NAME...: files that both runs left

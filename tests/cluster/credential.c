@@ -109,23 +109,33 @@ static struct fabric_ep ep;
 static fi_addr_t to;
 static struct fi_context2 recv_ctx, send_ctx;
 
-/* send, and wait for what comes back */
-static void exchange(const void *msg, size_t len, void *back)
+static void send_once(const void *msg, size_t len)
 {
-	struct fi_cq_msg_entry e = { 0 };
 	ssize_t rc;
 
-	if (fi_recv(ep.ep, back, SLOT_SIZE, NULL, FI_ADDR_UNSPEC, &recv_ctx) < 0)
-		die("receive", -EIO);
 	while ((rc = fi_send(ep.ep, msg, len, NULL, to, &send_ctx)) == -FI_EAGAIN)
 		fi_cq_read(ep.cq, NULL, 0);
 	if (rc < 0)
 		die("send", fabric_error(rc));
-	while (e.op_context != &recv_ctx) {
-		rc = fi_cq_sread(ep.cq, &e, 1, NULL, 30000);
-		if (rc < 1)
+}
+
+static void wait_for(const void *ctx, struct fi_cq_msg_entry *e)
+{
+	do {
+		if (fi_cq_sread(ep.cq, e, 1, NULL, 30000) < 1)
 			die("an answer", -ETIMEDOUT);
-	}
+	} while (e->op_context != ctx);
+}
+
+/* send, and wait for what comes back */
+static void exchange(const void *msg, size_t len, void *back)
+{
+	struct fi_cq_msg_entry e = { 0 };
+
+	if (fi_recv(ep.ep, back, SLOT_SIZE, NULL, FI_ADDR_UNSPEC, &recv_ctx) < 0)
+		die("receive", -EIO);
+	send_once(msg, len);
+	wait_for(&recv_ctx, &e);
 	if (!fabric_msg_is_good(back, e.len))
 		die("an answer", -EPROTO);
 }
@@ -166,12 +176,16 @@ static int forge(const char *how, const struct published *p)
 	struct fabric_transcript t = { .session = 0 };
 	struct fabric_hello_msg hello;
 	struct fabric_proof_msg proof;
+	struct fi_cq_msg_entry e;
 
 	if (fabric_ep_open(&ep, &c, NULL) < 0 || fabric_ep_add_addr(&ep, p->card.addr, p->card.addr_len, &to) < 0)
 		die("endpoint", -EIO);
 	fabric_msg_init(&hello.hdr, FABRIC_HELLO, sizeof(hello));
 	hello.addr_len = (uint32_t)ep.addr_len;
 	memcpy(hello.addr, ep.addr, ep.addr_len);
+	send_once(&hello, sizeof(hello)); /* the first one is not answered */
+	wait_for(&send_ctx, &e);
+	sleep(1);
 	exchange(&hello, sizeof(hello), &back);
 	memcpy(t.addr, ep.addr, ep.addr_len);
 	memcpy(t.target_nonce, back.challenge.nonce, NONCE_SIZE);
@@ -179,8 +193,12 @@ static int forge(const char *how, const struct published *p)
 	t.epoch = back.challenge.epoch;
 	t.munge = back.challenge.munge | (strcmp(how, "none") != 0 ? SENT_CREDENTIAL : 0);
 	fabric_msg_init(&proof.hdr, FABRIC_PROOF, PROOF_SIZE);
+	memset(proof.nonce, 0, sizeof(proof.nonce)); /* as the hello's */
+	memset(proof.addr, 0, sizeof(proof.addr));
+	memcpy(proof.addr, ep.addr, ep.addr_len);
+	proof.addr_len = hello.addr_len;
+	proof.time = back.challenge.time;
 	proof.credential_len = 0;
-	proof.reserved = 0;
 	proof.hdr.session = t.session;
 	fabric_mac(p->key, FABRIC_PROOF, &t, proof.mac);
 	if (strcmp(how, "none") != 0 && strcmp(how, "stripped") != 0)

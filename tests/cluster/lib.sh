@@ -7,6 +7,7 @@
 #        PMIO_POOL and the like, as tests/env.sh does: for jobs on the hosts
 
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 HOSTS=$top_srcdir/tests/cluster/hosts
 
 if [ -z "${HOSTS_DIR:-}" ]; then

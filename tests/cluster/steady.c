@@ -155,9 +155,12 @@ static void run(void)
 	uint32_t gen = 1;
 
 	s->nr_ranks = (uint32_t)np;
-	/* not all from the beginning: chunks of each */
-	for (int i = 0; i < NR_BLOCKS; i++)
+	/* not all from the beginning: chunks of each, also where one host is faster than the other */
+	for (int i = 0; i < NR_BLOCKS; i++) {
+		if (i == NR_BLOCKS / np)
+			barrier();
 		write_block(fh, s, (i + me * NR_BLOCKS / np) % NR_BLOCKS, gen);
+	}
 	barrier();
 	say("pid");
 	while (access(in_folder("stop", -1), F_OK) != 0) {

@@ -120,6 +120,12 @@ int pmio_catalog_state(const struct pmio_catalog *cat, uint32_t slot, uint64_t *
 	return (int)cat->m->now[slot].state;
 }
 
+uint32_t pmio_catalog_flags(const struct pmio_catalog *cat, uint32_t slot)
+{
+	assert(slot < cat->m->nr_slots);
+	return cat->m->now[slot].flags;
+}
+
 int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_pool_file *file)
 {
 	assert(slot < cat->m->nr_slots);

@@ -549,6 +549,22 @@ static const char *look_drop(struct test *t, size_t cut, unsigned b)
 	return empty(t, b) || kept(t, b, OLD) ? NULL : "clean, but not the PFS's bytes";
 }
 
+/* the PFS has lost what was drained */
+static void redirty(struct test *t)
+{
+	by(t, AGENT);
+	pmio_frame_redirty(t->v, FRAME);
+	fence(t);
+	mark(t, 0);
+}
+
+static const char *look_redirty(struct test *t, size_t cut, unsigned b)
+{
+	if (!valid(t, b) || !holds(t, b, PFS, PFS))
+		return "bytes are lost";
+	return past(t, cut, 0) && !dirty(t, b) ? "clean, and nowhere else" : NULL;
+}
+
 /* dirty, and being drained too */
 static void setup_draining(struct test *t)
 {
@@ -788,6 +804,7 @@ static const struct sequence sequences[] = {
 	{"write after fill", setup_fill, write_after_fill, look_after_fill, false},
 	{"abort", setup_empty, abort_beside_write, look_abort, false},
 	{"drop", setup_dirty, drop, look_drop, false},
+	{"redirty", setup_clean, redirty, look_redirty, false},
 	{"drop, raw", setup_draining, drop, look_drop_raw, true},
 	{"claim", setup_claim, claim, look_claim, true},
 	{"blank", setup_blank, blank, look_blank, true},

@@ -201,6 +201,7 @@ static void start_agent(bool hold)
 	act_as(LOOP);
 	a->config = &configs[hold];
 	a->workers = &m->workers;
+	a->dispatch = ops_dispatch;
 	rc = pmio_pool_open(world.dir, &a->pool);
 	if (rc < 0) {
 		flaw("no pool: %s", pmio_strerror(rc));
@@ -320,12 +321,6 @@ static int call(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmi
 		disk_close(c->reply_fd);
 	assert(pmio_proto_check_reply(reply, reply->hdr.size, (enum pmio_op)msg->hdr.op, pm->number) == 0);
 	return reply->hdr.status;
-}
-
-/* in place of lib/agent/survey.c: nobody renames or removes files here but by the agent */
-void survey_soon(struct agent *a)
-{
-	(void)a;
 }
 
 /* in place of lib/client/connect.c */
@@ -1027,7 +1022,7 @@ static void check_durable(size_t cut)
 	for (struct file *f = m->agent->files; f; f = f->hh.next) {
 		if (f->state != PMIO_FILE_CLEAN)
 			flaw("%s: not clean, but state %d, error %d", f->path, (int)f->state, f->error);
-		else if (!f->foreign && (!disk_look(after, f->path, &st) || !files_same_as_seen(f, &st)))
+		else if (!files_is_foreign(f) && (!disk_look(after, f->path, &st) || !files_same_as_seen(f, &st)))
 			flaw("%s: clean, but not durable", f->path);
 	}
 	disk_delete(&after);

@@ -1,5 +1,5 @@
 # a file system that fails as it is told, and what becomes of drains on it
-fuse_tests = tests/fuse/errors.sh tests/fuse/state.sh tests/fuse/async.sh tests/fuse/early.sh tests/fuse/hang.sh tests/fuse/mpi.sh
+fuse_tests = tests/fuse/errors.sh tests/fuse/state.sh tests/fuse/async.sh tests/fuse/early.sh tests/fuse/syncs.sh tests/fuse/hang.sh tests/fuse/mpi.sh
 TESTS += $(fuse_tests)
 EXTRA_DIST += $(fuse_tests) tests/fuse/lib.sh
 if HAVE_FUSE3

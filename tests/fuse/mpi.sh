@@ -1,6 +1,7 @@
 #!/bin/bash
 # what an MPI program gets to know of a file system that fails
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/fuse/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/closefail

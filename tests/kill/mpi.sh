@@ -1,6 +1,7 @@
 #!/bin/bash
 # mpi.sh -- an MPI job goes on when its agent is killed, again and again: no call fails, no byte is wrong
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 
 JOB= KILLS=0

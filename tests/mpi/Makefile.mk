@@ -28,12 +28,17 @@ mpi_tests = \
 	tests/mpi/threads.mpi \
 	tests/mpi/views.mpi \
 	tests/mpi/visible.mpi
+EXTRA_DIST += tests/mpi/run.sh
+# without the component they, and the scripts below, are skipped with the reason
+if HAVE_OPENMPI
 check_PROGRAMS += $(mpi_tests)
 TESTS += $(mpi_tests)
-EXTRA_DIST += tests/mpi/run.sh
+endif
 
 # random programs against a model: some in `make check`, more with `make check-fuzz`
+if HAVE_OPENMPI
 check_PROGRAMS += tests/mpi/fuzz_run
+endif
 TESTS += tests/mpi/fuzz.sh
 EXTRA_DIST += tests/mpi/fuzz.sh
 FUZZ_SECONDS = 600
@@ -133,40 +138,35 @@ tests_mpi_visible_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_visible_mpi_LDADD = $(OMPI_LIBS)
 
 # what Open MPI or a rank's death does around us
-check_PROGRAMS += tests/mpi/answers
+if HAVE_OPENMPI
+check_PROGRAMS += tests/mpi/answers tests/mpi/killed tests/mpi/closefail tests/mpi/hints tests/mpi/copy \
+	tests/mpi/jobs tests/mpi/locked tests/mpi/nospace tests/mpi/update
+endif
 tests_mpi_answers_SOURCES = tests/mpi/answers.c tests/mpi/util.h
 tests_mpi_answers_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_answers_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/killed
 tests_mpi_killed_SOURCES = tests/mpi/killed.c
 tests_mpi_killed_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 tests_mpi_killed_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/closefail
 tests_mpi_closefail_SOURCES = tests/mpi/closefail.c
 tests_mpi_closefail_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CPPFLAGS)
 tests_mpi_closefail_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/hints
 tests_mpi_hints_SOURCES = tests/mpi/hints.c tests/mpi/util.h
 tests_mpi_hints_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_hints_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/copy
 tests_mpi_copy_SOURCES = tests/mpi/copy.c tests/mpi/util.h
 tests_mpi_copy_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_copy_LDADD = $(OMPI_LIBS)
 
-check_PROGRAMS += tests/mpi/jobs
 tests_mpi_jobs_SOURCES = tests/mpi/jobs.c tests/mpi/util.h
 tests_mpi_jobs_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_jobs_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/locked
 tests_mpi_locked_SOURCES = tests/mpi/locked.c tests/mpi/util.h
 tests_mpi_locked_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_locked_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/nospace
 tests_mpi_nospace_SOURCES = tests/mpi/nospace.c tests/mpi/util.h
 tests_mpi_nospace_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_nospace_LDADD = $(OMPI_LIBS)
-check_PROGRAMS += tests/mpi/update
 tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
 tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_update_LDADD = $(OMPI_LIBS)

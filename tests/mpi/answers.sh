@@ -2,8 +2,9 @@
 # answers.sh -- what an error class says is not printed besides: programs expect such answers, and
 # test suites take any output for a failure.  With log=info it is.
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-prog=$top_builddir/tests/mpi/answers
+prog=$MPI_PROGRAMS/answers
 plan 2
 
 quiet() { run 3 "$prog" "pmem:$PFS/f" >"$OUT" 2>"$ERR" && silent; }

@@ -284,6 +284,38 @@ static void while_it_is_open(bool writes)
 	barrier();
 }
 
+/*
+ * The same, at moments that differ: the agent looks at a file that has been open for writing for
+ * some 20 ms, and marks it; a change while it does, by the last that closes it or not, is seen as well.
+ */
+static void while_it_is_marked(void)
+{
+	const char *url = name(".m");
+
+	for (unsigned i = 0; i < 50; i++) {
+		MPI_File fh;
+
+		if (me == 0)
+			put(path(url), 0, 0, 9000, i);
+		barrier();
+		fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDWR);
+		mpi(MPI_File_read_at(fh, 0, buf, 9000, MPI_BYTE, MPI_STATUS_IGNORE));
+		barrier();
+		if (me == 0) {
+			usleep(i / 2 * 1000);
+			put(path(url), 0, 5000, 5100, i + 1);
+		}
+		if (i % 2)
+			barrier();
+		mpi(MPI_File_close(&fh));
+		fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDONLY);
+		mpi(MPI_File_read_at(fh, 0, buf, 9000, MPI_BYTE, MPI_STATUS_IGNORE));
+		check_pat(buf, 5000, 0, i, "before what was changed while it was marked");
+		check_pat(buf + 5000, 100, 5000, i + 1, "changed while it was marked");
+		mpi(MPI_File_close(&fh));
+	}
+}
+
 /* ---- data that wait in the pool ------------------------------------------------------------- */
 
 static MPI_File open_held(const char *url, int amode)
@@ -410,6 +442,7 @@ int main(int argc, char **argv)
 	barrier();
 	while_it_is_open(false);
 	while_it_is_open(true);
+	while_it_is_marked();
 	if (ours) {
 		waiting_data();
 		waiting_data_and_another_file();

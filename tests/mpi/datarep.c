@@ -1,9 +1,11 @@
 /*
  * datarep.c -- data representations: external32 turns bytes round, in blocking,
  * collective, split, shared and ordered calls, from and to memory with gaps, through
- * views with holes; user-defined ones as ROMIO offers them
+ * views with holes; user-defined ones with their functions by the library, and else as ROMIO offers them
  */
 #include "util.h"
+
+#include <dlfcn.h>
 
 #define N 3000 /* ints a rank: more than a block */
 
@@ -201,12 +203,6 @@ static void nonblocking(void)
 
 /* ---- user-defined ones ------------------------------------------------------------------ */
 
-static int convert(void *user, MPI_Datatype type, int count, void *filebuf, MPI_Offset position, void *extra)
-{
-	(void)user, (void)type, (void)count, (void)filebuf, (void)position, (void)extra;
-	return MPI_SUCCESS;
-}
-
 static int extent(MPI_Datatype type, MPI_Aint *ext, void *extra)
 {
 	MPI_Aint lb;
@@ -215,8 +211,180 @@ static int extent(MPI_Datatype type, MPI_Aint *ext, void *extra)
 	return MPI_Type_get_extent(type, &lb, ext);
 }
 
+/* ---- by the library, which has no ROMIO behind it ---- */
+
+static int key = 0x5a5a5a5a, calls, fails;
+
+/* ints, in memory one after the other, or of a type that is no named one, every second one; in the file turned round, and with the key */
+static void turn_ints(int *user, MPI_Datatype type, MPI_Count count, int *file, MPI_Offset position, const int *k, int to_file)
+{
+	int ni, na, nt, combiner, step;
+
+	mpi(MPI_Type_get_envelope(type, &ni, &na, &nt, &combiner));
+	step = combiner == MPI_COMBINER_NAMED ? 1 : 2;
+	check_int(*k, key, "extra state");
+	calls++;
+	for (MPI_Count i = 0; i < count; i++) {
+		int *v = user + (position + i) * step;
+
+		if (to_file)
+			file[i] = turned(*v) ^ *k;
+		else
+			*v = turned(file[i] ^ *k);
+	}
+}
+
+static int from_file(void *user, MPI_Datatype type, int count, void *file, MPI_Offset position, void *extra)
+{
+	turn_ints(user, type, count, file, position, extra, 0);
+	return fails ? MPI_ERR_OTHER : MPI_SUCCESS;
+}
+
+static int to_file(void *user, MPI_Datatype type, int count, void *file, MPI_Offset position, void *extra)
+{
+	turn_ints(user, type, count, file, position, extra, 1);
+	return fails ? MPI_ERR_OTHER : MPI_SUCCESS;
+}
+
+#if MPI_VERSION >= 4
+static int from_file_c(void *user, MPI_Datatype type, MPI_Count count, void *file, MPI_Offset position, void *extra)
+{
+	turn_ints(user, type, count, file, position, extra, 0);
+	return MPI_SUCCESS;
+}
+
+static int to_file_c(void *user, MPI_Datatype type, MPI_Count count, void *file, MPI_Offset position, void *extra)
+{
+	turn_ints(user, type, count, file, position, extra, 1);
+	return MPI_SUCCESS;
+}
+#endif
+
+static int twice(MPI_Datatype type, MPI_Aint *ext, void *extra)
+{
+	int rc = extent(type, ext, extra);
+
+	*ext *= 2;
+	return rc;
+}
+
+/* what rank r wrote is there as it should be, and read() finds it */
+static void check_own(MPI_File fh, int r, int gen, const char *rep)
+{
+	MPI_Status st;
+
+	barrier();
+	set_view(fh, 0, MPI_INT, MPI_INT, "native");
+	mpi(MPI_File_read_at(fh, (MPI_Offset)r * N, got, N, MPI_INT, MPI_STATUS_IGNORE));
+	for (int i = 0; i < N; i++)
+		check(got[i] == (turned(value(r, i, gen)) ^ key), "%s: int %d is %#x in the file", rep, i, (unsigned)got[i]);
+	barrier();
+	set_view(fh, 0, MPI_INT, MPI_INT, rep);
+	mpi(MPI_File_read_at_all(fh, (MPI_Offset)r * N, got, N, MPI_INT, &st));
+	check_bytes(&st, N * 4, rep);
+	check_got(r, gen, rep);
+	barrier();
+}
+
+static void converted(MPI_File fh, const char *rep)
+{
+	MPI_Datatype second;
+	MPI_Request req;
+	MPI_Status st;
+	int *wide = xmalloc(N * 8), last = me == np - 1;
+
+	set_view(fh, 0, MPI_INT, MPI_INT, rep);
+	fill(31);
+	calls = 0;
+	mpi(MPI_File_write_at_all(fh, (MPI_Offset)me * N, ints, N, MPI_INT, &st));
+	check_bytes(&st, N * 4, rep);
+	check_int(calls, 1, "conversions of a write");
+	check_own(fh, (me + 1) % np, 31, rep);
+	/* memory with gaps, nonblocking; then a read that meets the file's end in mid-element */
+	mpi(MPI_Type_create_resized(MPI_INT, 0, 8, &second));
+	mpi(MPI_Type_commit(&second));
+	for (int i = 0; i < N; i++) {
+		wide[2 * i] = value(me, i, 32);
+		wide[2 * i + 1] = -1;
+	}
+	mpi(MPI_File_iwrite_at(fh, (MPI_Offset)me * N, wide, N, second, &req));
+	mpi(MPI_Wait(&req, &st));
+	check_bytes(&st, N * 4, "iwrite_at");
+	check_own(fh, me, 32, rep);
+	mpi(MPI_File_set_size(fh, (MPI_Offset)np * N * 4 - 6));
+	memset(wide, 0, N * 8);
+	mpi(MPI_File_read_at(fh, (MPI_Offset)me * N, wide, N, second, &st));
+	check_bytes(&st, N * 4 - (last ? 6 : 0), "a read at the end");
+	for (int i = 0; i < N; i++) {
+		int there = !last || i < N - 2;
+
+		check(wide[2 * i] == (there ? value(me, i, 32) : 0) && wide[2 * i + 1] == 0, "int %d is %#x, and %#x behind it", i,
+		      (unsigned)wide[2 * i], (unsigned)wide[2 * i + 1]);
+	}
+	barrier();
+	mpi(MPI_Type_free(&second));
+	free(wide);
+	mpi(MPI_File_write_ordered(fh, ints, 0, MPI_INT, &st));
+	check_bytes(&st, 0, "of nothing");
+}
+
+static void refused(int rc, int class, const char *what)
+{
+	check_int(error_class(rc), class, what);
+}
+
+static void by_library(MPI_File fh)
+{
+	char name[MPI_MAX_DATAREP_STRING + 1];
+
+	mpi(MPI_Register_datarep("turned", from_file, to_file, extent, &key));
+#if MPI_VERSION >= 4
+	mpi(MPI_Register_datarep_c("turned, with large counts", from_file_c, to_file_c, extent, &key));
+#else
+	mpi(MPI_Register_datarep("turned, with large counts", from_file, to_file, extent, &key));
+#endif
+	mpi(MPI_Register_datarep("as it is", MPI_CONVERSION_FN_NULL, MPI_CONVERSION_FN_NULL, extent, NULL));
+	mpi(MPI_Register_datarep("twice", from_file, to_file, twice, &key));
+	refused(MPI_Register_datarep("turned", from_file, to_file, extent, &key), MPI_ERR_DUP_DATAREP, "error class of a name that is taken");
+	refused(MPI_Register_datarep("external32", from_file, to_file, extent, &key), MPI_ERR_DUP_DATAREP, "error class of MPI's own name");
+	refused(MPI_Register_datarep("x", from_file, to_file, NULL, &key), MPI_ERR_ARG, "error class without a function for extents");
+	memset(name, 'x', MPI_MAX_DATAREP_STRING);
+	name[MPI_MAX_DATAREP_STRING] = '\0';
+	refused(MPI_Register_datarep(name, from_file, to_file, extent, &key), MPI_ERR_ARG, "error class of a name that is too long");
+
+	converted(fh, "turned");
+	converted(fh, "turned, with large counts");
+	refused(MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, "twice", MPI_INFO_NULL), MPI_ERR_UNSUPPORTED_DATAREP,
+		"error class of another size in the file");
+	refused(MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, "nobody's", MPI_INFO_NULL), MPI_ERR_UNSUPPORTED_DATAREP,
+		"error class of a view of no representation");
+	/* the old view is still there; the functions' errors */
+	set_view(fh, 0, MPI_INT, MPI_INT, "turned");
+	fails = 1;
+	refused(MPI_File_write_at(fh, (MPI_Offset)np * N + me, ints, 1, MPI_INT, MPI_STATUS_IGNORE), MPI_ERR_CONVERSION, "error class of to_file()");
+	refused(MPI_File_read_at_all(fh, 0, got, 1, MPI_INT, MPI_STATUS_IGNORE), MPI_ERR_CONVERSION, "error class of from_file()");
+	fails = 0;
+	/* a representation without functions is that of memory */
+	barrier();
+	set_view(fh, 0, MPI_INT, MPI_INT, "as it is");
+	fill(33);
+	mpi(MPI_File_write_at_all(fh, (MPI_Offset)me * N, ints, N, MPI_INT, MPI_STATUS_IGNORE));
+	set_view(fh, 0, MPI_INT, MPI_INT, "native");
+	mpi(MPI_File_read_at_all(fh, (MPI_Offset)me * N, got, N, MPI_INT, MPI_STATUS_IGNORE));
+	check_got(me, 33, "as it is");
+	barrier();
+}
+
+/* ---- by ROMIO ---- */
+
+static int convert(void *user, MPI_Datatype type, int count, void *filebuf, MPI_Offset position, void *extra)
+{
+	(void)user, (void)type, (void)count, (void)filebuf, (void)position, (void)extra;
+	return MPI_SUCCESS;
+}
+
 /* ROMIO takes names, but no conversion functions, and has no views of them; what else Open MPI has may object */
-static void user_defined(MPI_File fh)
+static void by_romio(MPI_File fh)
 {
 	int rc;
 
@@ -236,6 +404,14 @@ static void user_defined(MPI_File fh)
 	mpi(MPI_File_read_at(fh, 0, got, 1, MPI_INT, MPI_STATUS_IGNORE));
 	check_int(got[0], value(0, 0, 30), "first int");
 	barrier();
+}
+
+static void user_defined(MPI_File fh)
+{
+	if (dlsym(RTLD_DEFAULT, "pmio_mpi_library"))
+		by_library(fh);
+	else
+		by_romio(fh);
 }
 
 int main(int argc, char **argv)

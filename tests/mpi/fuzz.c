@@ -788,6 +788,9 @@ static void check_status(const struct op *o)
 	MPI_Get_count(&o->status, o->mpi_type, &n);
 	if (n != whole)
 		fail("MPI_Get_count is %d, should be %lld", n, (long long)whole);
+#ifdef MPICH_VERSION /* 4.0 leaves out a part of an element, and ends the program over some types */
+	return;
+#endif
 	MPI_Get_elements_x(&o->status, o->mpi_type, &elements);
 	if (want < 0)
 		want = MPI_UNDEFINED;

@@ -2,6 +2,7 @@
 # hints.sh -- settings of an MPI program: which of hint, parameter, environment and file wins, what
 # get_info says, what is said of hints that are wrong; names without a prefix
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
 plan 18

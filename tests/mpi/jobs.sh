@@ -1,8 +1,9 @@
 #!/bin/bash
 # jobs.sh -- two jobs on one node with one file, at the same time
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-prog=$top_builddir/tests/mpi/jobs
+prog=$MPI_PROGRAMS/jobs
 plan 3
 
 # together RANKS RANKS FILE

@@ -35,7 +35,7 @@ static void must_do(int rc, const char *what)
 /* all ranks go there, so that "../f" is the file */
 static void prepare(void)
 {
-	prefix = ours ? "pmem:" : "";
+	prefix = strncmp(base, "pmem:", 5) == 0 ? "pmem:" : "";
 	snprintf(folder, sizeof(folder), "%s.links", path(base));
 	if (me == 0) {
 		must_do(mkdir(folder, 0777), "mkdir");

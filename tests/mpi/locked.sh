@@ -1,8 +1,9 @@
 #!/bin/bash
 # locked.sh -- a process dies while it has the lock of atomic mode: the others go on
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-prog=$top_builddir/tests/mpi/locked
+prog=$MPI_PROGRAMS/locked
 [ -r /proc/locks ] || skip_all "no /proc/locks to see who has a lock"
 plan 3
 

@@ -4,6 +4,7 @@
 # The pools are on this machine, and reached through its loopback address; what only
 # real hosts show is in tests/cluster/.
 . "${top_srcdir:-.}/tests/env.sh"
+need_mpi
 export PMIO_ADDRESS=127.0.0.1
 
 trap 'stop_all; cleanup' EXIT
@@ -27,8 +28,8 @@ over() {
 	local nr=$1 placement=$2 ranks=$3
 	shift 3
 	# shellcheck disable=SC2016
-	PMIO_PLACEMENT=$placement NR_POOLS=$nr POOLS=$pools timeout -k 5 "${TEST_TIMEOUT:-120}" "$MPIRUN" -n "$ranks" \
-		bash -c 'set -- "$@"; pools=($POOLS); export PMIO_POOL=${pools[OMPI_COMM_WORLD_RANK % NR_POOLS]}; exec "$@"' x "$@"
+	PMIO_PLACEMENT=$placement NR_POOLS=$nr POOLS=$pools run "$ranks" \
+		bash -c 'set -- "$@"; pools=($POOLS); export PMIO_POOL=${pools[${OMPI_COMM_WORLD_RANK:-$PMI_RANK} % NR_POOLS]}; exec "$@"' x "$@"
 }
 
 # that nothing is left: no mark next to the file, no data in a pool that are not in the file
@@ -45,7 +46,7 @@ program() {
 	# a communicator of one process does not show that the job is on several nodes, if the machine is one
 	export PMIO_OWNER=auto
 	[ "$1" != visible ] || PMIO_OWNER=always
-	local bin=$top_builddir/tests/mpi/$1.mpi dir=$PFS/$1.$2.$3.$4 one=$PFS/$1.one.$4
+	local bin=$MPI_PROGRAMS/$1.mpi dir=$PFS/$1.$2.$3.$4 one=$PFS/$1.one.$4
 	mkdir -p "$dir"
 	over "$2" "$3" "$4" "$bin" "pmem:$dir/$1" || return
 	settled || return
@@ -71,7 +72,7 @@ were_used() {
 
 # the second node cannot write its part, as on a file system that is full there
 some_waits() {
-	local prog=$top_builddir/mpi-examples/hello_pmem
+	local prog=$MPI_EXAMPLES/hello_pmem
 	stop_all
 	(
 		export PMIO_POOL=$T/pool1
@@ -112,7 +113,7 @@ waits() { [ "$(grep -c '^waits = yes' "$PFS"/.pmio-owner.*)" = "$1" ]; }
 
 # written there at once, drained from there when the job has gone, and read from there meanwhile
 aggregated() {
-	local prog=$top_builddir/mpi-examples/hello_pmem copy=$top_builddir/tests/mpi/copy m file
+	local prog=$MPI_EXAMPLES/hello_pmem copy=$MPI_PROGRAMS/copy m file
 	file=$PFS/$(printf 'long%.0s' $(seq 60)) # more than a line of the owner's file takes
 	for m in $memory; do
 		"$PMIO_AGENT" --target --listen 127.0.0.1 --card "$m.card" --pool "$m" || return
@@ -136,7 +137,7 @@ aggregated() {
 t = json.load(open(sys.argv[1]))
 sys.exit(0 if len(t) == 2 and all(m["drained"] >= 1 << 20 and m["dirty"] == 0 for m in t) else str(t))' "$T/stat" || return
 	# and what is discarded leaves no mark
-	PMIO_DRAIN=aggregate over 2 auto 2 "$top_builddir/tests/mpi/modes.mpi" "pmem:$PFS/agg2" && until_ok no_owner
+	PMIO_DRAIN=aggregate over 2 auto 2 "$MPI_PROGRAMS/modes.mpi" "pmem:$PFS/agg2" && until_ok no_owner
 }
 
 # in_memory FILE WHAT: of each memory node, a number of `pmio stat --json FILE`
@@ -150,7 +151,7 @@ print(json.load(sys.stdin)["files"][0][sys.argv[1]])' "$2" || return
 
 # brought into both memory nodes, and read from there, by another name too
 staged() {
-	local copy=$top_builddir/tests/mpi/copy file=$PFS/staged m
+	local copy=$MPI_PROGRAMS/copy file=$PFS/staged m
 	stop_all
 	rm -rf "$T"/mem[12]/* "$PFS"/staged*
 	for m in $memory; do
@@ -186,7 +187,7 @@ relative_agent() (
 	PMIO_TARGETS=$T/mem1.card "$PMIO" target stat
 )
 
-plan 21
+plan 22
 check "contig: 2 pools" program contig 2 auto 2
 check "contig: 3 pools" program contig 3 auto 4
 check "contig: 3 pools, striped" program contig 3 striped 4
@@ -201,6 +202,7 @@ check "visible: 2 pools" program visible 2 auto 4
 check "exchange: 2 pools" program exchange 2 auto 4
 check "order: 2 pools" program order 2 auto 4
 check "order: 3 pools, striped" program order 3 striped 3
+check "order: 2 pools, single" program order 2 single 2
 check "size: 2 pools" program size 2 auto 3
 check "modes: 3 pools" program modes 3 auto 4
 check "what one node could not drain is said, waits, and is drained later" some_waits

@@ -1,6 +1,7 @@
 #!/bin/bash
 # nospace.sh -- a pool and a file system that are full: the MPI call that finds no room says so
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 [ "$(id -u)" = 0 ] || skip_all "needs root, for a small file system"
 mkdir "$T/tiny" && mount -t tmpfs -o size=8m tmpfs "$T/tiny" 2>/dev/null || skip_all "cannot mount a small file system"
@@ -13,7 +14,7 @@ fill_pool() { PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/held" write 0 6000000 1; 
 check "a pool that is nearly full" fill_pool
 
 no_space() {
-	run 2 "$top_builddir/tests/mpi/nospace" "pmem:$T/tiny/f" >"$T/out" 2>&1
+	run 2 "$MPI_PROGRAMS/nospace" "pmem:$T/tiny/f" >"$T/out" 2>&1
 	rc=$?
 	cat "$T/out"
 	[ $rc = 0 ] && grep -q 'the pool is full, and the file system says: No space' "$T/out"

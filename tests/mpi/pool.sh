@@ -2,6 +2,7 @@
 # pool.sh -- what the counters of `pmio stat` say an MPI program cost: updates in place touch
 # what they write, a full pool gives up clean chunks of closed files before it goes to the file system
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
+need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 mpi=$top_builddir/tests/mpi
 plan 13

@@ -1,6 +1,7 @@
 #!/bin/bash
 # together.sh -- order between collective calls of one node's ranks that have no memory to meet in
 . "${top_srcdir:-.}/tests/env.sh"
+need_mpi
 
 cat >"$T/refuse.c" <<'END'
 #define _GNU_SOURCE
@@ -24,11 +25,47 @@ END
 ${CC:-cc} -shared -fPIC -o "$T/refuse.so" "$T/refuse.c" >"$T/build" 2>&1 || skip_all "no compiler: $(head -n 1 "$T/build")"
 
 refused() {
-	run "$2" -x REFUSE="$1" -x LD_PRELOAD="$T/refuse.so" "$top_builddir/tests/mpi/order.mpi" "pmem:$PFS/$1.$2"
+	REFUSE=$1 MPI_LIBRARY=$T/refuse.so${MPI_LIBRARY:+:$MPI_LIBRARY} run "$2" "$MPI_PROGRAMS/${3:-order}.mpi" "pmem:$PFS/$1.$2"
 }
 
-plan 3
+# rank 0 has a file that others may join, its neighbours have not
+owned() {
+	PMIO_ADDRESS=127.0.0.1 PMIO_OWNER=always run "$1" "$MPI_PROGRAMS/order.mpi" "pmem:$PFS/owned.$1" &&
+		"$PMIO" agent stop --force
+}
+
+# ranks of two pools, as on two nodes: it is kept by the first target
+at_home() {
+	mkdir -m 700 "$T/pool1"
+	# shellcheck disable=SC2016
+	PMIO_ADDRESS=127.0.0.1 PMIO_LOG=debug REFUSE=make MPI_LIBRARY=$T/refuse.so:$MPI_LIBRARY POOLS="$T/pool $T/pool1" run "$1" \
+		bash -c 'pools=($POOLS); export PMIO_POOL=${pools[${PMI_RANK:-$OMPI_COMM_WORLD_RANK} % 2]}; exec "$@"' x "$MPI_PROGRAMS/shared.mpi" "pmem:$PFS/home.$1" >"$T/out" 2>&1
+	rc=$?
+	"$PMIO" agent stop --force
+	"$PMIO" --pool="$T/pool1" agent stop --force
+	# each rank has asked there
+	[ $rc = 0 ] && [ "$(grep -c 'node .*: messages:.* pointer=' "$T/out")" = "$1" ] || {
+		cat "$T/out"
+		return 1
+	}
+}
+
+[ -z "$MPI_LIBRARY" ] || [ -r "$MPI_LIBRARY" ] || skip_all "there was no such MPI when this was configured"
+[ $MPI_FAMILY = openmpi ] || {
+	plan 5
+	check "no memory can be made: order on 2" refused make 2
+	check "the memory cannot be found: order on 3" refused find 3
+	check "no memory can be made: shared pointers on 3" refused make 3 shared
+	check "ranks of two nodes: shared pointers on 3" at_home 3
+	check "a file that is marked for other nodes: order on 2" owned 2
+	exit $tap_failed
+}
+plan $([ -z "$MPI_LIBRARY" ] && echo 5 || echo 7)
 check "no memory can be made: order on 2" refused make 2
 check "no memory can be made: order on 4" refused make 4
 check "the memory cannot be found: order on 3" refused find 3
+[ -z "$MPI_LIBRARY" ] || check "no memory can be made: shared pointers on 3" refused make 3 shared
+[ -z "$MPI_LIBRARY" ] || check "ranks of two nodes: shared pointers on 3" at_home 3
+check "a file that is marked for other nodes: order on 2" owned 2
+check "a file that is marked for other nodes: order on 4" owned 4
 exit $tap_failed

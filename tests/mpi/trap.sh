@@ -1,6 +1,8 @@
 #!/bin/sh
 # trap.sh -- settings of Open MPI that shut the component out: said once, and only to who means us
 . "${top_srcdir:-.}/tests/env.sh"
+need_mpi
+need_component
 prog=$top_builddir/mpi-examples/hello_pmem
 ours=pmem:$PFS/file
 

@@ -35,12 +35,23 @@ ASAN_OPTIONS=log_path=$reports/asan:detect_leaks=$leaks:exitcode=0:abort_on_erro
 status=$?
 
 # Open MPI leaves thousands of small pieces behind.  Of a process that has it, only leaks with a function of ours count.
+# libfabric's provider `net` 1.17 leaves some of each endpoint; it has no frame pointers, so such a leak has frames of its
+# alone.  Of other processes all but these count.
 ours() {
-	if ! grep -q 'LeakSanitizer: detected' "$1" || ! grep -Eq '/lib(mpi|open-pal|open-rte)\.so' "$1"; then
+	if ! grep -q 'LeakSanitizer: detected' "$1"; then
 		cat "$1"
-	else
-		awk -v RS= -v ORS='\n\n' '/leak of/ && /\/sanitize\/source\//' "$1"
+		return
 	fi
+	mpi=0
+	! grep -Eq '/lib(mpi|open-pal|open-rte)\.so' "$1" || mpi=1
+	awk -v RS= -v ORS='\n\n' -v mpi=$mpi '
+	function others(   i, n, line) { # a frame that is neither the allocator nor libfabric
+		n = split($0, line, "\n")
+		for (i = 1; i <= n; i++)
+			if (line[i] ~ /^ *#[0-9]/ && line[i] !~ /\/libsanitizer\// && line[i] !~ /\/libfabric\.so/) return 1
+		return 0
+	}
+	/leak of/ && (mpi ? /\/sanitize\/source\// : others())' "$1"
 }
 
 for report in "$reports"/*; do

@@ -1,5 +1,5 @@
 # a cluster of Slurm on this machine: `make check-slurm` (root; packages: scripts/packages-slurm.txt)
-slurm_tests = tests/slurm/directives.sh tests/slurm/jobs.sh tests/slurm/ends.sh tests/slurm/faults.sh tests/slurm/steps.sh tests/slurm/memory.sh tests/slurm/guides.sh
+slurm_tests = tests/slurm/directives.sh tests/slurm/jobs.sh tests/slurm/ends.sh tests/slurm/faults.sh tests/slurm/strangers.sh tests/slurm/steps.sh tests/slurm/memory.sh tests/slurm/guides.sh
 EXTRA_DIST += $(slurm_tests) tests/slurm/lib.sh tests/slurm/cluster
 
 check-slurm: all

@@ -33,9 +33,11 @@ tests=(
 	"capacity=16MiB target_size=16MiB|target_size= goes with targets=NUMBER"
 	"drain=hold targets=2|asks for no memory"
 )
-plan $((${#tests[@]} + 8))
+plan $((${#tests[@]} + 10))
 
 refused() { ! submit bad "${2:--N1}" && grep -qF -- "$1" "$C/jobs/bad.err" || { echo "job $job"; cat "$C/jobs/bad.err"; return 1; }; }
+export -f refused submit as_nobody
+export user
 for t in "${tests[@]}"; do
 	check "refused: ${t%%|*}" refused "${t#*|}" <<EOF
 #PMEM ${t%%|*}
@@ -54,7 +56,20 @@ true
 #PMEM drain=hold
 EOF
 
+# what takes slurmctld hours, if its time grows with the square of the length
+{ printf '#PMEM capacity='; head -c 1000000 /dev/zero | tr '\0' 1; echo '!'; } >"$C/jobs/digits"
+digits() { timeout 60 bash -c 'refused "too many characters in #PMEM lines" <"$C/jobs/digits"' && timeout 60 scontrol ping; }
+check "refused: a million digits, and slurmctld answers" digits
+
+if [ -e "$C/bin/spank_pmem.so" ]; then
+	beyond() { ! submit beyond -N1 --pmem=1TiB </dev/null && grep -qF -- "--pmem: 1 TiB on each node are asked for, a node has 128 MiB" "$C/jobs/beyond.err" || { cat "$C/jobs/beyond.err"; return 1; }; }
+	check "refused: more for --pmem= than a node has" beyond
+else
+	check "refused: more for --pmem= than a node has # SKIP slurm/spank.h was not there at configure" true
+fi
+
 # what is good, on several lines
+counted() { says "$job" "TresPerNode=gres:pmem:$1" || says "$job" "TresPerNode=gres/pmem:$1"; } # Slurm 22.05, 24.11
 submit good -N1 --hold <<EOF
 #PMEM capacity=16.5MiB \\
 #PMEM drain=hold            # capacity=7GiB in a comment
@@ -63,7 +78,7 @@ submit good -N1 --hold <<EOF
 true
 EOF
 good() {
-	says "$job" "pool=pmem capacity=17M per_node=17M" && says "$job" "TresPerNode=gres:pmem:17" &&
+	says "$job" "pool=pmem capacity=17M per_node=17M" && counted 17 &&
 		[ "$(field "$job" JobState)" = PENDING ] && ! says "$job" 7GiB
 }
 check "decimals, comments and continued lines" good
@@ -72,7 +87,7 @@ scancel "$job"
 submit two -N2 --hold <<EOF
 #PMEM capacity=20MiB
 EOF
-two() { says "$job" "capacity=40M per_node=20M" && says "$job" "TresPerNode=gres:pmem:20"; }
+two() { says "$job" "capacity=40M per_node=20M" && counted 20; }
 check "capacity is counted for each node" two
 scancel "$job"
 check "... and a job that waits can be cancelled" ended "$job" CANCELLED

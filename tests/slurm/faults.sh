@@ -59,14 +59,15 @@ submit noroom -N2 <<EOF
 . $C/bin/env.sh
 mpirun -n 4 hello_pmem pmem:$PFS/noroom
 EOF
-drained() { sinfo -h -N -n node2 -o '%T %E' | grep -q 'drain.*Prolog error'; }
-check "a node without room is taken out of service" await 60 drained
-check "... the job did not run" await 60 state_is "$job" PENDING
-check "... and what was there is there" grep -qx good "$PFS/noroom"
-check "... the log says why" grep -q "bytes free, the job wants 50331648" "$C/log/slurmd.node2.log"
+held() { state_is "$job" PENDING && says "$job" "Reason=JobHeldUser"; }
+in_service() { ! sinfo -h -N -o '%N %T' | grep -E 'drain|down'; }
+check "a job for which a node has no room is held" await 60 held
+why() { says "$job" "pmio: node2: $PMEM has 41943040 bytes free, the job wants 50331648"; }
+check "... and says why" why
+check "... it did not run" eval '[ ! -e "$C/jobs/noroom.out" ] && grep -qx good "$PFS/noroom"'
+check "... and the nodes stay in service" in_service
 on_node node2 rm "$PMEM/rubbish"
 scancel "$job"
-scontrol update nodename=node2 state=resume
 check "... the job can be cancelled" over "$job"
 submit next -N1 <<EOF
 #PMEM capacity=16MiB

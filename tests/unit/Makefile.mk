@@ -1,7 +1,11 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
-	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_abi tests/unit/test_fabric \
-	tests/unit/test_remote tests/unit/test_threads tests/unit/test_system
+	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
+	tests/unit/test_remote tests/unit/test_threads tests/unit/test_system \
+	tests/unit/test_text
+if HAVE_OMPI_COMPONENT
+unit_tests += tests/unit/test_abi
+endif
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -33,6 +37,10 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 
+tests_unit_test_text_SOURCES = tests/unit/test_text.c
+tests_unit_test_text_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_text_LDADD = libpmio_core.la $(CMOCKA_LIBS)
+
 tests_unit_test_system_SOURCES = tests/unit/test_system.c
 tests_unit_test_system_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_system_LDADD = libpmio_core.la $(CMOCKA_LIBS)
@@ -53,6 +61,10 @@ tests_unit_test_remote_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_remote_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
 
 tests_unit_test_abi_SOURCES = tests/unit/test_abi.c
-tests_unit_test_abi_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS) $(CMOCKA_CFLAGS) \
+tests_unit_test_abi_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio/romio $(OMPI_CPPFLAGS) $(CMOCKA_CFLAGS) \
 	-DOMPI_PKGLIBDIR=\"$(OMPI_PKGLIBDIR)\"
 tests_unit_test_abi_LDADD = $(OMPI_LIBS) $(CMOCKA_LIBS) -ldl
+
+# of slurm/, in Lua
+TESTS += tests/unit/directives.sh
+EXTRA_DIST += tests/unit/directives.sh tests/unit/directives.lua

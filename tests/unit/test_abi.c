@@ -67,9 +67,9 @@ static void table__other_name(void **state)
 	struct adio_ops ops = *real;
 
 	(void)state;
-	ops.name = "XFS: another driver";
+	ops.fsname = "XFS: another driver";
 	assert_int_equal(pmio_romio_check_table(so, &ops, why, sizeof(why)), -1);
-	ops.name = NULL;
+	ops.fsname = NULL;
 	assert_int_equal(pmio_romio_check_table(so, &ops, why, sizeof(why)), -1);
 }
 

@@ -114,7 +114,7 @@ static void map__other_file_systems_are_page_granular(void **state)
 
 	assert_int_equal(rc, 0);
 	/* or better, if TMPDIR is on real PMEM */
-	assert_in_range(pmio_pm_granularity(f->pm), PMIO_PM_BYTE, PMIO_PM_PAGE);
+	assert_true(pmio_pm_granularity(f->pm) <= PMIO_PM_PAGE);
 	assert_null(getenv("PMEM2_FORCE_GRANULARITY"));
 }
 
@@ -636,7 +636,7 @@ static void record__limit_keeps_nothing_and_all(void **state)
 	assert_int_equal(pmio_pm_record_images(f->pm, 5, 1, look, &s), 0);
 
 	assert_int_equal(s.last_cut, 512);
-	assert_in_range(s.nr, 5 * 500, 5 * 512);
+	assert_true(s.nr >= 5 * 500 && s.nr <= 5 * 512);
 	assert_true(s.a[0] > 0 && s.both_new > 0);
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # mpi.sh -- programs of tests/mpi on 2 ranks, ranks and agent under valgrind; TAP
 . "${top_srcdir:-.}/tests/env.sh"
+need_mpi
 . "$top_srcdir/tests/valgrind/lib.sh"
 
 programs="contig views coll nonblock shared split"

@@ -11,7 +11,7 @@ PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL=C
 
 missing() { echo "$*"; exit 77; }
-for tool in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ndctl:ndctl mke2fs:e2fsprogs objcopy:binutils; do
+for tool in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio ndctl:ndctl setquota:quota mkfs.xfs:xfsprogs mke2fs:e2fsprogs objcopy:binutils; do
 	command -v "${tool%:*}" >/dev/null || missing "no ${tool%:*}: packages of scripts/packages-vm.txt are not installed"
 done
 # the program of busybox-static alone: busybox needs libraries, which the initrd has not
@@ -49,7 +49,7 @@ add_module() {
 	for need in ${needs//,/ }; do add_module "$need"; done
 	cp "$file" "$initrd/modules/" && basename "$file" >>"$initrd/modules/order"
 }
-for module in virtio_pci virtio_blk libnvdimm nfit nd_btt nd_pmem dax_pmem ext4 crc32c_intel; do add_module $module; done
+for module in virtio_pci virtio_blk libnvdimm nfit nd_btt nd_pmem dax_pmem ext4 crc32c_intel xfs quota_v2; do add_module $module; done
 
 cp "$top_srcdir/tests/vm/init" "$initrd/init" && chmod 755 "$initrd/init" || exit 1
 (cd "$initrd" && find . | cpio -o -H newc --quiet | gzip -1) >"$dir/initrd" || exit 1
@@ -60,7 +60,7 @@ root=$dir/root.d
 mkdir -p "$root"/usr/{bin,sbin,lib,lib32,lib64,libx32} "$root"/{etc,dev,proc,sys,tmp,run,root,var/tmp,mnt/pmem,mnt/pfs,pmio/build,pmio/src/tests} || exit 1
 for d in bin sbin lib lib32 lib64 libx32; do ln -s usr/$d "$root/$d"; done
 
-packages="bash dash coreutils diffutils findutils grep sed mawk hostname util-linux mount e2fsprogs ndctl
+packages="bash dash coreutils diffutils findutils grep sed mawk hostname util-linux mount e2fsprogs ndctl quota xfsprogs libinih1
 	openmpi-bin openmpi-common libopenmpi3 libpmix2 libc-bin base-files"
 for package in $packages; do
 	dpkg -L "$package" 2>/dev/null
@@ -69,7 +69,7 @@ done | grep -vE '^/(\.|boot|usr/(include|share/(doc|man|locale|lintian|bash-comp
 		if [ -L "$path" ] || [ ! -d "$path" ]; then echo "$path"; fi
 	done >"$dir/files"
 tar -c -C / --ignore-failed-read -T <(sed 's|^/||' "$dir/files") 2>/dev/null | tar -x -C "$root" --no-same-owner || exit 1
-cp -P "$(command -v mpirun)" "$root/usr/bin/" && cp -a /etc/alternatives "$root/etc/" && cp /etc/{passwd,group,nsswitch.conf,ld.so.cache} "$root/etc/" || exit 1
+cp -P "$(command -v mpirun)" "$(command -v awk)" "$root/usr/bin/" && cp -a /etc/alternatives "$root/etc/" && cp /etc/{passwd,group,nsswitch.conf,ld.so.cache} "$root/etc/" || exit 1
 echo '127.0.0.1 localhost pmio-vm' >"$root/etc/hosts"
 
 # what was built; libtool's scripts in front of programs stay here
@@ -84,6 +84,7 @@ mkdir "$root/pmio/build/.libs" && cp -P "$top_builddir"/.libs/*.so* "$root/pmio/
 for d in . cli kill mpi vm; do
 	mkdir -p "$root/pmio/src/tests/$d" && cp "$top_srcdir/tests/$d/"*.sh "$root/pmio/src/tests/$d/" || exit 1
 done
+cp -r "$top_srcdir/slurm" "$root/pmio/src/" || exit 1
 
 # the libraries of all these
 # shellcheck disable=SC2016

@@ -5,9 +5,10 @@
 # cache-line granularity by their nature, not because a test says so.  Unit and MPI tests
 # run there.  Then processes work on files (tests/kill/work.h) until QEMU is killed, again
 # and again; each boot compares what is left with a ledger of what was promised:
-#   - on the plain disk, before any agent runs: what drains and closes had put there
+#   - on the plain disk, before any agent runs: what drains and closes had put there (the first half, with drain_sync=close)
 #   - after recovery (every other time), there: all that had returned
 #   - by the workers, through the next agent: all that had returned
+# And prolog and epilog of slurm/ run there on file systems with project quotas.
 #
 # What this shows.  The file system on the disk really loses what no fsync made
 # durable: the guest's page cache goes with it, and nothing is written back unasked.  The
@@ -26,6 +27,7 @@
 
 : "${VM_CUTS:=3}" "${VM_SEED:=1}" "${VM_LIMIT:=300}" "${VM_KERNELS:=$top_builddir/tests/vm/kernel}"
 : "${VM_UNITS=pm:* pool:file_* client:agent_killed__*}" "${VM_MPI=contig views shared}"
+! no_mpi >/dev/null || VM_MPI=
 set -f # the patterns are not for files here
 export top_srcdir top_builddir
 export VM_PROGRAMS="pmio pmiod tests/vm/cuts tests/unit/test_pm tests/unit/test_pool tests/unit/test_client"
@@ -88,7 +90,7 @@ boot_and_wait() {
 
 tests_on_dax() {
 	truncate -s 512M "$T/nvdimm" && truncate -s 512M "$T/disk.img" && mke2fs -q -t ext4 "$T/disk.img" || return 1
-	boot_and_wait "tests,unit,${VM_UNITS// /,},mpi,${VM_MPI// /,}" && VM_LIMIT=$((VM_LIMIT * 3)) until_ok says 'end'
+	boot_and_wait "tests,${OPENMPI_ADAPTER:-none},unit,${VM_UNITS// /,},mpi,${VM_MPI// /,}" && VM_LIMIT=$((VM_LIMIT * 3)) until_ok says 'end'
 	local rc=$?
 	cp "$console" "$T/tests.console"
 	power_off
@@ -100,15 +102,29 @@ passed() {
 	return 1
 }
 
+# ---- project quotas ------------------------------------------------------------------
+
+# on memory of their own
+quotas() {
+	truncate -s 512M "$T/nvdimm" && truncate -s 64M "$T/disk.img" && mke2fs -q -t ext4 "$T/disk.img" || return 1
+	boot_and_wait quotas && until_ok says 'end'
+	power_off
+	cp "$console" "$T/tests.console"
+	rm -f "$T/nvdimm" "$T/disk.img"
+	passed "quotas ext4"
+}
+
 # ---- power cuts -----------------------------------------------------------------------
 
 worked() { [ "$(tr -d '\r' <"$console" | sed -n 's/^@work \([0-9]*\)$/\1/p' | tail -n 1)" -ge "$1" ] 2>/dev/null; }
 
 # power_cut NR: the moment is drawn: while it starts or recovers, or after some operations
+before=close now=close # drain_sync
 power_cut() {
 	local recover=no rc=0 moment=$((RANDOM % 300))
 	[ $(($1 % 2)) = 0 ] && recover=yes
-	boot_and_wait "work,$((VM_SEED * 1000 + $1)),$recover,64MiB" || return 1
+	boot_and_wait "work,$((VM_SEED * 1000 + $1)),$recover,64MiB,$before,$now" || return 1
+	before=$now
 	if [ $recover = yes ] && [ $((RANDOM % 2)) = 0 ]; then
 		echo "cut off while it recovers"
 		until_ok says recovering
@@ -122,15 +138,16 @@ power_cut() {
 	[ $rc = 0 ] || show_console
 }
 
-# the last: right after all was closed
+# right after all was closed
 close_and_cut() {
-	boot_and_wait "work,$((VM_SEED * 1000)),no,64MiB,60" && until_ok says closed
+	boot_and_wait "work,$((VM_SEED * 1000)),no,64MiB,$before,$now,60" && until_ok says closed
 	local rc=$?
+	before=$now
 	power_off
 	[ $rc = 0 ] || show_console
 }
 all_is_there() {
-	boot_and_wait "look,64MiB" && until_ok says 'end 0'
+	boot_and_wait "look,64MiB,$before" && until_ok says 'end 0'
 	local rc=$?
 	power_off
 	[ $rc = 0 ] || show_console
@@ -138,12 +155,19 @@ all_is_there() {
 
 RANDOM=$VM_SEED
 set -- $VM_UNITS $VM_MPI
-plan $((2 + $# + VM_CUTS + 2))
+plan $((4 + $# + VM_CUTS + 4))
+check "what a job of Slurm has beside its pool has a limit: ext4" quotas
+check "... XFS" passed "quotas xfs"
 check "tests on ext4 with DAX" tests_on_dax
 check "granularity: cache line on DAX, page on a disk" passed granularity
 for name in $VM_UNITS; do check "unit tests on DAX: $name" passed "unit $name"; done
 for name in $VM_MPI; do check "MPI on DAX: $name" passed "mpi $name"; done
-for i in $(seq "$VM_CUTS"); do check "power cut $i" power_cut "$i"; done
+half=$(((VM_CUTS + 1) / 2))
+for i in $(seq $half); do check "power cut $i, drain_sync=close" power_cut "$i"; done
 check "all files closed, power cut" close_and_cut
 check "all files are on the disk, pool and file systems are whole" all_is_there
+now=later
+for i in $(seq $((half + 1)) "$VM_CUTS"); do check "power cut $i, drain_sync=later" power_cut "$i"; done
+check "all files closed, power cut" close_and_cut
+check "the next agent has all on the disk, pool and file systems are whole" all_is_there
 exit $tap_failed

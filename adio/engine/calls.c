@@ -1,0 +1,412 @@
+/*
+ * calls.c -- MPI-IO as a program calls it: arguments, file pointers, split and ordered calls, views
+ *
+ * For adapters that have no ROMIO between the program and the engine.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NATIVE "native"
+#define EXTERNAL "external32"
+
+/* ---- open and close --------------------------------------------------------------------- */
+
+static int take_defaults(struct pmio_mpi_file *f, int amode)
+{
+	off_t size = 0;
+
+	f->complete = true;
+	if ((amode & MPI_MODE_APPEND) && pmio_size(f->file, &size) < 0)
+		size = 0;
+	f->pos = (uint64_t)size;
+	engine_shared_new(f, f->pos);
+	return engine_error(engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE));
+}
+
+int call_open(MPI_Comm comm, const char *path, bool plain, int amode, MPI_Info info, struct pmio_mpi_file **out)
+{
+	struct pmio_mpi_file *f = engine_new(comm, path, plain, info);
+	int rc, nr;
+
+	*out = NULL;
+	PMPI_Comm_size(comm, &nr);
+	if (f)
+		f->shares = nr > 1;
+	rc = engine_agree_and_open(comm, path, f, amode);
+	if (rc == MPI_SUCCESS)
+		rc = take_defaults(f, amode); /* named types cost no memory: no error on one rank alone */
+	if (rc != MPI_SUCCESS) {
+		engine_free(f);
+		return rc;
+	}
+	engine_look_for_strays(comm, false);
+	*out = f;
+	return MPI_SUCCESS;
+}
+
+int call_close(struct pmio_mpi_file *f)
+{
+	int rc;
+
+	engine_look_for_strays(f->comm, true);
+	rc = engine_error(engine_close(f));
+	engine_free(f);
+	return rc;
+}
+
+/* ---- reading and writing ------------------------------------------------------------------ */
+
+/* an MPI error class */
+static int check(const struct pmio_mpi_file *f, const struct call *c)
+{
+	MPI_Count size;
+
+	if (c->count < 0)
+		return MPI_ERR_COUNT;
+	if (c->type == MPI_DATATYPE_NULL)
+		return MPI_ERR_TYPE;
+	if (c->pointer == POINTER_NONE && c->offset < 0)
+		return MPI_ERR_ARG;
+	if (c->write && (f->amode & MPI_MODE_RDONLY))
+		return MPI_ERR_READ_ONLY;
+	if (!c->write && (f->amode & MPI_MODE_WRONLY))
+		return MPI_ERR_ACCESS;
+	if ((f->amode & MPI_MODE_SEQUENTIAL) && c->pointer != POINTER_SHARED)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	if (PMPI_Type_size_x(c->type, &size) != MPI_SUCCESS)
+		return MPI_ERR_TYPE;
+	if (f->view.etype_size > 1 && (c->count % f->view.etype_size) * (size % f->view.etype_size) % f->view.etype_size != 0)
+		return MPI_ERR_IO; /* no whole number of elementary types */
+	return MPI_SUCCESS;
+}
+
+/* what a pointer moves by */
+static uint64_t bytes_of(const struct call *c)
+{
+	MPI_Count size;
+
+	PMPI_Type_size_x(c->type, &size);
+	return (uint64_t)c->count * (uint64_t)size;
+}
+
+/* in the order of the ranks: the last one knows when all have come, and what they want together */
+static int take_turns(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *pos)
+{
+	struct { uint64_t start; int64_t rc; } said = { 0, 0 };
+	uint64_t up_to = 0;
+	int rank, nr;
+
+	PMPI_Comm_rank(f->comm, &rank);
+	PMPI_Comm_size(f->comm, &nr);
+	PMPI_Scan(&bytes, &up_to, 1, MPI_UINT64_T, MPI_SUM, f->comm);
+	if (rank == nr - 1)
+		said.rc = engine_shared_add(f, up_to, &said.start);
+	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, nr - 1, f->comm);
+	*pos = said.start + up_to - bytes;
+	return (int)said.rc;
+}
+
+static int transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t pos, uint64_t *done)
+{
+	engine_transfer_fn *by = c->all ? engine_transfer_all : engine_transfer;
+
+	if (f->rep && (c->write ? f->rep->write : f->rep->read))
+		return engine_transfer_user(f, by, c->buf, c->count, c->type, pos, c->write, done);
+	if (f->external)
+		return engine_transfer_external(f, by, c->buf, c->count, c->type, pos, c->write, done);
+	return by(f, c->buf, c->count, c->type, pos, c->write, done);
+}
+
+/*
+ * With the file's own pointer.  Two threads' independent calls come one after the other; a collective
+ * one, which waits for other ranks, keeps nobody from the pointer meanwhile.
+ */
+static int transfer_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+{
+	uint64_t pos;
+	int rc;
+
+	pthread_mutex_lock(&f->pos_lock);
+	pos = f->pos;
+	if (c->all)
+		pthread_mutex_unlock(&f->pos_lock);
+	rc = transfer(f, c, pos, done);
+	if (c->all)
+		pthread_mutex_lock(&f->pos_lock);
+	if (rc == 0)
+		f->pos = pos + *done;
+	pthread_mutex_unlock(&f->pos_lock);
+	return rc;
+}
+
+static int transfer_shared(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+{
+	uint64_t pos;
+	int rc = c->all ? take_turns(f, bytes_of(c), &pos) : engine_shared_add(f, bytes_of(c), &pos);
+
+	return rc < 0 ? rc : transfer(f, c, pos, done);
+}
+
+int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+{
+	int rc = check(f, c);
+
+	*done = 0;
+	if (rc != MPI_SUCCESS)
+		return rc;
+	if (c->pointer == POINTER_OWN)
+		rc = transfer_own(f, c, done);
+	else if (c->pointer == POINTER_NONE)
+		rc = transfer(f, c, engine_position(f, c->offset), done);
+	else
+		rc = transfer_shared(f, c, done);
+	return engine_error(rc);
+}
+
+int call_begin(struct pmio_mpi_file *f, const struct call *c)
+{
+	int rc;
+
+	if (f->split)
+		return MPI_ERR_IO; /* one at a time */
+	rc = call_transfer(f, c, &f->split_done);
+	if (rc == MPI_SUCCESS)
+		f->split = SPLIT(c->pointer, c->write);
+	return rc;
+}
+
+int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI_Status *status)
+{
+	if (f->split != SPLIT(pointer, write))
+		return MPI_ERR_IO;
+	f->split = 0;
+	engine_set_status(status, f->split_done);
+	return MPI_SUCCESS;
+}
+
+/* ---- requests that are complete when they are made: loads and stores have nothing to wait for ---- */
+
+static int query(void *state, MPI_Status *status)
+{
+	engine_set_status(status, (uint64_t)(uintptr_t)state);
+	status->MPI_SOURCE = MPI_UNDEFINED;
+	status->MPI_TAG = MPI_UNDEFINED;
+	return MPI_SUCCESS;
+}
+
+static int free_state(void *state)
+{
+	(void)state;
+	return MPI_SUCCESS;
+}
+
+static int cancel(void *state, int complete)
+{
+	(void)state;
+	(void)complete;
+	return MPI_SUCCESS;
+}
+
+int call_request(uint64_t done, MPI_Request *request)
+{
+	int rc = PMPI_Grequest_start(query, free_state, cancel, (void *)(uintptr_t)done, request);
+
+	return rc == MPI_SUCCESS ? PMPI_Grequest_complete(*request) : rc;
+}
+
+/* ---- pointers -------------------------------------------------------------------------------- */
+
+/* where a seek leads, in bytes of the view's data */
+static int target(struct pmio_mpi_file *f, MPI_Offset offset, int whence, uint64_t now, uint64_t *pos)
+{
+	int64_t bytes, start = 0, esize = f->view.etype_size;
+	off_t size;
+	int rc;
+
+	if (whence == MPI_SEEK_CUR) {
+		start = (int64_t)now;
+	} else if (whence == MPI_SEEK_END) {
+		rc = engine_error(engine_size(f, &size));
+		if (rc != MPI_SUCCESS)
+			return rc;
+		start = ((int64_t)engine_view_bytes(&f->view, size) + esize - 1) / esize * esize;
+	} else if (whence != MPI_SEEK_SET) {
+		return MPI_ERR_ARG;
+	}
+	if (__builtin_mul_overflow(offset, esize, &bytes) || __builtin_add_overflow(start, bytes, &bytes) || bytes < 0)
+		return MPI_ERR_ARG;
+	*pos = (uint64_t)bytes;
+	return MPI_SUCCESS;
+}
+
+int call_seek(struct pmio_mpi_file *f, MPI_Offset offset, int whence)
+{
+	int rc;
+
+	if (f->amode & MPI_MODE_SEQUENTIAL)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	pthread_mutex_lock(&f->pos_lock);
+	rc = target(f, offset, whence, f->pos, &f->pos);
+	pthread_mutex_unlock(&f->pos_lock);
+	return rc;
+}
+
+int call_position(struct pmio_mpi_file *f, MPI_Offset *offset)
+{
+	if (f->amode & MPI_MODE_SEQUENTIAL)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	pthread_mutex_lock(&f->pos_lock);
+	*offset = (MPI_Offset)f->pos / f->view.etype_size;
+	pthread_mutex_unlock(&f->pos_lock);
+	return MPI_SUCCESS;
+}
+
+/* do all ranks say the same?  Collective */
+static bool all_say(const struct pmio_mpi_file *f, MPI_Offset a, MPI_Offset b)
+{
+	MPI_Offset mine[4] = { a, -a, b, -b }, max[4];
+
+	PMPI_Allreduce(mine, max, 4, MPI_OFFSET, MPI_MAX, f->comm);
+	return max[0] == -max[1] && max[2] == -max[3];
+}
+
+int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence)
+{
+	uint64_t pos = 0, was;
+	int rc;
+
+	if (f->amode & MPI_MODE_SEQUENTIAL)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	if (!all_say(f, offset, whence))
+		return MPI_ERR_NOT_SAME;
+	rc = engine_error(engine_shared_add(f, 0, &was));
+	if (rc == MPI_SUCCESS)
+		rc = target(f, offset, whence, was, &pos);
+	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MAX, f->comm); /* also: all have seen where it was */
+	return rc == MPI_SUCCESS ? engine_error(engine_shared_set(f, pos, &was)) : rc;
+}
+
+int call_position_shared(struct pmio_mpi_file *f, MPI_Offset *offset)
+{
+	uint64_t was;
+	int rc;
+
+	if (f->amode & MPI_MODE_SEQUENTIAL)
+		return MPI_ERR_UNSUPPORTED_OPERATION;
+	rc = engine_error(engine_shared_add(f, 0, &was));
+	*offset = (MPI_Offset)was / f->view.etype_size;
+	return rc;
+}
+
+/* ---- views --------------------------------------------------------------------------------------- */
+
+/* an MPI error class; own: NULL: it is not the program's */
+static int check_rep(const char *rep, MPI_Datatype etype, MPI_Datatype filetype, const struct datarep **own)
+{
+	int rc;
+
+	*own = NULL;
+	if (strcmp(rep, NATIVE) == 0 || strcmp(rep, EXTERNAL) == 0)
+		return MPI_SUCCESS;
+	*own = engine_datarep(rep);
+	if (!*own)
+		return MPI_ERR_UNSUPPORTED_DATAREP;
+	rc = engine_datarep_fits(*own, etype);
+	return engine_error(rc < 0 ? rc : engine_datarep_fits(*own, filetype));
+}
+
+int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, int bad)
+{
+	int mine = bad == MPI_SUCCESS ? engine_check_view(f->amode, disp, etype, filetype) : bad, rc;
+	const struct datarep *own = NULL;
+	struct view next;
+	uint64_t shared;
+
+	engine_view_clear(&next);
+	if (mine == MPI_SUCCESS)
+		mine = check_rep(rep, etype, filetype, &own);
+	if (mine == MPI_SUCCESS)
+		mine = engine_error(engine_view_init(&next, disp, etype, filetype));
+	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, f->comm);
+	if (rc != MPI_SUCCESS) {
+		engine_view_fini(&next);
+		return rc;
+	}
+	rc = engine_error(engine_shared_set(f, 0, &shared));
+	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
+	if (rc == MPI_SUCCESS && disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(&f->view, shared, &next.disp) < 0)
+		rc = MPI_ERR_ARG;
+	if (rc != MPI_SUCCESS) {
+		engine_view_fini(&next);
+		return rc;
+	}
+	pthread_mutex_lock(&f->pos_lock);
+	f->pos = 0;
+	f->external = strcmp(rep, EXTERNAL) == 0;
+	f->rep = own;
+	engine_view_fini(&f->view);
+	f->view = next;
+	pthread_mutex_unlock(&f->pos_lock);
+	return engine_error(engine_choose_exchange(f));
+}
+
+int call_get_view(struct pmio_mpi_file *f, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
+{
+	*disp = f->view.disp;
+	strcpy(rep, f->rep ? f->rep->name : f->external ? EXTERNAL : NATIVE);
+	return engine_error(engine_view_types(&f->view, etype, filetype));
+}
+
+/* ---- the file's size --------------------------------------------------------------------------------- */
+
+/* an MPI error class; collective, but for a mode that is bad, which all see */
+static int check_size(const struct pmio_mpi_file *f, MPI_Offset size)
+{
+	if (f->amode & MPI_MODE_RDONLY)
+		return MPI_ERR_READ_ONLY;
+	if (!all_say(f, size, 0))
+		return MPI_ERR_NOT_SAME;
+	return size < 0 ? MPI_ERR_ARG : MPI_SUCCESS;
+}
+
+int call_set_size(struct pmio_mpi_file *f, MPI_Offset size)
+{
+	int rc = check_size(f, size); /* all ranks have come: nobody writes any more */
+
+	return rc == MPI_SUCCESS ? engine_error(engine_resize(f, size)) : rc;
+}
+
+int call_preallocate(struct pmio_mpi_file *f, MPI_Offset size)
+{
+	int rank, rc = check_size(f, size);
+
+	if (rc != MPI_SUCCESS)
+		return rc;
+	PMPI_Comm_rank(f->comm, &rank);
+	if (rank == 0)
+		rc = engine_preallocate(f, size);
+	PMPI_Bcast(&rc, 1, MPI_INT, 0, f->comm);
+	return engine_error(rc);
+}
+
+int call_size(struct pmio_mpi_file *f, MPI_Offset *size)
+{
+	off_t now;
+	int rc = engine_error(engine_size(f, &now));
+
+	*size = now;
+	return rc;
+}
+
+/* of a file that was opened to be read it is only a meeting of all */
+int call_sync(struct pmio_mpi_file *f)
+{
+	if (f->amode & MPI_MODE_RDONLY) {
+		PMPI_Barrier(f->comm);
+		return MPI_SUCCESS;
+	}
+	engine_meet(f);
+	return engine_error(engine_flush(f));
+}

@@ -1,0 +1,71 @@
+/* check.c -- arguments of calls, and what all ranks must agree on */
+#include "engine.h"
+
+/* what MPI says of access modes (MPI 3.1, 13.2.1) */
+static int check_amode(int amode)
+{
+	int access = !!(amode & MPI_MODE_RDONLY) + !!(amode & MPI_MODE_RDWR) + !!(amode & MPI_MODE_WRONLY);
+
+	if (access != 1)
+		return MPI_ERR_AMODE;
+	if ((amode & MPI_MODE_RDONLY) && (amode & (MPI_MODE_CREATE | MPI_MODE_EXCL)))
+		return MPI_ERR_AMODE;
+	if ((amode & MPI_MODE_RDWR) && (amode & MPI_MODE_SEQUENTIAL))
+		return MPI_ERR_AMODE;
+	return MPI_SUCCESS;
+}
+
+void engine_say_amode(int amode, int says[AMODE_SAYS])
+{
+	says[0] = amode;
+	says[1] = -amode;
+	says[2] = check_amode(amode);
+}
+
+int engine_hear_amode(MPI_Comm comm, const char *path, int amode, const int max[AMODE_SAYS])
+{
+	int rank;
+
+	PMPI_Comm_rank(comm, &rank);
+	if (max[0] != -max[1]) {
+		if (rank == 0)
+			pmio_err("open %s: the processes ask for different access modes", path);
+		return MPI_ERR_NOT_SAME;
+	}
+	if (max[2] != MPI_SUCCESS && rank == 0)
+		pmio_info("open %s: access mode %#x is not one that MPI allows", path, (unsigned)amode);
+	return max[2];
+}
+
+int engine_agree_amode(MPI_Comm comm, const char *path, int amode)
+{
+	int says[AMODE_SAYS];
+
+	engine_say_amode(amode, says);
+	PMPI_Allreduce(MPI_IN_PLACE, says, AMODE_SAYS, MPI_INT, MPI_MAX, comm);
+	return engine_hear_amode(comm, path, amode, says);
+}
+
+int engine_check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
+{
+	MPI_Count esize, fsize;
+
+	if ((disp == MPI_DISPLACEMENT_CURRENT) != !!(amode & MPI_MODE_SEQUENTIAL) ||
+	    (disp < 0 && disp != MPI_DISPLACEMENT_CURRENT) || etype == MPI_DATATYPE_NULL ||
+	    filetype == MPI_DATATYPE_NULL)
+		return MPI_ERR_ARG;
+	PMPI_Type_size_x(etype, &esize);
+	PMPI_Type_size_x(filetype, &fsize);
+	return esize <= 0 || fsize % esize != 0 ? MPI_ERR_ARG : MPI_SUCCESS;
+}
+
+int engine_set_atomicity(struct pmio_mpi_file *f, int flag)
+{
+	int mine[2] = { !!flag, -!!flag }, max[2];
+
+	PMPI_Allreduce(mine, max, 2, MPI_INT, MPI_MAX, f->comm);
+	if (max[0] != -max[1])
+		return MPI_ERR_NOT_SAME;
+	f->atomic = flag != 0;
+	return MPI_SUCCESS;
+}

@@ -1,0 +1,168 @@
+/*
+ * datarep.c -- data representations of the program's own (MPI_Register_datarep)
+ *
+ * The program's functions turn the basic elements of a call into what is in the file, and back. Each call of theirs gets the
+ * buffer and datatype of the program's call, and a contiguous row of elements of the file's: all of them, or as many whole ones as a
+ * read has met; a call with more than their argument can count is cut at elements of the datatype.
+ *
+ * A basic type must be as large in the file as it is in memory: the places of a view are those of its types in memory, as with external32.
+ * Other representations are refused when a view of them is set, or a call is made with such a type.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct datarep *all; /* under lock; they stay, as MPI has no call to take one back */
+
+const struct datarep *engine_datarep(const char *name)
+{
+	const struct datarep *r;
+
+	pthread_mutex_lock(&lock);
+	for (r = all; r && strcmp(r->name, name) != 0; r = r->next)
+		;
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+static bool is_predefined(const char *name)
+{
+	return strcmp(name, "native") == 0 || strcmp(name, "internal") == 0 || strcmp(name, "external32") == 0;
+}
+
+int engine_datarep_check(const struct datarep *how)
+{
+	if (*how->name == '\0' || !how->extent)
+		return MPI_ERR_ARG;
+	return is_predefined(how->name) || engine_datarep(how->name) ? MPI_ERR_DUP_DATAREP : MPI_SUCCESS;
+}
+
+int engine_datarep_add(const struct datarep *how)
+{
+	struct datarep *r = malloc(sizeof(*r));
+
+	if (!r)
+		return MPI_ERR_NO_MEM;
+	*r = *how;
+	pthread_mutex_lock(&lock);
+	r->next = all;
+	all = r;
+	pthread_mutex_unlock(&lock);
+	return MPI_SUCCESS;
+}
+
+/* 0; -EILSEQ: the program's function has failed; -EPROTONOSUPPORT: it has another size in the file */
+static int check_leaf(const struct datarep *r, MPI_Datatype leaf)
+{
+	MPI_Aint in_file = 0;
+	int own;
+
+	if (leaf == MPI_DATATYPE_NULL) {
+		pmio_err("data representation %s: a type with a pair that has a gap inside is not supported", r->name);
+		return -EPROTONOSUPPORT;
+	}
+	if (r->extent(leaf, &in_file, r->extra) != MPI_SUCCESS)
+		return -EILSEQ;
+	PMPI_Type_size(leaf, &own);
+	if (in_file == own)
+		return 0;
+	pmio_err("data representation %s: a basic type of %d bytes takes %lld in the file; only those of one size are supported", r->name, own,
+		 (long long)in_file);
+	return -EPROTONOSUPPORT;
+}
+
+static int check_leaves(const struct datarep *r, const struct flat *fl)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < fl->nr && rc == 0; i++) {
+		if (i == 0 || fl->leaves[i] != fl->leaves[i - 1])
+			rc = check_leaf(r, fl->leaves[i]);
+	}
+	return rc;
+}
+
+int engine_datarep_fits(const struct datarep *r, MPI_Datatype type)
+{
+	struct flat *fl = flat_with_leaves(type);
+	int rc = fl ? check_leaves(r, fl) : -ENOMEM;
+
+	flat_free(fl);
+	return rc;
+}
+
+/* how many basic elements the first so many bytes of an element of the type are; one that is not whole is none */
+static uint64_t items_in(const struct flat *fl, uint64_t bytes)
+{
+	uint64_t items = 0;
+
+	for (size_t i = 0; i < fl->nr && bytes; i++) {
+		uint64_t n = bytes < fl->pieces[i].len ? bytes : fl->pieces[i].len;
+		int own;
+
+		PMPI_Type_size(fl->leaves[i], &own);
+		items += n / (uint64_t)own;
+		bytes -= n;
+	}
+	return items;
+}
+
+static int call_function(const struct datarep *r, bool write, void *buf, MPI_Datatype type, uint64_t n, char *packed, uint64_t at)
+{
+#ifdef HAVE_LARGE_COUNTS
+	if (r->large)
+		return (write ? r->write_large : r->read_large)(buf, type, (MPI_Count)n, packed, (MPI_Offset)at, r->extra);
+#endif
+	return (write ? r->write : r->read)(buf, type, (int)n, packed, (MPI_Offset)at, r->extra);
+}
+
+/* between the program's memory and packed: so many bytes of data, from the buffer's begin on */
+static int convert(const struct datarep *r, const struct flat *fl, void *buf, MPI_Datatype type, char *packed, uint64_t bytes, bool write)
+{
+	uint64_t each = items_in(fl, fl->size), left = bytes / fl->size * each + items_in(fl, bytes % fl->size), at = 0, most;
+	int rc = MPI_SUCCESS;
+
+	if (each == 0 || each > INT_MAX)
+		return -EFBIG;
+	most = (r->large ? (uint64_t)INT64_MAX / 2 : INT_MAX) / each * each;
+	while (left && rc == MPI_SUCCESS) {
+		uint64_t n = left < most ? left : most;
+
+		rc = call_function(r, write, buf, type, n, packed, at);
+		left -= n;
+		at += n;
+		packed += n / each * fl->size;
+	}
+	return rc == MPI_SUCCESS ? 0 : -EILSEQ;
+}
+
+int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const void *buf, int64_t count, MPI_Datatype type,
+			 uint64_t pos, bool write, uint64_t *done)
+{
+	const struct datarep *r = f->rep;
+	struct flat *fl = flat_with_leaves(type);
+	void *mem = (void *)(uintptr_t)buf; /* not written to by writes */
+	uint64_t bytes = 0;
+	char *packed = NULL;
+	int rc = fl ? check_leaves(r, fl) : -ENOMEM, rc_all;
+
+	if (rc == 0 && (__builtin_mul_overflow(fl->size, (uint64_t)count, &bytes) || bytes > INT64_MAX))
+		rc = -EFBIG;
+	if (rc == 0 && !(packed = malloc(bytes + 1)))
+		rc = -ENOMEM;
+	if (rc == 0 && write && bytes)
+		rc = convert(r, fl, mem, type, packed, bytes, true);
+	/* a collective call is made in any case: others wait for it */
+	rc_all = by(f, packed, rc == 0 ? (int64_t)bytes : 0, MPI_BYTE, pos, write, done);
+	if (rc == 0)
+		rc = rc_all;
+	if (rc == 0 && !write && *done)
+		rc = convert(r, fl, mem, type, packed, *done, false);
+	free(packed);
+	flat_free(fl); /* NULL is none */
+	return rc;
+}

@@ -1,0 +1,310 @@
+/*
+ * io.c -- reading and writing through views and datatypes
+ *
+ * One engine for all calls: two cursors, one over the caller's memory (buffer x
+ * datatype), one over the file (view), walk side by side and yield pieces (file
+ * offset, address, length), which libpmio copies in batches.  No data sieving,
+ * no buffer of the request's size, and no exchange between ranks of a node: each
+ * copies its own pieces, in collective calls too.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+
+#define BATCH 512	   /* pieces handed to libpmio at once */
+#define BATCH_FAR 65536	   /* of a file of several nodes, to which each batch is a message at least */
+
+/* for each piece, of which a call may have 65,536: a function's call is a good part of what it does */
+#define ALWAYS_INLINE __attribute__((always_inline))
+
+/* ---- cursors --------------------------------------------------------------------------- */
+
+/* elements of a type, one every extent bytes, from an origin; runs of bytes come out */
+struct cursor {
+	const struct flat *fl;	/* NULL: no gaps, ever */
+	struct flat_at at;	/* what comes next */
+	int64_t left;		/* elements left; -1: no end (a view) */
+};
+
+/* the run that comes next: its place; returns its length, 0 at the end */
+static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t *place)
+{
+	const struct flat_piece *p;
+
+	if (!c->fl) {
+		*place = c->at.base;
+		return c->left < 0 ? INT64_MAX - (uint64_t)c->at.base : (uint64_t)c->left;
+	}
+	if (c->left == 0)
+		return 0;
+	p = &c->fl->pieces[c->at.piece];
+	*place = c->at.base + p->off + (int64_t)c->at.in_piece;
+	return p->len - c->at.in_piece;
+}
+
+/* all bytes of memory that there are */
+static uint64_t cursor_bytes(const struct cursor *c)
+{
+	return (uint64_t)c->left * (c->fl ? c->fl->size : 1);
+}
+
+/* n bytes of the run are done; n is not more than it has */
+static inline ALWAYS_INLINE void cursor_advance(struct cursor *c, uint64_t n)
+{
+	if (!c->fl) {
+		c->at.base += (int64_t)n;
+		if (c->left > 0)
+			c->left -= (int64_t)n;
+		return;
+	}
+	c->at.in_piece += n;
+	if (c->at.in_piece < c->fl->pieces[c->at.piece].len)
+		return;
+	c->at.in_piece = 0;
+	if (++c->at.piece < c->fl->nr)
+		return;
+	c->at.piece = 0;
+	c->at.base += c->fl->extent;
+	if (c->left > 0)
+		c->left--;
+}
+
+/* ---- the engine ------------------------------------------------------------------------------- */
+
+struct batch {
+	struct pmio_file *file;
+	bool write;
+	struct pmio_piece near[BATCH];
+	struct pmio_piece *pieces; /* near, or owned */
+	size_t nr, room, most;
+	size_t bytes;	/* in pieces */
+	uint64_t done;	/* bytes transferred */
+	bool at_end;	/* a read met the end of the file */
+};
+
+/* not by an initializer, which would clear all of its 12 KiB: that takes as long as to copy 4 KiB */
+static void batch_init(struct batch *b, struct pmio_file *file, bool write)
+{
+	b->file = file;
+	b->write = write;
+	b->pieces = b->near;
+	b->nr = 0;
+	b->room = BATCH;
+	b->most = file->ops ? BATCH_FAR : BATCH;
+	b->bytes = 0;
+	b->done = 0;
+	b->at_end = false;
+}
+
+static int run_batch(struct batch *b)
+{
+	ssize_t n = b->write ? pmio_writex(b->file, b->pieces, b->nr)
+			     : pmio_readx(b->file, b->pieces, b->nr);
+
+	if (n < 0)
+		return (int)n;
+	b->done += (uint64_t)n;
+	b->at_end = (size_t)n < b->bytes;
+	b->nr = 0;
+	b->bytes = 0;
+	return 0;
+}
+
+/* without memory it is sent in smaller batches */
+static void make_room(struct batch *b)
+{
+	struct pmio_piece *more = malloc(b->most * sizeof(*more));
+
+	if (more) {
+		memcpy(more, b->near, b->nr * sizeof(*more));
+		b->pieces = more;
+		b->room = b->most;
+	} else {
+		b->most = b->room;
+	}
+}
+
+/* pieces until the batch is full or the request ends, which *over tells */
+static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, bool *over)
+{
+	struct pmio_piece *p = b->pieces + b->nr, *full = b->pieces + b->room;
+	struct cursor m = *mem, f = *file; /* nobody else has their address: they stay in registers */
+	int64_t address = 0, off = 0;
+	size_t bytes = 0;
+	uint64_t n = 1, in_file = 1; /* 0: the end of that one; a batch may be full already */
+
+	for (; p < full; p++) {
+		n = cursor_run(&m, &address);
+		if (n == 0)
+			break;
+		in_file = cursor_run(&f, &off);
+		if (in_file == 0)
+			break;
+		if (n > in_file)
+			n = in_file;
+		p->buf = (void *)(intptr_t)address;
+		p->off = off;
+		p->len = n;
+		bytes += n;
+		cursor_advance(&m, n);
+		cursor_advance(&f, n);
+	}
+	*mem = m;
+	*file = f;
+	b->nr = (size_t)(p - b->pieces);
+	b->bytes += bytes;
+	*over = n == 0;
+	return in_file ? 0 : -EFBIG;
+}
+
+static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *file)
+{
+	bool over = false;
+	int rc = 0;
+
+	while (rc == 0 && !over && !b->at_end) {
+		rc = add_pieces(b, mem, file, &over);
+		if (b->nr == b->room && b->room < b->most)
+			make_room(b);
+		else if (rc == 0 && b->nr)
+			rc = run_batch(b);
+	}
+	return rc;
+}
+
+/*
+ * A write of many pieces (as long as the view's are on average) says how far it
+ * reaches; true: it did, and client_expect() is to be ended.
+ */
+static bool announce(const struct pmio_mpi_file *f, uint64_t pos, uint64_t bytes)
+{
+	const struct flat *fl = f->view.fl;
+	uint64_t pieces = fl ? bytes / (fl->size / fl->nr) : 1;
+	int64_t first, last;
+
+	if (pieces <= 1 || engine_view_place(&f->view, pos, &first) < 0 ||
+	    engine_view_place(&f->view, pos + bytes - 1, &last) < 0 || first < 0)
+		return false;
+	client_expect(f->file, (uint64_t)first, (uint64_t)last, pieces);
+	return true;
+}
+
+/* a cursor over the caller's memory; 0, -ENOMEM, or -EFBIG */
+static int memory_cursor(struct cursor *c, const void *buf, int64_t count, MPI_Datatype type)
+{
+	const struct flat *fl = flat_get(type);
+
+	if (!fl)
+		return -ENOMEM;
+	c->at.base = (int64_t)(intptr_t)buf;
+	c->at.piece = 0;
+	c->at.in_piece = 0;
+	c->fl = fl->dense ? NULL : fl;
+	c->left = count;
+	return fl->dense && __builtin_mul_overflow(count, (int64_t)fl->size, &c->left) ? -EFBIG : 0;
+}
+
+uint64_t engine_position(const struct pmio_mpi_file *f, MPI_Offset offset)
+{
+	uint64_t pos;
+
+	return __builtin_mul_overflow((uint64_t)offset, (uint64_t)f->view.etype_size, &pos) ? UINT64_MAX : pos;
+}
+
+int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
+		    uint64_t *done)
+{
+	struct batch b;
+	struct cursor mem, file = { .fl = f->view.fl, .left = -1 };
+	bool announced;
+	int rc = memory_cursor(&mem, buf, count, type);
+
+	*done = 0;
+	if (rc < 0 || count == 0 || (file.fl && file.fl->size == 0))
+		return rc; /* nothing to do, or a view without a byte */
+	rc = flat_seek(file.fl, f->view.disp, pos, &file.at);
+	if (rc == 0 && f->atomic)
+		rc = client_lock(f->file);
+	if (rc < 0)
+		return rc;
+	announced = write && announce(f, pos, cursor_bytes(&mem));
+	batch_init(&b, f->file, write);
+	rc = transfer_pieces(&b, &mem, &file);
+	if (b.pieces != b.near)
+		free(b.pieces);
+	if (announced)
+		client_expect(f->file, 0, 0, 0);
+	if (f->atomic)
+		client_unlock(f->file);
+	*done = b.done;
+	if (rc == -EBADF) /* a handle for the other; not all adapters have asked before */
+		rc = write ? -EROFS : -EACCES;
+	return rc;
+}
+
+void engine_set_status(MPI_Status *status, uint64_t bytes)
+{
+	if (status == MPI_STATUS_IGNORE)
+		return;
+	PMPI_Status_set_elements_x(status, MPI_BYTE, (MPI_Count)bytes);
+	PMPI_Status_set_cancelled(status, 0);
+}
+
+/* ---- collective calls ---------------------------------------------------------------------- */
+
+/* may this rank's write make the file longer?  Where that would be a question to another node: yes */
+static bool may_grow(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype type, uint64_t pos)
+{
+	uint64_t last;
+	struct cursor mem = { .fl = NULL };
+	int64_t place;
+	off_t size;
+
+	if (memory_cursor(&mem, NULL, count, type) < 0 || cursor_bytes(&mem) == 0)
+		return false;
+	return f->file->ops || __builtin_add_overflow(pos, cursor_bytes(&mem) - 1, &last) ||
+	       engine_view_place(&f->view, last, &place) < 0 || pmio_size(f->file, &size) < 0 || place >= size;
+}
+
+/* returns whether end_together() is to be called */
+static bool begin_together(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype type, uint64_t pos, bool write)
+{
+	bool grows = write && engine_together_by_mpi(f->together) && may_grow(f, count, type, pos), ends;
+
+	adapter_leave();
+	ends = engine_together_begin(f->together, !f->file->ops, grows);
+	adapter_enter();
+	return ends;
+}
+
+static void end_together(const struct pmio_mpi_file *f)
+{
+	adapter_leave();
+	engine_together_end(f->together);
+	adapter_enter();
+}
+
+int engine_transfer_all(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
+			uint64_t *done)
+{
+	bool ends = f->together && begin_together(f, count, type, pos, write);
+	int rc;
+
+	if (f->exchanges && !f->atomic) {
+		adapter_leave();
+		engine_exchange_begin(f->exchange);
+		rc = engine_transfer(f, buf, count, type, pos, write, done);
+		engine_exchange_end(f->exchange); /* that waits for all */
+		adapter_enter();
+		return rc;
+	}
+	rc = engine_transfer(f, buf, count, type, pos, write, done);
+	if (ends)
+		end_together(f);
+	return rc;
+}

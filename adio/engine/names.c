@@ -1,0 +1,129 @@
+/* names.c -- which files are ours, and the settings that all have in common */
+#include "engine.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/path.h"
+
+#define PREFIX "pmem:"
+
+static struct pmio_settings base;
+static bool have, started; /* under lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void read_settings(void)
+{
+	if (have)
+		pmio_settings_fini(&base);
+	pmio_settings_init(&base); /* what was bad has been logged; the rest holds */
+	adapter_add_settings(&base);
+	have = true;
+}
+
+/* to know `paths`: in silence, for the file may be none of ours */
+static void load_settings(void)
+{
+	pthread_mutex_lock(&lock);
+	if (!have) {
+		pmio_log_set_level(PMIO_LOG_NONE);
+		read_settings();
+		pmio_log_set_level((enum pmio_log_level)base.num[PMIO_SET_LOG]);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+const char *engine_path(const char *name)
+{
+	char absolute[PATH_MAX];
+
+	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
+		return name + strlen(PREFIX);
+	load_settings();
+	if (*base.str[PMIO_SET_PATHS] == '\0' || pmio_absolute(name, absolute, sizeof(absolute)) < 0)
+		return NULL;
+	return pmio_settings_path_selected(&base, absolute) ? name : NULL;
+}
+
+bool engine_start(void)
+{
+	bool first;
+
+	load_settings();
+	pthread_mutex_lock(&lock);
+	first = !started;
+	if (first)
+		read_settings(); /* aloud now */
+	started = true;
+	pthread_mutex_unlock(&lock);
+	return first;
+}
+
+void engine_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	if (have) {
+		engine_disconnect_all();
+		engine_memory_stop();
+		pmio_settings_fini(&base);
+	}
+	have = started = false;
+	pthread_mutex_unlock(&lock);
+}
+
+static void (*at_end)(void);
+
+static int copy_nothing(MPI_Comm comm, int key, void *extra, void *value, void *copy, int *flag)
+{
+	(void)comm;
+	(void)key;
+	(void)extra;
+	(void)value;
+	(void)copy;
+	*flag = 0;
+	return MPI_SUCCESS;
+}
+
+/* the first thing that MPI_Finalize does is to delete the attributes of MPI_COMM_SELF */
+static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
+{
+	(void)comm;
+	(void)key;
+	(void)value;
+	(void)extra;
+	engine_stop();
+	flat_fini();
+	if (at_end)
+		at_end();
+	return MPI_SUCCESS;
+}
+
+bool engine_start_until_finalize(void (*also)(void))
+{
+	int key;
+
+	if (!engine_start())
+		return false;
+	at_end = also;
+	if (PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
+		PMPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
+		PMPI_Comm_free_keyval(&key); /* it stays as long as it is in use */
+	}
+	return true;
+}
+
+const struct pmio_settings *engine_settings(void)
+{
+	return &base;
+}
+
+const char *engine_environment(const char *const *names)
+{
+	const char *value = NULL;
+
+	for (; *names && !value; names++)
+		value = secure_getenv(*names);
+	return value;
+}

@@ -1,0 +1,684 @@
+/* open.c -- opening, closing, deleting */
+#include "engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "remote/remote.h"
+#include "remote/wire.h"
+
+#define BUSY_WAIT_MS 20000 /* for a file that others are about to open in another way */
+
+/*
+ * sync=auto: a program that knows nothing of pmem: may look at its file by other
+ * means once it has synced it.  Who holds drains back holds this one back, too.
+ */
+static void choose_sync(struct pmio_settings *s, bool plain)
+{
+	bool drain = plain && s->num[PMIO_SET_DRAIN] != PMIO_DRAIN_HOLD;
+
+	if (s->num[PMIO_SET_SYNC] == PMIO_SYNC_AUTO)
+		pmio_settings_set(s, PMIO_SET_SYNC, drain ? "drain" : "pool", s->from[PMIO_SET_SYNC]);
+}
+
+struct pmio_mpi_file *engine_new(MPI_Comm comm, const char *path, bool plain, MPI_Info hints)
+{
+	struct pmio_mpi_file *f = calloc(1, sizeof(*f));
+	int rank;
+
+	if (!f)
+		return NULL;
+	f->comm = comm;
+	f->perm = -1;
+	f->shared_window = MPI_WIN_NULL;
+	pthread_mutex_init(&f->pos_lock, NULL);
+	f->path = strdup(path);
+	engine_view_clear(&f->view);
+	if (!f->path || pmio_settings_copy(&f->settings, engine_settings()) < 0) {
+		free(f->path);
+		free(f);
+		return NULL;
+	}
+	PMPI_Comm_rank(comm, &rank);
+	engine_take_hints(&f->settings, hints, rank == 0);
+	choose_sync(&f->settings, plain);
+	return f;
+}
+
+void engine_free(struct pmio_mpi_file *f)
+{
+	if (f) {
+		engine_shared_free(f);
+		engine_exchange_free(f->exchange);
+		engine_together_free(f->together);
+		engine_view_fini(&f->view);
+		pmio_settings_fini(&f->settings);
+		free(f->path);
+	}
+	free(f);
+}
+
+/* ---- open ---------------------------------------------------------------------------- */
+
+/*
+ * Ranks of one node open the file in their pool; that is all where there is one node, or where
+ * nobody else has the file.  Else (lib/remote):
+ *
+ *   O1 rank 0 looks whether the file is in use on several nodes: then all join that use
+ *   O2 if not it opens the file in its pool, and all others whose pool is the same do too.  If that
+ *      are all, rank 0 makes an owner's file that lists this node (setting `owner`)
+ *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers
+ *      the list, makes the owner's file, and all open the file anew, by the list
+ *
+ * All ranks succeed, or all fail with one error.
+ */
+
+/* what rank 0 tells the others */
+struct opened {
+	int64_t rc;
+	uint64_t dev, ino;
+	uint8_t uuid[16];
+	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
+	uint32_t nr_memory, placement;
+	uint8_t use[REMOTE_USE_ID];
+	struct memory_place shared; /* the shared pointer's */
+};
+
+static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
+{
+	uint32_t flags = 0;
+
+	if (access_mode & (MPI_MODE_RDONLY | MPI_MODE_RDWR))
+		flags |= PMIO_OPEN_READ;
+	if (access_mode & (MPI_MODE_WRONLY | MPI_MODE_RDWR))
+		flags |= PMIO_OPEN_WRITE;
+	if (access_mode & MPI_MODE_CREATE)
+		flags |= PMIO_OPEN_CREATE;
+	if ((access_mode & MPI_MODE_EXCL) && (access_mode & MPI_MODE_CREATE))
+		flags |= PMIO_OPEN_EXCL;
+	return flags | client_settings_flags(s);
+}
+
+/* first: it may create the file */
+static struct client_open how_to_open(const struct pmio_mpi_file *f, int access_mode, bool first)
+{
+	struct client_open how = { .mode = 0666, .notice = first, .quiet = true, .no_wait = first };
+
+	if (!first)
+		access_mode &= ~(MPI_MODE_CREATE | MPI_MODE_EXCL);
+	if (f->perm != -1)
+		how.mode = (mode_t)f->perm;
+	how.flags = open_flags(&f->settings, access_mode);
+	return how;
+}
+
+static void take_identity(const struct pmio_mpi_file *f, struct pmio *pm, struct opened *o)
+{
+	const struct remote_use *use = remote_use_of(f->file);
+
+	client_identity(f->file, &o->dev, &o->ino);
+	pmio_pool_uuid(pm, o->uuid);
+	if (!use)
+		return;
+	o->nr_targets = use->nr;
+	o->nr_memory = use->nr_memory;
+	o->placement = use->placement;
+	memcpy(o->use, use->id, sizeof(o->use));
+}
+
+/* placement=remote, and nobody has it open */
+static int open_at_memory(struct pmio_mpi_file *f, const struct client_open *how, struct remote_use *use)
+{
+	int rc = remote_memory_begin(&f->settings, f->path, how, use);
+
+	if (rc < 0 && use->cards && rc != -EBUSY)
+		engine_say_failed("open", f->path, rc);
+	return rc == -EBUSY ? -EAGAIN : rc;
+}
+
+static int open_in_pool(struct pmio_mpi_file *f, const struct client_open *how)
+{
+	int rc = client_open(f->pm, f->path, how, &f->file);
+
+	if (rc < 0 && rc != -EBUSY)
+		engine_say_failed("open", f->path, rc);
+	return rc == -EBUSY ? -EAGAIN : rc;
+}
+
+/* the open has failed after all: of a use that began with it nothing waits, whatever its marks say */
+static void leave_failed(const struct pmio_mpi_file *f, const struct remote_use *use)
+{
+	remote_use_leave(&f->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+}
+
+/* -EAGAIN: others have it open, on several nodes or on one, in the way that this is not */
+static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, bool first)
+{
+	struct remote_use use = { .nr = 0 };
+	bool remote = first && remote_memory_wanted(&f->settings);
+	int rc = first ? remote_use_find(&f->settings, f->path, &use) : -ENOENT;
+
+	if (rc == -ENAMETOOLONG) /* that of an owner's file: if the file's own is too long, its open says so */
+		rc = -ENOENT;
+	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
+		rc = -EEXIST;
+	if (rc == -ENOENT && remote)
+		rc = open_at_memory(f, how, &use);
+	if (rc == 0)
+		rc = remote_striped_open(f->pm, &f->settings, f->path, how, &use, true, &f->file);
+	else if (rc == -ENOENT && !remote)
+		rc = open_in_pool(f, how);
+	if (first && rc < 0 && use.joined)
+		leave_failed(f, &use);
+	if (first)
+		remote_use_fini(&use);
+	return rc;
+}
+
+/*
+ * This process alone, which may be the first.  Others may be on their way from having it open
+ * on one node to having it open on several (O2, O3), or back: then again, a little later.
+ */
+static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct opened *o)
+{
+	struct client_open how = how_to_open(f, access_mode, first);
+	unsigned wait_ms = 10;
+	int rc;
+
+	memset(o, 0, sizeof(*o));
+	o->shared.fd = -1;
+	rc = engine_pool(&f->settings, &f->pm);
+	if (rc == 0)
+		rc = try_to_open(f, &how, first);
+	for (; rc == -EAGAIN && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
+		usleep(wait_ms * 1000);
+		rc = try_to_open(f, &how, first);
+	}
+	if (rc == -EAGAIN) { /* who has it in another pool has not said where others can join it */
+		how.no_wait = false;
+		rc = try_to_open(f, &how, first);
+	}
+	if (rc == -EAGAIN) {
+		rc = -EBUSY;
+		engine_say_failed("open", f->path, rc);
+	}
+	if (rc == 0)
+		take_identity(f, f->pm, o);
+	o->rc = rc;
+}
+
+static int64_t worst_of(const struct pmio_mpi_file *f, int64_t rc)
+{
+	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT64_T, MPI_MIN, f->comm);
+	return rc;
+}
+
+/* ---- by a list of targets ---- */
+
+/* rank 0's list becomes everybody's; collective */
+static int share_use(const struct pmio_mpi_file *f, int rank, struct remote_use *use)
+{
+	int64_t rc = 0;
+
+	if (rank != 0)
+		use->cards = malloc(use->nr * sizeof(*use->cards));
+	if (!use->cards)
+		rc = -ENOMEM;
+	rc = worst_of(f, rc);
+	if (rc == 0)
+		PMPI_Bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, f->comm);
+	return (int)rc;
+}
+
+/* collective; rank 0 has the file already if it joined a use that was there */
+static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_use *use, bool joined)
+{
+	struct client_open how = how_to_open(f, access_mode, false);
+	uint64_t dev, ino = 0, root_ino;
+	int rc = share_use(f, rank, use);
+
+	if (rc == 0 && !f->file)
+		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, use, joined && rank == 0, &f->file);
+	/* devices have other numbers on other nodes */
+	if (rc == 0)
+		client_identity(f->file, &dev, &ino);
+	root_ino = ino;
+	rc = (int)worst_of(f, rc);
+	if (rc < 0)
+		return rc;
+	PMPI_Bcast(&root_ino, 1, MPI_UINT64_T, 0, f->comm);
+	if (root_ino != ino) {
+		pmio_err("open %s: processes see different files under this name", f->path);
+		rc = -ESTALE;
+	}
+	return (int)worst_of(f, rc);
+}
+
+/* which ranks have a pool first; uuids[i] is rank i's */
+static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
+{
+	int i = 0;
+
+	while (memcmp(uuids[i], uuids[rank], 16) != 0)
+		i++;
+	return i == rank;
+}
+
+/*
+ * One rank of each pool has its target started, and rank 0 gets the cards: those of
+ * the ranks in their order.  Collective.
+ */
+static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *offers)
+{
+	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
+	uint8_t own[16], (*uuids)[16];
+	int64_t rc = 0;
+
+	PMPI_Comm_size(f->comm, &nr);
+	uuids = malloc((size_t)nr * sizeof(*uuids));
+	counts = calloc((size_t)nr * 2, sizeof(*counts));
+	places = counts ? counts + nr : NULL;
+	rc = worst_of(f, uuids && counts ? 0 : -ENOMEM);
+	if (rc == 0) {
+		pmio_pool_uuid(f->pm, own);
+		PMPI_Allgather(own, 16, MPI_BYTE, uuids, 16, MPI_BYTE, f->comm);
+		*offers = is_first_of_pool((const uint8_t (*)[16])uuids, rank);
+		if (*offers)
+			rc = remote_offer(f->pm, mine);
+		rc = worst_of(f, rc);
+	}
+	if (rc == 0) {
+		/* rank 0 could see in uuids who they are, but with a look at each for each */
+		len = *offers ? (int)sizeof(*mine) : 0;
+		PMPI_Gather(&len, 1, MPI_INT, counts, 1, MPI_INT, 0, f->comm);
+		for (int i = 0; i < nr && rank == 0; i++) {
+			places[i] = total;
+			total += counts[i];
+		}
+		use->nr = (uint32_t)((size_t)total / sizeof(*mine));
+		if (rank == 0)
+			use->cards = malloc((size_t)total);
+		rc = worst_of(f, rank != 0 || use->cards ? 0 : -ENOMEM);
+	}
+	if (rc == 0)
+		PMPI_Gatherv(mine, len, MPI_BYTE, use->cards, counts, places, MPI_BYTE, 0, f->comm);
+	free(uuids);
+	free(counts);
+	return (int)rc;
+}
+
+/* pieces on several nodes would be drained apart from each other; what is held stays together */
+static enum pmio_placement choose_placement(const struct pmio_mpi_file *f, const struct remote_use *use)
+{
+	enum pmio_placement p = (enum pmio_placement)f->settings.num[PMIO_SET_PLACEMENT];
+
+	for (uint32_t i = 1; i < use->nr; i++) {
+		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+			return PMIO_PLACE_SINGLE; /* chunks would be cut differently */
+	}
+	if (f->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
+		return PMIO_PLACE_SINGLE;
+	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
+}
+
+/* what is there only in case a pool is full must not keep the file from being opened */
+static bool is_of_use(const struct pmio_mpi_file *f, const struct remote_card *memory, const struct remote_use *use)
+{
+	struct remote_stat_answer_msg st;
+	int rc;
+
+	if (memory->chunk_size != use->cards[0].chunk_size) {
+		pmio_warn("memory node %s is not used: its chunks have another size", memory->host);
+		return false;
+	}
+	rc = remote_stat(&f->settings, memory, &st);
+	if (rc < 0)
+		pmio_warn("memory node %s is not used: %s", memory->host, pmio_strerror(rc));
+	return rc == 0;
+}
+
+/* memory nodes of setting `targets`, behind the compute nodes; their chunks must be as large */
+static int add_memory_nodes(const struct pmio_mpi_file *f, struct remote_use *use)
+{
+	struct remote_card *memory, *all;
+	uint32_t nr;
+	int rc = remote_targets_load(f->settings.str[PMIO_SET_TARGETS], &memory, &nr);
+
+	if (rc < 0)
+		return rc;
+	all = reallocarray(use->cards, use->nr + nr, sizeof(*all));
+	if (all)
+		use->cards = all;
+	for (uint32_t i = 0; i < nr && all; i++) {
+		if (is_of_use(f, &memory[i], use)) {
+			all[use->nr++] = memory[i];
+			use->nr_memory++;
+		}
+	}
+	free(memory);
+	return all ? 0 : -ENOMEM;
+}
+
+static bool has_memory_nodes(const struct pmio_mpi_file *f)
+{
+	return *f->settings.str[PMIO_SET_TARGETS] && f->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_AUTO &&
+	       f->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE;
+}
+
+/* rank 0: the list is there, the use begins */
+static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *found)
+{
+	int rc = 0;
+
+	use->placement = choose_placement(f, use);
+	if (use->placement == PMIO_PLACE_SINGLE)
+		use->nr = 1;
+	else if (has_memory_nodes(f))
+		rc = add_memory_nodes(f, use);
+	if (rc < 0)
+		return rc;
+	/* it was opened for this node alone; it stays as it was */
+	rc = pmio_close(&f->file);
+	return rc < 0 ? rc : remote_use_begin_or_join(&f->settings, f->path, use, found);
+}
+
+/* O3; collective */
+static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
+{
+	struct remote_use use = { .nr = 0 };
+	struct remote_card mine = { .chunk_size = 0 };
+	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
+	bool offers = false, began, found = false;
+	int rc = gather_cards(f, rank, &use, &mine, &offers);
+
+	if (rc == 0 && rank != 0)
+		pmio_close(&f->file);
+	if (rc == 0 && rank == 0) {
+		said.rc = begin_use(f, &use, &found);
+		said.found = found;
+		said.nr = use.nr;
+		said.nr_memory = use.nr_memory;
+		said.placement = use.placement;
+		memcpy(said.id, use.id, sizeof(said.id));
+	}
+	if (rc == 0) {
+		PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm);
+		rc = (int)said.rc;
+	}
+	began = rc == 0;
+	use.nr = said.nr;
+	use.nr_memory = said.nr_memory;
+	use.placement = (enum pmio_placement)said.placement;
+	memcpy(use.id, said.id, sizeof(use.id));
+	/* before anybody asks */
+	if (rc == 0 && offers && !said.found && use.placement == PMIO_PLACE_LOCAL)
+		rc = remote_use_serve(&f->settings, &mine, &use);
+	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
+		rc = remote_use_serve(&f->settings, &use.cards[i], &use);
+	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
+	if (rc == 0)
+		rc = open_by_list(f, rank, access_mode, &use, true);
+	if (rc < 0 && began && rank == 0 && !f->file)
+		leave_failed(f, &use);
+	remote_use_fini(&use);
+	return rc;
+}
+
+static void compare(const struct pmio_mpi_file *f, const struct opened *root, struct opened *mine)
+{
+	if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
+		pmio_err("open %s: processes see different files under this name", f->path);
+		mine->rc = -ESTALE;
+	}
+}
+
+/* O1: rank 0 has joined a use; the others come along.  Collective */
+static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct opened *root)
+{
+	struct remote_use use = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
+	int rc = 0;
+
+	memcpy(use.id, root->use, sizeof(use.id));
+	if (rank == 0) {
+		use.cards = malloc(use.nr * sizeof(*use.cards));
+		if (use.cards)
+			memcpy(use.cards, remote_use_of(f->file)->cards, use.nr * sizeof(*use.cards));
+	}
+	rc = open_by_list(f, rank, access_mode, &use, false);
+	remote_use_fini(&use);
+	return rc;
+}
+
+/* setting `owner` */
+static bool is_to_be_marked(const struct pmio_settings *s)
+{
+	static const char *const of_node[] = { "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", NULL };
+	static const char *const of_job[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL };
+	const char *local = engine_environment(of_node), *world = engine_environment(of_job);
+	const char *nodes = secure_getenv("SLURM_STEP_NUM_NODES");
+
+	if (s->num[PMIO_SET_OWNER] != PMIO_OWNER_AUTO)
+		return s->num[PMIO_SET_OWNER] == PMIO_OWNER_ALWAYS;
+	if (local && world)
+		return strcmp(local, world) != 0;
+	return nodes && strcmp(nodes, "1") != 0;
+}
+
+/* rank 0 has the file open in this node's pool, alone or as all ranks have: others are to find it there */
+static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o)
+{
+	struct client_open how = how_to_open(f, access_mode, false);
+	struct remote_use use = { .nr = 1, .placement = PMIO_PLACE_SINGLE };
+	struct pmio_file *marked = NULL;
+	bool found = false;
+	int rc;
+
+	use.cards = calloc(1, sizeof(*use.cards));
+	rc = use.cards ? remote_offer(f->pm, use.cards) : -ENOMEM;
+	if (rc == 0)
+		rc = remote_use_begin_or_join(&f->settings, f->path, &use, &found);
+	if (rc == 0) {
+		if (found) /* what is open here is in nobody's way */
+			rc = pmio_close(&f->file);
+		if (rc == 0)
+			rc = remote_striped_open(f->pm, &f->settings, f->path, &how, &use, true, &marked);
+		if (rc < 0)
+			leave_failed(f, &use);
+	}
+	if (rc == 0) {
+		pmio_close(&f->file);
+		f->file = marked;
+		if (found)
+			take_identity(f, f->pm, o);
+	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG)) {
+		rc = 0; /* who cannot make it there cannot keep others from the file either */
+	}
+	remote_use_fini(&use);
+	o->rc = rc;
+}
+
+/* all ranks are on one node; collective */
+static int mark_use(struct pmio_mpi_file *f, int rank, int access_mode, struct opened *root)
+{
+	const uint32_t before = root->nr_targets;
+
+	if (rank == 0)
+		mark_here(f, access_mode, root);
+	PMPI_Bcast(root, (int)sizeof(*root), MPI_BYTE, 0, f->comm);
+	if (root->rc < 0 || root->nr_targets == before)
+		return (int)root->rc;
+	if (rank != 0)
+		pmio_close(&f->file);
+	return join_on_nodes(f, rank, access_mode, root);
+}
+
+static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
+{
+	struct opened root, mine = { .rc = 0 };
+	int64_t said[3] = { 0, 0, 0 }; /* the worst result; -1: some rank has another pool; -1: some rank does not find the shared word */
+	int rc;
+
+	if (rank == 0)
+		open_here(f, access_mode, true, &mine);
+	if (rank == 0 && mine.rc == 0 && f->shares)
+		engine_shared_make(f, &mine.shared);
+	root = mine;
+	PMPI_Bcast(&root, (int)sizeof(root), MPI_BYTE, 0, f->comm);
+	if (root.rc == 0 && rank != 0) {
+		mine.rc = engine_pool(&f->settings, &f->pm);
+		if (mine.rc == 0)
+			pmio_pool_uuid(f->pm, mine.uuid);
+		said[1] = mine.rc == 0 && memcmp(root.uuid, mine.uuid, sizeof(mine.uuid)) != 0 ? -1 : 0;
+		if (mine.rc == 0 && !root.nr_targets && !said[1]) {
+			open_here(f, access_mode, false, &mine);
+			compare(f, &root, &mine);
+		}
+		said[2] = f->shares && !engine_shared_find(f, &root.shared) ? -1 : 0;
+	}
+	rc = (int)root.rc;
+	if (rc == 0) {
+		said[0] = mine.rc;
+		PMPI_Allreduce(MPI_IN_PLACE, said, 3, MPI_INT64_T, MPI_MIN, f->comm);
+		rc = (int)said[0];
+		if (said[2])
+			engine_shared_free(f);
+	}
+	if (rc == 0 && root.nr_targets)
+		rc = join_on_nodes(f, rank, access_mode, &root);
+	else if (rc == 0 && (said[1] || has_memory_nodes(f)))
+		rc = open_on_nodes(f, rank, access_mode);
+	else if (rc == 0 && is_to_be_marked(&f->settings))
+		rc = mark_use(f, rank, access_mode, &root);
+	if (rc < 0)
+		pmio_close(&f->file);
+	return rc;
+}
+
+/*
+ * 0, or -ENOMEM on all ranks; whether collective calls begin together is the same for all, too.  amode: as engine_say_amode()
+ * left it, and then what all ranks say; NULL: they have agreed
+ */
+static int begin_open(MPI_Comm comm, struct pmio_mpi_file *f, int *amode)
+{
+	int all[2 + AMODE_SAYS] = { !f, 0 }, nr; /* whether any rank has no memory; whether any wants the order */
+
+	PMPI_Comm_size(comm, &nr);
+	if (f && nr > 1) {
+		f->together = engine_together_new(comm);
+		all[0] = !f->together;
+		all[1] = f->settings.num[PMIO_SET_COLLECTIVE_ORDER] == PMIO_ORDER_ON;
+	}
+	if (amode)
+		memcpy(&all[2], amode, AMODE_SAYS * sizeof(*amode));
+	PMPI_Allreduce(MPI_IN_PLACE, all, amode ? 2 + AMODE_SAYS : 2, MPI_INT, MPI_MAX, comm);
+	if (amode)
+		memcpy(amode, &all[2], AMODE_SAYS * sizeof(*amode));
+	if (f && !all[1]) {
+		engine_together_free(f->together);
+		f->together = NULL;
+	}
+	return all[0] ? -ENOMEM : 0;
+}
+
+static int open_begun(struct pmio_mpi_file *f, int amode)
+{
+	int rank, rc;
+
+	f->amode = amode;
+	PMPI_Comm_rank(f->comm, &rank);
+	rc = open_everywhere(f, rank, amode);
+	if (rc == 0)
+		rc = engine_choose_exchange(f);
+	if (rc < 0)
+		pmio_close(&f->file);
+	return rc;
+}
+
+int engine_open(MPI_Comm comm, struct pmio_mpi_file *f, int amode)
+{
+	int rc = begin_open(comm, f, NULL);
+
+	return rc < 0 ? rc : open_begun(f, amode);
+}
+
+int engine_agree_and_open(MPI_Comm comm, const char *path, struct pmio_mpi_file *f, int amode)
+{
+	int said[AMODE_SAYS], rc, bad;
+
+	engine_say_amode(amode, said);
+	rc = begin_open(comm, f, said);
+	bad = engine_hear_amode(comm, path, amode, said);
+	if (bad != MPI_SUCCESS)
+		return bad;
+	return engine_error(rc < 0 ? rc : open_begun(f, amode));
+}
+
+int engine_open_alone(struct pmio_mpi_file *f, int amode)
+{
+	struct opened o;
+
+	f->amode = amode;
+	open_here(f, amode, true, &o);
+	return (int)o.rc;
+}
+
+/* ---- close ------------------------------------------------------------------------------ */
+
+static int close_here(struct pmio_mpi_file *f)
+{
+	return f->amode & MPI_MODE_DELETE_ON_CLOSE ? pmio_close_discard(&f->file) : pmio_close(&f->file);
+}
+
+/*
+ * Rank 0 closes after all others: its answer says whether the data are on the PFS.
+ * A close that one rank calls alone (another could not open) does neither.
+ */
+int engine_close(struct pmio_mpi_file *f)
+{
+	int rank = 0, rc = 0, worst;
+
+	if (!f->complete)
+		return close_here(f);
+	PMPI_Comm_rank(f->comm, &rank);
+	if (rank != 0)
+		rc = close_here(f);
+	PMPI_Reduce(&rc, &worst, 1, MPI_INT, MPI_MIN, 0, f->comm);
+	if (rank == 0) {
+		if (worst < 0)
+			remote_striped_keep(f->file);
+		engine_shared_close(f);
+		rc = close_here(f);
+		rc = worst < rc ? worst : rc;
+	}
+	PMPI_Bcast(&rc, 1, MPI_INT, 0, f->comm);
+	return rc;
+}
+
+int engine_delete(const char *path, MPI_Info info)
+{
+	struct pmio_settings s;
+	struct pmio *pm;
+	uint8_t uuid[16];
+	bool deleted;
+	int rc = pmio_settings_copy(&s, engine_settings());
+
+	if (rc < 0)
+		return rc;
+	engine_take_hints(&s, info, true);
+	rc = engine_pool(&s, &pm);
+	if (rc == 0) {
+		pmio_pool_uuid(pm, uuid);
+		deleted = remote_use_forget(&s, path, uuid);
+		rc = client_delete(pm, path, true);
+		if (rc == -ENOENT && deleted)
+			rc = 0;
+		if (rc < 0)
+			engine_say_failed("delete", path, rc);
+	}
+	pmio_settings_fini(&s);
+	return rc;
+}

@@ -1,0 +1,131 @@
+/*
+ * shared.c -- shared file pointers
+ *
+ * One word that all ranks have: of one rank its own, of several on one node in memory that they share, of
+ * others at the file's home, the first target of a file of several nodes, which does nothing but add and so answers
+ * at once.  Who takes its turn adds what it will transfer, and has the bytes from there on.
+ *
+ * Where ranks of one node cannot find each other's memory (each in a container), the word is rank 0's, in a
+ * window of MPI: there they may have to wait until rank 0 is in some call of MPI.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+
+#include "remote/remote.h"
+
+struct shared_pointer {
+	_Atomic uint64_t pos;
+};
+
+void engine_shared_make(struct pmio_mpi_file *f, struct memory_place *at)
+{
+	f->shared = engine_memory_make(sizeof(*f->shared), at);
+}
+
+bool engine_shared_find(struct pmio_mpi_file *f, const struct memory_place *at)
+{
+	f->shared = engine_memory_find(at);
+	return f->shared;
+}
+
+/* rank 0's word; collective */
+static void make_window(struct pmio_mpi_file *f, int rank)
+{
+	uint64_t *word;
+
+	PMPI_Win_allocate(rank == 0 ? sizeof(*word) : 0, 1, MPI_INFO_NULL, f->comm, &word, &f->shared_window);
+	if (rank == 0) {
+		PMPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, f->shared_window);
+		*word = 0;
+		PMPI_Win_unlock(0, f->shared_window);
+	}
+	PMPI_Barrier(f->comm);
+}
+
+/* a number for it; 0 on all ranks: there is none.  Collective */
+static void choose_number(struct pmio_mpi_file *f, int rank)
+{
+	if (rank == 0 && getrandom(&f->shared_home, sizeof(f->shared_home), 0) != sizeof(f->shared_home))
+		f->shared_home = 0;
+	PMPI_Bcast(&f->shared_home, 1, MPI_UINT64_T, 0, f->comm);
+}
+
+void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
+{
+	int nr, rank;
+
+	PMPI_Comm_size(f->comm, &nr);
+	PMPI_Comm_rank(f->comm, &rank);
+	f->shared_start = start; /* not stored in the word: another rank may have taken its turn already */
+	if (nr == 1 || f->shared)
+		return;
+	if (remote_use_of(f->file)) /* for all ranks, or for none */
+		choose_number(f, rank);
+	if (!f->shared_home)
+		make_window(f, rank);
+}
+
+void engine_shared_close(struct pmio_mpi_file *f)
+{
+	uint64_t was;
+
+	if (f->shared_home) /* if it fails the word goes with the use */
+		remote_striped_pointer(f->file, f->shared_home, REMOTE_POINTER_END, 0, &was);
+}
+
+void engine_shared_free(struct pmio_mpi_file *f)
+{
+	engine_memory_free(f->shared, sizeof(*f->shared));
+	if (f->shared_window != MPI_WIN_NULL)
+		PMPI_Win_free(&f->shared_window);
+	f->shared = NULL;
+}
+
+static uint64_t by_window(struct pmio_mpi_file *f, uint64_t n, bool add)
+{
+	uint64_t was;
+
+	PMPI_Win_lock(MPI_LOCK_SHARED, 0, 0, f->shared_window);
+	PMPI_Fetch_and_op(&n, &was, MPI_UINT64_T, 0, 0, add ? MPI_SUM : MPI_REPLACE, f->shared_window);
+	PMPI_Win_unlock(0, f->shared_window);
+	return was;
+}
+
+static int change(struct pmio_mpi_file *f, uint64_t n, bool add, uint64_t *was)
+{
+	_Atomic uint64_t *word = f->shared ? &f->shared->pos : &f->shared_own;
+	int rc = 0;
+
+	*was = 0;
+	if (f->shared_home)
+		rc = remote_striped_pointer(f->file, f->shared_home, add ? REMOTE_POINTER_ADD : REMOTE_POINTER_SET, n, was);
+	else if (f->shared_window != MPI_WIN_NULL)
+		*was = by_window(f, n, add);
+	else
+		*was = add ? atomic_fetch_add(word, n) : atomic_exchange(word, n);
+	*was += f->shared_start;
+	return rc;
+}
+
+int engine_shared_add(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *was)
+{
+	return change(f, bytes, true, was);
+}
+
+int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was)
+{
+	struct { uint64_t was; int64_t rc; } said = { 0, 0 };
+	int rank;
+
+	PMPI_Comm_rank(f->comm, &rank);
+	if (rank == 0)
+		said.rc = change(f, pos, false, &said.was);
+	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm); /* nobody goes on before it is set */
+	if (said.rc == 0)
+		f->shared_start = 0;
+	*was = said.was;
+	return (int)said.rc;
+}

@@ -1,0 +1,73 @@
+/*
+ * stray.c -- says it when names were taken for what they are not
+ *
+ * A library that makes, looks for or writes a file by POSIX beside its MPI-IO takes
+ * "pmem:/dir/x" as it is: data land in a folder "pmem:" of the working folder, or options
+ * cut at ':' in a file "pmem", and nobody says so.  Such an entry is a sure sign; so is a name
+ * that begins with "PMEM:".
+ */
+#include "engine.h"
+
+#include <dirent.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ENTRIES_MAX 4096 /* of a larger folder no more are looked at */
+#define PREFIX "pmem:"
+
+/* of those that open the file one, and not more than one of a node's processes, whatever they open */
+static bool is_speaker(MPI_Comm comm)
+{
+	static const char *const in_node[] = { "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", NULL };
+	const char *local = engine_environment(in_node);
+	int rank;
+
+	PMPI_Comm_rank(comm, &rank);
+	return rank == 0 && (!local || strcmp(local, "0") == 0);
+}
+
+static bool is_stray(const char *entry)
+{
+	return strncmp(entry, PREFIX, strlen(PREFIX)) == 0 || strcmp(entry, "pmem") == 0;
+}
+
+/* whether there was something to say */
+static bool look(void)
+{
+	DIR *dir = opendir(".");
+	const struct dirent *e;
+	bool found = false;
+
+	for (int i = 0; dir && !found && i < ENTRIES_MAX && (e = readdir(dir)); i++) {
+		found = is_stray(e->d_name);
+		if (found)
+			pmio_warn("the working folder has \"%s\": where a library takes a name \"pmem:/...\" as it is, its data "
+				  "end there; then name the files by the setting `paths` instead (see pmio(7), Names)", e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+void engine_look_for_strays(MPI_Comm comm, bool closing)
+{
+	static atomic_flag opened = ATOMIC_FLAG_INIT, closed = ATOMIC_FLAG_INIT;
+
+	/* once at an open; libraries make such things later, too: once more at a close */
+	if (!is_speaker(comm) || atomic_flag_test_and_set(closing ? &closed : &opened))
+		return;
+	if (look())
+		atomic_flag_test_and_set(&closed);
+}
+
+void engine_look_at_name(MPI_Comm comm, const char *name)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (strncasecmp(name, PREFIX, strlen(PREFIX)) != 0 || strncmp(name, PREFIX, strlen(PREFIX)) == 0 || !is_speaker(comm) ||
+	    atomic_flag_test_and_set(&said))
+		return;
+	pmio_warn("%s: names are pmio's if they begin with \"" PREFIX "\", exactly so; this one is taken as it is", name);
+}

@@ -1,0 +1,554 @@
+/* files.c -- calls on files of ours: decoded, made by the engine, their results encoded for the program's MPI */
+#include "engine/engine.h"
+#include "library.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SHADOW "/dev/null"
+
+/* the MPI's own function of that name */
+#define MPI_OWN(name) ((__typeof__(&MPI_File_##name))(void (*)(void))library_next(true, LIBRARY_##name))
+
+/* ---- what the engine asks of an adapter ------------------------------------------------- */
+
+/* what Open MPI's component takes as well: mpirun puts "--mca io_pmem_drain hold" into the environment of the ranks */
+void adapter_add_settings(struct pmio_settings *s)
+{
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		enum pmio_setting setting = (enum pmio_setting)i;
+		const char *value;
+		char name[64];
+
+		snprintf(name, sizeof(name), "OMPI_MCA_io_pmem_%s", pmio_setting_info(setting)->name);
+		value = secure_getenv(name);
+		if (value && *value)
+			pmio_settings_set(s, setting, value, PMIO_FROM_MCA);
+	}
+}
+
+/* no lock is held around calls */
+void adapter_leave(void)
+{
+}
+
+void adapter_enter(void)
+{
+}
+
+void adapter_progress(MPI_Comm comm)
+{
+	int found;
+
+	PMPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &found, MPI_STATUS_IGNORE);
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static int open_for_us_alone(MPI_Info info, MPI_File *shadow);
+
+/* is the handler of MPI_FILE_NULL, which each file has at first, the one that does nothing? */
+static bool is_handler_quiet(void)
+{
+	MPI_Errhandler handler;
+	bool quiet;
+
+	if (PMPI_File_get_errhandler(MPI_FILE_NULL, &handler) != MPI_SUCCESS)
+		return true;
+	quiet = handler == MPI_ERRORS_RETURN;
+	PMPI_Errhandler_free(&handler);
+	return quiet;
+}
+
+/* Open MPI does not call it, so there a file is opened that has the same */
+static void call_default_handler(int rc)
+{
+	MPI_File file;
+
+	if (!library_is_openmpi) {
+		PMPI_File_call_errhandler(MPI_FILE_NULL, rc);
+	} else if (!is_handler_quiet() && open_for_us_alone(MPI_INFO_NULL, &file) == MPI_SUCCESS) {
+		PMPI_File_call_errhandler(file, rc);
+		MPI_OWN(close)(&file);
+	}
+}
+
+/* for the program: by the handler of its file, or of MPI_FILE_NULL where it has none */
+static int answer(const struct handle *h, int rc)
+{
+	if (rc == MPI_SUCCESS)
+		return rc;
+	if (h)
+		PMPI_File_call_errhandler((MPI_File)h->shadow, rc);
+	else
+		call_default_handler(rc);
+	return rc;
+}
+
+int library_after_close(enum library_call call)
+{
+	pmio_err("%s: the file of this handle has been closed", library_names[call]);
+	return answer(NULL, MPI_ERR_FILE);
+}
+
+/* ---- open, close, delete ------------------------------------------------------------------------ */
+
+static MPI_Comm asking; /* with MPI_ERRORS_RETURN: for calls that may fail; from get_ready() until MPI ends */
+
+static void free_asking(void)
+{
+	PMPI_Comm_free(&asking);
+}
+
+/* standard MPI has no question whether a type is committed, but calls that refuse it otherwise */
+static int check_committed(MPI_Datatype type)
+{
+	MPI_Request request;
+	char nothing = 0;
+
+	if (type == MPI_DATATYPE_NULL)
+		return MPI_ERR_ARG;
+	/* never started */
+	if (PMPI_Send_init(&nothing, 1, type, MPI_PROC_NULL, 0, asking, &request) != MPI_SUCCESS)
+		return MPI_ERR_TYPE;
+	PMPI_Request_free(&request);
+	return MPI_SUCCESS;
+}
+
+/*
+ * A program that another MPI's launcher has started becomes as many programs of one rank, and ends with success.  With the
+ * MPI-5.0 ABI that takes no more than the other MPI's library under the name that both have.
+ */
+static void check_launcher(void)
+{
+	static const char *const sizes[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", NULL };
+	const char *started = engine_environment(sizes);
+	int nr;
+
+	PMPI_Comm_size(MPI_COMM_WORLD, &nr);
+	if (nr == 1 && started && atoi(started) > 1 && library_is_first_process())
+		pmio_warn("%s processes were started together, but each is alone for its MPI: is the launcher another MPI's?", started);
+}
+
+static void get_ready(void)
+{
+	if (!engine_start_until_finalize(free_asking))
+		return;
+	check_launcher();
+	PMPI_Comm_dup(MPI_COMM_SELF, &asking);
+	PMPI_Comm_set_errhandler(asking, MPI_ERRORS_RETURN);
+}
+
+bool library_has_mpi(void)
+{
+	int initialized = 0, finalized = 0;
+
+	PMPI_Initialized(&initialized);
+	PMPI_Finalized(&finalized);
+	return initialized && !finalized;
+}
+
+bool library_wants(const char *name)
+{
+	if (!engine_path(name))
+		return false;
+	if (library_has_mpi())
+		return true;
+	pmio_err("%s: MPI is not initialised", name);
+	return false; /* and the MPI says what it says to that */
+}
+
+void library_look_at_name(word comm, word name)
+{
+	int initialized = 0;
+
+	PMPI_Initialized(&initialized);
+	if (initialized)
+		engine_look_at_name((MPI_Comm)comm, (const char *)name);
+}
+
+static int check_comm(MPI_Comm comm)
+{
+	int inter;
+
+	if (comm == MPI_COMM_NULL)
+		return MPI_ERR_COMM;
+	PMPI_Comm_test_inter(comm, &inter);
+	return inter ? MPI_ERR_COMM : MPI_SUCCESS;
+}
+
+/* programs that this one runs have no use for the shadow, and some MPIs leave it to them */
+static int open_for_us_alone(MPI_Info info, MPI_File *shadow)
+{
+	int fd = open(SHADOW, O_RDONLY | O_CLOEXEC), rc;
+	struct stat was, is;
+
+	if (fd >= 0) {
+		fstat(fd, &was);
+		close(fd);
+	}
+	rc = MPI_OWN(open)(MPI_COMM_SELF, SHADOW, MPI_MODE_RDWR, info, shadow);
+	/* it most likely got the same number; if not, that one is another thread's, and here at the most an open of the same */
+	if (rc == MPI_SUCCESS && fd >= 0 && fstat(fd, &is) == 0 && is.st_rdev == was.st_rdev && S_ISCHR(is.st_mode))
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return rc;
+}
+
+/* with the program's hints, of which the MPI's own ROMIO then says what it makes of them */
+static int open_shadow(MPI_Info info, MPI_File *shadow)
+{
+	MPI_Info good = engine_good_hints(info);
+	int rc = open_for_us_alone(good, shadow);
+
+	if (good != info)
+		PMPI_Info_free(&good);
+	return rc;
+}
+
+/*
+ * comm is the file's own; collective; h NULL: no memory here.  The shadow comes last: an open that fails has none, so that the MPI
+ * does no more for it than for an open of its own that fails.
+ */
+static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, struct handle *h)
+{
+	const char *path = engine_path(name);
+	MPI_File shadow = MPI_FILE_NULL;
+	struct pmio_mpi_file *file;
+	int rc = call_open(comm, path, path == name, amode, info, &file), mine;
+
+	if (rc != MPI_SUCCESS)
+		return rc;
+	mine = h ? open_shadow(info, &shadow) : MPI_ERR_NO_MEM;
+	if (h && mine != MPI_SUCCESS)
+		pmio_err("%s: the MPI cannot open %s, of which the handle is to be", name, SHADOW);
+	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, comm);
+	if (rc == MPI_SUCCESS) {
+		h->shadow = (word)shadow;
+		h->file = file;
+		return MPI_SUCCESS;
+	}
+	if (shadow != MPI_FILE_NULL)
+		MPI_OWN(close)(&shadow);
+	call_close(file);
+	return rc;
+}
+
+static int is_component(struct dl_phdr_info *object, size_t size, void *found)
+{
+	const char *slash = strrchr(object->dlpi_name, '/');
+
+	(void)size;
+	*(bool *)found |= slash && strcmp(slash, "/mca_io_pmem.so") == 0;
+	return *(bool *)found;
+}
+
+/* once in a job.  Open MPI loads its components at the first open, that of our shadow if none was before */
+static void look_for_component(void)
+{
+	static atomic_flag looked = ATOMIC_FLAG_INIT;
+	bool found = false;
+	int rank;
+
+	if (atomic_flag_test_and_set(&looked))
+		return;
+	PMPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	dl_iterate_phdr(is_component, &found);
+	if (found && rank == 0)
+		pmio_warn("the component mca_io_pmem.so and %s are both there: the library, which is asked first, serves", LIBRARY_FILE);
+}
+
+static int open_file(MPI_Comm comm, const char *name, int amode, MPI_Info info, MPI_File *file)
+{
+	struct handle *h;
+	MPI_Comm dup;
+	int rc = check_comm(comm);
+
+	*file = MPI_FILE_NULL;
+	if (rc == MPI_SUCCESS)
+		rc = PMPI_Comm_dup(comm, &dup);
+	if (rc != MPI_SUCCESS)
+		return rc;
+	get_ready();
+	h = calloc(1, sizeof(*h));
+	rc = open_on(dup, name, amode, info, h);
+	look_for_component();
+	if (rc != MPI_SUCCESS) {
+		free(h);
+		PMPI_Comm_free(&dup);
+		return rc;
+	}
+	library_add(h);
+	*file = (MPI_File)h->shadow;
+	return MPI_SUCCESS;
+}
+
+int library_open(word comm, word name, word amode, word info, word *file)
+{
+	return answer(NULL, open_file((MPI_Comm)comm, (const char *)name, (int)amode, (MPI_Info)info, (MPI_File *)file));
+}
+
+int library_close(struct handle *h, word *file)
+{
+	MPI_Comm comm = h->file->comm;
+	int rc = call_close(h->file);
+
+	answer(h, rc);
+	library_remove(h);
+	MPI_OWN(close)((MPI_File *)file);
+	PMPI_Comm_free(&comm);
+	free(h);
+	return rc;
+}
+
+int library_delete(word name, word info)
+{
+	get_ready();
+	return answer(NULL, engine_error(engine_delete(engine_path((const char *)name), (MPI_Info)info)));
+}
+
+/* ---- data representations ------------------------------------------------------------------------------ */
+
+int library_register_datarep(bool large, word name, word read, word write, word extent, word extra)
+{
+	struct datarep r = { .large = large, .extra = (void *)extra };
+	int rc;
+
+	if (strlen((const char *)name) >= sizeof(r.name))
+		return answer(NULL, MPI_ERR_ARG);
+	strcpy(r.name, (const char *)name);
+	r.read = (MPI_Datarep_conversion_function *)read; /* or the one with MPI_Count, which lies in the same place */
+	r.write = (MPI_Datarep_conversion_function *)write;
+	r.extent = (MPI_Datarep_extent_function *)extent;
+	rc = engine_datarep_check(&r);
+	return answer(NULL, rc == MPI_SUCCESS ? engine_datarep_add(&r) : rc);
+}
+
+/* ---- reading and writing ---------------------------------------------------------------------------- */
+
+static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
+{
+	uint64_t done;
+	int rc = call_transfer(h->file, c, &done);
+
+	engine_set_status(status, done);
+	return answer(h, rc);
+}
+
+static int transfer_nonblocking(struct handle *h, const struct call *c, MPI_Request *request)
+{
+	uint64_t done;
+	int rc = call_transfer(h->file, c, &done);
+
+	*request = MPI_REQUEST_NULL;
+	if (rc == MPI_SUCCESS)
+		rc = call_request(done, request);
+	return answer(h, rc);
+}
+
+static int begin(struct handle *h, const struct call *c)
+{
+	return answer(h, call_begin(h->file, c));
+}
+
+#define CALL(p, at, all_, write_) \
+	&(struct call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
+#define AT(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
+	{ \
+		return transfer(h, CALL(p, at, all, write), status); \
+	}
+#define IAT(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
+	{ \
+		return transfer_nonblocking(h, CALL(p, at, all, write), request); \
+	}
+#define HERE(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
+	{ \
+		return transfer(h, CALL(p, 0, all, write), status); \
+	}
+#define IHERE(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
+	{ \
+		return transfer_nonblocking(h, CALL(p, 0, all, write), request); \
+	}
+#define BEGIN_AT(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type) \
+	{ \
+		return begin(h, CALL(p, at, all, write)); \
+	}
+#define BEGIN_HERE(name, count_t, p, all, write) \
+	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type) \
+	{ \
+		return begin(h, CALL(p, 0, all, write)); \
+	}
+#define END(name, p, write) \
+	static int do_##name(struct handle *h, const void *buf, MPI_Status *status) \
+	{ \
+		(void)buf; \
+		return answer(h, call_end(h->file, POINTER_##p, write, status)); \
+	}
+
+#define X(name, form, p, all, write) form(name, int, p, all, write)
+LIBRARY_TRANSFERS(X)
+#undef X
+LIBRARY_ENDS(END)
+#ifdef HAVE_LARGE_COUNTS
+#define X(name, form, p, all, write) form(name##_c, MPI_Count, p, all, write)
+LIBRARY_TRANSFERS(X)
+#undef X
+#endif
+
+/* ---- the rest ------------------------------------------------------------------------------------------ */
+
+static int do_set_size(struct handle *h, MPI_Offset size)
+{
+	return answer(h, call_set_size(h->file, size));
+}
+
+static int do_preallocate(struct handle *h, MPI_Offset size)
+{
+	return answer(h, call_preallocate(h->file, size));
+}
+
+static int do_get_size(struct handle *h, MPI_Offset *size)
+{
+	return answer(h, call_size(h->file, size));
+}
+
+static int do_get_group(struct handle *h, MPI_Group *group)
+{
+	return answer(h, PMPI_Comm_group(h->file->comm, group));
+}
+
+static int do_get_amode(struct handle *h, int *amode)
+{
+	*amode = h->file->amode;
+	return MPI_SUCCESS;
+}
+
+/* hints of ours are for opening; what the MPI makes of the others its handle remembers */
+static int give_hints(struct handle *h, MPI_Info info)
+{
+	MPI_Info good = engine_good_hints(info);
+	int rc = good == MPI_INFO_NULL ? MPI_SUCCESS : MPI_OWN(set_info)((MPI_File)h->shadow, good);
+
+	if (good != info)
+		PMPI_Info_free(&good);
+	return rc;
+}
+
+static int do_set_info(struct handle *h, MPI_Info info)
+{
+	PMPI_Barrier(h->file->comm);
+	return give_hints(h, info);
+}
+
+static int do_get_info(struct handle *h, MPI_Info *info)
+{
+	int rc = MPI_OWN(get_info)((MPI_File)h->shadow, info);
+
+	if (rc == MPI_SUCCESS) {
+		engine_show_hints(&h->file->settings, *info);
+		PMPI_Info_set(*info, "romio_filesystem_type", "PMEM: pmio, files in persistent memory");
+	}
+	return rc;
+}
+
+static int do_set_view(struct handle *h, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, MPI_Info info)
+{
+	int bad = check_committed(etype), rc;
+
+	if (bad == MPI_SUCCESS)
+		bad = check_committed(filetype);
+	rc = call_set_view(h->file, disp, etype, filetype, rep, bad);
+	return rc == MPI_SUCCESS ? give_hints(h, info) : answer(h, rc);
+}
+
+static int do_get_view(struct handle *h, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
+{
+	return answer(h, call_get_view(h->file, disp, etype, filetype, rep));
+}
+
+static int do_seek(struct handle *h, MPI_Offset offset, int whence)
+{
+	return answer(h, call_seek(h->file, offset, whence));
+}
+
+static int do_get_position(struct handle *h, MPI_Offset *offset)
+{
+	return answer(h, call_position(h->file, offset));
+}
+
+static int do_get_byte_offset(struct handle *h, MPI_Offset offset, MPI_Offset *place)
+{
+	return answer(h, engine_byte_offset(h->file, offset, place));
+}
+
+static int do_seek_shared(struct handle *h, MPI_Offset offset, int whence)
+{
+	return answer(h, call_seek_shared(h->file, offset, whence));
+}
+
+static int do_get_position_shared(struct handle *h, MPI_Offset *offset)
+{
+	return answer(h, call_position_shared(h->file, offset));
+}
+
+static int do_get_type_extent(struct handle *h, MPI_Datatype type, MPI_Aint *extent)
+{
+	MPI_Aint lb;
+
+	if (type == MPI_DATATYPE_NULL)
+		return answer(h, MPI_ERR_TYPE);
+	return answer(h, PMPI_Type_get_extent(type, &lb, extent));
+}
+
+#ifdef HAVE_LARGE_COUNTS
+static int do_get_type_extent_c(struct handle *h, MPI_Datatype type, MPI_Count *extent)
+{
+	MPI_Aint small = 0;
+	int rc = do_get_type_extent(h, type, &small);
+
+	*extent = small;
+	return rc;
+}
+#endif
+
+static int do_set_atomicity(struct handle *h, int flag)
+{
+	return answer(h, engine_set_atomicity(h->file, flag));
+}
+
+static int do_get_atomicity(struct handle *h, int *flag)
+{
+	*flag = h->file->atomic;
+	return MPI_SUCCESS;
+}
+
+static int do_sync(struct handle *h)
+{
+	return answer(h, call_sync(h->file));
+}
+
+/*
+ * Called with words: a narrower argument takes the low part of its register, as if it had been
+ * passed as what it is (so on each of the 64-bit calling conventions of Linux).
+ */
+library_fn *const library_calls[LIBRARY_NR_CALLS] = {
+#define X(name, ...) [LIBRARY_##name] = (library_fn *)(void (*)(void))do_##name,
+	LIBRARY_TRANSFERS(X) LIBRARY_ENDS(X) LIBRARY_OTHERS(X)
+#undef X
+#ifdef HAVE_LARGE_COUNTS
+#define X(name, ...) [LIBRARY_##name##_c] = (library_fn *)(void (*)(void))do_##name##_c,
+	LIBRARY_TRANSFERS(X) LIBRARY_OTHERS_C(X)
+#undef X
+#endif
+};

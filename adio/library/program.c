@@ -1,0 +1,188 @@
+/*
+ * program.c -- the MPI of the program that we are loaded into: which it is, whether it can be served, and its calls
+ *
+ * No mpi.h here: it may be of another family than the one that the library was compiled for.
+ */
+#include "config.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "library.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+static library_fn *next_calls[2][LIBRARY_NR_CALLS]; /* [1]: of the names with PMPI_ */
+static bool usable;
+static void *mpi; /* the MPI, where it is not in everybody's scope; NULL: it is */
+bool library_is_openmpi;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+const char *const library_names[LIBRARY_NR_CALLS] = {
+#define X(name, ...) "MPI_File_" #name,
+	X(open) X(close) X(delete) LIBRARY_TRANSFERS(X) LIBRARY_ENDS(X) LIBRARY_OTHERS(X)
+#undef X
+#ifdef HAVE_LARGE_COUNTS
+#define X(name, ...) "MPI_File_" #name "_c",
+	LIBRARY_TRANSFERS(X) LIBRARY_OTHERS_C(X)
+#undef X
+#endif
+};
+
+void *library_symbol(const char *name)
+{
+	void *p = dlsym(RTLD_NEXT, name);
+
+	return !p && mpi ? dlsym(mpi, name) : p;
+}
+
+void *library_variable(const char *name)
+{
+	void *p = dlsym(RTLD_DEFAULT, name);
+
+	p = !p && mpi ? dlsym(mpi, name) : p;
+	if (p)
+		return p;
+	pmio_err("%s: this program's MPI has no such variable", name);
+	abort();
+}
+
+/* a program that loads its MPI later, for itself (Python): ours can be used if it is in everybody's scope */
+static void find_mpi(void)
+{
+	static const char *const sonames[] = { "libmpi_abi.so.1", "libmpi.so.40", "libmpich.so.12", "libmpi.so.12", NULL };
+
+	for (const char *const *s = sonames; *s && !dlsym(RTLD_NEXT, "MPI_Init") && !mpi; s++)
+		mpi = dlopen(*s, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+/* is the program one of the MPI-5.0 ABI?  An MPI has another library for those, and handles of other types in each */
+static bool is_abi(void *symbol)
+{
+	const char *slash;
+	Dl_info info;
+
+	if (!symbol || !dladdr(symbol, &info))
+		return false;
+	slash = strrchr(info.dli_fname, '/');
+	return strncmp(slash ? slash + 1 : info.dli_fname, "libmpi_abi", strlen("libmpi_abi")) == 0;
+}
+
+static bool is_family(const char *version)
+{
+	static const char *const words[] = { LIBRARY_VERSIONS, NULL };
+
+	for (const char *const *w = words; *w; w++) {
+		if (strstr(version, *w))
+			return true;
+	}
+	return false;
+}
+
+bool library_is_first_process(void)
+{
+	static const char *const names[] = { "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID" };
+	const char *rank = NULL;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rank; i++)
+		rank = secure_getenv(names[i]);
+	return !rank || strcmp(rank, "0") == 0;
+}
+
+/* what stands behind us, if another of our libraries is there as well and serves this program; NULL: none */
+static const char *next_library(void)
+{
+	void *p = dlsym(RTLD_NEXT, "pmio_mpi_library");
+	const char *(*ask)(void);
+
+	memcpy(&ask, &p, sizeof(ask));
+	return ask ? ask() : NULL;
+}
+
+/* calls that we do not know would do to our handles what they do to the MPI's, and those that it does not have end the program */
+static bool has_our_calls(void)
+{
+#ifdef HAVE_LARGE_COUNTS
+	return library_symbol("MPI_File_read_at_c") != NULL;
+#else
+	return library_symbol("MPI_File_read_at_c") == NULL;
+#endif
+}
+
+/* can this program be served?  why: if not, for the log */
+static bool check_mpi(char *why, size_t size)
+{
+	static char version[16384]; /* no MPI has more */
+	int (*ask)(char *, int *), len = 0;
+	void *p = library_symbol("PMPI_Get_library_version");
+	bool abi = is_abi(p);
+
+	memcpy(&ask, &p, sizeof(ask));
+	if (ask)
+		ask(version, &len);
+	version[strcspn(version, "\n,")] = '\0';
+	library_is_openmpi = strncmp(version, "Open MPI", strlen("Open MPI")) == 0;
+	if (abi != LIBRARY_ABI || !is_family(version))
+		snprintf(why, size, "serves %s; this program's MPI is \"%.200s\"%s", LIBRARY_FOR, *version ? version : "none that it knows",
+			 abi ? " by the MPI-5.0 ABI" : "");
+	else if (!has_our_calls())
+		snprintf(why, size, "was built for another version of this program's MPI, \"%.200s\": one of them has calls with large counts, "
+			 "the other has not", version);
+	else
+		return true;
+	return false;
+}
+
+static bool check_program(void)
+{
+	char why[512];
+	bool fits = check_mpi(why, sizeof(why));
+	const char *next = next_library();
+
+	if (!library_is_first_process())
+		return fits;
+	if (fits && next)
+		pmio_warn("%s and %s are both loaded, and for the same MPI: the first one serves", LIBRARY_FILE, next);
+	if (!fits && !next)
+		pmio_err("%s %s: the library does nothing, and names that begin with \"pmem:\" are not its own", LIBRARY_FILE, why);
+	return fits;
+}
+
+static void start(void)
+{
+	find_mpi();
+	usable = check_program();
+	for (int i = 0; i < LIBRARY_NR_CALLS; i++) {
+		char name[64];
+		void *p = library_symbol(library_names[i]), *q;
+
+		snprintf(name, sizeof(name), "P%s", library_names[i]);
+		q = library_symbol(name);
+		p = p ? p : q;
+		q = q ? q : p; /* the ABI's library of MPICH 5 has no PMPI_File_close */
+		memcpy(&next_calls[0][i], &p, sizeof(p));
+		memcpy(&next_calls[1][i], &q, sizeof(q));
+	}
+}
+
+bool library_serves(void)
+{
+	pthread_once(&once, start);
+	return usable;
+}
+
+library_fn *library_next(bool profiled, enum library_call call)
+{
+	return next_calls[profiled][call];
+}
+
+/* for who wants to know whether a library is there that serves this program: its name, or NULL */
+EXPORT const char *pmio_mpi_library(void);
+const char *pmio_mpi_library(void)
+{
+	return library_serves() ? LIBRARY_FILE : NULL;
+}

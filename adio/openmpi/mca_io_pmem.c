@@ -1,0 +1,666 @@
+/*
+ * mca_io_pmem.c -- the Open MPI component "io/pmem"
+ *
+ * Open MPI asks each io component about each file.  We answer only for names
+ * that begin with "pmem:" (or that the setting `paths` selects), with a copy of
+ * romio321's table of calls in which the opening of a file is ours; it puts the
+ * handle where romio321 keeps its own, so nearly all other calls are ROMIO's,
+ * working on a file with our driver.
+ */
+#include "config.h"
+
+#undef PACKAGE_BUGREPORT
+#undef PACKAGE_NAME
+#undef PACKAGE_STRING
+#undef PACKAGE_TARNAME
+#undef PACKAGE_URL
+#undef PACKAGE_VERSION
+#undef HAVE_CONFIG_H
+
+#include "ompi_config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <sys/auxv.h>
+
+#include "ompi/communicator/communicator.h"
+#include "ompi/datatype/ompi_datatype.h"
+#include "ompi/errhandler/errhandler.h"
+#include "ompi/file/file.h"
+#include "ompi/info/info.h"
+#include "ompi/mca/io/io.h"
+#include "opal/mca/base/base.h"
+#include "opal/runtime/opal_progress.h"
+
+#include "romio/ad_pmem.h"
+#include "romio/romio321_abi_check.h"
+
+#define PRIORITY 100 /* the highest: nobody else knows what to do with these names */
+
+/* what hangs on an open file; romio321 has the same */
+struct file_data {
+	struct adio_file *fd;
+};
+
+static mca_io_base_module_2_0_0_t module;
+static char *mca_values[PMIO_NR_SETTINGS];
+
+/* ---- settings ---------------------------------------------------------------------- */
+
+static int register_params(void)
+{
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		const struct pmio_setting_info *si = pmio_setting_info((enum pmio_setting)i);
+		extern mca_io_base_component_2_0_0_t mca_io_pmem_component;
+
+		mca_values[i] = NULL;
+		(void)mca_base_component_var_register(&mca_io_pmem_component.io_version, si->name, si->help,
+						      MCA_BASE_VAR_TYPE_STRING, NULL, 0, 0, OPAL_INFO_LVL_3,
+						      MCA_BASE_VAR_SCOPE_READONLY, &mca_values[i]);
+	}
+	return OMPI_SUCCESS;
+}
+
+void adapter_add_settings(struct pmio_settings *s)
+{
+	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
+		/* they may be from the environment of who has started a program with other rights */
+		if (mca_values[i] && *mca_values[i] && !getauxval(AT_SECURE))
+			pmio_settings_set(s, (enum pmio_setting)i, mca_values[i], PMIO_FROM_MCA);
+	}
+}
+
+/* ---- the component ------------------------------------------------------------------- */
+
+static int open_component(void)
+{
+	return OMPI_SUCCESS;
+}
+
+static int close_component(void)
+{
+	engine_stop();
+	return OMPI_SUCCESS;
+}
+
+static int init_query(bool enable_progress_threads, bool enable_mpi_threads)
+{
+	(void)enable_progress_threads;
+	(void)enable_mpi_threads;
+	return OMPI_SUCCESS;
+}
+
+static void make_module(const struct romio *romio);
+
+/* on the first name of ours: settings, and ROMIO; false: it cannot be used */
+static bool get_ready(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	const struct romio *romio = romio_load();
+
+	pthread_mutex_lock(&lock); /* nobody gets the table before it is made */
+	if (engine_start() && romio)
+		make_module(romio);
+	pthread_mutex_unlock(&lock);
+	return romio != NULL;
+}
+
+/* at the first open; two threads in it at once would make, and at the end free, ROMIO's MPI_Op twice */
+static int init_romio(const struct romio *romio)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int error = MPI_SUCCESS;
+
+	pthread_mutex_lock(&lock);
+	romio->init(&error);
+	pthread_mutex_unlock(&lock);
+	return error;
+}
+
+static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
+		     struct opal_info_t *info, struct ompi_file_t *fh);
+static void publish_info(struct adio_file *fd, struct ompi_file_t *fh);
+
+static const mca_io_base_module_2_0_0_t *romio_module(void)
+{
+	return romio_load()->module;
+}
+
+static struct adio_file *handle_of(struct ompi_file_t *fh)
+{
+	return ((struct file_data *)fh->f_io_selected_data)->fd;
+}
+
+static struct pmio_mpi_file *state_of(struct ompi_file_t *fh)
+{
+	return ad_pmem_file(handle_of(fh));
+}
+
+/*
+ * Atomic mode: with its own flag set, ROMIO's nonblocking calls count what was
+ * asked for and not what was read, so the flag is kept where only we see it.
+ */
+static int set_atomicity(struct ompi_file_t *fh, int flag)
+{
+	return engine_set_atomicity(state_of(fh), flag);
+}
+
+static int get_atomicity(struct ompi_file_t *fh, int *flag)
+{
+	*flag = state_of(fh)->atomic;
+	return MPI_SUCCESS;
+}
+
+static void wait_for_all(struct ompi_file_t *fh)
+{
+	PMPI_Barrier(handle_of(fh)->comm);
+}
+
+/*
+ * Ordered calls: ROMIO passes the shared pointer from rank to rank, then makes a
+ * collective call.  It relies on that call to keep the first rank from starting
+ * the next round before the last has taken its turn.
+ */
+static int after_turns(struct ompi_file_t *fh, int rc)
+{
+	if (!state_of(fh)->together)
+		wait_for_all(fh);
+	return rc;
+}
+
+static int read_ordered(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type,
+			ompi_status_public_t *status)
+{
+	return after_turns(fh, romio_module()->io_module_file_read_ordered(fh, buf, count, type, status));
+}
+
+static int write_ordered(struct ompi_file_t *fh, const void *buf, int count,
+			 struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return after_turns(fh, romio_module()->io_module_file_write_ordered(fh, buf, count, type, status));
+}
+
+static int read_ordered_begin(struct ompi_file_t *fh, void *buf, int count,
+			      struct ompi_datatype_t *type)
+{
+	return after_turns(fh, romio_module()->io_module_file_read_ordered_begin(fh, buf, count, type));
+}
+
+static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int count,
+			       struct ompi_datatype_t *type)
+{
+	return after_turns(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
+}
+
+/*
+ * Open MPI 4.1 closes a file in a destructor and returns MPI_SUCCESS whatever comes
+ * of it.  So that a drain that failed is not only a line on standard error, the
+ * file's error handler is called: MPI_ERRORS_ARE_FATAL and handlers of the program
+ * learn of it.  (romio321 takes the handler off the file before it closes.)
+ */
+static int close_handle(struct ompi_file_t *fh)
+{
+	ompi_errhandler_t *handler = fh->error_handler;
+	int rc;
+
+	if (!handle_of(fh))
+		return MPI_SUCCESS; /* its open failed, and has said so */
+	engine_look_for_strays(fh->f_comm, true);
+	OBJ_RETAIN(handler);
+	rc = romio_module()->io_module_file_close(fh);
+	if (rc != MPI_SUCCESS)
+		ompi_errhandler_invoke(handler, fh, OMPI_ERRHANDLER_TYPE_FILE, rc, "MPI_File_close");
+	OBJ_RELEASE(handler);
+	return rc;
+}
+
+/* after this Open MPI asks no more about the file: what file_query() made is ours to free */
+static int close_file(struct ompi_file_t *fh)
+{
+	int rc = close_handle(fh);
+
+	free(fh->f_io_selected_data);
+	fh->f_io_selected_data = NULL;
+	return rc;
+}
+
+/* ---- views ---------------------------------------------------------------------------- */
+
+/* what ROMIO, which does not get to see the types, would say of them */
+static int check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
+{
+	int rc = engine_check_view(amode, disp, etype, filetype);
+
+	if (etype == MPI_DATATYPE_NULL || filetype == MPI_DATATYPE_NULL)
+		return rc;
+	return opal_datatype_is_committed(&etype->super) && opal_datatype_is_committed(&filetype->super) ? rc : MPI_ERR_TYPE;
+}
+
+/* ROMIO has set a view of bytes: make it the program's */
+static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
+{
+	struct view *now = &ad_pmem_file(fd)->view;
+
+	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
+	if (disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(now, (uint64_t)fd->disp, &next->disp) < 0)
+		return MPI_ERR_ARG;
+	fd->etype_size = next->etype_size;
+	fd->disp = 0;
+	fd->fp_ind = 0;
+	engine_view_fini(now);
+	*now = *next;
+	return MPI_SUCCESS;
+}
+
+/*
+ * Collective, and ROMIO waits for all: if one rank's view cannot be, all must hear of it.
+ * A view comes with hints, which replace what MPI_File_get_info would say.
+ */
+static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatype_t *etype,
+		    struct ompi_datatype_t *filetype, const char *datarep, struct opal_info_t *info)
+{
+	struct adio_file *fd = handle_of(fh);
+	int mine = check_view(fd->access_mode, disp, etype, filetype), rc;
+	struct view next;
+	int rc_exchange;
+
+	engine_view_clear(&next);
+	if (mine == MPI_SUCCESS)
+		mine = engine_error(engine_view_init(&next, disp, etype, filetype));
+	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
+	if (rc == MPI_SUCCESS)
+		rc = romio_module()->io_module_file_set_view(fh, disp, MPI_BYTE, MPI_BYTE, datarep, info);
+	if (rc != MPI_SUCCESS) {
+		engine_view_fini(&next);
+		return rc;
+	}
+	rc = change_view(fd, disp, &next);
+	if (rc == MPI_SUCCESS)
+		publish_info(fd, fh);
+	else
+		engine_view_fini(&next);
+	rc_exchange = engine_error(engine_choose_exchange(ad_pmem_file(fd)));
+	return rc == MPI_SUCCESS ? rc_exchange : rc;
+}
+
+static int get_view(struct ompi_file_t *fh, MPI_Offset *disp, struct ompi_datatype_t **etype,
+		    struct ompi_datatype_t **filetype, char *datarep)
+{
+	const struct view *v = &state_of(fh)->view;
+	MPI_Datatype e, f; /* bytes, for ROMIO */
+	int rc = romio_module()->io_module_file_get_view(fh, disp, &e, &f, datarep);
+
+	*disp = v->disp;
+	return rc == MPI_SUCCESS ? engine_error(engine_view_types(v, etype, filetype)) : rc;
+}
+
+static int get_byte_offset(struct ompi_file_t *fh, MPI_Offset offset, MPI_Offset *place)
+{
+	return engine_byte_offset(state_of(fh), offset, place);
+}
+
+/* ROMIO's seek, or its seek of the shared pointer: the end that they look up is that of the view */
+static int seek_in_view(int (*romio_seek)(struct ompi_file_t *, MPI_Offset, int), struct ompi_file_t *fh,
+			MPI_Offset offset, int whence)
+{
+	int rc;
+
+	ad_pmem_size_in_view = true;
+	rc = romio_seek(fh, offset, whence);
+	ad_pmem_size_in_view = false;
+	return rc;
+}
+
+static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	return seek_in_view(romio_module()->io_module_file_seek, fh, offset, whence);
+}
+
+static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	return seek_in_view(romio_module()->io_module_file_seek_shared, fh, offset, whence);
+}
+
+/* ---- collective calls whose result depends on what was written by those before ---------- */
+
+/* ROMIO refuses for a file that was opened to be read; for us it is only a meeting of all */
+static int sync_file(struct ompi_file_t *fh)
+{
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) {
+		wait_for_all(fh);
+		return MPI_SUCCESS;
+	}
+	engine_meet(state_of(fh));
+	return romio_module()->io_module_file_sync(fh);
+}
+
+/* in these two rank 0 does it: it must not while others still write */
+static int set_size(struct ompi_file_t *fh, MPI_Offset size)
+{
+	engine_meet(state_of(fh));
+	return romio_module()->io_module_file_set_size(fh, size);
+}
+
+static int preallocate(struct ompi_file_t *fh, MPI_Offset size)
+{
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) /* ROMIO lets rank 0 try, and only that one hear of it */
+		return MPI_ERR_READ_ONLY;
+	engine_meet(state_of(fh));
+	return romio_module()->io_module_file_preallocate(fh, size);
+}
+
+void adapter_leave(void)
+{
+	OPAL_THREAD_UNLOCK((opal_mutex_t *)romio_load()->mutex);
+}
+
+void adapter_enter(void)
+{
+	OPAL_THREAD_LOCK((opal_mutex_t *)romio_load()->mutex);
+}
+
+void adapter_progress(MPI_Comm comm)
+{
+	(void)comm;
+	opal_progress();
+}
+
+/* once, under get_ready()'s lock */
+static void make_module(const struct romio *romio)
+{
+	/* romio321 makes its mutex when it is opened, which it is not if the user left it out */
+	if (!((opal_object_t *)romio->mutex)->obj_class)
+		OBJ_CONSTRUCT((opal_mutex_t *)romio->mutex, opal_mutex_t);
+	memcpy(&module, romio->module, sizeof(module));
+	module.io_module_file_open = open_file;
+	module.io_module_file_close = close_file;
+	module.io_module_file_set_view = set_view;
+	module.io_module_file_get_view = get_view;
+	module.io_module_file_get_byte_offset = get_byte_offset;
+	module.io_module_file_seek = seek;
+	module.io_module_file_seek_shared = seek_shared;
+	module.io_module_file_sync = sync_file;
+	module.io_module_file_set_size = set_size;
+	module.io_module_file_preallocate = preallocate;
+	module.io_module_file_set_atomicity = set_atomicity;
+	module.io_module_file_get_atomicity = get_atomicity;
+	module.io_module_file_read_ordered = read_ordered;
+	module.io_module_file_write_ordered = write_ordered;
+	module.io_module_file_read_ordered_begin = read_ordered_begin;
+	module.io_module_file_write_ordered_begin = write_ordered_begin;
+}
+
+static const struct mca_io_base_module_2_0_0_t *
+file_query(struct ompi_file_t *file, struct mca_io_base_file_t **private_data, int *priority)
+{
+	struct file_data *data;
+
+	*private_data = NULL;
+	if (!engine_path(file->f_filename)) {
+		engine_look_at_name(file->f_comm, file->f_filename);
+		return NULL;
+	}
+	if (!get_ready())
+		return NULL;
+	data = calloc(1, sizeof(*data));
+	if (!data)
+		return NULL;
+	*private_data = (struct mca_io_base_file_t *)data;
+	*priority = PRIORITY;
+	return &module;
+}
+
+static int file_unquery(struct ompi_file_t *file, struct mca_io_base_file_t *private_data)
+{
+	(void)file;
+	free(private_data);
+	return OMPI_SUCCESS;
+}
+
+/* ROMIO wants an MPI_Info; Open MPI hands its core; NULL: no memory */
+static ompi_info_t *to_mpi_info(struct opal_info_t *info)
+{
+	ompi_info_t *copy = OBJ_NEW(ompi_info_t);
+	opal_info_t *core;
+
+	if (!copy)
+		return NULL;
+	core = &copy->super;
+	opal_info_dup(info, &core);
+	return copy;
+}
+
+static int delete_query(const char *filename, struct opal_info_t *info,
+			struct mca_io_base_delete_t **private_data, bool *usable, int *priority)
+{
+	(void)info;
+	*private_data = NULL;
+	*usable = engine_path(filename) && get_ready();
+	*priority = PRIORITY;
+	return OMPI_SUCCESS;
+}
+
+static int delete_select(const char *filename, struct opal_info_t *info,
+			 struct mca_io_base_delete_t *private_data)
+{
+	ompi_info_t *mpi_info = to_mpi_info(info);
+	int rc;
+
+	(void)private_data;
+	if (!mpi_info)
+		return MPI_ERR_NO_MEM;
+	rc = engine_error(engine_delete(engine_path(filename), mpi_info));
+	ompi_info_free(&mpi_info);
+	return rc;
+}
+
+/* user-defined data representations are ROMIO's business: romio321 is asked about them itself */
+static int register_datarep(const char *name, MPI_Datarep_conversion_function *read_fn,
+			    MPI_Datarep_conversion_function *write_fn,
+			    MPI_Datarep_extent_function *extent_fn, void *state)
+{
+	(void)name;
+	(void)read_fn;
+	(void)write_fn;
+	(void)extent_fn;
+	(void)state;
+	return OMPI_SUCCESS;
+}
+
+OMPI_MODULE_DECLSPEC extern mca_io_base_component_2_0_0_t mca_io_pmem_component;
+
+mca_io_base_component_2_0_0_t mca_io_pmem_component = {
+	.io_version = {
+		MCA_IO_BASE_VERSION_2_0_0,
+		.mca_component_name = "pmem",
+		MCA_BASE_MAKE_VERSION(component, OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION,
+				      OMPI_RELEASE_VERSION),
+		.mca_open_component = open_component,
+		.mca_close_component = close_component,
+		.mca_register_component_params = register_params,
+	},
+	.io_data = {
+		MCA_BASE_METADATA_PARAM_CHECKPOINT
+	},
+	.io_init_query = init_query,
+	.io_file_query = file_query,
+	.io_file_unquery = file_unquery,
+	.io_delete_query = delete_query,
+	.io_delete_select = delete_select,
+	.io_register_datarep = register_datarep,
+};
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+/*
+ * ROMIO makes the name of the shared pointer's hidden file from rank 0's process
+ * number and a random number seeded with the second: two handles of one file that
+ * are opened in one second would share one pointer, in one process or in two that
+ * have the same number on different nodes.
+ */
+static void make_name_unique(struct adio_file *fd, int rank)
+{
+	static _Atomic unsigned count;
+	unsigned mine[2] = { count++, 0 };
+	size_t len;
+
+	if (rank == 0 && getrandom(&mine[1], sizeof(mine[1]), GRND_NONBLOCK) < 0)
+		pmio_dbg("getrandom: %s", strerror(errno)); /* the count is left */
+	PMPI_Bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
+	len = strlen(fd->shared_fp_fname);
+	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* ROMIO gives it PATH_MAX bytes */
+}
+
+/*
+ * ROMIO's name is longer than the file's.  If there is no room for that it cuts it off, and may then
+ * have somebody's file, or fails on rank 0 alone.  So for long names it makes one for another file, and
+ * ours is in the file's folder, or where that leaves no room for any name, in one above it.
+ */
+#define SHFP_LONGER 64
+#define SHFP_LONG_NAME ".pmio-shfp"
+
+static void make_long_name(struct adio_file *fd)
+{
+	size_t folder = strlen(fd->filename);
+
+	do
+		folder--;
+	while (folder > 0 && (fd->filename[folder] != '/' || folder + SHFP_LONGER >= PATH_MAX));
+	snprintf(fd->shared_fp_fname, PATH_MAX, "%s%.*s/" SHFP_LONG_NAME, folder || *fd->filename == '/' ? "" : ".",
+		 (int)folder, fd->filename);
+}
+
+static void name_shared_pointer(const struct romio *romio, struct adio_file *fd, int rank, int *error)
+{
+	static char stand_in[] = "/x";
+	char *name = fd->filename;
+	bool is_long = strlen(name) + SHFP_LONGER >= PATH_MAX;
+
+	if (is_long)
+		fd->filename = stand_in;
+	romio->shfp_fname(fd, rank, error);
+	fd->filename = name;
+	if (*error != MPI_SUCCESS)
+		return;
+	if (is_long)
+		make_long_name(fd);
+	make_name_unique(fd, rank);
+}
+
+static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
+{
+	int rank;
+
+	PMPI_Comm_rank(fd->comm, &rank);
+	name_shared_pointer(romio, fd, rank, error);
+	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
+		return;
+	if (rank == 0)
+		romio->set_shared_fp(fd, fd->fp_ind, error);
+	PMPI_Barrier(fd->comm);
+}
+
+static int check_opened(struct adio_file *fd, MPI_Comm comm, const char *path)
+{
+	static bool checked;
+	char why[256];
+
+	if (checked)
+		return MPI_SUCCESS;
+	if (pmio_romio_check_file(fd, comm, ad_pmem_ops(), path, why, sizeof(why)) < 0) {
+		romio_refuse(why);
+		return MPI_ERR_INTERN;
+	}
+	checked = true;
+	return MPI_SUCCESS;
+}
+
+/* what Open MPI's MPI_File_get_info gives out comes from its own copy, not from ROMIO's */
+static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
+{
+	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1], asked[MPI_MAX_INFO_KEY + 16];
+	int nr = 0, flag;
+
+	PMPI_Info_get_nkeys(fd->info, &nr);
+	for (int i = 0; i < nr && fh->super.s_info; i++) {
+		PMPI_Info_get_nthkey(fd->info, i, key);
+		if (strncmp(key, "pmem_", 5) != 0 && strncmp(key, "romio_visibility", 16) != 0 &&
+		    strcmp(key, "romio_filesystem_type") != 0)
+			continue;
+		PMPI_Info_get(fd->info, key, MPI_MAX_INFO_VAL, value, &flag);
+		if (!flag)
+			continue;
+		opal_info_set(fh->super.s_info, key, value);
+		/* what the program asked for, which MPI_File_get_info would show instead */
+		snprintf(asked, sizeof(asked), OPAL_INFO_SAVE_PREFIX "%s", key);
+		opal_info_delete(fh->super.s_info, asked);
+	}
+}
+
+/* plain: path is the program's own name */
+static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, bool plain,
+		   int amode, MPI_Info info, struct adio_file **out)
+{
+	static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+	int error = MPI_SUCCESS, nr;
+	struct pmio_mpi_file *f;
+
+	/*
+	 * ROMIO parses cb_config_list with static variables.  With one rank we can keep
+	 * threads apart; with more, ranks that open two files in two orders would wait
+	 * for each other for ever.
+	 */
+	PMPI_Comm_size(dup, &nr);
+	if (nr == 1)
+		pthread_mutex_lock(&alone);
+	ad_pmem_opening = true;
+	ad_pmem_plain_name = plain;
+	*out = romio->open(comm, dup, path, ADIO_UFS_TYPE, ad_pmem_ops(), amode, 0, MPI_BYTE, MPI_BYTE,
+			   info, ADIO_DEFAULT_PERM, &error);
+	ad_pmem_opening = ad_pmem_plain_name = false;
+	if (nr == 1)
+		pthread_mutex_unlock(&alone);
+	if (error == MPI_SUCCESS)
+		error = check_opened(*out, dup, path);
+	if (error != MPI_SUCCESS)
+		return error;
+	f = ad_pmem_file(*out);
+	f->complete = true;
+	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types cost no memory */
+	init_shared_pointer(romio, *out, &error);
+	return error;
+}
+
+static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,
+		     struct opal_info_t *info, struct ompi_file_t *fh)
+{
+	struct file_data *data = (struct file_data *)fh->f_io_selected_data;
+	const struct romio *romio = romio_load();
+	const char *path = engine_path(filename);
+	MPI_Comm dup = MPI_COMM_NULL;
+	ompi_info_t *mpi_info;
+	int error;
+
+	error = PMPI_Comm_dup(comm, &dup);
+	if (error != MPI_SUCCESS)
+		return error;
+	error = init_romio(romio);
+	if (error == MPI_SUCCESS)
+		error = engine_agree_amode(dup, path, amode);
+	mpi_info = error == MPI_SUCCESS ? to_mpi_info(info) : NULL;
+	if (error == MPI_SUCCESS)
+		error = mpi_info ? open_on(romio, comm, dup, path, path == filename, amode, mpi_info,
+					    &data->fd)
+				 : MPI_ERR_NO_MEM;
+	if (mpi_info)
+		ompi_info_free(&mpi_info);
+	if (error != MPI_SUCCESS) {
+		data->fd = NULL; /* ROMIO has freed it */
+		PMPI_Comm_free(&dup);
+		return error;
+	}
+	publish_info(data->fd, fh);
+	engine_look_for_strays(comm, false);
+	return OMPI_SUCCESS;
+}

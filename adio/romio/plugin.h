@@ -1,0 +1,55 @@
+/*
+ * plugin.h -- the ROMIO that Open MPI 4.1 has as a plug-in
+ *
+ * A name "pmem:/path" comes to the Open MPI component (adio/openmpi), which lets ROMIO open it with our table
+ * of functions.  The handle's disp is 0, whatever the view, and its fp_ind counts bytes of the view's data.
+ */
+#ifndef PMIO_ROMIO_PLUGIN_H
+#define PMIO_ROMIO_PLUGIN_H
+
+#include <stdbool.h>
+
+#include "romio321_abi.h"
+
+/* what we use of ROMIO, found at run time */
+struct romio {
+	void *so;
+	const struct adio_ops *ufs;
+	adio_open_fn *open;
+	void (*shfp_fname)(struct adio_file *fd, int rank, int *error);
+	void (*set_shared_fp)(struct adio_file *fd, adio_offset offset, int *error);
+	void (*init)(int *error);
+	void (*completed_request)(struct adio_file **fd, MPI_Offset nbytes, int *error,
+				  MPI_Request *request);
+	void (*set_info)(struct adio_file *fd, MPI_Info info, int *error);
+	adio_offset (*seek_individual)(struct adio_file *fd, adio_offset offset, int whence, int *error);
+	adio_done_fn *io_done;
+	adio_complete_fn *io_complete;
+	void *component, *module, *mutex; /* Open MPI's, around it */
+};
+
+/*
+ * romio_load -- find ROMIO in this Open MPI and check that it is the one we know
+ *
+ * Returns it, the same each time, or NULL: the reason has been logged once.
+ */
+const struct romio *romio_load(void);
+/* the opened handle is not as we know it: never use ROMIO again; logs */
+void romio_refuse(const char *why);
+
+/* our driver's table: ad_pmem.c */
+#define AD_PMEM_TABLE const struct adio_ops ADIO_PMEM_operations
+extern AD_PMEM_TABLE;
+const struct adio_ops *ad_pmem_ops(void);
+
+/*
+ * Set around ADIO_Open for files that a program opens: ROMIO also opens a hidden
+ * file for the shared file pointer through our table, and that one is not ours.
+ */
+extern _Thread_local bool ad_pmem_opening;
+/* beside it: the program's name has no prefix, the setting `paths` has selected it */
+extern _Thread_local bool ad_pmem_plain_name;
+/* set while ROMIO asks for the file's size to seek from its end: it counts in the view then */
+extern _Thread_local bool ad_pmem_size_in_view;
+
+#endif

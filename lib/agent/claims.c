@@ -1,0 +1,111 @@
+/* claims.c -- frames for chunks, and from where they come */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent_impl.h"
+
+/* the frames of the closed, clean file that was longest unused */
+static bool evict_frames(struct agent *a)
+{
+	struct file *f = a->lru;
+
+	if (!f || !files_frames_may_move(a))
+		return false;
+	a->evicted_chunks += HASH_COUNT(f->chunks);
+	files_forget(a, f);
+	return true;
+}
+
+/* blank frames are for chunks that are written in pieces: others gain nothing by them */
+static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
+{
+	uint64_t frame = PMIO_NO_FRAME;
+
+	if ((how & PMIO_CLAIM_WRITE) && !(how & PMIO_CLAIM_WHOLE) &&
+	    number << a->view->chunk_shift >= f->pfs_size)
+		frame = pmio_pool_frame_get_zero(a->pool, f->slot, number);
+	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
+}
+
+/* drains and truncations set the PFS file's size at their end: nobody else may change it meanwhile */
+static bool changes_pfs(const struct file *f)
+{
+	return f->drain || f->cutting;
+}
+
+/* a drain cuts off what nobody may find on the PFS; -EBUSY: it is under way */
+static int cut_first(struct agent *a, struct file *f)
+{
+	if (!f->error)
+		drain_start(a, f, NULL);
+	return f->error ? -f->error : -EBUSY;
+}
+
+static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number, uint32_t how,
+			       bool no_pfs, bool optional, int *rc)
+{
+	uint64_t frame;
+	struct chunk *ch;
+
+	do
+		frame = take_frame(a, f, number, how);
+	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
+	if (frame == PMIO_NO_FRAME)
+		survey_soon(a); /* there may be frames of files that are no more */
+	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
+		*rc = -ENOSPC;
+		if (!optional)
+			pmio_err("agent: %s: the pool is full, and fallback=error", f->path);
+		return NULL;
+	}
+	if (frame == PMIO_NO_FRAME && changes_pfs(f)) {
+		*rc = -EBUSY;
+		return NULL;
+	}
+	if (frame == PMIO_NO_FRAME && f->cut_pending) {
+		*rc = cut_first(a, f);
+		return NULL;
+	}
+	if (frame == PMIO_NO_FRAME) {
+		if (a->fallback_chunks++ == 0)
+			pmio_warn("agent: the pool is full: going on with the file system for what "
+				  "does not fit");
+		if (!f->busy_on_media && f->wrote) {
+			f->busy_on_media = true;
+			files_record(a, f);
+		}
+	}
+	ch = files_add_chunk(f, number, frame == PMIO_NO_FRAME ? PMIO_CLAIM_PFS : (int64_t)frame);
+	if (!ch) {
+		*rc = -ENOMEM;
+		if (frame != PMIO_NO_FRAME)
+			pmio_pool_frame_put(a->pool, frame);
+	}
+	return ch;
+}
+
+struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
+			  bool optional, int *rc)
+{
+	struct chunk *ch = files_chunk(f, number);
+
+	*rc = 0;
+	if (ch && ch->frame == PMIO_CLAIM_PFS && changes_pfs(f)) {
+		*rc = -EBUSY;
+		return NULL;
+	}
+	if (ch)
+		return ch;
+	if (number > (uint64_t)INT64_MAX >> a->view->chunk_shift) {
+		*rc = -EFBIG;
+		return NULL;
+	}
+	if (!(how & PMIO_CLAIM_WRITE) && number << a->view->chunk_shift >= f->pfs_size)
+		return NULL;
+	/* frames claimed ahead must not crowd out what is needed now */
+	if (optional && pmio_pool_frames_free(a->pool) < a->view->nr_frames / 8) {
+		*rc = -ENOSPC;
+		return NULL;
+	}
+	return claim_new(a, f, number, how, no_pfs, optional, rc);
+}

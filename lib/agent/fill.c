@@ -1,0 +1,166 @@
+/* fill.c -- blocks from the PFS into frames */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "agent/agent_impl.h"
+
+#define SMALL_BLOCKS 16	/* of a file's first chunk, zeroed when it is claimed */
+
+struct fill {
+	struct job job; /* first */
+	struct agent *agent;
+	struct file *file;
+	struct chunk *chunk;
+	uint64_t number, frame, pfs_size;
+	struct pmio_mask todo;
+	struct pfs_fd *pfs; /* held; NULL: zeros only, or look */
+	struct pfs_look *look; /* owned; or NULL */
+	int fd;
+	int error;
+	uint64_t bytes;
+};
+
+/* one run of blocks: what the PFS has of it, zeros after that */
+static int fill_run(struct fill *fl, unsigned run, unsigned len)
+{
+	struct pmio_view *v = fl->agent->view;
+	uint64_t in_chunk = (uint64_t)run << v->block_shift;
+	uint64_t off = (fl->number << v->chunk_shift) + in_chunk;
+	size_t bytes = (size_t)len << v->block_shift;
+	uint8_t *p = pmio_view_frame(v, fl->frame) + in_chunk;
+	uint64_t want = off >= fl->pfs_size ? 0 : fl->pfs_size - off;
+	ssize_t n = 0;
+
+	if (want > bytes)
+		want = bytes;
+	if (want) {
+		n = pmio_pm_pread(v->pm, p, fl->fd, (size_t)want, (off_t)off);
+		if (n < 0)
+			return (int)n;
+		fl->bytes += (uint64_t)n;
+	}
+	pmio_pm_zero(v->pm, p + n, bytes - (size_t)n);
+	return 0;
+}
+
+static ssize_t fill_runs(struct pmio_pm_guard *guard, void *arg)
+{
+	struct fill *fl = arg;
+	unsigned run, len;
+
+	pmio_pm_guard_arm(guard, true);
+	for (run = pmio_mask_next_run(&fl->todo, 0, &len); run < PMIO_CHUNK_BLOCKS && !fl->error;
+	     run = pmio_mask_next_run(&fl->todo, run + len, &len))
+		fl->error = fill_run(fl, run, len);
+	pmio_pm_fence(fl->agent->view->pm);
+	return fl->error;
+}
+
+static void run_fill(struct job *job)
+{
+	struct fill *fl = (struct fill *)job;
+
+	fl->error = fl->pfs || fl->look ? pfs_look_hold(fl->look, fl->pfs, &fl->fd) : 0;
+	if (fl->error < 0)
+		return;
+	fl->error = (int)pmio_pm_guarded(fl->agent->view->pm, fill_runs, fl);
+	if (fl->error == -EFAULT)
+		fl->error = -EIO; /* the same, met by the kernel's copy */
+}
+
+static void fill_done(struct agent *a, struct job *job)
+{
+	struct fill *fl = (struct fill *)job;
+	struct file *f = fl->file;
+
+	pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
+	pmio_pm_fence(a->view->pm);
+	a->filled_bytes += fl->bytes;
+	f->filled_bytes += fl->bytes;
+	fl->chunk->filling = false;
+	if (fl->error) {
+		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
+		parked_answer_fills(a, &f->retries, fl->number, fl->error);
+	}
+	if (fl->look && fl->look->pfs)
+		files_adopt_pfs(a, f, &fl->look->pfs);
+	pfs_look_delete(a, &fl->look);
+	pfs_put(a, &fl->pfs);
+	free(fl);
+	files_job_end(a, f);
+}
+
+int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted)
+{
+	struct fill *fl = calloc(1, sizeof(*fl));
+	struct pmio_mask m = *wanted, busy;
+	bool zeros = ch->number << a->view->chunk_shift >= f->pfs_size;
+
+	if (!fl)
+		return -ENOMEM;
+	/* zeros cost little: the whole chunk at once, and the next small write needs no message */
+	if (zeros)
+		pmio_mask_range(&m, 0, PMIO_CHUNK_BLOCKS - 1);
+	pmio_frame_fill_begin(a->view, (uint64_t)ch->frame, &m, &fl->todo, &busy);
+	fl->job.run = run_fill;
+	fl->job.done = fill_done;
+	fl->agent = a;
+	fl->file = f;
+	fl->chunk = ch;
+	fl->number = ch->number;
+	fl->frame = (uint64_t)ch->frame;
+	fl->pfs_size = f->pfs_size;
+	if (pmio_mask_empty(&fl->todo) || zeros) {
+		run_fill(&fl->job);
+		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
+		pmio_pm_fence(a->view->pm);
+		free(fl);
+		for (int i = 0; i < PMIO_MASK_WORDS; i++) {
+			if (busy.w[i] & wanted->w[i])
+				return -EAGAIN;
+		}
+		return 0;
+	}
+	if (!f->pfs)
+		fl->look = pfs_look_new(f);
+	if (f->pfs ? !f->pfs->reads : !fl->look) {
+		pmio_err("agent: %s: no permission to read, and a block is written only in part", f->path);
+		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, false);
+		free(fl);
+		return -EACCES;
+	}
+	ch->filling = true;
+	fl->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
+	fl->job.kind = JOB_BULK;
+	fl->job.dev = f->key.dev;
+	files_job_begin(a, f);
+	workers_submit(a->workers, &fl->job);
+	return 1;
+}
+
+/*
+ * Of a file that has nothing yet only the first blocks: it may be a small one, and a chunk of zeros
+ * costs more than all else that is done for that.  A larger one asks for the rest once.
+ */
+void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
+{
+	struct pmio_mask all, busy;
+
+	if (ch->frame < 0 || ch->filling || ch->number << a->view->chunk_shift < f->pfs_size)
+		return;
+	if (ch->number == 0 && pmio_pool_file_size(a->pool, f->slot) == 0) {
+		struct fill fl = { .agent = a, .frame = (uint64_t)ch->frame };
+
+		pmio_mask_range(&all, 0, SMALL_BLOCKS - 1);
+		pmio_pm_populate(a->view->pm, pmio_view_frame(a->view, fl.frame), SMALL_BLOCKS << a->view->block_shift);
+		pmio_frame_fill_begin(a->view, fl.frame, &all, &fl.todo, &busy);
+		run_fill(&fl.job);
+		pmio_frame_fill_end(a->view, fl.frame, &fl.todo, fl.error == 0);
+		pmio_pm_fence(a->view->pm);
+		return;
+	}
+	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
+	if (!pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
+		fill_start(a, f, ch, &all);
+}

@@ -1,0 +1,226 @@
+/*
+ * marks.c -- which files have data in this pool, for other pools to see (lib/pfs/guard.c)
+ *
+ * As long as a program or the agent has a file open, a lock says so.  For the time after, when
+ * both may have been killed, the PFS file is marked: when it has been open for writing for a
+ * moment, and when data of it wait.  The mark goes with the drain that brings the last of them to
+ * the PFS, or here, where there was nothing to drain.
+ *
+ * A mark is a write to the PFS, so a worker makes those of many files at a time.  A file that
+ * was closed and drained before its turn has come gets none.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "agent/agent_impl.h"
+
+#define EVERY_MS 20   /* from the end of a batch to the next */
+#define RETRY_MS 1000 /* where nothing could begin */
+#define BATCH_MAX 256 /* files */
+
+/* ---- in a worker ---------------------------------------------------------------- */
+
+struct item {
+	struct file *file;	/* held */
+	struct pfs_fd *pfs;	/* held; NULL: look opens it */
+	struct pfs_look *look;	/* owned; NULL: pfs is enough */
+	bool removes;
+	struct stat before, after;
+	int rc;
+};
+
+struct batch {
+	struct job job;		/* first */
+	struct agent *agent;	/* workers read view and the pool's name only */
+	size_t nr;
+	struct item items[];
+};
+
+static void mark(const struct batch *b, struct item *i)
+{
+	const uint8_t *uuid = b->agent->view->super->uuid;
+	int fd;
+
+	i->rc = pfs_look_hold(i->look, i->pfs, &fd);
+	if (i->rc == 0 && fstat(fd, &i->before) < 0)
+		i->rc = -errno;
+	if (i->rc < 0)
+		return;
+	if (i->removes)
+		pmio_pfs_unmark(fd, uuid);
+	else
+		pmio_pfs_mark(fd, uuid, pmio_pool_dir(b->agent->pool)); /* not all file systems can */
+	i->rc = fstat(fd, &i->after) < 0 ? -errno : 0;
+}
+
+static void run(struct job *job)
+{
+	struct batch *b = (struct batch *)job;
+
+	for (size_t i = 0; i < b->nr; i++)
+		mark(b, &b->items[i]);
+}
+
+/* ---- in the loop ------------------------------------------------------------------ */
+
+static void list(struct agent *a, struct file *f)
+{
+	if (f->mark_listed)
+		return;
+	f->mark_listed = true;
+	DL_APPEND2(a->to_mark, f, mark_prev, mark_next);
+}
+
+void marks_drop(struct agent *a, struct file *f)
+{
+	if (f->mark_listed)
+		DL_DELETE2(a->to_mark, f, mark_prev, mark_next);
+	f->mark_listed = false;
+}
+
+void marks_want_again(struct agent *a, struct file *f)
+{
+	if (!f->shared && !f->gone && !f->discard)
+		list(a, f);
+}
+
+void marks_want(struct agent *a, struct file *f)
+{
+	if (!f->marked)
+		marks_want_again(a, f);
+}
+
+void marks_want_none(struct agent *a, struct file *f)
+{
+	marks_drop(a, f);
+	if (f->marked && !f->gone && !f->discard)
+		list(a, f);
+}
+
+/*
+ * Our own change is not to be taken for one by others, and theirs, also in between, not for ours.
+ * Where data wait and no close has told how the file was, this look does it.
+ */
+static void see(struct agent *a, struct file *f, const struct item *i)
+{
+	bool waits = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
+
+	if (f->changed || f->drain || f->cutting)
+		return;
+	if (files_same_as_seen(f, &i->before) && files_same_content(f, &i->after)) {
+		f->seen.st_ctim = i->after.st_ctim;
+		f->seen_closed |= waits;
+	} else if (waits && !f->seen_closed) {
+		files_notice_change(f, &i->before);
+		files_see_closed(f, &i->after);
+	} else if (waits) {
+		files_look_closed(f, &i->after);
+	}
+	files_record(a, f);
+}
+
+static void apply(struct agent *a, struct item *i)
+{
+	struct file *f = i->file;
+
+	f->marking = false;
+	f->marked = !i->removes;
+	if (i->rc == 0)
+		see(a, f, i);
+	if (i->look && i->look->pfs) {
+		files_adopt_name(a, f, i->look->path);
+		files_adopt_pfs(a, f, &i->look->pfs);
+	}
+	if (i->removes && f->nr_writers)
+		marks_want(a, f);
+	files_job_end(a, f);
+}
+
+static void done(struct agent *a, struct job *job)
+{
+	struct batch *b = (struct batch *)job;
+
+	busy_devs_leave(&a->marking, b->job.dev);
+	a->next_mark_ms = pmio_now_ms() + EVERY_MS;
+	for (size_t i = 0; i < b->nr; i++) {
+		apply(a, &b->items[i]);
+		pfs_put(a, &b->items[i].pfs);
+		pfs_look_delete(a, &b->items[i].look);
+	}
+	free(b);
+}
+
+static void fill_in(struct agent *a, struct batch *b, struct file *f)
+{
+	struct item *i = &b->items[b->nr];
+
+	i->file = f;
+	i->removes = !f->nr_writers && f->state == PMIO_FILE_CLEAN;
+	if (i->removes && !f->marked)
+		return;
+	i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
+	i->look = f->pfs ? NULL : pfs_look_new(f);
+	if (!i->pfs && !i->look)
+		return;
+	f->marking = true;
+	files_job_begin(a, f);
+	b->nr++;
+}
+
+/* false: nothing to do there now */
+static bool start(struct agent *a, uint64_t dev)
+{
+	struct batch *b = calloc(1, sizeof(*b) + BATCH_MAX * sizeof(b->items[0]));
+	struct file *f, *next;
+
+	if (!b)
+		return false;
+	DL_FOREACH_SAFE2(a->to_mark, f, next, mark_next) {
+		if (b->nr == BATCH_MAX)
+			break;
+		if (f->key.dev != dev || f->cutting || f->unlinking)
+			continue;
+		marks_drop(a, f);
+		fill_in(a, b, f);
+	}
+	if (b->nr == 0) {
+		free(b);
+		return false;
+	}
+	b->agent = a;
+	b->job.kind = JOB_CALL;
+	b->job.dev = dev;
+	b->job.run = run;
+	b->job.done = done;
+	workers_submit(a->workers, &b->job);
+	return true;
+}
+
+int marks_wait_ms(const struct agent *a)
+{
+	if (!a->to_mark)
+		return -1;
+	return agent_until_ms(a->next_mark_ms);
+}
+
+void marks_look(struct agent *a)
+{
+	uint64_t dev;
+
+	if (marks_wait_ms(a) != 0)
+		return;
+	a->next_mark_ms = pmio_now_ms() + EVERY_MS;
+	for (struct file *f = a->to_mark, *next; f; f = next) {
+		next = f->mark_next;
+		dev = f->key.dev;
+		if (!busy_devs_take(&a->marking, dev))
+			continue;
+		if (start(a, dev))
+			return; /* the list is another one now */
+		busy_devs_leave(&a->marking, dev);
+	}
+	if (a->to_mark) /* what is on its way comes back, or hangs */
+		a->next_mark_ms = pmio_now_ms() + RETRY_MS;
+}

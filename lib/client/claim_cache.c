@@ -1,0 +1,56 @@
+/*
+ * claim_cache.c -- which frame holds a chunk, as the agent has said: per open file, core/u64map.h
+ *
+ * All of an agent's answers are dropped when another agent has taken over.
+ */
+#include <errno.h>
+
+#include "client/client.h"
+#include "core/error.h"
+
+#define POPULATE_MAX CLIENT_AHEAD_MAX /* chunks whose pages are mapped by one call */
+
+void client_cache_clear(struct pmio_file *f)
+{
+	pmio_u64map_clear(&f->cache);
+}
+
+bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
+{
+	const struct cache_entry *e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
+
+	if (e)
+		*frame = e->frame;
+	return e != NULL;
+}
+
+int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame)
+{
+	struct cache_entry *e;
+
+	if (frame != PMIO_CLAIM_PFS && (frame < 0 || (uint64_t)frame >= f->pm->view->nr_frames))
+		return PMIO_EPROTO;
+	e = pmio_u64map_get(&f->cache, sizeof(*e), chunk);
+	if (!e)
+		return -ENOMEM;
+	e->frame = frame;
+	return 0;
+}
+
+void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last)
+{
+	struct pmio_view *v = f->pm->view;
+	uint64_t nr = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (; nr < POPULATE_MAX && chunk + nr <= last; nr++) {
+		struct cache_entry *e = pmio_u64map_find(&f->cache, sizeof(*e), chunk + nr);
+
+		if (!e || e->touched || e->frame != frame + (int64_t)nr)
+			break;
+		e->touched = true;
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (nr)
+		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), nr << v->chunk_shift);
+}

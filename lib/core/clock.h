@@ -1,0 +1,21 @@
+/* clock.h -- time that only goes on: CLOCK_MONOTONIC, the same for all processes of a machine */
+#ifndef PMIO_CORE_CLOCK_H
+#define PMIO_CORE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t pmio_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t pmio_now_ms(void)
+{
+	return pmio_now_ns() / 1000000;
+}
+
+#endif

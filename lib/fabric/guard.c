@@ -1,0 +1,246 @@
+/*
+ * guard.c -- connections of strangers to a provider's own port
+ *
+ * Providers in software accept whoever connects to their port, and keep him until he goes: a few hundred
+ * connections that say nothing then have all descriptors of the process, and nobody else gets in.  libfabric has
+ * no call for that.  But its sockets are ours to look at: those that have the endpoint's address at this end are what
+ * it has accepted.  A stranger's is one by which not even a proof can have come, or that comes from a host from which
+ * nobody has proven himself.  When a quarter of the descriptors is in use the oldest strangers go.
+ *
+ * They are not closed, for libfabric has them: their connections are ended, and it finds that out as if the peer
+ * had done it.
+ *
+ * XXX Who speaks libfabric's language from a host where others have proven themselves is not found, and
+ * what libfabric makes of what strangers say is libfabric's: its port is for networks that can be trusted.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "fabric/fabric_impl.h"
+
+#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes, of who has proven himself */
+#define SAID_NOTHING 32	  /* less than what a connection of libfabric's begins with */
+#define FRESH_MS 10000	  /* for a proof to come, when there are many connections */
+#define FORGOTTEN_MS 5000 /* libfabric's `net` has let go of what it does not close for so long */
+#define LOOK_MS 1000
+#define LOOK_OFTEN_MS 250
+
+struct guarded {
+	int fd;			/* key */
+	uint64_t cookie;	/* the kernel's number of the socket */
+	uint64_t since_ms, ended_ms; /* ended_ms: 0: not */
+	uint64_t said;		/* bytes */
+	bool here, stranger;
+	UT_hash_handle hh;
+};
+
+union name {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep)
+{
+	struct rlimit r;
+
+	*g = (struct fabric_guard){ .ep = ep, .spare_fd = -1 };
+	if (((const struct sockaddr *)ep->addr)->sa_family != AF_INET &&
+	    ((const struct sockaddr *)ep->addr)->sa_family != AF_INET6)
+		return; /* it accepts nothing that we could see */
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
+		g->limit = r.rlim_cur < INT32_MAX ? (unsigned)r.rlim_cur : INT32_MAX;
+	g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void forget(struct fabric_guard *g, bool all)
+{
+	struct guarded *s, *next;
+
+	HASH_ITER(hh, g->seen, s, next) {
+		if (s->here && !all)
+			continue;
+		HASH_DEL(g->seen, s);
+		free(s);
+	}
+}
+
+void fabric_guard_fini(struct fabric_guard *g)
+{
+	forget(g, true);
+	if (g->spare_fd >= 0)
+		close(g->spare_fd);
+	g->spare_fd = -1;
+}
+
+/* the lowest free one: are there so many below it? */
+static bool is_crowded(const struct fabric_guard *g)
+{
+	int fd = fcntl(g->spare_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return true;
+	close(fd);
+	return (unsigned)fd >= g->limit / 4;
+}
+
+/* a connection that was made to the endpoint */
+static bool is_accepted(const struct fabric_guard *g, int fd)
+{
+	union name at, ours;
+	socklen_t len = sizeof(at), size = sizeof(int);
+	int listens = 0;
+
+	memcpy(&ours, g->ep->addr, g->ep->addr_len < sizeof(ours) ? g->ep->addr_len : sizeof(ours));
+	if (getsockname(fd, &at.sa, &len) < 0 || at.sa.sa_family != ours.sa.sa_family)
+		return false;
+	if (at.sa.sa_family == AF_INET ? at.in.sin_port != ours.in.sin_port ||
+						 at.in.sin_addr.s_addr != ours.in.sin_addr.s_addr
+				       : at.in6.sin6_port != ours.in6.sin6_port ||
+						 memcmp(&at.in6.sin6_addr, &ours.in6.sin6_addr, 16) != 0)
+		return false;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens;
+}
+
+static struct guarded *get_guarded(struct fabric_guard *g, int fd)
+{
+	struct guarded *s;
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	HASH_FIND_INT(g->seen, &fd, s);
+	if (!s) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			return NULL;
+		s->fd = fd;
+		HASH_ADD_INT(g->seen, fd, s);
+	}
+	if (s->cookie != cookie || !s->since_ms) {
+		s->cookie = cookie;
+		s->since_ms = fabric_now_ms();
+		s->ended_ms = 0;
+	}
+	return s;
+}
+
+static void look_at(struct fabric_guard *g, int fd, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+{
+	struct guarded *s = is_accepted(g, fd) ? get_guarded(g, fd) : NULL;
+	socklen_t len = sizeof(struct tcp_info), name_len = sizeof(union name);
+	struct tcp_info info;
+	union name peer;
+
+	if (!s)
+		return;
+	memset(&info, 0, sizeof(info));
+	s->here = true;
+	s->said = SAID_ENOUGH; /* Linux before 4.1 does not tell */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
+		s->said = info.tcpi_bytes_received;
+	s->stranger = s->said < SAID_ENOUGH || getpeername(fd, &peer.sa, &name_len) < 0 || !is_known(arg, &peer.sa);
+}
+
+/* all that are open; false: not to be had */
+static bool look_at_all(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+{
+	struct dirent *e;
+	struct guarded *s;
+	DIR *d;
+
+	if (g->spare_fd >= 0)
+		close(g->spare_fd); /* it takes one */
+	d = opendir("/proc/self/fd");
+	for (s = g->seen; s; s = s->hh.next)
+		s->here = s->stranger = false;
+	while (d && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(d))
+			look_at(g, atoi(e->d_name), is_known, arg);
+	}
+	if (d)
+		closedir(d);
+	g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	forget(g, false);
+	return d != NULL;
+}
+
+static void end(struct fabric_guard *g, struct guarded *s)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	if (!s->ended_ms) {
+		s->ended_ms = fabric_now_ms();
+		/* of one that has said nothing `net` takes note at once if it is an error, and not always if it is an end */
+		if (s->said >= SAID_NOTHING || connect(s->fd, &nobody, sizeof(nobody)) < 0)
+			shutdown(s->fd, SHUT_RDWR);
+	} else if (fabric_now_ms() - s->ended_ms > FORGOTTEN_MS && s->said < SAID_NOTHING &&
+		   strcmp(fabric_ep_provider(g->ep), "net") == 0) {
+		/* libfabric 1.17 forgets, with its socket, one that ends before it has said anything */
+		close(s->fd);
+		HASH_DEL(g->seen, s);
+		free(s);
+	}
+}
+
+static int by_age(const struct guarded *a, const struct guarded *b)
+{
+	if (a->since_ms != b->since_ms)
+		return a->since_ms < b->since_ms ? -1 : 1;
+	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
+}
+
+static void end_strangers(struct fabric_guard *g)
+{
+	const uint64_t now = fabric_now_ms();
+	unsigned nr = 0, ended = 0, most = g->limit / 4 - g->limit / 16; /* so that it is not each new one's turn */
+	struct guarded *s, *next;
+
+	for (s = g->seen; s; s = s->hh.next)
+		nr += s->stranger;
+	if (nr <= g->limit / 4)
+		most = nr;
+	HASH_SORT(g->seen, by_age);
+	HASH_ITER(hh, g->seen, s, next) {
+		if (!s->stranger || (nr <= most && now - s->since_ms <= FRESH_MS && !s->ended_ms))
+			continue;
+		ended += !s->ended_ms;
+		nr -= nr > 0;
+		end(g, s);
+	}
+	if (ended)
+		pmio_dbg("fabric: %u connections of strangers were ended", ended);
+}
+
+int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+{
+	uint64_t now = fabric_now_ms();
+	bool crowded;
+
+	if (!g->limit)
+		return -1;
+	if (now < g->next_ms)
+		return (int)(g->next_ms - now);
+	crowded = is_crowded(g);
+	if ((crowded || g->seen) && look_at_all(g, is_known, arg))
+		end_strangers(g);
+	if (!crowded) { /* until there are no strangers that it has begun with */
+		struct guarded *s = g->seen;
+
+		while (s && !s->stranger)
+			s = s->hh.next;
+		if (!s)
+			forget(g, true);
+	}
+	g->next_ms = now + (crowded ? LOOK_OFTEN_MS : LOOK_MS);
+	return (int)(g->next_ms - now);
+}

@@ -1,0 +1,302 @@
+/*
+ * membership.c -- beginning, joining and leaving the use of a file by several nodes
+ *
+ * A use is announced by the owner's file (owner.c).  Who joins it says so to the first target in it, its home,
+ * and is a member until it leaves; node.c joins again for it after a session was lost.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "remote/owner.h"
+#include "remote/remote_impl.h"
+#include "remote/wire.h"
+
+/* what is not answered may have been done: both can be said twice */
+static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
+{
+	union node_join u;
+	size_t got, len = node_join_message(&u, use->id, use->number, owner, keep);
+
+	return node_ask(n, &u, len, op, NULL, 0, &got);
+}
+
+/* begins: the use does, or goes on after its last close */
+static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
+{
+	static _Atomic uint64_t joins;
+	struct node *n = node_get(settings, &use->cards[0]);
+	int rc = n ? 0 : -ENOMEM;
+
+	use->number = atomic_fetch_add(&joins, 1) + 1;
+	if (rc == 0)
+		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_WAITING);
+	if (rc == 0)
+		rc = node_joined(n, use->id, use->number, owner);
+	use->joined = rc == 0;
+	return rc;
+}
+
+/* the file that was just made, as fd, becomes that of this use */
+static int begin(const struct pmio_settings *settings, const char *path, const struct owner_mark *m, struct remote_use *use, int fd)
+{
+	int rc;
+
+	if (owner_has_rival(m)) {
+		unlink(m->name);
+		return -EEXIST;
+	}
+	/* until it has been joined nobody can tell it from one that is left over */
+	rc = owner_lock(fd, m->name, LOCK_EX);
+	if (rc < 0) { /* nobody else can change it either */
+		unlink(m->name);
+		return rc;
+	}
+	rc = owner_write_use(fd, path, m->born, use);
+	if (rc == 0)
+		rc = owner_sync_folder(m->name);
+	if (rc == 0)
+		rc = say_join(settings, use, m->name, true);
+	use->began = rc == 0;
+	if (rc < 0) {
+		pmio_err("%s: %s", m->name, pmio_strerror(rc));
+		owner_remove_this(m->name, fd);
+	}
+	return rc;
+}
+
+int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+{
+	struct owner_mark m;
+	int fd, rc = owner_name_mark(path, &m);
+
+	if (rc == 0)
+		rc = pmio_fabric_random(use->id, sizeof(use->id));
+	if (rc < 0)
+		return rc;
+	fd = open(m.name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		rc = -errno;
+		if (rc != -EEXIST)
+			pmio_err("%s cannot be created; it marks %s as open on several nodes: %s", m.name, path,
+				 pmio_strerror(rc));
+		return rc;
+	}
+	rc = begin(settings, path, &m, use, fd);
+	close(fd);
+	return rc;
+}
+
+int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
+{
+	struct node *n = node_get(settings, &use->cards[0]);
+	int rc = n ? say(n, use, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
+
+	if (n)
+		node_left(n, use->number, rc >= 0 || rc == -ENOENT, keep);
+	return rc;
+}
+
+int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
+		     const struct remote_use *use)
+{
+	struct remote_claim_msg m = { .create = 1 };
+	struct remote_claim_answer_msg a;
+	struct node *n = node_get(settings, mine);
+
+	memcpy(m.use, use->id, sizeof(m.use));
+	return n ? node_claim(n, &m, &a) : -ENOMEM;
+}
+
+/* 0: joined; -ENOENT: it is left over, or it has just gone; -EBUSY */
+static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
+{
+	const struct remote_card *home = &use->cards[0];
+	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
+
+	if (rc == -ECONNREFUSED)
+		return -ENOENT; /* the host is there, and the target is not */
+	if (rc == 0)
+		rc = say_join(settings, use, owner, false);
+	if (rc == 0 || rc == -ENOENT)
+		return rc;
+	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
+		 "this file", owner, home->host, pmio_strerror(rc));
+	return -EBUSY;
+}
+
+/* which nodes have data that wait */
+static void say_kept(const char *owner, const struct remote_use *use)
+{
+	char hosts[512] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
+		if (use->cards[i].waits)
+			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
+						use->cards[i].host);
+	}
+	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
+		 hosts);
+}
+
+/*
+ * Data wait at memory nodes, which may have begun to drain them.  Who has a piece does not depend on claims
+ * there, so the use goes on, by its list.  Under the lock, as the file may be about to be removed.
+ */
+static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
+		   struct remote_use *use)
+{
+	struct remote_use now;
+	struct stat st;
+	char *text;
+	int fd, rc = owner_lock_text(owner, born, &now, &fd, &text);
+
+	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
+		rc = say_join(settings, use, owner, true);
+	else if (rc != -ETIMEDOUT)
+		rc = -EAGAIN;
+	owner_unlock(&now, fd, text);
+	return rc;
+}
+
+/* nobody uses it now, and data wait */
+static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
+			struct remote_use *use)
+{
+	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
+
+	if (rc < 0 && rc != -EAGAIN) {
+		say_kept(owner, use);
+		rc = -EBUSY;
+	}
+	return rc;
+}
+
+/*
+ * It looks left over.  Its writer holds the lock until he has joined, so under the lock it is not
+ * somebody's who was slow.  0: it is in use after all, and joined; -ENOENT: removed; -EAGAIN, -EBUSY
+ */
+static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
+			    struct remote_use *use, int fd)
+{
+	char *text;
+	int rc;
+
+	rc = owner_lock(fd, owner, LOCK_EX | LOCK_NB);
+	if (rc < 0)
+		return rc;
+	remote_use_fini(use);
+	rc = owner_read_text(fd, &text);
+	if (rc == 0)
+		rc = owner_parse(text, born, use);
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	if (rc == -EBUSY)
+		return -EAGAIN; /* not any more */
+	if (rc == 0)
+		rc = join(settings, owner, use);
+	use->joined = rc == 0;
+	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
+		return rc;
+	pmio_info("%s: left over: removed", owner);
+	owner_remove_this(owner, fd);
+	return -ENOENT;
+}
+
+static void say_in_use(const char *owner, int rc)
+{
+	uid_t uid;
+
+	if (owner_whose(owner, &uid) && uid != geteuid())
+		pmio_err("%s: the file is in use on several nodes by user %u", owner, (unsigned)uid);
+	else
+		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
+}
+
+/* once; -EAGAIN: look again a little later */
+static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
+		       struct remote_use *use, bool last)
+{
+	int fd, rc = owner_read(owner, born, use, &fd);
+	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
+
+	if (rc == 0 || rc == -EBUSY) {
+		bool waits = rc == -EBUSY;
+
+		rc = join(settings, owner, use);
+		if (rc == -ENOENT && waits)
+			rc = find_waiting(settings, owner, born, use);
+		use->joined = rc == 0;
+		/* maybe its writer has not joined it yet */
+		if (rc == -ENOENT && !last)
+			rc = -EAGAIN;
+		left_over = rc == -ENOENT;
+	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
+		say_in_use(owner, rc);
+		rc = -EBUSY;
+	}
+	if (left_over)
+		rc = remove_left_over(settings, owner, born, use, fd);
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		remote_use_fini(use);
+	return rc;
+}
+
+int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+{
+	uid_t forger;
+	struct owner_mark m;
+	int rc = owner_find_mark(path, &m, &forger);
+
+	memset(use, 0, sizeof(*use));
+	if (rc < 0)
+		return -ENOENT; /* the open says why */
+	if (rc == 1)
+		pmio_warn("%s was made by user %u, who cannot write the file: it is passed over", m.other, (unsigned)forger);
+	for (int tries = 0; tries < OWNER_LOCKED_TRIES; tries++) {
+		rc = try_to_find(settings, m.name, m.born, use, tries >= OWNER_FIND_TRIES);
+		if (rc != -EAGAIN)
+			return rc;
+		usleep(OWNER_FIND_WAIT_US);
+	}
+	pmio_err("%s: another process is opening the file on several nodes and has not finished", m.name);
+	return -EBUSY;
+}
+
+bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
+{
+	struct remote_use use;
+	struct owner_mark m;
+	bool deleted = false;
+	int fd, rc = owner_name_mark(path, &m);
+
+	if (rc < 0)
+		return false;
+	rc = owner_read(m.name, m.born, &use, &fd);
+	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
+		if (memcmp(use.cards[i].uuid, own, 16) != 0)
+			/* logs; the file goes all the same */
+			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
+	}
+	/* all has been drained, and it is about to go; or somebody has the file open, and removes it when he closes it */
+	if (rc == 0 && use.nr_memory == use.nr && join(settings, m.name, &use) == 0)
+		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
+	else if (rc == 0 && use.nr_memory == use.nr)
+		rc = owner_lock(fd, m.name, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
+	if (rc == -EBUSY || rc == -ESTALE)
+		owner_remove_this(m.name, fd);
+	remote_use_fini(&use);
+	if (fd >= 0)
+		close(fd);
+	return deleted;
+}

@@ -1,0 +1,857 @@
+/*
+ * striped_file.c -- a file whose pieces are on several targets
+ *
+ * Who holds a chunk follows from its number (striped), or is asked for at the target that
+ * answers for it (local: who touches it first; claims).  An answer is final while the file
+ * is in use, so each is asked for once.  A request is cut up by holders and goes to each:
+ * to the pool of this node by loads and stores, to others by messages.
+ *
+ * The file's size is that of its first target, its home.  Who makes it longer says so there
+ * before the write returns.  A reader first takes what the holder has; only where that is
+ * less than was asked for does it need to know the size.
+ *
+ * Each target is opened when it is first needed, and its agent drains its pieces when it is
+ * closed by the last one there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/path.h"
+#include "client/admin.h"
+#include "remote/remote_impl.h"
+
+#define BUSY_WAIT_MS 20000
+#define CARRY_MAX 8192u  /* pieces that a carrier gets some of before the next ones are looked at */
+#define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
+
+struct claimed {
+	uint64_t chunk; /* plus one; 0 is empty */
+	uint32_t holder;
+};
+
+struct striped_file {
+	struct pmio_file f;	/* first */
+	const struct pmio_settings *settings; /* of the caller, who keeps them */
+	struct pmio *pm;	/* this node's */
+	struct remote_use use;	/* owned */
+	uint32_t own;		/* this node in the list; REMOTE_NOBODY: is not */
+	bool joined, keep;
+	unsigned chunk_shift;
+	pthread_mutex_t lock;	/* of all below; not held while anybody is asked */
+	pthread_cond_t opened;
+	struct pmio_file **at;	/* owned; NULL: not opened yet */
+	bool *opening;		/* owned; of each: a thread is about to open it */
+	uint64_t size;		/* that the home has confirmed */
+	struct pmio_u64map claims; /* of struct claimed */
+	uint64_t next_write;	/* chunk where a writer that moves forward would go on */
+	uint32_t ahead;
+};
+
+/* what this thread's calls on one file go by; see remote_striped_carry() */
+static _Thread_local struct {
+	const struct striped_file *s;
+	const struct remote_carrier *ops;
+	void *arg;
+} carrier;
+
+static struct striped_file *striped_of(struct pmio_file *f)
+{
+	return (struct striped_file *)f;
+}
+
+/* ---- targets --------------------------------------------------------------------------- */
+
+static bool is_shared(const struct striped_file *s)
+{
+	return s->use.nr > 1;
+}
+
+/* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
+static int try_target(struct striped_file *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
+{
+	unsigned wait_ms = 10;
+	int rc;
+
+	for (;; wait_ms *= 2) {
+		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
+				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
+		if (rc != -EBUSY || wait_ms > BUSY_WAIT_MS / 2)
+			return rc;
+		usleep(wait_ms * 1000);
+	}
+}
+
+static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
+{
+	struct client_open how = { .flags = s->f.flags, .quiet = true };
+	int rc;
+
+	if (is_shared(s))
+		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
+	rc = try_target(s, i, &how, out);
+	if (rc == 0 && (i == s->own || is_shared(s)) && s->f.ino &&
+	    ((*out)->ino != s->f.ino)) {
+		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
+			 s->use.cards[0].host, s->use.cards[i].host);
+		pmio_close(out);
+		rc = -ESTALE;
+	}
+	if (rc < 0)
+		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
+	return rc;
+}
+
+/* others have taken the file over, while this process could not be reached: see node.c */
+static bool is_lost(struct striped_file *s)
+{
+	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
+
+	return n && !node_is_member(n, s->use.number);
+}
+
+/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
+static int get_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
+{
+	struct pmio_file *f;
+	int rc;
+
+	*out = NULL;
+	if (is_lost(s))
+		return -EIO;
+	pthread_mutex_lock(&s->lock);
+	while (s->opening[i])
+		pthread_cond_wait(&s->opened, &s->lock);
+	*out = s->at[i];
+	s->opening[i] = !*out;
+	pthread_mutex_unlock(&s->lock);
+	if (*out)
+		return 0;
+	rc = open_target(s, i, &f);
+	pthread_mutex_lock(&s->lock);
+	s->opening[i] = false;
+	*out = s->at[i] = rc == 0 ? f : NULL;
+	pthread_cond_broadcast(&s->opened);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* ---- who holds a chunk ---------------------------------------------------------- */
+
+/* lock held, as for wanted_ahead() */
+static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
+{
+	struct claimed *c = pmio_u64map_get(&s->claims, sizeof(*c), chunk);
+
+	if (!c)
+		return -ENOMEM;
+	c->holder = holder;
+	return 0;
+}
+
+/* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
+static uint32_t wanted_ahead(struct striped_file *s, uint64_t chunk, uint64_t needed)
+{
+	bool forward = chunk >= s->next_write && chunk - s->next_write <= CLAIM_WINDOW;
+
+	s->ahead = !forward ? 0 : s->ahead ? s->ahead * 2 : 1;
+	if (s->ahead > CLAIM_WINDOW)
+		s->ahead = CLAIM_WINDOW;
+	s->next_write = chunk + needed;
+	return s->ahead;
+}
+
+/* not one frame in 16 is free: what was not touched yet goes to a memory node */
+static bool pool_is_full(struct striped_file *s)
+{
+	struct pmio_pool_stat st;
+
+	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
+}
+
+/* who is to hold what nobody has touched; home: who is asked */
+static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
+{
+	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
+
+	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
+		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
+	return s->own == REMOTE_NOBODY ? home : s->own;
+}
+
+/* what the target said, of the chunks from the first one on; lock held */
+static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, const struct remote_claim_answer_msg *a)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->nr && rc == 0; i++) {
+		if (a->holder[i] == REMOTE_NOBODY)
+			continue;
+		if (a->holder[i] >= s->use.nr)
+			rc = PMIO_EPROTO;
+		else
+			rc = add_claim(s, m->first + i, a->holder[i]);
+	}
+	return rc;
+}
+
+/* needed: chunks of the request from this one on.  Two threads may ask for the same: they get the same answer */
+static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
+{
+	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
+	struct remote_claim_answer_msg a;
+	struct remote_claim_msg m = {
+		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
+		.holder = wanted_holder(s, chunk, home),
+	};
+	struct node *n = node_get(s->settings, &s->use.cards[home]);
+	int rc;
+
+	wanted += needed;
+	memcpy(m.use, s->use.id, sizeof(m.use));
+	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
+	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
+	if (rc == -ENOENT) {
+		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
+			 s->use.cards[home].host);
+		rc = -EIO;
+	}
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	rc = add_answer(s, &m, &a);
+	pthread_mutex_unlock(&s->lock);
+	*holder = a.holder[0];
+	return rc < 0 ? rc : a.holder[0] == REMOTE_NOBODY ? PMIO_EPROTO : 0;
+}
+
+static int holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+{
+	struct claimed *c;
+	uint64_t ahead = 0;
+	bool known;
+
+	if (s->use.placement != PMIO_PLACE_LOCAL) {
+		*holder = (uint32_t)(chunk % s->use.nr);
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	c = pmio_u64map_find(&s->claims, sizeof(*c), chunk);
+	known = c != NULL;
+	if (known)
+		*holder = c->holder;
+	else
+		ahead = wanted_ahead(s, chunk, needed);
+	pthread_mutex_unlock(&s->lock);
+	return known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
+}
+
+/* ---- cutting requests up -------------------------------------------------------------------- */
+
+struct cut {
+	struct pmio_piece *pieces; /* owned */
+	uint32_t *holders;	   /* owned; of each */
+	size_t nr;
+	struct pmio_piece *some;   /* owned: room for as many */
+};
+
+static void cut_fini(struct cut *c)
+{
+	free(c->pieces);
+	free(c->holders);
+	free(c->some);
+}
+
+/* pieces that lie within one run of chunks of one holder; zero lengths are left out */
+static size_t count_chunks(const struct striped_file *s, const struct pmio_piece *pieces, size_t nr)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t first = (uint64_t)pieces[i].off >> s->chunk_shift;
+
+		if (pieces[i].len)
+			n += (((uint64_t)pieces[i].off + pieces[i].len - 1) >> s->chunk_shift) - first + 1;
+	}
+	return n;
+}
+
+static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_piece *p)
+{
+	uint64_t off = (uint64_t)p->off, end = off + p->len;
+	uint8_t *buf = p->buf;
+
+	while (off < end) {
+		uint64_t chunk = off >> s->chunk_shift, next = (chunk + 1) << s->chunk_shift;
+		uint64_t len = (next < end ? next : end) - off;
+		struct pmio_piece *last = c->nr ? &c->pieces[c->nr - 1] : NULL;
+		uint32_t holder;
+
+		/* small pieces of one chunk come in a row */
+		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
+			holder = c->holders[c->nr - 1];
+		} else {
+			int rc = holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+
+			if (rc < 0)
+				return rc;
+		}
+		if (last && c->holders[c->nr - 1] == holder && (uint64_t)last->off + last->len == off &&
+		    (uint8_t *)last->buf + last->len == buf) {
+			last->len += len;
+		} else {
+			c->pieces[c->nr] = (struct pmio_piece){ (off_t)off, buf, len };
+			c->holders[c->nr++] = holder;
+		}
+		buf += len;
+		off += len;
+	}
+	return 0;
+}
+
+static int cut_init(struct striped_file *s, struct cut *c, const struct pmio_piece *pieces, size_t nr)
+{
+	size_t room = count_chunks(s, pieces, nr);
+	int rc = -ENOMEM;
+
+	memset(c, 0, sizeof(*c));
+	c->pieces = malloc((room ? room : 1) * sizeof(*c->pieces));
+	c->holders = malloc((room ? room : 1) * sizeof(*c->holders));
+	c->some = malloc((room ? room : 1) * sizeof(*c->some));
+	if (c->pieces && c->holders && c->some)
+		rc = 0;
+	for (size_t i = 0; i < nr && rc == 0; i++)
+		rc = cut_piece(s, c, &pieces[i]);
+	if (rc < 0)
+		cut_fini(c);
+	return rc;
+}
+
+/* one holder's pieces, taken out of the rest, those of `last` after all others; returns how many, 0: all have been */
+static size_t take_holder(struct cut *c, uint32_t last, uint32_t *holder)
+{
+	size_t nr = 0, i = 0;
+
+	while (i < c->nr && (c->holders[i] == REMOTE_NOBODY || c->holders[i] == last))
+		i++;
+	*holder = i < c->nr ? c->holders[i] : last;
+	for (i = i < c->nr ? i : 0; i < c->nr && *holder != REMOTE_NOBODY; i++) {
+		if (c->holders[i] != *holder)
+			continue;
+		c->some[nr++] = c->pieces[i];
+		c->holders[i] = REMOTE_NOBODY;
+	}
+	return nr;
+}
+
+static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		sum += pieces[i].len;
+	return sum;
+}
+
+/* ---- reading and writing ----------------------------------------------------------------------- */
+
+/*
+ * One holder's pieces, n of them in c->some.  size: see client_readx(); raised: NULL to read.
+ * 0; 1: it has less; or an error.
+ */
+static int at_holder(struct striped_file *s, const struct cut *c, size_t n, uint32_t holder, uint64_t size, bool *raised)
+{
+	const uint64_t bytes = bytes_of(c->some, n);
+	struct pmio_file *f;
+	ssize_t done;
+	int rc = -EOPNOTSUPP;
+
+	if (carrier.s == s && holder != s->own)
+		rc = carrier.ops->post(carrier.arg, holder, c->some, n, bytes, raised != NULL);
+	if (rc != -EOPNOTSUPP)
+		return rc;
+	rc = get_target(s, holder, &f);
+	if (rc < 0)
+		return rc;
+	done = raised ? client_writex(f, c->some, n, raised) : client_readx(f, c->some, n, size);
+	return done < 0 ? (int)done : (uint64_t)done < bytes;
+}
+
+static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
+{
+	struct cut c;
+	uint32_t holder;
+	size_t n;
+	int rc = cut_init(s, &c, pieces, nr);
+
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && (n = take_holder(&c, s->own, &holder)) > 0)
+		rc = at_holder(s, &c, n, holder, size, raised);
+	cut_fini(&c);
+	return rc;
+}
+
+/* what a carrier takes is on its way while this node's own pieces are copied; as at_holder() */
+static int at_all(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
+{
+	int rc = 0, rc_carried;
+	size_t done = 0, n;
+
+	if (carrier.s != s)
+		return at_some(s, pieces, nr, size, raised);
+	for (; done < nr && rc == 0; done += n) {
+		n = nr - done < CARRY_MAX ? nr - done : CARRY_MAX;
+		rc = at_some(s, pieces + done, n, size, raised);
+	}
+	rc_carried = carrier.ops->finish(carrier.arg);
+	return rc < 0 || rc_carried == 0 ? rc : rc_carried;
+}
+
+static int striped_size(struct pmio_file *f, off_t *size);
+
+/* pieces up to where the file ends; *sum: bytes of them */
+static size_t clamp(const struct pmio_piece *pieces, size_t nr, uint64_t size, struct pmio_piece *out, uint64_t *sum)
+{
+	size_t n = 0;
+
+	*sum = 0;
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t off = (uint64_t)pieces[i].off, end = off + pieces[i].len;
+		uint64_t to = end < size ? end : size;
+
+		if (off < to) {
+			out[n] = pieces[i];
+			out[n].len = to - off;
+			*sum += out[n++].len;
+		}
+		if (to < end && pieces[i].len)
+			break;
+	}
+	return n;
+}
+
+static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
+{
+	struct striped_file *s = striped_of(f);
+	struct pmio_piece *inside;
+	uint64_t sum;
+	off_t now;
+	size_t n;
+	int rc;
+
+	if (!is_shared(s)) {
+		struct pmio_file *only;
+
+		rc = get_target(s, 0, &only);
+		return rc < 0 ? rc : client_readx(only, pieces, nr, size);
+	}
+	rc = at_all(s, pieces, nr, size, NULL);
+	if (rc <= 0)
+		return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
+	rc = striped_size(f, &now);
+	if (rc < 0)
+		return rc;
+	inside = malloc(nr * sizeof(*inside));
+	if (!inside)
+		return -ENOMEM;
+	n = clamp(pieces, nr, (uint64_t)now > size ? (uint64_t)now : size, inside, &sum);
+	rc = n ? at_all(s, inside, n, (uint64_t)now > size ? (uint64_t)now : size, NULL) : 0;
+	free(inside);
+	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
+}
+
+/* the home has to know of it before the write returns */
+static int tell_size(struct striped_file *s, uint64_t end, bool raised)
+{
+	struct pmio_file *home;
+	uint64_t now = end;
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	raised |= end > s->size;
+	pthread_mutex_unlock(&s->lock);
+	if (!raised)
+		return 0;
+	rc = get_target(s, 0, &home);
+	if (rc == 0)
+		rc = client_grow(home, &now);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	s->size = now;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
+{
+	struct striped_file *s = striped_of(f);
+	struct pmio_file *target;
+	uint64_t end = 0;
+	int rc;
+
+	if (!is_shared(s)) {
+		rc = get_target(s, 0, &target);
+		return rc < 0 ? rc : client_writex(target, pieces, nr, raised);
+	}
+	rc = at_all(s, pieces, nr, 0, raised);
+	for (size_t i = 0; i < nr; i++) {
+		if (pieces[i].len && (uint64_t)pieces[i].off + pieces[i].len > end)
+			end = (uint64_t)pieces[i].off + pieces[i].len;
+	}
+	if (rc == 0)
+		rc = tell_size(s, end, *raised);
+	return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------------- */
+
+static int at_home(struct striped_file *s, struct pmio_file **home)
+{
+	return get_target(s, 0, home);
+}
+
+static int striped_size(struct pmio_file *f, off_t *size)
+{
+	struct pmio_file *home;
+	int rc = at_home(striped_of(f), &home);
+
+	return rc < 0 ? rc : pmio_size(home, size);
+}
+
+static int striped_grow(struct pmio_file *f, uint64_t *size)
+{
+	struct pmio_file *home;
+	int rc = at_home(striped_of(f), &home);
+
+	return rc < 0 ? rc : client_grow(home, size);
+}
+
+/* home last: then nothing is left anywhere of what its new size cuts off */
+static int striped_truncate(struct pmio_file *f, uint64_t size)
+{
+	struct striped_file *s = striped_of(f);
+	int rc = 0;
+
+	for (uint32_t i = s->use.nr; i-- > 0 && rc == 0;) {
+		struct pmio_file *target;
+
+		rc = get_target(s, i, &target);
+		if (rc == 0)
+			rc = pmio_truncate(target, (off_t)size);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->size = 0;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* with all targets that are open here; the first error */
+static int with_each(struct striped_file *s, int (*call)(struct pmio_file *f))
+{
+	int rc = 0;
+
+	for (uint32_t i = s->use.nr; i-- > 0;) {
+		struct pmio_file *target;
+		int rc_one;
+
+		pthread_mutex_lock(&s->lock);
+		target = s->at[i];
+		pthread_mutex_unlock(&s->lock);
+		rc_one = target ? call(target) : 0;
+		rc = rc < 0 ? rc : rc_one;
+	}
+	return rc;
+}
+
+static int striped_sync(struct pmio_file *f)
+{
+	return with_each(striped_of(f), pmio_sync);
+}
+
+static int striped_drain(struct pmio_file *f)
+{
+	return with_each(striped_of(f), pmio_drain);
+}
+
+static int striped_lock(struct pmio_file *f)
+{
+	struct pmio_file *home;
+	int rc = at_home(striped_of(f), &home);
+
+	return rc < 0 ? rc : client_lock(home);
+}
+
+static void striped_unlock(struct pmio_file *f)
+{
+	struct pmio_file *home;
+
+	if (at_home(striped_of(f), &home) == 0)
+		client_unlock(home);
+}
+
+/* ---- staging in ---- */
+
+struct stager {
+	pthread_t thread;
+	struct striped_file *s;
+	uint32_t target;
+	uint64_t nr_chunks;
+	_Atomic uint64_t *told;
+	int rc;
+};
+
+/* of a striped file a target has each nr-th chunk: see holder_of() */
+static void *stage_target(void *arg)
+{
+	struct stager *st = arg;
+	uint32_t step = st->s->use.nr;
+	struct pmio_file *f;
+
+	st->rc = get_target(st->s, st->target, &f);
+	for (uint64_t at = st->target; at < st->nr_chunks && st->rc == 0; at += (uint64_t)step * PMIO_STAGE_MAX) {
+		uint64_t left = (st->nr_chunks - at + step - 1) / step;
+		uint32_t nr = left < PMIO_STAGE_MAX ? (uint32_t)left : PMIO_STAGE_MAX;
+
+		st->rc = client_stage(f, at, nr, step);
+		if (st->rc == 0)
+			atomic_fetch_add(st->told, (uint64_t)nr << st->s->chunk_shift);
+	}
+	return NULL;
+}
+
+int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told)
+{
+	struct striped_file *s = striped_of(f);
+	struct stager *st;
+	uint32_t started = 0;
+	off_t size;
+	int rc = 0;
+
+	if (s->use.nr_memory != s->use.nr || s->use.placement == PMIO_PLACE_LOCAL)
+		return -EBUSY;
+	rc = striped_size(f, &size);
+	st = rc == 0 ? calloc(s->use.nr, sizeof(*st)) : NULL;
+	if (!st)
+		return rc < 0 ? rc : -ENOMEM;
+	for (; started < s->use.nr && rc == 0; started += rc == 0) {
+		st[started] = (struct stager){ .s = s, .target = started, .told = told,
+					       .nr_chunks = ((uint64_t)size + s->f.chunk_size - 1) >> s->chunk_shift };
+		rc = -pthread_create(&st[started].thread, NULL, stage_target, &st[started]);
+	}
+	for (uint32_t i = 0; i < started; i++) {
+		pthread_join(st[i].thread, NULL);
+		rc = rc < 0 ? rc : st[i].rc;
+	}
+	free(st);
+	return rc;
+}
+
+static void free_striped(struct striped_file *s)
+{
+	remote_use_fini(&s->use);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->opened);
+	free(s->at);
+	free(s->opening);
+	pmio_u64map_clear(&s->claims);
+	free(s->f.path);
+	free(s);
+}
+
+/* its memory nodes drain it after the last close */
+static bool is_async(const struct striped_file *s)
+{
+	return (s->f.flags & PMIO_OPEN_ASYNC) && s->use.nr_memory == s->use.nr;
+}
+
+/* home last: its close makes the file on the PFS as long as it has to be */
+static int striped_close(struct pmio_file *f, uint32_t flags)
+{
+	struct striped_file *s = striped_of(f);
+	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
+	bool deleted = false, lost = is_lost(s);
+	int rc = 0, rc_leave;
+
+	/* before it does: who finds nobody in the use must know */
+	if (may_wait && !lost)
+		rc = remote_owner_wait_all(s->f.path, s->use.id);
+	if (rc == -ENOENT)
+		deleted = true; /* nothing of it can be drained */
+	else if (rc < 0)
+		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
+			 s->f.path, pmio_strerror(rc));
+	rc = lost ? -EIO : 0;
+	for (uint32_t i = s->use.nr; i-- > 0;) {
+		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
+
+		rc = rc < 0 ? rc : rc_one;
+		/* where this fails, home says it, of all nodes */
+		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
+			remote_owner_wait(s->f.path, s->use.id, i);
+	}
+	if (s->joined) {
+		enum remote_keep keep = REMOTE_KEEP_WAITING;
+
+		if (deleted || (flags & PMIO_CLOSE_DISCARD))
+			keep = REMOTE_KEEP_NOT;
+		else if (rc < 0 || s->keep)
+			keep = REMOTE_KEEP;
+		rc_leave = remote_use_leave(s->settings, &s->use, keep);
+		if (rc_leave < 0)
+			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
+				 s->use.cards[0].host, pmio_strerror(rc_leave));
+		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* else the last one says it */
+	}
+	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
+		remote_watch(s->settings, &s->use.cards[i], s->f.path);
+	free_striped(s);
+	return rc;
+}
+
+static const struct client_ops ops = {
+	.readx = striped_readx,
+	.writex = striped_writex,
+	.grow = striped_grow,
+	.size = striped_size,
+	.truncate = striped_truncate,
+	.sync = striped_sync,
+	.drain = striped_drain,
+	.end = striped_close,
+	.lock = striped_lock,
+	.unlock = striped_unlock,
+};
+
+void remote_striped_keep(struct pmio_file *f)
+{
+	if (f->ops == &ops)
+		striped_of(f)->keep = true;
+}
+
+uint32_t remote_striped_own(const struct pmio_file *f)
+{
+	return ((const struct striped_file *)f)->own;
+}
+
+int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was)
+{
+	struct striped_file *s = striped_of(f);
+	struct node *n = node_get(s->settings, &s->use.cards[0]);
+	struct remote_pointer_msg m = { .pointer = pointer, .how = how, .value = value };
+	struct remote_pointer_answer_msg a;
+	size_t got;
+	int rc;
+
+	if (!n)
+		return -ENOMEM;
+	if (is_lost(s))
+		return -EIO;
+	memcpy(m.use, s->use.id, sizeof(m.use));
+	rc = node_ask(n, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a), &got);
+	if (rc == -ENOENT) {
+		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->use.cards[0].host);
+		rc = -EIO;
+	}
+	if (rc == 0 && got != sizeof(a))
+		rc = PMIO_EPROTO;
+	if (rc == 0)
+		*was = a.was;
+	return rc;
+}
+
+void remote_striped_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg)
+{
+	carrier.s = (const struct striped_file *)f;
+	carrier.ops = how;
+	carrier.arg = arg;
+}
+
+const struct remote_use *remote_use_of(const struct pmio_file *f)
+{
+	return f->ops == &ops ? &((const struct striped_file *)f)->use : NULL;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------- */
+
+static int copy_use(struct remote_use *to, const struct remote_use *from)
+{
+	*to = *from;
+	to->cards = malloc(from->nr * sizeof(*to->cards));
+	if (!to->cards)
+		return -ENOMEM;
+	memcpy(to->cards, from->cards, from->nr * sizeof(*to->cards));
+	return 0;
+}
+
+static struct striped_file *new_striped(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+			     const struct remote_use *use)
+{
+	struct striped_file *s = calloc(1, sizeof(*s));
+	uint8_t uuid[16] = { 0 };
+
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->opened, NULL);
+	s->f.ops = &ops;
+	s->f.lock_fd = s->f.pfs_fd = -1;
+	s->f.path = strdup(path);
+	s->at = calloc(use->nr, sizeof(struct pmio_file *));
+	s->opening = calloc(use->nr, sizeof(*s->opening));
+	if (!s->f.path || !s->at || !s->opening || copy_use(&s->use, use) < 0) {
+		s->use.cards = NULL;
+		free_striped(s);
+		return NULL;
+	}
+	s->pm = pm;
+	s->settings = settings;
+	s->own = REMOTE_NOBODY;
+	if (pm)
+		pmio_pool_uuid(pm, uuid);
+	for (uint32_t i = 0; i < use->nr && pm; i++) {
+		if (memcmp(use->cards[i].uuid, uuid, sizeof(uuid)) == 0)
+			s->own = i;
+	}
+	s->f.chunk_size = use->cards[0].chunk_size;
+	while (1ULL << s->chunk_shift < s->f.chunk_size)
+		s->chunk_shift++;
+	return s;
+}
+
+int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
+		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     struct pmio_file **out)
+{
+	char absolute[PATH_MAX];
+	struct pmio_file *home, *mine;
+	struct striped_file *s;
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+
+	*out = NULL;
+	s = rc == 0 ? new_striped(pm, settings, absolute, use) : NULL;
+	if (!s)
+		return rc < 0 ? rc : -ENOMEM;
+	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	/* pieces in several pools are drained together; those of memory nodes can be found meanwhile */
+	if (is_shared(s))
+		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
+	/* at home also those that only want their own pieces; and here, while the file has a name */
+	rc = at_home(s, &home);
+	if (rc == 0 && is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
+		s->f.ino = home->ino;
+		rc = get_target(s, s->own, &mine);
+		if (rc < 0)
+			pmio_close(&s->at[0]);
+	}
+	if (rc < 0) {
+		free_striped(s);
+		return rc;
+	}
+	s->f.dev = home->dev;
+	s->f.ino = home->ino;
+	s->joined = joined;
+	*out = &s->f;
+	return 0;
+}

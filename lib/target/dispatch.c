@@ -1,0 +1,266 @@
+/* dispatch.c -- what each call does: at once, or as a job of a helper */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "target/target_impl.h"
+
+#define HELPERS_MAX 4096     /* each may wait for a file system that hangs */
+
+static int do_job(struct server *s, struct job *j)
+{
+	j->answer_len = 0;
+	switch (j->msg.hdr.op) {
+	case REMOTE_OPEN:
+		return target_do_open(s, j);
+	case REMOTE_DELETE:
+		return target_do_delete(s, j);
+	case REMOTE_STAT:
+		return target_do_stat(s, j);
+	case REMOTE_LEAVE:
+		return target_do_leave(s, j);
+	case REMOTE_WATCH:
+		return target_do_watch(s, j);
+	default:
+		return target_do_handle(s, j);
+	}
+}
+
+/* codes that say something of the session are not to be had from a file system */
+static int own_error(int rc)
+{
+	return rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -ESTALE || rc == -ENOTCONN || rc == -EINPROGRESS
+		       ? -EIO
+		       : rc;
+}
+
+/* lock held */
+static void answer(struct server *s, struct job *j)
+{
+	struct pmio_fabric_call *call = j->call;
+
+	j->done = true;
+	if (!call)
+		return; /* it will ask for it */
+	HASH_DEL(s->jobs, j);
+	pmio_fabric_reply(call, j->status, j->answer.bytes, j->status == 0 ? j->answer_len : 0);
+	free(j);
+}
+
+static void *help(void *arg)
+{
+	struct server *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop) {
+		struct job *j = s->queue;
+		struct session *n;
+
+		if (!j) {
+			s->nr_idle++;
+			pthread_cond_wait(&s->work, &s->lock);
+			s->nr_idle--;
+			continue;
+		}
+		DL_DELETE(s->queue, j);
+		s->nr_queued--;
+		n = j->session;
+		pthread_mutex_unlock(&s->lock);
+		j->status = own_error(do_job(s, j));
+		pthread_mutex_lock(&s->lock);
+		answer(s, j);
+		n->nr_jobs--;
+		target_put_session(s, n);
+	}
+	s->nr_helpers--;
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* lock held */
+static void start_helper(struct server *s)
+{
+	if (s->nr_idle > s->nr_queued || s->nr_helpers == HELPERS_MAX)
+		return;
+	if (target_start_thread(help, s) == 0)
+		s->nr_helpers++;
+	else if (!s->nr_helpers)
+		pmio_err("target: no thread for a call");
+}
+
+/* lock held: the call asks for the answer to an earlier one */
+static void take_wait(struct server *s, struct session *n, struct pmio_fabric_call *call, uint64_t ticket)
+{
+	struct job *j;
+
+	HASH_FIND(hh, s->jobs, &ticket, sizeof(ticket), j);
+	if (!j || j->session != n || j->call) {
+		pmio_fabric_reply(call, PMIO_EPROTO, NULL, 0);
+		return;
+	}
+	j->call = call;
+	j->since_ms = pmio_now_ms();
+	if (j->done)
+		answer(s, j);
+}
+
+static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	struct job *j = malloc(sizeof(*j));
+
+	if (!j)
+		return NULL;
+	memset(j, 0, offsetof(struct job, msg));
+	j->call = call;
+	j->len = len;
+	j->since_ms = pmio_now_ms();
+	memcpy(j->msg.bytes, msg, len);
+	return j;
+}
+
+/*
+ * lock held: a file gets longer with each write of some programs, whose ranks wait
+ * for this; no helper's wake-up, if it is nothing but a store to the pool.
+ */
+static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_truncate_msg *m = msg;
+	struct remote_size_answer_msg a = { 0 };
+	struct rhandle *h;
+
+	if (len != sizeof(*m) || m->size > INT64_MAX)
+		return false;
+	a.size = m->size;
+	h = target_find_handle(n, m->hdr.handle);
+	if (!h || !client_grow_at_once(h->file, &a.size))
+		return false;
+	pmio_fabric_reply(call, 0, &a, sizeof(a));
+	return true;
+}
+
+/*
+ * lock held: small pieces that come in the message, for frames that are known.  A helper's
+ * wake-up, and another for the answer, cost more than to copy them here.
+ */
+static bool io_at_once(struct server *s, struct job *j)
+{
+	struct rhandle *h;
+	int rc;
+
+	if ((j->msg.hdr.op != REMOTE_WRITE && j->msg.hdr.op != REMOTE_READ) || j->len < sizeof(j->msg.io) ||
+	    j->msg.io.slot != REMOTE_NO_SLOT)
+		return false;
+	h = target_find_handle(j->session, j->msg.hdr.handle);
+	rc = h ? target_do_io(s, j, h->file, true) : -EAGAIN;
+	if (rc == -EAGAIN)
+		return false;
+	pmio_fabric_reply(j->call, own_error(rc), j->answer.bytes, rc == 0 ? j->answer_len : 0);
+	free(j);
+	return true;
+}
+
+/* lock held; what needs nobody but us is answered even where all helpers wait for a file system */
+static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_hdr_msg *h = msg;
+
+	switch (h->op) {
+	case REMOTE_WAIT:
+		take_wait(s, n, call, h->handle);
+		return true;
+	case REMOTE_CLAIM:
+		target_take_claim(s, n, call, msg, len);
+		return true;
+	case REMOTE_POINTER:
+		target_take_pointer(s, call, msg, len);
+		return true;
+	case REMOTE_GROW:
+		return grow_at_once(n, call, msg, len);
+	default:
+		return false;
+	}
+}
+
+/* lock held: one that is at hand at once */
+static bool job_at_once(struct server *s, struct job *j)
+{
+	if (j->msg.hdr.op != REMOTE_JOIN)
+		return io_at_once(s, j);
+	pmio_fabric_reply(j->call, target_do_join(s, j->session, j), NULL, 0);
+	free(j);
+	return true;
+}
+
+/* lock held */
+static void take_sessions_call(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg,
+			       size_t len)
+{
+	struct job *j;
+
+	if (take_at_once(s, n, call, msg, len))
+		return;
+	j = new_job(call, msg, len);
+	if (!j) {
+		pmio_fabric_reply(call, -ENOMEM, NULL, 0);
+		return;
+	}
+	j->session = n;
+	if (job_at_once(s, j))
+		return;
+	j->id = ++s->next_id;
+	HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
+	n->nr_jobs++;
+	start_helper(s);
+	DL_APPEND(s->queue, j);
+	s->nr_queued++;
+	pthread_cond_signal(&s->work);
+}
+
+void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
+{
+	const struct remote_hdr_msg *h = msg;
+	struct server *s = arg;
+	int rc = 0;
+
+	if (len < sizeof(*h) || h->op == 0 || h->op >= REMOTE_NR_OPS)
+		rc = PMIO_EPROTO;
+	else if (h->version != REMOTE_VERSION)
+		rc = PMIO_EVERSION;
+	if (rc < 0) {
+		pmio_fabric_reply(call, rc, NULL, 0);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	if (h->op == REMOTE_HELLO) {
+		target_take_hello(s, call, msg, len);
+	} else {
+		struct session *n = target_find_session(s, h->session);
+
+		/* -ESTALE: to the caller its session is lost */
+		if (!n || n->ended || n->hello || n->fabric != pmio_fabric_call_session(call))
+			pmio_fabric_reply(call, -ESTALE, NULL, 0);
+		else
+			take_sessions_call(s, n, call, msg, len);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void target_jobs_look(struct server *s, uint64_t now)
+{
+	for (struct job *j = s->jobs; j; j = j->hh.next) {
+		struct remote_ticket_msg t = { j->id };
+		struct pmio_fabric_call *call = j->call;
+
+		if (!call || j->done || now - j->since_ms < REMOTE_ANSWER_MS)
+			continue;
+		j->call = NULL;
+		pmio_fabric_reply(call, -EINPROGRESS, &t, sizeof(t));
+	}
+}

@@ -1,0 +1,287 @@
+/* file_ops.c -- calls on files: open, read, write, sizes, close, delete, stat */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "client/admin.h"
+#include "target/target_impl.h"
+
+struct rhandle *target_find_handle(const struct session *n, uint64_t id)
+{
+	struct rhandle *h;
+
+	HASH_FIND(hh, n->handles, &id, sizeof(id), h);
+	return h && !h->closing ? h : NULL;
+}
+
+static struct rhandle *get_handle(struct server *s, struct session *n, uint64_t id, bool closing)
+{
+	struct rhandle *h;
+
+	pthread_mutex_lock(&s->lock);
+	h = target_find_handle(n, id);
+	if (h && closing && h->users)
+		h = NULL;
+	if (h) {
+		h->users++;
+		h->closing = closing;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return h;
+}
+
+static void put_handle(struct server *s, struct rhandle *h)
+{
+	pthread_mutex_lock(&s->lock);
+	h->users--;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool target_is_path(const struct job *j, const char *path)
+{
+	size_t room = j->len - (size_t)(path - (const char *)j->msg.bytes);
+
+	return room > 1 && room <= PATH_MAX && *path == '/' && memchr(path, '\0', room) == path + room - 1;
+}
+
+int target_do_open(struct server *s, struct job *j)
+{
+	struct client_open how = { .flags = j->msg.open.flags, .mode = j->msg.open.mode & 07777, .quiet = true };
+	struct rhandle *h;
+	off_t size = 0;
+	int rc;
+
+	if (j->len <= sizeof(j->msg.open) || !target_is_path(j, j->msg.open.path) ||
+	    (how.flags & ~PMIO_OPEN_ALL) || !(how.flags & (PMIO_OPEN_READ | PMIO_OPEN_WRITE)))
+		return PMIO_EPROTO;
+	rc = target_get_link(s, j->session);
+	if (rc < 0)
+		return rc;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	rc = client_open(j->session->link->pm, j->msg.open.path, &how, &h->file);
+	if (rc == 0)
+		rc = pmio_size(h->file, &size);
+	if (rc < 0) {
+		pmio_close(&h->file);
+		free(h);
+		return rc;
+	}
+	client_identity(h->file, &j->answer.open.dev, &j->answer.open.ino);
+	j->answer.open.size = (uint64_t)size;
+	pthread_mutex_lock(&s->lock);
+	j->answer.open.handle = h->id = ++s->next_id;
+	HASH_ADD(hh, j->session->handles, id, sizeof(h->id), h);
+	pthread_mutex_unlock(&s->lock);
+	j->answer_len = sizeof(j->answer.open);
+	return 0;
+}
+
+/* where the list of pieces and the data are; false: they are not */
+static bool look_at_io(struct server *s, struct job *j, const struct remote_desc **descs, uint8_t **data)
+{
+	const struct remote_io_msg *m = &j->msg.io;
+	bool write = m->hdr.op == REMOTE_WRITE, has_slot = m->slot != REMOTE_NO_SLOT;
+	size_t list = (size_t)m->nr * sizeof(**descs), want = sizeof(*m);
+	uint8_t *slot = NULL;
+
+	if (j->len < sizeof(*m) || m->nr == 0 || m->nr > REMOTE_DESCS_MAX || m->in_slot > has_slot ||
+	    m->len > (has_slot ? REMOTE_DATA_MAX : REMOTE_INLINE_MAX) ||
+	    (has_slot && m->slot >= j->session->nr_slots))
+		return false;
+	if (has_slot)
+		slot = s->memory + (size_t)j->session->slot[m->slot] * REMOTE_SLOT_SIZE;
+	want += m->in_slot ? 0 : list;
+	want += write && !has_slot ? m->len : 0;
+	if (j->len != want)
+		return false;
+	*descs = m->in_slot ? (const struct remote_desc *)slot : m->desc;
+	if (has_slot)
+		*data = slot + REMOTE_DATA_OFF;
+	else
+		*data = write ? j->msg.bytes + sizeof(*m) + list : j->answer.read.data;
+	return true;
+}
+
+/* the list may be in memory that the peer can still write to: each number is read once */
+static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struct remote_desc *descs, uint8_t *data)
+{
+	struct pmio_piece *p = malloc(m->nr * sizeof(*p));
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; p && i < m->nr; i++) {
+		uint64_t off = __atomic_load_n(&descs[i].off, __ATOMIC_RELAXED);
+		uint64_t len = __atomic_load_n(&descs[i].len, __ATOMIC_RELAXED);
+
+		if (off > INT64_MAX || len > m->len - sum) {
+			free(p);
+			return NULL;
+		}
+		p[i].off = (off_t)off;
+		p[i].buf = data + sum;
+		p[i].len = len;
+		sum += len;
+	}
+	if (p && sum != m->len) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* at_once: -EAGAIN if it would have to wait for somebody */
+static ssize_t copy(struct job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
+{
+	const struct remote_io_msg *m = &j->msg.io;
+
+	if (m->hdr.op == REMOTE_WRITE)
+		return at_once ? client_writex_at_once(f, pieces, m->nr, &j->raised)
+			       : client_writex(f, pieces, m->nr, &j->raised);
+	return at_once ? client_readx_at_once(f, pieces, m->nr, m->size) : client_readx(f, pieces, m->nr, m->size);
+}
+
+int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once)
+{
+	const struct remote_io_msg *m = &j->msg.io;
+	const struct remote_desc *descs;
+	struct pmio_piece *pieces;
+	uint8_t *data;
+	ssize_t n;
+
+	if (!look_at_io(s, j, &descs, &data))
+		return PMIO_EPROTO;
+	pieces = make_pieces(m, descs, data);
+	if (!pieces)
+		return PMIO_EPROTO;
+	n = copy(j, f, pieces, at_once);
+	free(pieces);
+	if (n < 0)
+		return (int)n;
+	if (m->hdr.op == REMOTE_READ) {
+		j->answer.read.len = (uint64_t)n;
+		j->answer_len = sizeof(j->answer.read) + (m->slot == REMOTE_NO_SLOT ? (size_t)n : 0);
+	} else {
+		j->answer.write.raised = j->raised;
+		j->answer_len = sizeof(j->answer.write);
+	}
+	return 0;
+}
+
+static int do_file(struct server *s, struct job *j, struct pmio_file *f)
+{
+	off_t size;
+	int rc;
+
+	switch (j->msg.hdr.op) {
+	case REMOTE_READ:
+	case REMOTE_WRITE:
+		return target_do_io(s, j, f, false);
+	case REMOTE_SIZE:
+		rc = pmio_size(f, &size);
+		if (rc == 0) {
+			j->answer.size.size = (uint64_t)size;
+			j->answer_len = sizeof(j->answer.size);
+		}
+		return rc;
+	case REMOTE_TRUNCATE:
+		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
+			return PMIO_EPROTO;
+		return pmio_truncate(f, (off_t)j->msg.truncate.size);
+	case REMOTE_GROW:
+		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
+			return PMIO_EPROTO;
+		j->answer.size.size = j->msg.truncate.size;
+		j->answer_len = sizeof(j->answer.size);
+		return client_grow(f, &j->answer.size.size);
+	case REMOTE_STAGE:
+		if (j->len != sizeof(j->msg.stage)) /* the agent looks at the rest */
+			return PMIO_EPROTO;
+		return client_stage(f, j->msg.stage.first, j->msg.stage.nr, j->msg.stage.step);
+	case REMOTE_SYNC:
+		return pmio_sync(f);
+	case REMOTE_DRAIN:
+		return pmio_drain(f);
+	case REMOTE_LOCK:
+		return client_try_lock(f);
+	case REMOTE_UNLOCK:
+		client_unlock(f);
+		return 0;
+	default:
+		return PMIO_EPROTO;
+	}
+}
+
+static int do_close(struct server *s, struct job *j, struct rhandle *h)
+{
+	int rc = 0;
+
+	if (j->len != sizeof(j->msg.close) || (j->msg.close.flags & ~PMIO_CLOSE_DISCARD))
+		return PMIO_EPROTO;
+	rc = j->msg.close.flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&h->file) : pmio_close(&h->file);
+	pthread_mutex_lock(&s->lock);
+	HASH_DEL(j->session->handles, h);
+	pthread_mutex_unlock(&s->lock);
+	free(h);
+	return rc;
+}
+
+int target_do_handle(struct server *s, struct job *j)
+{
+	bool closing = j->msg.hdr.op == REMOTE_CLOSE;
+	struct rhandle *h = get_handle(s, j->session, j->msg.hdr.handle, closing);
+	int rc;
+
+	if (!h)
+		return -EBADF;
+	if (closing)
+		return do_close(s, j, h);
+	rc = do_file(s, j, h->file);
+	put_handle(s, h);
+	return rc;
+}
+
+int target_do_delete(struct server *s, struct job *j)
+{
+	int rc;
+
+	if (j->len <= sizeof(j->msg.path) || !target_is_path(j, j->msg.path.path))
+		return PMIO_EPROTO;
+	rc = target_get_link(s, j->session);
+	return rc < 0 ? rc : pmio_delete(j->session->link->pm, j->msg.path.path);
+}
+
+int target_do_stat(struct server *s, struct job *j)
+{
+	struct remote_stat_answer_msg *a = &j->answer.stat;
+	struct pmio_pool_stat st;
+	struct pmio_fabric_refused refused;
+	struct session *n;
+	int rc = target_get_link(s, j->session);
+
+	if (rc == 0)
+		rc = pmio_stat_sums(j->session->link->pm, &st);
+	if (rc < 0)
+		return rc;
+	memset(a, 0, sizeof(*a));
+	a->chunk_size = st.chunk_size;
+	a->nr_frames = st.nr_frames;
+	a->nr_frames_free = st.nr_frames_free;
+	a->nr_files = st.nr_files;
+	a->dirty_bytes = st.dirty_bytes;
+	a->drained_bytes = st.drained_bytes;
+	pmio_fabric_target_refused(s->target, &refused);
+	a->nr_refused_accesses = refused.accesses;
+	a->nr_refused_proofs = refused.proofs;
+	pthread_mutex_lock(&s->lock);
+	for (n = s->sessions; n; n = n->hh.next)
+		a->nr_sessions += !n->ended;
+	pthread_mutex_unlock(&s->lock);
+	a->pid = (uint32_t)getpid();
+	j->answer_len = sizeof(*a);
+	return 0;
+}

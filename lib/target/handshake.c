@@ -1,0 +1,99 @@
+/* handshake.c -- the first call of a session */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/error.h"
+#include "target/target_impl.h"
+
+/* -EMFILE: those that are there have all that this process may open; who comes again takes the place that he has */
+static int look_for_room(struct server *s, const struct process *p)
+{
+	if (p->sessions || HASH_COUNT(s->sessions) < s->sessions_max)
+		return 0;
+	if (!s->said_full)
+		pmio_err("target: more than %u sessions: refusing others%s", s->sessions_max,
+			 s->sessions_max < SESSIONS_MAX ? "; the limit of descriptors (ulimit -Hn) has no room for more" : "");
+	s->said_full = true;
+	return -EMFILE;
+}
+
+static int new_session(struct server *s, struct process *p, const struct remote_hello_msg *m, struct session **out)
+{
+	struct session *n = calloc(1, sizeof(*n));
+	int rc;
+
+	if (!n)
+		return -ENOMEM;
+	do {
+		rc = pmio_fabric_random(&n->id, sizeof(n->id));
+		n->id &= ~ID_NEW;
+	} while (rc == 0 && (n->id == 0 || n->id == ID_LISTEN || n->id == ID_SIGNAL || target_find_session(s, n->id)));
+	if (rc < 0) {
+		free(n);
+		return rc;
+	}
+	n->lifeline = -1;
+	n->process = p;
+	n->wanted_slots = m->slots;
+	p->attempt = m->attempt;
+	p->pid = m->pid;
+	snprintf(p->host, sizeof(p->host), "%.*s", (int)sizeof(m->host) - 1, m->host);
+	HASH_ADD(hh, s->sessions, id, sizeof(n->id), n);
+	DL_APPEND(p->sessions, n);
+	*out = n;
+	return 0;
+}
+
+/*
+ * What the process has given up must not happen after what it does from now on: no call of its earlier
+ * sessions is taken any more, and it is answered when those that run have ended.  No thread waits for that.
+ */
+static void end_earlier(struct server *s, struct session *heir)
+{
+	struct process *p = heir->process;
+	struct session *n, *next;
+
+	DL_FOREACH_SAFE(p->sessions, n, next) {
+		if (n == heir)
+			break;
+		if (!n->ended)
+			pmio_info("target: process %u of node %s has given a session up, and begins another one", p->pid, p->host);
+		target_end_session(s, n, false);
+	}
+}
+
+void target_take_hello(struct server *s, struct pmio_fabric_call *call, const void *msg, size_t len)
+{
+	const struct remote_hello_msg *m = msg;
+	struct session *n = NULL;
+	struct process *p = NULL;
+	int rc = len == sizeof(*m) ? 0 : PMIO_EPROTO;
+
+	if (rc == 0)
+		p = target_get_process(s, m->process);
+	if (rc == 0)
+		rc = p ? look_for_room(s, p) : -ENOMEM;
+	if (rc == 0 && (p->dead || m->attempt <= p->attempt))
+		rc = -ESTALE; /* it has been said again since then */
+	if (rc == 0)
+		rc = new_session(s, p, m, &n);
+	if (rc < 0) {
+		pmio_fabric_reply(call, rc, NULL, 0);
+		if (p)
+			target_put_process(s, p);
+		return;
+	}
+	n->fabric = pmio_fabric_call_session(call);
+	n->hello = call;
+	if (p->said_lost)
+		pmio_warn("target: process %u of node %s is there again", p->pid, p->host);
+	else if (n->prev == n)
+		pmio_info("target: process %u of node %s has come", p->pid, p->host);
+	p->said_lost = false;
+	end_earlier(s, n);
+	target_go_on(s, p);
+}

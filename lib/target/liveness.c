@@ -1,0 +1,288 @@
+/* liveness.c -- lifelines: who lives, who has died, and who cannot be reached */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "target/target_impl.h"
+
+#define LIFELINE_MS 10000      /* for a new session to show its lifeline */
+#define KEEPALIVE_S 5	       /* a host that is gone is noticed in about PROBES_LOST times that */
+#define PROBES_LOST 3
+#define PROBES_MAX 127	       /* what TCP takes */
+#define KEEPALIVE_LOST_S 60    /* for a lost process's lifeline */
+#define KEEPER_S 5
+
+int target_watch(struct server *s, int fd, uint64_t id)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
+
+	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+/* TCP asks until it is told to stop; we look whether it is answered (look_at()) */
+static void keep_alive(int sock, int interval)
+{
+	int on = 1, count = PROBES_MAX;
+
+	setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPIDLE, &interval, sizeof(interval));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
+static void forget_fresh(struct server *s, struct fresh *f)
+{
+	DL_DELETE(s->fresh, f);
+	s->nr_fresh--;
+	free(f);
+}
+
+/* those that say nothing, and if there are too many the oldest */
+static void end_fresh(struct server *s)
+{
+	while (s->fresh && (s->nr_fresh > s->fresh_max || pmio_now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
+		close(s->fresh->sock);
+		forget_fresh(s, s->fresh);
+	}
+}
+
+/* who is not taken would have the loop turn for ever: the oldest goes that has not said who he is, or this one */
+static void turn_away(struct server *s)
+{
+	int sock;
+
+	if (s->fresh) {
+		close(s->fresh->sock);
+		forget_fresh(s, s->fresh);
+		return;
+	}
+	if (!s->said_full)
+		pmio_err("target: out of descriptors (ulimit -Hn): refusing a process");
+	s->said_full = true;
+	close(s->spare_fd);
+	sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0)
+		close(sock);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void target_accept_lifeline(struct server *s)
+{
+	int sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct fresh *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
+
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(s);
+	if (!f || target_watch(s, sock, ID_NEW | (unsigned)sock) < 0) {
+		if (sock >= 0)
+			close(sock);
+		free(f);
+		return;
+	}
+	keep_alive(sock, KEEPALIVE_S);
+	f->sock = sock;
+	f->since_ms = pmio_now_ms();
+	DL_APPEND(s->fresh, f);
+	s->nr_fresh++;
+	end_fresh(s);
+}
+
+/* ---- processes that are lost ---- */
+
+static bool is_lost(const struct process *p)
+{
+	const struct session *last = p->sessions ? p->sessions->prev : NULL;
+
+	return !p->dead && (!last || last->ended);
+}
+
+/* the at-th use of lost processes, its owner's file owned by the caller; NULL: there are not so many */
+static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
+{
+	bool joined;
+
+	for (struct process *p = s->processes; p; p = p->hh.next) {
+		for (unsigned i = 0; is_lost(p); i++) {
+			const char *owner = uses_joined(p->uses, i, id, &joined);
+
+			if (!joined)
+				break;
+			if (owner && at-- == 0)
+				return strdup(owner);
+		}
+	}
+	return NULL;
+}
+
+static void forget_use(struct server *s, const char *owner, const uint8_t id[REMOTE_USE_ID])
+{
+	struct process *p, *next;
+
+	HASH_ITER(hh, s->processes, p, next) {
+		if (!is_lost(p))
+			continue;
+		uses_forget(s->uses, &p->uses, id);
+		target_put_process(s, p);
+	}
+	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
+}
+
+/* somebody who removes an owner's file knows that the process is dead.  The file system may hang: a thread of its own */
+static void *keep(void *arg)
+{
+	struct server *s = arg;
+	uint8_t id[REMOTE_USE_ID];
+	char *owner;
+
+	for (;;) {
+		unsigned at = 0;
+
+		sleep(KEEPER_S);
+		pthread_mutex_lock(&s->lock);
+		while ((owner = lost_use(s, at, id)) != NULL) {
+			bool removed;
+
+			pthread_mutex_unlock(&s->lock);
+			removed = remote_owner_is_there(owner, id) == 0;
+			pthread_mutex_lock(&s->lock);
+			if (removed)
+				forget_use(s, owner, id);
+			else
+				at++;
+			free(owner);
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+	return NULL;
+}
+
+static void start_keeper(struct server *s)
+{
+	if (s->keeper_wanted && !s->has_keeper)
+		s->has_keeper = target_start_thread(keep, s) == 0;
+}
+
+/* ---- lifelines of sessions ---- */
+
+/* the process's from now on: the one before may end without a meaning */
+static void take_vital(struct server *s, struct session *n, int sock)
+{
+	const uint8_t ack = REMOTE_LIFELINE_ACK;
+	struct process *p = n->process;
+	struct session *before = p->vital;
+
+	n->lifeline = sock;
+	p->vital = n;
+	if (before) {
+		target_close_lifeline(s, before);
+		target_put_session(s, before); /* it has ended, since n has begun */
+	}
+	/* a lifeline that has been taken has room for a byte; and who does not get it tries again */
+	if (send(sock, &ack, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		pmio_dbg("target: process %u of node %s: lifeline: %s", p->pid, p->host, strerror(errno));
+}
+
+/* lock held: it says whose lifeline it is, or goes */
+static void take_lifeline(struct server *s, int sock)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct session *n;
+	struct fresh *f;
+	uint64_t id;
+
+	DL_FOREACH(s->fresh, f) {
+		if (f->sock == sock)
+			break;
+	}
+	if (!f)
+		return; /* was closed in this turn of the loop */
+	forget_fresh(s, f);
+	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = target_find_session(s, id)) || n->ended || n->hello ||
+	    n->lifeline >= 0) {
+		close(sock); /* a stranger: closed without an answer */
+		return;
+	}
+	ev.data.u64 = n->id;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, sock, &ev) < 0) {
+		close(sock);
+		return;
+	}
+	take_vital(s, n, sock);
+}
+
+static void lose_session(struct server *s, struct session *n, const char *why)
+{
+	pmio_warn("target: process %u of node %s cannot be reached (%s): its session is given up", n->process->pid,
+		  n->process->host, why);
+	target_note_lost(s, n->process);
+	target_end_session(s, n, false);
+}
+
+void target_take_event(struct server *s, uint64_t id)
+{
+	struct session *n;
+	char byte;
+
+	if (id & ID_NEW) {
+		take_lifeline(s, (int)(id & ~ID_NEW));
+		return;
+	}
+	n = target_find_session(s, id);
+	if (!n || n->lifeline < 0)
+		return;
+	/* whatever it says, or that it says nothing any more */
+	if (recv(n->lifeline, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
+		pmio_info("target: process %u of node %s has gone", n->process->pid, n->process->host);
+		target_end_process(s, n->process);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		const char *why = strerror(errno);
+
+		target_close_lifeline(s, n);
+		if (!n->ended)
+			lose_session(s, n, why);
+		else
+			target_put_session(s, n); /* it was lost before; now nothing is known of it any more */
+	}
+}
+
+/* lock held: does its host answer? */
+static void look_at(struct server *s, struct session *n)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(n->lifeline, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes < PROBES_LOST)
+		return;
+	keep_alive(n->lifeline, KEEPALIVE_LOST_S);
+	lose_session(s, n, "its host does not answer");
+}
+
+void target_lifelines_look(struct server *s, uint64_t now)
+{
+	struct session *n, *next;
+
+	HASH_ITER(hh, s->sessions, n, next) {
+		if (n->ended || n->hello || now - n->looked_ms < KEEPALIVE_S * 1000)
+			continue;
+		n->looked_ms = now;
+		if (n->lifeline >= 0)
+			look_at(s, n);
+		else if (now - n->since_ms > LIFELINE_MS)
+			target_end_session(s, n, false);
+	}
+	end_fresh(s);
+	start_keeper(s);
+}

@@ -1,0 +1,337 @@
+/* session.c -- processes of other nodes, their sessions, slots and connections to the agent */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "target/target_impl.h"
+
+#define QUARANTINE_MS 1000000  /* of slots whose session broke: longer than TCP tries (tcp_retries2: 924 s) */
+
+struct session *target_find_session(struct server *s, uint64_t id)
+{
+	struct session *n;
+
+	HASH_FIND(hh, s->sessions, &id, sizeof(id), n);
+	return n;
+}
+
+static void give_slots_back(struct server *s, struct session *n)
+{
+	for (unsigned i = 0; i < n->nr_slots; i++)
+		s->slot_free_ms[n->slot[i]] = n->clean ? 0 : pmio_now_ms() + QUARANTINE_MS;
+	n->nr_slots = 0;
+}
+
+static void take_slots(struct server *s, struct session *n, unsigned wanted)
+{
+	unsigned nr_free = 0;
+	uint64_t now = pmio_now_ms();
+
+	for (unsigned i = 0; i < NR_SLOTS; i++)
+		nr_free += s->slot_free_ms[i] <= now;
+	/* some are left for those that come later */
+	if (wanted > 1 + nr_free / 8)
+		wanted = 1 + nr_free / 8;
+	if (wanted > REMOTE_SLOTS_MAX)
+		wanted = REMOTE_SLOTS_MAX;
+	for (unsigned i = 0; i < NR_SLOTS && n->nr_slots < wanted; i++) {
+		if (s->slot_free_ms[i] > now)
+			continue;
+		s->slot_free_ms[i] = UINT64_MAX;
+		n->slot[n->nr_slots++] = i;
+	}
+}
+
+/* ---- connections to the agent; lock held -------------------------------------------- */
+
+static void put_link(struct server *s, struct link *l)
+{
+	if (--l->nr_sessions)
+		return;
+	DL_DELETE(s->links, l);
+	s->nr_links--;
+	client_drop(&l->pm); /* the agent closes what is open */
+	free(l);
+}
+
+/* one more, of no session yet; lock given up meanwhile */
+static int make_link(struct server *s, struct link **out)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	s->nr_links++;
+	pthread_mutex_unlock(&s->lock);
+	if (l)
+		rc = client_connect(&s->settings, NULL, false, false, &l->pm);
+	pthread_mutex_lock(&s->lock);
+	if (rc < 0) {
+		s->nr_links--;
+		free(l);
+		return rc;
+	}
+	DL_APPEND(s->links, l);
+	*out = l;
+	return 0;
+}
+
+static struct link *least_used_link(struct server *s)
+{
+	struct link *l, *best = NULL;
+
+	DL_FOREACH(s->links, l) {
+		if (!best || l->nr_sessions < best->nr_sessions)
+			best = l;
+	}
+	if (best && !s->said_links)
+		pmio_info("target: sessions share connections to the agent from now on");
+	s->said_links |= best != NULL;
+	return best;
+}
+
+int target_get_link(struct server *s, struct session *n)
+{
+	struct link *made = NULL, *l;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (!n->link && s->nr_links < s->links_max)
+		rc = make_link(s, &made);
+	l = n->link ? n->link : made ? made : least_used_link(s);
+	if (l && !n->link) {
+		n->link = l;
+		l->nr_sessions++;
+	} else if (made) { /* another thread was faster */
+		made->nr_sessions++;
+		put_link(s, made);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return l ? 0 : rc < 0 ? rc : -EAGAIN;
+}
+
+/* files of a session that is over, whose connection others use */
+struct closing {
+	struct server *s;
+	struct link *link;
+	struct rhandle *handles; /* owned */
+};
+
+static void *run_closing(void *arg)
+{
+	struct closing *c = arg;
+	struct rhandle *h, *next;
+
+	for (h = c->handles; h; h = h->hh.next) {
+		if (h->file->lock_fd >= 0)
+			client_unlock(h->file);
+	}
+	HASH_ITER(hh, c->handles, h, next) {
+		HASH_DEL(c->handles, h);
+		pmio_close(&h->file); /* waits for its drain */
+		free(h);
+	}
+	pthread_mutex_lock(&c->s->lock);
+	put_link(c->s, c->link);
+	pthread_mutex_unlock(&c->s->lock);
+	free(c);
+	return NULL;
+}
+
+static void close_handles(struct server *s, struct session *n)
+{
+	struct closing *c = n->handles && n->link->nr_sessions > 1 ? malloc(sizeof(*c)) : NULL;
+	struct rhandle *h, *next;
+
+	if (c) {
+		*c = (struct closing){ s, n->link, n->handles };
+		if (target_start_thread(run_closing, c) == 0) {
+			n->handles = NULL;
+			n->link = NULL;
+			return;
+		}
+		free(c);
+	}
+	if (n->handles && n->link->nr_sessions > 1)
+		pmio_err("target: files of process %u of node %s stay open: no memory or thread to close them",
+			 n->process->pid, n->process->host);
+	HASH_ITER(hh, n->handles, h, next) {
+		HASH_DEL(n->handles, h);
+		free(h); /* the file is the connection's, and goes with it */
+	}
+	if (n->link)
+		put_link(s, n->link);
+	n->link = NULL;
+}
+
+/* ---- processes and their sessions; lock held ------------------------------------------ */
+
+struct process *target_get_process(struct server *s, const uint8_t id[16])
+{
+	struct process *p;
+
+	HASH_FIND(hh, s->processes, id, sizeof(p->id), p);
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	memcpy(p->id, id, sizeof(p->id));
+	HASH_ADD(hh, s->processes, id, sizeof(p->id), p);
+	return p;
+}
+
+static bool has_joined(const struct process *p)
+{
+	uint8_t id[REMOTE_USE_ID];
+	bool joined;
+
+	uses_joined(p->uses, 0, id, &joined);
+	return joined;
+}
+
+void target_note_lost(struct server *s, struct process *p)
+{
+	const char *owner;
+	uint8_t id[REMOTE_USE_ID];
+	bool joined;
+
+	if (p->said_lost)
+		return;
+	p->said_lost = true;
+	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
+		if (owner)
+			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
+				  "for certain, remove that file", owner, p->pid, p->host);
+	}
+	s->keeper_wanted = true;
+}
+
+void target_put_process(struct server *s, struct process *p)
+{
+	uint8_t id[REMOTE_USE_ID];
+	char *owner;
+	bool keep;
+
+	if (p->sessions)
+		return;
+	if (!p->dead && has_joined(p)) {
+		target_note_lost(s, p);
+		return;
+	}
+	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
+		target_remove_owner(owner, id, keep);
+	HASH_DEL(s->processes, p);
+	free(p);
+	s->busy_ms = pmio_now_ms();
+}
+
+static void answer_hello(struct server *s, struct session *n)
+{
+	struct pmio_fabric_call *call = n->hello;
+	struct remote_hello_answer_msg a = { .session = n->id, .lifeline = s->port, .chunk_size = s->card.chunk_size };
+
+	n->hello = NULL;
+	n->since_ms = pmio_now_ms();
+	take_slots(s, n, n->wanted_slots);
+	a.vital = n->process->vital ? n->process->vital->id : 0;
+	memcpy(a.uuid, s->card.uuid, sizeof(a.uuid));
+	snprintf(a.host, sizeof(a.host), "%s", s->card.host);
+	a.nr_slots = (uint16_t)n->nr_slots;
+	for (unsigned i = 0; i < n->nr_slots; i++)
+		a.slot[i] = (uint64_t)n->slot[i] * REMOTE_SLOT_SIZE;
+	pmio_fabric_reply(call, 0, &a, sizeof(a));
+}
+
+void target_go_on(struct server *s, struct process *p)
+{
+	struct session *n, *last = p->sessions ? p->sessions->prev : NULL;
+
+	if (!last || !last->hello)
+		return;
+	DL_FOREACH(p->sessions, n) {
+		if (n != last && n->nr_jobs)
+			return;
+	}
+	answer_hello(s, last);
+}
+
+/* its files, and all else but the lifeline */
+static void close_session(struct server *s, struct session *n)
+{
+	struct job *j, *next;
+
+	HASH_ITER(hh, s->jobs, j, next) {
+		if (j->session != n)
+			continue;
+		HASH_DEL(s->jobs, j); /* done, and nobody will ask */
+		free(j);
+	}
+	if (n->hello)
+		pmio_fabric_reply(n->hello, -ESTALE, NULL, 0);
+	n->hello = NULL;
+	close_handles(s, n);
+	give_slots_back(s, n);
+	pmio_fabric_target_end_session(s->target, n->fabric);
+	n->closed = true;
+}
+
+void target_close_lifeline(struct server *s, struct session *n)
+{
+	if (n->lifeline >= 0) {
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
+		close(n->lifeline);
+	}
+	n->lifeline = -1;
+	if (n->process->vital == n)
+		n->process->vital = NULL;
+}
+
+void target_put_session(struct server *s, struct session *n)
+{
+	struct process *p = n->process;
+
+	if (n->nr_jobs || !n->ended)
+		return;
+	if (!n->closed)
+		close_session(s, n);
+	if (p->vital != n || p->dead) {
+		target_close_lifeline(s, n);
+		DL_DELETE(p->sessions, n);
+		HASH_DEL(s->sessions, n);
+		free(n);
+		s->busy_ms = pmio_now_ms();
+	}
+	target_go_on(s, p);
+	target_put_process(s, p);
+}
+
+void target_end_session(struct server *s, struct session *n, bool clean)
+{
+	if (n->ended)
+		return;
+	n->ended = true;
+	n->clean = clean;
+	target_put_session(s, n);
+}
+
+void target_end_process(struct server *s, struct process *p)
+{
+	struct session *n, *next;
+
+	p->dead = true;
+	DL_FOREACH_SAFE(p->sessions, n, next) {
+		/* the last one frees p */
+		n->ended = true;
+		target_put_session(s, n);
+	}
+}

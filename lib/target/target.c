@@ -1,0 +1,391 @@
+/*
+ * target.c -- the target: other nodes' processes, and what they want of the pool here
+ *
+ * Threads:
+ *
+ *   lib/fabric's	takes calls; does what only needs memory, makes all else a job
+ *   helpers		do the jobs; as many as there are jobs that wait for something
+ *   the first one	looks after lifelines, after jobs that take long, and after the end
+ *   the keeper		looks whether owner's files of processes that are lost have been removed
+ *
+ * A process has what it has joined (use.h), for as long as it lives.  What it has open, its locks and
+ * its calls are its session's, of which it has one at a time.  A session ends with the next one, with
+ * the process, or when its lifeline says nothing any more: a cable may be cut, or the host
+ * has stopped.  Then its files are closed, but nothing is known of the process:
+ *
+ *   its lifeline ends	the kernel there has closed it: the process is dead
+ *   ... is reset	there is no such connection at its host, which has been started anew: the same
+ *   ... is silent	not known.  The lifeline stays for as long as TCP asks for it (some 2 hours); it says by
+ *			its end that the process has died meanwhile, when its host can be reached again
+ *   ... has timed out	not known for ever, until a session of the process comes, or somebody removes
+ *			the owner's files of what it uses
+ *
+ * The first sessions have connections of their own to the agent (links), so nobody waits for another
+ * one's drain; of more sessions than LINKS_MAX some share one.  When such a connection is
+ * closed the agent closes the files.
+ *
+ * All is under one lock, `lock`, which is not held while a job is done.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/daemon.h"
+#include "core/error.h"
+#include "target/target_impl.h"
+
+#define LINKS_MAX 256	       /* of 1024 clients that an agent takes */
+#define FDS_LINK 2
+#define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
+#define FDS_OTHER 2048	       /* links, connections that have not said anything yet, files that the pool has no room for, and the rest */
+#define TICK_MS 250
+#define LEAVE_MS 2000	       /* for sessions to end, after a signal */
+#define LOG_FILE "target.log"
+#define LOG_FILE_MAX (1 << 20)
+
+/* lock held */
+static void tick(struct server *s)
+{
+	uint64_t now = pmio_now_ms();
+
+	target_jobs_look(s, now);
+	target_lifelines_look(s, now);
+	if (s->processes || watches_count(s->watches))
+		s->busy_ms = now;
+}
+
+static bool is_unwanted(const struct server *s)
+{
+	struct stat st;
+
+	return fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != s->card_ino;
+}
+
+static bool is_idle(const struct server *s)
+{
+	uint64_t limit = s->settings.num[PMIO_SET_IDLE_TIMEOUT] * 1000;
+
+	return !s->config->stay && limit && pmio_now_ms() - s->busy_ms >= limit;
+}
+
+static int loop(struct server *s)
+{
+	struct epoll_event ev[32];
+	uint64_t leave_ms = UINT64_MAX;
+
+	s->busy_ms = pmio_now_ms();
+	for (;;) {
+		int n = epoll_wait(s->epoll_fd, ev, 32, TICK_MS);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		pthread_mutex_lock(&s->lock);
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.u64 == ID_LISTEN)
+				target_accept_lifeline(s);
+			else if (ev[i].data.u64 == ID_SIGNAL)
+				leave_ms = leave_ms == UINT64_MAX ? pmio_now_ms() + LEAVE_MS : 0;
+			else
+				target_take_event(s, ev[i].data.u64);
+		}
+		tick(s);
+		if (leave_ms == UINT64_MAX && is_unwanted(s))
+			leave_ms = pmio_now_ms() + LEAVE_MS;
+		n = leave_ms != UINT64_MAX && (!s->sessions || pmio_now_ms() >= leave_ms);
+		if (n || is_idle(s)) {
+			pmio_info("target: %s, leaving", n ? "told to" : "idle");
+			pthread_mutex_unlock(&s->lock);
+			return 0;
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (leave_ms != UINT64_MAX) { /* the signal stays to be read: once is enough */
+			struct signalfd_siginfo info;
+
+			if (read(s->signal_fd, &info, sizeof(info)) < 0 && errno != EAGAIN)
+				return -errno;
+		}
+	}
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------ */
+
+static int find_address(const struct server *s, char *address, size_t size, char *service, size_t service_size)
+{
+	char name[NI_MAXHOST] = "";
+	int rc = 0;
+
+	*service = '\0';
+	if (s->config->listen)
+		rc = remote_split_listen(s->config->listen, name, sizeof(name), service, service_size);
+	return rc < 0 ? rc : remote_address(*name ? name : s->settings.str[PMIO_SET_ADDRESS], address, size);
+}
+
+static int lock_pool(struct server *s)
+{
+	s->lock_fd = openat(s->dir_fd, REMOTE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return -errno;
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	/* for who must end us by force */
+	if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
+		pmio_dbg("target: lock: %s", strerror(errno));
+	if (unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+/* at the address of the target, for the lifelines */
+static int listen_at(struct server *s, const char *address, const char *service)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at;
+	socklen_t len = sizeof(at.in);
+	int on = 1;
+
+	memset(&at, 0, sizeof(at));
+	if (inet_pton(AF_INET, address, &at.in.sin_addr) == 1) {
+		at.in.sin_family = AF_INET;
+	} else if (inet_pton(AF_INET6, address, &at.in6.sin6_addr) == 1) {
+		at.in6.sin6_family = AF_INET6;
+		len = sizeof(at.in6);
+	} else {
+		return -EINVAL;
+	}
+	s->listen_fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* next to the other, so that who knows an earlier card finds it */
+	if (*service)
+		at.in.sin_port = htons((uint16_t)(atoi(service) + 1)); /* at the same place in both */
+	if (s->listen_fd >= 0)
+		setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (s->listen_fd < 0 || bind(s->listen_fd, &at.sa, len) < 0 || listen(s->listen_fd, SOMAXCONN) < 0 ||
+	    getsockname(s->listen_fd, &at.sa, &len) < 0)
+		return -errno;
+	s->port = s->card.lifeline = ntohs(at.in.sin_port);
+	return target_watch(s, s->listen_fd, ID_LISTEN);
+}
+
+/* the key of the target before this one, so that who knew that finds this; else a new one */
+static int take_key(struct server *s)
+{
+	int rc = s->config->card_file ? remote_card_keep_key(s->config->card_file, &s->card) : -ENOENT;
+
+	return rc == -ENOENT ? pmio_fabric_new_key(s->card.key) : rc;
+}
+
+static int offer(struct server *s, const char *address, const char *service)
+{
+	struct pmio_fabric_config c = {
+		.provider = s->settings.str[PMIO_SET_PROVIDER], .address = address,
+		.service = *service ? service : NULL, .key = s->card.key,
+		.timeout_ms = (unsigned)s->settings.num[PMIO_SET_TIMEOUT] * 1000, .munge = s->settings.str[PMIO_SET_MUNGE],
+	};
+	size_t size = NR_SLOTS * (size_t)REMOTE_SLOT_SIZE;
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int rc;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	s->memory = p;
+	rc = pmio_fabric_target_new(&c, p, size, target_take_call, s, &s->target);
+	if (rc == 0)
+		pmio_fabric_target_card(s->target, &s->card.fabric);
+	return rc;
+}
+
+static int catch_signals(struct server *s)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signal_fd < 0 ? -errno : target_watch(s, s->signal_fd, ID_SIGNAL);
+}
+
+/* the pool's uuid and chunk size are in the card: its agent tells, and recovers what a crash left */
+static int look_at_pool(struct server *s)
+{
+	struct pmio *pm;
+	int rc = client_connect(&s->settings, NULL, false, false, &pm);
+
+	if (rc < 0)
+		return rc;
+	pmio_pool_uuid(pm, s->card.uuid);
+	s->card.chunk_size = pm->view->chunk_size;
+	pmio_disconnect(&pm);
+	return 0;
+}
+
+static int open_log(struct server *s)
+{
+	const char *path = s->config->log_file;
+	struct stat st;
+	int fd;
+
+	if (!path && s->config->foreground)
+		return -1;
+	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
+		  : openat(s->dir_fd, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		pmio_err("target: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
+	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
+		pmio_warn("target: log file: %s", strerror(errno));
+	return fd;
+}
+
+static int set_up(struct server *s)
+{
+	struct stat st;
+	const struct remote_target_config *c = s->config;
+	char address[INET6_ADDRSTRLEN], service[8] = "";
+	int rc = look_at_pool(s);
+
+	if (rc < 0)
+		return rc; /* has been logged */
+	s->dir_fd = open(c->pool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	rc = s->dir_fd < 0 ? -errno : lock_pool(s);
+	if (rc == 0)
+		rc = find_address(s, address, sizeof(address), service, sizeof(service));
+	if (rc == 0 && gethostname(s->card.host, sizeof(s->card.host) - 1) < 0)
+		rc = -errno;
+	if (rc == 0) {
+		s->log_fd = open_log(s);
+		if (s->log_fd >= 0 && c->foreground)
+			pmio_daemon_log(s->log_fd);
+		s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		rc = s->epoll_fd < 0 ? -errno : catch_signals(s);
+	}
+	if (rc == 0)
+		rc = listen_at(s, address, service);
+	if (rc == 0)
+		rc = take_key(s);
+	if (rc == 0)
+		rc = offer(s, address, service);
+	if (rc == 0 && c->card_file)
+		rc = remote_card_save(AT_FDCWD, c->card_file, &s->card);
+	if (rc == 0)
+		rc = remote_card_save(s->dir_fd, REMOTE_CARD_FILE, &s->card);
+	if (rc == 0 && fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		s->card_ino = st.st_ino;
+	if (rc < 0)
+		pmio_err("target for %s: %s", c->pool_dir, pmio_strerror(rc));
+	return rc;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* sessions that are left lose their connections, and the agent closes their files */
+static void tear_down(struct server *s)
+{
+	if (s->card.chunk_size && s->lock_fd >= 0)
+		unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0);
+	pmio_fabric_target_delete(&s->target);
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_broadcast(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	close_fd(&s->listen_fd);
+	close_fd(&s->signal_fd);
+	close_fd(&s->epoll_fd);
+	/* the settings stay: watches may be about to connect */
+}
+
+/* as many descriptors as there may be, and what they are enough for */
+static void limit_sessions(struct server *s)
+{
+	struct rlimit r = { 0, 0 };
+	rlim_t all = (rlim_t)SESSIONS_MAX * FDS_EACH + FDS_OTHER, other;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+			pmio_warn("target: limit of descriptors: %s", strerror(errno));
+	}
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < all)
+		all = r.rlim_cur;
+	/* where there are few, sessions get half of them */
+	other = all / 2 < FDS_OTHER ? all / 2 : FDS_OTHER;
+	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
+	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
+	s->links_max += s->links_max == 0;
+	s->fresh_max = (unsigned)(other / 4);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int serve(struct pmio_daemon *d, void *arg)
+{
+	const struct remote_target_config *c = arg;
+	struct server *s = calloc(1, sizeof(*s)); /* helpers may be in a call to the very end */
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	s->config = c;
+	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->work, NULL);
+	umask(0); /* clients say the mode of what they create */
+	s->uses = uses_new();
+	s->watches = watches_new(&s->settings, s->card.uuid, target_in_use, s);
+	rc = s->uses && s->watches ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	limit_sessions(s);
+	if (rc == 0)
+		rc = set_up(s);
+	pmio_daemon_ready(d, rc);
+	if (rc == 0) {
+		if (!c->foreground)
+			pmio_daemon_leave_terminal();
+		if (s->log_fd >= 0)
+			pmio_daemon_log(s->log_fd);
+		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
+		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
+			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
+		if (c->card_file && target_start_thread(target_watch_known, s) < 0)
+			pmio_warn("target: no thread to watch what the pool has: marks next to its files may stay");
+		rc = loop(s);
+	}
+	tear_down(s);
+	pmio_daemon_log(-1);
+	/* threads that wait for a file system, and the lock, go with the process */
+	fflush(NULL);
+	_exit(rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+int remote_target_run(const struct remote_target_config *config)
+{
+	struct remote_target_config c = *config;
+	struct pmio_daemon d = { .foreground = c.foreground, .ready_fd = c.ready_fd };
+
+	return pmio_daemon_run(&d, serve, &c);
+}

@@ -1,0 +1,225 @@
+/*
+ * target_impl.h -- what the files of a target share
+ *
+ * All calls are with server.lock held, but where it is said.  The order of files: background, session < file_ops,
+ * member_ops, handshake, liveness < dispatch < target.
+ */
+#ifndef PMIO_TARGET_IMPL_H
+#define PMIO_TARGET_IMPL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#include "client/client.h"
+#include "remote/remote.h"
+#include "remote/wire.h"
+#include "target/target.h"
+#include "target/use.h"
+#include "target/watch.h"
+
+#define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; memory only where they were used */
+#define SESSIONS_MAX 65536
+
+
+/* what epoll tells: one of these; or a session; or a socket that has not said which: ID_NEW | fd */
+enum { ID_LISTEN = 1, ID_SIGNAL };
+#define ID_NEW (1ULL << 63)
+
+struct rhandle {
+	uint64_t id;		/* key */
+	struct pmio_file *file;
+	unsigned users;		/* jobs */
+	bool closing;
+	UT_hash_handle hh;
+};
+
+/* a process of another node */
+struct process {
+	uint8_t id[16];		/* key; its own, random */
+	uint64_t attempt;	/* the last HELLO's */
+	struct member *uses;	/* what it has joined */
+	struct session *sessions; /* the last one is its own; others end */
+	struct session *vital;	/* whose lifeline says by its end that it is dead; NULL: nothing does */
+	bool dead;
+	bool said_lost;
+	uint32_t pid;
+	char host[64];
+	UT_hash_handle hh;
+};
+
+/* a connection to the agent */
+struct link {
+	struct pmio *pm;
+	unsigned nr_sessions;
+	struct link *prev, *next;
+};
+
+struct session {
+	uint64_t id;		/* key; random */
+	uint64_t fabric;	/* lib/fabric's id of it */
+	struct process *process;
+	struct session *prev, *next; /* the process's */
+	struct pmio_fabric_call *hello; /* to be answered when jobs of earlier sessions have ended; NULL: has been */
+	struct link *link;	/* NULL: not needed yet */
+	struct rhandle *handles;
+	int lifeline;		/* -1: not there yet, or not any more */
+	uint64_t since_ms, looked_ms;
+	unsigned nr_jobs;
+	bool ended;		/* no calls are taken; to be freed when its jobs have ended and its lifeline is not vital */
+	bool clean;		/* it said goodbye: nothing of it is under way */
+	bool closed;		/* nothing of it is left but its lifeline */
+	unsigned wanted_slots, nr_slots;
+	unsigned slot[REMOTE_SLOTS_MAX];
+	UT_hash_handle hh;
+};
+
+/* a call that is carried out */
+struct job {
+	uint64_t id;		/* key; the ticket */
+	struct job *prev, *next; /* that wait for a helper */
+	struct session *session;
+	struct pmio_fabric_call *call; /* to be answered; NULL: has been told to ask again */
+	uint64_t since_ms;	/* of the call */
+	bool done;
+	bool raised;		/* WRITE: the file got longer */
+	size_t len;		/* of msg */
+	int status;
+	size_t answer_len;
+	union {
+		struct remote_hdr_msg hdr;
+		struct remote_open_msg open;
+		struct remote_io_msg io;
+		struct remote_truncate_msg truncate;
+		struct remote_stage_msg stage;
+		struct remote_close_msg close;
+		struct remote_path_msg path;
+		struct remote_join_msg join;
+		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
+	} msg;
+	union {
+		struct remote_open_answer_msg open;
+		struct remote_read_answer_msg read;
+		struct remote_write_answer_msg write;
+		struct remote_size_answer_msg size;
+		struct remote_stat_answer_msg stat;
+		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
+	} answer;
+	UT_hash_handle hh;
+};
+
+/* a connection that has not said whose lifeline it is */
+struct fresh {
+	int sock;
+	uint64_t since_ms;
+	struct fresh *prev, *next; /* oldest first */
+};
+
+struct server {
+	const struct remote_target_config *config;
+	struct pmio_settings settings;
+	struct remote_card card;
+	struct pmio_fabric_target *target;
+	uint8_t *memory;	/* the slots */
+	int dir_fd, lock_fd, log_fd, epoll_fd, signal_fd, listen_fd;
+	ino_t card_ino; /* of the card in the pool's directory */
+	uint16_t port;		/* of lifelines */
+
+	pthread_mutex_t lock;
+	pthread_cond_t work;	/* there is a job */
+	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
+	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those that have been woken and do not run yet */
+	struct watches *watches;
+	uint64_t next_id;
+	bool stop;
+	unsigned sessions_max, links_max, fresh_max; /* as there are descriptors */
+	int spare_fd;		/* to refuse connections with, when there are none */
+	bool said_full, said_links;
+	struct process *processes;
+	struct session *sessions;
+	struct link *links;
+	unsigned nr_links;	/* and those that are being made */
+	bool has_keeper, keeper_wanted;
+	struct uses *uses;
+	uint64_t slot_free_ms[NR_SLOTS]; /* not before; UINT64_MAX: in use */
+	uint64_t busy_ms;	/* when there was a session last */
+	struct fresh *fresh;	/* the first thread's */
+	unsigned nr_fresh;
+};
+
+/* ---- background.c: without the lock, too ---- */
+
+int target_start_thread(void *(*run)(void *arg), void *arg);
+/* the file system may hang: in a thread of its own.  Takes owner over */
+void target_remove_owner(char *owner, const uint8_t id[REMOTE_USE_ID], bool keep);
+
+/* ---- session.c ---- */
+
+struct session *target_find_session(struct server *s, uint64_t id);
+/* without the lock, which it takes: the session's, which has a job, so it stays; where the agent takes no more, one of others */
+int target_get_link(struct server *s, struct session *n);
+struct process *target_get_process(struct server *s, const uint8_t id[16]);
+/* it may live: what it has joined stays.  Who must know it to do something about it is told what */
+void target_note_lost(struct server *s, struct process *p);
+/* without a session, and so without a lifeline, it stays for what it has joined, if it may live */
+void target_put_process(struct server *s, struct process *p);
+/* its earlier sessions have come to their end: the new one can begin */
+void target_go_on(struct server *s, struct process *p);
+void target_close_lifeline(struct server *s, struct session *n);
+/* n may be gone after it, and its process */
+void target_put_session(struct server *s, struct session *n);
+void target_end_session(struct server *s, struct session *n, bool clean);
+/* known for certain */
+void target_end_process(struct server *s, struct process *p);
+
+/* ---- file_ops.c: no lock held but where it is said ---- */
+
+/* lock held; NULL also for one that is being closed */
+struct rhandle *target_find_handle(const struct session *n, uint64_t id);
+/* a path that ends within the message */
+bool target_is_path(const struct job *j, const char *path);
+int target_do_open(struct server *s, struct job *j);
+int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once);
+int target_do_handle(struct server *s, struct job *j);
+int target_do_delete(struct server *s, struct job *j);
+int target_do_stat(struct server *s, struct job *j);
+
+/* ---- member_ops.c: no lock held but where it is said ---- */
+
+/* lock held */
+int target_do_join(struct server *s, struct session *n, const struct job *j);
+/* answered when the owner's file is gone */
+int target_do_leave(struct server *s, struct job *j);
+bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
+/* of a memory node that was started anew: what it has is drained, and is said to wait no more */
+void *target_watch_known(void *arg);
+int target_do_watch(struct server *s, struct job *j);
+/* lock held; answers */
+void target_take_claim(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len);
+/* likewise */
+void target_take_pointer(struct server *s, struct pmio_fabric_call *call, const void *msg, size_t len);
+
+/* ---- handshake.c ---- */
+
+/* answers; maybe later */
+void target_take_hello(struct server *s, struct pmio_fabric_call *call, const void *msg, size_t len);
+
+/* ---- dispatch.c ---- */
+
+/* without the lock.  lib/fabric's thread: it must not wait */
+void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg);
+/* who has waited long for a job is told to ask again */
+void target_jobs_look(struct server *s, uint64_t now);
+
+/* ---- liveness.c ---- */
+
+int target_watch(struct server *s, int fd, uint64_t id);
+void target_accept_lifeline(struct server *s);
+void target_take_event(struct server *s, uint64_t id);
+/* which hosts do not answer any more */
+void target_lifelines_look(struct server *s, uint64_t now);
+
+#endif

@@ -1,0 +1,4 @@
+#!/bin/bash
+# programs-mpich.sh -- tests/library/programs.sh, with the library for the MPI-5.0 ABI, by MPICH
+PMIO_TEST_MPI=abi-mpich
+. "${top_srcdir:-.}/tests/library/programs.sh"

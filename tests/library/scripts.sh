@@ -1,0 +1,11 @@
+#!/bin/bash
+# scripts.sh -- scripts of tests/mpi once more, by the library of the MPI that PMIO_TEST_MPI says
+. "${top_srcdir:-.}/tests/env.sh"
+[ -r "$MPI_LIBRARY" ] && [ -x "$MPI_PROGRAMS/closefail" ] || skip_all "there was no such MPI when this was configured"
+
+scripts="answers closefail jobs killed locked nospace"
+plan $(echo $scripts | wc -w)
+for s in $scripts; do
+	check "tests/mpi/$s.sh" another_test "$top_srcdir/tests/mpi/$s.sh"
+done
+exit $tap_failed

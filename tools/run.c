@@ -1,0 +1,140 @@
+/*
+ * run.c -- pmio run: a program with what it needs to use files of ours
+ *
+ * It becomes the program, so it can stand between a launcher and the program: mpirun -n 4 pmio run --mpi -- ./a.out
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "mpis.h"
+#include "tools.h"
+
+struct run_args {
+	bool mpi;
+	const struct mpi_family *family; /* NULL: that which the program is linked to */
+	char **argv;			 /* the program's; ends with NULL */
+};
+
+static const struct argp_option options[] = {
+	{ "mpi", 'm', "FAMILY", OPTION_ARG_OPTIONAL,
+	  "Preload what the program's MPI needs, if it needs anything; FAMILY, where the program is linked to no MPI: abi, mpich or openmpi", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct run_args *args = state->input;
+
+	switch (key) {
+	case 'm':
+		args->mpi = true;
+		args->family = arg ? mpi_family_named(arg) : NULL;
+		if (arg && !args->family)
+			argp_error(state, "--mpi=%s: there is no such family of MPIs", TOOL_PLAIN(arg));
+		return 0;
+	case ARGP_KEY_ARG:
+		args->argv = &state->argv[state->next - 1];
+		state->next = state->argc; /* the rest is the program's */
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->argv)
+			argp_error(state, "which program?");
+		if (!args->mpi)
+			argp_error(state, "what for? Say --mpi");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* ours comes last: some that are there must be first (those of sanitizers), and all come before the MPI */
+static int preload(const char *library)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char *all;
+	int rc;
+
+	if (strpbrk(library, " :")) {
+		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
+		return TOOL_RUN_FAILED;
+	}
+	if (asprintf(&all, "%s%s%s", before ? before : "", before && *before ? ":" : "", library) < 0)
+		return TOOL_RUN_FAILED;
+	rc = setenv("LD_PRELOAD", all, 1);
+	free(all);
+	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
+}
+
+static int prepare_mpi(const char *path, const struct mpi_family *family)
+{
+	struct mpi_use use;
+	int status = TOOL_DONE;
+
+	mpi_of_program(path, family, &use);
+	if (use.by == MPI_BY_NOTHING) {
+		pmio_err("run: %s%s%s", use.version ? use.version : "", use.version ? ": " : "", use.why ? use.why : "no memory");
+		status = TOOL_RUN_FAILED;
+	} else if (use.by == MPI_BY_LIBRARY && !use.loaded) {
+		pmio_info("run: %s: %s is preloaded", use.version, use.library);
+		status = preload(use.library);
+	}
+	mpi_use_free(&use);
+	return status;
+}
+
+/* an option is stronger than the environment, for the program too */
+static int pass_pool(const struct tool *tool)
+{
+	char dir[PATH_MAX];
+
+	if (tool->settings.from[PMIO_SET_POOL] != PMIO_FROM_COMMAND_LINE)
+		return TOOL_DONE;
+	if (tool_pool_dir(tool, dir) != TOOL_DONE || setenv("PMIO_POOL", dir, 1) < 0)
+		return TOOL_RUN_FAILED;
+	return TOOL_DONE;
+}
+
+static int become(const char *path, char **argv)
+{
+	int err;
+
+	execvp(path, argv);
+	err = errno;
+	pmio_err("run: %s: %s", path, strerror(err));
+	return err == ENOENT ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;
+}
+
+int tool_run(struct tool *tool, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.args_doc = "[--] PROGRAM [ARGUMENT...]",
+		.doc = "run a program with what it needs to use pmem: names",
+	};
+	struct run_args args = { 0 };
+	int status;
+	char *path;
+
+	tool_parse_command(tool, &argp, &args, argc, argv);
+	if (tool->bad_settings)
+		return TOOL_RUN_FAILED; /* as it would be for the program */
+	path = mpi_find_program(args.argv[0]);
+	if (!path) {
+		status = errno == ENOENT || errno == ENOTDIR ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;
+		pmio_err("run: %s: %s", args.argv[0], strerror(errno));
+		return status;
+	}
+	status = pass_pool(tool);
+	if (status == TOOL_DONE)
+		status = prepare_mpi(path, args.family);
+	if (status == TOOL_DONE)
+		status = become(path, args.argv);
+	free(path);
+	return status;
+}
