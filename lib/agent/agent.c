@@ -121,6 +121,7 @@ static int set_up(struct agent *a)
 		return rc;
 	a->view = pmio_pool_view(a->pool);
 	a->dispatch = ops_dispatch;
+	a->settle = files_settle;
 	a->log_fd = open_log(a);
 	if (a->log_fd >= 0 && a->config->foreground)
 		pmio_daemon_log(a->log_fd);

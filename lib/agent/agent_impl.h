@@ -170,6 +170,9 @@ struct handle {
 /* what a request does; fd came along, -1: none; it is taken over */
 typedef void request_fn(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
+/* nobody may have the file open, and no job may work on it: what now?  The file may be no more afterwards */
+typedef void settle_fn(struct agent *a, struct file *f);
+
 /* a request that waits: its answer is known later, or it must be looked at again later */
 struct parked {
 	uint64_t conn_id;
@@ -182,56 +185,101 @@ struct file_key {
 	uint64_t dev, ino;
 };
 
+/* ---- file_state.c: the states of a file -------------------------------------- */
+
+/* what happens to a file whose state enum pmio_file_state is (pool/pool.h) */
+enum file_event {
+	FILE_WRITER_OPENS,
+	FILE_DRAIN_WANTED,	/* a program, a command or the recovery asks for a drain of what waits */
+	FILE_DRAINED,
+	FILE_DRAIN_FAILED,	/* and nobody has it open */
+	FILE_SYNC_FAILED,	/* what was drained did not become durable, and a program has it open */
+	FILE_IS_HELD,		/* nobody has it open, and what it has is to wait */
+	FILE_COMPLETE,		/* nobody has it open, and the PFS file has all of it */
+	FILE_NR_EVENTS
+};
+
+/* in the pool's catalog it stands when files_record() is called */
+void file_event(struct file *f, enum file_event event);
+
+/* its last name goes, or its data are given up */
+enum file_removal {
+	FILE_STAYS,
+	FILE_NAME_LOST,		/* a job has seen that it has no name any more: judged when no job works on it */
+	FILE_KEPT_NAMELESS,	/* it has none, and it was held: its data stay until `pmio forget` */
+	FILE_BEING_REMOVED,	/* a client is taking its last name: no drain may start */
+	FILE_REMOVAL_RESUMED,	/* the agent ends a removal that was cut off: nor may it be opened */
+	FILE_REMOVED,		/* its data are forgotten at the last close */
+	FILE_GIVEN_UP,		/* the same, but its name stays */
+};
+
+/* a job that works on the file so that no drain may start; a drain is in file->drain */
+enum file_busy {
+	FILE_NOT_BUSY,
+	FILE_MARKING,	/* marks.c */
+	FILE_CUTTING,	/* calls.c: truncates the PFS file */
+	FILE_REMAKING,	/* recover.c: makes anew what a power cut has taken */
+};
+
+/* as those who opened it last have asked for it: settings of these names */
+struct file_policy {
+	bool hold, async;	/* drain=hold, drain=async */
+	bool early;		/* drain_early=on */
+	bool drop_cache;	/* cache=drop */
+	bool verify;		/* verify=drain */
+	bool sync_later;	/* drain_sync: a close need not wait for what it drains to be durable */
+};
+
+/* file_seen.c: the PFS file, as far as the agent knows it */
+struct file_on_pfs {
+	uint64_t size;		/* bytes that it has; beyond is zero */
+	struct stat seen;	/* as last recorded in the catalog: size, mtime, ctime, mode */
+	bool seen_closed;	/* `seen` is from after the last close */
+	bool busy;		/* PMIO_FILE_PFS_BUSY is set in the catalog: we are changing it */
+	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts it first */
+	bool recent;		/* of several nodes: it had just been changed when it was opened: times may not tell the next change */
+	bool stale;		/* others changed it while we had it: what is clean here may be old */
+	bool changed;		/* others have changed it since it was closed, and nobody has decided what to do */
+	bool marked;		/* other pools see on it that data wait here (lib/pfs/guard.c) */
+	bool lost_sync;		/* syncs.c: it was unsynced, and the power was cut: it is what it was then, or any time before */
+};
+
 struct file {
 	struct file_key key;
 	int64_t birth_ns;	/* of the inode; 0: not known */
+	bool no_inode;		/* its last name has gone: in the catalog it has no inode any more */
 	uint32_t slot;
 	char *path;		/* owned; absolute: its last known name */
 	bool sees_names;	/* what pfs is called here is what it is called where it was opened */
 	struct pfs_fd *pfs;	/* while it is open, drained, or data of it wait, if there are descriptors enough */
 	bool reopen;		/* a drain failed: open the PFS file anew for the next */
+	struct file_on_pfs on_pfs;
+
 	unsigned nr_handles;
 	unsigned nr_writers;
-	struct chunk *chunks;	/* hash by number */
-	uint64_t nr_pfs_chunks;
-	uint64_t pfs_size;	/* bytes that the PFS file has; beyond is zero */
-
-	enum pmio_file_state state;
-	int error;		/* of the last drain: errno, else 0 */
-	bool hold;		/* drain=hold */
-	bool async;		/* drain=async */
-	bool early;		/* drain_early=on */
 	uint64_t nr_opens;	/* times that it was opened after nobody had it open */
-	bool drop_cache;	/* cache=drop */
-	bool verify;		/* verify=drain */
-	bool discard;		/* its last name is gone: forget the data at the last close */
 	bool wrote;		/* was open for writing since it was last clean */
 	bool recovered;		/* was open when the last agent ended */
-	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts the PFS file first */
-	bool removing;		/* PMIO_FILE_REMOVING is set in the catalog */
-	bool gone;		/* its last name has gone: in the catalog it has no inode any more */
-	bool ending;		/* a removal that was cut off is being ended: no file of its name may be opened */
-	bool unlinking;		/* a client is taking its last name: no drain may start */
-	bool busy_on_media;	/* PMIO_FILE_PFS_BUSY is set in the catalog */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
 	bool home;		/* ... and this one sets its size */
-	bool fresh;		/* ... and it had just been changed when it was opened: times may not tell the next change */
-	bool seen_closed;	/* `seen` is from after the last close */
-	bool marked;		/* other pools see on the PFS file that data wait here (lib/pfs/guard.c) */
-	bool changed;		/* others have changed it since it was closed, and nobody has decided what to do */
-	bool force;		/* the next drain may write over what others have made of it */
+	struct file_policy policy;
+
+	struct chunk *chunks;	/* hash by number */
+	uint64_t nr_pfs_chunks;
+
+	enum pmio_file_state state;
+	enum file_removal removal;
+	enum file_busy busy;
+	int error;		/* of the last drain: errno, else 0 */
+	bool force;		/* the next drain may write over what others have made of the PFS file */
 	bool was_held;		/* held, until somebody asked for the drain that is to come */
-	bool lost;		/* its last name has gone, as a job has seen: see files_lost_name() */
-	bool foreign;		/* others changed the PFS file while we had it: what is clean may be old */
+
 	/* marks.c */
-	bool marking;		/* a worker is at it: no drain may start */
 	bool mark_listed;	/* in agent->to_mark */
 	struct file *mark_prev, *mark_next;
 	/* syncs.c */
-	bool sync_later;	/* drain_sync: a close need not wait for what it drains to be durable */
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
-	bool lost_sync;		/* ... and the power was cut: the PFS file is what it was then, or any time before */
 	bool sync_listed;	/* in agent->unsynced */
 	bool syncing;		/* a worker is at it */
 	uint64_t sync_change;	/* times that there was something new to be made durable */
@@ -239,11 +287,7 @@ struct file {
 	struct parked *sync_waiters; /* answered when it is durable */
 	struct file *sync_prev, *sync_next;
 
-	/* as last recorded in the catalog */
-	struct stat seen;	/* size, mtime, ctime, mode */
-
 	unsigned nr_jobs;	/* under way, of any kind */
-	bool cutting;		/* a truncation is one of them: no drain may start */
 	struct drain *drain;	/* the running one, or NULL */
 	struct parked *drain_waiters;	   /* answered when the running drain ends */
 	struct parked *next_drain_waiters; /* came too late for it: answered by the next */
@@ -258,6 +302,24 @@ struct file {
 	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
 	UT_hash_handle hh, hh_ino;
 };
+
+/* its data are forgotten at the last close */
+static inline bool file_is_removed(const struct file *f)
+{
+	return f->removal == FILE_REMOVED || f->removal == FILE_GIVEN_UP;
+}
+
+/* somebody is taking its last name */
+static inline bool file_is_unlinked(const struct file *f)
+{
+	return f->removal == FILE_BEING_REMOVED || f->removal == FILE_REMOVAL_RESUMED;
+}
+
+/* no drain, of the whole file, may start */
+static inline bool file_is_busy(const struct file *f)
+{
+	return f->busy != FILE_NOT_BUSY || file_is_unlinked(f);
+}
 
 struct conn {
 	uint64_t id;		/* key */
@@ -333,6 +395,7 @@ struct agent {
 	struct file *lru;
 	struct pmio_spin spin;		/* before it sleeps */
 	request_fn *dispatch;		/* what a request does: ops_dispatch() */
+	settle_fn *settle;		/* a file may have to go on: files_settle() */
 	uint64_t next_conn, next_handle;
 	unsigned nr_early_handles;	/* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
@@ -406,63 +469,63 @@ void parked_retry(struct agent *a, struct parked **list);
 /* ops.c */
 request_fn ops_dispatch;
 
-static inline struct pmio_pfs_id files_id(const struct file *f)
-{
-	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
-}
-
 /* chunks.c: of one file */
+struct chunk *files_chunk(struct file *f, uint64_t number); /* NULL: not known */
 struct chunk *files_add_chunk(struct file *f, uint64_t number, int64_t frame);
 void files_del_chunk(struct agent *a, struct file *f, struct chunk *ch);
 void files_del_all_chunks(struct agent *a, struct file *f);
-
-/* files.c */
-int files_load(struct agent *a); /* from the catalog, at start */
-void files_free(struct agent *a);
-/* a file that is not known yet, opened with these flags; st as the PFS has it now */
-int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
-struct file *files_find(struct agent *a, const struct pmio_pfs_id *id); /* NULL: not known */
-/*
- * its last name has gone, and nobody has it open: its data are given up, as those of
- * any file; but what is held stays until somebody gives it up.  f may be no more afterwards
- */
-void files_lost_name(struct agent *a, struct file *f);
-/* what it is called now, as far as can be said without a call to the file system */
-void files_update_name(struct agent *a, struct file *f);
-/* its slot and its frames are free for others; nobody may use it */
-void files_forget(struct agent *a, struct file *f);
-/* open it for this request: a handle; takes *pfs over in any case */
-int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
-		 struct pfs_fd **pfs, struct handle **out);
-/* the handle goes; the request, if there is one, is answered: by the last close when it is drained */
-void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
-/* DRAIN; answers */
-void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
-/* FORGET; answers */
-void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
-bool files_frames_may_move(const struct agent *a);
-/* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
-   or 0 and a hole (how without PMIO_CLAIM_WRITE) */
-struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
-			  bool optional, int *rc);
-struct chunk *files_chunk(struct file *f, uint64_t number);
 /* forget which chunks live on the PFS; nobody may have the file open */
 void files_drop_pfs_chunks(struct file *f);
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident);
 bool files_any_dirty(const struct agent *a, const struct file *f);
-/* nobody has it open and nothing works on it: drain, hold, cache or forget it */
-void files_settle(struct agent *a, struct file *f);
+
+/* claims.c */
+/* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
+   or 0 and a hole (how without PMIO_CLAIM_WRITE) */
+struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
+			  bool optional, int *rc);
+
+/* file.c: the table */
+static inline struct pmio_pfs_id files_id(const struct file *f)
+{
+	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
+}
+struct file *files_find(struct agent *a, const struct pmio_pfs_id *id); /* NULL: not known */
+/* a new one, in the catalog; -ENFILE, -ENOSPC: there is no room; files_new() makes some */
+int files_insert(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
+/* one that the catalog has */
+int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file *e);
+/* out of all tables, and freed; its slot in the pool stays as it is, and its frames */
+void files_delete(struct agent *a, struct file *f);
+/* write what f says into the catalog */
+int files_record(struct agent *a, struct file *f);
+/* nobody has it open, and it is clean: its frames can be taken, or not any more */
+void files_lru_add(struct agent *a, struct file *f);
+void files_lru_remove(struct agent *a, struct file *f);
+bool files_frames_may_move(const struct agent *a);
+/* the same file on a device with another number, as after a new mount; true: adopted */
+bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);
+void files_adopt_name(struct agent *a, struct file *f, const char *path);
+/* what it is called now, as far as can be said without a call to the file system */
+void files_update_name(struct agent *a, struct file *f);
+/* its last name has gone: its inode's number may be another's at once.  The caller records it */
+void files_lose_inode(struct agent *a, struct file *f);
+/* it is this file from now on, which has just been made; the caller records it */
+void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id, const struct stat *st);
+/* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
+void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
+bool files_pfs_can_as_much(const struct pfs_fd *new, const struct pfs_fd *old);
 /* from _begin to _end the file stays; at the end those that waited for it come again */
 void files_job_begin(struct agent *a, struct file *f);
 void files_job_end(struct agent *a, struct file *f);
-/* write what f says into the catalog */
-int files_record(struct agent *a, struct file *f);
+
+/* file_seen.c */
 /* what the PFS file is now: right after a change of our own, as what others did must be seen at the next open */
 void files_set_seen(struct file *f, const struct stat *st);
 /* what is cached of it goes at the next open: others have changed it, as this agent or an earlier one has seen */
-static inline bool files_is_foreign(const struct file *f)
+static inline bool files_is_stale(const struct file *f)
 {
-	return f->foreign || f->seen.st_ctim.tv_sec == 0; /* see files_set_seen() */
+	return f->on_pfs.stale || f->on_pfs.seen.st_ctim.tv_sec == 0; /* see files_set_seen() */
 }
 /* before the agent changes the PFS file, which is st: has somebody else done so? */
 void files_notice_change(struct file *f, const struct stat *st);
@@ -472,20 +535,42 @@ bool files_was_changed(const struct file *f, const struct stat *st);
 void files_see_closed(struct file *f, const struct stat *st);
 /* the same, where it is known how it was at the close; true: it was changed since, which is said */
 bool files_look_closed(struct file *f, const struct stat *st);
+/* a program that closes it tells how it was then */
+void files_see_at_close(struct file *f, const struct pmio_close_msg *m);
 bool files_same_content(const struct file *f, const struct stat *st);
 bool files_is_later(const struct timespec *a, const struct timespec *b); /* than b */
 /* size and times are those that we last saw there */
 bool files_same_as_seen(const struct file *f, const struct stat *st);
-/* the same file on a device with another number, as after a new mount; true: adopted */
-bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);
-void files_adopt_name(struct agent *a, struct file *f, const char *path);
-/* it is this file from now on, which has just been made; the caller records it */
-void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id, const struct stat *st);
-/* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
-void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
-
 /* the words for it are the same everywhere; returns PMIO_ECHANGED */
 int files_say_changed(const struct file *f);
+
+/* settle.c */
+settle_fn files_settle; /* drain, hold, cache or forget it */
+bool files_needs_drain(struct agent *a, struct file *f);
+/*
+ * its last name has gone, and nobody has it open: its data are given up, as those of
+ * any file; but what is held stays until somebody gives it up.  f may be no more afterwards
+ */
+void files_lost_name(struct agent *a, struct file *f);
+/* its slot and its frames are free for others; nobody may use it */
+void files_forget(struct agent *a, struct file *f);
+
+/* handles.c */
+/* a file that is not known yet, opened with these flags; st as the PFS has it now */
+int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
+/* open it for this request: a handle; takes *pfs over in any case */
+int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
+		 struct pfs_fd **pfs, struct handle **out);
+/* the handle goes; the request, if there is one, is answered: by the last close when it is drained */
+void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
+/* DRAIN; answers */
+void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
+/* FORGET; answers */
+void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
+void files_free(struct agent *a); /* all handles and files */
+
+/* recover.c */
+int files_load(struct agent *a); /* from the catalog, at start */
 
 /* lookup.c: requests with a descriptor, which is taken over; each answers */
 void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
@@ -546,8 +631,6 @@ void syncs_done(struct agent *a, struct file *f); /* it is durable; the caller r
 void syncs_drop(struct agent *a, struct file *f); /* it is forgotten */
 int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing to do */
 void syncs_look(struct agent *a);		  /* if it is time */
-/* the power was cut, and f was new: make it anew if it is not there; -ENOMEM */
-int syncs_remake(struct agent *a, struct file *f);
 
 /* early.c */
 int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */

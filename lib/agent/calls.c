@@ -133,14 +133,14 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
  */
 static int begin_removal(struct agent *a, struct conn *c, struct call *call, struct file *f)
 {
-	call->was_busy = f->busy_on_media;
-	if (!f->drain && !f->cutting && !f->shared && !others_have_it(a, f, c)) {
-		f->seen = call->st;
-		f->pfs_size = (uint64_t)call->st.st_size;
-		f->busy_on_media = false;
+	call->was_busy = f->on_pfs.busy;
+	if (!f->drain && f->busy != FILE_CUTTING && !f->shared && !others_have_it(a, f, c)) {
+		f->on_pfs.seen = call->st;
+		f->on_pfs.size = (uint64_t)call->st.st_size;
+		f->on_pfs.busy = false;
 	}
 	files_job_begin(a, f);
-	f->removing = f->unlinking = true;
+	f->removal = FILE_BEING_REMOVED;
 	call->removes = f;
 	return files_record(a, f);
 }
@@ -153,13 +153,11 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 	if (!f)
 		return;
 	call->removes = NULL;
-	f->unlinking = false;
-	f->discard = rc == 0;
-	f->removing = f->discard;
-	if (!f->discard)
-		f->busy_on_media |= call->was_busy;
-	f->gone |= f->discard && (f->nr_handles || f->recovered);
-	if (!f->discard || f->gone)
+	f->removal = rc == 0 ? FILE_REMOVED : FILE_STAYS;
+	if (rc != 0)
+		f->on_pfs.busy |= call->was_busy;
+	f->no_inode |= rc == 0 && (f->nr_handles || f->recovered);
+	if (rc != 0 || f->no_inode)
 		files_record(a, f);
 	files_job_end(a, f);
 }
@@ -187,7 +185,7 @@ static void found_removed(struct agent *a, struct job *job)
 	struct conn *c = agent_conn(a, call->req->conn_id);
 	struct file *f = call->rc == 0 ? files_find(a, &call->id) : NULL;
 
-	if (c && f && call->req->msg.remove.is_last && !f->unlinking && !call->nameless)
+	if (c && f && call->req->msg.remove.is_last && !file_is_unlinked(f) && !call->nameless)
 		call->rc = begin_removal(a, c, call, f);
 	if (!c || call->rc < 0) {
 		end_removal(a, call, -ECANCELED);
@@ -288,7 +286,6 @@ static void removal_ended(struct agent *a, struct job *job)
 
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
-	call->removes->ending = false;
 	end_removal(a, call, call->rc);
 	free_call(a, call);
 	parked_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether it has gone */
@@ -305,12 +302,12 @@ int calls_end_removal(struct agent *a, struct file *f)
 		return -ENOMEM;
 	}
 	call->id = files_id(f);
-	call->st = f->seen;
-	call->was_busy = f->busy_on_media;
+	call->st = f->on_pfs.seen;
+	call->was_busy = f->on_pfs.busy;
 	call->removes = f;
 	call->job.kind = JOB_CALL;
 	files_job_begin(a, f);
-	f->unlinking = f->ending = true;
+	f->removal = FILE_REMOVAL_RESUMED;
 	go_on(a, call, run_end_removal, removal_ended);
 	return 0;
 }
@@ -359,14 +356,14 @@ static void cut(struct agent *a, struct job *job)
 	struct file *f = call->file;
 	int rc = call->rc;
 
-	f->cutting = false;
+	f->busy = FILE_NOT_BUSY;
 	a->pfs_changes++;
 	if (rc < 0) {
 		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(-rc));
 	} else {
 		files_set_seen(f, &call->st);
-		f->cut_pending = false;
-		f->busy_on_media = f->shared || f->nr_pfs_chunks != 0;
+		f->on_pfs.cut_pending = false;
+		f->on_pfs.busy = f->shared || f->nr_pfs_chunks != 0;
 		rc = files_record(a, f); /* T6 */
 	}
 	end_call(a, call, rc);
@@ -394,8 +391,8 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 {
 	uint64_t size = msg->truncate.size;
 	/* of a file of several nodes the PFS file is cut at home, always: others may have drained */
-	bool was_busy = f->busy_on_media,
-	     cuts_pfs = f->shared ? f->home : size < f->pfs_size || f->nr_pfs_chunks;
+	bool was_busy = f->on_pfs.busy,
+	     cuts_pfs = f->shared ? f->home : size < f->on_pfs.size || f->nr_pfs_chunks;
 	struct call *call;
 	int rc;
 
@@ -406,7 +403,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		agent_reply_status(a, c, &msg->hdr, 0);
 		return;
 	}
-	f->busy_on_media = true;
+	f->on_pfs.busy = true;
 	rc = files_record(a, f); /* T1 */
 	call = rc == 0 ? new_call(a, c, f, msg) : NULL;
 	if (!call) {
@@ -415,10 +412,10 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
-	f->busy_on_media = was_busy || cuts_pfs;
-	f->cut_pending |= cuts_pfs;
-	if (cuts_pfs || (f->shared && f->pfs_size > size))
-		f->pfs_size = size; /* nobody may be given what is about to go */
+	f->on_pfs.busy = was_busy || cuts_pfs;
+	f->on_pfs.cut_pending |= cuts_pfs;
+	if (cuts_pfs || (f->shared && f->on_pfs.size > size))
+		f->on_pfs.size = size; /* nobody may be given what is about to go */
 	rc = files_record(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
 		cut_chunk(a, ch, size); /* T4 */
@@ -428,7 +425,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	call->size = size;
-	f->cutting = true;
+	f->busy = FILE_CUTTING;
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 
@@ -439,7 +436,7 @@ static void run_forget(struct job *job)
 	struct call *call = (struct call *)job;
 	int fd;
 
-	if (call->file->marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
+	if (call->file->on_pfs.marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
 		pmio_pfs_unmark(fd, call->view->super->uuid);
 }
 
@@ -453,7 +450,7 @@ static void forgotten(struct agent *a, struct job *job)
 		return;
 	}
 	pmio_info("agent: %s: what the pool had of it is given up, as was asked for", f->path);
-	f->discard = true;
+	f->removal = FILE_GIVEN_UP;
 	end_call(a, call, 0);
 }
 

@@ -22,7 +22,7 @@ static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uin
 	uint64_t frame = PMIO_NO_FRAME;
 
 	if ((how & PMIO_CLAIM_WRITE) && !(how & PMIO_CLAIM_WHOLE) &&
-	    number << a->view->chunk_shift >= f->pfs_size)
+	    number << a->view->chunk_shift >= f->on_pfs.size)
 		frame = pmio_pool_frame_get_zero(a->pool, f->slot, number);
 	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
 }
@@ -30,7 +30,7 @@ static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uin
 /* drains and truncations set the PFS file's size at their end: nobody else may change it meanwhile */
 static bool changes_pfs(const struct file *f)
 {
-	return f->drain || f->cutting;
+	return f->drain || f->busy == FILE_CUTTING;
 }
 
 /* a drain cuts off what nobody may find on the PFS; -EBUSY: it is under way */
@@ -62,7 +62,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 		*rc = -EBUSY;
 		return NULL;
 	}
-	if (frame == PMIO_NO_FRAME && f->cut_pending) {
+	if (frame == PMIO_NO_FRAME && f->on_pfs.cut_pending) {
 		*rc = cut_first(a, f);
 		return NULL;
 	}
@@ -70,8 +70,8 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 		if (a->fallback_chunks++ == 0)
 			pmio_warn("agent: the pool is full: going on with the file system for what "
 				  "does not fit");
-		if (!f->busy_on_media && f->wrote) {
-			f->busy_on_media = true;
+		if (!f->on_pfs.busy && f->wrote) {
+			f->on_pfs.busy = true;
 			files_record(a, f);
 		}
 	}
@@ -100,7 +100,7 @@ struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint
 		*rc = -EFBIG;
 		return NULL;
 	}
-	if (!(how & PMIO_CLAIM_WRITE) && number << a->view->chunk_shift >= f->pfs_size)
+	if (!(how & PMIO_CLAIM_WRITE) && number << a->view->chunk_shift >= f->on_pfs.size)
 		return NULL;
 	/* frames claimed ahead must not crowd out what is needed now */
 	if (optional && pmio_pool_frames_free(a->pool) < a->view->nr_frames / 8) {

@@ -124,26 +124,25 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 
 	if (rc == 0) {
 		f->error = 0;
-		if (f->state == PMIO_FILE_FAILED)
-			f->state = PMIO_FILE_OPEN; /* an earlier try had failed */
+		file_event(f, FILE_DRAINED);
 	} else {
 		f->error = rc > PMIO_ENOTPOOL || rc == PMIO_ECHANGED ? -rc : EIO;
 		f->reopen = !is_orderly(rc) && rc != PMIO_ECHANGED;
 		if (f->nr_handles == 0)
-			f->state = PMIO_FILE_FAILED;
+			file_event(f, FILE_DRAIN_FAILED);
 	}
 	if (rc == 0 && d && d->unmarks && drain_is_whole(d))
-		f->marked = false;
+		f->on_pfs.marked = false;
 	else if (rc < 0 && d && d->pfs && d->may_lose && !f->shared)
-		f->marked = true;
-	f->changed |= rc == PMIO_ECHANGED;
+		f->on_pfs.marked = true;
+	f->on_pfs.changed |= rc == PMIO_ECHANGED;
 	if (rc == 0)
-		f->cut_pending = f->force = f->was_held = f->changed = false;
+		f->on_pfs.cut_pending = f->force = f->was_held = f->on_pfs.changed = false;
 	/* what others have appended is seen by those who open it next, anew */
 	if (rc == 0 && known && drain_is_whole(d) && f->nr_handles == 0 && !f->shared &&
 	    (uint64_t)d->st.st_size > pmio_pool_file_size(a->pool, f->slot))
-		f->foreign = true;
-	if (known && !f->cut_pending)
+		f->on_pfs.stale = true;
+	if (known && !f->on_pfs.cut_pending)
 		files_set_seen(f, &d->st);
 	if (rc == 0 && known && d->later)
 		syncs_later(a, f, false, true);
@@ -151,12 +150,12 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		syncs_done(a, f);
 	/* where nothing was begun, nothing has changed */
 	if (rc == PMIO_ECHANGED)
-		f->busy_on_media = false; /* what is recorded is what it should be, and is not */
+		f->on_pfs.busy = false; /* what is recorded is what it should be, and is not */
 	else if (d && d->pfs)
-		f->busy_on_media = f->shared || !known || f->nr_pfs_chunks != 0 || f->cut_pending;
+		f->on_pfs.busy = f->shared || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
 	rc_record = files_record(a, f);
 	if (rc_record < 0)
-		f->busy_on_media = true;
+		f->on_pfs.busy = true;
 	return rc < 0 ? rc : rc_record;
 }
 
@@ -170,7 +169,8 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	lost = rc == PMIO_EGONE;
 	if (!lost)
 		rc = record(a, f, d, rc);
-	f->lost |= lost;
+	if (lost && f->removal == FILE_STAYS)
+		f->removal = FILE_NAME_LOST;
 	if (rc == PMIO_ECHANGED)
 		files_say_changed(f);
 	else if (rc < 0 && !lost)
@@ -188,7 +188,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as of any file; only what is held is kept */
-		parked_answer(a, &f->drain_waiters, lost && !f->hold && !f->was_held ? 0 : rc);
+		parked_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -252,7 +252,7 @@ static int make_parts(struct agent *a, struct drain *d)
 		d->parts[i].job.run = drain_run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
-		if (d->file->verify && (d->parts[i].verify = verify_new(a->view)) == NULL)
+		if (d->file->policy.verify && (d->parts[i].verify = verify_new(a->view)) == NULL)
 			return -ENOMEM;
 	}
 	return 0;
@@ -279,8 +279,8 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
 
-	if (!f->sync_later || f->shared || f->verify || f->nr_handles || f->nr_pfs_chunks || f->cut_pending ||
-	    f->lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
+	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
+	    f->on_pfs.lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
 	for (const struct parked *p = f->drain_waiters; p; p = p->next) {
 		if (p->msg.hdr.op != PMIO_OP_CLOSE)
@@ -295,7 +295,7 @@ static int prepare(struct agent *a, struct drain *d)
 	struct file *f = d->file;
 	int rc;
 
-	f->busy_on_media = true;
+	f->on_pfs.busy = true;
 	rc = files_record(a, f);
 	if (rc == 0)
 		rc = list_chunks(d);
@@ -308,7 +308,7 @@ static int prepare(struct agent *a, struct drain *d)
 	d->may_lose = f->nr_handles == 0;
 	d->later = later_is_enough(a, d);
 	d->is_new = f->is_new && !f->shared;
-	d->unmarks = f->nr_handles == 0 && f->marked;
+	d->unmarks = f->nr_handles == 0 && f->on_pfs.marked;
 	d->now = d->opened_st;
 	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
 	d->shared = f->shared;
@@ -320,7 +320,7 @@ static void begin(struct agent *a, struct drain *d)
 	struct file *f = d->file;
 	int rc;
 
-	if (f->verify && !f->pfs->reads) {
+	if (f->policy.verify && !f->pfs->reads) {
 		pmio_err("agent: %s: no permission to read, and it is to be verified", f->path);
 		ended(a, f, d, -EACCES);
 		return;
@@ -330,11 +330,11 @@ static void begin(struct agent *a, struct drain *d)
 		ended(a, f, d, rc);
 		return;
 	}
-	if (!f->cut_pending) {
+	if (!f->on_pfs.cut_pending) {
 		begin_writing(a, d);
 		return;
 	}
-	d->cut_to = f->pfs_size;
+	d->cut_to = f->on_pfs.size;
 	d->opening.run = drain_run_cut_off;
 	d->opening.done = was_cut;
 	workers_submit(a->workers, &d->opening);
@@ -363,12 +363,12 @@ static int judge(struct agent *a, struct drain *d)
 		files_adopt_name(a, f, d->moved);
 	if (d->nameless && f->nr_handles == 0)
 		return PMIO_EGONE;
-	if ((f->changed || files_was_changed(f, st)) && !f->force)
+	if ((f->on_pfs.changed || files_was_changed(f, st)) && !f->force)
 		return PMIO_ECHANGED;
 	files_notice_change(f, st);
-	if (f->nr_handles == 0 && !f->seen_closed && !f->busy_on_media)
+	if (f->nr_handles == 0 && !f->on_pfs.seen_closed && !f->on_pfs.busy)
 		files_set_seen(f, st);
-	f->seen_closed = f->nr_handles == 0;
+	f->on_pfs.seen_closed = f->nr_handles == 0;
 	return can_write(f) ? 0 : -EACCES;
 }
 
@@ -408,9 +408,9 @@ static bool goes_at_once(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
 
-	return !d->look && !d->marks && !d->early && f->nr_handles == 0 && f->seen_closed && !f->shared &&
-	       !f->busy_on_media && !f->cut_pending && !f->changed && !f->foreign &&
-	       (!f->verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
+	return !d->look && !d->marks && !d->early && f->nr_handles == 0 && f->on_pfs.seen_closed && !f->shared &&
+	       !f->on_pfs.busy && !f->on_pfs.cut_pending && !f->on_pfs.changed && !f->on_pfs.stale &&
+	       (!f->policy.verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
 	       a->nr_draining <= a->config->drain_threads;
 }
 
@@ -420,7 +420,7 @@ static void judge_first(struct agent *a, struct drain *d)
 	struct file *f = d->file;
 	int rc;
 
-	f->busy_on_media = false;
+	f->on_pfs.busy = false;
 	rc = files_record(a, f);
 	pfs_put(a, &d->pfs);
 	verify_delete(&d->parts[0].verify);
@@ -451,8 +451,8 @@ static int start_at_once(struct agent *a, struct drain *d)
 {
 	int rc;
 
-	d->opened_st = d->file->seen;
-	d->opened_st.st_size = (off_t)d->file->pfs_size;
+	d->opened_st = d->file->on_pfs.seen;
+	d->opened_st.st_size = (off_t)d->file->on_pfs.size;
 	rc = prepare(a, d);
 	if (rc < 0)
 		return rc;
@@ -471,8 +471,8 @@ static int start(struct agent *a, struct drain *d)
 	if (!d->path)
 		return -ENOMEM;
 	d->id = files_id(f);
-	d->marks = f->nr_handles == 0 && f->async && !f->shared && !f->marked;
-	f->marked |= d->marks;
+	d->marks = f->nr_handles == 0 && f->policy.async && !f->shared && !f->on_pfs.marked;
+	f->on_pfs.marked |= d->marks;
 	if (can_write(f))
 		d->opened = pfs_get(f->pfs);
 	if (!d->opened || f->reopen) {
@@ -515,10 +515,10 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter)
 {
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
-	if (f->drain || f->cutting || f->unlinking || f->marking)
+	if (f->drain || file_is_busy(f))
 		return;
-	if ((f->discard || f->gone) && f->nr_handles == 0) {
-		parked_answer(a, &f->next_drain_waiters, f->discard ? -ENOENT : PMIO_EGONE);
+	if ((file_is_removed(f) || f->no_inode) && f->nr_handles == 0) {
+		parked_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;

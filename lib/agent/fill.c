@@ -95,7 +95,7 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 {
 	struct fill *fl = calloc(1, sizeof(*fl));
 	struct pmio_mask m = *wanted, busy;
-	bool zeros = ch->number << a->view->chunk_shift >= f->pfs_size;
+	bool zeros = ch->number << a->view->chunk_shift >= f->on_pfs.size;
 
 	if (!fl)
 		return -ENOMEM;
@@ -110,7 +110,7 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 	fl->chunk = ch;
 	fl->number = ch->number;
 	fl->frame = (uint64_t)ch->frame;
-	fl->pfs_size = f->pfs_size;
+	fl->pfs_size = f->on_pfs.size;
 	if (pmio_mask_empty(&fl->todo) || zeros) {
 		run_fill(&fl->job);
 		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
@@ -147,7 +147,7 @@ void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 {
 	struct pmio_mask all, busy;
 
-	if (ch->frame < 0 || ch->filling || ch->number << a->view->chunk_shift < f->pfs_size)
+	if (ch->frame < 0 || ch->filling || ch->number << a->view->chunk_shift < f->on_pfs.size)
 		return;
 	if (ch->number == 0 && pmio_pool_file_size(a->pool, f->slot) == 0) {
 		struct fill fl = { .agent = a, .frame = (uint64_t)ch->frame };

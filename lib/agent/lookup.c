@@ -207,9 +207,9 @@ static void take_size(struct agent *a, struct file *f, const struct stat *st)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
 
-	if (f->cut_pending && f->pfs_size < size)
-		size = f->pfs_size;
-	f->pfs_size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
+	if (f->on_pfs.cut_pending && f->on_pfs.size < size)
+		size = f->on_pfs.size;
+	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
 }
 
 /* data wait for it, and nobody has it open: is the PFS file still the one for which they are? */
@@ -218,9 +218,9 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 	/* where births are not told, the same number under another name may be another file */
 	bool is_it = f->pfs || (f->birth_ns && l->id.birth_ns) || strcmp(f->path, l->path) == 0;
 
-	if (f->changed || (f->busy_on_media ? !is_it : !files_same_content(f, &l->st)))
+	if (f->on_pfs.changed || (f->on_pfs.busy ? !is_it : !files_same_content(f, &l->st)))
 		return files_say_changed(f);
-	if (f->busy_on_media)
+	if (f->on_pfs.busy)
 		take_size(a, f, &l->st);
 	return 0;
 }
@@ -236,14 +236,14 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	bool is_clean = f->state == PMIO_FILE_CLEAN, differs = !files_same_as_seen(f, &l->st);
 	int rc;
 
-	if (f->changed)
+	if (f->on_pfs.changed)
 		return files_say_changed(f);
-	if ((f->drain && f->foreign) ||
-	    (f->nr_jobs && is_clean && !f->drain && !f->cutting && !f->busy_on_media && differs))
+	if ((f->drain && f->on_pfs.stale) ||
+	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
 	/* our own: what we know is newer, unless it is from a catalog */
-	if (f->drain || f->cutting || (f->nr_jobs && is_clean)) {
-		if (f->recovered && f->busy_on_media)
+	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
+		if (f->recovered && f->on_pfs.busy)
 			take_size(a, f, &l->st);
 		return 0;
 	}
@@ -251,8 +251,8 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 		rc = revalidate_waiting(a, f, l);
 		if (rc < 0)
 			return rc;
-	} else if (f->busy_on_media || f->discard || differs) {
-		if (!files_is_foreign(f)) /* else it was said when it was seen */
+	} else if (f->on_pfs.busy || file_is_removed(f) || differs) {
+		if (!files_is_stale(f)) /* else it was said when it was seen */
 			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
 				  f->path);
 		files_forget(a, f);
@@ -324,7 +324,7 @@ static bool is_just_going(struct agent *a, const struct lookup *l)
 {
 	struct file *f = files_find(a, &l->id);
 
-	return f && f->ending;
+	return f && f->removal == FILE_REMOVAL_RESUMED;
 }
 
 /* the request comes anew when the file's jobs have ended, with a descriptor as at first */

@@ -82,20 +82,20 @@ void marks_drop(struct agent *a, struct file *f)
 
 void marks_want_again(struct agent *a, struct file *f)
 {
-	if (!f->shared && !f->gone && !f->discard)
+	if (!f->shared && !f->no_inode && !file_is_removed(f))
 		list(a, f);
 }
 
 void marks_want(struct agent *a, struct file *f)
 {
-	if (!f->marked)
+	if (!f->on_pfs.marked)
 		marks_want_again(a, f);
 }
 
 void marks_want_none(struct agent *a, struct file *f)
 {
 	marks_drop(a, f);
-	if (f->marked && !f->gone && !f->discard)
+	if (f->on_pfs.marked && !f->no_inode && !file_is_removed(f))
 		list(a, f);
 }
 
@@ -107,12 +107,12 @@ static void see(struct agent *a, struct file *f, const struct item *i)
 {
 	bool waits = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
 
-	if (f->changed || f->drain || f->cutting)
+	if (f->on_pfs.changed || f->drain || f->busy == FILE_CUTTING)
 		return;
 	if (files_same_as_seen(f, &i->before) && files_same_content(f, &i->after)) {
-		f->seen.st_ctim = i->after.st_ctim;
-		f->seen_closed |= waits;
-	} else if (waits && !f->seen_closed) {
+		f->on_pfs.seen.st_ctim = i->after.st_ctim;
+		f->on_pfs.seen_closed |= waits;
+	} else if (waits && !f->on_pfs.seen_closed) {
 		files_notice_change(f, &i->before);
 		files_see_closed(f, &i->after);
 	} else if (waits) {
@@ -125,8 +125,8 @@ static void apply(struct agent *a, struct item *i)
 {
 	struct file *f = i->file;
 
-	f->marking = false;
-	f->marked = !i->removes;
+	f->busy = FILE_NOT_BUSY;
+	f->on_pfs.marked = !i->removes;
 	if (i->rc == 0)
 		see(a, f, i);
 	if (i->look && i->look->pfs) {
@@ -158,13 +158,13 @@ static void fill_in(struct agent *a, struct batch *b, struct file *f)
 
 	i->file = f;
 	i->removes = !f->nr_writers && f->state == PMIO_FILE_CLEAN;
-	if (i->removes && !f->marked)
+	if (i->removes && !f->on_pfs.marked)
 		return;
 	i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
 	i->look = f->pfs ? NULL : pfs_look_new(f);
 	if (!i->pfs && !i->look)
 		return;
-	f->marking = true;
+	f->busy = FILE_MARKING;
 	files_job_begin(a, f);
 	b->nr++;
 }
@@ -180,7 +180,7 @@ static bool start(struct agent *a, uint64_t dev)
 	DL_FOREACH_SAFE2(a->to_mark, f, next, mark_next) {
 		if (b->nr == BATCH_MAX)
 			break;
-		if (f->key.dev != dev || f->cutting || f->unlinking)
+		if (f->key.dev != dev || file_is_busy(f))
 			continue;
 		marks_drop(a, f);
 		fill_in(a, b, f);

@@ -286,7 +286,7 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 {
 	if (f->drain)
 		return PMIO_STATE_DRAINING;
-	if (f->gone && !f->nr_handles)
+	if (f->no_inode && !f->nr_handles)
 		return PMIO_STATE_GONE;
 	if (f->error)
 		return -f->error == PMIO_ECHANGED ? PMIO_STATE_CHANGED : PMIO_STATE_FAILED;
@@ -301,7 +301,7 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 
 static bool is_listed(const struct file *f)
 {
-	return f && (f->nr_handles || !f->discard); /* else it is gone for all but the pool */
+	return f && (f->nr_handles || !file_is_removed(f)); /* else it is gone for all but the pool */
 }
 
 static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -328,7 +328,7 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	r->dev = f->key.dev;
 	r->ino = f->key.ino;
 	r->size = pmio_pool_file_size(a->pool, slot);
-	r->pfs_size = f->pfs_size;
+	r->pfs_size = f->on_pfs.size;
 	written = drain_written(f);
 	r->dirty_bytes = files_dirty_bytes(a, f, &r->resident_bytes);
 	r->left_bytes = r->dirty_bytes > written ? r->dirty_bytes - written : 0;

@@ -56,11 +56,12 @@ static void log_anew(struct agent *a)
 
 static void release(struct agent *a, struct file *f)
 {
-	if (f->nr_handles || f->nr_jobs || f->discard || f->state == PMIO_FILE_CLEAN)
+	if (f->nr_handles || f->nr_jobs || file_is_removed(f) || f->state == PMIO_FILE_CLEAN)
 		return;
-	f->hold = f->was_held = false;
-	f->discard |= f->gone; /* nobody can ask for it any more */
-	f->state = PMIO_FILE_OPEN;
+	f->policy.hold = f->was_held = false;
+	if (f->no_inode)
+		f->removal = FILE_GIVEN_UP; /* nobody can ask for it any more */
+	file_event(f, FILE_DRAIN_WANTED);
 	files_settle(a, f);
 }
 

@@ -134,14 +134,14 @@ static void unlist(struct agent *a, struct file *f)
 static void durable(struct agent *a, struct file *f)
 {
 	f->is_new = false;
-	f->unsynced &= f->lost_sync;
+	f->unsynced &= f->on_pfs.lost_sync;
 	unlist(a, f);
 	pfs_put(a, &f->sync_pfs);
 }
 
 void syncs_done(struct agent *a, struct file *f)
 {
-	f->lost_sync = false;
+	f->on_pfs.lost_sync = false;
 	durable(a, f);
 }
 
@@ -170,7 +170,7 @@ static void failed(struct agent *a, struct file *f, int rc)
 	f->unsynced = false;
 	f->wrote = f->reopen = true;
 	f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
-	f->state = f->nr_handles ? PMIO_FILE_OPEN : PMIO_FILE_FAILED;
+	file_event(f, f->nr_handles ? FILE_SYNC_FAILED : FILE_DRAIN_FAILED);
 	files_record(a, f);
 }
 
@@ -194,7 +194,7 @@ static void apply(struct agent *a, struct item *i)
 		files_record(a, f);
 	}
 	parked_answer(a, &f->sync_waiters, i->rc);
-	files_settle(a, f);
+	a->settle(a, f);
 }
 
 static void done(struct agent *a, struct job *job)
@@ -277,91 +277,4 @@ void syncs_look(struct agent *a)
 		else
 			busy_devs_leave(&a->syncing, f->key.dev);
 	}
-}
-
-/* ---- after a power cut: files whose names were lost -------------------------------- */
-
-struct remake {
-	struct job job;		/* first */
-	struct file *file;	/* held */
-	struct pfs_look *look;	/* owned */
-	mode_t mode;
-	bool made;
-	struct pmio_pfs_id id;
-	struct stat st;
-	int rc;
-};
-
-static void run_remake(struct job *job)
-{
-	struct remake *r = (struct remake *)job;
-	int fd;
-
-	pfs_look_run(r->look);
-	if (r->look->rc != -ENOENT)
-		return;
-	fd = open(r->look->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, r->mode);
-	if (fd < 0) {
-		r->rc = -errno;
-		return;
-	}
-	r->rc = pmio_pfs_keep(fd, r->look->path);
-	if (r->rc == 0)
-		r->rc = pmio_pfs_identify(fd, &r->st, &r->id);
-	r->made = r->rc == 0;
-	close(fd);
-}
-
-/* another file has its name, or the folder is gone: what the pool has waits until somebody decides */
-static void not_made(struct agent *a, struct file *f, int rc)
-{
-	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
-		 "stays in the pool", f->path, pmio_strerror(rc));
-	f->hold = true;
-	files_lost_name(a, f);
-}
-
-static void remade(struct agent *a, struct job *job)
-{
-	struct remake *r = (struct remake *)job;
-	struct file *f = r->file;
-
-	f->unlinking = false;
-	f->nr_jobs--;
-	a->nr_jobs--;
-	if (r->made) {
-		pmio_warn("agent: %s: its creation was lost with the power: it is made anew", f->path);
-		files_become(a, f, &r->id, &r->st);
-		syncs_done(a, f);
-		files_record(a, f);
-	} else if (r->rc < 0) {
-		not_made(a, f, r->rc);
-	} else {
-		syncs_later(a, f, true, false);
-	}
-	pfs_look_delete(a, &r->look);
-	free(r);
-	files_settle(a, f);
-}
-
-int syncs_remake(struct agent *a, struct file *f)
-{
-	struct remake *r = calloc(1, sizeof(*r));
-
-	if (r)
-		r->look = pfs_look_new(f);
-	if (!r || !r->look) {
-		free(r);
-		return -ENOMEM;
-	}
-	r->file = f;
-	r->mode = f->seen.st_mode & 07777;
-	r->job.kind = JOB_CALL;
-	r->job.run = run_remake;
-	r->job.done = remade;
-	f->nr_jobs++;
-	a->nr_jobs++;
-	f->unlinking = true; /* no drain may start */
-	workers_submit(a->workers, &r->job);
-	return 0;
 }

@@ -202,6 +202,7 @@ static void start_agent(bool hold)
 	a->config = &configs[hold];
 	a->workers = &m->workers;
 	a->dispatch = ops_dispatch;
+	a->settle = files_settle;
 	rc = pmio_pool_open(world.dir, &a->pool);
 	if (rc < 0) {
 		flaw("no pool: %s", pmio_strerror(rc));
@@ -1022,7 +1023,7 @@ static void check_durable(size_t cut)
 	for (struct file *f = m->agent->files; f; f = f->hh.next) {
 		if (f->state != PMIO_FILE_CLEAN)
 			flaw("%s: not clean, but state %d, error %d", f->path, (int)f->state, f->error);
-		else if (!files_is_foreign(f) && (!disk_look(after, f->path, &st) || !files_same_as_seen(f, &st)))
+		else if (!files_is_stale(f) && (!disk_look(after, f->path, &st) || !files_same_as_seen(f, &st)))
 			flaw("%s: clean, but not durable", f->path);
 	}
 	disk_delete(&after);

@@ -1,0 +1,110 @@
+/*
+ * file_seen.c -- the PFS file as it was last seen, and what it is now: has somebody else changed it?
+ */
+#include <stdint.h>
+
+#include "agent/agent_impl.h"
+
+void files_set_seen(struct file *f, const struct stat *st)
+{
+	f->on_pfs.seen = *st;
+	f->on_pfs.size = (uint64_t)st->st_size;
+	if (f->on_pfs.stale) /* what no file has: the next open drops what is cached */
+		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
+}
+
+bool files_same_as_seen(const struct file *f, const struct stat *st)
+{
+	return (uint64_t)st->st_size == f->on_pfs.size &&
+	       st->st_mtim.tv_sec == f->on_pfs.seen.st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == f->on_pfs.seen.st_mtim.tv_nsec &&
+	       st->st_ctim.tv_sec == f->on_pfs.seen.st_ctim.tv_sec &&
+	       st->st_ctim.tv_nsec == f->on_pfs.seen.st_ctim.tv_nsec;
+}
+
+/* a rename or chmod changes only ctime */
+bool files_same_content(const struct file *f, const struct stat *st)
+{
+	return (uint64_t)st->st_size == f->on_pfs.size && st->st_mtim.tv_sec == f->on_pfs.seen.st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == f->on_pfs.seen.st_mtim.tv_nsec;
+}
+
+bool files_is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/*
+ * Programs that have it open through us may have company: what others append stays, and what they
+ * overwrite is overwritten by what was written here, later.  But what was cut off cannot be put
+ * together again.  Once it is closed nobody else may touch it.
+ */
+bool files_was_changed(const struct file *f, const struct stat *st)
+{
+	if (f->on_pfs.busy || f->shared)
+		return false;
+	if (f->on_pfs.lost_sync && f->nr_handles == 0) /* older, or as it was; but not newer */
+		return files_is_later(&st->st_mtim, &f->on_pfs.seen.st_mtim);
+	return f->nr_handles || !f->on_pfs.seen_closed ? (uint64_t)st->st_size < f->on_pfs.size : !files_same_content(f, st);
+}
+
+void files_notice_change(struct file *f, const struct stat *st)
+{
+	if (f->on_pfs.busy || f->on_pfs.stale || f->on_pfs.lost_sync || files_same_as_seen(f, st))
+		return;
+	pmio_info("agent: %s was changed on the file system while it was in use here", f->path);
+	f->on_pfs.stale = true;
+}
+
+int files_say_changed(const struct file *f)
+{
+	pmio_err("agent: %s: %s", f->path, pmio_strerror(PMIO_ECHANGED));
+	return PMIO_ECHANGED;
+}
+
+static void set_changed(struct file *f)
+{
+	f->on_pfs.changed = true;
+	f->error = -PMIO_ECHANGED;
+	files_say_changed(f);
+}
+
+bool files_look_closed(struct file *f, const struct stat *st)
+{
+	if (!files_was_changed(f, st))
+		return false;
+	set_changed(f);
+	return true;
+}
+
+void files_see_closed(struct file *f, const struct stat *st)
+{
+	if (!files_look_closed(f, st) && !f->on_pfs.busy && !f->shared)
+		files_set_seen(f, st);
+	f->on_pfs.seen_closed = true; /* as well as it can be */
+}
+
+/*
+ * A process that closes a file tells how the PFS file was then.  From the last close on nobody
+ * else may change it.  Its look may be older than that of a process that closed before it, or than
+ * a drain of our own that has ended since: then the drain has to find out.
+ */
+void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
+{
+	struct stat st = { .st_size = (off_t)m->pfs_size, .st_mode = f->on_pfs.seen.st_mode,
+			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
+	bool is_old = files_is_later(&f->on_pfs.seen.st_mtim, &st.st_mtim);
+
+	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_CUTTING || f->on_pfs.busy || f->shared)
+		return;
+	if (f->nr_handles > 1) {
+		if (files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim)) {
+			files_notice_change(f, &st);
+			f->on_pfs.seen.st_mtim = st.st_mtim;
+		}
+		return;
+	}
+	if (files_same_content(f, &st))
+		st.st_ctim = f->on_pfs.seen.st_ctim;
+	files_see_closed(f, &st);
+}

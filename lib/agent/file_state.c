@@ -1,0 +1,52 @@
+/*
+ * file_state.c -- the states of a file, as the catalog has them, and what leads from one to the next
+ *
+ * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.
+ * What decides that something happens is elsewhere: handles.c (programs and commands), drain.c and syncs.c
+ * (what has become of a drain), settle.c (nobody has it open any more), recover.c (at the start).
+ */
+#include "agent/agent_impl.h"
+
+static const uint8_t next[][FILE_NR_EVENTS] = {
+	[PMIO_FILE_CLEAN] = {
+		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
+		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,	/* after a power cut: what was drained may be gone */
+		[FILE_DRAINED] = PMIO_FILE_CLEAN,	/* for a program that only reads: there was nothing to drain */
+		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
+		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
+		[FILE_IS_HELD] = PMIO_FILE_HELD,
+		[FILE_COMPLETE] = PMIO_FILE_CLEAN,
+	},
+	[PMIO_FILE_OPEN] = {
+		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
+		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,
+		[FILE_DRAINED] = PMIO_FILE_OPEN,	/* writers may go on */
+		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
+		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
+		[FILE_IS_HELD] = PMIO_FILE_HELD,
+		[FILE_COMPLETE] = PMIO_FILE_CLEAN,
+	},
+	[PMIO_FILE_HELD] = {
+		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
+		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,
+		[FILE_DRAINED] = PMIO_FILE_HELD,	/* for a program that reads it; settled when that closes it */
+		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
+		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
+		[FILE_IS_HELD] = PMIO_FILE_HELD,
+		[FILE_COMPLETE] = PMIO_FILE_CLEAN,
+	},
+	[PMIO_FILE_FAILED] = {
+		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
+		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,
+		[FILE_DRAINED] = PMIO_FILE_OPEN,	/* an earlier try had failed */
+		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
+		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
+		[FILE_IS_HELD] = PMIO_FILE_HELD,
+		[FILE_COMPLETE] = PMIO_FILE_CLEAN,
+	},
+};
+
+void file_event(struct file *f, enum file_event event)
+{
+	f->state = (enum pmio_file_state)next[f->state][event];
+}

@@ -1,0 +1,192 @@
+/*
+ * recover.c -- what an earlier agent left in the pool, and what a power cut took from the file system
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+
+/* ---- after a power cut: files whose names were lost -------------------------------- */
+
+struct remake {
+	struct job job;		/* first */
+	struct file *file;	/* held */
+	struct pfs_look *look;	/* owned */
+	mode_t mode;
+	bool made;
+	struct pmio_pfs_id id;
+	struct stat st;
+	int rc;
+};
+
+static void run_remake(struct job *job)
+{
+	struct remake *r = (struct remake *)job;
+	int fd;
+
+	pfs_look_run(r->look);
+	if (r->look->rc != -ENOENT)
+		return;
+	fd = open(r->look->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, r->mode);
+	if (fd < 0) {
+		r->rc = -errno;
+		return;
+	}
+	r->rc = pmio_pfs_keep(fd, r->look->path);
+	if (r->rc == 0)
+		r->rc = pmio_pfs_identify(fd, &r->st, &r->id);
+	r->made = r->rc == 0;
+	close(fd);
+}
+
+/* another file has its name, or the folder is gone: what the pool has waits until somebody decides */
+static void not_made(struct agent *a, struct file *f, int rc)
+{
+	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
+		 "stays in the pool", f->path, pmio_strerror(rc));
+	f->policy.hold = true;
+	files_lost_name(a, f);
+}
+
+static void remade(struct agent *a, struct job *job)
+{
+	struct remake *r = (struct remake *)job;
+	struct file *f = r->file;
+
+	f->busy = FILE_NOT_BUSY;
+	f->nr_jobs--;
+	a->nr_jobs--;
+	if (r->made) {
+		pmio_warn("agent: %s: its creation was lost with the power: it is made anew", f->path);
+		files_become(a, f, &r->id, &r->st);
+		syncs_done(a, f);
+		files_record(a, f);
+	} else if (r->rc < 0) {
+		not_made(a, f, r->rc);
+	} else {
+		syncs_later(a, f, true, false);
+	}
+	pfs_look_delete(a, &r->look);
+	free(r);
+	files_settle(a, f);
+}
+
+static int remake(struct agent *a, struct file *f)
+{
+	struct remake *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->look = pfs_look_new(f);
+	if (!r || !r->look) {
+		free(r);
+		return -ENOMEM;
+	}
+	r->file = f;
+	r->mode = f->on_pfs.seen.st_mode & 07777;
+	r->job.kind = JOB_CALL;
+	r->job.run = run_remake;
+	r->job.done = remade;
+	f->nr_jobs++;
+	a->nr_jobs++;
+	f->busy = FILE_REMAKING;
+	workers_submit(a->workers, &r->job);
+	return 0;
+}
+
+/* ---- at the start ------------------------------------------------------------------ */
+
+static int load_frame(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg)
+{
+	struct agent *a = arg;
+
+	return a->by_slot[slot] && files_add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
+}
+
+/* data that are not on the file system yet: say so, in the log and at the start */
+static void report_waiting(struct agent *a, const struct file *f)
+{
+	uint64_t dirty = files_dirty_bytes(a, f, NULL);
+	const char *next = a->config->recover_hold ? "`pmio drain` writes them" : "draining them";
+
+	if (f->recovered)
+		pmio_warn("agent: recovered %s: %" PRIu64 " bytes wait to be drained; %s", f->path, dirty,
+			  next);
+	else if (f->state == PMIO_FILE_FAILED)
+		pmio_warn("agent: %s: %" PRIu64 " bytes wait since a drain failed: %s; %s", f->path, dirty,
+			  pmio_strerror(-f->error), next);
+	else if (f->state == PMIO_FILE_HELD)
+		pmio_info("agent: %s: %" PRIu64 " bytes are held until `pmio drain`", f->path, dirty);
+}
+
+/*
+ * Files that were open when the last agent ended, or whose drain failed, go on
+ * to the PFS now, or wait as the setting `recover` has it.
+ */
+static void settle_loaded(struct agent *a)
+{
+	uint32_t nr = pmio_pool_nr_slots(a->pool);
+
+	for (uint32_t slot = 0; slot < nr; slot++) {
+		struct file *f = a->by_slot[slot];
+
+		if (!f)
+			continue;
+		if (f->removal != FILE_REMOVAL_RESUMED)
+			report_waiting(a, f);
+		if (f->recovered) {
+			struct timespec now;
+
+			/* clients of the old agent may still store into its frames until they notice */
+			clock_gettime(CLOCK_MONOTONIC, &now);
+			a->evict_not_before = now.tv_sec + 10;
+		}
+		/* before anybody makes the file longer again */
+		if (f->on_pfs.cut_pending && files_record(a, f) < 0)
+			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
+		if (f->state == PMIO_FILE_HELD)
+			marks_want_again(a, f);
+		if (f->removal == FILE_REMOVAL_RESUMED) {
+			if (calls_end_removal(a, f) == 0)
+				continue;
+			pmio_err("agent: remove %s: out of memory; it stays", f->path);
+			f->removal = FILE_STAYS;
+		}
+		if (f->on_pfs.lost_sync && f->is_new && !f->no_inode && remake(a, f) == 0)
+			continue;
+		if ((f->is_new || f->unsynced) && !f->on_pfs.lost_sync && !f->no_inode) /* else its drain does it */
+			syncs_later(a, f, false, false);
+		if (a->config->recover_hold)
+			f->policy.hold = true;
+		else if (f->state == PMIO_FILE_FAILED)
+			file_event(f, FILE_DRAIN_WANTED);
+		files_settle(a, f);
+	}
+}
+
+int files_load(struct agent *a)
+{
+	uint32_t nr = pmio_pool_nr_slots(a->pool);
+	struct pmio_pool_file e;
+	int rc;
+
+	a->by_slot = calloc(nr, sizeof(*a->by_slot));
+	if (!a->by_slot)
+		return -ENOMEM;
+	for (uint32_t slot = 0; slot < nr; slot++) {
+		if (pmio_pool_file_get(a->pool, slot, &e) < 0)
+			continue;
+		rc = files_load_entry(a, slot, &e);
+		if (rc < 0)
+			return rc;
+	}
+	rc = pmio_pool_frames_each(a->pool, load_frame, a);
+	if (rc < 0)
+		return rc;
+	settle_loaded(a);
+	return 0;
+}

@@ -1,0 +1,168 @@
+/*
+ * settle.c -- what becomes of a file that no program has open and no job works on
+ *
+ *   open      has handles
+ *   busy      no handles, but a drain or fill is under way
+ *   waiting   no handles, dirty: held because that was asked for, or a drain failed
+ *   cached    no handles, clean; in the agent's LRU list, its frames can be taken
+ *
+ * files_settle() moves it from one to the next: it is called when its last handle is closed, and at the
+ * end of each job (agent->settle).
+ */
+#include <string.h>
+
+#include "agent/agent_impl.h"
+
+/* the slot goes first, in one store; then its frames are free for others */
+void files_forget(struct agent *a, struct file *f)
+{
+	pmio_pool_file_remove(a->pool, f->slot);
+	files_del_all_chunks(a, f);
+	syncs_drop(a, f);
+	marks_drop(a, f);
+	files_delete(a, f);
+}
+
+/* ---- close ------------------------------------------------------------------------- */
+
+bool files_needs_drain(struct agent *a, struct file *f)
+{
+	/* of a file of several nodes we know our pieces, and at home the size */
+	if (f->shared)
+		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
+				    (f->home && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
+	/*
+	 * What clients wrote to the PFS themselves is made durable by a drain, too; and
+	 * where we were cut off while we changed the PFS file, it is put in order.
+	 */
+	return f->wrote && (f->nr_pfs_chunks || f->on_pfs.busy || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
+			    pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size);
+}
+
+/* frames without a valid block, or behind the file's end, were claimed ahead and never used */
+static void trim_chunks(struct agent *a, struct file *f)
+{
+	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
+	struct chunk *ch, *tmp;
+
+	HASH_ITER(hh, f->chunks, ch, tmp) {
+		struct pmio_mask valid, dirty, draining;
+
+		if (ch->frame >= 0) {
+			pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
+			if (!pmio_mask_empty(&valid) && ch->number << a->view->chunk_shift < size)
+				continue;
+		}
+		files_del_chunk(a, f, ch); /* chunks on the PFS get another chance at the next open */
+	}
+}
+
+static void cache_or_forget(struct agent *a, struct file *f)
+{
+	/*
+	 * Another node may write to what is cached here, as soon as it is closed.  Where nobody
+	 * has written through this pool, the PFS file's times, as they were before it was
+	 * opened, tell whether somebody has since.
+	 */
+	if (f->shared && (f->wrote || f->on_pfs.recent)) {
+		f->policy.drop_cache = f->on_pfs.stale = true;
+		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
+	}
+	if (f->on_pfs.busy || f->wrote || f->state != PMIO_FILE_CLEAN) {
+		file_event(f, FILE_COMPLETE);
+		f->error = 0;
+		f->on_pfs.busy = false;
+		if (files_record(a, f) < 0)
+			f->policy.drop_cache = true; /* what the catalog says would be wrong */
+	}
+	f->wrote = false;
+	f->recovered = false;
+	if (files_frames_may_move(a))
+		trim_chunks(a, f);
+	marks_want_none(a, f);
+	if (!f->mark_listed)
+		pfs_put(a, &f->pfs);
+	if (f->unsynced)
+		return; /* its frames stay, until it is durable: syncs.c */
+	if (f->policy.drop_cache && !f->mark_listed && files_frames_may_move(a))
+		files_forget(a, f);
+	else
+		files_lru_add(a, f);
+}
+
+/* its clients may have outlived another agent: what they store into must not be others' frames */
+static void forget_removed(struct agent *a, struct file *f)
+{
+	if (!f->recovered || files_frames_may_move(a)) {
+		files_forget(a, f);
+		return;
+	}
+	file_event(f, FILE_COMPLETE);
+	pfs_put(a, &f->pfs);
+	files_lru_add(a, f);
+}
+
+void files_settle(struct agent *a, struct file *f)
+{
+	if (f->next_drain_waiters)
+		drain_start(a, f, NULL);
+	if (f->nr_handles || f->nr_jobs)
+		return;
+	if (f->removal == FILE_NAME_LOST) {
+		files_lost_name(a, f);
+		return;
+	}
+	if (file_is_removed(f)) {
+		forget_removed(a, f);
+		return;
+	}
+	a->survey_wanted |= f->state != PMIO_FILE_CLEAN;
+	if (f->no_inode)
+		return;
+	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->policy.hold && pfs_fd_is_high(f->pfs->fd))
+		pfs_put(a, &f->pfs); /* it is found again by its name */
+	if (f->state == PMIO_FILE_FAILED) {
+		if (f->reopen) /* the file system may be gone: we must not keep it from being mounted anew */
+			pfs_put(a, &f->pfs);
+		return;
+	}
+	if (!files_needs_drain(a, f)) {
+		cache_or_forget(a, f);
+		return;
+	}
+	if (f->policy.hold && !a->orphaned) {
+		file_event(f, FILE_IS_HELD);
+		files_update_name(a, f);
+		files_record(a, f);
+		marks_want(a, f);
+		return;
+	}
+	drain_start(a, f, NULL);
+}
+
+void files_lost_name(struct agent *a, struct file *f)
+{
+	bool held = (f->policy.hold || f->was_held) && files_needs_drain(a, f);
+
+	if (f->nr_handles || f->no_inode || f->busy == FILE_REMAKING ||
+	    (f->removal != FILE_STAYS && f->removal != FILE_NAME_LOST))
+		return;
+	if (held || f->state != PMIO_FILE_CLEAN)
+		pmio_warn("agent: %s was removed on the file system: %s", f->path,
+			  held ? "what is held of it stays until `pmio forget`" : "its data are given up");
+	/* its number may be another's at once */
+	files_lose_inode(a, f);
+	syncs_drop(a, f);
+	marks_drop(a, f);
+	if (held) {
+		f->removal = FILE_KEPT_NAMELESS;
+		file_event(f, FILE_IS_HELD);
+		f->policy.hold = true;
+		f->error = 0;
+		files_record(a, f);
+		return;
+	}
+	f->removal = FILE_REMOVED; /* where it cannot be forgotten now the next agent does it */
+	files_record(a, f);
+	files_settle(a, f);
+}
