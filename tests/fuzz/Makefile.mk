@@ -36,9 +36,11 @@ tests/fuzz/fuzz_agent: tests/fuzz/fuzz_agent.c $(fuzz_all)
 tests/fuzz/fuzz_directives: tests/fuzz/fuzz_directives.c
 	$(AM_V_CC)$(fuzz_cc) $(LUA_CFLAGS) -o $@ $(srcdir)/tests/fuzz/fuzz_directives.c $(LUA_LIBS)
 
-tests/fuzz/fuzz_fabric: tests/fuzz/fuzz_fabric.c lib/fabric/target.c lib/fabric/auth.c $(fuzz_core)
+# it has target.c in itself
+fuzz_fabric = lib/fabric/target_session.c lib/fabric/target_send.c lib/fabric/target_admission.c lib/fabric/auth.c $(fuzz_core)
+tests/fuzz/fuzz_fabric: tests/fuzz/fuzz_fabric.c lib/fabric/target.c lib/fabric/target_impl.h $(fuzz_fabric)
 	$(AM_V_CC)$(fuzz_cc) $(FABRIC_CFLAGS) $(SODIUM_CFLAGS) -o $@ $(srcdir)/tests/fuzz/fuzz_fabric.c \
-		$(srcdir)/lib/fabric/auth.c $(call fuzz_c,$(fuzz_core)) $(SODIUM_LIBS) $(fuzz_libs)
+		$(call fuzz_c,$(fuzz_fabric)) $(SODIUM_LIBS) $(fuzz_libs)
 
 check-fuzzers: $(fuzzers)
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(srcdir)/tests/fuzz/fuzz.sh $(FUZZ_RUNS) $(FUZZ_AGENT_SECONDS)

@@ -323,12 +323,12 @@ static void take_one(struct input *in)
 
 		msg[at] ^= byte_of(in);
 	}
-	take(t, msg, len, from != FI_ADDR_NOTAVAIL && known[from] ? from : FI_ADDR_NOTAVAIL);
+	fabric_target_take(t, msg, len, from != FI_ADDR_NOTAVAIL && known[from] ? from : FI_ADDR_NOTAVAIL);
 	nr_proven = pmio_fabric_target_sessions(t);
 	need(nr_proven <= before || (with_key && nr_proven == before + 1)); /* a MAC of bytes alone is never good */
-	take_endings(t);
+	fabric_target_take_endings(t);
 	take_queue(t);
-	send_waiting(t);
+	fabric_target_send_waiting(t);
 	need(t->nr_strange <= NR_STRANGE);
 }
 
@@ -340,21 +340,21 @@ static void end_all(void)
 
 	while (s) {
 		if (s->addr) {
-			end_session(t, s); /* and others are forgotten */
+			fabric_target_end_session(t, s); /* and others are forgotten */
 			s = t->sessions;
 		} else {
 			s = s->hh.next;
 		}
 	}
 	now_ms += 1000000;
-	forget_ended(t);
-	send_waiting(t);
+	fabric_target_forget_ended(t);
+	fabric_target_send_waiting(t);
 	all_sent();
 	need(!t->waiting && t->nr_strange == 0 && HASH_COUNT(t->sessions) == 0 && !t->hosts && !t->ended);
 	need(pmio_fabric_target_sessions(t) == 0 && HASH_COUNT(t->addrs) <= NR_HEARD && nr_addrs == HASH_COUNT(t->addrs));
 	need(t->refs == 1);
 	for (size_t i = 0; i < NR_HEARD; i++) {
-		put_addr(t, t->heard[i]);
+		fabric_target_put_addr(t, t->heard[i]);
 		t->heard[i] = NULL;
 	}
 	t->next_heard = t->next_dial = 0;

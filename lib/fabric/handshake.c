@@ -1,0 +1,248 @@
+/*
+ * handshake.c -- a port reaches a peer: who is it, and does it know the same key?
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "fabric/port_impl.h"
+
+#define HELLO_MS 2 /* a HELLO that is not answered is said again after so long, then after HELLO_TIMES as long each time */
+
+/* ---- connecting; lock held --------------------------------------------------------------------------------- */
+
+/* the answer to what was posted has this type; else an error */
+static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum fabric_type type)
+{
+	port_wait_for(port, r);
+	if (r->rc < 0)
+		return r->rc;
+	return r->answer.hdr.type == type ? r->answer.hdr.status : -EPROTO;
+}
+
+/* time: of the challenge */
+static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t *time)
+{
+	struct pmio_fabric_port *port = peer->port;
+	const struct fabric_challenge_msg *c;
+	struct pmio_fabric_op *r = port_new_request(peer);
+	int rc;
+
+	if (!r)
+		return -ENOMEM;
+	r->wants_answer = true;
+	r->nonce = t->port_nonce;
+	r->probe_ms = HELLO_MS;
+	port_post_hello(port, r, t->port_nonce);
+	rc = await(port, r, FABRIC_CHALLENGE);
+	c = (const struct fabric_challenge_msg *)&r->answer;
+	if (rc == 0 && peer->epoch && c->epoch != peer->epoch)
+		rc = -ESTALE;
+	if (rc == 0) {
+		memcpy(t->target_nonce, c->nonce, NONCE_SIZE);
+		t->session = c->hdr.session;
+		t->epoch = peer->epoch = c->epoch;
+		t->munge = c->munge;
+		*time = c->time;
+	}
+	port_end_request(port, r);
+	return rc;
+}
+
+/* who we are, if both sides want that; lock given up meanwhile.  -ENOTSUP: one of them cannot, and we insist */
+static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcript *t, struct fabric_proof_msg *m)
+{
+	const struct fabric_munge *munge = &peer->port->munge;
+	ssize_t len = -ENOTSUP;
+	const char *why;
+
+	if (munge->policy != MUNGE_OFF && t->munge != MUNGE_OFF) {
+		t->munge |= SENT_CREDENTIAL;
+		pthread_mutex_unlock(&peer->port->lock);
+		fabric_mac(peer->key, FABRIC_PROOF, t, m->mac);
+		len = fabric_munge_encode(munge, m->mac, m->credential, &why);
+		if (len < 0)
+			pmio_dbg("fabric: munge: %s", why);
+		pthread_mutex_lock(&peer->port->lock);
+	}
+	if (len >= 0) {
+		m->credential_len = (uint32_t)len;
+		m->hdr.len += (uint32_t)len;
+		return 0;
+	}
+	t->munge &= ~(uint64_t)SENT_CREDENTIAL;
+	fabric_mac(peer->key, FABRIC_PROOF, t, m->mac);
+	return munge->policy == MUNGE_REQUIRE ? -ENOTSUP : 0;
+}
+
+static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t time)
+{
+	struct pmio_fabric_port *port = peer->port;
+	const struct fabric_welcome_msg *w;
+	struct fabric_proof_msg m;
+	struct pmio_fabric_op *r;
+	int rc;
+
+	memset(&m, 0, sizeof(m));
+	fabric_msg_init(&m.hdr, FABRIC_PROOF, PROOF_SIZE);
+	memcpy(m.nonce, t->port_nonce, NONCE_SIZE);
+	m.time = time;
+	m.addr_len = (uint32_t)port->ep.addr_len;
+	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
+	rc = add_credential(peer, t, &m);
+	if (rc < 0)
+		return rc;
+	r = port_new_request(peer);
+	if (!r)
+		return -ENOMEM;
+	m.hdr.number = r->number;
+	m.hdr.session = t->session;
+	r->wants_answer = true;
+	port_post_message(port, r, &m.hdr, &m.hdr + 1);
+	rc = await(port, r, FABRIC_WELCOME);
+	w = (const struct fabric_welcome_msg *)&r->answer;
+	if (rc == 0) {
+		peer->mr_key = t->key = w->key;
+		peer->base = t->base = w->base;
+		peer->len = t->len = w->len;
+		rc = fabric_mac_is_good(peer->key, FABRIC_WELCOME, t, w->mac) ? 0 : -EACCES;
+	}
+	port_end_request(port, r);
+	return rc;
+}
+
+static int shake_hands(struct pmio_fabric_peer *peer)
+{
+	struct fabric_transcript t = { .session = 0 };
+	uint64_t time = 0;
+	int rc = pmio_fabric_random(t.port_nonce, sizeof(t.port_nonce));
+
+	memcpy(t.addr, peer->port->ep.addr, peer->port->ep.addr_len);
+	if (rc == 0)
+		rc = say_hello(peer, &t, &time);
+	if (rc == 0)
+		rc = prove(peer, &t, time);
+	if (rc == 0)
+		peer->session = t.session;
+	return rc;
+}
+
+static const char *why_not(int rc)
+{
+	switch (rc) {
+	case -EACCES:
+		return "it and we do not know the same key";
+	case -EPERM:
+		return "it does not take us for its user (munge)";
+	case -ENOTSUP:
+		return "munge is required, and it or our host's daemon does not take part";
+	case -ESTALE:
+		return "it was started anew";
+	default:
+		return pmio_strerror(rc);
+	}
+}
+
+static int resolve_error(const char *host, const char *service, int rc)
+{
+	int result = rc == EAI_SYSTEM ? -errno : rc == EAI_MEMORY ? -ENOMEM : rc == EAI_AGAIN ? -EAGAIN : -ENOENT;
+
+	pmio_err("fabric: %s:%s: %s", host, service,
+		 rc == EAI_SYSTEM ? pmio_strerror(result) : gai_strerror(rc));
+	return result;
+}
+
+int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, const char *service,
+			struct pmio_fabric_card *out)
+{
+	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
+	struct sockaddr_in ours;
+	struct addrinfo *found;
+	int rc;
+
+	memcpy(&ours, port->ep.addr, sizeof(ours));
+	if (port->ep.addr_len != sizeof(ours) || ours.sin_family != AF_INET) {
+		pmio_err("fabric: %s:%s: the addresses of provider %s are not of that kind", host, service,
+			 fabric_ep_provider(&port->ep));
+		return -EINVAL;
+	}
+	rc = getaddrinfo(host, service, &hints, &found);
+	if (rc != 0)
+		return resolve_error(host, service, rc);
+	memset(out, 0, sizeof(*out));
+	strncpy(out->provider, fabric_ep_provider(&port->ep), sizeof(out->provider) - 1);
+	out->addr_len = sizeof(ours);
+	memcpy(out->addr, found->ai_addr, sizeof(ours));
+	freeaddrinfo(found);
+	return 0;
+}
+
+int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card, const uint8_t *key,
+			struct pmio_fabric_peer **out)
+{
+	struct pmio_fabric_peer *peer;
+	int rc;
+
+	*out = NULL;
+	if (!key && !port->has_key) {
+		pmio_err("fabric: connect: no key");
+		return -EINVAL;
+	}
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return -ENOMEM;
+	peer->port = port;
+	peer->epoch = card->epoch;
+	memcpy(peer->key, key ? key : port->key, sizeof(peer->key));
+	pthread_mutex_lock(&port->lock);
+	if (strncmp(card->provider, fabric_ep_provider(&port->ep), sizeof(card->provider)) != 0)
+		rc = -EPROTO;
+	else
+		rc = fabric_ep_add_addr(&port->ep, card->addr, card->addr_len, &peer->fi);
+	DL_APPEND(port->peers, peer);
+	if (rc == 0)
+		rc = shake_hands(peer);
+	if (rc < 0) {
+		pmio_err("fabric: connect: %s", why_not(rc));
+		rc = rc == -EPERM || rc == -ENOTSUP ? -EACCES : rc;
+		port_peer_is_down(peer, rc);
+	} else {
+		*out = peer;
+	}
+	/* operations under way know it: it goes with the port */
+	pthread_mutex_unlock(&port->lock);
+	return rc;
+}
+
+void pmio_fabric_disconnect(struct pmio_fabric_peer **pp)
+{
+	struct pmio_fabric_peer *peer = *pp;
+	struct pmio_fabric_port *port;
+	struct fabric_hdr_msg h;
+	struct pmio_fabric_op *r;
+
+	*pp = NULL;
+	if (!peer)
+		return;
+	port = peer->port;
+	pthread_mutex_lock(&port->lock);
+	r = peer->down ? NULL : port_new_request(peer);
+	if (r) {
+		fabric_msg_init(&h, FABRIC_BYE, sizeof(h));
+		h.session = peer->session;
+		port_post_message(port, r, &h, NULL);
+		port_wait_for(port, r);
+		port_end_request(port, r);
+	}
+	port_peer_is_down(peer, -ENOTCONN);
+	pthread_mutex_unlock(&port->lock);
+}
+
+uint64_t pmio_fabric_peer_size(const struct pmio_fabric_peer *peer)
+{
+	return peer->len;
+}

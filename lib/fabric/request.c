@@ -1,0 +1,444 @@
+/*
+ * request.c -- a port's requests, and the operations of libfabric's that they are made of: what goes and what comes
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "fabric/port_impl.h"
+
+#define EXTRAS_MAX 256		 /* in place of those that peers which are down hold */
+#define SLEEP_MS 100		 /* at a time */
+#define UNATTENDED_MS 200	 /* nobody has looked for so long: not only one who sleeps, and wakes up late */
+#define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
+#define PROBE_MS 1000		 /* without an answer: is it another one by now? */
+#define PROBE_AGAIN_MS 20	 /* once more: a target that does not know us answers no first one (target.c) */
+#define HELLO_TIMES 4		 /* then after so many times as long, up to PROBE_MS */
+
+/* ---- requests; lock held ------------------------------------------------------------------ */
+
+struct pmio_fabric_op *port_new_request(struct pmio_fabric_peer *peer)
+{
+	struct pmio_fabric_op *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->number = ++peer->port->number;
+	r->peer = peer;
+	r->refs = 1;
+	r->alive_ms = r->probed_ms = fabric_now_ms();
+	r->probe_ms = PROBE_MS;
+	HASH_ADD(hh, peer->port->requests, number, sizeof(r->number), r);
+	return r;
+}
+
+void port_put_request(struct pmio_fabric_op *r)
+{
+	if (--r->refs == 0)
+		free(r);
+}
+
+static void fail_request(struct pmio_fabric_op *r, int rc)
+{
+	if (r->rc == 0)
+		r->rc = rc;
+}
+
+/* its buffer is free for all */
+void port_put_on_list(struct pmio_fabric_port *port, struct op *op)
+{
+	bool sends = op->kind == OP_SEND;
+	struct op **list = sends ? &port->free_sends : &port->free_bounces;
+
+	op->next = *list;
+	*list = op;
+	if (sends)
+		port->nr_free_sends++;
+	else
+		port->nr_free_bounces++;
+}
+
+static void give_back(struct pmio_fabric_port *port, struct op *op)
+{
+	struct pmio_fabric_peer *peer = op->req->peer;
+
+	if (op->kind == OP_SEND)
+		peer->nr_sends--;
+	else
+		peer->nr_bounces--;
+	op->req = NULL;
+	port_put_on_list(port, op);
+}
+
+static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
+{
+	const size_t size = kind == OP_SEND ? SLOT_SIZE : BOUNCE_SIZE;
+	struct extra *e = port->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
+	int rc = 0;
+
+	if (!e)
+		return false;
+	e->memory = malloc(size);
+	if (e->memory && port->mr)
+		rc = fabric_ep_register(&port->ep, e->memory, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE,
+					++port->next_key, &e->op.mr);
+	if (!e->memory || rc < 0) {
+		free(e->memory);
+		free(e);
+		return false;
+	}
+	e->op.buf = e->memory;
+	e->op.kind = kind;
+	port->nr_extras++;
+	LL_PREPEND(port->extras, e);
+	port_put_on_list(port, &e->op);
+	return true;
+}
+
+/* what the provider does not give back may never come, and others need as many */
+static void replace_buffers(struct pmio_fabric_peer *peer)
+{
+	for (unsigned i = 0; i < peer->nr_sends; i++) {
+		if (!add_extra(peer->port, OP_SEND))
+			return;
+	}
+	for (unsigned i = 0; i < peer->nr_bounces; i++) {
+		if (!add_extra(peer->port, OP_WRITE))
+			return;
+	}
+}
+
+void port_peer_is_down(struct pmio_fabric_peer *peer, int why)
+{
+	if (peer->down)
+		return;
+	peer->down = why;
+	for (struct pmio_fabric_op *r = peer->port->requests; r; r = r->hh.next) {
+		if (r->peer == peer)
+			fail_request(r, why);
+	}
+	replace_buffers(peer);
+}
+
+/* ---- what comes; lock held -------------------------------------------------------------------- */
+
+static void take_message(struct pmio_fabric_port *port, const void *msg, size_t len)
+{
+	const struct fabric_hdr_msg *h = msg;
+	struct pmio_fabric_op *r;
+
+	if (!fabric_msg_is_good(msg, len))
+		return;
+	HASH_FIND(hh, port->requests, &h->number, sizeof(h->number), r);
+	if (!r || r->answered || !r->wants_answer)
+		return;
+	/* the answer to a probe: it is the one that we know, and the answer is still to come; or it is not */
+	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
+		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
+			port_peer_is_down(r->peer, -ESTALE);
+		else if (h->status < 0)
+			port_peer_is_down(r->peer, -ECONNRESET);
+		return;
+	}
+	if (r->peer->session && (h->type != FABRIC_REPLY || h->session != r->peer->session))
+		return;
+	memcpy(r->answer.bytes, msg, len);
+	r->answer_len = len;
+	r->answered = true;
+	r->alive_ms = fabric_now_ms();
+	r->forgiven_ms = 0;
+}
+
+int port_post_recv(struct pmio_fabric_port *port, struct op *op)
+{
+	ssize_t rc;
+
+	do
+		rc = fi_recv(port->ep.ep, op->buf, SLOT_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
+			     FI_ADDR_UNSPEC, &op->ctx);
+	while (rc == -FI_EAGAIN && fi_cq_read(port->ep.cq, NULL, 0) != 0);
+	return (int)rc;
+}
+
+static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_t len)
+{
+	struct pmio_fabric_op *r = op->req;
+
+	if (op->kind == OP_RECV) {
+		if (rc == 0)
+			take_message(port, op->buf, len);
+		if (port_post_recv(port, op) < 0)
+			pmio_err("fabric: a buffer for messages is lost");
+		return;
+	}
+	r->nr_ops--;
+	if (op->kind != OP_SEND) { /* that says nothing of the peer */
+		r->alive_ms = fabric_now_ms();
+		r->forgiven_ms = 0;
+	}
+	if (rc < 0) {
+		fail_request(r, rc);
+		if (rc == -ECONNRESET)
+			port_peer_is_down(r->peer, rc);
+	}
+	if (op->kind == OP_READ && rc == 0 && r->refs > r->nr_ops + 1) {
+		op->next = r->read; /* who waits copies it */
+		r->read = op;
+	} else {
+		give_back(port, op);
+	}
+	port_put_request(r);
+}
+
+static void take_error(struct pmio_fabric_port *port)
+{
+	struct fi_cq_err_entry e = { 0 };
+
+	if (fi_cq_readerr(port->ep.cq, &e, 0) > 0 && e.op_context)
+		op_ended(port, e.op_context, fabric_error(-e.err), 0);
+}
+
+static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&port->changed, &port->lock, &until);
+}
+
+/* lock held, given up meanwhile: until something has changed, but not longer than ms */
+static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
+{
+	struct fi_cq_msg_entry e[16];
+	uint64_t now;
+	ssize_t n;
+
+	if (port->somebody_sleeps) {
+		wait_for_sleeper(port, ms);
+		return;
+	}
+	port->somebody_sleeps = true;
+	port->attended_ms = fabric_now_ms() + ms;
+	pthread_mutex_unlock(&port->lock);
+	n = fabric_ep_wait(&port->ep, e, NULL, 16, (int)ms);
+	pthread_mutex_lock(&port->lock);
+	port->somebody_sleeps = false;
+	now = fabric_now_ms();
+	if (now < port->attended_ms)
+		port->attended_ms = now;
+	for (ssize_t i = 0; i < n; i++)
+		op_ended(port, e[i].op_context, 0, e[i].len);
+	if (n == -FI_EAVAIL)
+		take_error(port);
+	pthread_cond_broadcast(&port->changed);
+}
+
+/* ---- what goes; lock held ------------------------------------------------------------------------ */
+
+/*
+ * What came while nobody looked is not known yet: that time is not the peers'.  A long pause (a process that
+ * was suspended) counts for nothing; short ones (a loaded machine, which wakes who sleeps late each time) for no more
+ * than one timeout in all, or a request to who is gone would take many times as long.
+ */
+static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
+{
+	uint64_t gap = now > port->attended_ms ? now - port->attended_ms : 0;
+
+	if (gap < UNATTENDED_MS)
+		return;
+	port->attended_ms = now;
+	for (struct pmio_fabric_op *r = port->requests; r; r = r->hh.next) {
+		uint64_t left = port->timeout_ms - r->forgiven_ms, grant = gap;
+
+		if (gap < port->timeout_ms / 2) {
+			grant = gap < left ? gap : left;
+			r->forgiven_ms += grant;
+		}
+		r->alive_ms = r->alive_ms + grant < now ? r->alive_ms + grant : now;
+	}
+}
+
+static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *r)
+{
+	uint64_t now = fabric_now_ms();
+
+	skip_unattended(port, now);
+	return now - r->alive_ms > port->timeout_ms;
+}
+
+/* a peer that answers gives back what it has; one that does not leaves as many to each next one as it has itself */
+static bool may_take(const struct pmio_fabric_port *port, const struct pmio_fabric_peer *peer, enum op_kind kind)
+{
+	return kind == OP_SEND ? peer->nr_sends < port->nr_free_sends : peer->nr_bounces < port->nr_free_bounces;
+}
+
+static struct op *take_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
+{
+	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
+	struct op *op = *list;
+
+	*list = op->next;
+	op->kind = kind;
+	op->req = r;
+	if (kind == OP_SEND) {
+		port->nr_free_sends--;
+		r->peer->nr_sends++;
+	} else {
+		port->nr_free_bounces--;
+		r->peer->nr_bounces++;
+	}
+	return op;
+}
+
+/* an operation of that kind; NULL: r has failed */
+struct op *port_get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
+{
+	while (!may_take(port, r->peer, kind) && r->rc == 0 && !r->read) {
+		if (is_late(port, r))
+			fail_request(r, -ETIMEDOUT);
+		else
+			sleep_for(port, SLEEP_MS);
+	}
+	return r->rc < 0 || !may_take(port, r->peer, kind) ? NULL : take_op(port, r, kind);
+}
+
+static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+{
+	struct pmio_fabric_peer *peer = op->req->peer;
+	void *desc = op->mr ? fi_mr_desc(op->mr) : NULL;
+	struct iovec iov = { op->buf, op->len };
+	struct fi_rma_iov remote = { peer->base + off, op->len, peer->mr_key };
+	struct fi_msg_rma m = {
+		.msg_iov = &iov, .desc = &desc, .iov_count = 1, .addr = peer->fi,
+		.rma_iov = &remote, .rma_iov_count = 1, .context = &op->ctx,
+	};
+
+	if (op->kind == OP_SEND)
+		return fi_send(port->ep.ep, op->buf, op->len, desc, peer->fi, &op->ctx);
+	/* without FI_DELIVERY_COMPLETE a write "succeeds" that the target has refused */
+	if (op->kind == OP_WRITE)
+		return fi_writemsg(port->ep.ep, &m, FI_COMPLETION | FI_DELIVERY_COMPLETE);
+	return fi_readmsg(port->ep.ep, &m, FI_COMPLETION);
+}
+
+/* takes op over; r->rc says if it went wrong */
+void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+{
+	struct pmio_fabric_op *r = op->req;
+	ssize_t rc;
+
+	r->nr_ops++;
+	r->refs++;
+	/* not there, the queue is full, or it connects: the provider says the same to all */
+	while ((rc = post_once(port, op, off)) == -FI_EAGAIN && r->rc == 0) {
+		if (is_late(port, r))
+			fail_request(r, -ETIMEDOUT);
+		else
+			sleep_for(port, RETRY_MS);
+	}
+	if (rc == 0)
+		return;
+	if (rc != -FI_EAGAIN)
+		fail_request(r, fabric_error(rc));
+	r->nr_ops--;
+	give_back(port, op);
+	port_put_request(r);
+}
+
+void port_post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h,
+			 const void *rest)
+{
+	struct op *op = port_get_op(port, r, OP_SEND);
+
+	if (!op)
+		return;
+	memcpy(op->buf, h, sizeof(*h));
+	if (h->len)
+		memcpy(op->buf + sizeof(*h), rest, h->len);
+	op->len = sizeof(*h) + h->len;
+	port_post(port, op, 0);
+}
+
+void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE])
+{
+	struct fabric_hello_msg m;
+
+	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
+	m.hdr.number = r->number;
+	m.hdr.session = r->peer->session;
+	memcpy(m.nonce, nonce, NONCE_SIZE);
+	m.addr_len = (uint32_t)port->ep.addr_len;
+	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
+	port_post_message(port, r, &m.hdr, &m.hdr + 1);
+	r->probed_ms = fabric_now_ms(); /* it may have had to connect first */
+}
+
+/* a target that was started anew, or has ended our session, answers nothing that was asked before */
+static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+{
+	static const uint8_t no_nonce[NONCE_SIZE];
+	uint64_t now = fabric_now_ms();
+
+	if ((!r->peer->session && !r->nonce) || r->answered || now - r->probed_ms < r->probe_ms)
+		return;
+	if (!r->nonce)
+		r->probe_ms = r->probe_ms == PROBE_MS ? PROBE_AGAIN_MS : PROBE_MS;
+	else
+		r->probe_ms = r->probe_ms * HELLO_TIMES < PROBE_MS ? r->probe_ms * HELLO_TIMES : PROBE_MS;
+	port_post_hello(port, r, r->nonce ? r->nonce : no_nonce);
+}
+
+/* r's reads that have ended, to the caller; lock given up meanwhile */
+void port_copy_read(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+{
+	while (r->read) {
+		struct op *op = r->read;
+
+		r->read = op->next;
+		pthread_mutex_unlock(&port->lock);
+		memcpy(op->to, op->buf, op->len);
+		pthread_mutex_lock(&port->lock);
+		give_back(port, op);
+		pthread_cond_broadcast(&port->changed);
+	}
+}
+
+/* until all of r has ended, or it has failed */
+void port_wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+{
+	while (r->rc == 0 && (r->nr_ops || r->read || (r->wants_answer && !r->answered))) {
+		if (r->read) {
+			port_copy_read(port, r);
+			continue;
+		}
+		if (is_late(port, r)) {
+			pmio_err("fabric: a peer does not answer");
+			port_peer_is_down(r->peer, -ETIMEDOUT);
+			continue;
+		}
+		sleep_for(port, r->probe_ms < SLEEP_MS ? r->probe_ms : SLEEP_MS);
+		if (r->rc == 0 && r->wants_answer)
+			probe(port, r);
+	}
+	while (r->read) { /* it has failed otherwise */
+		struct op *op = r->read;
+
+		r->read = op->next;
+		give_back(port, op);
+	}
+}
+
+/* r is no longer ours; returns its result */
+int port_end_request(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+{
+	int rc = r->rc;
+
+	HASH_DEL(port->requests, r);
+	port_put_request(r);
+	return rc;
+}

@@ -1,0 +1,193 @@
+/*
+ * target_admission.c -- what ports say to a target: who comes in, who is refused, and the calls of those that are in
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fabric/target_impl.h"
+
+/* ---- what ports say ------------------------------------------------------------------------ */
+
+/* "are you still the one that I know?": the epoch says it, and the status whether we know the session */
+static void take_probe(struct pmio_fabric_target *t, const struct fabric_hello_msg *m, fi_addr_t from)
+{
+	struct session *s = fabric_target_find_session(t, m->hdr.session);
+	struct fabric_challenge_msg *c;
+	struct out *o = fabric_target_new_out(m->hdr.session, FABRIC_CHALLENGE, m->hdr.number, sizeof(*c));
+
+	if (!o)
+		return;
+	c = (struct fabric_challenge_msg *)&o->hdr;
+	c->epoch = t->epoch;
+	c->hdr.status = s ? 0 : -ENOTCONN;
+	if (s)
+		fabric_target_send_out(t, o);
+	else
+		fabric_target_send_to_stranger(t, o, fabric_target_get_addr(t, m->addr, m->addr_len), from);
+}
+
+static void take_hello(struct pmio_fabric_target *t, const struct fabric_hello_msg *m, fi_addr_t from)
+{
+	struct fabric_ticket ticket = { .time = fabric_now_ms(), .epoch = t->epoch, .addr_len = m->addr_len };
+	struct fabric_challenge_msg *c;
+	struct out *o = fabric_target_new_out(0, FABRIC_CHALLENGE, m->hdr.number, sizeof(*c));
+
+	if (!o)
+		return;
+	memcpy(ticket.port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(ticket.addr, m->addr, m->addr_len);
+	c = (struct fabric_challenge_msg *)&o->hdr;
+	fabric_make_challenge(t->secret, &ticket, c->nonce, &c->hdr.session);
+	c->epoch = t->epoch;
+	c->time = ticket.time;
+	c->munge = t->munge.policy;
+	fabric_target_send_to_stranger(t, o, fabric_target_get_addr(t, m->addr, m->addr_len), from);
+}
+
+/* status: -EACCES: it does not know the key; -EPERM: it is not our user, because of why */
+static void refuse(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct out *o, int status,
+		   const char *why)
+{
+	uint64_t nr = pmio_note(status == -EACCES ? &t->no_key : &t->no_user, 1);
+	struct addr *a = fabric_target_get_addr(t, m->addr, m->addr_len);
+
+	if (nr && status == -EACCES)
+		pmio_warn("fabric: refused %llu that do not know the key", (unsigned long long)nr);
+	else if (nr)
+		pmio_warn("fabric: refused %llu, the last one because of munge: %s", (unsigned long long)nr, why);
+	atomic_fetch_add(&t->nr_no_key, 1);
+	o->hdr.status = status;
+	fabric_target_send_to_stranger(t, o, a, a ? a->fi : FI_ADDR_NOTAVAIL); /* its challenge has come there */
+}
+
+/* XXX the daemon is asked in this thread: that takes it about a millisecond */
+static bool is_our_user(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, const char **why)
+{
+	int rc = -ENODATA;
+
+	*why = "no credential";
+	if (t->munge.policy == MUNGE_OFF)
+		return true;
+	if (m->credential_len)
+		rc = fabric_munge_check(&t->munge, m->mac, m->credential, m->credential_len, why);
+	return rc == 0 || (rc == -ENODATA && t->munge.policy == MUNGE_AUTO);
+}
+
+/* is it the answer to a challenge of ours, and not an old one?  Then that is what both sides have said */
+static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct fabric_transcript *said)
+{
+	struct fabric_ticket ticket = { .time = m->time, .epoch = t->epoch, .addr_len = m->addr_len };
+	uint64_t now = fabric_now_ms();
+
+	if (m->time > now || now - m->time > PROOF_MS(t))
+		return false;
+	memcpy(ticket.port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(ticket.addr, m->addr, m->addr_len);
+	memset(said, 0, sizeof(*said));
+	fabric_make_challenge(t->secret, &ticket, said->target_nonce, &said->session);
+	memcpy(said->port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(said->addr, m->addr, m->addr_len);
+	said->epoch = t->epoch;
+	said->munge = t->munge.policy | (m->credential_len ? SENT_CREDENTIAL : 0);
+	return said->session == m->hdr.session;
+}
+
+/* NULL: there is no session; the answer says why */
+static struct session *check_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
+				   const struct fabric_transcript *said, struct out *o)
+{
+	struct session *s = NULL;
+	const char *why;
+
+	if (!fabric_mac_is_good(t->key, FABRIC_PROOF, said, m->mac))
+		refuse(t, m, o, -EACCES, NULL);
+	else if (!is_our_user(t, m, &why))
+		refuse(t, m, o, -EPERM, why);
+	else if ((s = fabric_target_begin_session(t, m)) == NULL)
+		free(o);
+	return s;
+}
+
+static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
+{
+	struct fabric_transcript said;
+	struct fabric_welcome_msg *w;
+	struct session *s;
+	struct out *o;
+
+	if (!fits(t, m, &said))
+		return;
+	HASH_FIND(hh, t->sessions, &m->hdr.session, sizeof(m->hdr.session), s);
+	if (s)
+		return; /* said again */
+	o = fabric_target_new_out(m->hdr.session, FABRIC_WELCOME, m->hdr.number, sizeof(*w));
+	if (!o)
+		return;
+	s = check_proof(t, m, &said, o);
+	if (!s)
+		return;
+	w = (struct fabric_welcome_msg *)&o->hdr;
+	w->key = said.key = s->region->key;
+	w->base = said.base = t->base;
+	w->len = said.len = t->len;
+	fabric_mac(t->key, FABRIC_WELCOME, &said, w->mac);
+	fabric_target_send_out(t, o);
+}
+
+static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)
+{
+	struct pmio_fabric_call *call;
+	struct session *s;
+
+	fabric_target_take_endings(t);
+	s = fabric_target_find_session(t, m->session);
+	if (!s)
+		return;
+	call = malloc(sizeof(*call) + m->len);
+	if (!call)
+		return; /* as if it had been lost */
+	call->target = t;
+	call->session = s->id;
+	call->number = m->number;
+	memcpy(call->msg, m + 1, m->len);
+	pthread_mutex_lock(&t->lock);
+	t->refs++;
+	pthread_mutex_unlock(&t->lock);
+	t->handler(call, call->msg, m->len, t->arg);
+}
+
+static void take_bye(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)
+{
+	struct session *s = fabric_target_find_session(t, m->session);
+
+	if (s)
+		fabric_target_end_session(t, s);
+}
+
+/* from: FI_ADDR_NOTAVAIL: not known */
+void fabric_target_take(struct pmio_fabric_target *t, const void *msg, size_t len, fi_addr_t from)
+{
+	const struct fabric_hdr_msg *h = msg;
+
+	if (!fabric_msg_is_good(msg, len))
+		return;
+	switch (h->type) {
+	case FABRIC_HELLO:
+		if (h->session)
+			take_probe(t, msg, from);
+		else
+			take_hello(t, msg, from);
+		break;
+	case FABRIC_PROOF:
+		take_proof(t, msg);
+		break;
+	case FABRIC_CALL:
+		take_call(t, msg);
+		break;
+	case FABRIC_BYE:
+		take_bye(t, msg);
+		break;
+	}
+}

@@ -1,0 +1,172 @@
+/*
+ * target_impl.h -- what the files of a target share: who there is (target_session.c), what is said to them (target_send.c), who
+ * comes in (target_admission.c), and target.c, which has the thread
+ */
+#ifndef PMIO_FABRIC_TARGET_IMPL_H
+#define PMIO_FABRIC_TARGET_IMPL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "fabric/fabric_impl.h"
+
+#define NR_RECVS 256
+#define NR_SENDS 128
+#define NR_STRANGE 1024	     /* answers to strangers that wait or are under way; others get none */
+#define STRANGE_SIZE 128     /* bytes: they are that small */
+#define NR_HEARD 1024	     /* addresses of first HELLOs; the oldest goes */
+#define NR_DIALS 64	     /* addresses that are not those that messages came from, in DIAL_MS */
+#define PROOF_MS(t) (2 * (uint64_t)(t)->timeout_ms) /* a challenge is good for so long */
+
+struct addr {
+	uint8_t bytes[PMIO_FABRIC_ADDR_MAX]; /* key */
+	fi_addr_t fi;
+	unsigned refs;
+	unsigned nr_sessions;
+	unsigned nr_strange;	/* answers that wait or are under way */
+	uint64_t heard_ms;	/* first; 0: nobody unknown has named it */
+	struct host *host;	/* while it has sessions */
+	UT_hash_handle hh;
+};
+
+/* where somebody has proven himself */
+struct host {
+	uint8_t ip[16];	/* key */
+	unsigned nr_addrs;
+	UT_hash_handle hh;
+};
+
+/* the memory, under one key */
+struct region {
+	struct fid_mr *mr;
+	uint64_t key;
+	unsigned nr_sessions;	/* that know it */
+	struct region *next;
+};
+
+struct session {
+	uint64_t id; /* key; as random as a keyed hash */
+	struct addr *addr;	/* NULL: it has ended, and its proof may not be said again */
+	struct region *region;
+	uint64_t until_ms;	/* as long as its proof would be good */
+	struct session *prev, *next; /* of those that have ended */
+	UT_hash_handle hh;
+};
+
+struct slot {
+	struct fi_context2 ctx; /* first */
+	bool sends;
+	bool strange;
+	uint8_t *buf; /* SLOT_SIZE bytes; strange: STRANGE_SIZE */
+	struct addr *addr;
+	struct slot *next; /* free */
+};
+
+/* an answer on its way to a slot */
+struct out {
+	struct out *prev, *next;
+	uint64_t session;
+	struct addr *addr; /* NULL: the session's */
+	bool strange;	   /* to a stranger */
+	uint64_t until_ms;
+	size_t size;	   /* of all of the message */
+	struct fabric_hdr_msg hdr;
+	uint8_t rest[];
+};
+
+/* a session that somebody wants to be ended */
+struct ending {
+	uint64_t session;
+	struct ending *next;
+};
+
+struct pmio_fabric_target {
+	struct fabric_ep ep;
+	uint8_t key[PMIO_FABRIC_KEY_SIZE];
+	struct fabric_munge munge;
+	unsigned timeout_ms;
+	uint8_t secret[PMIO_FABRIC_KEY_SIZE]; /* of challenges */
+	uint64_t epoch, len;
+	void *memory_base;
+	uint64_t base;		/* what others add their offsets to */
+	struct region *regions;	/* the first one is for new sessions */
+	uint64_t renew_at;	/* refused accesses */
+	uint64_t refused_before; /* ... of this process, when the target was made */
+	atomic_uint_fast64_t nr_refused, nr_no_key;
+	struct fid_mr *slots_mr;
+	pmio_fabric_handler *handler;
+	void *arg;
+	pthread_t thread;
+	bool has_thread;
+	atomic_bool stop;
+	atomic_uint nr_proven;
+
+	pthread_mutex_t lock;	/* of these */
+	unsigned refs;		/* its owner's, and each call's */
+	bool closed;
+	struct out *queue;
+	struct ending *endings;
+
+	struct addr *addrs;
+	struct session *sessions, *ended;
+	struct host *hosts;
+	struct fabric_guard guard;
+	struct addr *heard[NR_HEARD]; /* a ring; with a reference each */
+	unsigned next_heard;
+	uint64_t dials[NR_DIALS]; /* a ring: when */
+	unsigned next_dial;
+	struct out *waiting;	/* for room */
+	unsigned nr_strange;
+	struct slot slots[NR_RECVS + NR_SENDS + NR_STRANGE];
+	struct slot *free_sends, *free_strange;
+	uint8_t *memory;	/* owned; the slots' */
+	struct pmio_note no_key, no_user, refused;
+	bool said_full;
+};
+
+struct pmio_fabric_call {
+	struct pmio_fabric_target *target;
+	uint64_t session, number;
+	uint64_t msg[]; /* aligned */
+};
+
+/* all in the thread of the target, but where it ends */
+
+/* ---- target_session.c ---- */
+
+/* a reference to the address; NULL: none of this provider's, or no memory */
+struct addr *fabric_target_get_addr(struct pmio_fabric_target *t, const uint8_t *bytes, size_t len);
+void fabric_target_put_addr(struct pmio_fabric_target *t, struct addr *a);
+/* for fabric_guard_look(); arg: the target */
+bool fabric_target_is_known(void *arg, const struct sockaddr *peer);
+/* nobody knows its key any more, unless it is that for new sessions */
+void fabric_target_drop_region(struct pmio_fabric_target *t, struct region *r);
+/* those whose proofs are not good any more need not be remembered */
+void fabric_target_forget_ended(struct pmio_fabric_target *t);
+/* of who has proven himself; NULL also for one that has ended */
+struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id);
+/* until its proof is good no more it is remembered, so that nobody says that again */
+void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s);
+/* the proof was good */
+struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m);
+
+/* ---- target_send.c ---- */
+
+void *fabric_target_slots_desc(const struct pmio_fabric_target *t);
+void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
+/* what waits for long is for somebody who is no longer there */
+void fabric_target_send_waiting(struct pmio_fabric_target *t);
+/* takes o over; its session's address, unless it has one */
+void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o);
+struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint64_t number, size_t size);
+/* takes o over, and a's reference */
+void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o, struct addr *a, fi_addr_t from);
+/* sessions that other threads want to be ended */
+void fabric_target_take_endings(struct pmio_fabric_target *t);
+
+/* ---- target_admission.c ---- */
+
+/* from: FI_ADDR_NOTAVAIL: not known */
+void fabric_target_take(struct pmio_fabric_target *t, const void *msg, size_t len, fi_addr_t from);
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * target_send.c -- a target's answers: to sessions all, to strangers few (target.c says why)
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "fabric/target_impl.h"
+
+#define STRANGE_EACH 2	     /* ... to one address */
+#define STRANGE_MS 2000	     /* they wait so long for room */
+#define HEARD_MS 100	     /* what comes later than that after the first HELLO has a source, if it is that address */
+#define DIAL_MS 130000	     /* longer than Linux tries to connect (tcp_syn_retries) */
+
+/* ---- sending --------------------------------------------------------------------------- */
+
+void *fabric_target_slots_desc(const struct pmio_fabric_target *t)
+{
+	return t->slots_mr ? fi_mr_desc(t->slots_mr) : NULL;
+}
+
+void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a)
+{
+	a->nr_strange--;
+	t->nr_strange--;
+}
+
+static void free_out(struct pmio_fabric_target *t, struct out *o)
+{
+	if (o->addr && o->strange)
+		fabric_target_not_strange_any_more(t, o->addr);
+	fabric_target_put_addr(t, o->addr);
+	free(o);
+}
+
+/* false: there is no room now */
+static bool try_to_send(struct pmio_fabric_target *t, struct out *o)
+{
+	struct slot **list = o->strange ? &t->free_strange : &t->free_sends, *s = *list;
+	ssize_t rc;
+
+	if (!s)
+		return false;
+	memcpy(s->buf, &o->hdr, o->size);
+	rc = fi_send(t->ep.ep, s->buf, o->size, fabric_target_slots_desc(t), o->addr->fi, &s->ctx);
+	if (rc == -FI_EAGAIN)
+		return false;
+	if (rc == 0) {
+		*list = s->next;
+		s->addr = o->addr; /* with our reference, and its place among those to strangers */
+		o->addr = NULL;
+	}
+	return true;
+}
+
+/* what waits for long is for somebody who is no longer there */
+void fabric_target_send_waiting(struct pmio_fabric_target *t)
+{
+	uint64_t now = fabric_now_ms();
+	struct out *o, *next;
+
+	DL_FOREACH_SAFE(t->waiting, o, next) {
+		if (!try_to_send(t, o) && now < o->until_ms)
+			continue;
+		DL_DELETE(t->waiting, o);
+		free_out(t, o);
+	}
+}
+
+/* takes o over; its session's address, unless it has one */
+void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o)
+{
+	struct session *s = o->addr ? NULL : fabric_target_find_session(t, o->session);
+
+	if (!o->addr && !s) {
+		free(o); /* who asked has left */
+		return;
+	}
+	if (s) {
+		o->addr = s->addr;
+		o->addr->refs++;
+	}
+	o->until_ms = fabric_now_ms() + t->timeout_ms;
+	DL_APPEND(t->waiting, o);
+}
+
+struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint64_t number, size_t size)
+{
+	struct out *o = malloc(sizeof(*o) - sizeof(o->hdr) + size);
+
+	if (!o)
+		return NULL;
+	o->addr = NULL;
+	o->strange = false;
+	o->session = session;
+	o->size = size;
+	fabric_msg_init(&o->hdr, type, size);
+	o->hdr.session = session;
+	o->hdr.number = number;
+	return o;
+}
+
+/* ---- strangers --------------------------------------------------------------------------- */
+
+/* a is libfabric's to know from now on: the next message from there says that it is */
+static void hear_of(struct pmio_fabric_target *t, struct addr *a)
+{
+	struct addr **place = &t->heard[t->next_heard++ % NR_HEARD];
+
+	a->heard_ms = fabric_now_ms();
+	a->refs++;
+	fabric_target_put_addr(t, *place);
+	*place = a;
+}
+
+/* libfabric will try to reach an address that a stranger says is his */
+static bool may_dial(struct pmio_fabric_target *t)
+{
+	uint64_t now = fabric_now_ms(), *oldest = &t->dials[t->next_dial % NR_DIALS];
+
+	if (*oldest && now - *oldest < DIAL_MS)
+		return false;
+	*oldest = now;
+	t->next_dial++;
+	return true;
+}
+
+/* from: where the message came from */
+static bool may_answer(struct pmio_fabric_target *t, struct addr *a, fi_addr_t from)
+{
+	if (a->nr_strange >= STRANGE_EACH || t->nr_strange >= NR_STRANGE)
+		return false;
+	if (!t->ep.has_source || a->nr_sessions || from == a->fi)
+		return true;
+	if (!a->heard_ms)
+		hear_of(t, a);
+	return fabric_now_ms() - a->heard_ms > HEARD_MS && may_dial(t);
+}
+
+/* takes o over, and a's reference */
+void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o, struct addr *a, fi_addr_t from)
+{
+	if (!a || !may_answer(t, a, from)) {
+		fabric_target_put_addr(t, a);
+		free(o);
+		return;
+	}
+	o->addr = a;
+	o->strange = true;
+	a->nr_strange++;
+	t->nr_strange++;
+	o->until_ms = fabric_now_ms() + STRANGE_MS;
+	DL_APPEND(t->waiting, o);
+}
+
+/* ---- sessions that others end ------------------------------------------------------------------ */
+
+static void forget_answers(struct pmio_fabric_target *t, uint64_t session)
+{
+	struct out *o, *next;
+
+	DL_FOREACH_SAFE(t->waiting, o, next) {
+		if (o->session != session)
+			continue;
+		DL_DELETE(t->waiting, o);
+		free_out(t, o);
+	}
+}
+
+void fabric_target_take_endings(struct pmio_fabric_target *t)
+{
+	struct ending *list, *e, *next;
+
+	pthread_mutex_lock(&t->lock);
+	list = t->endings;
+	t->endings = NULL;
+	pthread_mutex_unlock(&t->lock);
+	LL_FOREACH_SAFE(list, e, next) {
+		struct session *s = fabric_target_find_session(t, e->session);
+
+		if (s) {
+			fabric_target_end_session(t, s);
+			forget_answers(t, e->session);
+		}
+		free(e);
+	}
+}

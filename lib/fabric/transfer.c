@@ -1,0 +1,201 @@
+/*
+ * transfer.c -- bytes and calls: a request's pieces through the port's bounce buffers, and its answer
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "fabric/port_impl.h"
+
+/* ---- writing and reading ----------------------------------------------------------------------------- */
+
+static int check_pieces(const struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (pieces[i].len > peer->len || pieces[i].off > peer->len - pieces[i].len)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static void copy_unlocked(struct pmio_fabric_port *port, void *to, const void *from, size_t len)
+{
+	pthread_mutex_unlock(&port->lock);
+	memcpy(to, from, len);
+	pthread_mutex_lock(&port->lock);
+}
+
+/* where in the pieces a request is */
+struct cursor {
+	const struct pmio_fabric_piece *p, *end;
+	size_t done; /* of *p */
+};
+
+/* as many bytes as follow each other on the peer and fit: into op; returns their offset there */
+static uint64_t fill_bounce(struct pmio_fabric_port *port, struct op *op, struct cursor *c)
+{
+	uint64_t off = c->p->off + c->done;
+
+	op->len = 0;
+	while (c->p < c->end && op->len < BOUNCE_SIZE && c->p->off + c->done == off + op->len) {
+		size_t n = c->p->len - c->done;
+
+		if (n > BOUNCE_SIZE - op->len)
+			n = BOUNCE_SIZE - op->len;
+		copy_unlocked(port, op->buf + op->len, (const uint8_t *)c->p->buf + c->done, n);
+		op->len += n;
+		c->done += n;
+		if (c->done == c->p->len) {
+			c->p++;
+			c->done = 0;
+		}
+	}
+	return off;
+}
+
+static uint64_t take_read(struct op *op, struct cursor *c)
+{
+	uint64_t off = c->p->off + c->done;
+
+	op->len = c->p->len - c->done;
+	if (op->len > BOUNCE_SIZE)
+		op->len = BOUNCE_SIZE;
+	op->to = (uint8_t *)c->p->buf + c->done;
+	c->done += op->len;
+	if (c->done == c->p->len) {
+		c->p++;
+		c->done = 0;
+	}
+	return off;
+}
+
+static void transfer(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind,
+		     const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	struct cursor c = { pieces, pieces + nr, 0 };
+
+	while (r->rc == 0 && c.p < c.end) {
+		struct op *op;
+		uint64_t off;
+
+		if (c.p->len == 0) {
+			c.p++;
+			continue;
+		}
+		port_copy_read(port, r);
+		op = port_get_op(port, r, kind);
+		if (!op)
+			continue;
+		off = kind == OP_WRITE ? fill_bounce(port, op, &c) : take_read(op, &c);
+		port_post(port, op, off);
+	}
+}
+
+static void ask(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct pmio_fabric_exchange *x)
+{
+	struct fabric_hdr_msg h;
+
+	fabric_msg_init(&h, FABRIC_CALL, sizeof(h));
+	h.len = (uint32_t)x->request_len;
+	h.session = r->peer->session;
+	h.number = r->number;
+	r->wants_answer = true;
+	port_post_message(port, r, &h, x->request);
+}
+
+/* x: NULL: only the status is wanted */
+static int take_answer(const struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
+{
+	size_t len = r->wants_answer ? r->answer.hdr.len : 0;
+
+	if (x && len > x->answer_room)
+		return -EMSGSIZE;
+	if (x && len)
+		memcpy(x->answer, r->answer.bytes + sizeof(r->answer.hdr), len);
+	if (x)
+		x->answer_len = len;
+	return r->wants_answer ? r->answer.hdr.status : 0;
+}
+
+/* x: the request; NULL: none */
+static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
+		 const struct pmio_fabric_exchange *x, struct pmio_fabric_op **out)
+{
+	struct pmio_fabric_port *port = peer->port;
+	struct pmio_fabric_op *r;
+	int rc = check_pieces(peer, pieces, nr);
+
+	*out = NULL;
+	if (rc == 0 && x && x->request_len > PMIO_FABRIC_MSG_MAX)
+		rc = -EMSGSIZE;
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&port->lock);
+	r = peer->down ? NULL : port_new_request(peer);
+	if (!r) {
+		rc = peer->down ? peer->down : -ENOMEM;
+		pthread_mutex_unlock(&port->lock);
+		return rc;
+	}
+	transfer(port, r, kind, pieces, nr);
+	if (x && r->rc == 0)
+		ask(port, r, x);
+	pthread_mutex_unlock(&port->lock);
+	*out = r;
+	return 0;
+}
+
+static int end(struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_port *port = r->peer->port;
+	int rc;
+
+	pthread_mutex_lock(&port->lock);
+	port_wait_for(port, r);
+	if (r->rc == 0)
+		r->rc = take_answer(r, x);
+	rc = port_end_request(port, r);
+	pthread_mutex_unlock(&port->lock);
+	return rc;
+}
+
+static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces,
+	       size_t nr, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_op *r;
+	int rc = begin(peer, kind, pieces, nr, x, &r);
+
+	return rc < 0 ? rc : end(r, x);
+}
+
+int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange *x)
+{
+	return run(peer, OP_WRITE, NULL, 0, x);
+}
+
+int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
+		      struct pmio_fabric_exchange *x)
+{
+	return run(peer, OP_WRITE, pieces, nr, x);
+}
+
+int pmio_fabric_read(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr)
+{
+	return run(peer, OP_READ, pieces, nr, NULL);
+}
+
+int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
+		      const void *request, size_t request_len, struct pmio_fabric_op **out)
+{
+	const struct pmio_fabric_exchange x = { .request = request, .request_len = request_len };
+
+	return begin(peer, OP_WRITE, pieces, nr, request ? &x : NULL, out);
+}
+
+int pmio_fabric_end(struct pmio_fabric_op **op, struct pmio_fabric_exchange *x)
+{
+	struct pmio_fabric_op *r = *op;
+
+	*op = NULL;
+	return end(r, x);
+}
