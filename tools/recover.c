@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/log.h"
 #include "pool/pool.h"
 #include "salvage.h"
@@ -96,31 +97,30 @@ static int drain_all(struct tool *tool, const struct recover_args *args, struct 
  */
 static void end_agent(struct pmio *pm)
 {
-	const struct timespec poll = { .tv_nsec = 10000000 };
+	struct pmio_backoff b = PMIO_BACKOFF(10, 10, 2000);
 	struct pmio_pool_stat st;
 
-	for (int i = 0; i < 200 && pmio_stat_pool(pm, &st) == 0; i++) {
+	while (pmio_stat_pool(pm, &st) == 0) {
 		if (st.nr_clients <= 1) {
 			pmio_shutdown(pm, true);
 			return;
 		}
-		nanosleep(&poll, NULL);
+		if (!pmio_backoff_sleep(&b))
+			return;
 	}
 }
 
 /* a running agent; PMIO_EAGENT: there is none */
 static int reach(const char *dir, struct pmio **pm)
 {
-	const struct timespec poll = { .tv_nsec = 10000000 };
+	struct pmio_backoff b = PMIO_BACKOFF(10, 10, 3000);
 	struct pmio_pool_owner owner;
 	int rc;
 
 	/* one that has the pool, and does not listen yet, or not any more */
-	for (int i = 0; (rc = pmio_attach(dir, pm)) == PMIO_EAGENT && i < 300; i++) {
-		if (pmio_pool_owner(dir, &owner) < 0 || !owner.locked)
-			break;
-		nanosleep(&poll, NULL);
-	}
+	do
+		rc = pmio_attach(dir, pm);
+	while (rc == PMIO_EAGENT && pmio_pool_owner(dir, &owner) >= 0 && owner.locked && pmio_backoff_sleep(&b));
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 
 #include "progress.h"
 #include "stat.h"
+#include "core/backoff.h"
 
 #define HEADER_EVERY 20 /* lines */
 
@@ -73,9 +74,7 @@ static void print_json(const struct delta *d, const struct pmio_pool_stat *st, c
 
 static void sleep_s(double seconds)
 {
-	struct timespec ts = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
-
-	nanosleep(&ts, NULL);
+	pmio_sleep_us((uint64_t)(seconds * 1e6));
 }
 
 int tool_watch_pool(const struct tool *tool, struct pmio *pm, double interval_s, unsigned long count)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/error.h"
 #include "remote/remote.h"
 #include "remote/wire.h"
@@ -186,7 +187,7 @@ static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, b
 static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct opened *o)
 {
 	struct client_open how = how_to_open(f, access_mode, first);
-	unsigned wait_ms = 10;
+	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
 	int rc;
 
 	memset(o, 0, sizeof(*o));
@@ -194,10 +195,8 @@ static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, stru
 	rc = engine_pool(&f->settings, &f->pm);
 	if (rc == 0)
 		rc = try_to_open(f, &how, first);
-	for (; rc == -EAGAIN && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
-		usleep(wait_ms * 1000);
+	while (rc == -EAGAIN && pmio_backoff_sleep(&b))
 		rc = try_to_open(f, &how, first);
-	}
 	if (rc == -EAGAIN) { /* who has it in another pool has not said where others can join it */
 		how.no_wait = false;
 		rc = try_to_open(f, &how, first);

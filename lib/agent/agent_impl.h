@@ -555,26 +555,28 @@ void files_lost_name(struct agent *a, struct file *f);
 /* its slot and its frames are free for others; nobody may use it */
 void files_forget(struct agent *a, struct file *f);
 
-/* handles.c */
-/* a file that is not known yet, opened with these flags; st as the PFS has it now */
-int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
-/* open it for this request: a handle; takes *pfs over in any case */
-int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
-		 struct pfs_fd **pfs, struct handle **out);
+/* open.c */
+/* what is written is drained early */
+static inline bool open_is_early(uint32_t flags)
+{
+	return (flags & PMIO_OPEN_WRITE) && (flags & PMIO_OPEN_EARLY);
+}
+/* OPEN, with a descriptor, which is taken over; answers */
+void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
+
+/* close.c */
 /* the handle goes; the request, if there is one, is answered: by the last close when it is drained */
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
 /* DRAIN; answers */
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
+/* the same of what the descriptor, which is taken over, is of */
+void files_drain_by_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 /* FORGET; answers */
 void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 void files_free(struct agent *a); /* all handles and files */
 
 /* recover.c */
 int files_load(struct agent *a); /* from the catalog, at start */
-
-/* lookup.c: requests with a descriptor, which is taken over; each answers */
-void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
-void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
 /* calls.c: requests that are one call to the PFS; each answers */
 /* fd: of what has the name, taken over */

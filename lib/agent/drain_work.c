@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/clock.h"
 #include "agent/drain_impl.h"
 
@@ -366,7 +367,7 @@ void drain_run_opening(struct job *job)
 
 	/* where it has failed it is opened anew, if it is found; else it has to do with what it has */
 	if (d->nr_tries)
-		usleep(OPEN_WAIT_US);
+		pmio_sleep_us(OPEN_WAIT_US);
 	if (d->look) {
 		pfs_look_run(d->look);
 		d->open_rc = d->look->rc;

@@ -2,7 +2,7 @@
  * file_state.c -- the states of a file, as the catalog has them, and what leads from one to the next
  *
  * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.
- * What decides that something happens is elsewhere: handles.c (programs and commands), drain.c and syncs.c
+ * What decides that something happens is elsewhere: open.c and close.c (programs and commands), drain.c and syncs.c
  * (what has become of a drain), settle.c (nobody has it open any more), recover.c (at the start).
  */
 #include "agent/agent_impl.h"

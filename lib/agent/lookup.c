@@ -12,25 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent_impl.h"
-
-struct lookup {
-	struct job job;		/* first */
-	struct parked *req;	/* owned */
-	const char *path;	/* in req; its name, as the client saw it */
-	uint32_t flags;		/* OPEN: PMIO_OPEN_* */
-	uint64_t changes;	/* a->pfs_changes when st was asked for */
-	struct pfs_fd *pfs;	/* owned */
-	int rc;			/* 0, or why there is none of these: */
-	struct stat st;
-	struct pmio_pfs_id id;
-	bool nameless;		/* its last name has gone */
-	bool sees_names;	/* it has the same name for us */
-	bool keeps;		/* the worker makes its name durable: there are too many that wait for that */
-	unsigned nr_looks;
-	uint64_t drain_steps;	/* of the drain of the file, when this look began; 0: not known */
-	void (*go_on)(struct agent *a, struct conn *c, struct lookup *l);
-};
+#include "agent/lookup.h"
 
 #define LOOKS_MAX 20 /* while a drain goes on: it will see for itself */
 
@@ -128,8 +110,7 @@ static bool look_at_new(struct agent *a, struct lookup *l)
 	return true;
 }
 
-/* takes fd over */
-static void start(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const char *path, int fd,
+void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const char *path, int fd,
 		  void (*go_on)(struct agent *a, struct conn *c, struct lookup *l))
 {
 	struct lookup *l = calloc(1, sizeof(*l));
@@ -161,8 +142,7 @@ static void start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		look(a, l);
 }
 
-/* NULL: not known.  What had the inode's number before has gone with its last name. */
-static struct file *find_file(struct agent *a, const struct lookup *l)
+struct file *lookup_find(struct agent *a, const struct lookup *l)
 {
 	struct file_key key = { l->id.dev, l->id.ino };
 	struct file *f = files_find(a, &l->id), *old;
@@ -176,241 +156,4 @@ static struct file *find_file(struct agent *a, const struct lookup *l)
 	}
 	HASH_FIND(hh_ino, a->by_inode, &key.ino, sizeof(key.ino), f);
 	return f && f->nr_handles == 0 && files_adopt_device(a, f, &l->st) ? f : NULL;
-}
-
-/* ---- DRAIN -------------------------------------------------------------------------- */
-
-static void drain_it(struct agent *a, struct conn *c, struct lookup *l)
-{
-	struct file *f = l->rc == 0 ? find_file(a, l) : NULL;
-
-	if (!f) {
-		agent_reply_status(a, c, &l->req->msg.hdr, l->rc < 0 ? l->rc : -ESRCH);
-		return;
-	}
-	if (l->pfs->writes)
-		files_adopt_pfs(a, f, &l->pfs);
-	files_drain(a, c, f, &l->req->msg);
-}
-
-void lookup_drain(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
-{
-	start(a, c, msg, NULL, fd, drain_it);
-}
-
-#define WHEN_IDLE 1 /* from revalidate() */
-
-/* ---- OPEN ---------------------------------------------------------------------------- */
-
-/* we were cut off while we changed the PFS file: what we knew of it is old, or never came to be */
-static void take_size(struct agent *a, struct file *f, const struct stat *st)
-{
-	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
-
-	if (f->on_pfs.cut_pending && f->on_pfs.size < size)
-		size = f->on_pfs.size;
-	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
-}
-
-/* data wait for it, and nobody has it open: is the PFS file still the one for which they are? */
-static int revalidate_waiting(struct agent *a, struct file *f, const struct lookup *l)
-{
-	/* where births are not told, the same number under another name may be another file */
-	bool is_it = f->pfs || (f->birth_ns && l->id.birth_ns) || strcmp(f->path, l->path) == 0;
-
-	if (f->on_pfs.changed || (f->on_pfs.busy ? !is_it : !files_same_content(f, &l->st)))
-		return files_say_changed(f);
-	if (f->on_pfs.busy)
-		take_size(a, f, &l->st);
-	return 0;
-}
-
-/*
- * Nobody has the file open: is the PFS file still what we knew?  WHEN_IDLE: a job of ours has just
- * touched it, or somebody else has, and when the job has ended another look tells.  A drain that is
- * on its way has been told of a change by others, and at its end what is cached goes.
- */
-static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
-{
-	struct file *f = *pf;
-	bool is_clean = f->state == PMIO_FILE_CLEAN, differs = !files_same_as_seen(f, &l->st);
-	int rc;
-
-	if (f->on_pfs.changed)
-		return files_say_changed(f);
-	if ((f->drain && f->on_pfs.stale) ||
-	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
-		return WHEN_IDLE;
-	/* our own: what we know is newer, unless it is from a catalog */
-	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
-		if (f->recovered && f->on_pfs.busy)
-			take_size(a, f, &l->st);
-		return 0;
-	}
-	if (!is_clean) {
-		rc = revalidate_waiting(a, f, l);
-		if (rc < 0)
-			return rc;
-	} else if (f->on_pfs.busy || file_is_removed(f) || differs) {
-		if (!files_is_stale(f)) /* else it was said when it was seen */
-			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
-				  f->path);
-		files_forget(a, f);
-		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, pf);
-	}
-	files_adopt_name(a, f, l->path); /* it may have been renamed */
-	return 0;
-}
-
-/* 0, WHEN_IDLE, or an error */
-static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
-{
-	*out = find_file(a, l);
-	if (!*out)
-		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, out);
-	return (*out)->nr_handles ? 0 : revalidate(a, l, out);
-}
-
-/* a small file is written right after it was created: that saves it a request */
-static int64_t claim_first(struct agent *a, const struct handle *h)
-{
-	struct chunk *ch = NULL;
-	int rc;
-
-	if ((h->flags & PMIO_OPEN_FIRST) && (h->flags & PMIO_OPEN_WRITE) && !h->file->shared &&
-	    pmio_pool_file_size(a->pool, h->file->slot) == 0)
-		ch = files_claim(a, h->file, 0, PMIO_CLAIM_WRITE | PMIO_CLAIM_ZERO, true, true, &rc);
-	if (!ch || ch->frame < 0)
-		return PMIO_CLAIM_NONE;
-	fill_zeros(a, h->file, ch);
-	return ch->frame;
-}
-
-/* fd: the agent's own, -1: the client has one */
-static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const struct handle *h,
-		  int error, int fd)
-{
-	union pmio_any_msg reply;
-
-	pmio_proto_reply(&reply, &msg->hdr, 0);
-	reply.open_reply.handle = h->id;
-	reply.open_reply.size = pmio_pool_file_size(a->pool, h->file->slot);
-	reply.open_reply.dev = h->file->key.dev;
-	reply.open_reply.ino = h->file->key.ino;
-	reply.open_reply.slot = h->file->slot;
-	reply.open_reply.error = error;
-	reply.open_reply.first = claim_first(a, h);
-	agent_reply(a, c, &reply, fd);
-}
-
-static void attach(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg,
-		   struct pfs_fd **pfs)
-{
-	bool has_fd = *pfs;
-	int error = f->error; /* who attaches to write begins anew */
-	struct handle *h;
-	int rc = files_attach(a, c, f, &msg->open, pfs, &h);
-
-	if (rc < 0) {
-		pmio_dbg("agent: open %s for process %u: %s", msg->open.path, c->pid, pmio_strerror(rc));
-		agent_reply_status(a, c, &msg->hdr, rc);
-		return;
-	}
-	reply(a, c, msg, h, error, !has_fd && f->pfs ? f->pfs->fd : -1);
-}
-
-/* an earlier agent was cut off in its removal, which we have begun to end */
-static bool is_just_going(struct agent *a, const struct lookup *l)
-{
-	struct file *f = files_find(a, &l->id);
-
-	return f && f->removal == FILE_REMOVAL_RESUMED;
-}
-
-/* the request comes anew when the file's jobs have ended, with a descriptor as at first */
-static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
-{
-	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
-	if (l->req->fd < 0)
-		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
-	DL_APPEND(f->retries, l->req);
-	l->req = NULL;
-	return 0;
-}
-
-static void open_it(struct agent *a, struct conn *c, struct lookup *l)
-{
-	const union pmio_any_msg *msg = &l->req->msg;
-	struct file *f = NULL;
-	int rc = l->rc;
-
-	if (rc == 0 && is_just_going(a, l)) {
-		DL_APPEND(a->after_removals, l->req);
-		l->req = NULL;
-		return;
-	}
-	if (rc == 0)
-		rc = find_or_add(a, l, &f);
-	if (rc == WHEN_IDLE) {
-		rc = open_when_idle(a, f, l);
-		if (rc == 0)
-			return;
-	}
-	if (rc < 0) {
-		pmio_dbg("agent: open %s for process %u: %s", l->path, c->pid, pmio_strerror(rc));
-		agent_reply_status(a, c, &msg->hdr, rc);
-		return;
-	}
-	f->sees_names = l->sees_names;
-	if (l->flags & PMIO_OPEN_NEW)
-		syncs_later(a, f, true, false); /* attach() records it */
-	attach(a, c, f, msg, &l->pfs);
-}
-
-/* a file of several nodes whose name has gone since: who has it open elsewhere comes to this node only now */
-static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
-{
-	struct pfs_fd *none = NULL;
-	struct file *f;
-
-	for (f = a->files; f; f = f->hh.next) {
-		if (f->shared && f->nr_handles && strcmp(f->path, msg->open.path) == 0)
-			break;
-	}
-	if (f && (msg->open.flags & PMIO_OPEN_SHARED))
-		attach(a, c, f, msg, &none);
-	else
-		agent_reply_status(a, c, &msg->hdr, -ENOENT);
-}
-
-/* what was closed since it came may have made room for a lower number */
-static int lower_fd(struct agent *a, int fd)
-{
-	int lower = pfs_fd_is_reserved(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-
-	if (lower < 0)
-		return fd;
-	pfs_close(a, fd);
-	return lower;
-}
-
-void lookup_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
-{
-	if (fd == PMIO_FD_LOST) { /* the client has it yet */
-		agent_reply_status(a, c, &msg->hdr, pfs_shrink(a) ? -EAGAIN : -EMFILE);
-		return;
-	}
-	if (fd < 0) {
-		open_nameless(a, c, msg);
-		return;
-	}
-	fd = lower_fd(a, fd);
-	if (!pfs_fd_is_reserved(fd)) {
-		start(a, c, msg, msg->open.path, fd, open_it);
-	} else if (pfs_shrink(a)) {
-		parked_add(a, &a->no_fds, c, msg, fd);
-	} else {
-		pfs_close(a, fd);
-		agent_reply_status(a, c, &msg->hdr, -EMFILE);
-	}
 }

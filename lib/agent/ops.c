@@ -63,7 +63,7 @@ static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *m
 {
 	/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
 	if (a->state == AGENT_RUNNING)
-		lookup_open(a, c, msg, fd);
+		files_open(a, c, msg, fd);
 	else
 		parked_add(a, &a->late, c, msg, fd);
 }
@@ -202,7 +202,7 @@ static void op_drain(struct agent *a, struct conn *c, const union pmio_any_msg *
 	struct file *f = h ? h->file : NULL;
 
 	if (!m->handle && (m->flags & PMIO_DRAIN_BY_FD) && fd >= 0) {
-		lookup_drain(a, c, msg, fd);
+		files_drain_by_fd(a, c, msg, fd);
 		return;
 	}
 	pfs_close(a, fd);

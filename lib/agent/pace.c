@@ -10,16 +10,10 @@
 
 #include "core/clock.h"
 #include "agent/agent_impl.h"
+#include "core/backoff.h"
 
 #define BURST_MS 100
 #define LOOK_MS 100	       /* at most so long until a change is noticed */
-
-static void sleep_ms(uint64_t ms)
-{
-	struct timespec ts = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
 
 void pace_init(struct pace *p, uint64_t rate)
 {
@@ -80,7 +74,7 @@ void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop)
 		return;
 	job_resting(job, true);
 	while (ms && !atomic_load(stop)) {
-		sleep_ms(ms);
+		pmio_sleep_us(ms * 1000);
 		ms = wait_ms(p);
 	}
 	job_resting(job, false);

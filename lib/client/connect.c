@@ -16,6 +16,7 @@
 
 #include "client/admin.h"
 #include "client/client.h"
+#include "core/backoff.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/system.h"
@@ -52,13 +53,6 @@ static int open_pool_dir(struct pmio *pm)
 static int64_t now_ms(void)
 {
 	return (int64_t)pmio_now_ms();
-}
-
-static void sleep_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&ts, NULL);
 }
 
 /* one try, which does not wait: -EAGAIN, if too many do already for one who does not take them */
@@ -98,7 +92,7 @@ static int try_connect(struct pmio *pm)
 	int sock, rc;
 
 	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
-		sleep_ms(RETRY_MS);
+		pmio_sleep_us(RETRY_MS * 1000);
 	if (rc == -EAGAIN) {
 		pmio_err("pool %s: its agent takes nobody in; `pmio agent stop --force` ends it, and what it "
 			 "has stays in the pool", pm->dir);
@@ -161,7 +155,7 @@ static bool agent_is_there(struct pmio *pm, int ms)
 	int sock, rc;
 
 	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
-		sleep_ms(RETRY_MS);
+		pmio_sleep_us(RETRY_MS * 1000);
 	if (rc < 0) /* also if we lack what is needed to ask */
 		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
 	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
@@ -345,14 +339,15 @@ static int start_if_free(struct pmio *pm, int waited_ms)
  */
 static int lock_dir(struct pmio *pm)
 {
+	struct pmio_backoff b = { 1000, LOCK_POLL_MS * 1000, PMIO_BACKOFF_NO_LIMIT };
 	int64_t until = now_ms() + client_timeout_ms(pm);
 	const char *stopped;
 	pid_t pid;
 
-	for (long ms = 1; flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0; ms = ms < LOCK_POLL_MS ? 2 * ms : LOCK_POLL_MS) {
+	while (flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		sleep_ms(ms);
+		pmio_backoff_sleep(&b);
 		if (now_ms() < until)
 			continue;
 		until = now_ms() + client_timeout_ms(pm);
@@ -406,7 +401,7 @@ static int connect_or_start(struct pmio *pm)
 		if (waited >= START_LIMIT_MS)
 			return rc < 0 ? rc : PMIO_EAGENT;
 		if (rc < 0)
-			sleep_ms(RETRY_MS);
+			pmio_sleep_us(RETRY_MS * 1000);
 	}
 }
 

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "core/backoff.h"
 #include "core/error.h"
 #include "core/path.h"
 #include "pfs/pfs.h"
 
-#define TAKE_MAX 15	 /* looks at who has a file, 1.3 s in all */
+#define TAKE_LIMIT_MS 1300 /* for others that have the file, and are about to let go of it */
 #define REMOVED_MAX 100 /* times that a file is opened whose removal is on its way */
 
 uint32_t client_settings_flags(const struct pmio_settings *s)
@@ -117,14 +118,13 @@ static int take(struct pmio_file *f, const struct client_open *how)
 	uint32_t flags = how->flags;
 	enum pmio_pfs_use use = flags & PMIO_OPEN_SHARED ? PMIO_PFS_SHARES
 				: flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS;
-	struct timespec wait = { .tv_nsec = 1000000 };
+	struct pmio_backoff b = PMIO_BACKOFF(1, 500, TAKE_LIMIT_MS);
 	char who[PATH_MAX + 64];
 	int rc;
 
-	for (int tries = 0; (rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use)) == -EBUSY && tries < TAKE_MAX && !how->no_wait; tries++) {
-		nanosleep(&wait, NULL);
-		wait.tv_nsec += wait.tv_nsec / 2;
-	}
+	do
+		rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use);
+	while (rc == -EBUSY && !how->no_wait && pmio_backoff_sleep(&b));
 	if (rc != -EBUSY || how->no_wait)
 		return rc;
 	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));

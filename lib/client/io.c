@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
+#include "core/backoff.h"
 #include "core/error.h"
 
 #define EXTENTS_MAX 512	    /* pieces of one chunk that are handled at once */
@@ -217,12 +218,10 @@ static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
 
 static void wait_a_little(unsigned tries)
 {
-	struct timespec ts = { 0, 50000 };
-
 	if (tries < 20)
 		sched_yield();
 	else
-		nanosleep(&ts, NULL);
+		pmio_sleep_us(50);
 }
 
 /*

@@ -1,3 +1,4 @@
+#include "core/backoff.h"
 #include "core/system.h"
 
 #include <ctype.h>
@@ -400,7 +401,7 @@ static bool has_ended(pid_t pid, int pidfd, dev_t dev, ino_t ino)
 
 int pmio_process_kill(pid_t pid, dev_t dev, ino_t ino, int limit_ms)
 {
-	const struct timespec wait = { .tv_nsec = KILL_POLL_MS * 1000000L };
+	struct pmio_backoff b = PMIO_BACKOFF(KILL_POLL_MS, KILL_POLL_MS, limit_ms);
 	int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	int rc = -ESRCH;
 
@@ -411,10 +412,9 @@ int pmio_process_kill(pid_t pid, dev_t dev, ino_t ino, int limit_ms)
 		else
 			rc = kill(pid, SIGKILL) < 0 ? -errno : 0;
 	}
-	for (int waited = 0; rc == 0 && !has_ended(pid, pidfd, dev, ino); waited += KILL_POLL_MS) {
-		if (waited >= limit_ms)
+	while (rc == 0 && !has_ended(pid, pidfd, dev, ino)) {
+		if (!pmio_backoff_sleep(&b))
 			rc = -EBUSY;
-		nanosleep(&wait, NULL);
 	}
 	if (pidfd >= 0)
 		close(pidfd);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/log.h"
 #include "core/system.h"
 #include "pmio.h"
@@ -39,15 +40,12 @@ struct pmio_pool {
 
 static int lock_pool(struct pmio_pool *pool)
 {
-	const struct timespec poll = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, LOCK_WAIT_MS);
 	int rc;
 
-	for (unsigned ms = 0;; ms += LOCK_POLL_MS) {
+	do
 		rc = pmio_pool_dir_lock(pool->dir_fd, pool->dir, true, &pool->lock_fd);
-		if (rc != -EBUSY || ms >= LOCK_WAIT_MS)
-			break;
-		nanosleep(&poll, NULL);
-	}
+	while (rc == -EBUSY && pmio_backoff_sleep(&b));
 	if (rc == -EBUSY)
 		pmio_err("pool %s: another agent has it", pool->dir);
 	return rc;

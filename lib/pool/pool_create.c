@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <uuid.h>
 
+#include "core/backoff.h"
 #include "core/log.h"
 #include "core/system.h"
 #include "pmio.h"
@@ -245,10 +246,10 @@ static void clear_leftovers(int dir_fd)
 /* whoever holds the lock is making the pool, or has opened it: then there is `data` */
 static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 {
-	const struct timespec poll = {.tv_nsec = CREATE_POLL_MS * 1000000L};
+	struct pmio_backoff b = PMIO_BACKOFF(CREATE_POLL_MS, CREATE_POLL_MS, CREATE_WAIT_MS);
 	int rc;
 
-	for (unsigned ms = 0;; ms += CREATE_POLL_MS) {
+	for (;;) {
 		if (occupied(dir_fd)) {
 			pmio_err("pool %s: there is a pool already", dir);
 			return -EEXIST;
@@ -256,11 +257,10 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 		rc = pmio_pool_dir_lock(dir_fd, dir, true, lock_fd);
 		if (rc != -EBUSY)
 			break;
-		if (ms >= CREATE_WAIT_MS) {
+		if (!pmio_backoff_sleep(&b)) {
 			pmio_err("pool %s: another process holds the lock", dir);
 			return rc;
 		}
-		nanosleep(&poll, NULL);
 	}
 	if (rc == 0 && occupied(dir_fd)) {
 		pmio_err("pool %s: there is a pool already", dir);

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/backoff.h"
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
 #define DIRECT_MIN (64u << 10) /* bytes: pieces as long as this on average are fetched in place */
 #define ENTER_TRIES 2	       /* sessions that a request is tried with */
-#define LOCK_WAIT_MIN_NS 100000L
-#define LOCK_WAIT_MAX_NS 5000000L
+#define LOCK_WAIT_MIN_US 100
+#define LOCK_WAIT_MAX_US 5000
 
 struct remote_file {
 	struct pmio_file f;	/* first */
@@ -527,14 +528,11 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 /* the target does not wait for locks: others would wait for its threads */
 static int remote_lock(struct pmio_file *f)
 {
-	struct timespec wait = { 0, LOCK_WAIT_MIN_NS };
+	struct pmio_backoff b = { LOCK_WAIT_MIN_US, LOCK_WAIT_MAX_US, PMIO_BACKOFF_NO_LIMIT };
 	int rc;
 
-	while ((rc = simple_call(remote_of(f), REMOTE_LOCK, "lock")) == -EAGAIN) {
-		nanosleep(&wait, NULL);
-		if (wait.tv_nsec < LOCK_WAIT_MAX_NS)
-			wait.tv_nsec *= 2;
-	}
+	while ((rc = simple_call(remote_of(f), REMOTE_LOCK, "lock")) == -EAGAIN)
+		pmio_backoff_sleep(&b);
 	return rc;
 }
 

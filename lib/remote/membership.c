@@ -17,6 +17,7 @@
 #include "remote/owner.h"
 #include "remote/remote_impl.h"
 #include "remote/wire.h"
+#include "core/backoff.h"
 
 /* what is not answered may have been done: both can be said twice */
 static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
@@ -267,7 +268,7 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 		rc = try_to_find(settings, m.name, m.born, use, tries >= OWNER_FIND_TRIES);
 		if (rc != -EAGAIN)
 			return rc;
-		usleep(OWNER_FIND_WAIT_US);
+		pmio_sleep_us(OWNER_FIND_WAIT_US);
 	}
 	pmio_err("%s: another process is opening the file on several nodes and has not finished", m.name);
 	return -EBUSY;

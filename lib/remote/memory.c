@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
@@ -155,13 +156,11 @@ static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const 
 int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const char *path,
 		    _Atomic uint64_t *told, struct pmio_file **out)
 {
-	unsigned wait_ms = 10;
-	int rc = open_for_stage(pm, settings, path, out);
+	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
+	int rc;
 
-	for (; rc == -EBUSY && wait_ms <= BUSY_WAIT_MS / 2; wait_ms *= 2) {
-		usleep(wait_ms * 1000);
-		rc = open_for_stage(pm, settings, path, out);
-	}
+	while ((rc = open_for_stage(pm, settings, path, out)) == -EBUSY && pmio_backoff_sleep(&b))
+		;
 	if (rc == 0)
 		rc = remote_striped_stage(*out, told);
 	if (rc < 0)

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/system.h"
 #include "remote/remote_impl.h"
 
@@ -55,10 +56,10 @@ static int hold_target(struct pmio *pm, const struct remote_card *card)
 
 int remote_offer(struct pmio *pm, struct remote_card *card)
 {
-	struct timespec wait = { 0, RETRY_MS * 1000000L };
-	int rc = -EIO;
+	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, START_LIMIT_MS);
+	int rc;
 
-	for (int waited = 0; waited < START_LIMIT_MS; waited += RETRY_MS) {
+	do {
 		if (!target_runs(pm->dir_fd)) {
 			rc = start_target(pm);
 			if (rc < 0 && rc != -EBUSY)
@@ -71,8 +72,7 @@ int remote_offer(struct pmio *pm, struct remote_card *card)
 			return 0;
 		if (rc != -ENOENT && rc != -EIO)
 			break;
-		nanosleep(&wait, NULL); /* it is about to come, or to go */
-	}
+	} while (pmio_backoff_sleep(&b)); /* it is about to come, or to go */
 	pmio_err("pool %s: its target: %s", pm->dir, pmio_strerror(rc));
 	return rc;
 }
@@ -103,8 +103,9 @@ static int kill_target(int dir_fd, bool late)
 
 int remote_stop(const char *dir, bool force)
 {
-	struct timespec wait = { 0, RETRY_MS * 1000000L };
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), waited = 0, rc = 0;
+	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, STOP_LIMIT_MS);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	bool over = false;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -112,12 +113,12 @@ int remote_stop(const char *dir, bool force)
 		/* each time: one that is just starting writes it yet */
 		if (unlinkat(fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
 			rc = -errno;
-		else if (force && kill_target(fd, waited >= STOP_LIMIT_MS) == 0)
+		else if (force && kill_target(fd, over) == 0)
 			break;
-		else if (waited >= STOP_LIMIT_MS)
+		else if (over)
 			rc = -ETIMEDOUT;
-		nanosleep(&wait, NULL);
-		waited += RETRY_MS;
+		else
+			over = !pmio_backoff_sleep(&b);
 	}
 	close(fd);
 	return rc;

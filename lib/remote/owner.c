@@ -51,13 +51,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/path.h"
 #include "core/system.h"
 #include "remote/owner.h"
 #include "remote/remote_impl.h"
 
 #define PREFIX ".pmio-owner."
-#define LOCK_POLL_US 20000
+#define LOCK_POLL_MS 20
 #define TEXT_MAX (64u << 20)
 
 static const char *const placements[] = {
@@ -177,7 +178,7 @@ static int say_locked(int fd, const char *owner)
 
 int owner_lock(int fd, const char *owner, int how)
 {
-	unsigned waited_ms = 0;
+	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, owner_lock_ms);
 
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno == EINTR)
@@ -189,10 +190,8 @@ int owner_lock(int fd, const char *owner, int how)
 		}
 		if (how & LOCK_NB)
 			return -EAGAIN;
-		if (waited_ms >= owner_lock_ms)
+		if (!pmio_backoff_sleep(&b))
 			return say_locked(fd, owner);
-		usleep(LOCK_POLL_US);
-		waited_ms += LOCK_POLL_US / 1000;
 	}
 	return 0;
 }
@@ -632,7 +631,7 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 	for (int tries = 0; tries < OWNER_FIND_TRIES && rc == -EAGAIN; tries++) {
 		if (tries) {
 			owner_unlock(&use, fd, text);
-			usleep(OWNER_FIND_WAIT_US);
+			pmio_sleep_us(OWNER_FIND_WAIT_US);
 		}
 		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
 	}

@@ -1,10 +1,8 @@
 /*
  * striped_file.c -- a file whose pieces are on several targets
  *
- * Who holds a chunk follows from its number (striped), or is asked for at the target that
- * answers for it (local: who touches it first; claims).  An answer is final while the file
- * is in use, so each is asked for once.  A request is cut up by holders and goes to each:
- * to the pool of this node by loads and stores, to others by messages.
+ * A request is cut up by those who hold its chunks (placement.c) and goes to each: to the pool of this node by loads
+ * and stores, to others by messages.
  *
  * The file's size is that of its first target, its home.  Who makes it longer says so there
  * before the write returns.  A reader first takes what the holder has; only where that is
@@ -20,34 +18,9 @@
 
 #include "core/path.h"
 #include "client/admin.h"
-#include "remote/remote_impl.h"
+#include "remote/striped_impl.h"
 
-#define BUSY_WAIT_MS 20000
 #define CARRY_MAX 8192u  /* pieces that a carrier gets some of before the next ones are looked at */
-#define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
-
-struct claimed {
-	uint64_t chunk; /* plus one; 0 is empty */
-	uint32_t holder;
-};
-
-struct striped_file {
-	struct pmio_file f;	/* first */
-	const struct pmio_settings *settings; /* of the caller, who keeps them */
-	struct pmio *pm;	/* this node's */
-	struct remote_use use;	/* owned */
-	uint32_t own;		/* this node in the list; REMOTE_NOBODY: is not */
-	bool joined, keep;
-	unsigned chunk_shift;
-	pthread_mutex_t lock;	/* of all below; not held while anybody is asked */
-	pthread_cond_t opened;
-	struct pmio_file **at;	/* owned; NULL: not opened yet */
-	bool *opening;		/* owned; of each: a thread is about to open it */
-	uint64_t size;		/* that the home has confirmed */
-	struct pmio_u64map claims; /* of struct claimed */
-	uint64_t next_write;	/* chunk where a writer that moves forward would go on */
-	uint32_t ahead;
-};
 
 /* what this thread's calls on one file go by; see remote_striped_carry() */
 static _Thread_local struct {
@@ -59,192 +32,6 @@ static _Thread_local struct {
 static struct striped_file *striped_of(struct pmio_file *f)
 {
 	return (struct striped_file *)f;
-}
-
-/* ---- targets --------------------------------------------------------------------------- */
-
-static bool is_shared(const struct striped_file *s)
-{
-	return s->use.nr > 1;
-}
-
-/* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
-static int try_target(struct striped_file *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
-{
-	unsigned wait_ms = 10;
-	int rc;
-
-	for (;; wait_ms *= 2) {
-		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
-				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
-		if (rc != -EBUSY || wait_ms > BUSY_WAIT_MS / 2)
-			return rc;
-		usleep(wait_ms * 1000);
-	}
-}
-
-static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
-{
-	struct client_open how = { .flags = s->f.flags, .quiet = true };
-	int rc;
-
-	if (is_shared(s))
-		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
-	rc = try_target(s, i, &how, out);
-	if (rc == 0 && (i == s->own || is_shared(s)) && s->f.ino &&
-	    ((*out)->ino != s->f.ino)) {
-		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
-			 s->use.cards[0].host, s->use.cards[i].host);
-		pmio_close(out);
-		rc = -ESTALE;
-	}
-	if (rc < 0)
-		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
-	return rc;
-}
-
-/* others have taken the file over, while this process could not be reached: see node.c */
-static bool is_lost(struct striped_file *s)
-{
-	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
-
-	return n && !node_is_member(n, s->use.number);
-}
-
-/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
-static int get_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
-{
-	struct pmio_file *f;
-	int rc;
-
-	*out = NULL;
-	if (is_lost(s))
-		return -EIO;
-	pthread_mutex_lock(&s->lock);
-	while (s->opening[i])
-		pthread_cond_wait(&s->opened, &s->lock);
-	*out = s->at[i];
-	s->opening[i] = !*out;
-	pthread_mutex_unlock(&s->lock);
-	if (*out)
-		return 0;
-	rc = open_target(s, i, &f);
-	pthread_mutex_lock(&s->lock);
-	s->opening[i] = false;
-	*out = s->at[i] = rc == 0 ? f : NULL;
-	pthread_cond_broadcast(&s->opened);
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
-
-/* ---- who holds a chunk ---------------------------------------------------------- */
-
-/* lock held, as for wanted_ahead() */
-static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
-{
-	struct claimed *c = pmio_u64map_get(&s->claims, sizeof(*c), chunk);
-
-	if (!c)
-		return -ENOMEM;
-	c->holder = holder;
-	return 0;
-}
-
-/* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
-static uint32_t wanted_ahead(struct striped_file *s, uint64_t chunk, uint64_t needed)
-{
-	bool forward = chunk >= s->next_write && chunk - s->next_write <= CLAIM_WINDOW;
-
-	s->ahead = !forward ? 0 : s->ahead ? s->ahead * 2 : 1;
-	if (s->ahead > CLAIM_WINDOW)
-		s->ahead = CLAIM_WINDOW;
-	s->next_write = chunk + needed;
-	return s->ahead;
-}
-
-/* not one frame in 16 is free: what was not touched yet goes to a memory node */
-static bool pool_is_full(struct striped_file *s)
-{
-	struct pmio_pool_stat st;
-
-	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
-}
-
-/* who is to hold what nobody has touched; home: who is asked */
-static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
-{
-	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
-
-	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
-		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
-	return s->own == REMOTE_NOBODY ? home : s->own;
-}
-
-/* what the target said, of the chunks from the first one on; lock held */
-static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, const struct remote_claim_answer_msg *a)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; i < m->nr && rc == 0; i++) {
-		if (a->holder[i] == REMOTE_NOBODY)
-			continue;
-		if (a->holder[i] >= s->use.nr)
-			rc = PMIO_EPROTO;
-		else
-			rc = add_claim(s, m->first + i, a->holder[i]);
-	}
-	return rc;
-}
-
-/* needed: chunks of the request from this one on.  Two threads may ask for the same: they get the same answer */
-static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
-{
-	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
-	struct remote_claim_answer_msg a;
-	struct remote_claim_msg m = {
-		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
-		.holder = wanted_holder(s, chunk, home),
-	};
-	struct node *n = node_get(s->settings, &s->use.cards[home]);
-	int rc;
-
-	wanted += needed;
-	memcpy(m.use, s->use.id, sizeof(m.use));
-	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
-	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
-	if (rc == -ENOENT) {
-		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
-			 s->use.cards[home].host);
-		rc = -EIO;
-	}
-	if (rc < 0)
-		return rc;
-	pthread_mutex_lock(&s->lock);
-	rc = add_answer(s, &m, &a);
-	pthread_mutex_unlock(&s->lock);
-	*holder = a.holder[0];
-	return rc < 0 ? rc : a.holder[0] == REMOTE_NOBODY ? PMIO_EPROTO : 0;
-}
-
-static int holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
-{
-	struct claimed *c;
-	uint64_t ahead = 0;
-	bool known;
-
-	if (s->use.placement != PMIO_PLACE_LOCAL) {
-		*holder = (uint32_t)(chunk % s->use.nr);
-		return 0;
-	}
-	pthread_mutex_lock(&s->lock);
-	c = pmio_u64map_find(&s->claims, sizeof(*c), chunk);
-	known = c != NULL;
-	if (known)
-		*holder = c->holder;
-	else
-		ahead = wanted_ahead(s, chunk, needed);
-	pthread_mutex_unlock(&s->lock);
-	return known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
 }
 
 /* ---- cutting requests up -------------------------------------------------------------------- */
@@ -292,7 +79,7 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
 			holder = c->holders[c->nr - 1];
 		} else {
-			int rc = holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+			int rc = striped_holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
 
 			if (rc < 0)
 				return rc;
@@ -371,7 +158,7 @@ static int at_holder(struct striped_file *s, const struct cut *c, size_t n, uint
 		rc = carrier.ops->post(carrier.arg, holder, c->some, n, bytes, raised != NULL);
 	if (rc != -EOPNOTSUPP)
 		return rc;
-	rc = get_target(s, holder, &f);
+	rc = striped_get_target(s, holder, &f);
 	if (rc < 0)
 		return rc;
 	done = raised ? client_writex(f, c->some, n, raised) : client_readx(f, c->some, n, size);
@@ -441,10 +228,10 @@ static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *piece
 	size_t n;
 	int rc;
 
-	if (!is_shared(s)) {
+	if (!striped_is_shared(s)) {
 		struct pmio_file *only;
 
-		rc = get_target(s, 0, &only);
+		rc = striped_get_target(s, 0, &only);
 		return rc < 0 ? rc : client_readx(only, pieces, nr, size);
 	}
 	rc = at_all(s, pieces, nr, size, NULL);
@@ -474,7 +261,7 @@ static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 	pthread_mutex_unlock(&s->lock);
 	if (!raised)
 		return 0;
-	rc = get_target(s, 0, &home);
+	rc = striped_get_target(s, 0, &home);
 	if (rc == 0)
 		rc = client_grow(home, &now);
 	if (rc < 0)
@@ -492,8 +279,8 @@ static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *piec
 	uint64_t end = 0;
 	int rc;
 
-	if (!is_shared(s)) {
-		rc = get_target(s, 0, &target);
+	if (!striped_is_shared(s)) {
+		rc = striped_get_target(s, 0, &target);
 		return rc < 0 ? rc : client_writex(target, pieces, nr, raised);
 	}
 	rc = at_all(s, pieces, nr, 0, raised);
@@ -510,7 +297,7 @@ static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *piec
 
 static int at_home(struct striped_file *s, struct pmio_file **home)
 {
-	return get_target(s, 0, home);
+	return striped_get_target(s, 0, home);
 }
 
 static int striped_size(struct pmio_file *f, off_t *size)
@@ -538,7 +325,7 @@ static int striped_truncate(struct pmio_file *f, uint64_t size)
 	for (uint32_t i = s->use.nr; i-- > 0 && rc == 0;) {
 		struct pmio_file *target;
 
-		rc = get_target(s, i, &target);
+		rc = striped_get_target(s, i, &target);
 		if (rc == 0)
 			rc = pmio_truncate(target, (off_t)size);
 	}
@@ -603,14 +390,14 @@ struct stager {
 	int rc;
 };
 
-/* of a striped file a target has each nr-th chunk: see holder_of() */
+/* of a striped file a target has each nr-th chunk: see striped_holder_of() */
 static void *stage_target(void *arg)
 {
 	struct stager *st = arg;
 	uint32_t step = st->s->use.nr;
 	struct pmio_file *f;
 
-	st->rc = get_target(st->s, st->target, &f);
+	st->rc = striped_get_target(st->s, st->target, &f);
 	for (uint64_t at = st->target; at < st->nr_chunks && st->rc == 0; at += (uint64_t)step * PMIO_STAGE_MAX) {
 		uint64_t left = (st->nr_chunks - at + step - 1) / step;
 		uint32_t nr = left < PMIO_STAGE_MAX ? (uint32_t)left : PMIO_STAGE_MAX;
@@ -672,7 +459,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 {
 	struct striped_file *s = striped_of(f);
 	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
-	bool deleted = false, lost = is_lost(s);
+	bool deleted = false, lost = striped_is_lost(s);
 	int rc = 0, rc_leave;
 
 	/* before it does: who finds nobody in the use must know */
@@ -746,7 +533,7 @@ int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_po
 
 	if (!n)
 		return -ENOMEM;
-	if (is_lost(s))
+	if (striped_is_lost(s))
 		return -EIO;
 	memcpy(m.use, s->use.id, sizeof(m.use));
 	rc = node_ask(n, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a), &got);
@@ -835,13 +622,13 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		return rc < 0 ? rc : -ENOMEM;
 	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 	/* pieces in several pools are drained together; those of memory nodes can be found meanwhile */
-	if (is_shared(s))
+	if (striped_is_shared(s))
 		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
 	/* at home also those that only want their own pieces; and here, while the file has a name */
 	rc = at_home(s, &home);
-	if (rc == 0 && is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
+	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = home->ino;
-		rc = get_target(s, s->own, &mine);
+		rc = striped_get_target(s, s->own, &mine);
 		if (rc < 0)
 			pmio_close(&s->at[0]);
 	}

@@ -1,0 +1,145 @@
+/*
+ * close.c -- files are closed, drained and given up: what programs and commands ask for
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/lookup.h"
+
+static void free_handle(struct agent *a, struct handle *h)
+{
+	HASH_DEL(a->handles, h);
+	free(h);
+}
+
+/* ---- close and drain ------------------------------------------------------------------ */
+
+static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int status)
+{
+	if (c)
+		agent_reply_status(a, c, &msg->hdr, status);
+}
+
+/* does the last close not wait for the drain? */
+static bool waits_not(const struct file *f)
+{
+	return file_is_removed(f) || f->policy.hold || f->policy.async || f->state == PMIO_FILE_FAILED;
+}
+
+/* what stays in the pool after the close must be durable there, and what went past it on the PFS */
+static bool needs_sync(const struct agent *a, const struct file *f)
+{
+	return f->state == PMIO_FILE_OPEN && !file_is_removed(f) &&
+	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
+}
+
+/* where no more than the PFS has to be synced, that may follow */
+static bool syncs_instead(struct agent *a, struct file *f)
+{
+	if (!f->policy.sync_later || f->nr_pfs_chunks > SYNC_CHUNKS_MAX || !syncs_has_room(a) ||
+	    pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE)
+		return false;
+	syncs_later(a, f, false, false);
+	return true;
+}
+
+void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct file *f = h->file;
+	struct parked *p;
+
+	if (msg)
+		files_see_at_close(f, &msg->close);
+	f->nr_handles--;
+	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
+	a->nr_early_handles -= open_is_early(h->flags);
+	free_handle(a, h);
+	/* the last close answers when the data are on the PFS, or are known not to get there */
+	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
+		calls_sync(a, c, f, msg);
+		files_settle(a, f); /* at its end, if it could begin */
+		return;
+	}
+	if (!c || f->nr_handles || waits_not(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {
+		answer(a, c, msg, 0);
+		files_settle(a, f);
+		return;
+	}
+	p = parked_new(c, msg);
+	if (!p)
+		answer(a, c, msg, -ENOMEM);
+	drain_start(a, f, p);
+}
+
+/* ---- jobs on a file --------------------------------------------------------------- */
+
+void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	struct parked *p;
+
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_removed(f) && !f->no_inode) {
+		parked_add(a, &f->sync_waiters, c, msg, -1);
+		return;
+	}
+	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || file_is_removed(f) || f->no_inode)) {
+		agent_reply_status(a, c, &msg->hdr, f->removal == FILE_KEPT_NAMELESS ? PMIO_EGONE : 0);
+		return;
+	}
+	p = parked_new(c, msg);
+	if (!p) {
+		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+		return;
+	}
+	if (f->nr_handles == 0) {
+		f->was_held |= f->policy.hold;
+		f->policy.hold = false;
+		file_event(f, FILE_DRAIN_WANTED);
+	}
+	f->force |= !!(msg->drain.flags & PMIO_DRAIN_FORCE);
+	drain_start(a, f, p);
+}
+
+static void drain_it(struct agent *a, struct conn *c, struct lookup *l)
+{
+	struct file *f = l->rc == 0 ? lookup_find(a, l) : NULL;
+
+	if (!f) {
+		agent_reply_status(a, c, &l->req->msg.hdr, l->rc < 0 ? l->rc : -ESRCH);
+		return;
+	}
+	if (l->pfs->writes)
+		files_adopt_pfs(a, f, &l->pfs);
+	files_drain(a, c, f, &l->req->msg);
+}
+
+void files_drain_by_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
+{
+	lookup_start(a, c, msg, NULL, fd, drain_it);
+}
+
+void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	if (f->nr_handles || file_is_unlinked(f)) {
+		agent_reply_status(a, c, &msg->hdr, -EBUSY);
+		return;
+	}
+	if (f->nr_jobs) {
+		drain_end(f);
+		parked_add(a, &f->retries, c, msg, -1);
+		return;
+	}
+	calls_forget(a, c, f, msg);
+}
+
+void files_free(struct agent *a)
+{
+	struct handle *h, *next;
+	struct file *f, *tmp;
+
+	HASH_ITER(hh, a->handles, h, next)
+		free_handle(a, h);
+	HASH_ITER(hh, a->files, f, tmp)
+		files_delete(a, f);
+	free(a->by_slot);
+	a->by_slot = NULL;
+}

@@ -1,0 +1,345 @@
+/*
+ * open.c -- a program opens a file: is the PFS file still what we know, and may it be opened in that way?
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/lookup.h"
+
+#define RECENT_S 2  /* see is_recent() */
+#define WHEN_IDLE 1 /* from revalidate() */
+
+/* ---- handles --------------------------------------------------------------------- */
+
+/* make room in the table of slots: the file longest unused goes */
+static bool evict_file(struct agent *a)
+{
+	struct file *f = a->lru;
+
+	if (!f || !files_frames_may_move(a))
+		return false;
+	files_forget(a, f);
+	return true;
+}
+
+static int files_new(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out)
+{
+	int rc;
+
+	do
+		rc = files_insert(a, path, flags, st, birth_ns, out);
+	while ((rc == -ENFILE || rc == -ENOSPC) && evict_file(a));
+	if (rc < 0)
+		pmio_err("agent: %s: no room in the pool's catalog, which has %u files: %s", path,
+			 HASH_COUNT(a->files), pmio_strerror(rc));
+	return rc;
+}
+
+/* so recently changed that another change may get the same time: clocks tick every 10 ms at most, and may differ a little */
+static bool is_recent(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return st->st_ctim.tv_sec + RECENT_S >= now.tv_sec;
+}
+
+static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t flags, struct handle **out)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->id = ++a->next_handle;
+	h->conn = c;
+	h->file = f;
+	h->flags = flags;
+	HASH_ADD(hh, a->handles, id, sizeof(h->id), h);
+	files_lru_remove(a, f);
+	f->nr_opens += f->nr_handles == 0;
+	f->nr_handles++;
+	f->recovered = f->on_pfs.seen_closed = false;
+	if (flags & PMIO_OPEN_WRITE) {
+		f->nr_writers++;
+		f->wrote = true;
+		f->policy.hold = flags & PMIO_OPEN_HOLD;
+		f->was_held = false;
+		f->policy.async = flags & PMIO_OPEN_ASYNC;
+		f->policy.early = flags & PMIO_OPEN_EARLY;
+		a->nr_early_handles += open_is_early(flags);
+		f->policy.verify = flags & PMIO_OPEN_VERIFY;
+		f->policy.sync_later = flags & PMIO_OPEN_SYNC_LATER;
+	}
+	f->policy.drop_cache = flags & PMIO_OPEN_DROP;
+	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
+		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
+	f->shared = flags & PMIO_OPEN_SHARED;
+	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
+	if (flags & PMIO_OPEN_WRITE)
+		marks_want(a, f);
+	*out = h;
+	return 0;
+}
+
+/*
+ * A file of several nodes has its pieces in several pools: who knows only this one would
+ * miss the others.
+ */
+static int refuse_mixed(const struct file *f)
+{
+	/* not yet an error: who asks tries again for a while, and then says so */
+	pmio_info("agent: %s is open %s: refusing to open it %s", f->path,
+		 f->shared ? "on several nodes" : "by programs of this node alone",
+		 f->shared ? "for this node alone" : "for several nodes");
+	return -EBUSY;
+}
+
+static int files_attach(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m,
+		 struct pfs_fd **pfs, struct handle **out)
+{
+	int rc;
+
+	*out = NULL;
+	/* the old one has a lock for its own use (lib/pfs/guard.c): one node's, or several nodes' */
+	if (*pfs && f->nr_handles == 0 && files_pfs_can_as_much(*pfs, f->pfs))
+		pfs_put(a, &f->pfs);
+	if (*pfs)
+		files_adopt_pfs(a, f, pfs);
+	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
+		return refuse_mixed(f);
+	rc = add_handle(a, c, f, m->flags, out);
+	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
+			(m->flags & PMIO_OPEN_NEW) || (f->shared && !f->on_pfs.busy))) {
+		if (m->flags & PMIO_OPEN_WRITE) {
+			file_event(f, FILE_WRITER_OPENS);
+			f->error = 0;
+		}
+		f->on_pfs.busy |= f->shared; /* its times say nothing while others drain */
+		rc = files_record(a, f);
+	}
+	if (rc < 0 && *out) {
+		files_close(a, *out, NULL, NULL);
+		*out = NULL;
+	} else if (rc < 0) {
+		files_settle(a, f);
+	}
+	return rc;
+}
+
+/* ---- is it still what we know? ---------------------------------------------------- */
+
+/* we were cut off while we changed the PFS file: what we knew of it is old, or never came to be */
+static void take_size(struct agent *a, struct file *f, const struct stat *st)
+{
+	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
+
+	if (f->on_pfs.cut_pending && f->on_pfs.size < size)
+		size = f->on_pfs.size;
+	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
+}
+
+/* data wait for it, and nobody has it open: is the PFS file still the one for which they are? */
+static int revalidate_waiting(struct agent *a, struct file *f, const struct lookup *l)
+{
+	/* where births are not told, the same number under another name may be another file */
+	bool is_it = f->pfs || (f->birth_ns && l->id.birth_ns) || strcmp(f->path, l->path) == 0;
+
+	if (f->on_pfs.changed || (f->on_pfs.busy ? !is_it : !files_same_content(f, &l->st)))
+		return files_say_changed(f);
+	if (f->on_pfs.busy)
+		take_size(a, f, &l->st);
+	return 0;
+}
+
+/*
+ * Nobody has the file open: is the PFS file still what we knew?  WHEN_IDLE: a job of ours has just
+ * touched it, or somebody else has, and when the job has ended another look tells.  A drain that is
+ * on its way has been told of a change by others, and at its end what is cached goes.
+ */
+static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
+{
+	struct file *f = *pf;
+	bool is_clean = f->state == PMIO_FILE_CLEAN, differs = !files_same_as_seen(f, &l->st);
+	int rc;
+
+	if (f->on_pfs.changed)
+		return files_say_changed(f);
+	if ((f->drain && f->on_pfs.stale) ||
+	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
+		return WHEN_IDLE;
+	/* our own: what we know is newer, unless it is from a catalog */
+	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
+		if (f->recovered && f->on_pfs.busy)
+			take_size(a, f, &l->st);
+		return 0;
+	}
+	if (!is_clean) {
+		rc = revalidate_waiting(a, f, l);
+		if (rc < 0)
+			return rc;
+	} else if (f->on_pfs.busy || file_is_removed(f) || differs) {
+		if (!files_is_stale(f)) /* else it was said when it was seen */
+			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
+				  f->path);
+		files_forget(a, f);
+		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, pf);
+	}
+	files_adopt_name(a, f, l->path); /* it may have been renamed */
+	return 0;
+}
+
+/* 0, WHEN_IDLE, or an error */
+static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
+{
+	*out = lookup_find(a, l);
+	if (!*out)
+		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, out);
+	return (*out)->nr_handles ? 0 : revalidate(a, l, out);
+}
+
+/* a small file is written right after it was created: that saves it a request */
+static int64_t claim_first(struct agent *a, const struct handle *h)
+{
+	struct chunk *ch = NULL;
+	int rc;
+
+	if ((h->flags & PMIO_OPEN_FIRST) && (h->flags & PMIO_OPEN_WRITE) && !h->file->shared &&
+	    pmio_pool_file_size(a->pool, h->file->slot) == 0)
+		ch = files_claim(a, h->file, 0, PMIO_CLAIM_WRITE | PMIO_CLAIM_ZERO, true, true, &rc);
+	if (!ch || ch->frame < 0)
+		return PMIO_CLAIM_NONE;
+	fill_zeros(a, h->file, ch);
+	return ch->frame;
+}
+
+/* fd: the agent's own, -1: the client has one */
+static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const struct handle *h,
+		  int error, int fd)
+{
+	union pmio_any_msg reply;
+
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	reply.open_reply.handle = h->id;
+	reply.open_reply.size = pmio_pool_file_size(a->pool, h->file->slot);
+	reply.open_reply.dev = h->file->key.dev;
+	reply.open_reply.ino = h->file->key.ino;
+	reply.open_reply.slot = h->file->slot;
+	reply.open_reply.error = error;
+	reply.open_reply.first = claim_first(a, h);
+	agent_reply(a, c, &reply, fd);
+}
+
+static void attach(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg,
+		   struct pfs_fd **pfs)
+{
+	bool has_fd = *pfs;
+	int error = f->error; /* who attaches to write begins anew */
+	struct handle *h;
+	int rc = files_attach(a, c, f, &msg->open, pfs, &h);
+
+	if (rc < 0) {
+		pmio_dbg("agent: open %s for process %u: %s", msg->open.path, c->pid, pmio_strerror(rc));
+		agent_reply_status(a, c, &msg->hdr, rc);
+		return;
+	}
+	reply(a, c, msg, h, error, !has_fd && f->pfs ? f->pfs->fd : -1);
+}
+
+/* an earlier agent was cut off in its removal, which we have begun to end */
+static bool is_just_going(struct agent *a, const struct lookup *l)
+{
+	struct file *f = files_find(a, &l->id);
+
+	return f && f->removal == FILE_REMOVAL_RESUMED;
+}
+
+/* the request comes anew when the file's jobs have ended, with a descriptor as at first */
+static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
+{
+	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
+	if (l->req->fd < 0)
+		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
+	DL_APPEND(f->retries, l->req);
+	l->req = NULL;
+	return 0;
+}
+
+static void open_it(struct agent *a, struct conn *c, struct lookup *l)
+{
+	const union pmio_any_msg *msg = &l->req->msg;
+	struct file *f = NULL;
+	int rc = l->rc;
+
+	if (rc == 0 && is_just_going(a, l)) {
+		DL_APPEND(a->after_removals, l->req);
+		l->req = NULL;
+		return;
+	}
+	if (rc == 0)
+		rc = find_or_add(a, l, &f);
+	if (rc == WHEN_IDLE) {
+		rc = open_when_idle(a, f, l);
+		if (rc == 0)
+			return;
+	}
+	if (rc < 0) {
+		pmio_dbg("agent: open %s for process %u: %s", l->path, c->pid, pmio_strerror(rc));
+		agent_reply_status(a, c, &msg->hdr, rc);
+		return;
+	}
+	f->sees_names = l->sees_names;
+	if (l->flags & PMIO_OPEN_NEW)
+		syncs_later(a, f, true, false); /* attach() records it */
+	attach(a, c, f, msg, &l->pfs);
+}
+
+/* a file of several nodes whose name has gone since: who has it open elsewhere comes to this node only now */
+static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct pfs_fd *none = NULL;
+	struct file *f;
+
+	for (f = a->files; f; f = f->hh.next) {
+		if (f->shared && f->nr_handles && strcmp(f->path, msg->open.path) == 0)
+			break;
+	}
+	if (f && (msg->open.flags & PMIO_OPEN_SHARED))
+		attach(a, c, f, msg, &none);
+	else
+		agent_reply_status(a, c, &msg->hdr, -ENOENT);
+}
+
+/* what was closed since it came may have made room for a lower number */
+static int lower_fd(struct agent *a, int fd)
+{
+	int lower = pfs_fd_is_reserved(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (lower < 0)
+		return fd;
+	pfs_close(a, fd);
+	return lower;
+}
+
+void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
+{
+	if (fd == PMIO_FD_LOST) { /* the client has it yet */
+		agent_reply_status(a, c, &msg->hdr, pfs_shrink(a) ? -EAGAIN : -EMFILE);
+		return;
+	}
+	if (fd < 0) {
+		open_nameless(a, c, msg);
+		return;
+	}
+	fd = lower_fd(a, fd);
+	if (!pfs_fd_is_reserved(fd)) {
+		lookup_start(a, c, msg, msg->open.path, fd, open_it);
+	} else if (pfs_shrink(a)) {
+		parked_add(a, &a->no_fds, c, msg, fd);
+	} else {
+		pfs_close(a, fd);
+		agent_reply_status(a, c, &msg->hdr, -EMFILE);
+	}
+}

@@ -1,0 +1,54 @@
+/*
+ * backoff.h -- to ask for something again and again, with sleeps between that get longer
+ *
+ *	struct pmio_backoff b = PMIO_BACKOFF(1, 100, 5000);
+ *
+ *	while ((rc = ask()) == -EBUSY && pmio_backoff_sleep(&b))
+ *		;
+ *
+ * What counts is how long was slept, not what the clock says: on a loaded machine it is asked as often.
+ *
+ * Threads: a backoff is for one at a time.
+ */
+#ifndef PMIO_CORE_BACKOFF_H
+#define PMIO_CORE_BACKOFF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define PMIO_BACKOFF_NO_LIMIT UINT64_MAX
+
+struct pmio_backoff {
+	uint64_t next_us, max_us; /* a sleep is twice the one before, up to max_us */
+	uint64_t left_us;
+};
+
+/* milliseconds: the first sleep, the longest, all together */
+#define PMIO_BACKOFF(first_ms, max_ms, total_ms) \
+	{ (uint64_t)(first_ms) * 1000, (uint64_t)(max_ms) * 1000, (uint64_t)(total_ms) * 1000 }
+
+static inline void pmio_sleep_us(uint64_t us)
+{
+	struct timespec ts = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* false, and no sleep: it has slept for as long as it may */
+static inline bool pmio_backoff_sleep(struct pmio_backoff *b)
+{
+	uint64_t us = b->next_us < b->max_us ? b->next_us : b->max_us;
+
+	if (us > b->left_us)
+		us = b->left_us;
+	if (us == 0)
+		return false;
+	pmio_sleep_us(us);
+	if (b->left_us != PMIO_BACKOFF_NO_LIMIT)
+		b->left_us -= us;
+	b->next_us = us * 2;
+	return true;
+}
+
+#endif

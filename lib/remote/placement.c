@@ -1,0 +1,199 @@
+/*
+ * placement.c -- the targets of a striped file, and which of them holds a chunk (setting `placement`)
+ *
+ * It follows from the chunk's number (striped), or is asked for at the target that answers for the chunk (local: who
+ * touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "client/admin.h"
+#include "core/backoff.h"
+#include "remote/striped_impl.h"
+
+#define BUSY_WAIT_MS 20000
+#define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
+
+/* ---- targets --------------------------------------------------------------------------- */
+
+bool striped_is_shared(const struct striped_file *s)
+{
+	return s->use.nr > 1;
+}
+
+/* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
+static int try_target(struct striped_file *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
+{
+	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
+	int rc;
+
+	do
+		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
+				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
+	while (rc == -EBUSY && pmio_backoff_sleep(&b));
+	return rc;
+}
+
+static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
+{
+	struct client_open how = { .flags = s->f.flags, .quiet = true };
+	int rc;
+
+	if (striped_is_shared(s))
+		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
+	rc = try_target(s, i, &how, out);
+	if (rc == 0 && (i == s->own || striped_is_shared(s)) && s->f.ino &&
+	    ((*out)->ino != s->f.ino)) {
+		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
+			 s->use.cards[0].host, s->use.cards[i].host);
+		pmio_close(out);
+		rc = -ESTALE;
+	}
+	if (rc < 0)
+		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
+	return rc;
+}
+
+/* others have taken the file over, while this process could not be reached: see node.c */
+bool striped_is_lost(struct striped_file *s)
+{
+	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
+
+	return n && !node_is_member(n, s->use.number);
+}
+
+/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
+int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
+{
+	struct pmio_file *f;
+	int rc;
+
+	*out = NULL;
+	if (striped_is_lost(s))
+		return -EIO;
+	pthread_mutex_lock(&s->lock);
+	while (s->opening[i])
+		pthread_cond_wait(&s->opened, &s->lock);
+	*out = s->at[i];
+	s->opening[i] = !*out;
+	pthread_mutex_unlock(&s->lock);
+	if (*out)
+		return 0;
+	rc = open_target(s, i, &f);
+	pthread_mutex_lock(&s->lock);
+	s->opening[i] = false;
+	*out = s->at[i] = rc == 0 ? f : NULL;
+	pthread_cond_broadcast(&s->opened);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* ---- who holds a chunk ---------------------------------------------------------- */
+
+/* lock held, as for wanted_ahead() */
+static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
+{
+	struct claimed *c = pmio_u64map_get(&s->claims, sizeof(*c), chunk);
+
+	if (!c)
+		return -ENOMEM;
+	c->holder = holder;
+	return 0;
+}
+
+/* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
+static uint32_t wanted_ahead(struct striped_file *s, uint64_t chunk, uint64_t needed)
+{
+	bool forward = chunk >= s->next_write && chunk - s->next_write <= CLAIM_WINDOW;
+
+	s->ahead = !forward ? 0 : s->ahead ? s->ahead * 2 : 1;
+	if (s->ahead > CLAIM_WINDOW)
+		s->ahead = CLAIM_WINDOW;
+	s->next_write = chunk + needed;
+	return s->ahead;
+}
+
+/* not one frame in 16 is free: what was not touched yet goes to a memory node */
+static bool pool_is_full(struct striped_file *s)
+{
+	struct pmio_pool_stat st;
+
+	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
+}
+
+/* who is to hold what nobody has touched; home: who is asked */
+static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
+{
+	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
+
+	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
+		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
+	return s->own == REMOTE_NOBODY ? home : s->own;
+}
+
+/* what the target said, of the chunks from the first one on; lock held */
+static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, const struct remote_claim_answer_msg *a)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->nr && rc == 0; i++) {
+		if (a->holder[i] == REMOTE_NOBODY)
+			continue;
+		if (a->holder[i] >= s->use.nr)
+			rc = PMIO_EPROTO;
+		else
+			rc = add_claim(s, m->first + i, a->holder[i]);
+	}
+	return rc;
+}
+
+/* needed: chunks of the request from this one on.  Two threads may ask for the same: they get the same answer */
+static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
+{
+	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
+	struct remote_claim_answer_msg a;
+	struct remote_claim_msg m = {
+		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
+		.holder = wanted_holder(s, chunk, home),
+	};
+	struct node *n = node_get(s->settings, &s->use.cards[home]);
+	int rc;
+
+	wanted += needed;
+	memcpy(m.use, s->use.id, sizeof(m.use));
+	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
+	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
+	if (rc == -ENOENT) {
+		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
+			 s->use.cards[home].host);
+		rc = -EIO;
+	}
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	rc = add_answer(s, &m, &a);
+	pthread_mutex_unlock(&s->lock);
+	*holder = a.holder[0];
+	return rc < 0 ? rc : a.holder[0] == REMOTE_NOBODY ? PMIO_EPROTO : 0;
+}
+
+int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+{
+	struct claimed *c;
+	uint64_t ahead = 0;
+	bool known;
+
+	if (s->use.placement != PMIO_PLACE_LOCAL) {
+		*holder = (uint32_t)(chunk % s->use.nr);
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	c = pmio_u64map_find(&s->claims, sizeof(*c), chunk);
+	known = c != NULL;
+	if (known)
+		*holder = c->holder;
+	else
+		ahead = wanted_ahead(s, chunk, needed);
+	pthread_mutex_unlock(&s->lock);
+	return known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
+}
