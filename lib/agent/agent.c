@@ -19,7 +19,6 @@
 #include "core/daemon.h"
 
 #define LOG_FILE "agent.log"
-#define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is begun anew at the start */
 #define BACKLOG 512
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which were told so too */
@@ -27,26 +26,6 @@
 enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
 #define ID_WORKERS (UINT64_MAX - 2)
-
-/* ---- log ----------------------------------------------------------------------- */
-
-static int open_log(const struct agent *a)
-{
-	const char *path = a->config->log_file;
-	int dir = pmio_pool_dir_fd(a->pool);
-	struct stat st;
-	int fd;
-
-	if (!path && a->config->foreground)
-		return -1;
-	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
-		  : openat(dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		pmio_err("agent: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
-	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
-		pmio_warn("agent: log file: %s", strerror(errno));
-	return fd;
-}
 
 /* ---- the pool --------------------------------------------------------------------- */
 
@@ -73,13 +52,6 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 
 /* ---- set-up ------------------------------------------------------------------------ */
 
-static int watch(struct agent *a, int fd, uint64_t id)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
-
-	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
 /* we hold the pool's lock: a socket that is there belongs to nobody */
 static int listen_on(struct agent *a)
 {
@@ -94,23 +66,13 @@ static int listen_on(struct agent *a)
 	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(a->listen_fd, BACKLOG) < 0)
 		return -errno;
-	return watch(a, a->listen_fd, ID_LISTEN);
+	return pmio_daemon_watch(a->epoll_fd, a->listen_fd, ID_LISTEN);
 }
 
 static int catch_signals(struct agent *a)
 {
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, not our death */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return a->signal_fd < 0 ? -errno : watch(a, a->signal_fd, ID_SIGNAL);
+	a->signal_fd = pmio_daemon_signals();
+	return a->signal_fd < 0 ? a->signal_fd : pmio_daemon_watch(a->epoll_fd, a->signal_fd, ID_SIGNAL);
 }
 
 static int set_up(struct agent *a)
@@ -122,9 +84,7 @@ static int set_up(struct agent *a)
 	a->view = pmio_pool_view(a->pool);
 	a->dispatch = ops_dispatch;
 	a->settle = files_settle;
-	a->log_fd = open_log(a);
-	if (a->log_fd >= 0 && a->config->foreground)
-		pmio_daemon_log(a->log_fd);
+	a->log_fd = pmio_daemon_open_log("agent", a->config->log_file, pmio_pool_dir_fd(a->pool), LOG_FILE, a->config->foreground);
 	a->client_used = calloc(a->view->nr_clients, 1);
 	if (!a->client_used)
 		return -ENOMEM;
@@ -133,7 +93,7 @@ static int set_up(struct agent *a)
 	if (rc == 0)
 		rc = workers_new(a->config->drain_threads, &a->workers);
 	if (rc == 0)
-		rc = watch(a, workers_event_fd(a->workers), ID_WORKERS);
+		rc = pmio_daemon_watch(a->epoll_fd, workers_event_fd(a->workers), ID_WORKERS);
 	if (rc == 0)
 		rc = files_load(a);
 	if (rc == 0)
@@ -249,7 +209,7 @@ static void start_leaving(struct agent *a)
 
 	HASH_ITER(hh, a->files, f, tmp) {
 		if (f->nr_handles == 0 && f->state == PMIO_FILE_FAILED) {
-			f->state = PMIO_FILE_OPEN;
+			file_event(f, FILE_DRAIN_WANTED);
 			files_settle(a, f);
 		}
 	}
@@ -447,10 +407,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	rc = set_up(&a);
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
-		if (!cfg->foreground)
-			pmio_daemon_leave_terminal();
-		if (a.log_fd >= 0)
-			pmio_daemon_log(a.log_fd);
+		pmio_daemon_is_up(cfg->foreground, a.log_fd);
 		pmio_info("agent: serving %s", cfg->pool_dir);
 		rc = loop(&a);
 	}
