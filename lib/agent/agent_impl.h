@@ -671,7 +671,7 @@ void drain_stop_all(struct agent *a);
 /*
  * Of a running drain that has the file to itself: is the PFS file, as it was seen, what the
  * drain has made of it?  *steps, in and out, counts the steps of drains; only a look within one
- * step counts. Returns 0, -EAGAIN (the drain has gone on since, or is in a step: look again) or
+ * step counts.  Returns 0, -EAGAIN (the drain has gone on since, or is in a step: look again) or
  * PMIO_ECHANGED.
  */
 int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps);

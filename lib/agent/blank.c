@@ -1,7 +1,7 @@
 /*
  * blank.c -- a reserve of free frames whose bytes are zero
  *
- * A chunk that is written in pieces must read as zero between them. In a blank frame it
+ * A chunk that is written in pieces must read as zero between them.  In a blank frame it
  * does from the start; otherwise the agent zeroes the frame while the writer waits.
  * Frames are zeroed one at a time, after the workers' other jobs.
  */

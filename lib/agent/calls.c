@@ -104,7 +104,7 @@ static void end_call(struct agent *a, struct call *call, int status)
  * R2 the name is removed, durably R3 if R4 has to wait: the catalog says that the file
  * has no inode any more R4 the file's slot and frames are freed when its last handle is
  * closed crash before R1: the file is there, with the data that wait for it.  After R1:
- * the next agent continues with R2 (calls_end_removal), and drains nothing. Until that
+ * the next agent continues with R2 (calls_end_removal), and drains nothing.  Until that
  * has ended no client may use a file that it opened under that name, and after R3 no
  * name is removed: the file would be a new one, which may have the old one's inode
  * number.
@@ -385,7 +385,7 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
  * Crash table: T1 the catalog says that the agent changes the PFS file; T2 the slot's
  * size; T3 the catalog says that bytes of the PFS file beyond that size no longer
  * belong to the file; T4 blocks beyond are empty; T5 the PFS file is truncated,
- * durably; T6 recorded. Before T2: as it was.  After T2: the new size; recovery empties
+ * durably; T6 recorded.  Before T2: as it was.  After T2: the new size; recovery empties
  * what T4 did not.  It finds the flags of T1 or T3 and has the PFS file truncated
  * before a drain writes to it, so that making the file longer brings nothing back.
  */

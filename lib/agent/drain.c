@@ -398,7 +398,7 @@ static void opened(struct agent *a, struct job *job)
 
 /*
  * The client reported the file's state when it closed it, and there is nothing to decide if that has not
- * changed. Each change of threads takes longer than writing a few blocks.
+ * changed.  Each change of threads takes longer than writing a few blocks.
  *
  * Not if the job would have to wait in the queue: from prepare() on, after a crash the next agent takes
  * a change by another process for one of this agent.

@@ -102,7 +102,7 @@ void marks_want_none(struct agent *a, struct file *f)
 
 /*
  * The mark is a change by this agent, and must not be taken for one by others, nor a change by
- * others in between for this one. Where data wait and no close has reported the file's state,
+ * others in between for this one.  Where data wait and no close has reported the file's state,
  * this look is used for it.
  */
 static void see(struct agent *a, struct file *f, const struct item *i)

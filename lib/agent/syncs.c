@@ -2,7 +2,7 @@
  * syncs.c -- created or drained files become durable on the PFS after the request was answered
  *
  * An fsync(2) takes milliseconds on a disk, and for a batch of small files little more than for
- * one file. So, where drain_sync allows it, a close returns when the PFS file has the bytes, and
+ * one file.  So, where drain_sync allows it, a close returns when the PFS file has the bytes, and
  * a creation when it has the name.  Until a worker has made them durable, a batch of files at a
  * time:
  *
@@ -10,8 +10,8 @@
  *   file's frames stay, though its blocks are clean.
  *
  * If the power fails in between, the recovery finds the flags and a new boot id: the flagged
- * data are drained again (pmio_pool_rebooted()), and a missing name is created again, here. Data
- * that bypassed a full pool are only on the PFS, so they are lost with the power. All other code
+ * data are drained again (pmio_pool_rebooted()), and a missing name is created again, here.  Data
+ * that bypassed a full pool are only on the PFS, so they are lost with the power.  All other code
  * takes the file for what it looks like: open, held, or closed and clean.
  */
 #include <errno.h>
