@@ -3,8 +3,8 @@
  *
  *   open      has handles
  *   busy      no handles, but a drain or fill is under way
- *   waiting no handles, dirty: held on request, or a drain failed
- *   cached no handles, clean; in the agent's LRU list, so its frames can be evicted
+ *   waiting   no handles, dirty: held on request, or a drain failed
+ *   cached    no handles, clean; in the agent's LRU list, so its frames can be evicted
  *
  * files_settle() moves it from one to the next: it is called when its last handle is closed, and at the
  * end of each job (agent->settle).

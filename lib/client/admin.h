@@ -96,8 +96,8 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
  * pmio_drain_entry -- drain the file of a slot, whatever its name is now
  *
  * path   for messages
- * how PMIO_DRAIN_OVER: overwrite what others have changed in the file since; PMIO_DRAIN_HERE:
- *        the file has the name path now, which the agent may not know
+ * how    PMIO_DRAIN_OVER: overwrite what others have changed in the file since;
+ *        PMIO_DRAIN_HERE: the file has the name path now, which the agent may not know
  * Returns 0; -ESRCH (not logged): it is not there any more, so no data of it wait; PMIO_EGONE;
  * PMIO_ECHANGED; or the error of the drain.
  */

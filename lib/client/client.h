@@ -216,7 +216,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
  *
- * nr 1..PMIO_STAGE_MAX.  Returns 0 when they are there; -ENOSPC: the pool has no room; not logged
+ * nr  1..PMIO_STAGE_MAX.  Returns 0 when they are there; -ENOSPC: the pool has no room; not logged
  */
 int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step);
 /*

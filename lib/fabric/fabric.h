@@ -4,9 +4,9 @@
  * Two roles, which share nothing (one domain for both is two to three times
  * slower):
  *
- *   target a process that lets others write to and read from its memory, and that answers their calls: an agent.
+ *   target   a process that lets others write to and read from its memory, and that answers their calls: an agent.
  *            It has one thread of its own, which sleeps when nothing has come for 0.5 ms.
- *   port the initiator: a process that accesses the memory of targets, each of which is a peer
+ *   port     the initiator: a process that accesses the memory of targets, each of which is a peer
  *
  * A port proves that it knows the session's key before a target tells it where its memory is, or takes a call
  * (auth.c).  The data on the wire are not secret.
@@ -83,7 +83,7 @@ typedef void pmio_fabric_handler(struct pmio_fabric_call *call, const void *msg,
 /*
  * pmio_fabric_target_new -- make memory available to others
  *
- * base, len the memory; must stay mapped as long as the target exists.  All its pages
+ * base, len  the memory; must stay mapped as long as the target exists.  All its pages
  *            must be allocated: on a full file system, a write by a peer would cause a
  *            SIGBUS
  *
@@ -156,7 +156,7 @@ int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, c
 /*
  * pmio_fabric_connect -- connect to a target
  *
- * card with epoch 0: any target that is there now
+ * card  with epoch 0: any target that is there now
  * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the port's
  *
  * Returns 0, -EACCES (the two sides do not have the same key; or the target does not

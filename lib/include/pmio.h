@@ -163,7 +163,7 @@ int pmio_drain(struct pmio_file *file);
 /*
  * pmio_delete -- remove a file and the pool's data of it
  *
- * Open handles keep working; their data are removed with the last of them. Returns 0,
+ * Open handles keep working; their data are removed with the last of them.  Returns 0,
  * -ENOENT, -EACCES, -EISDIR, ...
  */
 int pmio_delete(struct pmio *pm, const char *path);

@@ -38,7 +38,7 @@ bool owner_whose(const char *name, uid_t *uid);
 /*
  * owner_lock -- lock the file, which only this user may access
  *
- * how LOCK_EX; with LOCK_NB: -EAGAIN at once.  -ENOLCK: the file system has no locks; -ETIMEDOUT (both
+ * how  LOCK_EX; with LOCK_NB: -EAGAIN at once.  -ENOLCK: the file system has no locks; -ETIMEDOUT (both
  * logged)
  */
 int owner_lock(int fd, const char *owner, int how);

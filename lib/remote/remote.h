@@ -44,8 +44,8 @@ int remote_offer(struct pmio *pm, struct remote_card *card);
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
  * It gives its sessions 2 s to end.  Removing the pool ends it too, as the card goes.
- * force: with SIGKILL, if it was stopped by a signal, or does not end Returns 0 when it
- * has ended; -ETIMEDOUT: it does not end; or another error.
+ * force: with SIGKILL, if it was stopped by a signal, or does not end
+ * Returns 0 when it has ended; -ETIMEDOUT: it does not end; or another error.
  */
 int remote_stop(const char *dir, bool force);
 
@@ -139,7 +139,7 @@ int remote_use_leave(const struct pmio_settings *settings, const struct remote_u
 /*
  * remote_striped_open -- open a file whose pieces are on several targets
  *
- * pm this node's pool; its target's index in the list is found by the pool's uuid
+ * pm      this node's pool; its target's index in the list is found by the pool's uuid
  * use     copied; stays the caller's
  * joined  this handle's close leaves the use
  */
@@ -160,9 +160,9 @@ enum remote_pointer_how {
 /*
  * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its first target
  *
- * pointer a random number, the same for all processes that share it; its first value is 0
- * was out: its value before Returns 0; -EIO: the target did not answer, and may or may not have done it, or was
- * restarted; or another error
+ * pointer  a random number, the same for all processes that share it; its first value is 0
+ * was      out: its value before
+ * Returns 0; -EIO: the target did not answer, and may or may not have done it, or was restarted; or another error
  */
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was);
 
@@ -254,7 +254,7 @@ bool remote_memory_wanted(const struct pmio_settings *settings);
 /*
  * remote_memory_begin -- begin the use of such a file, or join it
  *
- * how CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
+ * how  CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
  * in any case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
  * not logged if use->cards is set.
  */
@@ -266,9 +266,9 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
  * it
  *
  * pm    this node's pool
- * told bytes that have been brought in so far, for other threads to read
- * out the open file, which keeps the data there; the caller closes it Returns 0; -EBUSY: it is in
- * use, and its pieces are elsewhere; or another error; logged.
+ * told  bytes that have been brought in so far, for other threads to read
+ * out   the open file, which keeps the data there; the caller closes it
+ * Returns 0; -EBUSY: it is in use, and its pieces are elsewhere; or another error; logged.
  */
 int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const char *path,
 		    _Atomic uint64_t *told, struct pmio_file **out);
@@ -287,8 +287,8 @@ int remote_address(const char *setting, char *address, size_t size);
 /*
  * remote_split_listen -- ADDRESS, ADDRESS:PORT, :PORT, or [ADDRESS]:PORT
  *
- * address the part before the port; "" if it is empty.  service: the port, "" without one An
- * IPv6 address with a port is in brackets; ports are 1 to 65534, as the next one is used, too.
+ * address  the part before the port; "" if it is empty.  service: the port, "" without one
+ * An IPv6 address with a port is in brackets; ports are 1 to 65534, as the next one is used, too.
  * Returns 0, -EINVAL.
  */
 int remote_split_listen(const char *listen, char *address, size_t size, char *service, size_t service_size);

@@ -134,9 +134,9 @@ void owner_write(FILE *out, const char *path, const char *born, const struct rem
 /*
  * owner_parse -- read such a text
  *
- * born the file's creation time that the text should have; NULL: any Returns 0; -EBUSY: data wait; -ESTALE: it
- * belongs to an earlier file; in these cases the caller frees use.  Or -EAGAIN: it is not complete; PMIO_EPROTO:
- * it is not valid; then use is empty.
+ * born  the file's creation time that the text should have; NULL: any
+ * Returns 0; -EBUSY: data wait; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
+ * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
  */
 int owner_parse(const char *text, const char *born, struct remote_use *use);
 /* offset of the 3 bytes in it that say whether data wait at a target; 0: there are none */
@@ -148,8 +148,9 @@ extern unsigned owner_lock_ms;
 /*
  * under the lock on an owner's file, if it still belongs to that use: write home as its first target's card, and call
  *
- * home the card of the same target, which may have been restarted Waits for the lock for some seconds.  Returns what
- * call returned; -ENOENT: it does not; -EAGAIN: another process has the lock; or an error
+ * home  the card of the same target, which may have been restarted
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
+ * -EAGAIN: another process has the lock; or an error
  */
 int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
 		 int (*call)(void *arg), void *arg);

@@ -30,9 +30,9 @@ int uses_create(struct uses *u, struct member **process, const uint8_t id[REMOTE
 /*
  * uses_join -- the process joins the use
  *
- * number identifies the join within the process: the same one twice counts once
- * owner the owner's file, if the use begins; otherwise NULL Returns 0, -ENOENT (it has
- * ended, or is unknown), -ENOMEM
+ * number  identifies the join within the process: the same one twice counts once
+ * owner   the owner's file, if the use begins; otherwise NULL
+ * Returns 0, -ENOENT (it has ended, or is unknown), -ENOMEM
  */
 int uses_join(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID], uint64_t number,
 	      const char *owner);
@@ -43,8 +43,9 @@ bool uses_active(struct uses *u, const uint8_t id[REMOTE_USE_ID]);
 /*
  * uses_leave -- the process leaves the use
  *
- * keep data of it wait, independent of what other processes tell *owner out: the owner's file, if
- * no process uses it any more; the caller frees it.  It is to be removed, or kept if *kept
+ * keep    data of it wait, independent of what other processes tell
+ * *owner  out: the owner's file, if no process uses it any more; the caller frees it.  It is to be
+ *         removed, or kept if *kept
  * Returns 0 or -ENOENT.
  */
 int uses_leave(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID], uint64_t number, bool keep,
