@@ -21,7 +21,7 @@
 #define LOG_FILE "agent.log"
 #define BACKLOG 512
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
-#define CLIENTS_LIMIT_MS 2000 /* for clients to end, which were told so too */
+#define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
 enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
@@ -52,7 +52,7 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 
 /* ---- set-up ------------------------------------------------------------------------ */
 
-/* we hold the pool's lock: a socket that is there belongs to nobody */
+/* we hold the pool's lock: a socket that is there is a leftover */
 static int listen_on(struct agent *a)
 {
 	struct sockaddr_un addr;
@@ -62,7 +62,7 @@ static int listen_on(struct agent *a)
 		return -errno;
 	pmio_proto_address(dir, &addr);
 	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* a socket that is bound gets its mode from this one; umask() would be that of our threads, too */
+	/* the bound socket takes its mode from this descriptor; umask() would also affect our threads */
 	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(a->listen_fd, BACKLOG) < 0)
 		return -errno;
@@ -110,7 +110,10 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* who asked us to go learns it when the pool is free for others, or that it is not yet */
+/*
+ * the client that asked for the shutdown is answered when the pool is free for others, or when it is known that it is
+ * not yet
+ */
 static void answer_shutdown(struct agent *a, int status)
 {
 	struct conn *c = a->shutdown ? agent_conn(a, a->shutdown->conn_id) : NULL;
@@ -139,7 +142,7 @@ static void drop_connections(struct agent *a)
 
 	HASH_ITER(hh, a->conns, c, tmp) {
 		HASH_DEL(a->conns, c);
-		conn_free(c); /* who waits for an answer turns to the next agent */
+		conn_free(c); /* a client that waits for an answer asks the next agent */
 	}
 	drop_parked(&a->late);
 	drop_parked(&a->no_fds);
@@ -215,13 +218,13 @@ static void start_leaving(struct agent *a)
 	}
 }
 
-/* told to go, and no drain runs any more: go, or stay with what could not be drained */
+/* told to leave, and no drain runs any more: leave, or stay with what could not be drained */
 static void finish_draining(struct agent *a)
 {
 	const struct file *failed = find_failed(a);
 	struct conn *c;
 
-	/* after a signal programs that are still there go on with the next agent, which tries again */
+	/* after a signal, programs that still run continue with the next agent, which tries again */
 	if (!failed || (a->clients_until_ns && conn_count_clients(a))) {
 		a->state = AGENT_LEAVING;
 		return;
@@ -240,7 +243,7 @@ static void finish_draining(struct agent *a)
 
 /*
  * The end of a job step sends SIGTERM to all its processes, and some time later
- * SIGKILL: programs that go now leave files that can still be drained.
+ * SIGKILL: programs that end now leave files that can still be drained.
  */
 static void take_signal(struct agent *a)
 {
@@ -282,19 +285,19 @@ static int sooner(int ms, int other_ms)
 	return ms < 0 || (other_ms >= 0 && other_ms < ms) ? other_ms : ms;
 }
 
-/* of what is done for many files at a time */
+/* milliseconds until the next batch of work for many files */
 static int batch_wait_ms(const struct agent *a)
 {
 	return sooner(syncs_wait_ms(a), marks_wait_ms(a));
 }
 
-/* nobody needs us: then the wait may end for no event */
+/* nobody needs the agent: the wait for an event may end by its time limit */
 static bool is_idle(const struct agent *a)
 {
 	return a->state == AGENT_RUNNING && !conn_count_clients(a) && is_clean(a);
 }
 
-/* milliseconds to wait for events: -1 for ever */
+/* milliseconds to wait for events; -1: no limit */
 static int next_timeout(struct agent *a)
 {
 	struct timespec now;
@@ -310,7 +313,7 @@ static int next_timeout(struct agent *a)
 		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), sooner(orphan_wait_ms(a), batch_wait_ms(a)));
 	}
 	if (a->orphaned)
-		return 0; /* there is no way to us any more */
+		return 0; /* no client can reach this agent any more */
 	if (a->config->idle_timeout_s == 0)
 		return -1;
 	ms = a->config->idle_timeout_s * 1000L - (now.tv_sec - a->last_busy.tv_sec) * 1000 -
@@ -338,7 +341,7 @@ static void handle_event(struct agent *a, uint64_t id)
 
 #define EVENTS_MAX 64
 
-/* after some events: who has been answered often asks again at once */
+/* after some events the loop polls for a moment: a client that got an answer often asks again at once */
 static int await_events(struct agent *a, struct epoll_event *events, int timeout, bool after_some)
 {
 	uint64_t start;
@@ -401,7 +404,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 
 	pace_init(&a.pace, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
-	umask(0); /* clients say the mode of what they create */
+	umask(0); /* clients give the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
 	a.last_busy = a.started;
 	rc = set_up(&a);

@@ -1,8 +1,8 @@
 /*
- * agent.h -- the agent: one process a node and user that owns a pool
+ * agent.h -- the agent: the process, one per node and user, that owns a pool
  *
- * It alone allocates frames, changes the catalog and touches the PFS.  Clients
- * come over the socket in the pool's directory (proto.h).
+ * It alone allocates frames, changes the catalog and calls the PFS.  Clients connect
+ * through the socket in the pool's directory (proto.h).
  */
 #ifndef PMIO_AGENT_AGENT_H
 #define PMIO_AGENT_AGENT_H

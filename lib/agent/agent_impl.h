@@ -1,13 +1,13 @@
 /*
  * agent_impl.h -- the insides of the agent, shared by its own files only
  *
- * One thread, the loop, owns everything here.  Worker threads get a job and
- * touch nothing but that job, the frames it names and a descriptor of the PFS; a
- * job's end comes back to the loop through an eventfd.
+ * One thread, the loop, owns everything here.  Worker threads get a job and touch
+ * nothing but that job, the frames it names and a descriptor of the PFS; the loop
+ * learns through an eventfd that a job has ended.
  *
  * The PFS may hang, so the loop makes no call to it: no open, stat, unlink, not
- * even close.  Between a job's start and its end the loop serves others: what it
- * knew at the start has to be looked up again, except a file that the job holds
+ * even close.  Between a job's start and its end the loop serves other requests: what
+ * it knew at the start has to be looked up again, except a file that the job holds
  * (files_job_begin).
  */
 #ifndef PMIO_AGENT_IMPL_H
@@ -43,8 +43,8 @@ struct verify;
 /* ---- workers.c ------------------------------------------------------------ */
 
 enum job_kind {
-	JOB_CALL, /* one call that a client waits for: never waits for other jobs */
-	JOB_BULK, /* moves bytes: setting drain_threads of them at a time */
+	JOB_CALL, /* one call that a client waits for; it never waits for other jobs */
+	JOB_BULK, /* moves bytes; at most drain_threads (a setting) of them run at a time */
 };
 
 /* work for another thread; embedded in what it works on */
@@ -54,25 +54,25 @@ struct job {
 	enum job_kind kind;
 	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
 	bool paced;		/* JOB_BULK: subject to the drain rate (pace.c) */
-	bool goes_on;		/* JOB_BULK: continues a drain that has begun: runs before drains that have not */
-	/* the workers' */
+	bool goes_on;		/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
+	/* private to workers.c */
 	struct job *prev, *next;
 	atomic_int_fast64_t alive_ms;
 	atomic_bool resting;
 };
 
-/* in run(), of JOB_BULK: it gets on; who does not for a while is taken for stuck */
+/* called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck */
 void job_alive(struct job *job);
-/* it waits, for a while that it chose itself: others may run in its place */
+/* the job sleeps for a time of its own choice: another job may run in its place */
 void job_resting(struct job *job, bool resting);
 
 struct workers;
 
-/* limit: JOB_BULKs at a time */
+/* limit: the number of JOB_BULKs that run at a time */
 int workers_new(unsigned limit, struct workers **out);
 /*
- * Waits for jobs that run, so long; those that wait are dropped.  Returns false if
- * some still run: they may go on using their jobs for as long as the process lives.
+ * Waits up to limit_ms for the jobs that run; queued jobs are dropped.  Returns false
+ * if some still run: they may use their jobs for as long as the process lives.
  */
 bool workers_delete(struct workers **w, unsigned limit_ms);
 int workers_event_fd(const struct workers *w); /* readable when jobs are done */
@@ -86,65 +86,69 @@ struct pace {
 	_Atomic uint64_t rate;	/* bytes per second of all drains; 0: no limit */
 	atomic_bool paused;
 	pthread_mutex_t lock;	/* of the rest */
-	double tokens;		/* bytes that may be written now; below 0: owed */
-	uint64_t filled_ns;	/* CLOCK_MONOTONIC: up to when the bucket was filled */
+	double tokens;		/* bytes that may be written now; below 0: overdrawn */
+	uint64_t filled_ns;	/* CLOCK_MONOTONIC: the time up to which the bucket was filled */
 };
 
 void pace_init(struct pace *p, uint64_t rate);
 void pace_set_rate(struct pace *p, uint64_t rate);
-/* bytes to take at a time, at most so many */
+/* how many bytes to write at a time: `most` or fewer */
 size_t pace_bytes(const struct pace *p, size_t most);
-/* in a worker: rests until more may be taken, or *stop */
+/* in a worker: sleeps until more may be written, or *stop is set */
 void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop);
-/* so many were written */
+/* this number of bytes was written */
 void pace_charge(struct pace *p, size_t bytes);
 
 /* ---- pfs.c ------------------------------------------------------------------ */
 
 /*
- * pfs_limit_fds -- as many descriptors as the system lets us have; before all else here
+ * pfs_limit_fds -- raise the limit of descriptors as far as the system allows; call it
+ * before the others
  *
- * Each rank and each open file takes one.  Some are kept: one for each drain, which
- * takes it while it ends, and one to refuse clients with.
+ * Each rank and each open file takes one.  Some are reserved: one for each drain, which
+ * needs it while it ends, and one for refusing clients.
  */
 void pfs_limit_fds(unsigned nr_drains);
 bool pfs_fd_is_reserved(int fd);
-/* half of them are for programs and what they have open: files that only wait keep no such one */
+/*
+ * the upper half of the descriptors is for programs and their open files: a file that only waits for its drain keeps
+ * none of these
+ */
 bool pfs_fd_is_high(int fd);
 
 /* an open PFS file, shared by jobs and the file */
 struct pfs_fd {
 	struct job job;		/* first; closes it */
 	int fd;
-	bool writes, reads;	/* what it was opened for */
-	unsigned refs;		/* the loop's */
+	bool writes, reads;	/* the access it was opened for */
+	unsigned refs;		/* counted by the loop */
 };
 
-struct pfs_fd *pfs_wrap(int fd); /* NULL: no memory, and fd is closed */
-/* a descriptor that a client has handed over, or NULL with *rc: of no use, or no memory; fd is closed then */
+struct pfs_fd *pfs_wrap(int fd); /* NULL: out of memory, and fd is closed */
+/* a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then */
 struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc);
-/* there are few descriptors left: close some of files that can be opened again by their names; how many are on their way */
+/* few descriptors are left: close some, of files that can be opened again by name; returns how many closes are under way */
 unsigned pfs_shrink(struct agent *a);
 struct pfs_fd *pfs_get(struct pfs_fd *p);
-/* in the loop; clears *p; takes a pointer to NULL.  The last one has a worker close it. */
+/* in the loop; clears *p; *p may be NULL.  When the last reference goes, a worker closes the descriptor. */
 void pfs_put(struct agent *a, struct pfs_fd **p);
-void pfs_close(struct agent *a, int fd); /* the same of a descriptor; -1: none */
+void pfs_close(struct agent *a, int fd); /* the same for a bare descriptor; -1: none */
 
-/* a file as a worker opens it, without a client that has: by its name, compared with its identity */
+/* how a worker opens a file that no client has opened: by its name, and then it compares the identity */
 struct pfs_look {
-	char path[PATH_MAX];	/* in: as it was known; out: where it was found */
+	char path[PATH_MAX];	/* in: the last known name; out: the name it was found under */
 	struct pmio_pfs_id id;	/* in */
 	struct pfs_fd *pfs;	/* out, owned: NULL if rc < 0 */
 	struct stat st;		/* out: of pfs */
-	bool nameless;		/* out: its last name has gone; with rc < 0 it does not exist any more */
-	int rc;			/* 0, -ENOENT: not found, or of the opening */
+	bool nameless;		/* out: its last name was removed; with rc < 0 the file does not exist any more */
+	int rc;			/* 0; -ENOENT: not found; or the error of the open */
 };
 
-/* what f is now, for a worker; NULL: no memory */
+/* f's name and identity now, for a worker; NULL: out of memory */
 struct pfs_look *pfs_look_new(const struct file *f);
-/* in a worker: opens it for writing, or if that is not allowed for reading */
+/* in a worker: opens it for writing or, if that is not permitted, for reading */
 void pfs_look_run(struct pfs_look *l);
-/* in a worker: *held, or if that is NULL what is opened by l; 0 or -errno */
+/* in a worker: the descriptor of held or, if that is NULL, the one that l opens; 0 or -errno */
 int pfs_look_hold(struct pfs_look *l, struct pfs_fd *held, int *fd);
 void pfs_look_delete(struct agent *a, struct pfs_look **l); /* takes a pointer to NULL */
 
@@ -152,33 +156,33 @@ void pfs_look_delete(struct agent *a, struct pfs_look **l); /* takes a pointer t
 
 struct chunk {
 	uint64_t number;	/* key */
-	int64_t frame;		/* or PMIO_CLAIM_PFS */
+	int64_t frame;		/* the frame's number, or PMIO_CLAIM_PFS */
 	bool filling;		/* a fill job is under way */
-	unsigned full_looks;	/* early.c: that have found it full, one after the other */
-	uint64_t early_in;	/* file->nr_opens when it was drained early; 0: was not */
+	unsigned full_looks;	/* early.c: consecutive looks that found it full */
+	uint64_t early_in;	/* file->nr_opens when it was drained early; 0: it was not */
 	UT_hash_handle hh;
 };
 
 struct handle {
-	uint64_t id;		/* key; unique in the agent's life */
+	uint64_t id;		/* key; unique while the agent runs */
 	struct conn *conn;
 	struct file *file;
 	uint32_t flags;		/* PMIO_OPEN_* */
 	UT_hash_handle hh;	/* agent->handles */
 };
 
-/* what a request does; fd came along, -1: none; it is taken over */
+/* handles a request; fd came with it, -1: none; it is taken over */
 typedef void request_fn(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
-/* nobody may have the file open, and no job may work on it: what now?  The file may be no more afterwards */
+/* decides what becomes of a file that no program has open and no job works on; it may free the file */
 typedef void settle_fn(struct agent *a, struct file *f);
 
-/* a request that waits: its answer is known later, or it must be looked at again later */
+/* a deferred request: it is answered, or dispatched again, later */
 struct parked {
 	uint64_t conn_id;
-	int fd;			/* owned: came with it; -1: none */
+	int fd;			/* owned: came with the request; -1: none */
 	struct parked *prev, *next;
-	union pmio_any_msg msg;	/* allocated to the size of the message */
+	union pmio_any_msg msg;	/* allocated with the size of the message */
 };
 
 struct file_key {
@@ -187,81 +191,81 @@ struct file_key {
 
 /* ---- file_state.c: the states of a file -------------------------------------- */
 
-/* what happens to a file whose state enum pmio_file_state is (pool/pool.h) */
+/* events that change a file's state (enum pmio_file_state, pool/pool.h) */
 enum file_event {
 	FILE_WRITER_OPENS,
-	FILE_DRAIN_WANTED,	/* a program, a command or the recovery asks for a drain of what waits */
+	FILE_DRAIN_WANTED,	/* a program, a command or the recovery asks for a drain of the waiting data */
 	FILE_DRAINED,
 	FILE_DRAIN_FAILED,	/* and nobody has it open */
-	FILE_SYNC_FAILED,	/* what was drained did not become durable, and a program has it open */
-	FILE_IS_HELD,		/* nobody has it open, and what it has is to wait */
-	FILE_COMPLETE,		/* nobody has it open, and the PFS file has all of it */
+	FILE_SYNC_FAILED,	/* drained data did not become durable, and a program has it open */
+	FILE_IS_HELD,		/* nobody has it open, and its data are to stay */
+	FILE_COMPLETE,		/* nobody has it open, and the PFS file has all of its data */
 	FILE_NR_EVENTS
 };
 
-/* in the pool's catalog it stands when files_record() is called */
+/* the pool's catalog has the new state once files_record() is called */
 void file_event(struct file *f, enum file_event event);
 
-/* its last name goes, or its data are given up */
+/* the file's last name is removed, or its data are given up */
 enum file_removal {
 	FILE_STAYS,
-	FILE_NAME_LOST,		/* a job has seen that it has no name any more: judged when no job works on it */
-	FILE_KEPT_NAMELESS,	/* it has none, and it was held: its data stay until `pmio forget` */
+	FILE_NAME_LOST,		/* a job has seen that it has no name any more: decided when no job works on it */
+	FILE_KEPT_NAMELESS,	/* it has no name, and it was held: its data stay until `pmio forget` */
 	FILE_BEING_REMOVED,	/* a client is taking its last name: no drain may start */
-	FILE_REMOVAL_RESUMED,	/* the agent ends a removal that was cut off: nor may it be opened */
+	FILE_REMOVAL_RESUMED,	/* the agent completes a removal that was cut off: no drain, and no open either */
 	FILE_REMOVED,		/* its data are forgotten at the last close */
 	FILE_GIVEN_UP,		/* the same, but its name stays */
 };
 
-/* a job that works on the file so that no drain may start; a drain is in file->drain */
+/* the job that works on the file and keeps a drain from starting; a drain itself is in file->drain */
 enum file_busy {
 	FILE_NOT_BUSY,
 	FILE_MARKING,	/* marks.c */
-	FILE_CUTTING,	/* calls.c: truncates the PFS file */
-	FILE_REMAKING,	/* recover.c: makes anew what a power cut has taken */
+	FILE_CUTTING,	/* calls.c: it truncates the PFS file */
+	FILE_REMAKING,	/* recover.c: it creates a file again that a power cut has taken */
 };
 
-/* as those who opened it last have asked for it: settings of these names */
+/* as the last opens have asked for it: the settings of these names */
 struct file_policy {
 	bool hold, async;	/* drain=hold, drain=async */
 	bool early;		/* drain_early=on */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
-	bool sync_later;	/* drain_sync: a close need not wait for what it drains to be durable */
+	bool sync_later;	/* drain_sync: a close need not wait until the data it drains are durable */
 };
 
 /* file_seen.c: the PFS file, as far as the agent knows it */
 struct file_on_pfs {
-	uint64_t size;		/* bytes that it has; beyond is zero */
-	struct stat seen;	/* as last recorded in the catalog: size, mtime, ctime, mode */
-	bool seen_closed;	/* `seen` is from after the last close */
+	uint64_t size;		/* size in bytes; anything beyond is zero */
+	struct stat seen;	/* as last recorded in the catalog: size, mtime, ctime and mode */
+	bool seen_closed;	/* `seen` was taken after the last close */
 	bool busy;		/* PMIO_FILE_PFS_BUSY is set in the catalog: we are changing it */
-	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain cuts it first */
-	bool recent;		/* of several nodes: it had just been changed when it was opened: times may not tell the next change */
-	bool stale;		/* others changed it while we had it: what is clean here may be old */
-	bool changed;		/* others have changed it since it was closed, and nobody has decided what to do */
-	bool marked;		/* other pools see on it that data wait here (lib/pfs/guard.c) */
-	bool lost_sync;		/* syncs.c: it was unsynced, and the power was cut: it is what it was then, or any time before */
+	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain first truncates it */
+	bool recent;		/* open on several nodes, and just modified: times may not tell the next change */
+	bool stale;		/* others changed it while it was open here: clean blocks may be out of date */
+	bool changed;		/* others have changed it since it was closed, and no user has decided yet what to do */
+	bool marked;		/* it has the mark that tells other pools that data wait here (lib/pfs/guard.c) */
+	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
 };
 
 struct file {
 	struct file_key key;
-	int64_t birth_ns;	/* of the inode; 0: not known */
-	bool no_inode;		/* its last name has gone: in the catalog it has no inode any more */
+	int64_t birth_ns;	/* birth time of the inode; 0: not known */
+	bool no_inode;		/* its last name was removed: in the catalog it has no inode any more */
 	uint32_t slot;
 	char *path;		/* owned; absolute: its last known name */
-	bool sees_names;	/* what pfs is called here is what it is called where it was opened */
-	struct pfs_fd *pfs;	/* while it is open, drained, or data of it wait, if there are descriptors enough */
-	bool reopen;		/* a drain failed: open the PFS file anew for the next */
+	bool sees_names;	/* the name of pfs is the same here as where it was opened */
+	struct pfs_fd *pfs;	/* while it is open or drained, or its data wait and there are enough descriptors */
+	bool reopen;		/* a drain failed: open the PFS file again for the next one */
 	struct file_on_pfs on_pfs;
 
 	unsigned nr_handles;
 	unsigned nr_writers;
-	uint64_t nr_opens;	/* times that it was opened after nobody had it open */
-	bool wrote;		/* was open for writing since it was last clean */
-	bool recovered;		/* was open when the last agent ended */
-	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes write to the PFS file, too */
-	bool home;		/* ... and this one sets its size */
+	uint64_t nr_opens;	/* number of opens that found it closed */
+	bool wrote;		/* it was open for writing since it was last clean */
+	bool recovered;		/* it was open when the last agent ended */
+	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
+	bool home;		/* ... and this agent sets its size */
 	struct file_policy policy;
 
 	struct chunk *chunks;	/* hash by number */
@@ -270,9 +274,9 @@ struct file {
 	enum pmio_file_state state;
 	enum file_removal removal;
 	enum file_busy busy;
-	int error;		/* of the last drain: errno, else 0 */
-	bool force;		/* the next drain may write over what others have made of the PFS file */
-	bool was_held;		/* held, until somebody asked for the drain that is to come */
+	int error;		/* errno of the last drain, or 0 */
+	bool force;		/* the next drain may overwrite the changes that others made to the PFS file */
+	bool was_held;		/* it was held until the drain that is to come was asked for */
 
 	/* marks.c */
 	bool mark_listed;	/* in agent->to_mark */
@@ -281,22 +285,22 @@ struct file {
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
 	bool sync_listed;	/* in agent->unsynced */
-	bool syncing;		/* a worker is at it */
-	uint64_t sync_change;	/* times that there was something new to be made durable */
-	struct pfs_fd *sync_pfs; /* held; NULL: as many are open already */
-	struct parked *sync_waiters; /* answered when it is durable */
+	bool syncing;		/* a worker is making it durable */
+	uint64_t sync_change;	/* counts the times that there was something new to make durable */
+	struct pfs_fd *sync_pfs; /* held; NULL: too many are open already */
+	struct parked *sync_waiters; /* answered when the file is durable */
 	struct file *sync_prev, *sync_next;
 
 	unsigned nr_jobs;	/* under way, of any kind */
 	struct drain *drain;	/* the running one, or NULL */
 	struct parked *drain_waiters;	   /* answered when the running drain ends */
-	struct parked *next_drain_waiters; /* came too late for it: answered by the next */
-	struct parked *retries;		   /* looked at again when a job ends */
+	struct parked *next_drain_waiters; /* came too late for the running drain: answered by the next one */
+	struct parked *retries;		   /* dispatched again when a job ends */
 
 	/* for `pmio stat`, since the agent started */
 	uint64_t drained_bytes, filled_bytes;
 	uint64_t drain_bytes, drain_ns;	   /* of the last drain that ended */
-	struct pmio_counts_df counts;	   /* of handles that were closed */
+	struct pmio_counts_df counts;	   /* of closed handles */
 
 	bool in_lru;
 	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
@@ -309,13 +313,13 @@ static inline bool file_is_removed(const struct file *f)
 	return f->removal == FILE_REMOVED || f->removal == FILE_GIVEN_UP;
 }
 
-/* somebody is taking its last name */
+/* its last name is being removed */
 static inline bool file_is_unlinked(const struct file *f)
 {
 	return f->removal == FILE_BEING_REMOVED || f->removal == FILE_REMOVAL_RESUMED;
 }
 
-/* no drain, of the whole file, may start */
+/* no drain of the whole file may start */
 static inline bool file_is_busy(const struct file *f)
 {
 	return f->busy != FILE_NOT_BUSY || file_is_unlinked(f);
@@ -324,17 +328,17 @@ static inline bool file_is_busy(const struct file *f)
 struct conn {
 	uint64_t id;		/* key */
 	int sock;
-	int pid_fd;		/* readable when the process has ended; -1: not to be had */
+	int pid_fd;		/* readable when the process has ended; -1: not available */
 	uint32_t pid;
 	bool greeted;
 	bool admin;
 	int client;		/* index of its record, -1: none */
-	struct call *removal;	/* it is removing a name: REMOVE was answered; NULL: none */
-	bool dead;		/* to be removed at the end of this turn of the loop */
+	struct call *removal;	/* the client is removing a name: REMOVE was answered; NULL: it is not */
+	bool dead;		/* to be freed at the end of this turn of the loop */
 	UT_hash_handle hh;
 };
 
-/* file systems that a worker is in just now for a batch: one that hangs keeps no other one waiting */
+/* file systems for which a worker runs a batch now: one that hangs does not delay the others */
 #define BUSY_DEVS_MAX 8
 struct busy_devs {
 	uint64_t dev[BUSY_DEVS_MAX];
@@ -365,7 +369,7 @@ static inline void busy_devs_leave(struct busy_devs *b, uint64_t dev)
 
 enum agent_state {
 	AGENT_RUNNING,
-	AGENT_DRAINING, /* told to go; draining what waits */
+	AGENT_DRAINING, /* told to leave; it drains what waits */
 	AGENT_LEAVING,
 };
 
@@ -378,31 +382,31 @@ struct agent {
 	int log_fd;			/* -1: standard error */
 	enum agent_state state;
 	bool forced;
-	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits so long for clients to go */
+	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits until then for clients to leave */
 	struct parked *shutdown;	/* the request to answer when leaving */
-	struct parked *late;		/* opens that came while draining before leaving */
-	struct parked *after_removals;	/* OPENs of files that are being removed, until that has ended */
-	struct parked *no_fds;		/* requests for which there was no descriptor: until one is closed */
-	bool fd_closed;			/* one was, since the loop looked */
+	struct parked *late;		/* opens that came while the agent drains before it leaves */
+	struct parked *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
+	struct parked *no_fds;		/* requests that found no free descriptor, until one is closed */
+	bool fd_closed;			/* one was closed since the loop last looked */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
 
 	struct conn *conns;		/* hash by id */
 	struct handle *handles;		/* hash by id */
 	struct file *files;		/* hash by key */
-	struct file *by_inode;		/* the same by inode alone: devices change their numbers */
+	struct file *by_inode;		/* the same by inode alone, as device numbers change */
 	struct file **by_slot;		/* nr_slots pointers */
 	struct file *lru;
-	struct pmio_spin spin;		/* before it sleeps */
-	request_fn *dispatch;		/* what a request does: ops_dispatch() */
-	settle_fn *settle;		/* a file may have to go on: files_settle() */
+	struct pmio_spin spin;		/* busy polling before the loop sleeps */
+	request_fn *dispatch;		/* handles a request: ops_dispatch() */
+	settle_fn *settle;		/* a file may have to change its state: files_settle() */
 	uint64_t next_conn, next_handle;
 	unsigned nr_early_handles;	/* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
 	uint64_t next_survey_ms, next_orphan_ms; /* survey.c, orphan.c; the same */
 	bool survey_wanted;		/* there may be files for it */
-	bool survey_hurries;		/* somebody waits for what it may find */
-	bool surveying;			/* one is under way */
+	bool survey_hurries;		/* a request waits for what it may find */
+	bool surveying;			/* a survey is under way */
 	bool orphaned;			/* the pool's folder was removed */
 	struct file *to_mark;		/* files for marks.c */
 	uint64_t next_mark_ms;		/* CLOCK_MONOTONIC */
@@ -411,7 +415,7 @@ struct agent {
 	unsigned nr_unsynced;
 	uint64_t next_sync_ms;		/* CLOCK_MONOTONIC */
 	struct busy_devs syncing;
-	uint8_t *client_used;		/* a byte a client record */
+	uint8_t *client_used;		/* one byte per client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
 	unsigned nr_jobs;
@@ -422,13 +426,13 @@ struct agent {
 		int rc;
 		bool running;
 	} blank;			/* see blank.c */
-	uint64_t pfs_changes;		/* drains and cuts that have ended: what was seen of the PFS before is old */
+	uint64_t pfs_changes;		/* number of ended drains and truncations: older looks at the PFS are out of date */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 	struct pace pace;		/* of drains */
 	unsigned nr_draining;		/* files */
 	uint64_t drain_since_ns;	/* CLOCK_MONOTONIC, while nr_draining > 0 */
-	uint64_t drain_ns;		/* in which drains ran, before that */
+	uint64_t drain_ns;		/* time in which drains ran, before drain_since_ns */
 	struct pmio_counts_df counts;	/* of clients that have gone */
 };
 
@@ -451,19 +455,22 @@ void conn_free(struct conn *c); /* closes the socket; c is in no table any more 
 void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_msg *req, int status);
 struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
-/* what clients have transferred since the agent started, those that are gone included */
+/* what clients have transferred since the agent started, including those that have left */
 void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum);
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
 /* parked requests */
 struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg);
-/* the same, with a descriptor that came along, which goes with it, or is closed if there is no memory (answered) */
+/*
+ * the same with the descriptor that came with the request, which is kept with it, or closed if memory is out (then it
+ * is answered)
+ */
 void parked_add(struct agent *a, struct parked **list, struct conn *c, const union pmio_any_msg *msg, int fd);
-/* answer all of the list with status, and free it */
+/* answer every request of the list with status, and free the list */
 void parked_answer(struct agent *a, struct parked **list, int status);
 /* answer those that wait for one chunk: FILLs and STAGEs */
 void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status);
-/* hand all of the list to a->dispatch again */
+/* pass every request of the list to a->dispatch again */
 void parked_retry(struct agent *a, struct parked **list);
 
 /* ops.c */
@@ -474,7 +481,7 @@ struct chunk *files_chunk(struct file *f, uint64_t number); /* NULL: not known *
 struct chunk *files_add_chunk(struct file *f, uint64_t number, int64_t frame);
 void files_del_chunk(struct agent *a, struct file *f, struct chunk *ch);
 void files_del_all_chunks(struct agent *a, struct file *f);
-/* forget which chunks live on the PFS; nobody may have the file open */
+/* forget which chunks are on the PFS only; nobody may have the file open */
 void files_drop_pfs_chunks(struct file *f);
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident);
 bool files_any_dirty(const struct agent *a, const struct file *f);
@@ -491,85 +498,88 @@ static inline struct pmio_pfs_id files_id(const struct file *f)
 	return (struct pmio_pfs_id){ f->key.dev, f->key.ino, f->birth_ns };
 }
 struct file *files_find(struct agent *a, const struct pmio_pfs_id *id); /* NULL: not known */
-/* a new one, in the catalog; -ENFILE, -ENOSPC: there is no room; files_new() makes some */
+/* add a new file, also to the catalog; -ENFILE, -ENOSPC: there is no room; files_new() makes room */
 int files_insert(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out);
-/* one that the catalog has */
+/* add a file that is in the catalog */
 int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file *e);
-/* out of all tables, and freed; its slot in the pool stays as it is, and its frames */
+/* remove it from all tables and free it; its slot in the pool and its frames stay as they are */
 void files_delete(struct agent *a, struct file *f);
-/* write what f says into the catalog */
+/* write f's state into the catalog */
 int files_record(struct agent *a, struct file *f);
-/* nobody has it open, and it is clean: its frames can be taken, or not any more */
+/* add: nobody has it open, and it is clean, so its frames can be evicted; remove: that is over */
 void files_lru_add(struct agent *a, struct file *f);
 void files_lru_remove(struct agent *a, struct file *f);
 bool files_frames_may_move(const struct agent *a);
-/* the same file on a device with another number, as after a new mount; true: adopted */
+/* is it the same file with another device number, as after a new mount?  true: the number was adopted */
 bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);
 void files_adopt_name(struct agent *a, struct file *f, const char *path);
-/* what it is called now, as far as can be said without a call to the file system */
+/* find out its name now, as far as possible without a call to the file system */
 void files_update_name(struct agent *a, struct file *f);
-/* its last name has gone: its inode's number may be another's at once.  The caller records it */
+/* its last name was removed: another file may get its inode number at once.  The caller records it */
 void files_lose_inode(struct agent *a, struct file *f);
-/* it is this file from now on, which has just been made; the caller records it */
+/* from now on f is this file, which was just created; the caller records it */
 void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id, const struct stat *st);
-/* keep the one of f's and this that can do more, or is newer if f's is doubtful; takes *pfs over */
+/* of f's descriptor and this one keep the one that permits more or, if f's is doubtful, the newer; takes *pfs over */
 void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
 bool files_pfs_can_as_much(const struct pfs_fd *new, const struct pfs_fd *old);
-/* from _begin to _end the file stays; at the end those that waited for it come again */
+/* from _begin to _end the file stays; _end dispatches the requests again that waited for it */
 void files_job_begin(struct agent *a, struct file *f);
 void files_job_end(struct agent *a, struct file *f);
 
 /* file_seen.c */
-/* what the PFS file is now: right after a change of our own, as what others did must be seen at the next open */
+/*
+ * record what the PFS file is now; only right after a change of our own, as changes by others must be seen at the next
+ * open
+ */
 void files_set_seen(struct file *f, const struct stat *st);
-/* what is cached of it goes at the next open: others have changed it, as this agent or an earlier one has seen */
+/* the next open drops what is cached of it: this agent or an earlier one has seen that others have changed it */
 static inline bool files_is_stale(const struct file *f)
 {
 	return f->on_pfs.stale || f->on_pfs.seen.st_ctim.tv_sec == 0; /* see files_set_seen() */
 }
-/* before the agent changes the PFS file, which is st: has somebody else done so? */
+/* called before the agent changes the PFS file, which is st now: has another process changed it? */
 void files_notice_change(struct file *f, const struct stat *st);
-/* somebody else has, so that what waits here cannot be written to it any more */
+/* another process has changed it in such a way that the data that wait here cannot be written to it any more */
 bool files_was_changed(const struct file *f, const struct stat *st);
-/* nobody has it open any more: from how it is now on nobody else may change it */
+/* it was closed by all: from this state (st) on nobody else may change it */
 void files_see_closed(struct file *f, const struct stat *st);
-/* the same, where it is known how it was at the close; true: it was changed since, which is said */
+/* the same where its state at the close is known; true: it was changed since, and that was logged */
 bool files_look_closed(struct file *f, const struct stat *st);
-/* a program that closes it tells how it was then */
+/* a program that closes it reports its state at that moment */
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m);
 bool files_same_content(const struct file *f, const struct stat *st);
-bool files_is_later(const struct timespec *a, const struct timespec *b); /* than b */
-/* size and times are those that we last saw there */
+bool files_is_later(const struct timespec *a, const struct timespec *b); /* is a later than b? */
+/* its size and times are those that were last seen */
 bool files_same_as_seen(const struct file *f, const struct stat *st);
-/* the words for it are the same everywhere; returns PMIO_ECHANGED */
+/* logs that it was changed, with the same words everywhere; returns PMIO_ECHANGED */
 int files_say_changed(const struct file *f);
 
 /* settle.c */
 settle_fn files_settle; /* drain, hold, cache or forget it */
 bool files_needs_drain(struct agent *a, struct file *f);
 /*
- * its last name has gone, and nobody has it open: its data are given up, as those of
- * any file; but what is held stays until somebody gives it up.  f may be no more afterwards
+ * its last name was removed, and nobody has it open: its data are given up, as those of any
+ * file; but held data stay until a user gives them up.  It may free f
  */
 void files_lost_name(struct agent *a, struct file *f);
-/* its slot and its frames are free for others; nobody may use it */
+/* makes its slot and its frames free for other files; nobody may use it */
 void files_forget(struct agent *a, struct file *f);
 
 /* open.c */
-/* what is written is drained early */
+/* are written data drained early? */
 static inline bool open_is_early(uint32_t flags)
 {
 	return (flags & PMIO_OPEN_WRITE) && (flags & PMIO_OPEN_EARLY);
 }
-/* OPEN, with a descriptor, which is taken over; answers */
+/* OPEN with a descriptor, which is taken over; answers */
 void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
 /* close.c */
-/* the handle goes; the request, if there is one, is answered: by the last close when it is drained */
+/* frees the handle; answers the request, if there is one: that of the last close when the file is drained */
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
 /* DRAIN; answers */
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
-/* the same of what the descriptor, which is taken over, is of */
+/* the same for the file of a descriptor, which is taken over */
 void files_drain_by_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 /* FORGET; answers */
 void files_give_up(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
@@ -579,23 +589,23 @@ void files_free(struct agent *a); /* all handles and files */
 int files_load(struct agent *a); /* from the catalog, at start */
 
 /* calls.c: requests that are one call to the PFS; each answers */
-/* fd: of what has the name, taken over */
+/* fd: a descriptor of the file that has the name; taken over */
 void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
-/* the client has gone in between */
+/* the client has left before the removal ended */
 void calls_abandon_removal(struct agent *a, struct conn *c);
-/* FORGET: the mark goes, and then what the pool has of it; nobody may have it open */
+/* FORGET: removes the mark, and then what the pool has of the file; nobody may have it open */
 void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
-/* its removal was cut off; -ENOMEM */
+/* complete a removal that was cut off; -ENOMEM */
 int calls_end_removal(struct agent *a, struct file *f);
 /* no job may work on the file */
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 
-/* blank.c: make another free frame blank, if there is nothing better to do; the loop calls it after events */
+/* blank.c: zero another free frame, if there is nothing else to do; the loop calls it after events */
 void blank_more(struct agent *a);
 
-/* milliseconds from now until then; 0: it is time */
+/* milliseconds from now until then_ms; 0: it is time */
 static inline int agent_until_ms(uint64_t then_ms)
 {
 	uint64_t now = pmio_now_ms();
@@ -604,40 +614,40 @@ static inline int agent_until_ms(uint64_t then_ms)
 }
 
 /* survey.c, orphan.c: in the loop, after events */
-int survey_wait_ms(const struct agent *a); /* until the next; -1: nothing to do */
+int survey_wait_ms(const struct agent *a); /* until the next survey; -1: nothing to do */
 void survey_look(struct agent *a);	    /* if it is time */
-/* somebody would like to have what it may find */
+/* a request could use what it may find */
 static inline void survey_soon(struct agent *a)
 {
 	a->survey_hurries = true;
 }
 int orphan_wait_ms(const struct agent *a);
 void orphan_look(struct agent *a);
-void orphan_leave(const struct agent *a); /* all is done */
+void orphan_leave(const struct agent *a); /* everything is drained */
 
 /* marks.c */
 void marks_want(struct agent *a, struct file *f);	/* f is open for writing, or has data that wait */
-void marks_want_again(struct agent *a, struct file *f); /* ... and an earlier agent may have made the mark, or not */
-void marks_want_none(struct agent *a, struct file *f);	/* it has none */
-void marks_drop(struct agent *a, struct file *f);	/* others see to it */
+void marks_want_again(struct agent *a, struct file *f); /* ... and an earlier agent may or may not have made the mark */
+void marks_want_none(struct agent *a, struct file *f);	/* it has no data that wait */
+void marks_drop(struct agent *a, struct file *f);	/* something else sees to its mark */
 int marks_wait_ms(const struct agent *a);		/* until the next batch; -1: nothing to do */
 void marks_look(struct agent *a);			/* if it is time */
 
 /* syncs.c */
-#define SYNC_CHUNKS_MAX 4 /* of a file: it is small */
-bool syncs_has_room(const struct agent *a);		      /* for one more file */
-bool syncs_may_wait(const struct agent *a, const struct file *f); /* ... and with what was drained of f */
-/* f was created, or written, and is to be made durable; the caller records it */
+#define SYNC_CHUNKS_MAX 4 /* of a small file */
+bool syncs_has_room(const struct agent *a);		      /* is there room for one more file? */
+bool syncs_may_wait(const struct agent *a, const struct file *f); /* ... and for what was drained of f? */
+/* f was created or written, and is to be made durable later; the caller records it */
 void syncs_later(struct agent *a, struct file *f, bool is_new, bool is_written);
 void syncs_done(struct agent *a, struct file *f); /* it is durable; the caller records it */
-void syncs_drop(struct agent *a, struct file *f); /* it is forgotten */
+void syncs_drop(struct agent *a, struct file *f); /* the file is forgotten */
 int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing to do */
 void syncs_look(struct agent *a);		  /* if it is time */
 
 /* early.c */
 int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */
 void early_look(struct agent *a);	   /* if it is time */
-#define EARLY_RIPE_LOOKS 2 /* full at so many in a row */
+#define EARLY_RIPE_LOOKS 2 /* a chunk that is full at this number of looks in a row is ripe */
 static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
 {
 	return ch->full_looks >= EARLY_RIPE_LOOKS && ch->early_in != f->nr_opens;
@@ -645,44 +655,45 @@ static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
 
 /* drain.c */
 /*
- * Start a drain, or have one follow the job that keeps it from starting.  The
- * waiter, which may be NULL, is answered when all is on the PFS that was written
- * before this call, or it is known that it does not get there.
+ * Start a drain, or have one follow the job that keeps it from starting.  The waiter,
+ * which may be NULL, is answered when everything written before this call is on the
+ * PFS, or is known not to get there.
  */
 void drain_start(struct agent *a, struct file *f, struct parked *waiter);
-/* of the chunks that are ripe (early.c) */
+/* start a drain of the chunks that are ripe (early.c) */
 void drain_start_early(struct agent *a, struct file *f);
-/* an early drain ends soon: somebody waits for it */
+/* end an early drain soon: a request waits for its end */
 void drain_hurry(struct file *f);
-/* the drain that runs, if one does, ends soon, and early: nobody wants it any more */
+/* end the running drain, if there is one, early: it is not wanted any more */
 void drain_end(struct file *f);
-/* the same of all files: the agent leaves */
+/* the same for all files: the agent leaves */
 void drain_stop_all(struct agent *a);
 /*
- * The drain that runs, and has the file to itself: is what was seen of the PFS file what it has
- * made of it?  *steps: in and out, of drains; what was seen in the same one counts.
- * Returns 0, -EAGAIN (it has gone on since, or is at it: look again) or PMIO_ECHANGED.
+ * Of a running drain that has the file to itself: is the PFS file, as it was seen, what the
+ * drain has made of it?  *steps, in and out, counts the steps of drains; only a look within one
+ * step counts.  Returns 0, -EAGAIN (the drain has gone on since, or is in a step: look again) or
+ * PMIO_ECHANGED.
  */
 int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps);
-/* bytes that the drain that runs, if one does, has written so far */
+/* bytes that the running drain, if there is one, has written so far */
 uint64_t drain_written(const struct file *f);
 /* nanoseconds in which drains ran since the agent started */
 uint64_t drain_busy_ns(const struct agent *a);
-/* fill blocks; returns 0: done, -EAGAIN: a writer is busy there, 1: a job was started, retry later */
+/* fill blocks; returns 0: done; -EAGAIN: a writer is writing them; 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted);
 
-/* verify.c: in workers; a drain's parts have one each, if the file is to be verified */
+/* verify.c: in workers; each part of a drain has one if the file is to be verified */
 struct verify *verify_new(struct pmio_view *view);
 void verify_delete(struct verify **v); /* takes a pointer to NULL */
-/* write pieces of frames, which lie one after the other in the file, by copies; 0 or -errno, -EFAULT: of a frame */
+/* write pieces of frames, consecutive in the file, from copies; 0 or -errno; -EFAULT: a frame cannot be read */
 int verify_write(struct verify *v, int fd, const struct iovec *iov, int nr, uint64_t off);
-/* read back what was written: 0, -EIO (other bytes), -errno; logged.  fd: open for reading too */
+/* read back what was written: 0, -EIO (it differs) or -errno; logged.  fd: open for reading too */
 int verify_check(struct verify *v, int fd, const char *path, struct job *job);
 
 /* stage.c: 0: all chunks are valid; 1: fills run, look again when one has ended; or an error */
 int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, uint32_t step);
 
-/* make a chunk valid that lies beyond the PFS file's end: no job is needed for that */
+/* make a chunk valid that lies beyond the PFS file's end, which needs no job */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * blank.c -- a reserve of free frames whose bytes are zero
  *
- * A chunk that is written in pieces must read as zero between them. With a blank
- * frame it does from the start; else the agent zeroes the frame while the writer
- * waits. One frame is made blank at a time, after the workers' other jobs.
+ * A chunk that is written in pieces must read as zero between them.  In a blank frame it
+ * does from the start; otherwise the agent zeroes the frame while the writer waits.
+ * Frames are zeroed one at a time, after the workers' other jobs.
  */
 #include "agent/agent_impl.h"
 
@@ -38,7 +38,7 @@ void blank_more(struct agent *a)
 {
 	struct blank *b = &a->blank;
 
-	/* after a start, clients of the last agent may yet write to frames that it freed */
+	/* after a start, clients of the last agent may still write to frames that it freed */
 	if (b->running || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))
 		return;
 	b->frame = pmio_pool_blank_begin(a->pool);

@@ -1,7 +1,7 @@
 /*
  * calls.c -- requests that are one call to the PFS
  *
- * A worker makes the call; the file, if it is one that we know, is held meanwhile.
+ * A worker makes the call; if the agent knows the file, the job holds it meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,15 +99,15 @@ static void end_call(struct agent *a, struct call *call, int status)
 /* ---- names that go ------------------------------------------------------------------ */
 
 /*
- * The client takes the name away, as it is its name; before that a word in the catalog:
- * R1 it is the last name: the catalog says that the file is being removed
- * R2 the name goes, durable
- * R3 if R4 has to wait: the catalog says that the file has no inode any more
- * R4 the file's slot and frames go, when its last handle is closed
- * crash before R1: the file is there, with what waits for it.  After R1: the next
- * agent goes on with R2 (calls_end_removal), and drains nothing.  Until that has
- * ended no client may use what it opened under that name, and after R3 none is removed:
- * it would be a new one, which may have the old one's inode number.
+ * The client itself removes the name; before that the agent makes a note in the
+ * catalog: R1 if it is the last name: the catalog says that the file is being removed
+ * R2 the name is removed, durably R3 if R4 has to wait: the catalog says that the file
+ * has no inode any more R4 the file's slot and frames are freed when its last handle is
+ * closed crash before R1: the file is there, with the data that wait for it.  After R1:
+ * the next agent continues with R2 (calls_end_removal), and drains nothing.  Until that
+ * has ended no client may use a file that it opened under that name, and after R3 no
+ * name is removed: the file would be a new one, which may have the old one's inode
+ * number.
  */
 
 static void run_look(struct job *job)
@@ -129,7 +129,8 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
 
 /*
  * R1; the call holds f until end_removal().  Where nobody writes to the PFS file any more, the
- * catalog says how it looks: after a crash another one may have its name and its inode's number.
+ * catalog has its size and times: after a crash another file may have its name and its inode
+ * number.
  */
 static int begin_removal(struct agent *a, struct conn *c, struct call *call, struct file *f)
 {
@@ -145,7 +146,7 @@ static int begin_removal(struct agent *a, struct conn *c, struct call *call, str
 	return files_record(a, f);
 }
 
-/* the name has gone, or not; rc: of that */
+/* the name was removed, or not: rc */
 static void end_removal(struct agent *a, struct call *call, int rc)
 {
 	struct file *f = call->removes;
@@ -224,7 +225,7 @@ void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 {
 	struct call *call = c->removal;
 
-	/* none: another agent was told that it begins, and this one has ended it when it started */
+	/* none: the client had announced it to another agent, and this one completed it when it started */
 	c->removal = NULL;
 	if (call) {
 		end_removal(a, call, msg->removed.status);
@@ -233,7 +234,7 @@ void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 	agent_reply_status(a, c, &msg->hdr, 0);
 }
 
-/* the client may have come to it, or not */
+/* the client may or may not have removed the name */
 void calls_abandon_removal(struct agent *a, struct conn *c)
 {
 	struct call *call = c->removal;
@@ -244,8 +245,9 @@ void calls_abandon_removal(struct agent *a, struct conn *c)
 }
 
 /*
- * Is this the file, and not a later one with its name and its inode's number?  Its birth tells, where
- * that is known.  Else: a power cut may have taken it back to an earlier time; another file was changed later.
+ * Is this the file, and not a later one with its name and its inode number?  The birth time tells, where it is
+ * known.  Otherwise the times do: a power cut may have taken the file back to an earlier time, but another
+ * file was changed later.
  */
 static bool is_what_goes(const struct call *call, const struct stat *st, const struct pmio_pfs_id *id)
 {
@@ -288,7 +290,7 @@ static void removal_ended(struct agent *a, struct job *job)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
 	end_removal(a, call, call->rc);
 	free_call(a, call);
-	parked_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether it has gone */
+	parked_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
@@ -314,7 +316,7 @@ int calls_end_removal(struct agent *a, struct file *f)
 
 /* ---- truncate ------------------------------------------------------------------------- */
 
-/* blocks wholly beyond size become empty; what is left of the last one becomes zero */
+/* blocks wholly beyond size become empty; the rest of the last one becomes zero */
 static void cut_chunk(struct agent *a, struct chunk *ch, uint64_t size)
 {
 	struct pmio_view *v = a->view;
@@ -342,7 +344,7 @@ static void run_cut(struct job *job)
 	int fd;
 
 	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
-	/* fsync: else a power cut may bring back what T6 says is gone */
+	/* fsync: otherwise a power cut may bring back the bytes that are gone according to T6 */
 	if (call->rc == 0 &&
 	    (fstat(fd, &call->st) < 0 ||
 	     ((uint64_t)call->st.st_size > call->size && ftruncate(fd, (off_t)call->size) < 0) ||
@@ -373,24 +375,24 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
 {
 	struct pmio_slot_df *slot = &a->view->slots[f->slot];
 
-	/* at least: a client may be raising it further at this moment */
+	/* the maximum of both: a client may be raising it further at this moment */
 	pmio_pm_max64(a->view->pm, &slot->size, size);
 	pmio_pm_flush(a->view->pm, &slot->size, sizeof(slot->size));
 	pmio_pm_fence(a->view->pm);
 }
 
 /*
- * Crash table: T1 the catalog says that we change the PFS file; T2 the slot's
- * size; T3 the catalog says that what the PFS file has beyond is no longer the
- * file's; T4 blocks beyond are empty; T5 the PFS file is cut, durably; T6 recorded.
- * before T2: as it was.  After T2: the new size; recovery empties what T4 did
- * not.  It finds the marks of T1 or T3 and has the PFS file cut before a drain
- * writes to it, so that whatever makes the file longer brings nothing back.
+ * Crash table: T1 the catalog says that the agent changes the PFS file; T2 the slot's
+ * size; T3 the catalog says that bytes of the PFS file beyond that size no longer
+ * belong to the file; T4 blocks beyond are empty; T5 the PFS file is truncated,
+ * durably; T6 recorded.  Before T2: as it was.  After T2: the new size; recovery empties
+ * what T4 did not.  It finds the flags of T1 or T3 and has the PFS file truncated
+ * before a drain writes to it, so that making the file longer brings nothing back.
  */
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
 	uint64_t size = msg->truncate.size;
-	/* of a file of several nodes the PFS file is cut at home, always: others may have drained */
+	/* a file of several nodes is truncated on the PFS by its first target, always: others may have drained */
 	bool was_busy = f->on_pfs.busy,
 	     cuts_pfs = f->shared ? f->home : size < f->on_pfs.size || f->nr_pfs_chunks;
 	struct call *call;
@@ -415,7 +417,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	f->on_pfs.busy = was_busy || cuts_pfs;
 	f->on_pfs.cut_pending |= cuts_pfs;
 	if (cuts_pfs || (f->shared && f->on_pfs.size > size))
-		f->on_pfs.size = size; /* nobody may be given what is about to go */
+		f->on_pfs.size = size; /* nobody may be given the bytes that are about to be cut off */
 	rc = files_record(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
 		cut_chunk(a, ch, size); /* T4 */
@@ -466,7 +468,7 @@ void calls_forget(struct agent *a, struct conn *c, struct file *f, const union p
 
 /* ---- sync ------------------------------------------------------------------------------ */
 
-/* data first, then what says that they are there */
+/* first the data, then the metadata that say they are there */
 static int sync_frames(struct call *call)
 {
 	struct pmio_view *v = call->view;

@@ -1,4 +1,4 @@
-/* chunks.c -- the chunks of a file that the agent knows of, and their frames */
+/* chunks.c -- the chunks of a file that the agent knows, and their frames */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
-/* claims.c -- frames for chunks, and from where they come */
+/* claims.c -- frames for chunks, and where they come from */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "agent/agent_impl.h"
 
-/* the frames of the closed, clean file that was longest unused */
+/* evict the frames of the least recently used closed, clean file */
 static bool evict_frames(struct agent *a)
 {
 	struct file *f = a->lru;
@@ -16,7 +16,7 @@ static bool evict_frames(struct agent *a)
 	return true;
 }
 
-/* blank frames are for chunks that are written in pieces: others gain nothing by them */
+/* blank frames are for chunks that are written in pieces: other chunks gain nothing by them */
 static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
 {
 	uint64_t frame = PMIO_NO_FRAME;
@@ -33,7 +33,7 @@ static bool changes_pfs(const struct file *f)
 	return f->drain || f->busy == FILE_CUTTING;
 }
 
-/* a drain cuts off what nobody may find on the PFS; -EBUSY: it is under way */
+/* have a drain cut off bytes that nobody may find on the PFS; -EBUSY: it is under way */
 static int cut_first(struct agent *a, struct file *f)
 {
 	if (!f->error)
@@ -51,7 +51,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 		frame = take_frame(a, f, number, how);
 	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
 	if (frame == PMIO_NO_FRAME)
-		survey_soon(a); /* there may be frames of files that are no more */
+		survey_soon(a); /* there may be frames of files that no longer exist */
 	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
 		*rc = -ENOSPC;
 		if (!optional)

@@ -1,5 +1,6 @@
 /*
- * close.c -- files are closed, drained and given up: what programs and commands ask for
+ * close.c -- files are closed, drained and given up, as programs and commands request
+ * it
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,20 +21,23 @@ static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 		agent_reply_status(a, c, &msg->hdr, status);
 }
 
-/* does the last close not wait for the drain? */
+/* may the last close return before the drain has ended? */
 static bool waits_not(const struct file *f)
 {
 	return file_is_removed(f) || f->policy.hold || f->policy.async || f->state == PMIO_FILE_FAILED;
 }
 
-/* what stays in the pool after the close must be durable there, and what went past it on the PFS */
+/*
+ * data that stay in the pool after the close must be durable there, and data written directly to the PFS must be
+ * durable on it
+ */
 static bool needs_sync(const struct agent *a, const struct file *f)
 {
 	return f->state == PMIO_FILE_OPEN && !file_is_removed(f) &&
 	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
 }
 
-/* where no more than the PFS has to be synced, that may follow */
+/* where only the PFS has to be synced, that may follow later */
 static bool syncs_instead(struct agent *a, struct file *f)
 {
 	if (!f->policy.sync_later || f->nr_pfs_chunks > SYNC_CHUNKS_MAX || !syncs_has_room(a) ||
@@ -57,7 +61,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	/* the last close answers when the data are on the PFS, or are known not to get there */
 	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
-		files_settle(a, f); /* at its end, if it could begin */
+		files_settle(a, f); /* when the sync has ended, if it could begin */
 		return;
 	}
 	if (!c || f->nr_handles || waits_not(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {

@@ -1,4 +1,4 @@
-/* connections: who talks to the agent, and what becomes of what a client leaves behind */
+/* connections: the agent's clients, and what becomes of what a client leaves behind */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 
 #include "agent/agent_impl.h"
 
-/* it costs them nothing to come again and again */
+/* refused processes may try again and again: log few of them */
 static void say_refused(const struct ucred *cred)
 {
 	static struct pmio_note refused;
@@ -23,7 +23,7 @@ static void say_refused(const struct ucred *cred)
 		pmio_err("agent: refused process %d of user %u", (int)cred->pid, (unsigned)cred->uid);
 }
 
-/* only this user may come; the directory's mode says so too, this is the second lock */
+/* only this user may connect; the directory's mode already ensures that, this is the second check */
 static bool is_ours(int sock, pid_t *pid)
 {
 	struct ucred cred;
@@ -41,7 +41,7 @@ static bool is_ours(int sock, pid_t *pid)
 	return true;
 }
 
-/* who waits at the door must not wait for ever */
+/* a connection that cannot be served must not wait for ever: refuse it */
 static int turn_away(int sock)
 {
 	static bool said;
@@ -54,9 +54,9 @@ static int turn_away(int sock)
 }
 
 /*
- * A child of a client that is killed keeps the socket open, so its end alone does
- * not say that the client is gone.  Without a descriptor for the process (an old
- * kernel, a process in another container) it must do.
+ * A child of a client that is killed keeps the socket open, so the end of the
+ * connection does not reliably show that of the client.  Without a descriptor for the
+ * process (an old kernel, a process in another container) it has to suffice.
  */
 static void watch_process(struct agent *a, struct conn *c, pid_t pid)
 {
@@ -143,8 +143,8 @@ void conn_readable(struct agent *a, struct conn *c)
 }
 
 /*
- * Its record is free for another.  If it died while overwriting whole blocks that
- * were not valid, nobody will finish them.
+ * Free the client's record for another.  If the client died while it overwrote whole
+ * blocks that were not valid, nobody will finish them.
  */
 static void release_record(struct agent *a, struct conn *c)
 {

@@ -1,30 +1,29 @@
 /*
- * drain.c -- dirty blocks to the PFS: what the loop does of it (drain_work.c has the rest)
+ * drain.c -- dirty blocks to the PFS: the part in the loop (drain_work.c has the rest)
  *
  * A drain goes through the chunks that a file has when it starts, sorted by
- * offset.  Workers take some of them at a time, in that order; of each chunk they take the
- * blocks that are dirty at that moment, merge neighbouring blocks, also of
- * neighbouring chunks, and write them with pwritev(2)s of up to DRAIN_WRITE_MAX
- * bytes.  The worker that ends last sets the PFS file's size and calls
- * fsync(2).  Only then do the blocks count as clean (frame.h); if anything
- * failed they all stay dirty.
+ * offset.  Workers take some of them at a time, in that order; from each chunk they take the
+ * blocks that are dirty at that moment, merge neighbouring blocks, also across chunks, and
+ * write them with pwritev(2) calls of up to DRAIN_WRITE_MAX bytes.  The worker that ends
+ * last sets the PFS file's size and calls fsync(2).  Only then do the blocks count as clean
+ * (frame.h); if anything failed, all of them stay dirty.
  *
- * Before and after each of these steps a worker looks whether the PFS file is what the
- * drain itself has made of it.  If it is not, somebody else is writing to it: the drain
- * stops, and what it has is kept (PMIO_ECHANGED).  A change in the same moment as one of our
- * own writes is not seen if it leaves size and times as our write would have.
+ * Before and after each of these steps a worker checks that the PFS file is what the drain
+ * itself has made of it.  If it is not, another process is writing to it: the drain stops,
+ * and its data are kept (PMIO_ECHANGED).  A change at the same moment as one of the drain's
+ * own writes is not seen if it leaves size and times as that write would have.
  *
  * The states of one drain, all in the loop, a job in a worker between them:
  *
  *   drain_start -> opened -> begin -> begin_writing -> part_done ... -> ended
- *                  (the PFS file is opened, where it has to be, and looked at;
- *                  and cut, where a truncation was cut off)
+ *                  (the PFS file is opened, if necessary, and looked at; and truncated, if a
+ *                  truncation was interrupted)
  *
  * or, of a small file that was just closed:
  *
  *   drain_start -> at_once_done -> ended
- *                  (the PFS file is looked at, and written if it is as it was
- *                  at the close; else -> opened, and on as above)
+ *                  (the PFS file is looked at, and written if it is as it was at the close;
+ *                  otherwise -> opened, and on as above)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +34,7 @@
 #include "agent/drain_impl.h"
 
 #define OPEN_TRIES 500
-#define DRAIN_PART_MIN 16	    /* chunks: for fewer a further thread is not worth it */
+#define DRAIN_PART_MIN 16	    /* chunks: another thread is not worth it for fewer */
 
 /* ---- in the loop: the end --------------------------------------------------------- */
 
@@ -65,7 +64,7 @@ int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps)
 
 	if (!d || !d->pfs || !d->watches)
 		return 0;
-	/* a worker has it while the file system answers: that may take long */
+	/* a worker holds it during calls to the file system, which may take long */
 	if (pthread_mutex_trylock(&d->lock) != 0)
 		return rc;
 	*steps = d->steps + 1;
@@ -107,15 +106,15 @@ static void count_end(struct agent *a, const struct drain *d)
 	a->nr_draining--;
 }
 
-/* a file system that is merely full is otherwise in order, and fstat() tells what it has */
+/* a file system that is merely full otherwise works, and fstat() tells what it has */
 static bool is_orderly(int rc)
 {
 	return rc == 0 || rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == PMIO_EGONE;
 }
 
 /*
- * What became of it, into the catalog.  Before blocks count as clean: a crash may
- * then find them dirty, but never find a PFS file that is shorter than they say.
+ * Record the outcome in the catalog, before blocks count as clean: a crash may then
+ * find them dirty, but never a PFS file that is shorter than they imply.
  */
 static int record(struct agent *a, struct file *f, const struct drain *d, int rc)
 {
@@ -138,7 +137,7 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	f->on_pfs.changed |= rc == PMIO_ECHANGED;
 	if (rc == 0)
 		f->on_pfs.cut_pending = f->force = f->was_held = f->on_pfs.changed = false;
-	/* what others have appended is seen by those who open it next, anew */
+	/* the next open sees what others have appended */
 	if (rc == 0 && known && drain_is_whole(d) && f->nr_handles == 0 && !f->shared &&
 	    (uint64_t)d->st.st_size > pmio_pool_file_size(a->pool, f->slot))
 		f->on_pfs.stale = true;
@@ -148,9 +147,9 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		syncs_later(a, f, false, true);
 	else if (rc == 0 && known && d->pfs && drain_is_whole(d) && f->nr_handles == 0)
 		syncs_done(a, f);
-	/* where nothing was begun, nothing has changed */
+	/* if nothing was begun, nothing has changed */
 	if (rc == PMIO_ECHANGED)
-		f->on_pfs.busy = false; /* what is recorded is what it should be, and is not */
+		f->on_pfs.busy = false; /* the recorded state is what the file should be, and is not */
 	else if (d && d->pfs)
 		f->on_pfs.busy = f->shared || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
 	rc_record = files_record(a, f);
@@ -159,7 +158,7 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	return rc < 0 ? rc : rc_record;
 }
 
-/* d: NULL if there was no memory for it */
+/* d: NULL if memory was out */
 static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 {
 	bool whole = rc < 0 || drain_is_whole(d), lost;
@@ -187,7 +186,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	free_drain(a, d);
 
 	if (whole) {
-		/* without a name its data are given up, as of any file; only what is held is kept */
+		/* without a name its data are given up, as for any file; only held data are kept */
 		parked_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
@@ -248,7 +247,7 @@ static int make_parts(struct agent *a, struct drain *d)
 		d->parts[i].job.kind = JOB_BULK;
 		d->parts[i].job.dev = d->file->key.dev;
 		d->parts[i].job.paced = true;
-		d->parts[i].job.goes_on = true; /* else more and more files are open at once */
+		d->parts[i].job.goes_on = true; /* otherwise more and more files would be open at once */
 		d->parts[i].job.run = drain_run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
@@ -274,7 +273,7 @@ static void was_cut(struct agent *a, struct job *job)
 		begin_writing(a, d);
 }
 
-/* nobody waits but those who close it */
+/* does nothing but closes wait for the drain? */
 static bool later_is_enough(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
@@ -289,7 +288,7 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	return true;
 }
 
-/* the catalog says that we change the PFS file before we do */
+/* have the catalog say that the agent changes the PFS file, before it does */
 static int prepare(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -345,7 +344,7 @@ static bool can_write(const struct file *f)
 	return f->pfs && f->pfs->writes;
 }
 
-/* what the worker has seen: may it begin? */
+/* may the drain begin, after what the worker has seen? */
 static int judge(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -378,7 +377,7 @@ static void opened(struct agent *a, struct job *job)
 	struct file *f = d->file;
 	int rc = judge(a, d);
 
-	/* others have them all just now: a little later some are free again */
+	/* all descriptors are in use now: some will be free a little later */
 	if ((rc == -EMFILE || rc == -ENFILE) && d->nr_tries++ < OPEN_TRIES) {
 		pfs_shrink(a);
 		workers_submit(a->workers, &d->opening);
@@ -398,11 +397,11 @@ static void opened(struct agent *a, struct job *job)
 /* ---- in the loop: a small file, in one job ------------------------------------------- */
 
 /*
- * Its client has looked at it when it closed it, and there is nothing to decide if it still is like that.
- * Each change of threads takes longer than to write a few blocks.
+ * The client reported the file's state when it closed it, and there is nothing to decide if that has not
+ * changed.  Each change of threads takes longer than writing a few blocks.
  *
- * Not where it would wait for its turn: from prepare() on a crash makes the next agent take a
- * change by somebody else for our own.
+ * Not if the job would have to wait in the queue: from prepare() on, after a crash the next agent takes
+ * a change by another process for one of this agent.
  */
 static bool goes_at_once(const struct agent *a, const struct drain *d)
 {
@@ -414,7 +413,7 @@ static bool goes_at_once(const struct agent *a, const struct drain *d)
 	       a->nr_draining <= a->config->drain_threads;
 }
 
-/* it is not as it was: as if nothing had been prepared, and nothing was written */
+/* the file is not as it was: undo prepare(); nothing was written */
 static void judge_first(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -524,7 +523,7 @@ void drain_start(struct agent *a, struct file *f, struct parked *waiter)
 	f->drain_waiters = f->next_drain_waiters;
 	f->next_drain_waiters = NULL;
 	if (f->nr_handles == 0)
-		marks_drop(a, f); /* its end sees to it */
+		marks_drop(a, f); /* the drain's end sees to the mark */
 	start_now(a, f, false);
 }
 

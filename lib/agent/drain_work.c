@@ -1,4 +1,4 @@
-/* drain_work.c -- what the workers of a drain do: taking chunks, writing, looking whether anybody else is at the file */
+/* drain_work.c -- what the workers of a drain do: take chunks, write, and check whether another process changes the file */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks taken at once */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
-#define COMPARE_NS 200000000 /* so long may steps of several workers overlap before they make a pause for a look */
+#define COMPARE_NS 200000000 /* the longest time for which steps of several workers may overlap before a pause for a look */
 #define OPEN_WAIT_US 20000
 
 struct batch {
@@ -64,8 +64,8 @@ static int write_all(const struct part *p, const struct iovec *iov, int nr, uint
 }
 
 /*
- * Some of the batch cannot be read from the pool's memory.  All else is written;
- * what is lost is named.  Returns -EIO, or what the file system says.
+ * Part of the batch cannot be read from the pool's memory.  The rest is written; the
+ * log names what is lost.  Returns -EIO, or the error of the file system.
  */
 static int write_readable(const struct part *p, const struct batch *b)
 {
@@ -110,7 +110,7 @@ static int compare(struct drain *d)
 	return drain_is_same_content(&st, &d->now) ? 0 : PMIO_ECHANGED;
 }
 
-/* something is about to be written: is the file what we have made of it? */
+/* called before a write: is the file still what the drain has made of it? */
 static int step_begin(struct drain *d)
 {
 	int rc = 0;
@@ -140,7 +140,7 @@ static int step_end(struct drain *d, int rc)
 		if (fstat(d->pfs->fd, &now) < 0 && rc == 0)
 			rc = -errno;
 		else if (rc == 0 && (uint64_t)now.st_size < atomic_load(&d->end))
-			/* what we wrote has been cut off; or it never came to be */
+			/* what the drain wrote was cut off by another process; or it was never stored */
 			rc = drain_is_same_content(&now, &d->now) ? -EIO : PMIO_ECHANGED;
 		else
 			d->now = now;
@@ -169,7 +169,7 @@ static int flush_batch(struct part *p, struct batch *b)
 	return rc;
 }
 
-/* add one run of blocks; it may be longer than a write should be */
+/* add a run of blocks; it may be longer than one write should be */
 static int add_run(struct part *p, struct batch *b, uint64_t off, uint8_t *from, size_t len)
 {
 	while (len) {
@@ -214,7 +214,7 @@ static int drain_chunk(struct part *p, struct batch *b, struct taken *t)
 			break;
 		if (bytes > p->size - off)
 			bytes = (size_t)(p->size - off);
-		/* else the write takes a page fault for each page that we have not seen yet */
+		/* otherwise the write takes a page fault for each page that this process has not touched yet */
 		pmio_pm_populate(v->pm, pmio_view_frame(v, t->frame) + in_chunk, bytes);
 		rc = add_run(p, b, off, pmio_view_frame(v, t->frame) + in_chunk, bytes);
 	}
@@ -240,9 +240,9 @@ static int set_size(const struct drain *d, uint64_t size)
 	if (fstat(d->pfs->fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size < atomic_load(&d->end))
-		return -EIO; /* it has taken what it has not got */
+		return -EIO; /* the file system accepted bytes that it does not have */
 	if ((uint64_t)st.st_size >= size || !d->may_extend)
-		return 0; /* longer than we know it: others have appended to it, and it is not ours to cut */
+		return 0; /* it is longer than expected: others have appended to it, and that must not be cut off */
 	/* not by ftruncate(): another agent may have made it longer since */
 	if (d->shared && fallocate(d->pfs->fd, 0, (off_t)size - 1, 1) == 0)
 		return 0;
@@ -250,11 +250,11 @@ static int set_size(const struct drain *d, uint64_t size)
 }
 
 /*
- * fsync(2), not fdatasync(2): the times go into the catalog, and a file that has others
- * after a power cut is taken for changed.
+ * fsync(2), not fdatasync(2): the times go into the catalog, and a file that has other
+ * times after a power cut is taken for changed.
  *
- * Some file systems report what they could not store when a descriptor is closed,
- * and not before; the close of a copy makes them say it while we can still listen.
+ * Some file systems report only at the close of a descriptor what they could not store;
+ * the close of a duplicate makes them report it while the drain can still fail.
  */
 static int flush(const struct drain *d)
 {
@@ -283,7 +283,7 @@ static int verify(struct drain *d, struct job *job)
 	return rc;
 }
 
-/* by the worker that is the last to end */
+/* called by the worker that ends last */
 static void finish(struct drain *d, struct job *job)
 {
 	uint64_t size = pmio_pm_load64(&d->agent->view->slots[d->slot].size);
@@ -365,7 +365,7 @@ void drain_run_opening(struct job *job)
 {
 	struct drain *d = (struct drain *)job;
 
-	/* where it has failed it is opened anew, if it is found; else it has to do with what it has */
+	/* after a failure the file is opened again, if it is found; otherwise the open descriptor has to do */
 	if (d->nr_tries)
 		pmio_sleep_us(OPEN_WAIT_US);
 	if (d->look) {

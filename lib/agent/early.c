@@ -1,15 +1,15 @@
 /*
- * early.c -- chunks that go to the PFS while the program computes (setting `drain_early`)
+ * early.c -- early write-back: chunks go to the PFS while the program computes (setting
+ * `drain_early`)
  *
- * A chunk is ripe when all of its blocks have been dirty for a look or two: a
- * writer that moves forward has left it.  That somebody overwrites it again is not
- * to be seen, as all bits are set already; then its blocks become dirty by that and
- * are drained once more.  So that this does not go on and on, a chunk is drained
- * early once while the file is open.
+ * A chunk is ripe when all of its blocks have been dirty for a look or two: a writer
+ * that moves forward has left it.  A later overwrite cannot be foreseen, as all bits
+ * are set already; it makes blocks dirty again, which are then drained a second time.
+ * To limit that, a chunk is drained early only once while the file is open.
  *
  * An early drain is a drain of some chunks: it does not set the file's size, and
- * nobody waits for it.  One that fails ends it for the file, and the last close
- * tries again and says what is wrong.
+ * nobody waits for it.  After one that fails the file is not drained early any more,
+ * and the last close tries again and reports the error.
  */
 #include <time.h>
 
@@ -31,7 +31,7 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 	return all == ~0ULL;
 }
 
-/* what clients write to the PFS themselves must not wait for drains; else as at a close */
+/* what clients write to the PFS themselves must not wait for drains; otherwise the rules of a close apply */
 static bool may_drain(const struct file *f)
 {
 	return f->policy.early && f->nr_writers && !f->policy.hold && !f->error && !f->nr_pfs_chunks && !f->drain &&

@@ -1,8 +1,8 @@
 /*
- * file.c -- the files that the agent knows: the table of them, what each is, and what the catalog says of it
+ * file.c -- the files that the agent knows: their table, the identity of each, and its entry in the catalog
  *
- * A file is known from its first open until its slot is given to another one.  What becomes of it when a
- * program closes it, or a job ends, is decided in settle.c; the states are in file_state.c.
+ * A file is known from its first open until its slot is given to another file.  settle.c decides what
+ * becomes of it when a program closes it or a job ends; file_state.c has the states.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "agent/agent_impl.h"
 
-#define NO_INODE(slot) (UINT64_MAX - (slot)) /* in the catalog, with device 0: of a file whose last name has gone */
+#define NO_INODE(slot) (UINT64_MAX - (slot)) /* in the catalog, with device 0: of a file that has no name any more */
 
 /* ---- the table ------------------------------------------------------------------ */
 
@@ -75,7 +75,7 @@ struct file *files_find(struct agent *a, const struct pmio_pfs_id *id)
 
 /* ---- the catalog ------------------------------------------------------------------ */
 
-/* the next agent has to take its name away, and to forget it */
+/* would the next agent have to remove its name, and to forget it? */
 static bool is_removing(const struct file *f)
 {
 	return file_is_unlinked(f) || f->removal == FILE_REMOVED;
@@ -106,7 +106,7 @@ int files_record(struct agent *a, struct file *f)
 	struct pmio_pool_file e, old;
 
 	to_entry(f, &e);
-	memset(&old, 0, sizeof(old)); /* its path is filled up to the end of the string only */
+	memset(&old, 0, sizeof(old)); /* its path is only filled up to the end of the string */
 	if (pmio_pool_file_get(a->pool, f->slot, &old) == 0) {
 		e.generation = old.generation;
 		if (memcmp(&e, &old, sizeof(e)) == 0)
@@ -196,9 +196,9 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 		f->removal = FILE_KEPT_NAMELESS;
 	f->on_pfs.size = e->pfs_size;
 	f->shared = e->flags & PMIO_FILE_SHARED;
-	/* what others have drained since must not be cut */
+	/* what others have drained since must not be cut off */
 	f->on_pfs.cut_pending = (e->flags & PMIO_FILE_CUT) && !f->shared;
-	/* a truncation was cut off: what the PFS file has beyond is no longer the file's */
+	/* a truncation was interrupted: what the PFS file has beyond is no longer part of the file */
 	if (f->on_pfs.busy && !f->shared && f->on_pfs.size > pmio_pool_file_size(a->pool, slot)) {
 		f->on_pfs.size = pmio_pool_file_size(a->pool, slot);
 		f->on_pfs.cut_pending = true;
@@ -217,7 +217,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	return 0;
 }
 
-/* ---- what it is, and what it is called ---------------------------------------------- */
+/* ---- identity and name ---------------------------------------------- */
 
 /*
  * Network file systems and btrfs may have another device number after each mount:
@@ -306,7 +306,7 @@ void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 
 void files_job_begin(struct agent *a, struct file *f)
 {
-	files_lru_remove(a, f); /* who needs its frames must look for others */
+	files_lru_remove(a, f); /* its frames cannot be evicted now */
 	f->nr_jobs++;
 	a->nr_jobs++;
 }
@@ -315,7 +315,7 @@ void files_job_end(struct agent *a, struct file *f)
 {
 	f->nr_jobs--;
 	a->nr_jobs--;
-	/* first those that a drain would keep waiting once more */
+	/* first the requests that a drain would delay again */
 	parked_retry(a, &f->retries);
 	a->settle(a, f);
 }

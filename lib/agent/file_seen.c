@@ -1,5 +1,5 @@
 /*
- * file_seen.c -- the PFS file as it was last seen, and what it is now: has somebody else changed it?
+ * file_seen.c -- the PFS file as it was last seen, and as it is now: has another process changed it?
  */
 #include <stdint.h>
 
@@ -9,7 +9,7 @@ void files_set_seen(struct file *f, const struct stat *st)
 {
 	f->on_pfs.seen = *st;
 	f->on_pfs.size = (uint64_t)st->st_size;
-	if (f->on_pfs.stale) /* what no file has: the next open drops what is cached */
+	if (f->on_pfs.stale) /* a time that no file has: the next open drops what is cached */
 		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
 }
 
@@ -35,15 +35,15 @@ bool files_is_later(const struct timespec *a, const struct timespec *b)
 }
 
 /*
- * Programs that have it open through us may have company: what others append stays, and what they
- * overwrite is overwritten by what was written here, later.  But what was cut off cannot be put
- * together again.  Once it is closed nobody else may touch it.
+ * While programs have it open through this agent, others may write to it, too: what they append
+ * stays, and what they overwrite is overwritten by the data from here, later.  But a file that
+ * they made shorter cannot be restored.  Once it is closed nobody else may change it.
  */
 bool files_was_changed(const struct file *f, const struct stat *st)
 {
 	if (f->on_pfs.busy || f->shared)
 		return false;
-	if (f->on_pfs.lost_sync && f->nr_handles == 0) /* older, or as it was; but not newer */
+	if (f->on_pfs.lost_sync && f->nr_handles == 0) /* it may be older, or as it was, but not newer */
 		return files_is_later(&st->st_mtim, &f->on_pfs.seen.st_mtim);
 	return f->nr_handles || !f->on_pfs.seen_closed ? (uint64_t)st->st_size < f->on_pfs.size : !files_same_content(f, st);
 }
@@ -81,13 +81,13 @@ void files_see_closed(struct file *f, const struct stat *st)
 {
 	if (!files_look_closed(f, st) && !f->on_pfs.busy && !f->shared)
 		files_set_seen(f, st);
-	f->on_pfs.seen_closed = true; /* as well as it can be */
+	f->on_pfs.seen_closed = true; /* as far as it can be known */
 }
 
 /*
- * A process that closes a file tells how the PFS file was then.  From the last close on nobody
- * else may change it.  Its look may be older than that of a process that closed before it, or than
- * a drain of our own that has ended since: then the drain has to find out.
+ * A process that closes a file reports the PFS file's state at that moment.  From the last close
+ * on nobody else may change it.  The report may be older than that of a process that closed
+ * before, or than a drain of this agent that has ended since: then the drain has to find out.
  */
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 {

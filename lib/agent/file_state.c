@@ -1,9 +1,9 @@
 /*
- * file_state.c -- the states of a file, as the catalog has them, and what leads from one to the next
+ * file_state.c -- the states of a file, as in the catalog, and the events that lead from one to the next
  *
- * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.
- * What decides that something happens is elsewhere: open.c and close.c (programs and commands), drain.c and syncs.c
- * (what has become of a drain), settle.c (nobody has it open any more), recover.c (at the start).
+ * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.  Events
+ * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), settle.c
+ * (nobody has the file open any more) and recover.c (at the start).
  */
 #include "agent/agent_impl.h"
 
@@ -11,7 +11,7 @@ static const uint8_t next[][FILE_NR_EVENTS] = {
 	[PMIO_FILE_CLEAN] = {
 		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
 		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,	/* after a power cut: what was drained may be gone */
-		[FILE_DRAINED] = PMIO_FILE_CLEAN,	/* for a program that only reads: there was nothing to drain */
+		[FILE_DRAINED] = PMIO_FILE_CLEAN,	/* for a program that only reads, with nothing to drain */
 		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
 		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
 		[FILE_IS_HELD] = PMIO_FILE_HELD,
@@ -29,7 +29,7 @@ static const uint8_t next[][FILE_NR_EVENTS] = {
 	[PMIO_FILE_HELD] = {
 		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
 		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,
-		[FILE_DRAINED] = PMIO_FILE_HELD,	/* for a program that reads it; settled when that closes it */
+		[FILE_DRAINED] = PMIO_FILE_HELD,	/* for a program that reads it; settled when the program closes it */
 		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
 		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
 		[FILE_IS_HELD] = PMIO_FILE_HELD,

@@ -14,14 +14,14 @@ struct fill {
 	struct chunk *chunk;
 	uint64_t number, frame, pfs_size;
 	struct pmio_mask todo;
-	struct pfs_fd *pfs; /* held; NULL: zeros only, or look */
+	struct pfs_fd *pfs; /* held; NULL: zeros only, or look opens it */
 	struct pfs_look *look; /* owned; or NULL */
 	int fd;
 	int error;
 	uint64_t bytes;
 };
 
-/* one run of blocks: what the PFS has of it, zeros after that */
+/* fill one run of blocks: with what the PFS has of it, and zeros after that */
 static int fill_run(struct fill *fl, unsigned run, unsigned len)
 {
 	struct pmio_view *v = fl->agent->view;
@@ -66,7 +66,7 @@ static void run_fill(struct job *job)
 		return;
 	fl->error = (int)pmio_pm_guarded(fl->agent->view->pm, fill_runs, fl);
 	if (fl->error == -EFAULT)
-		fl->error = -EIO; /* the same, met by the kernel's copy */
+		fl->error = -EIO; /* the same, found by the kernel while it copied */
 }
 
 static void fill_done(struct agent *a, struct job *job)
@@ -99,7 +99,7 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 
 	if (!fl)
 		return -ENOMEM;
-	/* zeros cost little: the whole chunk at once, and the next small write needs no message */
+	/* zeros cost little: the whole chunk is filled at once, so the next small write needs no message */
 	if (zeros)
 		pmio_mask_range(&m, 0, PMIO_CHUNK_BLOCKS - 1);
 	pmio_frame_fill_begin(a->view, (uint64_t)ch->frame, &m, &fl->todo, &busy);
@@ -140,8 +140,8 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 }
 
 /*
- * Of a file that has nothing yet only the first blocks: it may be a small one, and a chunk of zeros
- * costs more than all else that is done for that.  A larger one asks for the rest once.
+ * Of a file that has no data yet only the first blocks: it may be a small file, for which a chunk
+ * of zeros costs more than everything else.  For a larger one the rest is asked for once.
  */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 {

@@ -1,11 +1,12 @@
 /*
  * lookup.c -- requests with a descriptor: which file is it?
  *
- * A client has opened the file.  A worker looks at the descriptor; the loop then compares
- * what it saw with the files that we know.  What was seen before a change of our own to the
- * PFS had ended does not count: sizes and times are those of somebody else's change, or of none.
+ * A client has opened the file.  A worker looks at the descriptor; the loop then compares what it saw
+ * with the known files.  A look from before the end of one of the agent's own changes to the PFS does
+ * not count: sizes and times may belong to any moment of that change.
  *
- * A new file needs no worker: its client has just created it, and what the kernel knows of it is enough.
+ * A new file needs no worker: its client has just created it, and the attributes that the kernel has are
+ * enough.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +15,11 @@
 
 #include "agent/lookup.h"
 
-#define LOOKS_MAX 20 /* while a drain goes on: it will see for itself */
+#define LOOKS_MAX 20 /* while a drain goes on: then the drain finds out itself */
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
-/* asks no file system */
+/* makes no call to a file system */
 static void look_at_names(struct lookup *l)
 {
 	char name[PATH_MAX];
@@ -55,7 +56,7 @@ static void look(struct agent *a, struct lookup *l)
 	workers_submit(a->workers, &l->job);
 }
 
-/* nobody has it open, and it is just being drained: by what we write ourselves it is not changed */
+/* nobody has it open, and it is being drained: the drain's own writes do not count as a change */
 static int compare_with_drain(struct agent *a, struct lookup *l)
 {
 	struct file *f = files_find(a, &l->id);
@@ -92,8 +93,8 @@ static void looked(struct agent *a, struct job *job)
 }
 
 /*
- * A file that is empty, and that we do not know.  There is nothing to compare; all else is left to a worker,
- * which gets what the file system says, not what the kernel remembers.
+ * An empty file that is not known: there is nothing to compare.  Every other file is left to a worker, which
+ * gets the file system's answer, not the kernel's cached one.
  */
 static bool look_at_new(struct agent *a, struct lookup *l)
 {

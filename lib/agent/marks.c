@@ -1,13 +1,14 @@
 /*
- * marks.c -- which files have data in this pool, for other pools to see (lib/pfs/guard.c)
+ * marks.c -- dirty marks: they show other pools which files have data in this pool
+ * (lib/pfs/guard.c)
  *
  * As long as a program or the agent has a file open, a lock says so.  For the time after, when
  * both may have been killed, the PFS file is marked: when it has been open for writing for a
- * moment, and when data of it wait.  The mark goes with the drain that brings the last of them to
- * the PFS, or here, where there was nothing to drain.
+ * moment, and when data of it wait.  The mark is removed by the drain that brings the last of
+ * them to the PFS, or here if there was nothing to drain.
  *
- * A mark is a write to the PFS, so a worker makes those of many files at a time.  A file that
- * was closed and drained before its turn has come gets none.
+ * A mark is a write to the PFS, so a worker makes the marks of many files at a time.  A file
+ * that is closed and drained before its turn comes gets none.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "agent/agent_impl.h"
 
 #define EVERY_MS 20   /* from the end of a batch to the next */
-#define RETRY_MS 1000 /* where nothing could begin */
+#define RETRY_MS 1000 /* if nothing could be started */
 #define BATCH_MAX 256 /* files */
 
 /* ---- in a worker ---------------------------------------------------------------- */
@@ -51,7 +52,7 @@ static void mark(const struct batch *b, struct item *i)
 	if (i->removes)
 		pmio_pfs_unmark(fd, uuid);
 	else
-		pmio_pfs_mark(fd, uuid, pmio_pool_dir(b->agent->pool)); /* not all file systems can */
+		pmio_pfs_mark(fd, uuid, pmio_pool_dir(b->agent->pool)); /* not all file systems support that */
 	i->rc = fstat(fd, &i->after) < 0 ? -errno : 0;
 }
 
@@ -100,8 +101,9 @@ void marks_want_none(struct agent *a, struct file *f)
 }
 
 /*
- * Our own change is not to be taken for one by others, and theirs, also in between, not for ours.
- * Where data wait and no close has told how the file was, this look does it.
+ * The mark is a change by this agent, and must not be taken for one by others, nor a change by
+ * others in between for this one.  Where data wait and no close has reported the file's state,
+ * this look is used for it.
  */
 static void see(struct agent *a, struct file *f, const struct item *i)
 {
@@ -218,9 +220,9 @@ void marks_look(struct agent *a)
 		if (!busy_devs_take(&a->marking, dev))
 			continue;
 		if (start(a, dev))
-			return; /* the list is another one now */
+			return; /* the list has changed */
 		busy_devs_leave(&a->marking, dev);
 	}
-	if (a->to_mark) /* what is on its way comes back, or hangs */
+	if (a->to_mark) /* batches under way come back, or hang */
 		a->next_mark_ms = pmio_now_ms() + RETRY_MS;
 }

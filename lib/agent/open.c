@@ -1,5 +1,6 @@
 /*
- * open.c -- a program opens a file: is the PFS file still what we know, and may it be opened in that way?
+ * open.c -- a program opens a file: is the PFS file still as the agent knows it, and may it be opened in
+ * that way?
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 
 /* ---- handles --------------------------------------------------------------------- */
 
-/* make room in the table of slots: the file longest unused goes */
+/* make room in the table of slots: evict the least recently used file */
 static bool evict_file(struct agent *a)
 {
 	struct file *f = a->lru;
@@ -38,7 +39,10 @@ static int files_new(struct agent *a, const char *path, uint32_t flags, const st
 	return rc;
 }
 
-/* so recently changed that another change may get the same time: clocks tick every 10 ms at most, and may differ a little */
+/*
+ * was it changed so recently that another change may get the same time?  Clocks tick at least every 10 ms, and may
+ * differ a little
+ */
 static bool is_recent(const struct stat *st)
 {
 	struct timespec now;
@@ -85,12 +89,12 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t 
 }
 
 /*
- * A file of several nodes has its pieces in several pools: who knows only this one would
- * miss the others.
+ * A file of several nodes has its pieces in several pools: a program that uses only this
+ * pool would miss the others.
  */
 static int refuse_mixed(const struct file *f)
 {
-	/* not yet an error: who asks tries again for a while, and then says so */
+	/* not yet an error: the client tries again for a while, and then reports it */
 	pmio_info("agent: %s is open %s: refusing to open it %s", f->path,
 		 f->shared ? "on several nodes" : "by programs of this node alone",
 		 f->shared ? "for this node alone" : "for several nodes");
@@ -103,7 +107,7 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 	int rc;
 
 	*out = NULL;
-	/* the old one has a lock for its own use (lib/pfs/guard.c): one node's, or several nodes' */
+	/* the old descriptor has a lock for its kind of use (lib/pfs/guard.c): by one node, or by several */
 	if (*pfs && f->nr_handles == 0 && files_pfs_can_as_much(*pfs, f->pfs))
 		pfs_put(a, &f->pfs);
 	if (*pfs)
@@ -117,7 +121,7 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 			file_event(f, FILE_WRITER_OPENS);
 			f->error = 0;
 		}
-		f->on_pfs.busy |= f->shared; /* its times say nothing while others drain */
+		f->on_pfs.busy |= f->shared; /* its times mean nothing while others drain */
 		rc = files_record(a, f);
 	}
 	if (rc < 0 && *out) {
@@ -129,9 +133,9 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 	return rc;
 }
 
-/* ---- is it still what we know? ---------------------------------------------------- */
+/* ---- is it still as the agent knows it? ---------------------------------------------------- */
 
-/* we were cut off while we changed the PFS file: what we knew of it is old, or never came to be */
+/* an agent was cut off while it changed the PFS file: the recorded state is old, or was never reached */
 static void take_size(struct agent *a, struct file *f, const struct stat *st)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
@@ -141,10 +145,10 @@ static void take_size(struct agent *a, struct file *f, const struct stat *st)
 	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
 }
 
-/* data wait for it, and nobody has it open: is the PFS file still the one for which they are? */
+/* data wait for it, and nobody has it open: is the PFS file still the one that they belong to? */
 static int revalidate_waiting(struct agent *a, struct file *f, const struct lookup *l)
 {
-	/* where births are not told, the same number under another name may be another file */
+	/* where birth times are not known, the same inode number under another name may be another file */
 	bool is_it = f->pfs || (f->birth_ns && l->id.birth_ns) || strcmp(f->path, l->path) == 0;
 
 	if (f->on_pfs.changed || (f->on_pfs.busy ? !is_it : !files_same_content(f, &l->st)))
@@ -155,9 +159,9 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 }
 
 /*
- * Nobody has the file open: is the PFS file still what we knew?  WHEN_IDLE: a job of ours has just
- * touched it, or somebody else has, and when the job has ended another look tells.  A drain that is
- * on its way has been told of a change by others, and at its end what is cached goes.
+ * Nobody has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent has
+ * just changed it, or another process has, and another look after the job's end will tell.  A drain
+ * under way has been told of a change by others, and at its end what is cached is dropped.
  */
 static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 {
@@ -170,7 +174,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	if ((f->drain && f->on_pfs.stale) ||
 	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
-	/* our own: what we know is newer, unless it is from a catalog */
+	/* our own change: the agent's knowledge is newer, unless it is from a catalog */
 	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
 		if (f->recovered && f->on_pfs.busy)
 			take_size(a, f, &l->st);
@@ -181,7 +185,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 		if (rc < 0)
 			return rc;
 	} else if (f->on_pfs.busy || file_is_removed(f) || differs) {
-		if (!files_is_stale(f)) /* else it was said when it was seen */
+		if (!files_is_stale(f)) /* otherwise it was logged when it was seen */
 			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
 				  f->path);
 		files_forget(a, f);
@@ -200,7 +204,7 @@ static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
 	return (*out)->nr_handles ? 0 : revalidate(a, l, out);
 }
 
-/* a small file is written right after it was created: that saves it a request */
+/* a small file is written right after its creation: a frame with the open saves a request */
 static int64_t claim_first(struct agent *a, const struct handle *h)
 {
 	struct chunk *ch = NULL;
@@ -215,7 +219,7 @@ static int64_t claim_first(struct agent *a, const struct handle *h)
 	return ch->frame;
 }
 
-/* fd: the agent's own, -1: the client has one */
+/* fd: the agent's own for the client; -1: the client has one */
 static void reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const struct handle *h,
 		  int error, int fd)
 {
@@ -236,7 +240,7 @@ static void attach(struct agent *a, struct conn *c, struct file *f, const union 
 		   struct pfs_fd **pfs)
 {
 	bool has_fd = *pfs;
-	int error = f->error; /* who attaches to write begins anew */
+	int error = f->error; /* an open for writing clears the error */
 	struct handle *h;
 	int rc = files_attach(a, c, f, &msg->open, pfs, &h);
 
@@ -248,7 +252,7 @@ static void attach(struct agent *a, struct conn *c, struct file *f, const union 
 	reply(a, c, msg, h, error, !has_fd && f->pfs ? f->pfs->fd : -1);
 }
 
-/* an earlier agent was cut off in its removal, which we have begun to end */
+/* its removal was interrupted by the end of an earlier agent, and this one is completing it */
 static bool is_just_going(struct agent *a, const struct lookup *l)
 {
 	struct file *f = files_find(a, &l->id);
@@ -256,7 +260,7 @@ static bool is_just_going(struct agent *a, const struct lookup *l)
 	return f && f->removal == FILE_REMOVAL_RESUMED;
 }
 
-/* the request comes anew when the file's jobs have ended, with a descriptor as at first */
+/* the request is dispatched again, with its descriptor, when the file's jobs have ended */
 static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
 {
 	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
@@ -296,7 +300,10 @@ static void open_it(struct agent *a, struct conn *c, struct lookup *l)
 	attach(a, c, f, msg, &l->pfs);
 }
 
-/* a file of several nodes whose name has gone since: who has it open elsewhere comes to this node only now */
+/*
+ * a file of several nodes that has lost its name since: a process that has it open on another node reaches this one
+ * only now
+ */
 static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct pfs_fd *none = NULL;
@@ -312,7 +319,7 @@ static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_
 		agent_reply_status(a, c, &msg->hdr, -ENOENT);
 }
 
-/* what was closed since it came may have made room for a lower number */
+/* closes since it came may have made a lower number free */
 static int lower_fd(struct agent *a, int fd)
 {
 	int lower = pfs_fd_is_reserved(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
@@ -325,7 +332,7 @@ static int lower_fd(struct agent *a, int fd)
 
 void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	if (fd == PMIO_FD_LOST) { /* the client has it yet */
+	if (fd == PMIO_FD_LOST) { /* the client still has it */
 		agent_reply_status(a, c, &msg->hdr, pfs_shrink(a) ? -EAGAIN : -EMFILE);
 		return;
 	}

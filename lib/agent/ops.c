@@ -1,4 +1,4 @@
-/* what the agent does for each operation of proto.h */
+/* the handlers of the operations of proto.h */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
 	return h && h->conn == c ? h : NULL;
 }
 
-/* look at the request again when a job of the file has ended */
+/* dispatch the request again when a job of the file has ended */
 static void park(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
 	parked_add(a, &f->retries, c, msg, -1);
@@ -61,7 +61,7 @@ static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *
 
 static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	/* leaving, or not, if a drain fails: it goes to the next agent, or is done then */
+	/* the agent leaves, unless a drain fails: then the request is handled here, else by the next agent */
 	if (a->state == AGENT_RUNNING)
 		files_open(a, c, msg, fd);
 	else
@@ -81,7 +81,7 @@ static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_
 		return 0;
 	}
 	ch = files_claim(a, h->file, m->first + i, m->how, h->flags & PMIO_OPEN_NO_PFS, optional, &rc);
-	/* saves it a FILL; chunks claimed ahead may yet be overwritten whole */
+	/* saves the client a FILL; chunks claimed ahead may still be overwritten as a whole */
 	if (ch && (m->how & PMIO_CLAIM_ZERO) && !optional)
 		fill_zeros(a, h->file, ch);
 	if (ch)
@@ -187,7 +187,7 @@ static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_ms
 		calls_truncate(a, c, h->file, msg);
 }
 
-/* what stands in a slot, if that is still the same file */
+/* the file of a slot, if it is still the same file */
 static struct file *find_entry(struct agent *a, uint32_t slot, uint64_t generation)
 {
 	struct file *f = slot < a->view->nr_slots ? a->by_slot[slot] : NULL;
@@ -301,7 +301,7 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 
 static bool is_listed(const struct file *f)
 {
-	return f && (f->nr_handles || !file_is_removed(f)); /* else it is gone for all but the pool */
+	return f && (f->nr_handles || !file_is_removed(f)); /* otherwise only the pool still has it */
 }
 
 static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -393,6 +393,6 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		with_fd[msg->hdr.op](a, c, msg, fd);
 		return;
 	}
-	pfs_close(a, fd); /* nobody asked for it */
+	pfs_close(a, fd); /* a descriptor that the operation does not take */
 	table[msg->hdr.op](a, c, msg);
 }

@@ -1,10 +1,11 @@
 /*
- * orphan.c -- the pool's folder is removed while we have it
+ * orphan.c -- the pool's folder is removed while the agent uses it
  *
- * What is in /dev/shm goes when its user logs out of the machine (RemoveIPC of systemd-logind),
- * or when somebody cleans up.  The mapping outlives the names, so nothing is lost
- * yet; but after us no agent finds it.  So all that waits goes to the PFS now, what is held
- * too, and those who have files open go on until they close them.
+ * The files in /dev/shm are removed when their user logs out of the machine (RemoveIPC of
+ * systemd-logind), or when an administrator cleans up.  The mapping outlives the names, so
+ * nothing is lost yet; but no later agent can find the data.  So everything that waits goes to
+ * the PFS now, held files too, and programs that have files open continue until they close
+ * them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,14 +28,14 @@ static bool is_there(const struct agent *a)
 	struct stat named, open;
 
 	if (fstat(pmio_pool_data_fd(a->pool), &open) < 0)
-		return true; /* that says nothing */
+		return true; /* the error says nothing about the folder */
 	if (open.st_nlink == 0)
 		return false;
 	return fstatat(pmio_pool_dir_fd(a->pool), PMIO_POOL_DATA, &named, AT_SYMLINK_NOFOLLOW) == 0 ||
 	       errno != ENOENT;
 }
 
-/* its folder again, with a log and nothing else: there a new pool can be made all the same */
+/* create the folder again, with nothing but a log in it: a new pool can still be made there */
 static void log_anew(struct agent *a)
 {
 	char path[PATH_MAX];
@@ -60,7 +61,7 @@ static void release(struct agent *a, struct file *f)
 		return;
 	f->policy.hold = f->was_held = false;
 	if (f->no_inode)
-		f->removal = FILE_GIVEN_UP; /* nobody can ask for it any more */
+		f->removal = FILE_GIVEN_UP; /* no client can ask for it any more */
 	file_event(f, FILE_DRAIN_WANTED);
 	files_settle(a, f);
 }
@@ -107,7 +108,7 @@ void orphan_look(struct agent *a)
 		begin(a);
 	if (!a->orphaned)
 		return;
-	/* what could not be drained is tried again: nobody else can */
+	/* failed drains are tried again: no other agent can */
 	a->next_orphan_ms = pmio_now_ms() + AGAIN_MS;
 	HASH_ITER(hh, a->files, f, tmp)
 		release(a, f);

@@ -1,10 +1,11 @@
 /*
  * pace.c -- how fast drains may write: a rate that all of them share, and pauses
  *
- * A bucket fills at the rate and holds what comes in BURST_MS.  What is written is
- * taken out of it afterwards, perhaps more than it holds: who takes the next chunks
- * waits until that has come in.  So the rate is kept however large the writes are,
- * and no chunk is taken before it may be written.
+ * A token bucket fills at the rate and holds as much as comes in BURST_MS.  The bytes
+ * that were written are taken out of it afterwards, perhaps more than it holds: the
+ * worker that takes the next chunks waits until the bucket is no longer overdrawn.  So
+ * the rate is kept however large the writes are, and no chunk is taken before it may be
+ * written.
  */
 #include <time.h>
 
@@ -13,7 +14,7 @@
 #include "core/backoff.h"
 
 #define BURST_MS 100
-#define LOOK_MS 100	       /* at most so long until a change is noticed */
+#define LOOK_MS 100	       /* longest time until a change is noticed */
 
 void pace_init(struct pace *p, uint64_t rate)
 {
@@ -25,7 +26,7 @@ void pace_set_rate(struct pace *p, uint64_t rate)
 {
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->rate, rate);
-	p->tokens = 0; /* what was owed at another rate is forgotten */
+	p->tokens = 0; /* a debt at another rate is forgotten */
 	p->filled_ns = pmio_now_ns();
 	pthread_mutex_unlock(&p->lock);
 }
@@ -48,7 +49,7 @@ static void fill_bucket(struct pace *p, double rate)
 	p->filled_ns = now;
 }
 
-/* milliseconds to wait before it is asked again; 0: go on */
+/* milliseconds to wait before calling it again; 0: go on */
 static uint64_t wait_ms(struct pace *p)
 {
 	uint64_t rate = atomic_load(&p->rate);

@@ -10,7 +10,7 @@
 
 #include "agent/agent_impl.h"
 
-#define RESERVE_MAX 16 /* beside one for each drain: for messages that bring some, and to refuse clients with */
+#define RESERVE_MAX 16 /* besides one for each drain: for messages that carry descriptors, and for refusing clients */
 #define SHRINK_MAX 32  /* closed at a time */
 
 static int fds_usable = INT_MAX;
@@ -80,7 +80,7 @@ struct pfs_fd *pfs_get(struct pfs_fd *p)
 	return p;
 }
 
-/* network file systems may write back here, or ask their server */
+/* at a close network file systems may write back, or ask their server */
 static void run_close(struct job *job)
 {
 	close(((struct pfs_fd *)job)->fd);
@@ -100,7 +100,7 @@ void pfs_close(struct agent *a, int fd)
 	pfs_put(a, &p);
 }
 
-/* clients have theirs as long as a file is open, and what waits is found again by its name */
+/* clients have descriptors of their own as long as a file is open, and files that wait are found again by their names */
 unsigned pfs_shrink(struct agent *a)
 {
 	for (struct file *f = a->files; f && a->nr_closing < SHRINK_MAX; f = f->hh.next) {
@@ -121,7 +121,7 @@ void pfs_put(struct agent *a, struct pfs_fd **pp)
 	p->job.run = run_close;
 	p->job.done = closed;
 	if (!a->workers) {
-		free(p); /* we are leaving: it closes with the process */
+		free(p); /* the agent is leaving: the end of the process closes it */
 		return;
 	}
 	a->nr_closing++;
@@ -142,7 +142,7 @@ struct pfs_look *pfs_look_new(const struct file *f)
 	return l;
 }
 
-/* under the name that we know; the device may have another number after a new mount, which the loop decides */
+/* open it under its known name; the device may have another number after a new mount, about which the loop decides */
 static int open_known_name(struct pfs_look *l, int flags, int *fd)
 {
 	struct pmio_pfs_id id;
@@ -162,7 +162,7 @@ static int open_known_name(struct pfs_look *l, int flags, int *fd)
 		id.dev = l->id.dev;
 		if (pmio_pfs_same(&id, &l->id))
 			return 0;
-		if (same_dev) { /* its number is another file's */
+		if (same_dev) { /* another file has its inode number */
 			close(*fd);
 			return PMIO_EGONE;
 		}

@@ -1,5 +1,5 @@
 /*
- * recover.c -- what an earlier agent left in the pool, and what a power cut took from the file system
+ * recover.c -- what an earlier agent left in the pool, and what the file system lost in a power cut
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ static void run_remake(struct job *job)
 	close(fd);
 }
 
-/* another file has its name, or the folder is gone: what the pool has waits until somebody decides */
+/* another file has its name, or the folder is gone: the pool's data wait until a user decides */
 static void not_made(struct agent *a, struct file *f, int rc)
 {
 	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
@@ -107,7 +107,7 @@ static int load_frame(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg)
 	return a->by_slot[slot] && files_add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
 }
 
-/* data that are not on the file system yet: say so, in the log and at the start */
+/* data are not on the file system yet: report it, in the log and at the start */
 static void report_waiting(struct agent *a, const struct file *f)
 {
 	uint64_t dirty = files_dirty_bytes(a, f, NULL);
@@ -124,8 +124,8 @@ static void report_waiting(struct agent *a, const struct file *f)
 }
 
 /*
- * Files that were open when the last agent ended, or whose drain failed, go on
- * to the PFS now, or wait as the setting `recover` has it.
+ * Files that were open when the last agent ended, or that failed to drain, are drained
+ * now or wait, as the setting `recover` says.
  */
 static void settle_loaded(struct agent *a)
 {
@@ -145,7 +145,7 @@ static void settle_loaded(struct agent *a)
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			a->evict_not_before = now.tv_sec + 10;
 		}
-		/* before anybody makes the file longer again */
+		/* before a client makes the file longer again */
 		if (f->on_pfs.cut_pending && files_record(a, f) < 0)
 			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
 		if (f->state == PMIO_FILE_HELD)
@@ -158,7 +158,7 @@ static void settle_loaded(struct agent *a)
 		}
 		if (f->on_pfs.lost_sync && f->is_new && !f->no_inode && remake(a, f) == 0)
 			continue;
-		if ((f->is_new || f->unsynced) && !f->on_pfs.lost_sync && !f->no_inode) /* else its drain does it */
+		if ((f->is_new || f->unsynced) && !f->on_pfs.lost_sync && !f->no_inode) /* otherwise its drain does it */
 			syncs_later(a, f, false, false);
 		if (a->config->recover_hold)
 			f->policy.hold = true;

@@ -1,4 +1,4 @@
-/* who there is to be answered, answers, and the requests that wait for one */
+/* answers, the clients that get them, and deferred requests */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ unsigned conn_count_clients(const struct agent *a)
 	unsigned nr = 0;
 
 	for (struct conn *c = a->conns; c; c = c->hh.next)
-		nr += !c->dead && c->greeted && !c->admin; /* before HELLO nobody knows what it is */
+		nr += !c->dead && c->greeted && !c->admin; /* before HELLO it is not known what it is */
 	return nr;
 }
 
@@ -42,7 +42,7 @@ void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg,
 		return;
 	rc = pmio_proto_send(c->sock, msg, fd);
 	if (rc < 0) {
-		/* gone, or it does not read its answers: both end the connection */
+		/* the client has gone, or does not read its answers: either ends the connection */
 		if (rc != -EPIPE && rc != -ECONNRESET)
 			pmio_err("agent: answer to process %u: %s", c->pid, pmio_strerror(rc));
 		c->dead = true;
@@ -126,7 +126,7 @@ void parked_retry(struct agent *a, struct parked **list)
 {
 	struct parked *p, *tmp, *head = *list;
 
-	*list = NULL; /* those that must wait again come into a new list */
+	*list = NULL; /* requests that must wait again go into a new list */
 	DL_FOREACH_SAFE(head, p, tmp) {
 		struct conn *c = agent_conn(a, p->conn_id);
 

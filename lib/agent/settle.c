@@ -3,8 +3,8 @@
  *
  *   open      has handles
  *   busy      no handles, but a drain or fill is under way
- *   waiting   no handles, dirty: held because that was asked for, or a drain failed
- *   cached    no handles, clean; in the agent's LRU list, its frames can be taken
+ *   waiting   no handles, dirty: held on request, or a drain failed
+ *   cached    no handles, clean; in the agent's LRU list, so its frames can be evicted
  *
  * files_settle() moves it from one to the next: it is called when its last handle is closed, and at the
  * end of each job (agent->settle).
@@ -13,7 +13,7 @@
 
 #include "agent/agent_impl.h"
 
-/* the slot goes first, in one store; then its frames are free for others */
+/* the slot is freed first, in one store; then its frames are free for other files */
 void files_forget(struct agent *a, struct file *f)
 {
 	pmio_pool_file_remove(a->pool, f->slot);
@@ -27,19 +27,19 @@ void files_forget(struct agent *a, struct file *f)
 
 bool files_needs_drain(struct agent *a, struct file *f)
 {
-	/* of a file of several nodes we know our pieces, and at home the size */
+	/* of a file of several nodes an agent knows its own pieces, and the one at the first target also the size */
 	if (f->shared)
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
 				    (f->home && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
 	/*
-	 * What clients wrote to the PFS themselves is made durable by a drain, too; and
-	 * where we were cut off while we changed the PFS file, it is put in order.
+	 * A drain also makes durable what clients wrote to the PFS themselves; and it
+	 * repairs the PFS file if an agent was cut off while it changed the file.
 	 */
 	return f->wrote && (f->nr_pfs_chunks || f->on_pfs.busy || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
 			    pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size);
 }
 
-/* frames without a valid block, or behind the file's end, were claimed ahead and never used */
+/* frees frames without a valid block, or beyond the file's end: they were claimed ahead and never used */
 static void trim_chunks(struct agent *a, struct file *f)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
@@ -53,16 +53,16 @@ static void trim_chunks(struct agent *a, struct file *f)
 			if (!pmio_mask_empty(&valid) && ch->number << a->view->chunk_shift < size)
 				continue;
 		}
-		files_del_chunk(a, f, ch); /* chunks on the PFS get another chance at the next open */
+		files_del_chunk(a, f, ch); /* chunks that are only on the PFS may get frames at the next open */
 	}
 }
 
 static void cache_or_forget(struct agent *a, struct file *f)
 {
 	/*
-	 * Another node may write to what is cached here, as soon as it is closed.  Where nobody
-	 * has written through this pool, the PFS file's times, as they were before it was
-	 * opened, tell whether somebody has since.
+	 * Another node may write to a file that is cached here as soon as it is closed.  If
+	 * nobody has written through this pool, the PFS file's times from before the open tell
+	 * whether another node has written since.
 	 */
 	if (f->shared && (f->wrote || f->on_pfs.recent)) {
 		f->policy.drop_cache = f->on_pfs.stale = true;
@@ -73,7 +73,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		f->error = 0;
 		f->on_pfs.busy = false;
 		if (files_record(a, f) < 0)
-			f->policy.drop_cache = true; /* what the catalog says would be wrong */
+			f->policy.drop_cache = true; /* the catalog's entry would be wrong */
 	}
 	f->wrote = false;
 	f->recovered = false;
@@ -83,14 +83,14 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	if (!f->mark_listed)
 		pfs_put(a, &f->pfs);
 	if (f->unsynced)
-		return; /* its frames stay, until it is durable: syncs.c */
+		return; /* its frames stay until it is durable: syncs.c */
 	if (f->policy.drop_cache && !f->mark_listed && files_frames_may_move(a))
 		files_forget(a, f);
 	else
 		files_lru_add(a, f);
 }
 
-/* its clients may have outlived another agent: what they store into must not be others' frames */
+/* its clients may have outlived another agent: they must not store into frames of other files */
 static void forget_removed(struct agent *a, struct file *f)
 {
 	if (!f->recovered || files_frames_may_move(a)) {
@@ -120,9 +120,9 @@ void files_settle(struct agent *a, struct file *f)
 	if (f->no_inode)
 		return;
 	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->policy.hold && pfs_fd_is_high(f->pfs->fd))
-		pfs_put(a, &f->pfs); /* it is found again by its name */
+		pfs_put(a, &f->pfs); /* the file is found again by its name */
 	if (f->state == PMIO_FILE_FAILED) {
-		if (f->reopen) /* the file system may be gone: we must not keep it from being mounted anew */
+		if (f->reopen) /* the file system may be gone: a descriptor must not prevent a new mount */
 			pfs_put(a, &f->pfs);
 		return;
 	}
@@ -150,7 +150,7 @@ void files_lost_name(struct agent *a, struct file *f)
 	if (held || f->state != PMIO_FILE_CLEAN)
 		pmio_warn("agent: %s was removed on the file system: %s", f->path,
 			  held ? "what is held of it stays until `pmio forget`" : "its data are given up");
-	/* its number may be another's at once */
+	/* another file may get its inode number at once */
 	files_lose_inode(a, f);
 	syncs_drop(a, f);
 	marks_drop(a, f);
@@ -162,7 +162,7 @@ void files_lost_name(struct agent *a, struct file *f)
 		files_record(a, f);
 		return;
 	}
-	f->removal = FILE_REMOVED; /* where it cannot be forgotten now the next agent does it */
+	f->removal = FILE_REMOVED; /* if it cannot be forgotten now, the next agent does it */
 	files_record(a, f);
 	files_settle(a, f);
 }

@@ -1,15 +1,16 @@
 /*
- * stage.c -- chunks brought in from the PFS before anybody reads them
+ * stage.c -- chunks are brought in from the PFS before a program reads them
  *
- * Nothing but claims and fills.  A request that has started fills is parked and
- * comes by here again whenever one of the file's jobs has ended, until all of its
- * chunks are valid; what an earlier request has brought in costs a look at bitmaps.
+ * It consists of claims and fills only.  A request that has started fills is deferred
+ * and comes here again whenever one of the file's jobs has ended, until all of its
+ * chunks are valid; chunks that an earlier request has brought in cost only a look at
+ * bitmaps.
  */
 #include <errno.h>
 
 #include "agent/agent_impl.h"
 
-/* 0: it is there, or there is nothing of it; 1: it is on its way; or an error */
+/* 0: the chunk is there, or has no data; 1: it is being brought in; or an error */
 static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 {
 	struct pmio_mask all;
@@ -20,14 +21,14 @@ static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 	if (!ch)
 		return rc == -EBUSY ? 1 : rc;
 	if (ch->frame < 0)
-		return -ENOSPC; /* found no room earlier, and lives on the PFS while it is open */
+		return -ENOSPC; /* it found no room earlier, and stays on the PFS while the file is open */
 	if (ch->filling)
 		return 1;
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
 	if (pmio_frame_valid(a->view, (uint64_t)ch->frame, &all))
 		return 0;
 	rc = fill_start(a, f, ch, &all);
-	return rc == -EAGAIN ? 0 : rc; /* a client is just writing what is missing */
+	return rc == -EAGAIN ? 0 : rc; /* a client is writing the missing blocks */
 }
 
 int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, uint32_t step)
@@ -38,6 +39,6 @@ int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, ui
 		rc = stage_chunk(a, f, first + (uint64_t)i * step);
 		pending |= rc > 0;
 	}
-	/* an error comes when nothing is under way any more: who closes the file then frees its frames */
+	/* an error is returned only when nothing is under way any more: a close after the error then frees the frames */
 	return pending ? 1 : rc;
 }

@@ -1,11 +1,12 @@
 /*
- * survey.c -- what has become of files that wait, while nobody has them open?
+ * survey.c -- what has become of files whose data wait while nobody has them open?
  *
- * Others rename them, or remove them, and nobody tells us.  So now and then a worker looks:
- * what has lost its last name is given up or, where it is held, said to be gone; and where
- * a file is now stands in the catalog, for those who have to find it after a crash.
+ * They may be renamed or removed without the agent's knowledge.  So from time to time a
+ * worker looks: a file that has lost its last name is given up or, if it is held, reported
+ * as gone; and the catalog gets the current name of each file, by which it is found after a
+ * crash.
  *
- * One survey at a time: where the file system hangs, so does that one.
+ * One survey runs at a time: if the file system hangs, so does the survey.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "agent/agent_impl.h"
 
 #define EVERY_MS 1000
-#define SHARE 20     /* it takes at most this part of a worker's time */
+#define SHARE 20     /* it takes at most 1/SHARE of a worker's time */
 #define FILES_MAX 4096 /* at a time */
 
 struct item {
@@ -35,7 +36,7 @@ struct survey {
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
-/* of several names that one may be gone by which we knew it */
+/* a file may have lost the known one of several names */
 static void find_name(struct item *i)
 {
 	int fd;
@@ -173,6 +174,6 @@ void survey_look(struct agent *a)
 	a->survey_wanted = nr > 0;
 	if (nr)
 		start(a, nr);
-	else /* each file that is closed asks for one, and each looks at all files */
+	else /* each close asks for a survey, and each survey looks at all files */
 		a->next_survey_ms = pmio_now_ms() + EVERY_MS;
 }

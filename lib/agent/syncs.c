@@ -1,17 +1,18 @@
 /*
- * syncs.c -- what was created or drained becomes durable on the PFS, after whoever did it was answered
+ * syncs.c -- created or drained files become durable on the PFS after the request was answered
  *
- * An fsync(2) costs a disk milliseconds, one for many small files little more than one for one.
- * So, where drain_sync allows it, a close returns when the PFS file has the bytes, and a creation
- * when it has the name.  Until a worker has made them durable, a batch of files at a time:
+ * An fsync(2) takes milliseconds on a disk, and for a batch of small files little more than for
+ * one file.  So, where drain_sync allows it, a close returns when the PFS file has the bytes, and
+ * a creation when it has the name.  Until a worker has made them durable, a batch of files at a
+ * time:
  *
- *   the catalog says so (PMIO_FILE_NEW, PMIO_FILE_UNSYNCED), before anybody is answered;
- *   the file's frames stay, though its blocks are clean.
+ *   the catalog says so (PMIO_FILE_NEW, PMIO_FILE_UNSYNCED), before a request is answered; the
+ *   file's frames stay, though its blocks are clean.
  *
- * If the power goes in between, the recovery finds the flags and a new boot id: what the flag
- * says is drained again (pmio_pool_rebooted()), and a name that is not there is made anew, here.
- * What has gone past a pool that is full is only on the PFS, so it is lost with the power.
- * All else takes the file for what it looks like: open, held, or closed and clean.
+ * If the power fails in between, the recovery finds the flags and a new boot id: the flagged
+ * data are drained again (pmio_pool_rebooted()), and a missing name is created again, here.  Data
+ * that bypassed a full pool are only on the PFS, so they are lost with the power.  All other code
+ * takes the file for what it looks like: open, held, or closed and clean.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,10 +25,10 @@
 
 #include "agent/agent_impl.h"
 
-#define EVERY_MS 20    /* from the end of a batch to the next: it gathers */
-#define RETRY_MS 1000  /* after one that failed */
+#define EVERY_MS 20    /* from the end of a batch to the next, to gather files */
+#define RETRY_MS 1000  /* after a failed batch */
 #define BATCH_MAX 512  /* files */
-#define FILES_MAX 1024 /* that may wait; beyond that each waits for its own fsync */
+#define FILES_MAX 1024 /* that may wait; with more, each close waits for its own fsync */
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
@@ -46,14 +47,14 @@ struct batch {
 	struct item items[];
 };
 
-/* the writes of all are on their way before the first is waited for */
+/* start the writes of all files before waiting for the first */
 static void begin_writing(struct item *i)
 {
 	i->rc = pfs_look_hold(i->look, i->pfs, &i->fd);
 	if (i->rc == -EMFILE || i->rc == -ENFILE)
-		i->rc = -EAGAIN; /* the next batch has those that this one gives back */
+		i->rc = -EAGAIN; /* the next batch takes the files that this one gives back */
 	if (i->rc == 0)
-		sync_file_range(i->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* fsync() says what goes wrong */
+		sync_file_range(i->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* fsync() reports errors */
 }
 
 /* one fsync for all new names of a folder */
@@ -62,7 +63,7 @@ static void sync_folder(struct item *i, char *last)
 	char folder[PATH_MAX];
 
 	if (pmio_pfs_name(i->fd, folder) < 0)
-		return; /* it has none any more */
+		return; /* it has no name any more */
 	*(strrchr(folder, '/') + 1) = '\0';
 	if (strcmp(folder, last) == 0)
 		return;
@@ -93,11 +94,11 @@ static void run(struct job *job)
 
 bool syncs_has_room(const struct agent *a)
 {
-	/* nor can their slots be given to others */
+	/* their slots cannot be given to others either */
 	return a->nr_unsynced < FILES_MAX && a->nr_unsynced < a->view->nr_slots / 2;
 }
 
-/* those frames cannot be given to others meanwhile: of a pool no more than half */
+/* meanwhile those frames cannot be given to others: at most half of a pool */
 bool syncs_may_wait(const struct agent *a, const struct file *f)
 {
 	size_t nr = HASH_COUNT(f->chunks);
@@ -111,7 +112,7 @@ void syncs_later(struct agent *a, struct file *f, bool is_new, bool is_written)
 	f->unsynced |= is_written;
 	f->sync_change++;
 	if ((a->nr_unsynced + 1) * HASH_COUNT(f->chunks) > a->view->nr_frames / 8)
-		a->next_sync_ms = 0; /* its frames are wanted */
+		a->next_sync_ms = 0; /* its frames are needed */
 	if (!f->sync_pfs && f->pfs && !pfs_fd_is_high(f->pfs->fd))
 		f->sync_pfs = pfs_get(f->pfs);
 	if (f->sync_listed)
@@ -130,7 +131,7 @@ static void unlist(struct agent *a, struct file *f)
 	a->nr_unsynced--;
 }
 
-/* what the power cut has taken comes back by a drain only */
+/* data lost in the power cut come back only by a drain */
 static void durable(struct agent *a, struct file *f)
 {
 	f->is_new = false;
@@ -151,7 +152,7 @@ void syncs_drop(struct agent *a, struct file *f)
 	parked_answer(a, &f->sync_waiters, -ENOENT);
 }
 
-/* the PFS could not keep what it had taken; it is all in its frames yet */
+/* the PFS could not keep the data that it had accepted; all of them are still in their frames */
 static void failed(struct agent *a, struct file *f, int rc)
 {
 	bool written = f->unsynced;
@@ -161,7 +162,7 @@ static void failed(struct agent *a, struct file *f, int rc)
 	unlist(a, f);
 	pfs_put(a, &f->sync_pfs);
 	if (!written && !f->nr_pfs_chunks)
-		return; /* PMIO_FILE_NEW stays: after a power cut it is made anew */
+		return; /* PMIO_FILE_NEW stays: after a power cut the file is created again */
 	for (struct chunk *ch = written ? f->chunks : NULL; ch; ch = ch->hh.next) {
 		if (ch->frame >= 0)
 			pmio_frame_redirty(a->view, (uint64_t)ch->frame);
@@ -184,7 +185,7 @@ static void apply(struct agent *a, struct item *i)
 	if (!f->sync_listed)
 		return;
 	if (i->rc == -ENOENT || (i->look && i->look->nameless))
-		i->rc = 0; /* it is no more, or elsewhere: there is nothing to be made durable by us */
+		i->rc = 0; /* it does not exist any more, or is elsewhere: there is nothing to make durable */
 	if (i->rc == -EAGAIN || (i->rc == 0 && i->change != f->sync_change))
 		return; /* it waits for the next batch */
 	if (i->rc < 0) {
@@ -273,7 +274,7 @@ void syncs_look(struct agent *a)
 		if (f->syncing || !busy_devs_take(&a->syncing, f->key.dev))
 			continue;
 		if (start(a, f->key.dev))
-			a->next_sync_ms = pmio_now_ms() + EVERY_MS; /* others may have their own */
+			a->next_sync_ms = pmio_now_ms() + EVERY_MS; /* other file systems may have batches of their own */
 		else
 			busy_devs_leave(&a->syncing, f->key.dev);
 	}

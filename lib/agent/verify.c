@@ -1,9 +1,9 @@
 /*
- * verify.c -- what a drain wrote, read back (setting `verify`)
+ * verify.c -- reads back what a drain wrote (setting `verify`)
  *
  * Bytes in frames may change while they are drained, so each piece is copied, and
- * its sum taken, before it is written.  When all is durable the file system is
- * told to forget what it has cached of the file, as far as it does that, and the
+ * its sum taken, before it is written.  When everything is durable the file system is
+ * told to drop what it has cached of the file, as far as it supports that, and the
  * pieces are read and their sums compared.
  *
  * CRC32C: RFC 3720, 12.1 (the polynomial of iSCSI), by ISA-L.
@@ -93,7 +93,7 @@ static ssize_t copy_out(struct pmio_pm_guard *guard, void *arg)
 	return 0;
 }
 
-/* -EFAULT: the frame cannot be read, as pwrite(2) would say it */
+/* -EFAULT: the frame cannot be read: the error that pwrite(2) would return */
 static int write_piece(struct verify *v, int fd, const uint8_t *from, size_t len, uint64_t off)
 {
 	struct copy c = { v, from, len };

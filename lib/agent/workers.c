@@ -1,17 +1,17 @@
 /*
- * workers.c -- threads for what may block
+ * workers.c -- threads for calls that may block
  *
- * The file system may take a second for a call, or hang for ever.  So there is
- * always one thread more than jobs that run, and what is counted are only those
- * that get on:
+ * The file system may take a second for a call, or hang for ever.  So there is always
+ * one thread more than there are running jobs, and limits count only jobs that make
+ * progress:
  *
  *   JOB_CALL   one call for a waiting client (open, stat, ...): starts at once
- *   JOB_BULK   moves bytes: `limit` of them at a time.  One that has not got on
- *              (job_alive) for STUCK_MS no longer counts, and jobs of other
- *              devices go before those of a device on which some are stuck.
+ *   JOB_BULK   moves bytes: `limit` of them at a time.  One that has made no progress
+ *              (job_alive) for STUCK_MS no longer counts, and jobs of other devices go
+ *              before those of a device on which some are stuck.
  *
- * An idle thread looks after that: while bulk jobs wait for their turn it wakes
- * up now and then to see whether one that runs has become stuck.
+ * An idle thread checks that: while bulk jobs wait for their turn it wakes up from time
+ * to time to see whether a running one has become stuck.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -34,7 +34,7 @@ struct workers {
 	pthread_attr_t attr;
 	pthread_mutex_t lock;	/* of all below */
 	pthread_cond_t more;	/* jobs, or stop */
-	pthread_cond_t ended;	/* a thread has */
+	pthread_cond_t ended;	/* a thread has ended */
 	bool stop;
 	unsigned nr_threads, nr_idle;
 	struct job *calls;	/* to do, oldest first */
@@ -81,7 +81,7 @@ static struct job *next_bulk(struct workers *w)
 {
 	unsigned nr_busy = 0, nr_stuck = 0, nr_resting = 0;
 	int64_t now = now_ms();
-	struct job *job, *on_stuck = NULL; /* the first that may become stuck, too */
+	struct job *job, *on_stuck = NULL; /* the first job whose device has a stuck one */
 
 	if (!w->bulk)
 		return NULL;
@@ -165,9 +165,9 @@ static void run_job(struct workers *w, struct job *job)
 
 	w->nr_idle--;
 	if (w->nr_idle == 0)
-		add_thread(w); /* if that fails, who comes next waits for one of those that run */
+		add_thread(w); /* if that fails, the next job waits for a running one to end */
 	else if (w->bulk)
-		pthread_cond_signal(&w->more); /* another has to look after those */
+		pthread_cond_signal(&w->more); /* another thread has to watch the remaining jobs */
 	pthread_mutex_unlock(&w->lock);
 	job->run(job);
 	pthread_mutex_lock(&w->lock);
@@ -246,8 +246,8 @@ int workers_new(unsigned limit, struct workers **out)
 }
 
 /*
- * What is not done when the agent leaves ends with the process, as files that were to
- * be closed; it is kept here, or it would look like memory that was lost.
+ * Jobs that are not done when the agent leaves end with the process, such as closes of
+ * files; they are kept here, or they would look like leaked memory.
  */
 static struct workers *volatile left_behind;
 
@@ -270,7 +270,7 @@ bool workers_delete(struct workers **pw, unsigned limit_ms)
 	left = w->nr_threads;
 	pthread_mutex_unlock(&w->lock);
 	if (left)
-		return false; /* they use w for as long as they are there */
+		return false; /* those threads use w as long as they exist */
 	if (w->event_fd >= 0)
 		close(w->event_fd);
 	pthread_attr_destroy(&w->attr);

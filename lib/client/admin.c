@@ -96,7 +96,7 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	return 0;
 }
 
-/* as one may: the agent can do with it what we can; -1: it cannot be opened */
+/* open with the rights that this process has, which the agent can then use; -1: it cannot be opened */
 static int open_for_agent(const char *path)
 {
 	int fd, rc = pmio_pfs_open(path, O_WRONLY, 0, &fd, NULL);
@@ -140,7 +140,7 @@ int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *p
 	return rc;
 }
 
-/* what is there under this name; -ESRCH: the pool does not know it, or nothing is there */
+/* drain the file that has this name; -ESRCH: the pool does not know it, or there is no such file */
 static int drain_by_fd(struct pmio *pm, const char *path)
 {
 	union pmio_any_msg msg, reply;
@@ -157,7 +157,7 @@ static int drain_by_fd(struct pmio *pm, const char *path)
 	return rc;
 }
 
-/* all that was called so when the pool last heard of it */
+/* drain all files that had this name when the pool last knew it */
 static int drain_by_name(struct pmio *pm, const char *path)
 {
 	struct pmio_file_stat *st = malloc(sizeof(*st));
@@ -279,7 +279,7 @@ int pmio_shutdown(struct pmio *pm, bool force)
 	msg.shutdown.force = force;
 	rc = client_call(pm, &msg, &reply, NULL);
 	if (rc == -ECONNRESET || rc == -EPIPE)
-		rc = 0; /* gone before it could answer: gone */
+		rc = 0; /* the agent ended before it could answer */
 	if (rc < 0)
 		pmio_err("stop the agent of %s: %s", pm->dir,
 			 rc == -EBUSY ? "programs are using it" : pmio_strerror(rc));

@@ -1,7 +1,7 @@
 /*
- * admin.h -- what the command `pmio` asks of an agent (not installed)
+ * admin.h -- requests of the command `pmio` to an agent (not installed)
  *
- * All return 0 or a negative code (pmio.h); what is wrong has been logged.
+ * All return 0 or a negative code (pmio.h); errors have been logged.
  */
 #ifndef PMIO_CLIENT_ADMIN_H
 #define PMIO_CLIENT_ADMIN_H
@@ -37,28 +37,28 @@ struct pmio_pool_stat {
 	uint64_t idle_timeout_s;	/* 0: never leaves */
 };
 
-/* a file that a pool knows, whatever it is called; no other has the same as long as the pool exists */
+/* identifies a file that a pool knows, whatever its name; no other file has the same as long as the pool exists */
 struct pmio_entry {
 	uint32_t slot;
 	uint64_t generation;
 };
 
 struct pmio_file_stat {
-	char path[PATH_MAX];		/* its present name, as far as the agent knows */
+	char path[PATH_MAX];		/* its current name, as far as the agent knows */
 	struct pmio_entry entry;
 	uint32_t state;			/* enum pmio_drain_state (proto.h) */
 	uint32_t nr_handles;
-	int32_t error;			/* errno of the last drain, if that failed, or -PMIO_ECHANGED, else 0 */
+	int32_t error;			/* errno of the last drain if that failed, or -PMIO_ECHANGED, otherwise 0 */
 	uint64_t dev, ino;		/* the PFS file */
 	uint64_t size;			/* bytes, as seen through pmio */
 	uint64_t pfs_size;		/* bytes on the PFS */
 	uint64_t resident_bytes;	/* whole blocks that are valid in the pool */
 	uint64_t dirty_bytes;		/* not yet on the PFS, or not known to be */
-	uint64_t left_bytes;		/* of these, not yet written by the drain that runs */
-	uint64_t drained_bytes;		/* since the agent started, of a running drain too */
+	uint64_t left_bytes;		/* of these, not yet written by the running drain */
+	uint64_t drained_bytes;		/* since the agent started, including a running drain */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_bytes, drain_ns;	/* of the last drain that ended; 0: there was none */
-	struct pmio_counts_df counts;	/* of handles that were closed since then */
+	struct pmio_counts_df counts;	/* of handles closed since then */
 };
 
 /*
@@ -68,60 +68,60 @@ struct pmio_file_stat {
  */
 int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot);
 
-/* bring in what is not in the pool yet; -ENOSPC: it has no room (what was brought in stays) */
+/* bring in the data that are not in the pool yet; -ENOSPC: the pool has no room (data already brought in stay) */
 int pmio_stage_in(struct pmio_file *file);
 
-/* give up the frames of a file; it keeps them while somebody has it open or it is not drained */
+/* give up the frames of a file; it keeps them while a program has it open or it is not drained */
 int pmio_stage_release(struct pmio *pm, const char *path);
 
-/* reach a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
+/* connect to a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
 int pmio_attach(const char *pool, struct pmio **out);
 
 /*
  * pmio_stat_pool, pmio_stat_sums -- a pool and its agent
  *
- * The first costs the agent always the same: for those who ask often.  What is marked
- * as a sum is 0 then.  For the second the agent looks at each frame in use.
+ * The first takes the agent a constant time, for callers that ask often; values marked
+ * as sums are 0 then.  For the second the agent looks at each frame in use.
  */
 int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
 int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st);
 
-/* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: no more */
+/* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: there is none */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
 
 #define PMIO_DRAIN_OVER 1u
 #define PMIO_DRAIN_HERE 2u
 
 /*
- * pmio_drain_entry -- drain what stands in a slot, whatever it is called by now
+ * pmio_drain_entry -- drain the file of a slot, whatever its name is now
  *
  * path   for messages
- * how    PMIO_DRAIN_OVER: write it over what others have made of the file since;
- *        PMIO_DRAIN_HERE: the file is there under path now, which the agent may not know
- * Returns 0; -ESRCH (not logged): it stands there no more, so nothing of it waits; PMIO_EGONE;
- * PMIO_ECHANGED; or why it failed.
+ * how    PMIO_DRAIN_OVER: overwrite what others have changed in the file since;
+ *        PMIO_DRAIN_HERE: the file has the name path now, which the agent may not know
+ * Returns 0; -ESRCH (not logged): it is not there any more, so no data of it wait; PMIO_EGONE;
+ * PMIO_ECHANGED; or the error of the drain.
  */
 int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *path, unsigned how);
 
-/* give up what the pool holds of a file that nobody has open; -ESRCH (not logged), -EBUSY */
+/* give up the pool's data of a file that no program has open; -ESRCH (not logged), -EBUSY */
 int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path);
 
 /* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);
-/* the same of a file that the pool has just been seen to know: if it does not now, nothing waits any more */
+/* the same for a file that the pool knew a moment ago: if it no longer knows it, no data wait any more */
 int pmio_drain_known(struct pmio *pm, const char *path);
 
-/* how fast all drains together may write, in bytes per second, until the agent leaves; 0: no limit */
+/* the rate of all drains together, in bytes per second, until the agent leaves; 0: no limit */
 int pmio_set_drain_rate(struct pmio *pm, uint64_t rate);
-/* drains wait, or go on */
+/* pause or resume drains */
 int pmio_pause_drains(struct pmio *pm, bool pause);
 
 /*
- * pmio_shutdown -- tell the agent to go
+ * pmio_shutdown -- tell the agent to leave
  *
- * It refuses with -EBUSY while other clients are connected, and first drains what waits; if
- * that fails it stays and the result says why.  force: goes in any case; data stay in the pool.
- * Returns when the agent has let go of the pool.
+ * It refuses with -EBUSY while other clients are connected, and first drains the data that
+ * wait; if that fails it stays, and the result is the error.  force: it leaves in any case;
+ * data stay in the pool.  Returns when the agent has released the pool.
  */
 int pmio_shutdown(struct pmio *pm, bool force);
 

@@ -1,5 +1,6 @@
 /*
- * claim_cache.c -- which frame holds a chunk, as the agent has said: per open file, core/u64map.h
+ * claim_cache.c -- which frame holds a chunk, from the agent's answers: per open file,
+ * core/u64map.h
  *
  * All of an agent's answers are dropped when another agent has taken over.
  */

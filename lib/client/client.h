@@ -1,12 +1,12 @@
 /*
  * client.h -- the insides of libpmio, shared by its own files and adio/
  *
- * Locks: pm->lock guards the socket and all that a reconnection changes; a
- * file's lock guards its chunk cache and is taken before pm->lock.  intent_lock
- * is held while blocks are overwritten that were not valid before (frame.h): a
- * process has one record of what it does there.  Order: intent_lock, file lock,
- * pm->lock.  No lock is held while bytes are copied, except intent_lock.  What is
- * read without its lock, or is no more than a hint, is atomic.
+ * Locks: pm->lock guards the socket and everything that a reconnection changes; a
+ * file's lock guards its chunk cache and is taken before pm->lock.  intent_lock is held
+ * while blocks are overwritten that were not valid before (frame.h): a process has one
+ * record of what it does there.  Order: intent_lock, file lock, pm->lock.  No lock is
+ * held while bytes are copied, except intent_lock.  A field that is read without its
+ * lock, or is only a hint, is atomic.
  */
 #ifndef PMIO_CLIENT_CLIENT_H
 #define PMIO_CLIENT_CLIENT_H
@@ -24,8 +24,8 @@
 
 #define PMIO_LOCK_FILE "data" /* in the pool's directory */
 #define CLIENT_AHEAD_MAX 16	/* chunks claimed ahead of a sequential writer */
-#define CLIENT_AGENTS_MAX 10 /* so many may be killed before we have done what we came for */
-/* the connection is lost: no errno, for the agent may answer with any of a file system's */
+#define CLIENT_AGENTS_MAX 10 /* how many may be killed during one request before it fails */
+/* the connection is lost: not an errno, as the agent may answer with any error of a file system */
 #define CLIENT_LOST (PMIO_ESTUCK - 1)
 
 struct pmio {
@@ -35,18 +35,18 @@ struct pmio {
 	char dir[PATH_MAX];	/* the pool's */
 	int dir_fd;
 	int sock;		/* under lock; -1: no connection */
-	pid_t agent_pid;	/* who is there, as the kernel says; 0: of another container */
-	bool agent_kept;	/* whoever runs it has chosen its limits */
-	bool owed;		/* under lock: the agent has not answered yet, and nobody waits */
-	enum pmio_op owed_op;	/* what it was asked */
+	pid_t agent_pid;	/* the peer's process, by the kernel; 0: in another container */
+	bool agent_kept;	/* the agent runs in the foreground, with limits of its user's choice */
+	bool owed;		/* under lock: the agent still owes an answer that no call waits for */
+	enum pmio_op owed_op;	/* the request that it belongs to */
 	bool attach_only;	/* never start an agent */
-	struct pmio_spin spin;	/* under lock; before it sleeps until an answer */
-	pid_t pid;		/* who connected; a forked child is another */
+	struct pmio_spin spin;	/* under lock; busy polling before it sleeps until an answer */
+	pid_t pid;		/* the process that connected; a forked child differs */
 	uint64_t number;	/* under lock; of the last request */
 	uint8_t uuid[16];
 	_Atomic uint64_t epoch;	/* of the agent that knows our handles; changed under lock */
 	_Atomic uint32_t client; /* index of our record in view; changed under lock */
-	struct pmio_view *view;	/* stays the same when the agent is another */
+	struct pmio_view *view;	/* stays the same with another agent */
 	struct pmio_file *files; /* under lock */
 };
 
@@ -64,8 +64,9 @@ struct cache_entry {
 #define PMIO_CLOSE_DISCARD 1u /* delete on close */
 
 /*
- * What a file does that is not, or not only, in the pool of this node (lib/remote).  The
- * arguments are those of the calls of pmio.h and below, looked at already.
+ * The operations of a file that is not, or not only, in the pool of this node
+ * (lib/remote).  The arguments are those of the calls of pmio.h and below, already
+ * checked.
  */
 struct client_ops {
 	ssize_t (*readx)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
@@ -82,7 +83,7 @@ struct client_ops {
 };
 
 struct pmio_file {
-	const struct client_ops *ops; /* NULL: in the pool of pm, and all below counts */
+	const struct client_ops *ops; /* NULL: the file is in the pool of pm, and everything below is used */
 	struct pmio *pm;
 	struct pmio_file *prev, *next; /* pm->files */
 	char *path;
@@ -91,25 +92,25 @@ struct pmio_file {
 	uint64_t handle;	/* under pm->lock; 0: lost with its agent */
 	uint64_t dev, ino;
 	_Atomic uint32_t slot;	/* changed under pm->lock: the next agent may give it another */
-	_Atomic int broken;	/* why it could not be opened again, or 0; changed under pm->lock */
+	_Atomic int broken;	/* the error of opening it again, or 0; changed under pm->lock */
 
 	pthread_mutex_t lock;
 	struct pmio_u64map cache; /* of struct cache_entry */
-	_Atomic uint64_t cache_epoch; /* the agent's that gave these answers; changed under lock */
-	_Atomic uint64_t next_read; /* where a sequential reader would go on; a hint, without the lock */
+	_Atomic uint64_t cache_epoch; /* epoch of the agent that gave these answers; changed under lock */
+	_Atomic uint64_t next_read; /* where a sequential reader would continue; a hint, without the lock */
 	_Atomic uint64_t size_flushed; /* the file's size, as this handle last made it durable; without the lock */
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
-	_Atomic uint64_t expect_chunk; /* the request at hand, in parts, goes on to here; see client_expect() */
+	_Atomic uint64_t expect_chunk; /* the end of the current request, which comes in parts; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
-	atomic_bool pfs_written; /* by this handle, past the pool */
+	atomic_bool pfs_written; /* by this handle, bypassing the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
 
 /*
- * Where the file's size is, and where this process says what it does; as they are now.
- * With explicit loads: gcc 12 does not take an atomic index of an array for one.
+ * The record of the file's size, and this process's own record, by their current index.
+ * With explicit loads: gcc 12 does not accept an atomic as the index of an array.
  */
 static inline struct pmio_slot_df *client_slot(const struct pmio_file *f)
 {
@@ -124,46 +125,52 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
 		   bool admin, struct pmio **out);
-/* one request and its reply; no reconnection.  fd as in pmio_proto_recv */
+/* one request and its reply; no reconnection.  fd as for pmio_proto_recv */
 int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *reply, int *fd);
-/* the same, pm->lock held; send_fd goes along, -1: none.  CLIENT_LOST: the agent is gone */
+/* the same, pm->lock held; send_fd is sent with it, -1: none.  CLIENT_LOST: the agent is gone */
 int client_call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd);
-/* pm->lock held: a connection to the pool's agent, which is started if there is none; 0, an error, or CLIENT_LOST */
+/* pm->lock held: connect to the pool's agent, and start one if there is none; 0, an error, or CLIENT_LOST */
 int client_reach(struct pmio *pm, bool admin);
 void client_drop_connection(struct pmio *pm);
-/* the connection, and all but its files */
+/* free the connection, and everything except its files */
 void client_free(struct pmio *pm);
 
-/* pool.c: leave and say nothing: the agent closes what was open.  Takes a pointer to NULL */
+/* pool.c: disconnect without a message: the agent closes the open files.  *pm may be NULL */
 void client_drop(struct pmio **pm);
 
-/* start.c: the program that serves this pool, with an option more or NULL; returns when it says that it is up */
+/*
+ * start.c: start the program that serves this pool, with an additional option or NULL; returns when the program has
+ * reported that it is ready
+ */
 int client_start(struct pmio *pm, const char *option);
 
 /* session.c */
 /*
- * a request for a file: the handle is filled in; if the agent is gone, another is
- * started, all files are opened again, and the request is made once more
+ * send a request for a file: the handle is filled in; if the agent is gone, another is
+ * started, all files are opened again, and the request is sent again
  */
 int client_file_call(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply,
 		     int *fd);
-/* a request that is for no file; made once more with another agent as well; fd goes along, -1: none */
+/* send a request that does not concern a file; also sent again to another agent; fd is sent with it, -1: none */
 int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmio_any_msg *reply);
 /*
  * client_attach -- OPEN, with f->pfs_fd; f is one of pm's files when it returns 0
  *
- * In one go, since another thread may meet the agent's end at any time and open all of pm's files
- * anew: what was answered by the old agent would be another file's to the next.
+ * All under one lock, since another thread may notice the agent's end at any time and open all of
+ * pm's files again: a handle from the old agent would belong to another file with the next one.
  */
 int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
-/* CLOSE; f is none of pm's files any more, whatever happens */
+/* CLOSE; f is not one of pm's files any more, whatever happens */
 int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
-/* f's name on the PFS at this moment; PATH_MAX bytes */
+/* f's current name on the PFS; PATH_MAX bytes */
 void client_present_name(const struct pmio_file *f, char *name);
-/* if the agent is not the one that gave out f's handle: reconnect; 0 or an error.  epoch: whose handle it is now */
+/*
+ * if the agent is not the one that gave out f's handle: reconnect; 0 or an error.  epoch: of the agent that knows the
+ * handle now
+ */
 int client_check_epoch(struct pmio_file *f, uint64_t *epoch);
 
-/* claim_cache.c: where chunks lie, as an agent has said; f->lock held, or f not known to others yet */
+/* claim_cache.c: the frames of chunks, from an agent's answers; f->lock held, or f not yet known to other threads */
 /* 0, PMIO_EPROTO, -ENOMEM */
 int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame);
 /* false: not known */
@@ -176,13 +183,13 @@ void client_cache_clear(struct pmio_file *f);
  */
 void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last);
 
-/* file.c: also used by adio/, with settings of their own for each file */
+/* file.c: also used by adio/, with separate settings for each file */
 struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
 	mode_t mode;		/* as given; the umask is applied to it */
 	bool quiet;		/* do not log why it failed */
-	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and say who (PMIO_EOTHER) */
-	bool notice;		/* say it if a drain of an earlier program's data has failed */
+	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and log which (PMIO_EOTHER) */
+	bool notice;		/* log it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */
 uint32_t client_settings_flags(const struct pmio_settings *s);
@@ -190,21 +197,21 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 		struct pmio_file **out);
 /* the file's mode after the process's umask */
 mode_t client_apply_umask(mode_t mode);
-/* as pmio_readx(), of a file that has at least so many bytes: what is not there reads as zeros */
+/* as pmio_readx(), for a file that has at least the given size: missing bytes read as zeros */
 ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 /* as pmio_writex(); *raised becomes true if the file got longer in its pool */
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /*
- * the same if it can be done without waiting for anybody: by loads and stores, in frames that are known
+ * the same if no waiting is necessary: by loads and stores, in known frames
  *
- * Else -EAGAIN, also for what would fail; some of a write's pieces may have been written then,
- * and *raised be true.
+ * Otherwise -EAGAIN, also for requests that would fail; some pieces of a write may have been
+ * written then, and *raised may be true.
  */
 ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
-/* the file has at least *size bytes; out: how many it has */
+/* make the file at least *size bytes long; out: its size */
 int client_grow(struct pmio_file *f, uint64_t *size);
-/* the same, if it can be done without waiting for anybody: stores to the pool and a flush; else false */
+/* the same if no waiting is necessary: stores to the pool and a flush; otherwise false */
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
@@ -213,7 +220,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
  */
 int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step);
 /*
- * client_expect -- a hint: the writes that follow belong to one request of so many
+ * client_expect -- a hint: the following writes belong to one request of this many
  * pieces between the bytes first and last (included)
  *
  * If it is likely to touch all chunks there, they are claimed with one message.
@@ -222,17 +229,17 @@ int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step
 void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t pieces);
 
 /*
- * client_lock -- keep all other handles of the file, in any process, out
+ * client_lock -- lock out all other handles of the file, in any process
  *
- * Waits.  For atomic mode: a lock on the slot's byte of the pool's `data`, held by
- * an open file description, so the kernel lets it go if the holder dies.  Not for
- * use by two threads with one handle.
+ * Waits.  For atomic mode: a lock on the slot's byte of the pool's `data`, held by an
+ * open file description, so the kernel releases it if the holder dies.  Not for use by
+ * two threads with one handle.
  */
 int client_lock(struct pmio_file *f);
 void client_unlock(struct pmio_file *f);
-/* the same without waiting: -EAGAIN if somebody has it; not for files with ops */
+/* the same without waiting: -EAGAIN if another handle has the lock; not for files with ops */
 int client_try_lock(struct pmio_file *f);
-/* frees it, says nothing to the agent */
+/* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);
 /* pmio_delete(); quiet: do not log why it failed */
 int client_delete(struct pmio *pm, const char *path, bool quiet);

@@ -1,4 +1,4 @@
-/* reaching the agent, starting it, and going on when it has been replaced */
+/* connecting to the agent, starting it, and continuing when it has been replaced */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,7 +28,7 @@
 #define NOFILE_ENOUGH 4096
 #define AGENTS_MAX CLIENT_AGENTS_MAX
 #define LOST CLIENT_LOST
-#define SILENT_MAX 3 /* so many times `timeout` an agent may be silent that is not stopped */
+#define SILENT_MAX 3 /* an agent that is not stopped may be silent for this many times `timeout` */
 
 /* ---- the connection ------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ static int open_pool_dir(struct pmio *pm)
 	if (pm->dir_fd < 0) {
 		int rc = -errno;
 
-		/* a symbolic link may be turned to a directory of somebody else's */
+		/* a symbolic link could be redirected to another user's directory */
 		return lstat(pm->dir, &st) == 0 && S_ISLNK(st.st_mode) ? -EPERM : rc;
 	}
 	if (fstat(pm->dir_fd, &st) < 0)
@@ -55,7 +55,7 @@ static int64_t now_ms(void)
 	return (int64_t)pmio_now_ms();
 }
 
-/* one try, which does not wait: -EAGAIN, if too many do already for one who does not take them */
+/* one try without waiting: -EAGAIN if the queue of an agent that does not accept connections is full */
 static int connect_once(struct pmio *pm, int *out)
 {
 	struct sockaddr_un addr;
@@ -73,7 +73,7 @@ static int connect_once(struct pmio *pm, int *out)
 	return 0;
 }
 
-/* whose the agent is, and which process */
+/* check which user the agent belongs to, and get its process */
 static int check_peer(int sock, pid_t *pid)
 {
 	struct ucred cred;
@@ -115,7 +115,7 @@ static int try_connect(struct pmio *pm)
 void client_drop_connection(struct pmio *pm)
 {
 	if (pm->sock >= 0) {
-		/* a child of ours may have a copy; and if we are the child, the parent goes on with it */
+		/* a forked child may have a copy; and if this is the child, the parent continues to use it */
 		if (getpid() == pm->pid)
 			shutdown(pm->sock, SHUT_RDWR);
 		close(pm->sock);
@@ -144,8 +144,8 @@ static bool readable(int sock, int ms)
 
 /*
  * A close waits for its drain, however long that takes, and an open for the file system.  But
- * whether the agent is there at all, it says at once to who asks.  One that just leaves takes
- * nobody in; it ends our connection, too.
+ * an agent that is alive accepts a new connection at once.  One that is leaving accepts none,
+ * but it ends this connection, too.
  */
 static bool agent_is_there(struct pmio *pm, int ms)
 {
@@ -156,7 +156,7 @@ static bool agent_is_there(struct pmio *pm, int ms)
 
 	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
 		pmio_sleep_us(RETRY_MS * 1000);
-	if (rc < 0) /* also if we lack what is needed to ask */
+	if (rc < 0) /* also if this process lacks the resources to ask */
 		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
 	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
 	msg.hello.pid = (uint32_t)getpid();
@@ -193,14 +193,14 @@ static int sleep_until_answer(struct pmio *pm, enum pmio_op op)
 		stopped = pmio_process_stopped(pm->agent_pid);
 		if (stopped && !readable(pm->sock, 0))
 			return say_stuck(pm, op, stopped);
-		/* on a machine that has no time for it an agent is slow, but gets there */
+		/* on a loaded machine an agent is slow, but answers in the end */
 		if (++silent > SILENT_MAX)
 			return say_stuck(pm, op, NULL);
 	}
 	return 0;
 }
 
-/* 0: there is something to read; PMIO_ESTUCK: nor will there be */
+/* 0: there is something to read; PMIO_ESTUCK: no answer will come */
 static int await_answer(struct pmio *pm, enum pmio_op op)
 {
 	uint64_t start = pmio_now_ns();
@@ -210,7 +210,7 @@ static int await_answer(struct pmio *pm, enum pmio_op op)
 	return rc;
 }
 
-/* the answer to the last request; more than it cannot be on its way */
+/* receive the answer to the last request; no other can be under way */
 static int take_answer(struct pmio *pm, enum pmio_op op, union pmio_any_msg *reply, int *fd)
 {
 	ssize_t n;
@@ -229,7 +229,7 @@ static int take_answer(struct pmio *pm, enum pmio_op op, union pmio_any_msg *rep
 	return rc;
 }
 
-/* send_fd goes along, -1: none */
+/* send_fd is sent with it, -1: none */
 static int ask(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	enum pmio_op op = (enum pmio_op)msg->hdr.op;
@@ -241,9 +241,10 @@ static int ask(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio
 }
 
 /*
- * An agent that goes on after all answers what it was asked, though nobody waited.  The
- * connection is kept for that: without it, it would close our files, and give their frames to
- * others while we write into them.  A file that was opened so is not ours.
+ * An agent that continues after all still answers the request for which nobody waited.  The
+ * connection is kept for that: without it, the agent would close our files, and give their
+ * frames to others while we write into them.  A file that this late answer opened is closed
+ * again.
  */
 static int take_owed(struct pmio *pm)
 {
@@ -257,7 +258,7 @@ static int take_owed(struct pmio *pm)
 		msg.close.handle = reply.open_reply.handle;
 		return ask(pm, &msg, -1, &reply, NULL);
 	}
-	if (pm->owed_op == PMIO_OP_REMOVE) { /* the name was left alone */
+	if (pm->owed_op == PMIO_OP_REMOVE) { /* the name was not removed */
 		pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
 		msg.removed.status = -ECANCELED;
 		return ask(pm, &msg, -1, &reply, NULL);
@@ -274,7 +275,7 @@ int client_call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, u
 		*fd = -1;
 	if (pm->sock < 0)
 		return LOST;
-	if (getpid() != pm->pid) { /* its answers would go to the parent */
+	if (getpid() != pm->pid) { /* a forked child: its answers would go to the parent */
 		pmio_err("a forked child cannot use its parent's connection");
 		return PMIO_EAGENT;
 	}
@@ -301,7 +302,7 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
 
 /* ---- starting an agent -------------------------------------------------------------- */
 
-/* an agent that is leaving, or another user of the pool's files, still has it: which; 0: it is not known */
+/* an agent that is leaving, or another process that uses the pool's files, still has it; *pid: which; 0: not known */
 static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 {
 	int fd = openat(pm->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -313,11 +314,14 @@ static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 	if (sscanf(text, "%*s %d", pid) != 1)
 		*pid = 0;
 	if (fd >= 0)
-		close(fd); /* and the lock, if we got it, is gone */
+		close(fd); /* which releases the lock if we got it */
 	return taken;
 }
 
-/* under the lock on the directory; -EBUSY: not yet, somebody has the pool.  Tried in the end, for its message */
+/*
+ * under the lock on the directory; -EBUSY: not yet, as another process has the pool.  In the end it tries nevertheless,
+ * for the agent's message
+ */
 static int start_if_free(struct pmio *pm, int waited_ms)
 {
 	const char *stopped;
@@ -334,8 +338,8 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 }
 
 /*
- * One of the clients at a time: no agent is started, or told to go, but under this lock.  Who has
- * it may be suspended just then; it is not waited for longer than for an agent.
+ * One client at a time: an agent is started, or told to leave, only under this lock.  The holder
+ * may be suspended; the wait for it is limited as for an agent.
  */
 static int lock_dir(struct pmio *pm)
 {
@@ -362,7 +366,7 @@ static int lock_dir(struct pmio *pm)
 	return 0;
 }
 
-/* the folder: an agent that has it goes on, but no other can be started in it */
+/* was the folder removed?  An agent that has it continues, but no other can be started in it */
 static bool is_removed(const struct pmio *pm)
 {
 	struct stat st;
@@ -371,8 +375,8 @@ static bool is_removed(const struct pmio *pm)
 }
 
 /*
- * Connect; where no agent answers, one of the clients starts it: the one that
- * gets the lock on the directory.  The others wait for the lock and then find it.
+ * Connect; if no agent answers, the client that gets the lock on the directory starts
+ * one.  The others wait for the lock and then find the agent.
  */
 static int connect_or_start(struct pmio *pm)
 {
@@ -397,7 +401,7 @@ static int connect_or_start(struct pmio *pm)
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
-		/* -EBUSY: an agent that is leaving still has the pool, or one is on its way */
+		/* -EBUSY: an agent that is leaving still has the pool, or another is starting */
 		if (waited >= START_LIMIT_MS)
 			return rc < 0 ? rc : PMIO_EAGENT;
 		if (rc < 0)
@@ -405,7 +409,7 @@ static int connect_or_start(struct pmio *pm)
 	}
 }
 
-/* ---- greeting ------------------------------------------------------------------------- */
+/* ---- handshake ------------------------------------------------------------------------- */
 
 static int map_pool(struct pmio *pm, int fd)
 {
@@ -420,18 +424,18 @@ static int map_pool(struct pmio *pm, int fd)
 	return rc;
 }
 
-/* one came with the answer; where did it go? */
+/* a descriptor came with the answer but was not received: why? */
 static int no_descriptor(void)
 {
 	int fd = open("/", O_PATH | O_CLOEXEC);
 
 	if (fd < 0)
-		return -errno; /* it would have been one too many */
+		return -errno; /* this process has reached its limit of descriptors */
 	close(fd);
 	return PMIO_EPROTO;
 }
 
-/* pm->lock held, or pm not known to others yet */
+/* pm->lock held, or pm not yet known to other threads */
 static int greet(struct pmio *pm, bool admin)
 {
 	union pmio_any_msg msg, reply;
@@ -466,13 +470,14 @@ static int greet(struct pmio *pm, bool admin)
 /* ---- an agent with lower limits than ours ------------------------------------------- */
 
 /*
- * The first job's limits are its agent's, for nobody can raise a hard limit, and would fail the
- * next job's drains.  The agent that we would start has ours.  What is lower in one respect and
- * higher in another is left alone: so each replacement raises something, and they end.
+ * An agent has the limits of the job that started it, since hard limits cannot be raised, and
+ * with these the drains of the next job would fail.  An agent that this process starts would
+ * have its limits.  An agent with some lower and some higher limits is kept: so each
+ * replacement raises limits, and replacements end.
  */
 static const char *lower_limit(const struct pmio *pm)
 {
-	/* what is above `enough` counts as that: an agent that a batch system has started stays */
+	/* limits above `enough` count as `enough`: an agent that a batch system has started stays */
 	static const struct {
 		int which;
 		rlim_t enough;
@@ -501,7 +506,7 @@ static const char *lower_limit(const struct pmio *pm)
 	return name;
 }
 
-/* its clients go on with the next one: they cannot start it while we have the lock, but we do */
+/* its clients continue with the next one: they cannot start it while this process has the lock, so this process does */
 static int replace_agent(struct pmio *pm)
 {
 	union pmio_any_msg msg, reply;
@@ -515,7 +520,7 @@ static int replace_agent(struct pmio *pm)
 	rc = try_connect(pm);
 	if (rc == 0)
 		rc = greet(pm, true);
-	limit = rc == 0 ? lower_limit(pm) : NULL; /* another client may have done it */
+	limit = rc == 0 ? lower_limit(pm) : NULL; /* another client may have replaced it */
 	if (limit) {
 		pmio_warn("pool %s: the agent, process %d, has a lower limit on %s than this program: "
 			  "starting another", pm->dir, (int)pm->agent_pid, limit);
@@ -527,11 +532,11 @@ static int replace_agent(struct pmio *pm)
 	}
 	client_drop_connection(pm);
 	flock(pm->dir_fd, LOCK_UN);
-	/* another is on its way; if it is not, who reaches for it will see */
+	/* another one is starting; if not, the next connect will find out */
 	return rc == PMIO_ESTUCK || rc == PMIO_EAGENT ? rc : 0;
 }
 
-/* an agent that leaves while we greet it is no error: try the next */
+/* an agent that leaves during the handshake is no error: try the next */
 int client_reach(struct pmio *pm, bool admin)
 {
 	int rc = 0;

@@ -1,4 +1,4 @@
-/* opening, closing and what else is done to a file as a whole */
+/* opening, closing and other operations on a file as a whole */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "core/path.h"
 #include "pfs/pfs.h"
 
-#define TAKE_LIMIT_MS 1300 /* for others that have the file, and are about to let go of it */
-#define REMOVED_MAX 100 /* times that a file is opened whose removal is on its way */
+#define TAKE_LIMIT_MS 1300 /* for other pools that have the file, and are about to release it */
+#define REMOVED_MAX 100 /* tries to open a file while its removal is under way */
 
 uint32_t client_settings_flags(const struct pmio_settings *s)
 {
@@ -112,7 +112,7 @@ static int pfs_flags(uint32_t flags)
 	return oflags | (flags & PMIO_OPEN_CREATE ? O_CREAT : 0) | (flags & PMIO_OPEN_EXCL ? O_EXCL : 0);
 }
 
-/* others may just be closing it: their agent lets go of it when its answer is on the way */
+/* another process may be closing it: its agent releases the file only after it has answered */
 static int take(struct pmio_file *f, const struct client_open *how)
 {
 	uint32_t flags = how->flags;
@@ -146,8 +146,8 @@ static bool may_sync_later(const struct pmio_file *f)
 }
 
 struct created {
-	bool is_new;	/* it was not there */
-	bool unsynced;	/* ... and its agent will make it durable; else it is when open_on_pfs() returns */
+	bool is_new;	/* it did not exist */
+	bool unsynced;	/* ... and its agent will make it durable; otherwise it is durable when open_on_pfs() returns */
 };
 
 static int open_on_pfs(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created)
@@ -166,7 +166,7 @@ static int open_on_pfs(struct pmio_file *f, const char *path, const struct clien
 	return rc;
 }
 
-/* on the PFS, and at the agent; *error: as in its answer */
+/* open it on the PFS, and at the agent; *error: from the agent's answer */
 static int open_once(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created, int *error)
 {
 	union pmio_any_msg msg, reply;
@@ -174,7 +174,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 
 	if (f->pfs_fd < 0)
 		rc = open_on_pfs(f, path, how, created);
-	/* a file of several nodes lives on without a name: its agent may have it open */
+	/* a file of several nodes exists also without a name: its agent may have it open */
 	if (rc == -ENOENT && (how->flags & PMIO_OPEN_SHARED))
 		rc = 0;
 	if (rc == 0 && f->pfs_fd >= 0)
@@ -191,7 +191,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	return rc;
 }
 
-/* what was opened is being removed, or was: if it has gone, its name is for another file */
+/* the opened file is being removed, or was: if its name has gone, the name is free for another file */
 static void leave_removed(struct pmio_file *f)
 {
 	struct stat st;
@@ -211,7 +211,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	int rc, error;
 
 	*out = NULL;
-	/* for messages, and where the file has no name that could be asked for */
+	/* for messages, and if the file has no name that the kernel could tell */
 	rc = pmio_absolute(path, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
@@ -295,8 +295,9 @@ int pmio_close(struct pmio_file **file)
 }
 
 /*
- * Removes a name.  The agent is told before: with a file's last name its data go, and it must
- * not drain them into what takes the name.  fd: of what has the name, O_PATH will do
+ * Removes a name.  The agent is told first: with a file's last name its data go, and it must
+ * not drain them into another file that takes the name.  fd: of the file that has the name,
+ * O_PATH suffices
  */
 static int remove_name(struct pmio *pm, const char *path, int fd)
 {
@@ -314,7 +315,7 @@ static int remove_name(struct pmio *pm, const char *path, int fd)
 	if (rc < 0)
 		return rc;
 	rc = pmio_pfs_unlink(path, is_last);
-	/* an agent that was started meanwhile has gone on with it; or another node was faster */
+	/* an agent that was started meanwhile has completed it; or another node was faster */
 	if (rc == -ENOENT && is_last)
 		rc = 0;
 	pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
@@ -323,7 +324,7 @@ static int remove_name(struct pmio *pm, const char *path, int fd)
 	return rc < 0 ? rc : told;
 }
 
-/* its name goes with the close that asks for it, be it a symbolic link; unless it is another file's by now */
+/* the close that asks for it removes the name, even a symbolic link; unless the name belongs to another file by now */
 static void discard(struct pmio_file *f)
 {
 	struct stat st;
@@ -392,7 +393,7 @@ int pmio_sync(struct pmio_file *f)
 		return f->ops->sync(f);
 	if (f->broken)
 		return f->broken;
-	/* what went past the pool; elsewhere each write was durable when it returned */
+	/* data that bypassed the pool; in the pool each write was durable when it returned */
 	if (atomic_load(&f->pfs_written) && fsync(f->pfs_fd) < 0)
 		rc = -errno;
 	if (rc == 0 && pmio_pm_granularity(f->pm->view->pm) == PMIO_PM_PAGE) {
@@ -425,7 +426,7 @@ int client_delete(struct pmio *pm, const char *path, bool quiet)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		rc = -errno;
-	if (rc == -ENOENT && lstat(path, &st) == 0) /* a link that leads nowhere */
+	if (rc == -ENOENT && lstat(path, &st) == 0) /* a dangling symbolic link */
 		rc = pmio_pfs_unlink(path, false);
 	else if (rc == 0)
 		rc = S_ISDIR(st.st_mode) ? -EISDIR : remove_name(pm, path, fd);
@@ -441,7 +442,7 @@ int pmio_delete(struct pmio *pm, const char *path)
 	return client_delete(pm, path, false);
 }
 
-/* an open file description of our own, so that the lock is this handle's */
+/* a separate open file description, so that the lock belongs to this handle */
 static int lock_fd(struct pmio_file *f)
 {
 	int rc;
@@ -464,7 +465,7 @@ static int set_lock(struct pmio_file *f, int how, short type)
 	do
 		rc = fcntl(fd, how, &fl) < 0 ? -errno : 0;
 	while (rc == -EINTR);
-	if (rc == -EACCES) /* another word for the same */
+	if (rc == -EACCES) /* another code for the same */
 		rc = -EAGAIN;
 	if (rc < 0 && rc != -EAGAIN)
 		pmio_err("lock %s: %s", f->path, pmio_strerror(rc));

@@ -1,13 +1,13 @@
 /*
  * io.c -- reading and writing: copies between the caller's memory and frames
  *
- * A request is cut at chunks.  For each chunk the private cache (or the agent)
- * says which frame holds it; then bytes are copied, as pool/frame.h says.  A
- * request is redone if the agent was replaced meanwhile: the new one may have
- * given the frames to others before it heard of us (which it avoids for some
- * seconds after its start).  Meanwhile is: since the epoch was looked at, which
- * comes before the first frame is looked up; other threads may have gone on with
- * the new agent, and their epoch is not that of our frames.
+ * A request is split at chunks.  For each chunk the private cache (or the agent) tells
+ * which frame holds it; then bytes are copied, as described in pool/frame.h.  A request
+ * is redone if the agent was replaced meanwhile: the new one may have given the frames
+ * to others before it knew this client (which it avoids for some seconds after its
+ * start).  Meanwhile means: since the epoch was read, which comes before the first
+ * frame is looked up; other threads may already use the new agent, and their epoch is
+ * not that of these frames.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,10 +22,10 @@
 #include "core/error.h"
 
 #define EXTENTS_MAX 512	    /* pieces of one chunk that are handled at once */
-#define FILL_UNIT 16	    /* blocks: the least that a random read brings in */
-#define POPULATE_MIN (64u << 10) /* bytes: below, a few page faults cost less than a call */
-#define REDO_MAX 10 /* so many agents may be replaced during a request */
-#define FILL_TRIES 1000 /* of a block that is being filled while we want to overwrite it */
+#define FILL_UNIT 16	    /* blocks: the minimum that a random read brings in */
+#define POPULATE_MIN (64u << 10) /* bytes: below this, a few page faults cost less than a call */
+#define REDO_MAX 10 /* how often the agent may be replaced during a request */
+#define FILL_TRIES 1000 /* for a block that is being filled when it is to be overwritten */
 
 /* a piece of a request within one chunk */
 struct extent {
@@ -38,7 +38,7 @@ struct extent {
 
 /*
  * For `pmio stat`: in the handle, and in the client's record, which the agent sees
- * at any time.  Loads and stores, no locked additions: each request comes by here.
+ * at any time.  Loads and stores, no locked additions, as each request does this.
  */
 static void add_count(uint64_t *counter, uint64_t n)
 {
@@ -51,7 +51,7 @@ static void add_count(uint64_t *counter, uint64_t n)
 		add_count(&client_record((f)->pm)->counts.what, n);                \
 	} while (0)
 
-/* ---- whose answers we go by ---------------------------------------------------------- */
+/* ---- answers of which agent? ---------------------------------------------------------- */
 
 static bool is_agent(const struct pmio_file *f, uint64_t epoch)
 {
@@ -75,8 +75,8 @@ static int take_claims(struct pmio_file *f, uint64_t first, const struct pmio_cl
 }
 
 /*
- * How many chunks beyond the needed ones a writer will want next: more and more
- * while it moves forward (also in steps, as ranks do that write in turn).
+ * How many chunks beyond the needed ones a writer will want next: it grows while the
+ * writer moves forward (also in steps, like ranks that write in turn).
  */
 static uint32_t ahead_of(struct pmio_file *f, uint64_t chunk, uint64_t needed)
 {
@@ -128,7 +128,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 		wanted = PMIO_CLAIM_MAX;
 	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
 	msg.claim.first = chunk;
-	msg.claim.nr = PMIO_CLAIM_MAX; /* what others have claimed costs nothing to be told */
+	msg.claim.nr = PMIO_CLAIM_MAX; /* answers about chunks that others have claimed cost nothing */
 	msg.claim.wanted = (uint32_t)wanted;
 	msg.claim.needed = (uint32_t)needed;
 	msg.claim.how = how;
@@ -142,7 +142,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
 }
 
-/* without asking the agent, or waiting for who does; -EAGAIN: it is not known, or there is none */
+/* without asking the agent, or waiting for a thread that does; -EAGAIN: it is not known, or there is none */
 static int get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame)
 {
 	bool found;
@@ -165,7 +165,7 @@ static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint3
 	return rc;
 }
 
-/* ---- chunks that live on the PFS ------------------------------------------------------ */
+/* ---- chunks that are on the PFS only ------------------------------------------------------ */
 
 static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off)
 {
@@ -189,7 +189,7 @@ static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64
 	return 0;
 }
 
-/* what the PFS file has not is zero: the caller knows that it is within the file's size */
+/* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
 static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
 {
 	while (len) {
@@ -263,7 +263,7 @@ struct group {
 	int64_t frame;
 	struct extent extents[EXTENTS_MAX];
 	unsigned nr;
-	bool raised;	 /* the file's size, and it is not flushed yet */
+	bool raised;	 /* the file's size was raised, and is not flushed yet */
 	bool at_once;	 /* -EAGAIN rather than to wait for anybody */
 };
 
@@ -283,7 +283,7 @@ static void raise_size(struct group *g, const struct extent *extents, unsigned n
 	g->raised |= pmio_pm_max64(g->v->pm, &client_slot(g->f)->size, end);
 }
 
-/* so many extents from s on follow each other without a gap: together they may cover blocks whole */
+/* the number of extents from s on without a gap: together they may cover whole blocks */
 static unsigned touching(const struct extent *s, unsigned nr)
 {
 	unsigned n = 1;
@@ -293,7 +293,7 @@ static unsigned touching(const struct extent *s, unsigned nr)
 	return n;
 }
 
-/* of extents that touch */
+/* of adjacent extents */
 static uint32_t end_of(const struct extent *s, unsigned nr)
 {
 	return s[nr - 1].start + s[nr - 1].len;
@@ -304,7 +304,7 @@ static void extent_masks(const struct pmio_view *v, const struct extent *extents
 		       struct pmio_mask *touched, struct pmio_mask *partial)
 {
 	struct pmio_mask whole = { { 0 } };
-	unsigned known = UINT_MAX; /* the block of the last one: most of many small ones are in the same */
+	unsigned known = UINT_MAX; /* the block of the last one: most of many small extents are in the same */
 
 	memset(touched, 0, sizeof(*touched));
 	for (unsigned i = 0, n; i < nr; i += n) {
@@ -334,7 +334,7 @@ static void copy_in(struct group *g, const struct extent *extents, unsigned nr)
 		pmio_pm_copy(g->v->pm, frame + extents[i].start, extents[i].buf, extents[i].len);
 }
 
-/* the steps of a write as frame.h has them, but for the last fence */
+/* the steps of a write as in frame.h, except the last fence */
 static int store(struct group *g, const struct extent *extents, unsigned nr, const struct pmio_mask *touched)
 {
 	int rc;
@@ -345,9 +345,9 @@ static int store(struct group *g, const struct extent *extents, unsigned nr, con
 			return -EAGAIN;
 		}
 		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
-		if (!is_agent(g->f, g->epoch)) /* then all is done once more */
+		if (!is_agent(g->f, g->epoch)) /* then everything is redone */
 			rc = PMIO_EAGENT;
-		/* what the fill could not read does not matter: these blocks are overwritten whole */
+		/* read errors of the fill do not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
 			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
 			return rc;
@@ -360,7 +360,7 @@ static int store(struct group *g, const struct extent *extents, unsigned nr, con
 	return 0;
 }
 
-/* extents that touch, whose whole blocks are not valid yet: say so first, in case that we die */
+/* adjacent extents with whole blocks that are not valid yet: record that first, in case this process dies */
 static int store_fresh(struct group *g, const struct extent *s, unsigned nr)
 {
 	struct pmio *pm = g->f->pm;
@@ -379,7 +379,7 @@ static int store_fresh(struct group *g, const struct extent *s, unsigned nr)
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
 	rc = store(g, s, nr, &m);
-	/* with another agent this record may be another process's, and say what that does */
+	/* with another agent this record may belong to another process, and describe its writes */
 	if (client_record(pm) == record)
 		pmio_pm_store64(g->v->pm, intent, 0);
 	pthread_mutex_unlock(&pm->intent_lock);
@@ -399,7 +399,7 @@ static int write_to_pfs(struct group *g)
 	return rc;
 }
 
-/* of the request, as far as it is known */
+/* last chunk of the request, as far as it is known */
 static uint64_t last_chunk(const struct group *g)
 {
 	uint64_t last = g->chunk + g->needed - 1, expected = g->f->expect_chunk;
@@ -414,7 +414,7 @@ static int write_group(struct group *g)
 	int rc;
 
 	extent_masks(g->v, g->extents, g->nr, &touched, &partial);
-	/* ends of one piece over several chunks are filled when it comes to them: the rest needs no zeros */
+	/* the partial blocks of a single long piece are filled when it reaches them: the rest needs no zeros */
 	if ((g->nr > 1 || g->needed == 1) && !pmio_mask_empty(&partial))
 		how |= PMIO_CLAIM_ZERO;
 	if (g->nr == 1 && g->extents[0].len == g->v->chunk_size)
@@ -441,7 +441,7 @@ static int write_group(struct group *g)
 	return rc;
 }
 
-/* add a piece to the group, writing the group out where a chunk ends or it is full */
+/* add a piece to the group; write the group out at the end of a chunk or when it is full */
 static int add_piece(struct group *g, const struct pmio_piece *p)
 {
 	uint64_t off = (uint64_t)p->off, end = off + p->len;
@@ -475,16 +475,16 @@ static int add_piece(struct group *g, const struct pmio_piece *p)
 }
 
 /*
- * Make the size durable, where this handle has not done so yet: with the fence that
- * follows anyhow, and only then may other threads count on it.  A size below the one
- * that was flushed is a new one: the file was cut.  raised: not by others alone
+ * Make the size durable, if this handle has not done so yet: with the fence that
+ * follows anyway, and only then may other threads rely on it.  A size below the flushed
+ * one is new: the file was truncated.  raised: this request has raised it
  */
 static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t end, bool raised)
 {
 	struct pmio_pm *pm = f->pm->view->pm;
 	uint64_t size = pmio_pm_load64(&slot->size);
 	uint64_t flushed = atomic_load_explicit(&f->size_flushed, memory_order_acquire);
-	/* also what another process raised: it may not have flushed it yet */
+	/* also a size that another process raised: it may not have flushed it yet */
 	bool must = raised || end > flushed || size < flushed;
 
 	if (must)
@@ -494,7 +494,7 @@ static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t 
 		atomic_store_explicit(&f->size_flushed, size, memory_order_release);
 }
 
-/* epoch: as begin_try() said */
+/* epoch: from begin_try() */
 static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
 			bool at_once, bool *raised)
 {
@@ -503,7 +503,7 @@ static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_p
 	uint64_t end = 0;
 	int rc = 0;
 
-	/* not by an initializer, which would clear the extents: as many bytes as a small request has several times */
+	/* not by an initializer, which would clear the extents, several times the bytes of a small request */
 	g.f = f;
 	g.v = f->pm->view;
 	g.epoch = epoch;
@@ -528,7 +528,7 @@ static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_p
 	return 0;
 }
 
-/* ---- trying, with the agent that there is ------------------------------------------------- */
+/* ---- trying with the current agent ------------------------------------------------- */
 
 static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 {
@@ -536,23 +536,23 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 
 	pthread_mutex_lock(&f->lock);
 	rc = client_check_epoch(f, epoch);
-	if (f->cache_epoch != *epoch) { /* else another thread of ours was here before us */
+	if (f->cache_epoch != *epoch) { /* otherwise another thread was here first */
 		client_cache_clear(f);
 		f->size_flushed = 0;
-		f->cache_epoch = *epoch; /* last: who sees it finds no answer of an older one */
+		f->cache_epoch = *epoch; /* last: a thread that sees it finds no answer of an older agent */
 	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }
 
-/* before any frame is looked up; what is done then counts if is_agent(*epoch) after it */
+/* call it before any frame is looked up; the work is valid if is_agent(*epoch) holds after it */
 static int begin_try(struct pmio_file *f, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
 	return is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
 }
 
-/* nothing of what was tried counts: for other agents than that of the pool it was done */
+/* the request failed on every try, as the agent was replaced each time */
 static ssize_t never_done(const struct pmio_file *f, const char *what)
 {
 	pmio_err("%s %s: the agent was replaced %d times meanwhile", what, f->path, REDO_MAX);
@@ -605,7 +605,7 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	return sum;
 }
 
-/* is what this handle knows of its frames what its agent knows?  epoch: as begin_try() says */
+/* is this handle's knowledge of its frames that of the current agent?  epoch: see begin_try() */
 static bool is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
@@ -683,13 +683,13 @@ ssize_t pmio_pwrite(struct pmio_file *f, const void *buf, size_t len, off_t off)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-/* the chunk that the last piece was in: the next one is likely to be there as well */
+/* the chunk of the last piece: the next one is likely to be there as well */
 struct reader {
 	struct pmio_file *f;
 	uint64_t chunk;
 	int64_t frame;
-	struct pmio_mask valid; /* blocks known to be so */
-	bool here;		/* the above is known */
+	struct pmio_mask valid; /* blocks known to be valid */
+	bool here;		/* the fields above are set */
 	bool at_once;		/* -EAGAIN rather than to wait for anybody */
 	struct pmio_pm_guard *guard;
 };
@@ -790,7 +790,7 @@ struct request {
 	struct pmio_file *f;
 	const struct pmio_piece *pieces;
 	size_t nr;
-	uint64_t size; /* the file has at least so many bytes */
+	uint64_t size; /* the file is known to have at least this size */
 	bool at_once;
 };
 

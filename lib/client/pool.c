@@ -1,5 +1,5 @@
 /*
- * pool.c -- a pool as programs see it: connecting to its agent, and leaving
+ * pool.c -- a pool as programs see it: connecting to its agent, and disconnecting
  */
 #include <string.h>
 #include <utlist.h>

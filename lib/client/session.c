@@ -1,8 +1,8 @@
 /*
  * session.c -- requests that outlive an agent, and the files that are open through it
  *
- * If the agent is gone, another one is reached or started, and all open files are opened again with
- * it before the request is made once more.
+ * If the agent is gone, the client connects to another one, or starts it, and opens all open files
+ * again with it before it sends the request again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ void client_present_name(const struct pmio_file *f, char *name)
 		snprintf(name, PATH_MAX, "%s", f->path);
 }
 
-/* pm->lock held: open f again; what it had claimed is asked for anew.  0, if f is broken too, or CLIENT_LOST */
+/* pm->lock held: open f again; its claims are asked for again.  0, also if f is broken, or CLIENT_LOST */
 static int reopen(struct pmio *pm, struct pmio_file *f)
 {
 	union pmio_any_msg msg, reply;
@@ -60,7 +60,7 @@ static int reconnect(struct pmio *pm)
 			if (rc == 0)
 				rc = reopen(pm, f);
 		}
-		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries it anew */
+		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries again */
 			client_drop_connection(pm);
 		if (rc != CLIENT_LOST)
 			return rc;
@@ -68,7 +68,7 @@ static int reconnect(struct pmio *pm)
 	return PMIO_EAGENT;
 }
 
-/* pm->lock held: until an agent lives long enough to answer.  f: whose handle is to be filled in; NULL: none */
+/* pm->lock held: repeat until an agent lives long enough to answer.  f: the file whose handle is filled in; NULL: none */
 static int call_any_agent(struct pmio *pm, struct pmio_file *f, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	int rc;
@@ -77,7 +77,7 @@ static int call_any_agent(struct pmio *pm, struct pmio_file *f, union pmio_any_m
 		if (f && f->broken)
 			return f->broken;
 		if (f)
-			msg->handle.handle = f->handle; /* at the same place in all requests that have one */
+			msg->handle.handle = f->handle; /* at the same offset in all requests that have one */
 		rc = client_call_with_fd(pm, msg, send_fd, reply, fd);
 		if (rc != CLIENT_LOST)
 			return rc;

@@ -27,16 +27,16 @@
 extern char **environ;
 
 /*
- * The agent reads environment and configuration file itself; what was set in a
- * stronger way is put before them, where getenv() looks first.  nr_own: so many
- * strings at the start are to be freed.
+ * The agent reads environment and configuration file itself; settings with a higher
+ * priority are put before them, where getenv() looks first.  nr_own: number of strings
+ * at the start that are to be freed.
  */
 static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
 {
 	size_t nr = 0, n = 0;
 	char var[64], **env;
 
-	/* what the caller of a program with other rights than his own has put there is not for the agent either */
+	/* of a program that runs with other rights than its caller's, the agent ignores the environment, too */
 	while (environ && environ[nr] && !getauxval(AT_SECURE))
 		nr++;
 	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
@@ -60,7 +60,7 @@ static void free_environment(char **env, size_t nr_own)
 	free(env);
 }
 
-/* what the new process needs, in memory that it shares until it becomes the agent */
+/* data for the new process, in memory that it shares until it becomes the agent */
 struct spawn {
 	const char *program;
 	char *const *argv, *const *env;
@@ -73,8 +73,9 @@ struct spawn {
 };
 
 /*
- * Memory is shared, not copied: programs may have much, and some of it known to a network card.
- * ThreadSanitizer's runtime does not bear two processes in one memory, and reports races of its own then.
+ * Memory is shared, not copied: programs may have much, and some of it may be registered with a network
+ * card.  ThreadSanitizer's runtime does not support two processes in one memory, and reports races of its
+ * own then.
  */
 #ifdef __SANITIZE_THREAD__
 #define IN_OUR_MEMORY 0
@@ -83,30 +84,30 @@ struct spawn {
 #endif
 #define ROOM 4096u /* for struct spawn, before the stacks */
 
-/* the sanitizers would take what these two do to be done by the thread that waits */
+/* the sanitizers would attribute the actions of these two to the waiting thread */
 #define IN_ANOTHER_PROCESS __attribute__((no_sanitize("address", "thread")))
 
 /*
- * The program may have borrowed its user's rights, by seteuid() or as a file's: who started it could then end the
- * agent, and what looks at real ids (access(2), so libpmemobj) would take it for him.  Not by the C library's calls, which
- * would change the program's threads.
+ * The program may have changed its effective user, by seteuid() or a set-user-ID file: then the user who started it could
+ * kill the agent, and code that looks at real ids (access(2), so libpmemobj) would take the agent for that user's.  So all
+ * ids are set; not by the C library's calls, which would change the program's threads.
  */
 IN_ANOTHER_PROCESS static bool be_the_user(const struct spawn *s)
 {
 	return syscall(SYS_setresgid, s->gid, s->gid, s->gid) == 0 && syscall(SYS_setresuid, s->uid, s->uid, s->uid) == 0;
 }
 
-/* only what may be done after a fork in a program with threads */
+/* only calls that are allowed after a fork in a program with threads */
 IN_ANOTHER_PROCESS static int become_agent(void *arg)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	struct spawn *s = arg;
 	sigset_t none;
 
-	/* what the job's group, session or terminal is sent is not meant for the agent */
+	/* signals to the job's group, session or terminal are not meant for the agent */
 	setsid();
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &dfl, NULL); /* before they are let in: the handlers are the program's */
+		sigaction(sig, &dfl, NULL); /* before signals are unblocked, as the handlers belong to the program */
 	sigemptyset(&none);
 	if (be_the_user(s) && dup2(s->ready_fd, READY_FD) >= 0) {
 		sigprocmask(SIG_SETMASK, &none, NULL);
@@ -116,7 +117,7 @@ IN_ANOTHER_PROCESS static int become_agent(void *arg)
 	_exit(EXIT_FAILURE);
 }
 
-/* its child is nobody's when this has ended, that is, the system's */
+/* when this process has ended, init adopts its child */
 IN_ANOTHER_PROCESS static int leave_agent(void *arg)
 {
 	struct spawn *s = arg;
@@ -129,10 +130,11 @@ IN_ANOTHER_PROCESS static int leave_agent(void *arg)
 }
 
 /*
- * The program must not notice: a child that ends is announced by SIGCHLD, is found by wait(), and
- * is lost to us where the program ignores that signal.  A child without a signal for its end is
- * seen by none of these but by who asks for such (__WCLONE).  It cannot be the agent, for execve()
- * gives back the signal; so it only makes the agent, which is then no child of the program.
+ * The program must not notice the child: the end of a child raises SIGCHLD, shows in wait(), and
+ * cannot be waited for here if the program ignores that signal.  A child without an exit signal
+ * shows in none of these, only in a wait with __WCLONE.  It cannot be the agent itself, as
+ * execve() restores the signal; so it only creates the agent, which is then not a child of the
+ * program.
  */
 static int spawn(struct spawn *s)
 {
@@ -191,8 +193,9 @@ static int spawn_agent(struct pmio *pm, const char *option, int ready_fd, pid_t 
 }
 
 /*
- * What the agent says when its pool is open, or why it is not; it has logged that.  CLIENT_LOST: it
- * ended first.  To make a pool takes long, but not by one who was stopped.
+ * Wait for the agent's report that its pool is open, or for its error, which it has logged.
+ * CLIENT_LOST: it ended first.  Making a pool takes long, but an agent that was stopped is not
+ * waited for.
  */
 static int await_ready(const struct pmio *pm, int fd, pid_t pid)
 {
@@ -213,13 +216,13 @@ static int await_ready(const struct pmio *pm, int fd, pid_t pid)
 	return n == sizeof(status) ? status : CLIENT_LOST;
 }
 
-/* once; CLIENT_LOST: it ended before it said that it was ready */
+/* one try; CLIENT_LOST: it ended before it reported that it was ready */
 static int try_to_start(struct pmio *pm, const char *option)
 {
 	int fds[2], rc;
 	pid_t pid = 0;
 
-	/* above it, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
+	/* above that number, so that the dup2 in the child always makes a copy without FD_CLOEXEC */
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	if (fds[1] <= READY_FD) {

@@ -1,12 +1,12 @@
 /*
- * auth.c -- who knows the key
+ * auth.c -- proofs that a peer knows the key
  *
- * Each side sends a random nonce, and proves by an HMAC over all that both have
- * said that it knows the key: the port first, then the target.  So a recorded
- * conversation is of no use, and memory is named to nobody without the key.
+ * Each side sends a random nonce, and proves by an HMAC over the whole handshake that
+ * it knows the key: the port first, then the target.  So a recorded handshake cannot be
+ * replayed, and the address of the memory is told only to a peer that knows the key.
  *
- * Who has not proven it is not remembered: the target's nonce, and the session, are
- * a keyed hash of what the port has said and of the time, which the proof repeats.
+ * The target keeps no state for a port before the proof: its nonce, and the session,
+ * are a keyed hash of the port's message and of the time, which the proof repeats.
  *
  * HMAC-SHA-256 (RFC 2104, RFC 6234) by libsodium.
  */
@@ -34,7 +34,7 @@ int pmio_fabric_new_key(uint8_t key[PMIO_FABRIC_KEY_SIZE])
 	return pmio_fabric_random(key, PMIO_FABRIC_KEY_SIZE);
 }
 
-/* what is proven is also who proves it: a port's proof is no target's */
+/* the proof includes the role: a port's proof cannot serve as a target's */
 struct proven {
 	uint64_t type;
 	struct fabric_transcript t;

@@ -1,4 +1,4 @@
-/* endpoint.c -- what a target and a port both have: one endpoint, its addresses and completions */
+/* endpoint.c -- common to target and port: one endpoint, its addresses and completions */
 #include <errno.h>
 #include <netdb.h>
 #include <sched.h>
@@ -9,7 +9,7 @@
 #include "core/clock.h"
 #include "fabric/fabric_impl.h"
 
-#define API FI_VERSION(1, 9) /* what is used here is there since then */
+#define API FI_VERSION(1, 9) /* everything used here exists since then */
 #define CQ_SIZE 1024
 #define LOOK_MAX_NS 500000
 
@@ -30,7 +30,7 @@ int fabric_error(ssize_t rc)
 	case FI_EIO:
 		return -ECONNRESET;
 	default:
-		/* below are the system's own */
+		/* smaller codes are those of the system */
 		return -rc < FI_EOTHER ? (int)rc : -EIO;
 	}
 }
@@ -41,7 +41,7 @@ static int failed(const char *what, ssize_t rc)
 	return fabric_error(rc);
 }
 
-/* ways to ask: keys that the provider numbers from 1 on only if it takes none of ours */
+/* ways to ask: keys that the provider counts from 1 on only if it does not accept ours */
 static const struct way {
 	uint64_t caps, mr_mode;
 } ways[] = {
@@ -63,13 +63,13 @@ static struct fi_info *make_hints(const char *provider, const struct way *way)
 	h->domain_attr->threading = FI_THREAD_SAFE;
 	h->domain_attr->control_progress = FI_PROGRESS_MANUAL;
 	h->domain_attr->data_progress = FI_PROGRESS_MANUAL;
-	/* a request that goes with a write comes after it */
+	/* a request that goes with a write arrives after it */
 	h->tx_attr->msg_order = FI_ORDER_SAW;
 	h->rx_attr->msg_order = FI_ORDER_SAW;
 	return h;
 }
 
-/* 0, or what libfabric says; not logged */
+/* 0, or libfabric's code; not logged */
 static int find_way(const struct pmio_fabric_config *config, const char *service, const char *provider,
 		    const struct way *way, struct fi_info **out)
 {
@@ -80,7 +80,7 @@ static int find_way(const struct pmio_fabric_config *config, const char *service
 		return -ENOMEM;
 	rc = fabric_lib()->getinfo(API, config->address, service, FI_SOURCE, hints, out);
 	fabric_lib()->freeinfo(hints);
-	/* asked for `tcp`, 1.17 gives the layered one, which has its own place */
+	/* for `tcp`, 1.17 returns the layered provider, which has its own entry in the list */
 	if (rc == 0 && strcmp((*out)->fabric_attr->prov_name, provider) != 0) {
 		fabric_lib()->freeinfo(*out);
 		*out = NULL;
@@ -209,7 +209,7 @@ uint64_t fabric_ep_key_mask(const struct fabric_ep *e)
 
 int fabric_ep_add_addr(struct fabric_ep *e, const uint8_t *addr, size_t len, fi_addr_t *out)
 {
-	/* ours tells what they look like: a size, and a family in its first bytes */
+	/* our own address shows the format: its size, and the family in its first bytes */
 	if (len != e->addr_len || memcmp(addr, e->addr, sizeof(((struct sockaddr *)0)->sa_family)) != 0)
 		return -EINVAL;
 	return fi_av_insert(e->av, addr, 1, out, 0, NULL) == 1 ? 0 : -EINVAL;

@@ -21,7 +21,7 @@
 #include "core/spin.h"
 #include "fabric/fabric.h"
 
-/* ---- load.c: libfabric, found when it is needed ------------------------------------- */
+/* ---- load.c: libfabric, loaded when it is needed ------------------------------------- */
 
 struct fabric_lib {
 	__typeof__(fi_getinfo) *getinfo;
@@ -30,17 +30,19 @@ struct fabric_lib {
 	__typeof__(fi_fabric) *fabric;
 	__typeof__(fi_strerror) *strerror;
 	__typeof__(fi_version) *version;
-	__typeof__(fi_open) *open; /* NULL: it has none */
+	__typeof__(fi_open) *open; /* NULL: this version has none */
 };
 
 /* NULL: it cannot be loaded; logged once */
 const struct fabric_lib *fabric_lib(void);
 
 /*
- * fabric_refused -- remote reads and writes that libfabric has refused in this process: a wrong key, or outside of memory
+ * fabric_refused -- number of remote reads and writes that libfabric has refused in this process: wrong key, or out of
+ * bounds
  *
- * Counted from the first fabric_count_refused() on, by the providers in software: they say it in libfabric's log alone,
- * which goes nowhere else then.  With FI_LOG_LEVEL in the environment it goes to standard error, and nothing is counted.
+ * Counted from the first fabric_count_refused() on, for the providers in software: they report it only in libfabric's
+ * log, which then goes nowhere else.  With FI_LOG_LEVEL in the environment the log goes to standard error, and nothing
+ * is counted.
  */
 void fabric_count_refused(void);
 uint64_t fabric_refused(void);
@@ -54,10 +56,10 @@ uint64_t fabric_refused(void);
 #define CREDENTIAL_MAX 1024
 
 enum fabric_type {
-	FABRIC_HELLO = 1,	/* port: who are you?  Also: are you still the one?  Said until it is answered, see target.c */
-	FABRIC_CHALLENGE,	/* target: this one; prove that you know the key */
-	FABRIC_PROOF,		/* port: here */
-	FABRIC_WELCOME,		/* target: I know it as well; this is my memory */
+	FABRIC_HELLO = 1,	/* port: which target are you?  Or: still the same?  Repeated until answered */
+	FABRIC_CHALLENGE,	/* target: its identity; prove that you know the key */
+	FABRIC_PROOF,		/* port: the proof */
+	FABRIC_WELCOME,		/* target: its own proof of the key, and its memory */
 	FABRIC_CALL,		/* port */
 	FABRIC_REPLY,		/* target */
 	FABRIC_BYE,		/* port; not answered */
@@ -67,7 +69,7 @@ struct fabric_hdr_msg {
 	uint32_t magic;
 	uint16_t version, type;
 	uint64_t session;	/* from the challenge on */
-	uint64_t number;	/* of the request; the answer has the same */
+	uint64_t number;	/* of the request; the answer has the same number */
 	uint32_t len;		/* bytes after this header */
 	int32_t status;		/* of answers */
 };
@@ -77,14 +79,14 @@ struct fabric_hello_msg {
 	uint8_t nonce[NONCE_SIZE];
 	uint32_t addr_len;
 	uint32_t reserved;
-	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* where the answer goes to */
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the address for the answer */
 };
 
 struct fabric_challenge_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t nonce[NONCE_SIZE];
 	uint64_t epoch;
-	uint64_t time;	/* for the proof to repeat */
+	uint64_t time;	/* to be repeated in the proof */
 	uint32_t munge; /* enum munge_policy: the target's */
 	uint32_t reserved;
 };
@@ -92,7 +94,7 @@ struct fabric_challenge_msg {
 struct fabric_proof_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t mac[MAC_SIZE];
-	uint8_t nonce[NONCE_SIZE]; /* these four as in the hello and its challenge: the target has not kept them */
+	uint8_t nonce[NONCE_SIZE]; /* these four repeat the hello and its challenge, which the target does not keep */
 	uint64_t time;
 	uint32_t addr_len;
 	uint32_t credential_len; /* 0: none; the message ends with it */
@@ -103,7 +105,7 @@ struct fabric_proof_msg {
 struct fabric_welcome_msg {
 	struct fabric_hdr_msg hdr;
 	uint8_t mac[MAC_SIZE];
-	uint64_t key, base, len; /* of the memory; base: what an offset is added to */
+	uint64_t key, base, len; /* of the memory; base: to be added to offsets */
 };
 
 #define PROOF_SIZE offsetof(struct fabric_proof_msg, credential) /* without a credential */
@@ -116,18 +118,18 @@ _Static_assert(sizeof(struct fabric_welcome_msg) == 88, "as on the wire");
 
 #define SLOT_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
 
-/* the header is one of ours, and len bytes came in all */
+/* is the header valid, and was the whole message received (len bytes)? */
 bool fabric_msg_is_good(const void *msg, size_t len);
 void fabric_msg_init(struct fabric_hdr_msg *h, enum fabric_type type, size_t size);
 
 /* ---- auth.c ------------------------------------------------------------------------------- */
 
-/* what both sides have said; all of it goes into the proofs */
+/* transcript of the handshake; all of it goes into the proofs */
 struct fabric_transcript {
 	uint8_t port_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
 	uint64_t session, epoch;
 	uint64_t key, base, len; /* for a welcome, else 0 */
-	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: nobody between them can take it out */
+	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: so nobody in between can remove it */
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the port's */
 };
 
@@ -138,13 +140,13 @@ void fabric_mac(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_type type,
 			const struct fabric_transcript *t, const uint8_t mac[MAC_SIZE]);
 
-/* what a challenge is made of: so the target needs to keep nothing until the proof comes */
+/* what a challenge is computed from, so that the target keeps no state until the proof comes */
 struct fabric_ticket {
 	uint64_t time, epoch, addr_len;
 	uint8_t port_nonce[NONCE_SIZE], addr[PMIO_FABRIC_ADDR_MAX];
 };
 
-/* nonce and session of the challenge; secret: the target's alone */
+/* compute nonce and session of the challenge; secret: known only to the target */
 void fabric_make_challenge(const uint8_t secret[PMIO_FABRIC_KEY_SIZE], const struct fabric_ticket *ticket,
 			   uint8_t nonce[NONCE_SIZE], uint64_t *session);
 
@@ -153,17 +155,17 @@ void fabric_make_challenge(const uint8_t secret[PMIO_FABRIC_KEY_SIZE], const str
 enum munge_policy { MUNGE_OFF, MUNGE_AUTO, MUNGE_REQUIRE };
 
 struct fabric_munge {
-	enum munge_policy policy; /* MUNGE_OFF also where "auto" finds no daemon */
-	char *socket;		  /* owned; NULL: libmunge's own */
+	enum munge_policy policy; /* MUNGE_OFF also if "auto" finds no daemon */
+	char *socket;		  /* owned; NULL: libmunge's default */
 };
 
-/* as the configuration has it; -EINVAL, -ENOSYS (it is required, and does not work), -ENOMEM */
+/* set up m as configured; -EINVAL, -ENOSYS (it is required, and does not work), -ENOMEM */
 int fabric_munge_init(struct fabric_munge *m, const struct pmio_fabric_config *config);
 void fabric_munge_fini(struct fabric_munge *m);
-/* the length of what was made, or -EIO; why: static; not logged.  Waits for the host's daemon, as the next one */
+/* returns the credential's length, or -EIO; why: static; not logged.  Waits for the host's daemon, as does the next one */
 ssize_t fabric_munge_encode(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE],
 			    char credential[CREDENTIAL_MAX], const char **why);
-/* 0, -EACCES: not our user's, or not of this handshake; -ENODATA: it tells us nothing.  Not logged */
+/* 0; -EACCES: of another user, or of another handshake; -ENODATA: it proves nothing.  Not logged */
 int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE], const char *credential,
 		       size_t len, const char **why);
 
@@ -178,32 +180,36 @@ struct fabric_ep {
 	struct fid_ep *ep;
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
 	size_t addr_len;
-	bool has_source; /* completions say whose message it was */
-	struct pmio_spin spin; /* of its only thread that waits */
+	bool has_source; /* completions have the source address of a message */
+	struct pmio_spin spin; /* of the only thread that waits */
 	atomic_bool woken;
 };
 
-/* provider: as the configuration has it; service: NULL: any port */
+/* provider: as configured; service: NULL: any port */
 int fabric_ep_open(struct fabric_ep *ep, const struct pmio_fabric_config *config, const char *service);
 void fabric_ep_close(struct fabric_ep *ep);
 const char *fabric_ep_provider(const struct fabric_ep *ep);
-/* memory that others (access: FI_REMOTE_*) or we ourselves use; key: ours to choose if the provider lets us, of so many bits */
+/*
+ * register memory for peers (access: FI_REMOTE_*) or for local use; key: the one to use if the provider lets us choose,
+ * of that many bits
+ */
 int fabric_ep_register(struct fabric_ep *ep, void *base, size_t len, uint64_t access, uint64_t key,
 		       struct fid_mr **mr);
 uint64_t fabric_ep_key_mask(const struct fabric_ep *ep);
-/* an address as its owner's fabric_ep has it; -EINVAL: none of this provider's */
+/* add an address as in its owner's fabric_ep; -EINVAL: not an address of this provider */
 int fabric_ep_add_addr(struct fabric_ep *ep, const uint8_t *addr, size_t len, fi_addr_t *out);
 /*
- * fabric_ep_wait -- completions, or 0 or a negative code of libfabric's when there are none after ms (-1: for ever)
+ * fabric_ep_wait -- wait for completions: their number; 0 or a negative libfabric code if there are none after ms
+ * (-1: no limit)
  *
- * from: NULL, or whose messages they were, with has_source; FI_ADDR_NOTAVAIL: of an address that has not been added.
- * One thread at a time.  Where the last waits were short it looks for up to LOOK_MAX_NS before it
- * sleeps, and lets other threads run meanwhile; a thread whose waits are longer uses no processor.
+ * from: NULL, or, with has_source, the sources of the messages; FI_ADDR_NOTAVAIL: an address that has not been
+ * added.  One thread at a time.  If the last waits were short it polls for up to LOOK_MAX_NS before it sleeps, and
+ * lets other threads run meanwhile; a thread that waits longer uses no processor.
  */
 ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, fi_addr_t *from, size_t nr, int ms);
-/* the thread that waits, or the next one, returns */
+/* make the thread that waits, or the next one, return */
 void fabric_ep_wake(struct fabric_ep *ep);
-/* a negative code of libfabric's as one of ours */
+/* convert a negative libfabric code to one of pmio */
 int fabric_error(ssize_t rc);
 uint64_t fabric_now_ms(void);
 
@@ -214,7 +220,7 @@ struct guarded;
 struct fabric_guard {
 	const struct fabric_ep *ep;
 	unsigned limit;		/* of descriptors */
-	int spare_fd;		/* to look with when there is none */
+	int spare_fd;		/* to list descriptors with when none is free */
 	uint64_t next_ms;
 	struct guarded *seen;	/* hash by descriptor */
 };
@@ -222,11 +228,10 @@ struct fabric_guard {
 void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep);
 void fabric_guard_fini(struct fabric_guard *g);
 /*
- * fabric_guard_look -- end connections of strangers when there are many
+ * fabric_guard_look -- end unauthenticated connections ("strangers") when there are many
  *
- * is_known: has somebody at that address (the port is another one) proven himself?
- * In the thread that is in libfabric, and in no other: nobody else closes these sockets.  Returns ms until it is
- * to be called again, -1: never.
+ * is_known: has a port at that address (its TCP port differs) been authenticated? Only for the thread that calls
+ * libfabric: no other thread closes these sockets.  Returns ms until it is to be called again, -1: never.
  */
 int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg);
 

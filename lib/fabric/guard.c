@@ -1,17 +1,18 @@
 /*
- * guard.c -- connections of strangers to a provider's own port
+ * guard.c -- connections of strangers (unauthenticated peers) to a provider's own port
  *
- * Providers in software accept whoever connects to their port, and keep him until he goes: a few hundred
- * connections that say nothing then have all descriptors of the process, and nobody else gets in.  libfabric has
- * no call for that.  But its sockets are ours to look at: those that have the endpoint's address at this end are what
- * it has accepted.  A stranger's is one by which not even a proof can have come, or that comes from a host from which
- * nobody has proven himself.  When a quarter of the descriptors is in use the oldest strangers go.
+ * Providers in software accept any connection to their port, and keep it until the peer closes it: a few hundred idle
+ * connections then use all descriptors of the process, and no other peer can connect.  libfabric has no call to
+ * prevent that.  But this process can inspect its sockets: those with the endpoint's address at this end are the ones
+ * that it has accepted.  A connection is a stranger's if it has carried too few bytes for a proof, or comes from a
+ * host from which no port has been authenticated.  When a quarter of the descriptors is in use the oldest strangers'
+ * connections are ended.
  *
- * They are not closed, for libfabric has them: their connections are ended, and it finds that out as if the peer
- * had done it.
+ * Their descriptors are not closed, as libfabric owns them: the connections are shut down, and libfabric notices that
+ * as if the peer had done it.
  *
- * XXX Who speaks libfabric's language from a host where others have proven themselves is not found, and
- * what libfabric makes of what strangers say is libfabric's: its port is for networks that can be trusted.
+ * XXX A stranger that speaks libfabric's protocol from a host with authenticated ports is not found, and libfabric
+ * itself parses what strangers send: its port is for trusted networks.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,17 +27,17 @@
 
 #include "fabric/fabric_impl.h"
 
-#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes, of who has proven himself */
-#define SAID_NOTHING 32	  /* less than what a connection of libfabric's begins with */
+#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes that an authenticated port has sent at least */
+#define SAID_NOTHING 32	  /* less than the first bytes of any libfabric connection */
 #define FRESH_MS 10000	  /* for a proof to come, when there are many connections */
-#define FORGOTTEN_MS 5000 /* libfabric's `net` has let go of what it does not close for so long */
+#define FORGOTTEN_MS 5000 /* libfabric's `net` no longer uses a socket that it has not closed within this time */
 #define LOOK_MS 1000
 #define LOOK_OFTEN_MS 250
 
 struct guarded {
 	int fd;			/* key */
 	uint64_t cookie;	/* the kernel's number of the socket */
-	uint64_t since_ms, ended_ms; /* ended_ms: 0: not */
+	uint64_t since_ms, ended_ms; /* ended_ms: 0: it was not ended */
 	uint64_t said;		/* bytes */
 	bool here, stranger;
 	UT_hash_handle hh;
@@ -55,7 +56,7 @@ void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep)
 	*g = (struct fabric_guard){ .ep = ep, .spare_fd = -1 };
 	if (((const struct sockaddr *)ep->addr)->sa_family != AF_INET &&
 	    ((const struct sockaddr *)ep->addr)->sa_family != AF_INET6)
-		return; /* it accepts nothing that we could see */
+		return; /* its connections cannot be seen here */
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
 		g->limit = r.rlim_cur < INT32_MAX ? (unsigned)r.rlim_cur : INT32_MAX;
 	g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -81,7 +82,7 @@ void fabric_guard_fini(struct fabric_guard *g)
 	g->spare_fd = -1;
 }
 
-/* the lowest free one: are there so many below it? */
+/* the lowest free descriptor: are too many below it in use? */
 static bool is_crowded(const struct fabric_guard *g)
 {
 	int fd = fcntl(g->spare_fd, F_DUPFD_CLOEXEC, 0);
@@ -92,7 +93,7 @@ static bool is_crowded(const struct fabric_guard *g)
 	return (unsigned)fd >= g->limit / 4;
 }
 
-/* a connection that was made to the endpoint */
+/* is it a connection that was made to the endpoint? */
 static bool is_accepted(const struct fabric_guard *g, int fd)
 {
 	union name at, ours;
@@ -144,14 +145,14 @@ static void look_at(struct fabric_guard *g, int fd, bool (*is_known)(void *arg, 
 		return;
 	memset(&info, 0, sizeof(info));
 	s->here = true;
-	s->said = SAID_ENOUGH; /* Linux before 4.1 does not tell */
+	s->said = SAID_ENOUGH; /* Linux before 4.1 does not report it */
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 	    len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
 		s->said = info.tcpi_bytes_received;
 	s->stranger = s->said < SAID_ENOUGH || getpeername(fd, &peer.sa, &name_len) < 0 || !is_known(arg, &peer.sa);
 }
 
-/* all that are open; false: not to be had */
+/* look at all open descriptors; false: they cannot be listed */
 static bool look_at_all(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
 {
 	struct dirent *e;
@@ -159,7 +160,7 @@ static bool look_at_all(struct fabric_guard *g, bool (*is_known)(void *arg, cons
 	DIR *d;
 
 	if (g->spare_fd >= 0)
-		close(g->spare_fd); /* it takes one */
+		close(g->spare_fd); /* listing takes one */
 	d = opendir("/proc/self/fd");
 	for (s = g->seen; s; s = s->hh.next)
 		s->here = s->stranger = false;
@@ -180,12 +181,12 @@ static void end(struct fabric_guard *g, struct guarded *s)
 
 	if (!s->ended_ms) {
 		s->ended_ms = fabric_now_ms();
-		/* of one that has said nothing `net` takes note at once if it is an error, and not always if it is an end */
+		/* the end of a silent connection: `net` always notices an error at once, but not always an end of file */
 		if (s->said >= SAID_NOTHING || connect(s->fd, &nobody, sizeof(nobody)) < 0)
 			shutdown(s->fd, SHUT_RDWR);
 	} else if (fabric_now_ms() - s->ended_ms > FORGOTTEN_MS && s->said < SAID_NOTHING &&
 		   strcmp(fabric_ep_provider(g->ep), "net") == 0) {
-		/* libfabric 1.17 forgets, with its socket, one that ends before it has said anything */
+		/* libfabric 1.17 forgets a connection that ends before anything was sent, and leaks its socket */
 		close(s->fd);
 		HASH_DEL(g->seen, s);
 		free(s);
@@ -202,7 +203,7 @@ static int by_age(const struct guarded *a, const struct guarded *b)
 static void end_strangers(struct fabric_guard *g)
 {
 	const uint64_t now = fabric_now_ms();
-	unsigned nr = 0, ended = 0, most = g->limit / 4 - g->limit / 16; /* so that it is not each new one's turn */
+	unsigned nr = 0, ended = 0, most = g->limit / 4 - g->limit / 16; /* so that not each new one needs this */
 	struct guarded *s, *next;
 
 	for (s = g->seen; s; s = s->hh.next)
@@ -233,7 +234,7 @@ int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const 
 	crowded = is_crowded(g);
 	if ((crowded || g->seen) && look_at_all(g, is_known, arg))
 		end_strangers(g);
-	if (!crowded) { /* until there are no strangers that it has begun with */
+	if (!crowded) { /* go on until no stranger is left from a crowded time */
 		struct guarded *s = g->seen;
 
 		while (s && !s->stranger)

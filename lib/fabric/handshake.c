@@ -1,5 +1,6 @@
 /*
- * handshake.c -- a port reaches a peer: who is it, and does it know the same key?
+ * handshake.c -- a port connects to a peer: which one is it, and does it know the same
+ * key?
  */
 #include <errno.h>
 #include <netdb.h>
@@ -11,11 +12,11 @@
 
 #include "fabric/port_impl.h"
 
-#define HELLO_MS 2 /* a HELLO that is not answered is said again after so long, then after HELLO_TIMES as long each time */
+#define HELLO_MS 2 /* an unanswered HELLO is repeated after this time, then each time after HELLO_TIMES as long */
 
 /* ---- connecting; lock held --------------------------------------------------------------------------------- */
 
-/* the answer to what was posted has this type; else an error */
+/* wait for the answer to the posted message; an error if it has another type */
 static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum fabric_type type)
 {
 	port_wait_for(port, r);
@@ -53,7 +54,10 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t,
 	return rc;
 }
 
-/* who we are, if both sides want that; lock given up meanwhile.  -ENOTSUP: one of them cannot, and we insist */
+/*
+ * add a credential for this user, if both sides want that; releases the lock meanwhile.  -ENOTSUP: one side cannot, and
+ * this one requires it
+ */
 static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcript *t, struct fabric_proof_msg *m)
 {
 	const struct fabric_munge *munge = &peer->port->munge;
@@ -213,7 +217,7 @@ int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_
 	} else {
 		*out = peer;
 	}
-	/* operations under way know it: it goes with the port */
+	/* operations under way refer to it: it is freed with the port */
 	pthread_mutex_unlock(&port->lock);
 	return rc;
 }

@@ -1,9 +1,9 @@
 /*
  * load.c -- libfabric, loaded when it is first needed
  *
- * Not linked: that would cost every program 0.2 s and more, and some of the
- * libraries that it brings along install signal handlers (libinfinipath: SIGSEGV,
- * SIGBUS, SIGILL, SIGABRT, SIGTERM), which are taken back here.
+ * It is not linked: that would cost every program 0.2 s and more, and some of the
+ * libraries that it loads install signal handlers (libinfinipath: SIGSEGV, SIGBUS,
+ * SIGILL, SIGABRT, SIGTERM), which are removed again here.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -77,7 +77,7 @@ const struct fabric_lib *fabric_lib(void)
 	return loaded ? &lib : NULL;
 }
 
-/* ---- what it refuses: it tells its log, and nobody else ------------------------------------------- */
+/* ---- refused accesses, which it reports in its log only ------------------------------------------- */
 
 static atomic_uint_fast64_t nr_refused;
 
@@ -99,7 +99,7 @@ static int wants_sparse_line(const struct fi_provider *prov, enum fi_log_level l
 	return 0;
 }
 
-/* in the thread that is in libfabric, with its locks held.  Who has no right to what he wants gets two lines */
+/* called in a libfabric call, with its locks held.  A refused access gets two lines */
 static void take_line(const struct fi_provider *prov, enum fi_log_level level, enum fi_log_subsys subsys, const char *func,
 		      int line, const char *msg)
 {
@@ -113,7 +113,7 @@ static void listen_to_log(void)
 	static struct fi_ops_log ops = {
 		.size = sizeof(ops), .enabled = wants_line, .ready = wants_sparse_line, .log = take_line,
 	};
-	static struct fid_logging log = { .fid.fclass = FI_CLASS_LOG, .ops = &ops }; /* for as long as the library is there */
+	static struct fid_logging log = { .fid.fclass = FI_CLASS_LOG, .ops = &ops }; /* as long as the library is loaded */
 	struct fid *its;
 
 	if (!lib.open || getenv("FI_LOG_LEVEL"))

@@ -1,9 +1,10 @@
 /*
- * munge.c -- which user a port is
+ * munge.c -- which user a port belongs to
  *
- * The session's key says that a peer was told it; a credential of MUNGE says who it
- * is, by a daemon on its host that both hosts trust.  Its payload is the proof of one
- * handshake, so it is good for nothing else, and only our own user can decode it.
+ * The session's key shows only that a peer was given it; a credential of MUNGE shows
+ * the peer's user, vouched for by a daemon on its host that both hosts trust.  Its
+ * payload is the proof of one handshake, so it cannot be used for anything else, and
+ * only this user can decode it.
  *
  * libmunge is loaded when it is first needed, as libfabric is.
  */
@@ -123,7 +124,7 @@ ssize_t fabric_munge_encode(const struct fabric_munge *m, const uint8_t mac[MAC_
 	return rc == EMUNGE_SUCCESS ? (ssize_t)len : -EIO;
 }
 
-/* what the daemon says of it: is it somebody's who may not, or is nothing to be learned from it? */
+/* the daemon's verdict: does the credential belong to a user without access, or does it prove nothing? */
 static int judge(munge_err_t rc, const char **why)
 {
 	*why = lib.strerror(rc);
@@ -169,9 +170,9 @@ int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE]
 	return rc;
 }
 
-/* ---- whether ------------------------------------------------------------------------------------ */
+/* ---- is it available? ------------------------------------------------------------------------------------ */
 
-/* is there a daemon that makes credentials and knows its own? */
+/* is there a daemon that makes credentials and accepts its own? */
 static bool works(const struct fabric_munge *m, const char **why)
 {
 	uint8_t mac[MAC_SIZE];

@@ -1,17 +1,17 @@
 /*
- * port.c -- reaching the memory of others
+ * port.c -- access to the memory of targets
  *
- * A request (fabric.h's pmio_fabric_op) is a number of operations of libfabric's
- * (remote writes or reads, and the sending of a message) and perhaps an answer.  Bytes go through buffers of the
- * port's own: an operation that a dead peer never ends then has nothing of the
- * caller's, and network cards need no memory of the caller registered.
+ * A request (fabric.h's pmio_fabric_op) is a number of libfabric operations (remote writes or reads, and the
+ * sending of a message) and perhaps an answer.  Data go through the port's own bounce buffers: an operation that
+ * a dead peer never ends then does not refer to the caller's memory, which need not be registered with the
+ * network card either.
  *
- * Of the buffers no peer gets more than there are left for others, and those that a peer which is
- * down may hold for ever are replaced: so what is asked of others does not wait for it.
+ * No peer gets more buffers than are left for others, and buffers that a peer that is down may hold for ever are
+ * replaced: so requests to other peers do not wait for it.
  *
- * There is no thread here: of those that wait one sleeps in the completion queue and
- * hands out what it finds, the others wait for it.  All is under `lock`, which is
- * not held in that sleep, nor while bytes are copied.
+ * A port has no thread: one of the waiting threads sleeps in the completion queue and distributes what it finds,
+ * the others wait for it.  Everything is under `lock`, which is not held in that sleep, nor while bytes are
+ * copied.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@
 
 #include "fabric/port_impl.h"
 
-/* those of a peer that goes: what is under way may still come */
+/* detach the operations of a peer that is being deleted: those under way may still complete */
 static void forget_peer(struct pmio_fabric_peer *peer)
 {
 	DL_DELETE(peer->port->peers, peer);
@@ -73,7 +73,7 @@ int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fa
 	port->has_key = config->key != NULL;
 	if (port->has_key)
 		memcpy(port->key, config->key, sizeof(port->key));
-	/* numbers tell answers from those to an earlier port at the same address */
+	/* the numbers distinguish answers from those to an earlier port at the same address */
 	rc = pmio_fabric_random(&port->number, sizeof(port->number));
 	if (rc == 0)
 		rc = fabric_munge_init(&port->munge, config);

@@ -1,6 +1,6 @@
 /*
- * port_impl.h -- what the files of a port share: requests (request.c), bytes (transfer.c), the handshake (handshake.c),
- * and port.c, which makes and ends it
+ * port_impl.h -- shared by the files of a port: requests (request.c), data (transfer.c), the handshake (handshake.c),
+ * and port.c, which creates and deletes it
  */
 #ifndef PMIO_FABRIC_PORT_IMPL_H
 #define PMIO_FABRIC_PORT_IMPL_H
@@ -12,8 +12,8 @@
 
 #define NR_RECVS 64
 #define NR_SENDS 64
-#define NR_BOUNCES 16		 /* of which one peer gets half */
-#define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes through sockets take twice as long, now and then (bench_fabric) */
+#define NR_BOUNCES 16		 /* of which one peer gets at most half */
+#define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes to sockets sometimes take twice as long (bench_fabric) */
 
 enum op_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
 
@@ -21,14 +21,14 @@ struct op {
 	struct fi_context2 ctx; /* first */
 	enum op_kind kind;
 	uint8_t *buf;
-	struct fid_mr *mr;	/* of buf; NULL: needs none */
+	struct fid_mr *mr;	/* of buf; NULL: not needed */
 	struct pmio_fabric_op *req;	/* NULL: a receive */
 	uint8_t *to;		/* OP_READ: the caller's; len bytes */
 	size_t len;
-	struct op *next;	/* free, or read and not copied yet */
+	struct op *next;	/* in the list of free ones, or of reads that are not copied yet */
 };
 
-/* one more, with a buffer of its own */
+/* an additional op, with a buffer of its own */
 struct extra {
 	struct op op;		/* first */
 	uint8_t *memory;	/* owned */
@@ -39,14 +39,14 @@ struct extra {
 struct pmio_fabric_op {
 	uint64_t number; /* key */
 	struct pmio_fabric_peer *peer;
-	unsigned refs;		/* who waits, and each operation under way */
+	unsigned refs;		/* one for the waiting thread, and one for each operation under way */
 	unsigned nr_ops;	/* under way */
 	int rc;			/* the first error */
 	bool wants_answer, answered;
-	const uint8_t *nonce;	/* of a HELLO that is to be said again until it is answered; else NULL */
+	const uint8_t *nonce;	/* of a HELLO that is repeated until it is answered; otherwise NULL */
 	uint64_t alive_ms, probed_ms;
-	uint64_t forgiven_ms;	/* of pauses since alive_ms was last said by the peer */
-	unsigned probe_ms;	/* after so long again */
+	uint64_t forgiven_ms;	/* pauses to discount since alive_ms, when the peer last answered */
+	unsigned probe_ms;	/* interval to the next one */
 	struct op *read;	/* OP_READs that have ended */
 	size_t answer_len;
 	union {
@@ -61,10 +61,10 @@ struct pmio_fabric_peer {
 	struct pmio_fabric_peer *prev, *next;
 	fi_addr_t fi;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
-	uint64_t epoch;		/* 0: any, until it has said which */
+	uint64_t epoch;		/* 0: any, until it has answered */
 	uint64_t session;	/* 0: none yet */
 	uint64_t mr_key, base, len;
-	unsigned nr_sends, nr_bounces; /* that it has */
+	unsigned nr_sends, nr_bounces; /* its operations under way */
 	int down;		/* why */
 };
 
@@ -76,8 +76,8 @@ struct pmio_fabric_port {
 	unsigned timeout_ms;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool somebody_sleeps;	/* in the completion queue */
-	uint64_t attended_ms;	/* until when somebody looks, or has looked, at it */
+	bool somebody_sleeps;	/* a thread sleeps in the completion queue */
+	uint64_t attended_ms;	/* time until which a thread watches, or has watched, the queue */
 	uint64_t number;
 	struct pmio_fabric_op *requests; /* hash: those that wait for an answer */
 	struct pmio_fabric_peer *peers;
@@ -91,28 +91,28 @@ struct pmio_fabric_port {
 	uint64_t next_key;	/* of registrations */
 };
 
-/* all with the lock held; some give it up meanwhile */
+/* all with the lock held; some release it meanwhile */
 
 /* ---- request.c ---- */
 
-/* a request, which the caller holds until port_end_request(); NULL: no memory */
+/* a new request, which the caller holds until port_end_request(); NULL: out of memory */
 struct pmio_fabric_op *port_new_request(struct pmio_fabric_peer *peer);
 void port_put_request(struct pmio_fabric_op *r);
-/* its buffer is free for all */
+/* make its buffer free for all peers */
 void port_put_on_list(struct pmio_fabric_port *port, struct op *op);
 void port_peer_is_down(struct pmio_fabric_peer *peer, int why);
 int port_post_recv(struct pmio_fabric_port *port, struct op *op);
-/* an operation of that kind; NULL: r has failed */
+/* get an operation of that kind; NULL: r has failed */
 struct op *port_get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind);
-/* takes op over; r->rc says if it went wrong */
+/* takes op over; r->rc has the error if it fails */
 void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off);
 void port_post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h, const void *rest);
 void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE]);
-/* r's reads that have ended, to the caller; lock given up meanwhile */
+/* copy r's ended reads to the caller's memory; releases the lock meanwhile */
 void port_copy_read(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
-/* until all of r has ended, or it has failed */
+/* wait until all of r has ended, or it has failed */
 void port_wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
-/* r is no longer ours; returns its result */
+/* give r up; returns its result */
 int port_end_request(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * request.c -- a port's requests, and the operations of libfabric's that they are made of: what goes and what comes
+ * request.c -- a port's requests, and the libfabric operations that they consist of: posting and completion
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 
 #include "fabric/port_impl.h"
 
-#define EXTRAS_MAX 256		 /* in place of those that peers which are down hold */
-#define SLEEP_MS 100		 /* at a time */
-#define UNATTENDED_MS 200	 /* nobody has looked for so long: not only one who sleeps, and wakes up late */
-#define RETRY_MS 2		 /* when the provider's queue is full, or it still connects */
-#define PROBE_MS 1000		 /* without an answer: is it another one by now? */
-#define PROBE_AGAIN_MS 20	 /* once more: a target that does not know us answers no first one (target.c) */
-#define HELLO_TIMES 4		 /* then after so many times as long, up to PROBE_MS */
+#define EXTRAS_MAX 256		 /* to replace those held by peers that are down */
+#define SLEEP_MS 100		 /* per sleep */
+#define UNATTENDED_MS 200	 /* no thread has watched for this time: more than a sleeping thread that wakes up late */
+#define RETRY_MS 2		 /* if the provider's queue is full, or it is still connecting */
+#define PROBE_MS 1000		 /* without an answer: has the target been replaced? */
+#define PROBE_AGAIN_MS 20	 /* the repetition: a target answers no first one of an unknown port (target.c) */
+#define HELLO_TIMES 4		 /* factor for the next interval, up to PROBE_MS */
 
 /* ---- requests; lock held ------------------------------------------------------------------ */
 
@@ -97,7 +97,7 @@ static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
 	return true;
 }
 
-/* what the provider does not give back may never come, and others need as many */
+/* buffers that the provider does not give back may never come back, and others need the same number */
 static void replace_buffers(struct pmio_fabric_peer *peer)
 {
 	for (unsigned i = 0; i < peer->nr_sends; i++) {
@@ -122,7 +122,7 @@ void port_peer_is_down(struct pmio_fabric_peer *peer, int why)
 	replace_buffers(peer);
 }
 
-/* ---- what comes; lock held -------------------------------------------------------------------- */
+/* ---- completions; lock held -------------------------------------------------------------------- */
 
 static void take_message(struct pmio_fabric_port *port, const void *msg, size_t len)
 {
@@ -134,7 +134,7 @@ static void take_message(struct pmio_fabric_port *port, const void *msg, size_t 
 	HASH_FIND(hh, port->requests, &h->number, sizeof(h->number), r);
 	if (!r || r->answered || !r->wants_answer)
 		return;
-	/* the answer to a probe: it is the one that we know, and the answer is still to come; or it is not */
+	/* the answer to a probe: it is the known target, and the answer is still to come; or it is another one */
 	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
 		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
 			port_peer_is_down(r->peer, -ESTALE);
@@ -174,7 +174,7 @@ static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_
 		return;
 	}
 	r->nr_ops--;
-	if (op->kind != OP_SEND) { /* that says nothing of the peer */
+	if (op->kind != OP_SEND) { /* a completed send says nothing about the peer */
 		r->alive_ms = fabric_now_ms();
 		r->forgiven_ms = 0;
 	}
@@ -184,7 +184,7 @@ static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_
 			port_peer_is_down(r->peer, rc);
 	}
 	if (op->kind == OP_READ && rc == 0 && r->refs > r->nr_ops + 1) {
-		op->next = r->read; /* who waits copies it */
+		op->next = r->read; /* the waiting thread copies it */
 		r->read = op;
 	} else {
 		give_back(port, op);
@@ -211,7 +211,7 @@ static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
 	pthread_cond_timedwait(&port->changed, &port->lock, &until);
 }
 
-/* lock held, given up meanwhile: until something has changed, but not longer than ms */
+/* lock held, released meanwhile: sleep until something has changed, for at most ms */
 static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 {
 	struct fi_cq_msg_entry e[16];
@@ -238,12 +238,12 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
 	pthread_cond_broadcast(&port->changed);
 }
 
-/* ---- what goes; lock held ------------------------------------------------------------------------ */
+/* ---- posting; lock held ------------------------------------------------------------------------ */
 
 /*
- * What came while nobody looked is not known yet: that time is not the peers'.  A long pause (a process that
- * was suspended) counts for nothing; short ones (a loaded machine, which wakes who sleeps late each time) for no more
- * than one timeout in all, or a request to who is gone would take many times as long.
+ * Answers that came while no thread watched are not known yet, so that time must not count against the peers.  A long
+ * pause (a suspended process) is discounted completely; short ones (a loaded machine, on which sleeping threads wake
+ * up late) by at most one timeout in all, or a request to a peer that has gone would take many times as long.
  */
 static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
 {
@@ -271,7 +271,10 @@ static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *
 	return now - r->alive_ms > port->timeout_ms;
 }
 
-/* a peer that answers gives back what it has; one that does not leaves as many to each next one as it has itself */
+/*
+ * a peer that answers gives its buffers back; one that does not answer must leave as many for the next one as it has
+ * itself
+ */
 static bool may_take(const struct pmio_fabric_port *port, const struct pmio_fabric_peer *peer, enum op_kind kind)
 {
 	return kind == OP_SEND ? peer->nr_sends < port->nr_free_sends : peer->nr_bounces < port->nr_free_bounces;
@@ -320,7 +323,7 @@ static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t 
 
 	if (op->kind == OP_SEND)
 		return fi_send(port->ep.ep, op->buf, op->len, desc, peer->fi, &op->ctx);
-	/* without FI_DELIVERY_COMPLETE a write "succeeds" that the target has refused */
+	/* without FI_DELIVERY_COMPLETE a write that the target has refused "succeeds" */
 	if (op->kind == OP_WRITE)
 		return fi_writemsg(port->ep.ep, &m, FI_COMPLETION | FI_DELIVERY_COMPLETE);
 	return fi_readmsg(port->ep.ep, &m, FI_COMPLETION);
@@ -334,7 +337,7 @@ void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
 
 	r->nr_ops++;
 	r->refs++;
-	/* not there, the queue is full, or it connects: the provider says the same to all */
+	/* the peer is not there, the queue is full, or it is connecting: the provider returns the same code for all */
 	while ((rc = post_once(port, op, off)) == -FI_EAGAIN && r->rc == 0) {
 		if (is_late(port, r))
 			fail_request(r, -ETIMEDOUT);
@@ -378,7 +381,7 @@ void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, co
 	r->probed_ms = fabric_now_ms(); /* it may have had to connect first */
 }
 
-/* a target that was started anew, or has ended our session, answers nothing that was asked before */
+/* a target that was restarted, or has ended the session, does not answer earlier requests */
 static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 {
 	static const uint8_t no_nonce[NONCE_SIZE];
@@ -425,7 +428,7 @@ void port_wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 		if (r->rc == 0 && r->wants_answer)
 			probe(port, r);
 	}
-	while (r->read) { /* it has failed otherwise */
+	while (r->read) { /* only if it has failed */
 		struct op *op = r->read;
 
 		r->read = op->next;

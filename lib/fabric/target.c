@@ -1,21 +1,19 @@
 /*
- * target.c -- memory that others write to and read from, and their calls
+ * target.c -- memory that peers write to and read from, and their calls
  *
- * One thread sleeps in the completion queue: it serves remote reads and writes as
- * well as messages, for providers without hardware move bytes only while somebody
- * is there.  All is that thread's but `queue` and `endings`, by which other threads
- * send answers and end sessions.
+ * One thread sleeps in the completion queue: it serves remote reads and writes as well as messages, as providers in
+ * software move bytes only while a thread is in a call.  Everything belongs to that thread except `queue` and
+ * `endings`, with which other threads send answers and end sessions.
  *
- * Nobody is answered whose address is not in the address vector (libfabric 1.17
- * falls over that), so an address stays there as long as a session, an answer
- * that waits or one under way has it.
+ * An answer must not go to an address that is not in the address vector (libfabric 1.17 crashes then), so an address
+ * stays there as long as a session, an answer that waits or one under way has it.
  *
- * Who has not proven himself is a stranger, and costs little.  Nothing is kept of his HELLO: what his proof has to
- * fit to is made of it (auth.c).  The address that it names may be somebody else's, whom libfabric would try to reach;
- * so it is answered if it is where the message came from.  libfabric says that only of addresses that it knew
- * when the message came, therefore ports say HELLO again soon: the first one makes the address known, for a while.
- * Where the two are different (several networks) the answer goes there all the same, but to few such addresses in a
- * time.
+ * A port that is not authenticated is a stranger, and costs little.  Nothing is kept of its HELLO: the proof is
+ * checked against values computed from it (auth.c).  The address in it may belong to another host, to which libfabric
+ * would then try to connect; so the HELLO is answered if the message came from that address.  libfabric tells the
+ * source only for addresses that it knew when the message came; therefore ports repeat the HELLO soon: the first one
+ * makes the address known, for a while.  If the two differ (several networks) the answer is sent nevertheless, but only
+ * to few such addresses per unit of time.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,10 +24,10 @@
 
 #include "fabric/target_impl.h"
 
-#define RETRY_MS 5	     /* of answers that find no room in the provider's queue */
-#define RENEW_AFTER 1000     /* refused accesses: sessions that begin then get another key to the memory */
+#define RETRY_MS 5	     /* for answers that find no room in the provider's queue */
+#define RENEW_AFTER 1000     /* refused accesses, after which new sessions get another key to the memory */
 #define REGIONS_MAX 8
-#define SLOTS_KEY 1	     /* of our own buffers' registration, where they need one */
+#define SLOTS_KEY 1	     /* for the registration of the target's own buffers, if they need one */
 
 /* ---- the thread ------------------------------------------------------------------------------- */
 
@@ -71,7 +69,7 @@ static void take_error(struct pmio_fabric_target *t)
 {
 	struct fi_cq_err_entry e = { 0 };
 
-	/* somebody has died; those that live are no worse off */
+	/* a peer has died, which does not affect the others */
 	if (fi_cq_readerr(t->ep.cq, &e, 0) > 0 && e.op_context)
 		slot_ended(t, e.op_context, 0, FI_ADDR_NOTAVAIL);
 }
@@ -92,7 +90,10 @@ static void take_queue(struct pmio_fabric_target *t)
 
 static int make_region(struct pmio_fabric_target *t);
 
-/* a key that somebody guesses at is not that of sessions to come.  Those that have it keep it: he must not end them */
+/*
+ * if a peer tries to guess the key, new sessions get another one.  Existing sessions keep theirs: the guessing must not
+ * end them
+ */
 static void look_at_refused(struct pmio_fabric_target *t)
 {
 	uint64_t nr = fabric_refused() - t->refused_before, more = nr - atomic_load(&t->nr_refused), told;
@@ -112,7 +113,7 @@ static void look_at_refused(struct pmio_fabric_target *t)
 		fabric_target_drop_region(t, t->regions->next);
 }
 
-/* how long it may sleep, ms */
+/* regular work; returns how long the thread may sleep, in ms */
 static int look_around(struct pmio_fabric_target *t)
 {
 	int ms = fabric_guard_look(&t->guard, fabric_target_is_known, t);
@@ -179,7 +180,7 @@ static int make_slots(struct pmio_fabric_target *t)
 	return rc < 0 ? fabric_error(rc) : 0;
 }
 
-/* the memory, under another key: as many random bits as the provider takes */
+/* register the memory under another key: as many random bits as the provider takes */
 static int make_region(struct pmio_fabric_target *t)
 {
 	struct region *r = calloc(1, sizeof(*r));
@@ -205,7 +206,7 @@ static int offer(struct pmio_fabric_target *t, void *base, size_t len)
 {
 	int rc = pmio_fabric_random(&t->epoch, sizeof(t->epoch));
 
-	t->epoch |= !t->epoch; /* 0 is any */
+	t->epoch |= !t->epoch; /* 0 means any */
 	if (rc == 0)
 		rc = pmio_fabric_random(t->secret, sizeof(t->secret));
 	t->memory_base = base;
@@ -254,7 +255,7 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 		rc = make_slots(t);
 	if (rc == 0) {
 		fabric_guard_init(&t->guard, &t->ep);
-		*out = t; /* handlers, which may be called at once, look there */
+		*out = t; /* handlers, which may be called at once, use it */
 		pthread_mutex_lock(&t->lock);
 		rc = -pthread_create(&t->thread, NULL, serve, t);
 		t->has_thread = rc == 0;
@@ -364,7 +365,7 @@ uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call)
 	return call->session;
 }
 
-/* lock held: for what was put there by another thread */
+/* lock held: make the thread look at what this one has queued */
 static void wake(struct pmio_fabric_target *t)
 {
 	if (!t->has_thread || !pthread_equal(pthread_self(), t->thread))

@@ -1,5 +1,5 @@
 /*
- * target_admission.c -- what ports say to a target: who comes in, who is refused, and the calls of those that are in
+ * target_admission.c -- messages of ports to a target: authentication, refusals, and calls of authenticated ports
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -8,9 +8,9 @@
 
 #include "fabric/target_impl.h"
 
-/* ---- what ports say ------------------------------------------------------------------------ */
+/* ---- messages from ports ------------------------------------------------------------------------ */
 
-/* "are you still the one that I know?": the epoch says it, and the status whether we know the session */
+/* a probe, "are you still the same target?": the epoch answers it, and the status tells whether the session is known */
 static void take_probe(struct pmio_fabric_target *t, const struct fabric_hello_msg *m, fi_addr_t from)
 {
 	struct session *s = fabric_target_find_session(t, m->hdr.session);
@@ -46,7 +46,7 @@ static void take_hello(struct pmio_fabric_target *t, const struct fabric_hello_m
 	fabric_target_send_to_stranger(t, o, fabric_target_get_addr(t, m->addr, m->addr_len), from);
 }
 
-/* status: -EACCES: it does not know the key; -EPERM: it is not our user, because of why */
+/* status: -EACCES: it does not know the key; -EPERM: it does not belong to this user, because of why */
 static void refuse(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct out *o, int status,
 		   const char *why)
 {
@@ -59,10 +59,10 @@ static void refuse(struct pmio_fabric_target *t, const struct fabric_proof_msg *
 		pmio_warn("fabric: refused %llu, the last one because of munge: %s", (unsigned long long)nr, why);
 	atomic_fetch_add(&t->nr_no_key, 1);
 	o->hdr.status = status;
-	fabric_target_send_to_stranger(t, o, a, a ? a->fi : FI_ADDR_NOTAVAIL); /* its challenge has come there */
+	fabric_target_send_to_stranger(t, o, a, a ? a->fi : FI_ADDR_NOTAVAIL); /* the challenge reached that address */
 }
 
-/* XXX the daemon is asked in this thread: that takes it about a millisecond */
+/* XXX this thread waits for the daemon, for about a millisecond */
 static bool is_our_user(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, const char **why)
 {
 	int rc = -ENODATA;
@@ -75,7 +75,7 @@ static bool is_our_user(struct pmio_fabric_target *t, const struct fabric_proof_
 	return rc == 0 || (rc == -ENODATA && t->munge.policy == MUNGE_AUTO);
 }
 
-/* is it the answer to a challenge of ours, and not an old one?  Then that is what both sides have said */
+/* is it the answer to a recent challenge of this target?  Then fill in the transcript */
 static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct fabric_transcript *said)
 {
 	struct fabric_ticket ticket = { .time = m->time, .epoch = t->epoch, .addr_len = m->addr_len };
@@ -94,7 +94,7 @@ static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
 	return said->session == m->hdr.session;
 }
 
-/* NULL: there is no session; the answer says why */
+/* NULL: there is no session; the answer has the reason */
 static struct session *check_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
 				   const struct fabric_transcript *said, struct out *o)
 {
@@ -121,7 +121,7 @@ static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_m
 		return;
 	HASH_FIND(hh, t->sessions, &m->hdr.session, sizeof(m->hdr.session), s);
 	if (s)
-		return; /* said again */
+		return; /* a repetition */
 	o = fabric_target_new_out(m->hdr.session, FABRIC_WELCOME, m->hdr.number, sizeof(*w));
 	if (!o)
 		return;

@@ -1,6 +1,6 @@
 /*
- * target_impl.h -- what the files of a target share: who there is (target_session.c), what is said to them (target_send.c), who
- * comes in (target_admission.c), and target.c, which has the thread
+ * target_impl.h -- shared by the files of a target: addresses and sessions (target_session.c), answers (target_send.c),
+ * authentication of ports (target_admission.c), and target.c, which has the thread
  */
 #ifndef PMIO_FABRIC_TARGET_IMPL_H
 #define PMIO_FABRIC_TARGET_IMPL_H
@@ -13,10 +13,10 @@
 #define NR_RECVS 256
 #define NR_SENDS 128
 #define NR_STRANGE 1024	     /* answers to strangers that wait or are under way; others get none */
-#define STRANGE_SIZE 128     /* bytes: they are that small */
-#define NR_HEARD 1024	     /* addresses of first HELLOs; the oldest goes */
-#define NR_DIALS 64	     /* addresses that are not those that messages came from, in DIAL_MS */
-#define PROOF_MS(t) (2 * (uint64_t)(t)->timeout_ms) /* a challenge is good for so long */
+#define STRANGE_SIZE 128     /* bytes: enough for these answers */
+#define NR_HEARD 1024	     /* addresses of first HELLOs; a new one replaces the oldest */
+#define NR_DIALS 64	     /* limit, per DIAL_MS, of addresses that differ from the source of the message */
+#define PROOF_MS(t) (2 * (uint64_t)(t)->timeout_ms) /* how long a challenge is valid */
 
 struct addr {
 	uint8_t bytes[PMIO_FABRIC_ADDR_MAX]; /* key */
@@ -24,12 +24,12 @@ struct addr {
 	unsigned refs;
 	unsigned nr_sessions;
 	unsigned nr_strange;	/* answers that wait or are under way */
-	uint64_t heard_ms;	/* first; 0: nobody unknown has named it */
+	uint64_t heard_ms;	/* when a HELLO first named it; 0: no stranger has */
 	struct host *host;	/* while it has sessions */
 	UT_hash_handle hh;
 };
 
-/* where somebody has proven himself */
+/* a host from which a port has been authenticated */
 struct host {
 	uint8_t ip[16];	/* key */
 	unsigned nr_addrs;
@@ -40,15 +40,15 @@ struct host {
 struct region {
 	struct fid_mr *mr;
 	uint64_t key;
-	unsigned nr_sessions;	/* that know it */
+	unsigned nr_sessions;	/* that know its key */
 	struct region *next;
 };
 
 struct session {
-	uint64_t id; /* key; as random as a keyed hash */
-	struct addr *addr;	/* NULL: it has ended, and its proof may not be said again */
+	uint64_t id; /* key; unguessable, by a keyed hash */
+	struct addr *addr;	/* NULL: it has ended, and its proof must not be accepted again */
 	struct region *region;
-	uint64_t until_ms;	/* as long as its proof would be good */
+	uint64_t until_ms;	/* as long as its proof would be valid */
 	struct session *prev, *next; /* of those that have ended */
 	UT_hash_handle hh;
 };
@@ -62,19 +62,19 @@ struct slot {
 	struct slot *next; /* free */
 };
 
-/* an answer on its way to a slot */
+/* an answer that waits for a slot */
 struct out {
 	struct out *prev, *next;
 	uint64_t session;
 	struct addr *addr; /* NULL: the session's */
 	bool strange;	   /* to a stranger */
 	uint64_t until_ms;
-	size_t size;	   /* of all of the message */
+	size_t size;	   /* of the whole message */
 	struct fabric_hdr_msg hdr;
 	uint8_t rest[];
 };
 
-/* a session that somebody wants to be ended */
+/* a session that another thread wants to end */
 struct ending {
 	uint64_t session;
 	struct ending *next;
@@ -88,7 +88,7 @@ struct pmio_fabric_target {
 	uint8_t secret[PMIO_FABRIC_KEY_SIZE]; /* of challenges */
 	uint64_t epoch, len;
 	void *memory_base;
-	uint64_t base;		/* what others add their offsets to */
+	uint64_t base;		/* the base of the peers' offsets */
 	struct region *regions;	/* the first one is for new sessions */
 	uint64_t renew_at;	/* refused accesses */
 	uint64_t refused_before; /* ... of this process, when the target was made */
@@ -102,7 +102,7 @@ struct pmio_fabric_target {
 	atomic_uint nr_proven;
 
 	pthread_mutex_t lock;	/* of these */
-	unsigned refs;		/* its owner's, and each call's */
+	unsigned refs;		/* one of its owner, and one of each call */
 	bool closed;
 	struct out *queue;
 	struct ending *endings;
@@ -130,38 +130,38 @@ struct pmio_fabric_call {
 	uint64_t msg[]; /* aligned */
 };
 
-/* all in the thread of the target, but where it ends */
+/* all in the thread of the target, except at its end */
 
 /* ---- target_session.c ---- */
 
-/* a reference to the address; NULL: none of this provider's, or no memory */
+/* get a reference to the address; NULL: not an address of this provider, or out of memory */
 struct addr *fabric_target_get_addr(struct pmio_fabric_target *t, const uint8_t *bytes, size_t len);
 void fabric_target_put_addr(struct pmio_fabric_target *t, struct addr *a);
 /* for fabric_guard_look(); arg: the target */
 bool fabric_target_is_known(void *arg, const struct sockaddr *peer);
-/* nobody knows its key any more, unless it is that for new sessions */
+/* no session knows its key any more: free it, unless it is the one for new sessions */
 void fabric_target_drop_region(struct pmio_fabric_target *t, struct region *r);
-/* those whose proofs are not good any more need not be remembered */
+/* forget ended sessions with proofs that are not valid any more */
 void fabric_target_forget_ended(struct pmio_fabric_target *t);
-/* of who has proven himself; NULL also for one that has ended */
+/* an authenticated session; NULL also for one that has ended */
 struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id);
-/* until its proof is good no more it is remembered, so that nobody says that again */
+/* it is remembered until its proof expires, so that the proof cannot be replayed */
 void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s);
-/* the proof was good */
+/* the proof was valid: make the session */
 struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m);
 
 /* ---- target_send.c ---- */
 
 void *fabric_target_slots_desc(const struct pmio_fabric_target *t);
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
-/* what waits for long is for somebody who is no longer there */
+/* send waiting answers; those that have waited for long are dropped, as their port has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t);
-/* takes o over; its session's address, unless it has one */
+/* takes o over; sends to its session's address, unless it has an address of its own */
 void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o);
 struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint64_t number, size_t size);
-/* takes o over, and a's reference */
+/* takes over o, and the reference to a */
 void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o, struct addr *a, fi_addr_t from);
-/* sessions that other threads want to be ended */
+/* end the sessions that other threads want to end */
 void fabric_target_take_endings(struct pmio_fabric_target *t);
 
 /* ---- target_admission.c ---- */

@@ -1,5 +1,5 @@
 /*
- * target_send.c -- a target's answers: to sessions all, to strangers few (target.c says why)
+ * target_send.c -- a target's answers: all to sessions, few to strangers (target.c says why)
  */
 #include <errno.h>
 #include <pthread.h>
@@ -10,8 +10,8 @@
 #include "fabric/target_impl.h"
 
 #define STRANGE_EACH 2	     /* ... to one address */
-#define STRANGE_MS 2000	     /* they wait so long for room */
-#define HEARD_MS 100	     /* what comes later than that after the first HELLO has a source, if it is that address */
+#define STRANGE_MS 2000	     /* how long they wait for room */
+#define HEARD_MS 100	     /* after this time messages from the first HELLO's address have a known source */
 #define DIAL_MS 130000	     /* longer than Linux tries to connect (tcp_syn_retries) */
 
 /* ---- sending --------------------------------------------------------------------------- */
@@ -49,13 +49,13 @@ static bool try_to_send(struct pmio_fabric_target *t, struct out *o)
 		return false;
 	if (rc == 0) {
 		*list = s->next;
-		s->addr = o->addr; /* with our reference, and its place among those to strangers */
+		s->addr = o->addr; /* with its reference, and its share of NR_STRANGE */
 		o->addr = NULL;
 	}
 	return true;
 }
 
-/* what waits for long is for somebody who is no longer there */
+/* answers that wait for long are dropped: their port has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t)
 {
 	uint64_t now = fabric_now_ms();
@@ -69,13 +69,13 @@ void fabric_target_send_waiting(struct pmio_fabric_target *t)
 	}
 }
 
-/* takes o over; its session's address, unless it has one */
+/* takes o over; sends to its session's address, unless it has an address of its own */
 void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o)
 {
 	struct session *s = o->addr ? NULL : fabric_target_find_session(t, o->session);
 
 	if (!o->addr && !s) {
-		free(o); /* who asked has left */
+		free(o); /* the port that asked has left */
 		return;
 	}
 	if (s) {
@@ -104,7 +104,7 @@ struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint6
 
 /* ---- strangers --------------------------------------------------------------------------- */
 
-/* a is libfabric's to know from now on: the next message from there says that it is */
+/* make a known to libfabric: the next message from there will have its source */
 static void hear_of(struct pmio_fabric_target *t, struct addr *a)
 {
 	struct addr **place = &t->heard[t->next_heard++ % NR_HEARD];
@@ -115,7 +115,7 @@ static void hear_of(struct pmio_fabric_target *t, struct addr *a)
 	*place = a;
 }
 
-/* libfabric will try to reach an address that a stranger says is his */
+/* may libfabric try to connect to an address that a stranger has named? */
 static bool may_dial(struct pmio_fabric_target *t)
 {
 	uint64_t now = fabric_now_ms(), *oldest = &t->dials[t->next_dial % NR_DIALS];
@@ -139,7 +139,7 @@ static bool may_answer(struct pmio_fabric_target *t, struct addr *a, fi_addr_t f
 	return fabric_now_ms() - a->heard_ms > HEARD_MS && may_dial(t);
 }
 
-/* takes o over, and a's reference */
+/* takes over o, and the reference to a */
 void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o, struct addr *a, fi_addr_t from)
 {
 	if (!a || !may_answer(t, a, from)) {
@@ -155,7 +155,7 @@ void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o,
 	DL_APPEND(t->waiting, o);
 }
 
-/* ---- sessions that others end ------------------------------------------------------------------ */
+/* ---- sessions that other threads end ------------------------------------------------------------------ */
 
 static void forget_answers(struct pmio_fabric_target *t, uint64_t session)
 {

@@ -1,5 +1,5 @@
 /*
- * target_session.c -- the addresses that a target knows, who has proven himself there, and the memory that he has the key to
+ * target_session.c -- a target's known addresses, its authenticated sessions, and the registrations of its memory
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -81,7 +81,7 @@ static void add_to_host(struct pmio_fabric_target *t, struct addr *a)
 	if (!h) {
 		h = calloc(1, sizeof(*h));
 		if (!h)
-			return; /* then it is a stranger's */
+			return; /* then its port is a stranger */
 		ip_of(a->bytes, h->ip);
 		HASH_ADD(hh, t->hosts, ip, sizeof(h->ip), h);
 	}
@@ -127,7 +127,7 @@ void fabric_target_forget_ended(struct pmio_fabric_target *t)
 	}
 }
 
-/* of who has proven himself; NULL also for one that has ended */
+/* an authenticated session; NULL also for one that has ended */
 struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id)
 {
 	struct session *s;
@@ -136,7 +136,7 @@ struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_
 	return s && s->addr ? s : NULL;
 }
 
-/* until its proof is good no more it is remembered, so that nobody says that again */
+/* it is remembered until its proof expires, so that the proof cannot be replayed */
 void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s)
 {
 	if (--s->addr->nr_sessions == 0)
@@ -151,7 +151,7 @@ void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s)
 	fabric_target_forget_ended(t);
 }
 
-/* the proof was good */
+/* the proof was valid: make the session */
 struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
 {
 	struct session *s;

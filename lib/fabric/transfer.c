@@ -1,5 +1,5 @@
 /*
- * transfer.c -- bytes and calls: a request's pieces through the port's bounce buffers, and its answer
+ * transfer.c -- data and calls: a request's pieces through the port's bounce buffers, and its answer
  */
 #include <errno.h>
 #include <pthread.h>
@@ -31,7 +31,7 @@ struct cursor {
 	size_t done; /* of *p */
 };
 
-/* as many bytes as follow each other on the peer and fit: into op; returns their offset there */
+/* put into op as many bytes as are contiguous on the peer and fit; returns their offset there */
 static uint64_t fill_bounce(struct pmio_fabric_port *port, struct op *op, struct cursor *c)
 {
 	uint64_t off = c->p->off + c->done;

@@ -1,11 +1,11 @@
 /*
  * pmio.h -- files in persistent memory, drained to a parallel file system
  *
- * A file is known by its path on the parallel file system (PFS).  Its data live
- * in a pool of this node's PMEM; an agent process (pmiod, started when needed)
- * owns the pool and drains what was written to the PFS when the file's last
- * handle is closed.  MPI programs use this through names "pmem:/path"; this
- * header is for programs without MPI.
+ * A file is identified by its path on the parallel file system (PFS).  Its data are in
+ * a pool of this node's PMEM; an agent process (pmiod, started when needed) owns the
+ * pool and drains written data to the PFS when the file's last handle is closed.  MPI
+ * programs use this through names "pmem:/path"; this header is for programs without
+ * MPI.
  *
  *	struct pmio *pm;
  *	struct pmio_file *f;
@@ -22,19 +22,18 @@
  * settings say otherwise (PMIO_LOG).
  *
  * Signals: from the first pmio_connect() to the last pmio_disconnect() SIGBUS has a
- * handler, which makes poisoned PMEM an error of the read; all other faults go on to
- * the handler that was there before.
+ * handler, which turns poisoned PMEM into an error of the read; all other faults are
+ * passed to the handler that was there before.
  *
- * Threads: any thread may call anything, except that nobody may use what
- * another thread is closing.  After fork() the child must not use the parent's
- * handles; it may connect anew.
+ * Threads: any thread may call any function, but must not use a handle that another
+ * thread is closing.  After fork() the child must not use the parent's handles; it may
+ * connect again.
  *
- * Visible: a write that returned is seen by every later read of the file
- * through pmio on this node, by whatever process and handle.
- * Durable: in PMEM when a write returns, if the pool's granularity is byte or
- * cache line (DAX; a tmpfs counts as such, but lives only until the machine
- * goes down), else when pmio_sync() returns.  On the PFS when the last close
- * of the file returned 0 (with the setting drain=close).
+ * Visible: a write that has returned is seen by every later read of the file through
+ * pmio on this node, by any process and handle.  Durable: in PMEM when a write returns,
+ * if the pool's granularity is byte or cache line (DAX; a tmpfs counts as such, but
+ * lives only until the machine goes down), otherwise when pmio_sync() returns.  On the
+ * PFS when the last close of the file returned 0 (with the setting drain=close).
  */
 #ifndef PMIO_H
 #define PMIO_H
@@ -50,18 +49,18 @@ extern "C" {
 #define PMIO_VERSION_MAJOR 0
 #define PMIO_VERSION_MINOR 1
 
-/* codes that no errno says */
+/* codes without an errno */
 #define PMIO_ENOTPOOL (-4096) /* the directory or file is not a pmio pool */
-#define PMIO_EVERSION (-4097) /* made by, or speaking, another version of pmio */
+#define PMIO_EVERSION (-4097) /* made by, or using, another version of pmio */
 #define PMIO_EDAMAGED (-4098) /* checksum or structure of a pool is wrong */
 #define PMIO_EAGENT (-4099)   /* the agent cannot be started or reached */
-#define PMIO_EPROTO (-4100)   /* a message made no sense */
+#define PMIO_EPROTO (-4100)   /* a message was not valid */
 #define PMIO_ECHANGED (-4101) /* the PFS file was changed while data for it wait in the pool */
 #define PMIO_EGONE (-4102)    /* the PFS file was removed, and the pool holds data of it */
 #define PMIO_EOTHER (-4103)   /* another pool has the file in use, or holds data for it */
 #define PMIO_ESTUCK (-4104)   /* the agent is stopped, or does not answer for another reason */
 
-/* a code in words; valid for ever */
+/* the text of a code; valid for ever */
 const char *pmio_strerror(int code);
 
 /* the library's version, "0.1.0" */
@@ -71,10 +70,10 @@ struct pmio;	  /* a connection to the agent of one pool */
 struct pmio_file; /* an open file */
 
 /*
- * pmio_connect -- reach the agent of a pool, starting it if it does not run
+ * pmio_connect -- connect to the agent of a pool, starting it if it does not run
  *
  * pool   the pool's directory; NULL: setting `pool` ($PMIO_POOL, configuration
- *        file), else a pool in /dev/shm, made now if it is missing
+ *        file) or a pool in /dev/shm, made now if it is missing
  * out    NULL on failure
  *
  * Returns 0; -ENOENT, -EACCES, -EPERM (not this user's, or writable by others),
@@ -83,13 +82,13 @@ struct pmio_file; /* an open file */
  */
 int pmio_connect(const char *pool, struct pmio **out);
 
-/* closes what is still open (draining it, result lost); takes a pointer to NULL */
+/* closes files that are still open (draining them, result lost); *pm may be NULL */
 void pmio_disconnect(struct pmio **pm);
 
 /* the pool's directory; lives as long as pm */
 const char *pmio_pool_path(const struct pmio *pm);
 
-/* the 16 bytes that tell this pool from all others */
+/* the 16 bytes that identify this pool */
 void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
 
 /*
@@ -100,9 +99,9 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
  * mode   permissions of a new file; the process's umask applies
  *
  * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -EROFS, -ENOSPC,
- * -EINVAL (flags, or not a regular file), -ENFILE (the pool knows as many files
- * as it can), PMIO_ECHANGED (data of an earlier program wait in the pool, and
- * the PFS file was changed since: see pmio(1), drain), PMIO_EAGENT.
+ * -EINVAL (flags, or not a regular file), -ENFILE (the pool's table of files is full),
+ * PMIO_ECHANGED (data of an earlier program wait in the pool, and the PFS file was
+ * changed since: see pmio(1), drain), PMIO_EAGENT.
  */
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
 	      struct pmio_file **out);
@@ -124,8 +123,8 @@ int pmio_close_discard(struct pmio_file **file);
  * the end of the file (pread) or at all (pwrite)
  *
  * Returns the bytes read or written; -EBADF (not open for that), -EFBIG (end
- * beyond 2^63-1), -EIO (also: PMEM that is poisoned), -ENOSPC, ...: nothing is known
- * of what was transferred.
+ * beyond 2^63-1), -EIO (also: poisoned PMEM), -ENOSPC, ...: it is not known what was
+ * transferred.
  */
 ssize_t pmio_pread(struct pmio_file *file, void *buf, size_t len, off_t off);
 ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t off);
@@ -152,20 +151,20 @@ ssize_t pmio_writex(struct pmio_file *file, const struct pmio_piece *pieces, siz
 /* the file's size in bytes, all processes' writes included; 0 or an error */
 int pmio_size(struct pmio_file *file, off_t *size);
 
-/* set the size; what lies beyond is gone, what is added reads as zeros */
+/* set the size; bytes beyond it are removed, added bytes read as zeros */
 int pmio_truncate(struct pmio_file *file, off_t size);
 
-/* make what this and other processes wrote to the file durable in PMEM */
+/* make the data that this and other processes wrote to the file durable in PMEM */
 int pmio_sync(struct pmio_file *file);
 
 /* copy to the PFS now and make durable there, while the file stays open */
 int pmio_drain(struct pmio_file *file);
 
 /*
- * pmio_delete -- remove a file and what the pool holds of it
+ * pmio_delete -- remove a file and the pool's data of it
  *
- * Handles that are open keep working; their data go with the last of them.
- * Returns 0, -ENOENT, -EACCES, -EISDIR, ...
+ * Open handles keep working; their data are removed with the last of them.  Returns 0,
+ * -ENOENT, -EACCES, -EISDIR, ...
  */
 int pmio_delete(struct pmio *pm, const char *path);
 

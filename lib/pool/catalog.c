@@ -21,12 +21,12 @@ enum { TYPE_ENTRIES = 1, TYPE_PATH = 2 };
 struct pmio_catalog {
 	PMEMobjpool *pop;
 	struct entry_df *entries; /* in pop */
-	uint64_t size;		  /* bytes of the file: no object lies beyond */
+	uint64_t size;		  /* bytes of the file: no object is beyond it */
 	uint32_t nr_slots;
 	char *dir; /* owned; for messages */
 };
 
-/* libpmemobj takes paths only; this one stays in the directory that was checked */
+/* libpmemobj accepts paths only; this one refers to the directory that was checked */
 static void catalog_path(char path[64], int dir_fd, const char *name)
 {
 	snprintf(path, 64, "/proc/self/fd/%d/%s", dir_fd, name);
@@ -41,8 +41,8 @@ static int pmemobj_error(const char *dir, const char *what, int err)
 /* ---- transactions ----------------------------------------------------------- */
 
 /*
- * Without libpmemobj's macros, which jump: every call in between is one that
- * returns its error, and the end decides.
+ * Without libpmemobj's macros, which use longjmp: every call in between returns its
+ * error, and the end commits or aborts.
  */
 static int tx_begin(PMEMobjpool *pop)
 {
@@ -65,20 +65,20 @@ static int tx_end(int rc)
 	return rc < 0 ? rc : -err;
 }
 
-/* p is about to be changed as a whole */
+/* the whole of p is about to be changed */
 static int tx_add(void *p, size_t len)
 {
 	return -pmemobj_tx_xadd_range_direct(p, len, POBJ_XADD_NO_ABORT);
 }
 
-/* len zero bytes; *err: why not */
+/* allocate len zero bytes; *rc: the error */
 static PMEMoid tx_alloc(size_t len, uint64_t type, int *rc)
 {
 	PMEMoid oid = pmemobj_tx_xalloc(len, type, POBJ_XALLOC_NO_ABORT | POBJ_XALLOC_ZERO);
 
 	*rc = 0;
 	if (OID_IS_NULL(oid))
-		*rc = errno == ENOMEM ? -ENOSPC : -errno; /* their ENOMEM is a full pool */
+		*rc = errno == ENOMEM ? -ENOSPC : -errno; /* libpmemobj's ENOMEM means a full pool */
 	return oid;
 }
 
@@ -122,8 +122,8 @@ size_t pmio_catalog_file_size(uint32_t nr_slots)
 
 /*
  * Without libpmemobj's shutdown state: on real PMEM that ties a pool to its device, and
- * one that was open when the power went could then only be recovered there, not from a
- * copy or on a device that replaces it.
+ * a pool that was open at a power cut could then only be recovered there, not from a
+ * copy or on a replacement device.
  */
 int pmio_catalog_create(int dir_fd, const char *dir, const char *name, const uint8_t uuid[16],
 			uint32_t nr_slots)
@@ -155,10 +155,10 @@ int pmio_catalog_create(int dir_fd, const char *dir, const char *name, const uin
 /* ---- open -------------------------------------------------------------------- */
 
 /*
- * What libpmemobj's files begin with: its signature, and after one page the name
- * of the layout.  It tells other files, and other versions of ours, apart, for
- * which libpmemobj has one error.  It also must not see what is no pool of its
- * own: it reads text files as lists of pools.
+ * libpmemobj's files begin with its signature, and after one page comes the name of the
+ * layout.  This distinguishes other files from other versions of pmio, for which
+ * libpmemobj has one error.  Besides, libpmemobj must not open a file that is not one
+ * of its pools: it reads text files as lists of pools.
  */
 int pmio_catalog_probe(int fd)
 {
@@ -203,7 +203,7 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uin
 	if (rc < 0)
 		return rc;
 
-	/* before libpmemobj maps it, and finds no bytes behind its addresses */
+	/* before libpmemobj maps it and faults on missing pages */
 	if ((uint64_t)st.st_size < pmio_catalog_file_size(nr_slots)) {
 		pmio_err("%s: catalog: damaged: it is shorter than when it was made", dir);
 		return PMIO_EDAMAGED;
@@ -238,7 +238,7 @@ static int open_pop(struct pmio_catalog *cat, int dir_fd, const char *dir,
 	char path[64];
 
 	catalog_path(path, dir_fd, PMIO_POOL_CATALOG);
-	/* the setting is the whole process's */
+	/* the setting is process-wide */
 	pthread_mutex_lock(&cow_lock);
 	emulated = pmio_pm_emulate_begin(dir_fd);
 	if (cow && pmemobj_ctl_set(NULL, "copy_on_write.at_open", &cow) < 0)
@@ -255,7 +255,7 @@ static int open_pop(struct pmio_catalog *cat, int dir_fd, const char *dir,
 	return rc;
 }
 
-/* is this an object of len bytes of ours?  without a look at the heap, which may be damaged */
+/* is this one of the catalog's objects, with len bytes?  Does not look at the heap, which may be damaged */
 static const void *object(const struct pmio_catalog *cat, PMEMoid oid, uint64_t len)
 {
 	if (OID_IS_NULL(oid) || pmemobj_pool_by_oid(oid) != cat->pop)
@@ -282,7 +282,7 @@ static int open_root(struct pmio_catalog *cat, const uint8_t uuid[16], uint32_t 
 	const struct root_df *root;
 	const char *flaw;
 
-	/* not pmemobj_root() at once: it would make what is missing */
+	/* not pmemobj_root() at once: it would create a missing root */
 	if (pmemobj_root_size(cat->pop) != sizeof(*root)) {
 		pmio_err("%s: catalog: damaged: no root", cat->dir);
 		return PMIO_EDAMAGED;
@@ -361,7 +361,7 @@ int pmio_catalog_check(int dir_fd, const char *dir, uint32_t nr_slots)
 
 /* ---- entries ------------------------------------------------------------------ */
 
-/* the path of an entry in use, with its zero; NULL if the entry makes no sense */
+/* the path of an entry in use, with its zero; NULL if the entry is not valid */
 static const char *entry_path(const struct pmio_catalog *cat, const struct entry_df *e)
 {
 	const char *path;
@@ -420,7 +420,7 @@ int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_
 	return 0;
 }
 
-/* in a transaction, e added to it: all but the path */
+/* in a transaction to which e was added: set all fields but the path */
 static void set_fields(struct entry_df *e, const struct pmio_pool_file *file)
 {
 	e->state = file->state;

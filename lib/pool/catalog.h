@@ -1,8 +1,8 @@
 /*
- * catalog.h -- a pool's file `catalog`: what is known of the file in each slot
+ * catalog.h -- a pool's file `catalog`: the metadata of the file in each slot
  *
- * A libpmemobj pool with one array of entries, an entry a slot.  Every change is
- * a transaction: all fields or none.  For the files of lib/pool only.
+ * A libpmemobj pool with one array of entries, one per slot.  Every change is a
+ * transaction: all fields or none.  For the files of lib/pool only.
  *
  * Threads: one at a time.
  */
@@ -24,12 +24,12 @@ struct pmio_catalog;
 int pmio_catalog_create(int dir_fd, const char *dir, const char *name, const uint8_t uuid[16],
 			uint32_t nr_slots);
 
-/* is this file a catalog of ours, of whatever version?  0, PMIO_EVERSION or PMIO_ENOTPOOL; not logged */
+/* is this file a catalog of pmio, of any version?  0, PMIO_EVERSION or PMIO_ENOTPOOL; not logged */
 int pmio_catalog_probe(int fd);
 
 enum pmio_catalog_mode {
 	PMIO_CATALOG_OWN,  /* to change it */
-	PMIO_CATALOG_LOOK, /* what is changed is not written to the file */
+	PMIO_CATALOG_LOOK, /* changes are not written to the file */
 };
 
 /*
@@ -59,7 +59,7 @@ int pmio_catalog_get(const struct pmio_catalog *cat, uint32_t slot, struct pmio_
 /* 0, -EINVAL (state, or a path that is empty or has no end), -ENOSPC (not logged); durable */
 int pmio_catalog_set(struct pmio_catalog *cat, uint32_t slot, const struct pmio_pool_file *file);
 
-/* make the slot free; 0 or what libpmemobj said; durable */
+/* make the slot free; 0 or libpmemobj's error; durable */
 int pmio_catalog_clear(struct pmio_catalog *cat, uint32_t slot);
 
 #endif

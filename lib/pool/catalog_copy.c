@@ -14,11 +14,11 @@
 #include "pmio.h"
 #include "pool/catalog_df.h"
 
-#define PIECE 4096	 /* bytes: what cannot be read costs so much */
+#define PIECE 4096	 /* bytes that are lost with one unreadable place */
 #define MEND_LIMIT_S 60
 #define SIZE_MAX_SANE (1ULL << 32) /* bytes: more than for PMIO_SLOTS_MAX files */
 
-/* bytes that cannot be read are zero; false: there were some */
+/* unreadable bytes become zero; false: there were some */
 static bool read_all(int fd, uint8_t *to, uint64_t size)
 {
 	bool all = true;
@@ -53,7 +53,7 @@ static void mend(int fd, uint64_t size)
 	_exit(EXIT_SUCCESS);
 }
 
-/* what libpmemobj has to undo or redo is done in the file of this descriptor */
+/* let libpmemobj undo or redo in the file of this descriptor */
 static bool mended(int fd, uint64_t size)
 {
 	int status = 0;
@@ -75,7 +75,7 @@ static bool is_zero(const uint8_t *p, size_t len)
 	return len == 0;
 }
 
-/* our root has a form that nothing else in the file has */
+/* the catalog's root has a form that nothing else in the file has */
 static bool is_root(const struct pmio_catalog_copy *c, const struct root_df *r, const uint8_t *uuid)
 {
 	if (r->version != CATALOG_VERSION || r->nr_slots == 0 || r->nr_slots > PMIO_SLOTS_MAX ||
@@ -127,7 +127,7 @@ static int take_copy(int from, const char *dir, struct pmio_catalog_copy *c)
 	}
 	all = read_all(from, c->bytes, c->size);
 	c->sound = mended(fd, c->size) && all;
-	/* half of an attempt is worse than none */
+	/* a half-done repair is worse than none */
 	if (!c->sound)
 		read_all(from, c->bytes, c->size);
 none:

@@ -1,9 +1,9 @@
 /*
- * catalog_copy.h -- the catalog of a pool that is not to be touched, perhaps damaged
+ * catalog_copy.h -- the catalog of a pool that must not be changed, and may be damaged
  *
- * A copy in memory of the file.  libpmemobj puts it in order, as after a crash, in a
- * child process, which may fail or die of what it finds; what is then in the copy is
- * read without it.  For the files of lib/pool only.
+ * A copy of the file in memory.  libpmemobj repairs it, as after a crash, in a child
+ * process, which may fail or crash on damaged data; the result is then read without
+ * libpmemobj.  For the files of lib/pool only.
  */
 #ifndef PMIO_POOL_CATALOG_COPY_H
 #define PMIO_POOL_CATALOG_COPY_H
@@ -20,7 +20,7 @@ struct pmio_catalog_copy {
 };
 
 /*
- * pmio_catalog_copy_read -- whatever can be read of it
+ * pmio_catalog_copy_read -- read as much of it as possible
  *
  * uuid   the pool's; NULL: not known
  *

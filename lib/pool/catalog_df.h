@@ -1,5 +1,5 @@
 /*
- * catalog_df.h -- what stands in a catalog, as objects of libpmemobj
+ * catalog_df.h -- the contents of a catalog, as objects of libpmemobj
  *
  * For the files of lib/pool only.
  */
@@ -39,7 +39,7 @@ struct entry_df {
 };
 _Static_assert(sizeof(struct entry_df) == 128, "entry of the catalog");
 
-/* room for the entries and for paths of ordinary length beside libpmemobj's own */
+/* room for the entries, for paths of ordinary length and for libpmemobj's own data */
 size_t pmio_catalog_file_size(uint32_t nr_slots);
 
 #endif

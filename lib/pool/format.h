@@ -1,5 +1,5 @@
 /*
- * format.h -- what lies on media in a pool's file `data`
+ * format.h -- the layout on media of a pool's file `data`
  *
  * Little-endian, fixed width, sizes asserted; reserved bytes are zero.  A change
  * of anything here is a new PMIO_POOL_VERSION.
@@ -11,9 +11,9 @@
  *   frames_off      frames, from a 2 MiB boundary
  *
  * A frame belongs to a file when its header's owner word names a slot and that
- * slot's generation.  The owner word is one aligned 8-byte store, so a claim is
- * whole or not at all, and deleting a file is one 8-byte store (the slot's next
- * generation), however many frames it had.
+ * slot's generation.  The owner word is one aligned 8-byte store, so a claim is atomic,
+ * and deleting a file is one 8-byte store (the slot's next generation), independent of
+ * its number of frames.
  */
 #ifndef PMIO_POOL_FORMAT_H
 #define PMIO_POOL_FORMAT_H
@@ -30,7 +30,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 #define PMIO_CHUNK_BLOCKS 256 /* blocks of a chunk: bits of one bitmap */
 #define PMIO_MASK_WORDS (PMIO_CHUNK_BLOCKS / 64)
-#define PMIO_FRAME_ALIGN (2u << 20) /* frames start at a huge page */
+#define PMIO_FRAME_ALIGN (2u << 20) /* frames start at a huge-page boundary */
 
 #define PMIO_CHUNK_MIN (64u << 10)   /* bytes: blocks of 256 bytes */
 #define PMIO_CHUNK_MAX (64u << 20)   /* bytes: blocks of 256 KiB */
@@ -53,30 +53,30 @@ struct pmio_super_df {
 	uint64_t created;	/* seconds since 1970 */
 	uint8_t reserved[4096 - 104 - 64];
 	/* below: not covered by crc, changed while the pool is in use */
-	uint64_t epoch;		/* the running agent's; a new one for each start */
+	uint64_t epoch;		/* the running agent's; a new one at each start */
 	uint8_t boot[16];	/* the kernel's boot id when an agent last opened the pool; 0: not known */
 	uint8_t reserved2[40];
 };
 _Static_assert(sizeof(struct pmio_super_df) == 4096, "superblock");
 
 /*
- * What a client has transferred, in bytes.  It is the only one that stores here,
- * in passing: no atomic additions, so threads that share a client may lose a few.
+ * What a client has transferred, in bytes.  Only the client stores here, without atomic
+ * additions, so threads that share a client may lose a few counts.
  */
 struct pmio_counts_df {
 	uint64_t read;		/* all that it read */
 	uint64_t missed;	/* of that: blocks that had to be filled from the PFS first */
-	uint64_t pfs_read;	/* of that: read on the PFS, the pool had no room */
+	uint64_t pfs_read;	/* of that: read from the PFS, as the pool had no room */
 	uint64_t written;	/* all that it wrote */
-	uint64_t pfs_written;	/* of that: written on the PFS, the pool had no room */
+	uint64_t pfs_written;	/* of that: written to the PFS, as the pool had no room */
 };
 
 /*
- * One client's record.  `intent` says which blocks it is overwriting as a whole
- * while they are not valid yet, so that the agent can release them if it dies:
- * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.
- * `counts` begin at 0 with each connection; they are never flushed, since nobody
- * reads them after a crash.
+ * One client's record.  `intent` names the blocks that it is overwriting as a whole
+ * while they are not valid yet, so that the agent can release them if the client dies:
+ * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.  `counts`
+ * begin at 0 with each connection; they are never flushed, since nobody reads them
+ * after a crash.
  */
 struct pmio_client_df {
 	uint64_t intent;

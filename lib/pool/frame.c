@@ -1,10 +1,10 @@
 /*
  * frame.c -- the protocol of a frame's three bitmaps
  *
- * Clients change `dirty` and set `valid`; the agent does all else.  Two races
- * have to be decided without locks, both in the manner of Dekker: each side
- * first says what it does, then looks at what the other said, with a full
- * barrier between.  At least one of the two sees the other.
+ * Clients change `dirty` and set `valid`; the agent does everything else.  Two races
+ * have to be decided without locks, both like in Dekker's algorithm: each side first
+ * announces what it does, then looks at the other's announcement, with a full barrier
+ * between.  At least one of the two sees the other.
  *
  *   client overwrites a block          agent fills it
  *     set dirty                          set draining
@@ -17,8 +17,8 @@
  *     look at dirty: set it again        read the bytes
  *
  * Visible is not durable: a client sees bits that another client has set and not
- * flushed yet.  Whoever promises that bytes are durable therefore flushes the
- * bits that they depend on, no matter who has set them (write_end).
+ * flushed yet.  A client that promises that bytes are durable therefore flushes the
+ * bits that they depend on, even if another client has set them (write_end).
  *
  * Recovery of a file that was open drops blocks that are valid but neither dirty
  * nor draining (pool.c): no state may be durable in which such a block is the
@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* claim and free count on it: stores to one line become durable in their order */
+/* claim and free rely on it: stores to one line become durable in their order */
 _Static_assert(offsetof(struct pmio_frame_df, dirty) <= PMIO_PM_LINE,
 	       "owner, chunk and valid lie in one cache line");
 
@@ -115,7 +115,7 @@ static void load_mask(struct pmio_mask *m, const uint64_t *map)
 		m->w[i] = pmio_pm_load64(&map[i]);
 }
 
-/* set m's bits in map where they are not; news: out, those that were not */
+/* set m's bits in map where they are clear; news: out, those that were clear */
 static void set_bits(struct pmio_view *v, uint64_t *map, const struct pmio_mask *m,
 		     struct pmio_mask *news)
 {
@@ -133,7 +133,7 @@ static void clear_bits(struct pmio_view *v, uint64_t *map, const struct pmio_mas
 			pmio_pm_and64(v->pm, &map[i], ~m->w[i]);
 }
 
-/* a bitmap lies in up to two lines: only those that hold bits of m */
+/* a bitmap lies in up to two lines: flush only those with bits of m */
 static void flush_words(struct pmio_view *v, const uint64_t *map, const struct pmio_mask *m)
 {
 	unsigned first = 0, last = PMIO_MASK_WORDS;
@@ -145,7 +145,7 @@ static void flush_words(struct pmio_view *v, const uint64_t *map, const struct p
 	pmio_pm_flush(v->pm, &map[first], (last - first) * sizeof(*map));
 }
 
-/* each call is one that the tests of the crash tests leave out */
+/* each call is a site that the mutation tests leave out */
 #define flush_bits(v, map, m) PMIO_PM_SITE(PMIO_PM_FLUSHES, flush_words(v, map, m))
 
 static struct pmio_mask and_not(struct pmio_mask a, const struct pmio_mask *b)
@@ -196,8 +196,9 @@ static struct pmio_mask being_filled(const struct pmio_frame_df *h, const struct
 	struct pmio_mask draining, valid;
 
 	/*
-	 * In this order: a fill that ends sets valid, then clears draining.  Who
-	 * sees draining and after it not valid has met a fill that still runs.
+	 * In this order: a fill that ends sets valid, then clears draining.  If
+	 * draining is seen set, and after that valid is seen clear, the fill still
+	 * runs.
 	 */
 	load_mask(&draining, h->draining);
 	load_mask(&valid, h->valid);
@@ -233,8 +234,8 @@ int pmio_frame_write_begin(struct pmio_view *v, uint64_t frame, const struct pmi
 		return 0;
 
 	/*
-	 * dirty stays, as another client may be overwriting the same block.  When we
-	 * are called again it is no news, and the block is valid: fence it now.
+	 * dirty stays, as another client may be overwriting the same block.  In the
+	 * next call it is not new, and the block is valid: fence it now.
 	 */
 	pmio_pm_fence(v->pm);
 	return -EAGAIN;
@@ -295,7 +296,7 @@ void pmio_frame_fill_begin(struct pmio_view *v, uint64_t frame, const struct pmi
 
 	/*
 	 * Not flushed: after a crash draining of a block that is not valid means
-	 * nothing.  set_bits leaves out what another thread of ours fills already.
+	 * nothing.  set_bits leaves out blocks that another thread already fills.
 	 */
 	load_mask(&valid, h->valid);
 	want = and_not(*m, &valid);
@@ -497,14 +498,14 @@ static uint64_t bytes_inside(const struct pmio_view *v, uint64_t chunk, uint64_t
 	uint64_t start;
 
 	if (chunk > UINT64_MAX >> v->chunk_shift)
-		return 0; /* no file is that long: media that we cannot trust */
+		return 0; /* no file is that long: the media cannot be trusted */
 	start = chunk << v->chunk_shift;
 	if (file_size <= start)
 		return 0;
 	return file_size - start < v->chunk_size ? file_size - start : v->chunk_size;
 }
 
-/* zero the end of a last block that is in the file in part only */
+/* zero the rest of the last block if the file ends within it */
 static void zero_tail(struct pmio_view *v, uint64_t frame, uint64_t inside)
 {
 	uint64_t rest = inside & (v->block_size - 1);

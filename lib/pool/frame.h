@@ -1,10 +1,10 @@
 /*
  * frame.h -- what clients and the agent do to the blocks of a frame
  *
- * Clients write without asking anybody, while the agent may fill or drain the
- * same frame.  The three bitmaps of struct pmio_frame_df keep them apart; this
- * module is the only one that changes them.  Each function's comment in frame.c
- * says what a crash leaves behind.
+ * Clients write without a request, while the agent may fill or drain the same frame.
+ * The three bitmaps of struct pmio_frame_df coordinate them; this module is the only
+ * one that changes them.  Each function's comment in frame.c says what a crash leaves
+ * behind.
  *
  * A write of bytes is:
  *   1. blocks written in part must be valid (else ask the agent to fill them);
@@ -13,7 +13,7 @@
  *   4. pmio_pm_fence(), then pmio_frame_write_end() with the same blocks;
  *   5. raise the file's size if it grew, then pmio_pm_fence(): now durable.
  *
- * Threads: every function may run at once in any number of processes, but
+ * Threads: every function may run at the same time in any number of processes, but
  * _fill_ and _drain_ and _drop and _claim and _recover only in the agent.
  */
 #ifndef PMIO_POOL_FRAME_H
@@ -31,10 +31,10 @@ void pmio_mask_range(struct pmio_mask *m, unsigned first, unsigned last);
 bool pmio_mask_empty(const struct pmio_mask *m);
 unsigned pmio_mask_count(const struct pmio_mask *m);
 bool pmio_mask_test(const struct pmio_mask *m, unsigned block);
-/* next set block at or after from, PMIO_CHUNK_BLOCKS if none; *len: how many follow on, itself included */
+/* next set block at or after from, PMIO_CHUNK_BLOCKS if none; *len: length of the run that it begins */
 unsigned pmio_mask_next_run(const struct pmio_mask *m, unsigned from, unsigned *len);
 
-/* all blocks of m are valid */
+/* are all blocks of m valid? */
 bool pmio_frame_valid(const struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 void pmio_frame_get(const struct pmio_view *v, uint64_t frame, struct pmio_mask *valid,
 		    struct pmio_mask *dirty, struct pmio_mask *draining);
@@ -64,7 +64,7 @@ void pmio_frame_write_abort(struct pmio_view *v, uint64_t frame, const struct pm
 void pmio_frame_fill_begin(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m,
 			   struct pmio_mask *todo, struct pmio_mask *busy);
 
-/* agent: todo's bytes were stored and flushed by this thread (ok), or could not be had (!ok) */
+/* agent: todo's bytes were stored and flushed by this thread (ok), or could not be read (!ok) */
 void pmio_frame_fill_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *todo, bool ok);
 
 /* agent: take all dirty blocks for draining; out: which.  Fenced when it returns. */
@@ -74,8 +74,8 @@ void pmio_frame_drain_begin(struct pmio_view *v, uint64_t frame, struct pmio_mas
 void pmio_frame_drain_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *taken, bool ok);
 
 /*
- * agent: what is valid is to be drained, once more: the PFS may have lost it.  Clients may use the
- * frame.  Flushed, not fenced.
+ * agent: the valid blocks are to be drained again, as the PFS may have lost them.  Clients may use
+ * the frame.  Flushed, not fenced.
  */
 void pmio_frame_redirty(struct pmio_view *v, uint64_t frame);
 
@@ -92,15 +92,15 @@ void pmio_frame_claim_zero(struct pmio_view *v, uint64_t frame, uint32_t slot, u
 void pmio_frame_free(struct pmio_view *v, uint64_t frame);
 
 /*
- * Blank frames: free ones with all bytes zero.  A claim of such a frame needs no
- * fill, and no care for what lies between a writer's pieces.
+ * Blank frames: free ones with all bytes zero.  A claim of such a frame needs no fill,
+ * and the gaps between a writer's pieces read as zeros.
  */
 bool pmio_frame_is_blank(const struct pmio_view *v, uint64_t frame);
 /* agent: mark a free frame whose bytes were stored as zeros, flushed and fenced; flushed, not fenced */
 void pmio_frame_set_blank(struct pmio_view *v, uint64_t frame);
 
 /*
- * pmio_frame_recover -- agent: put a frame in order after a crash
+ * pmio_frame_recover -- agent: repair a frame after a crash
  *
  * Blocks that were being drained are dirty again, blocks that were being filled
  * or overwritten are empty, blocks wholly beyond the file's size are empty, and

@@ -16,7 +16,7 @@
 #include "pool/pool_scan.h"
 
 #define BLANK_RESERVE 256 /* zeroed frames kept ready */
-#define BLANK_SPARE 16	  /* free frames that are left alone: a claim must find some that are not being zeroed */
+#define BLANK_SPARE 16	  /* free frames that are not zeroed: a claim must find some that are not being worked on */
 #define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
 #define LOCK_POLL_MS 5
 
@@ -25,12 +25,12 @@ struct pmio_pool {
 	int dir_fd, lock_fd, data_fd;
 	struct pmio_view *view;
 	struct pmio_catalog *catalog;
-	/* stacks of what is free; on media that is a frame without owner, a slot
-	   without entry */
+	/* stacks of free frames and slots; on media these are frames without owner,
+	   slots without entry */
 	uint64_t *free_frames, *blank_frames;
 	uint64_t nr_free_frames, nr_blank_frames;
 	bool blank_more;      /* the reserve is being filled */
-	unsigned nr_blanking; /* in neither of the two */
+	unsigned nr_blanking; /* being zeroed: in neither of the two stacks */
 	bool rebooted;
 	uint32_t *free_slots;
 	uint32_t nr_free_slots;
@@ -56,7 +56,7 @@ static int open_view(int data_fd, const char *dir, struct pmio_view **out)
 	struct pmio_pm *pm;
 	int rc;
 
-	/* libpmem2 has its own words for this */
+	/* libpmem2's message for this is less clear */
 	if (lseek(data_fd, 0, SEEK_END) < (off_t)sizeof(struct pmio_super_df)) {
 		pmio_err("pool %s: data: not a pmio pool: too short", dir);
 		return PMIO_ENOTPOOL;
@@ -76,7 +76,7 @@ static int open_files(struct pmio_pool *pool)
 
 	if (rc < 0)
 		return rc;
-	/* first of all, so that no lock file is left where there is no pool */
+	/* first, so that no lock file is made where there is no pool */
 	if (!pmio_pool_dir_has(pool->dir_fd, PMIO_POOL_DATA)) {
 		pmio_err("pool %s: there is no pool", pool->dir);
 		return -ENOENT;
@@ -89,15 +89,15 @@ static int open_files(struct pmio_pool *pool)
 	if (rc == 0)
 		rc = pmio_catalog_open(pool->dir_fd, pool->dir, pool->view->super->uuid,
 				       pool->view->nr_slots, PMIO_CATALOG_OWN, &pool->catalog);
-	/* data without catalog was a pool once */
+	/* data without catalog: it was a pool */
 	return rc == -ENOENT && pool->view ? PMIO_EDAMAGED : rc;
 }
 
 /* ---- open: recovery --------------------------------------------------------------- */
 
 /*
- * Before anything else is touched: clients of the agent that is gone may run yet.
- * They learn from the epoch that there is a new one, and then give new intents.
+ * Before anything else is changed: clients of the previous agent may still run.  They
+ * learn from the epoch that there is a new one, and then record new intents.
  */
 static void start_epoch(struct pmio_view *v)
 {
@@ -115,8 +115,8 @@ static void start_epoch(struct pmio_view *v)
 }
 
 /*
- * What follows goes by the sizes that are seen here.  Who stored them may have been
- * killed before they were durable: a power cut must not bring back others.
+ * The recovery relies on the sizes that are seen here.  The client that stored them may
+ * have been killed before they were durable: a power cut must not bring back others.
  */
 static void keep_slots(struct pmio_view *v)
 {
@@ -141,7 +141,7 @@ static int recover_slots(struct pmio_pool *pool, const struct pmio_scan *scan)
 	return 0;
 }
 
-/* what was drained, and was not yet durable on the PFS, may be lost with the power */
+/* may drained data that were not yet durable on the PFS have been lost in a power cut? */
 /* boot: out, zeros if it is not known */
 static bool lost_power(const struct pmio_view *v, uint8_t boot[16])
 {
@@ -149,7 +149,7 @@ static bool lost_power(const struct pmio_view *v, uint8_t boot[16])
 	return !pmio_boot_id(boot) || memcmp(v->super->boot, boot, sizeof(v->super->boot)) != 0;
 }
 
-/* after all else: a crash in a recovery must not make the next one take the boot for its own */
+/* last of all: after a crash in a recovery, the next one must still see that the machine was rebooted */
 static int keep_boot(struct pmio_view *v, const uint8_t boot[16])
 {
 	if (memcmp(v->super->boot, boot, sizeof(v->super->boot)) == 0)
@@ -161,7 +161,7 @@ static int keep_boot(struct pmio_view *v, const uint8_t boot[16])
 /*
  * A client writes into a block that a drain has just made clean, and sets dirty
  * again only after its bytes: a crash between leaves new bytes in a clean block.
- * They were not promised, and would differ from the PFS's for ever.
+ * These bytes were not promised, and would differ from the PFS's for ever.
  */
 static void drop_clean(struct pmio_view *v, uint64_t frame)
 {
@@ -175,9 +175,8 @@ static void drop_clean(struct pmio_view *v, uint64_t frame)
 }
 
 /*
- * false: the frame holds nothing and can be free.  Not one of a file that was
- * open: its clients may have outlived the agent, and be writing into frames that
- * were claimed for them.
+ * false: the frame is empty and can be freed.  Not if its file was open: the clients
+ * may have outlived the agent, and be writing into frames that were claimed for them.
  */
 static bool recover_frame(const struct pmio_pool *pool, const struct pmio_scan *scan, uint64_t frame)
 {
@@ -212,7 +211,7 @@ static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
 	}
 }
 
-/* on page granularity nothing of a whole run is durable before this */
+/* on page granularity nothing of the recovery is durable before this */
 static int sync_all(struct pmio_view *v)
 {
 	pmio_pm_fence(v->pm);
@@ -221,7 +220,7 @@ static int sync_all(struct pmio_view *v)
 	return pmio_pm_sync(v->pm, pmio_pm_base(v->pm), pmio_pm_size(v->pm));
 }
 
-/* a slot whose words make no sense cannot be used, and its data cannot be told: refuse */
+/* a slot with invalid words cannot be used, and its data cannot be identified: refuse */
 static int check_slots(const struct pmio_pool *pool, const struct pmio_scan *scan)
 {
 	const struct pmio_view *v = pool->view;
@@ -295,7 +294,7 @@ static void fini_pool(struct pmio_pool *pool)
 	if (pool->data_fd >= 0)
 		close(pool->data_fd);
 	if (pool->lock_fd >= 0)
-		close(pool->lock_fd); /* after all else: unlocks */
+		close(pool->lock_fd); /* last: this unlocks */
 	if (pool->dir_fd >= 0)
 		close(pool->dir_fd);
 	free(pool->free_frames);
@@ -333,7 +332,7 @@ void pmio_pool_close(struct pmio_pool **pool)
 {
 	if (!*pool)
 		return;
-	sync_all((*pool)->view); /* has logged; there is nobody to tell */
+	sync_all((*pool)->view); /* it has logged errors; they cannot be returned */
 	pmio_pool_dir_unsign((*pool)->lock_fd);
 	fini_pool(*pool);
 	free(*pool);
@@ -372,7 +371,7 @@ int pmio_pool_dir_fd(const struct pmio_pool *pool)
 
 /* ---- check ------------------------------------------------------------------------- */
 
-/* all: what is valid, as it may be lost on the PFS */
+/* all: all valid blocks, as the PFS may have lost them */
 static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame, bool all)
 {
 	struct pmio_mask valid, dirty, draining;
@@ -383,7 +382,7 @@ static uint64_t dirty_blocks(const struct pmio_view *v, uint64_t frame, bool all
 	return pmio_mask_count(&valid);
 }
 
-/* one byte a slot: does it have dirty blocks? */
+/* one byte per slot: does it have dirty blocks? */
 static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8_t *dirty,
 		  struct pmio_pool_report *report)
 {
@@ -413,7 +412,7 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 	}
 }
 
-/* a catalog that cannot be read is one problem; the data are looked at all the same */
+/* an unreadable catalog is one problem; the data are checked nevertheless */
 static int check_catalog(const struct pmio_pool *pool, struct pmio_catalog **cat,
 			 struct pmio_pool_report *report)
 {
@@ -464,7 +463,7 @@ int pmio_pool_check(const char *dir, struct pmio_pool_report *report)
 		pmio_err("pool %s: there is no pool", dir);
 		rc = -ENOENT;
 	}
-	/* no lock file: nobody can have the pool, and we make none */
+	/* no lock file: no agent can have the pool, and none is made */
 	if (rc == 0) {
 		rc = pmio_pool_dir_lock(pool.dir_fd, dir, false, &pool.lock_fd);
 		if (rc == -EBUSY)
@@ -543,10 +542,9 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 		return state < 0 ? state : -ENOENT;
 
 	/*
-	 * P1 the slot's next generation: no frame is the file's any more
-	 * P2 the catalog's entry goes
-	 * crash before P1: the file is there; between: the entry is of a generation
-	 * that is gone, and goes at the next start
+	 * P1 the slot's next generation: no frame belongs to the file any more P2 the
+	 * catalog's entry goes crash before P1: the file is there; between: the entry
+	 * has an old generation, and is removed at the next start
 	 */
 	next = pmio_pm_load64(&df->generation) + 1;
 	if (next > PMIO_OWNER_GENERATION(UINT64_MAX))
@@ -556,7 +554,7 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 	if (rc < 0)
 		return rc;
 
-	/* if it fails, the file is gone all the same, and the slot at rest until then */
+	/* if it fails, the file is gone nevertheless, and the slot is unused until then */
 	if (pmio_catalog_clear(pool->catalog, slot) == 0) /* P2 */
 		pool->free_slots[pool->nr_free_slots++] = slot;
 	return 0;
@@ -574,7 +572,7 @@ void pmio_pool_file_set_size(struct pmio_pool *pool, uint32_t slot, uint64_t siz
 
 	assert(slot < pool->view->nr_slots);
 	pmio_pm_store64(pool->view->pm, &df->size, size);
-	pmio_pm_sync(pool->view->pm, df, sizeof(*df)); /* logs where it fails */
+	pmio_pm_sync(pool->view->pm, df, sizeof(*df)); /* logs errors */
 }
 
 uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool)
@@ -634,7 +632,7 @@ void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank)
 
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
 {
-	/* put twice it would be given to two files */
+	/* a frame that is put twice would be given to two files */
 	assert(pmio_pm_load64(&pool->view->headers[frame].owner) != 0);
 	pmio_frame_free(pool->view, frame);
 	pool->free_frames[pool->nr_free_frames++] = frame;
@@ -656,7 +654,7 @@ int pmio_pool_frames_each(struct pmio_pool *pool,
 		uint64_t owner = pmio_pm_load64(&v->headers[i].owner);
 		uint32_t slot = PMIO_OWNER_SLOT(owner);
 
-		/* not those of a file that was removed, before they are put */
+		/* not frames of a removed file that are not put yet */
 		if (owner == 0 ||
 		    PMIO_OWNER_GENERATION(owner) != pmio_pm_load64(&v->slots[slot].generation))
 			continue;

@@ -3,8 +3,8 @@
  *
  *   catalog   libpmemobj: which file has which slot; changed in transactions
  *   data      superblock, slots, frame headers, frames (format.h)
- *   lock      flock()ed by the agent for as long as it runs; names the agent, until
- *             it leaves in good order
+ *   lock      flock()ed by the agent for as long as it runs; names the agent, until it
+ *             leaves in good order
  *
  * What may be wrong with a pool directory (and is refused): missing, not a
  * directory, a symbolic link, another user's, writable by group or others,
@@ -41,29 +41,29 @@ struct pmio_pool_params {
 	void *progress_arg;
 };
 
-/* what the catalog knows of a file */
+/* a file's state in the catalog */
 enum pmio_file_state {
 	PMIO_FILE_NONE,		/* the slot is free */
 	PMIO_FILE_CLEAN,	/* closed; the PFS file is complete */
 	PMIO_FILE_OPEN,		/* has or had a writer; may have dirty blocks */
-	PMIO_FILE_HELD,		/* closed, not drained yet because that was asked for */
+	PMIO_FILE_HELD,		/* closed, not drained yet, on request */
 	PMIO_FILE_FAILED,	/* closed, and the drain failed: see error */
 };
 
-#define PMIO_FILE_PFS_BUSY 1u	/* flag: we are changing the PFS file ourselves just now */
-#define PMIO_FILE_REMOVING 2u	/* flag: its last name goes, and then the file and its frames */
-#define PMIO_FILE_SHARED 8u	/* flag: other pools have pieces of the file, too */
-#define PMIO_FILE_CUT 4u	/* flag: what the PFS file has beyond pfs_size is no longer the file's */
+#define PMIO_FILE_PFS_BUSY 1u	/* flag: the agent is changing the PFS file */
+#define PMIO_FILE_REMOVING 2u	/* flag: its last name is being removed, and then the file and its frames */
+#define PMIO_FILE_SHARED 8u	/* flag: other pools also have pieces of the file */
+#define PMIO_FILE_CUT 4u	/* flag: the PFS file's bytes beyond pfs_size no longer belong to the file */
 #define PMIO_FILE_NEW 16u	/* flag: it was created, and its name may not be durable yet on the PFS */
-#define PMIO_FILE_UNSYNCED 32u	/* flag: what was drained of it may not be durable yet on the PFS */
+#define PMIO_FILE_UNSYNCED 32u	/* flag: its drained data may not be durable yet on the PFS */
 
 struct pmio_pool_file {
 	uint32_t state;		/* enum pmio_file_state */
 	uint32_t flags;
 	uint64_t generation;	/* of the slot when this was written */
-	uint64_t dev, ino;	/* the PFS file; 0 and UINT64_MAX - slot: its last name has gone */
-	int64_t birth_ns;	/* when that was made, since 1970; 0: not known */
-	uint64_t pfs_size;	/* bytes; as seen when we last changed or read it */
+	uint64_t dev, ino;	/* the PFS file; 0 and UINT64_MAX - slot: it has no name any more */
+	int64_t birth_ns;	/* its birth time, since 1970; 0: not known */
+	uint64_t pfs_size;	/* bytes; as seen when the agent last changed or read it */
 	int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
 	uint32_t mode;		/* permission bits */
 	int32_t error;		/* of a failed drain: errno, else 0 */
@@ -73,11 +73,11 @@ struct pmio_pool_file {
 /*
  * pmio_pool_create -- make a pool
  *
- * dir   is made (mode 0700) if it is missing; must then be empty of our files
+ * dir   is made (mode 0700) if it is missing; must not have any of a pool's files
  *
- * All space is reserved now, so that a full file system is an error here and not
- * a SIGBUS later; memory, if it is on a tmpfs, and then some must be left for others.
- * On failure nothing of the pool is left.
+ * All space is reserved now, so that a full file system is an error here and not a
+ * SIGBUS later; on a tmpfs that is memory, and some must be left for others.  On
+ * failure nothing of the pool is left.
  *
  * Returns 0, -EEXIST (there is a pool), -EINVAL (size too small for one frame, or
  * a bad chunk size), -ENOSPC, -EACCES, -ENOENT (no parent), ...; logged.
@@ -86,99 +86,100 @@ struct pmio_pool_file {
 int pmio_pool_create(const char *dir, const struct pmio_pool_params *params);
 
 /*
- * pmio_pool_default_size -- the size of a pool for which nobody has asked for one
+ * pmio_pool_default_size -- the size of a pool without a size chosen by the user
  *
  * On a tmpfs it is at most half of the memory that is left, and then a line is logged; else size.
  */
 uint64_t pmio_pool_default_size(const char *dir, uint64_t size);
 
 /*
- * pmio_pool_vacant -- may a pool be made there without being asked for?
+ * pmio_pool_vacant -- may a pool be made there without an explicit request?
  *
- * Returns 1: nothing is there but perhaps a file `besides` and what is left of the
- * making or removing of a pool that was cut off; 0: more; or -errno; not logged.
+ * Returns 1: nothing is there except perhaps a file `besides` and leftovers of an
+ * interrupted creation or removal of a pool; 0: there is more; or -errno; not logged.
  */
 int pmio_pool_vacant(const char *dir, const char *besides);
 
 /*
- * pmio_pool_open -- take a pool into possession, and recover it
+ * pmio_pool_open -- lock a pool, and recover it
  *
  * Returns 0; -ENOENT (no such directory, or no pool in it), -EBUSY (another agent
  * has it), -EPERM (another user's, or writable by others, or a symbolic link),
  * -ENOTDIR, -EACCES, PMIO_ENOTPOOL, PMIO_EVERSION, PMIO_EDAMAGED; logged.
- * After it frames of deleted files are free, and every other frame has been
- * through pmio_frame_recover().
+ * Afterwards frames of deleted files are free, and every other frame was recovered by
+ * pmio_frame_recover().
  */
 int pmio_pool_open(const char *dir, struct pmio_pool **out);
 
-/* makes all durable (page granularity), unlocks; takes a pointer to NULL */
+/* makes everything durable (page granularity), unlocks; *pool may be NULL */
 void pmio_pool_close(struct pmio_pool **pool);
 
 /* remove the pool's files, and the directory if that leaves it empty; -EBUSY while an agent has it */
 int pmio_pool_destroy(const char *dir);
 
 /*
- * pmio_pool_resize -- give a pool that nobody has another size
+ * pmio_pool_resize -- change the size of a pool that no agent has
  *
- * params   size and progress as for making it; chunk_size and nr_slots stay what they are
+ * params   size and progress as for creation; chunk_size and nr_slots stay as they are
  *
- * It is made anew in its place, so nothing may wait in it; what it keeps for readers
- * is given up.  A crash leaves the old pool, the new one, or none, as a creation that
- * was cut off.  If the new one cannot be made the old size is.
+ * A new pool is made in its place, so no data may wait in it; its cached data are given
+ * up.  A crash leaves the old pool, the new one, or none, like an interrupted creation.
+ * If the new one cannot be made, one of the old size is.
  *
  * Returns 0, -EBUSY (an agent has it, or data wait), -ENOSPC, -EINVAL, PMIO_EDAMAGED,
  * or as pmio_pool_open(); logged.
  */
 int pmio_pool_resize(const char *dir, const struct pmio_pool_params *params);
 
-/* is this directory fit to be a pool of ours?  0 or as pmio_pool_open; logs if complain.
+/* can this directory be a pool?  0 or as pmio_pool_open; logs if complain.
    dir_fd: out, may be NULL: an O_DIRECTORY descriptor, owned by the caller */
 int pmio_pool_check_dir(const char *dir, bool complain, int *dir_fd);
 
 struct pmio_pool_report {
-	uint64_t nr_files, nr_dirty_files; /* known; of which something waits, be it only a size */
+	uint64_t nr_files, nr_dirty_files; /* known files; files of which data, or only a new size, wait */
 	uint64_t nr_frames, nr_used_frames;
 	uint64_t dirty_bytes;	/* whole blocks */
 	uint64_t nr_problems;	/* each was logged as an error */
-	enum pmio_pm_granularity granularity; /* of the pool where it lies now */
+	enum pmio_pm_granularity granularity; /* of the pool at its current place */
 };
 
 /*
  * pmio_pool_check -- verify a pool that no agent has: superblock, catalog
- * (pmemobj_check), that slots and catalog agree, that no two frames hold the same chunk
+ * (pmemobj_check), agreement of slots and catalog, and that no two frames hold the same
+ * chunk
  *
  * Changes nothing.  Returns 0 (also with problems: see the report), or as pmio_pool_open.
  */
 int pmio_pool_check(const char *dir, struct pmio_pool_report *report);
 
-/* who has a pool, or had it and did not let go of it: was killed, or lost its power */
+/* the agent that has a pool, or had it and did not release it as it was killed, or by a power cut */
 struct pmio_pool_owner {
-	char host[256]; /* empty: nobody */
+	char host[256]; /* empty: none */
 	unsigned pid;
-	bool locked;	/* it has it, as far as its lock is seen here */
+	bool locked;	/* it still has the pool, as far as its lock is visible here */
 };
 
 /*
  * pmio_pool_owner -- read it
  *
- * A lock on a network file system need not be seen by other machines; this is.
+ * A lock on a network file system may be invisible to other machines; this is visible.
  * Returns 0 or as pmio_pool_check_dir(), logged.
  */
 int pmio_pool_owner(const char *dir, struct pmio_pool_owner *owner);
 
 /*
- * pmio_pool_kill_owner -- end the process that has the pool, however it is
+ * pmio_pool_kill_owner -- kill the process that has the pool, in any state
  *
- * Nothing that is in the pool is lost: the next agent finds it, as after any death of an agent.
- * Returns 0 (also if nobody has it), -ESRCH, -EBUSY (it ends later), -EPERM, ...; logged.
+ * No data in the pool are lost: the next agent finds them, as after any death of an agent.
+ * Returns 0 (also if no process has it), -ESRCH, -EBUSY (it ends later), -EPERM, ...; logged.
  */
 int pmio_pool_kill_owner(const char *dir, int limit_ms);
 
 /*
  * pmio_pool_rebooted -- has this machine been started since an agent last opened the pool?
  *
- * Then what the PFS had not made durable may be lost.  Blocks of files that are
- * PMIO_FILE_UNSYNCED are dirty again in that case, all that are valid.  True also if it is not known.
+ * Then data that the PFS had not made durable may be lost.  All valid blocks of files that are
+ * PMIO_FILE_UNSYNCED are dirty again in that case.  True also if it is not known.
  */
 bool pmio_pool_rebooted(const struct pmio_pool *pool);
 
@@ -230,22 +231,22 @@ uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool);
 uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
 /* a blank one (pmio_frame_claim_zero), for a chunk that is zero; PMIO_NO_FRAME if there is none */
 uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
-/* free a frame; it must not be in use by anybody */
+/* free a frame; no client may be using it */
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
-uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* with those being made blank */
+uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* including those being zeroed */
 
 /*
- * A reserve of blank frames, kept by the agent when it has nothing better to do: filled
- * when half of it is used, so that few writers find the agent at it beside them.
- * _blank_begin takes a free frame that is not blank out of the lists, for the
- * caller to zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones.
- * _blank_end marks it and puts it back, the mark is flushed, not fenced; a frame that
- * could not be made blank is not used any more, until the pool is opened again.
+ * A reserve of blank (zeroed) frames, filled by the agent when it is otherwise idle:
+ * only when half of it is used, so that this work rarely competes with writers.
+ * _blank_begin takes a free frame that is not blank out of the lists, for the caller to
+ * zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones. _blank_end
+ * marks it and puts it back, the mark is flushed, not fenced; a frame that could not be
+ * zeroed is not used any more, until the pool is opened again.
  */
 uint64_t pmio_pool_blank_begin(struct pmio_pool *pool);
 void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank);
 
-/* calls fn for each frame in use; stops at its first value other than 0 and returns that */
+/* calls fn for each frame in use; stops at the first result other than 0 and returns it */
 int pmio_pool_frames_each(struct pmio_pool *pool,
 			  int (*fn)(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg),
 			  void *arg);

@@ -42,15 +42,15 @@ static bool is_memory(int dir_fd)
 	       (fstatfs(dir_fd, &fs) == 0 && (unsigned long)fs.f_type == RAMFS);
 }
 
-/* what a pool may have of the memory there is: the rest is for the programs that use it */
+/* the share of the memory that a pool may have: the rest is for the programs that use it */
 static uint64_t share_of(uint64_t room)
 {
 	return room == UINT64_MAX ? room : room - room / 8;
 }
 
 /*
- * A pool on a tmpfs is memory, filled when it is made.  A cgroup's limit does not make that an
- * error: the kernel ends a process, which may be the program.
+ * A pool on a tmpfs is memory, filled when it is made.  Exceeding a cgroup's limit is not an
+ * error: the kernel kills a process, which may be the program.
  */
 static int check_memory(int dir_fd, const char *dir, uint64_t size, uint64_t besides)
 {
@@ -69,7 +69,7 @@ static int check_memory(int dir_fd, const char *dir, uint64_t size, uint64_t bes
 
 /* ---- data ---------------------------------------------------------------------- */
 
-/* how far the making of `data` has come: reserving is one half of it, prefaulting the other */
+/* progress of the creation of `data`: reserving is one half of it, prefaulting the other */
 struct steps {
 	const struct pmio_pool_params *params; /* as the caller gave them */
 	uint64_t size;			       /* bytes */
@@ -82,9 +82,9 @@ static void show_step(const struct steps *s, uint64_t reserved, uint64_t prefaul
 }
 
 /*
- * Bytes that are free for this user; UINT64_MAX: the file system does not say.
- * Asked first, since space is reserved in steps: what cannot be had must not fill
- * a tmpfs, which is memory, to the brim before that is noticed.
+ * Bytes that are free for this user; UINT64_MAX: the file system does not tell.  Asked
+ * first, since space is reserved in steps: a pool that does not fit must not fill a
+ * tmpfs, which is memory, completely before that is noticed.
  */
 static uint64_t free_bytes(int fd)
 {
@@ -95,7 +95,7 @@ static uint64_t free_bytes(int fd)
 	return (uint64_t)(geteuid() == 0 ? st.f_bfree : st.f_bavail) * st.f_frsize;
 }
 
-/* posix_fallocate() gives up at a signal */
+/* posix_fallocate() is interrupted by signals */
 static int reserve_step(int fd, uint64_t at, uint64_t len)
 {
 	int err;
@@ -114,7 +114,7 @@ int pmio_pool_reserve(int fd, uint64_t from, uint64_t to,
 
 	if (to > from && to - from > free_bytes(fd))
 		return -ENOSPC;
-	/* the kernel would also send a signal that ends us */
+	/* the kernel would also send a signal that kills this process */
 	if (getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY && to > lim.rlim_cur)
 		return -EFBIG;
 	for (uint64_t at = from; at < to && rc == 0; at += RESERVE_STEP) {
@@ -131,9 +131,9 @@ static void show_reserved(uint64_t at, void *arg)
 }
 
 /*
- * Reserved space is not there yet: the first store to a page has the kernel zero
- * it, at a fraction of the speed of later ones.  Better now than in a program.
- * (On an ordinary file system that would only make the page cache dirty.)
+ * Reserved pages are not allocated yet: at the first store to a page the kernel zeroes
+ * it, at a fraction of the speed of later stores.  Better now than in a program. (On an
+ * ordinary file system that would only make the page cache dirty.)
  */
 static void prefault(struct pmio_pm *pm, const struct steps *steps)
 {
@@ -158,7 +158,7 @@ static int format_data(int fd, const struct pmio_view_params *params, const stru
 	if (rc == 0)
 		prefault(pm, steps);
 	pmio_pm_unmap(&pm);
-	/* all space is reserved: this is not a lack of it */
+	/* all space is reserved, so this is not a lack of space */
 	return rc == -ENOSPC ? -EINVAL : rc;
 }
 
@@ -227,7 +227,7 @@ static int rename_new(int dir_fd, const char *dir, const char *from, const char 
 
 /* ---- create ---------------------------------------------------------------------- */
 
-/* a pool, or something else under our names */
+/* is there a pool, or something else with the names of its files? */
 static bool occupied(int dir_fd)
 {
 	return pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA) ||
@@ -235,7 +235,7 @@ static bool occupied(int dir_fd)
 		!pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA_NEW));
 }
 
-/* under the lock, and not occupied: what a creation or removal left that was cut off */
+/* under the lock, and not occupied: remove leftovers of an interrupted creation or removal */
 static void clear_leftovers(int dir_fd)
 {
 	unlinkat(dir_fd, PMIO_POOL_CATALOG, 0);
@@ -243,7 +243,7 @@ static void clear_leftovers(int dir_fd)
 	unlinkat(dir_fd, PMIO_POOL_DATA_NEW, 0);
 }
 
-/* whoever holds the lock is making the pool, or has opened it: then there is `data` */
+/* the holder of the lock is making the pool, or has opened it: then there is `data` */
 static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(CREATE_POLL_MS, CREATE_POLL_MS, CREATE_WAIT_MS);
@@ -272,9 +272,8 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 
 /*
  * P1 both files are complete and durable under their new names
- * P2 catalog, then data, get their own
- * crash before data's name is durable: no pool, and data.new says that what is
- * there may be cleared away; after: the pool
+ * P2 catalog, then data, get their final names crash before data's name is durable: no
+ * pool, and data.new shows that the files may be removed; after: the pool
  */
 static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 			const struct pmio_view_params *params)
@@ -282,7 +281,7 @@ static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 	int rc;
 
 	clear_leftovers(dir_fd);
-	/* data first: while it has that name the rest counts as left over */
+	/* data first: while it has that name the rest counts as leftovers */
 	rc = create_data(dir_fd, dir, steps, params);
 	if (rc == 0)
 		rc = pmio_catalog_create(dir_fd, dir, PMIO_POOL_CATALOG_NEW, params->uuid,
@@ -307,7 +306,7 @@ static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 	return rc;
 }
 
-/* by its name; the catalog has its own before the data do */
+/* by its name; the catalog gets its final name before the data do */
 static bool is_leftover(const char *name, bool cut_off)
 {
 	return strcmp(name, PMIO_POOL_LOCK) == 0 || strcmp(name, PMIO_POOL_CATALOG_NEW) == 0 ||
@@ -360,7 +359,7 @@ static int check_params(const char *dir, const struct pmio_pool_params *params,
 	return 0;
 }
 
-/* 1: it was there already */
+/* 1: it existed already */
 static int make_dir(const char *dir)
 {
 	int rc;
@@ -424,13 +423,13 @@ int pmio_pool_create(const char *dir, const struct pmio_pool_params *params)
 	}
 	if (made == 0 && rc == 0)
 		sync_parent(dir);
-	/* not if another process has put something into it meanwhile */
+	/* fails if another process has put something into it meanwhile */
 	if (made == 0 && rc < 0)
 		rmdir(dir);
 	return rc;
 }
 
-/* a directory that is there, to tell the file system of one that is yet to be made */
+/* an existing directory on the file system of one that is yet to be made */
 static int open_nearest(const char *dir)
 {
 	char copy[PATH_MAX];
@@ -462,7 +461,7 @@ uint64_t pmio_pool_default_size(const char *dir, uint64_t size)
 	room = memory.bytes / 2 >> 20 << 20;
 	if (memory.bytes == UINT64_MAX || room >= size + PMIO_POOL_CATALOG_SIZE || size <= least)
 		return size;
-	/* if that is too much as well, making it says so */
+	/* if that is too much as well, the creation reports it */
 	room = room < least + PMIO_POOL_CATALOG_SIZE ? least : room - PMIO_POOL_CATALOG_SIZE;
 	pmio_warn("pool %s: %" PRIu64 " MiB instead of %" PRIu64 " (see pool_size in pmio(7)): %s has %" PRIu64
 		  " MiB left", dir, room >> 20, size >> 20, memory.what, memory.bytes >> 20);
@@ -471,7 +470,7 @@ uint64_t pmio_pool_default_size(const char *dir, uint64_t size)
 
 /* ---- resize ---------------------------------------------------------------------- */
 
-/* what is to be made anew, locked */
+/* the pool to be replaced, locked */
 struct old_pool {
 	int dir_fd, lock_fd;
 	struct pmio_view_params params;
@@ -492,7 +491,7 @@ static int check_nothing_waits(struct pmio_pool *pool, const char *dir)
 	return -EBUSY;
 }
 
-/* before anything is given up */
+/* called before anything is given up */
 static int check_room(const struct old_pool *old, const char *dir, uint64_t size)
 {
 	uint64_t room = free_bytes(old->dir_fd);
@@ -505,7 +504,7 @@ static int check_room(const struct old_pool *old, const char *dir, uint64_t size
 	return -ENOSPC;
 }
 
-/* a pool that is damaged is none to go on with: opening it would drop what makes no sense */
+/* a damaged pool is refused: opening it would drop invalid data */
 static int take_old(const char *dir, struct old_pool *old)
 {
 	struct pmio_pool_report report;
@@ -514,7 +513,7 @@ static int take_old(const char *dir, struct old_pool *old)
 	int rc = pmio_pool_check(dir, &report);
 
 	if (rc == 0 && report.nr_problems)
-		rc = PMIO_EDAMAGED; /* each has been logged */
+		rc = PMIO_EDAMAGED; /* each was logged */
 	if (rc == 0)
 		rc = pmio_pool_open(dir, &pool);
 	if (rc < 0)
@@ -584,7 +583,7 @@ int pmio_pool_resize(const char *dir, const struct pmio_pool_params *params)
 
 static int unlink_all(int dir_fd, const char *dir)
 {
-	/* all but the last may be missing; the lock goes while it is held */
+	/* all but the last may be missing; the lock file is removed while it is locked */
 	static const char *const names[] = {PMIO_POOL_CATALOG, PMIO_POOL_CATALOG_NEW,
 					    PMIO_POOL_DATA_NEW, PMIO_POOL_LOCK};
 	int rc = 0;
@@ -621,7 +620,7 @@ static bool catalog_is_ours(int fd)
 	return pmio_catalog_probe(fd) != PMIO_ENOTPOOL;
 }
 
-/* `data` and `catalog` are common names: one of the two at least must be ours */
+/* `data` and `catalog` are common names: at least one of them must be a pool's file */
 static int check_ours(int dir_fd, const char *dir)
 {
 	bool data = pmio_pool_dir_has(dir_fd, PMIO_POOL_DATA);

@@ -21,7 +21,7 @@ bool pmio_pool_dir_has(int dir_fd, const char *name)
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* why this user must not trust it; NULL if he may.  text: room for that */
+/* the reason not to trust it; NULL: it can be trusted.  text: room for the reason */
 static const char *trust_flaw(const struct stat *st, char text[FLAW_MAX])
 {
 	if (st->st_uid != geteuid()) {
@@ -35,7 +35,7 @@ static const char *trust_flaw(const struct stat *st, char text[FLAW_MAX])
 
 /* ---- the directory ------------------------------------------------------------ */
 
-/* -errno; a symbolic link, whatever open() called it, is -EPERM */
+/* -errno; -EPERM for a symbolic link, whatever error open() returned */
 static int open_dir(const char *dir, const char **why)
 {
 	char path[PATH_MAX];
@@ -116,11 +116,11 @@ static int check_file(int fd, const char *dir, const char *name)
 
 static int open_file(int dir_fd, const char *dir, const char *name, int flags, int *out)
 {
-	/* without O_NONBLOCK something else than a file could make us wait */
+	/* without O_NONBLOCK the open of a FIFO or a device could wait */
 	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | flags, 0600);
 	int rc;
 
-	/* mounted so: to be looked at only */
+	/* on a read-only mount: it can only be looked at */
 	if (fd < 0 && errno == EROFS && flags == 0)
 		fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	rc = fd < 0 ? -errno : 0;
@@ -149,7 +149,7 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd)
 	return open_file(dir_fd, dir, name, 0, fd);
 }
 
-/* destroying a pool removes the lock while it holds it */
+/* destroying a pool removes the lock file while it holds the lock */
 static bool still_there(int dir_fd, int fd)
 {
 	struct stat a, b;

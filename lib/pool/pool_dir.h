@@ -1,8 +1,8 @@
 /*
- * pool_dir.h -- the files of a pool's directory, before anything is in them
+ * pool_dir.h -- the files of a pool's directory, independent of their contents
  *
- * For the files of lib/pool only.  All is opened relative to a descriptor of the
- * directory that was checked; symbolic links are not followed.
+ * For the files of lib/pool only.  Every file is opened relative to a descriptor of the
+ * checked directory; symbolic links are not followed.
  */
 #ifndef PMIO_POOL_POOL_DIR_H
 #define PMIO_POOL_POOL_DIR_H
@@ -10,15 +10,15 @@
 #include "pool/pool.h"
 
 /*
- * Files are made under these names, which nobody else uses, and renamed when they
- * are complete, `data` last; destroying renames `data` back first.  So a directory
- * with `data` is a whole pool, and one with PMIO_POOL_DATA_NEW was left in the
- * middle and may be cleared away.
+ * Files are made under these names, which nothing else uses, and renamed when they are
+ * complete, `data` last; destroying renames `data` back first.  So a directory with
+ * `data` is a complete pool, and one with PMIO_POOL_DATA_NEW is left from an
+ * interrupted operation and may be removed.
  */
 #define PMIO_POOL_CATALOG_NEW ".pmio-catalog.new"
 #define PMIO_POOL_DATA_NEW ".pmio-data.new"
 
-/* is there such a name in the directory, of whatever kind? */
+/* is there a file of any type with this name in the directory? */
 bool pmio_pool_dir_has(int dir_fd, const char *name);
 
 /*
@@ -32,7 +32,8 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
 /*
  * pmio_pool_dir_lock -- take the pool's lock
  *
- * create   make the lock file if it is missing; else *fd is then -1, with result 0
+ * create   make the lock file if it is missing; without it *fd is then -1, with result
+ *          0
  * fd       out: holds the lock until closed
  *
  * Returns 0, -EBUSY (not logged: the caller knows what that means), -EPERM,
@@ -40,10 +41,10 @@ int pmio_pool_dir_file(int dir_fd, const char *dir, const char *name, int *fd);
  */
 int pmio_pool_dir_lock(int dir_fd, const char *dir, bool create, int *fd);
 
-/* of an open pool; borrowed: a dup() of it keeps the pool locked when that is closed */
+/* of an open pool; borrowed: a dup() of it keeps the pool locked after the pool is closed */
 int pmio_pool_lock_fd(const struct pmio_pool *pool);
 
-/* write into the lock that one holds who one is, or take that away; what fails is not worth a word */
+/* write this process's identity into the lock file that it holds, or remove it; errors are ignored */
 void pmio_pool_dir_sign(int lock_fd);
 void pmio_pool_dir_unsign(int lock_fd);
 

@@ -33,7 +33,7 @@ static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
 	if (state <= PMIO_FILE_NONE)
 		return;
 	if (generation != live) {
-		/* one ahead: a removal that was cut off after its commit point */
+		/* one ahead: a removal was interrupted after its commit point */
 		scan->stale[slot] = true;
 		if (generation + 1 != live) {
 			pmio_err("%s: damaged: catalog and data differ on slot %u", dir, slot);

@@ -1,8 +1,8 @@
 /*
- * pool_scan.h -- which frames belong to whom
+ * pool_scan.h -- which frames belong to which file
  *
- * For the files of lib/pool only: opening a pool acts on what the scan finds,
- * checking a pool counts it.
+ * For the files of lib/pool only: opening a pool acts on the results, checking a pool
+ * counts them.
  */
 #ifndef PMIO_POOL_POOL_SCAN_H
 #define PMIO_POOL_POOL_SCAN_H
@@ -12,14 +12,14 @@
 enum pmio_frame_class {
 	PMIO_FRAME_FREE,
 	PMIO_FRAME_USED,
-	PMIO_FRAME_LEFT, /* of a file that was deleted, or whose making was cut off */
-	PMIO_FRAME_BAD,	 /* media that make no sense, or a chunk that another frame holds */
+	PMIO_FRAME_LEFT, /* of a deleted file, or one with an interrupted creation */
+	PMIO_FRAME_BAD,	 /* invalid contents, or a chunk that another frame also holds */
 };
 
 struct pmio_scan {
-	uint8_t *state; /* by slot: enum pmio_file_state; NONE also where the entry is stale */
+	uint8_t *state; /* by slot: enum pmio_file_state; NONE also if the entry is stale */
 	bool *unsynced;	/* by slot: PMIO_FILE_UNSYNCED */
-	bool *stale;	/* by slot: the catalog has an entry of a generation that is gone */
+	bool *stale;	/* by slot: the catalog has an entry of an old generation */
 	uint8_t *frame; /* by frame: enum pmio_frame_class */
 	uint64_t nr_problems; /* each logged as an error */
 };

@@ -14,9 +14,9 @@
 #include "pool/catalog_copy.h"
 #include "pool/pool_dir.h"
 
-#define PAGE 4096	     /* bytes: what cannot be read costs so much of headers and slots */
+#define PAGE 4096	     /* bytes of headers and slots that are lost with one unreadable place */
 #define PIECE (1u << 20)     /* bytes copied at once */
-#define LAYOUT_FIELDS_MIN 5 /* so many of a damaged superblock must fit the rest of the pool */
+#define LAYOUT_FIELDS_MIN 5 /* this number of fields of a damaged superblock must fit the rest of the pool */
 
 /* a frame that belongs to a file */
 struct held {
@@ -24,16 +24,16 @@ struct held {
 	uint32_t slot;
 };
 
-/* there is one for each slot, so nothing as long as the longest path is in it */
+/* there is one for each slot, so it does not have a buffer for the longest path */
 struct known {
-	char *path;		/* owned; NULL: the catalog does not have it, nor what follows */
+	char *path;		/* owned; NULL: neither this nor the following is in the catalog */
 	uint32_t state, flags, mode;
 	int32_t error;
 	uint64_t ino, pfs_size;
 	int64_t mtime_s, mtime_ns;
-	bool listed;		/* the catalog has it, or frames that are dirty do */
+	bool listed;		/* the catalog or dirty frames have it */
 	bool size_known, doubtful;
-	uint64_t generation;	/* that its frames have; 0: not known */
+	uint64_t generation;	/* of its frames; 0: not known */
 	uint64_t size;
 	size_t first, nr;	/* in held */
 };
@@ -51,7 +51,7 @@ struct pmio_salvage {
 	struct held *held;   /* owned; by slot and chunk */
 	size_t nr_held;
 	uint64_t nr_problems;
-	bool doubtful;	  /* frames, whose they are not known, may belong to any file */
+	bool doubtful;	  /* frames of unknown files may belong to any file */
 	unsigned block_shift, chunk_shift;
 };
 
@@ -121,7 +121,7 @@ static struct pmio_slot_df slot_of(const struct pmio_salvage *s, uint32_t slot)
 	return df;
 }
 
-/* what was drained, and may have been lost on the file system with the power, counts as dirty */
+/* drained data that the file system may have lost in a power cut count as dirty */
 static struct pmio_frame_df header_of(const struct pmio_salvage *s, uint64_t frame)
 {
 	struct pmio_frame_df df;
@@ -156,7 +156,7 @@ static bool header_ok(const struct pmio_frame_df *df, uint32_t nr_slots)
 	       (PMIO_OWNER_SLOT(df->owner) < nr_slots && PMIO_OWNER_GENERATION(df->owner) > 0);
 }
 
-/* do slots and headers look as they would with this layout?  a few may be damaged too */
+/* are slots and headers plausible with this layout?  A few may be damaged, too */
 static bool looks_right(struct pmio_salvage *s, const struct pmio_super_df *at)
 {
 	uint64_t bad = 0, empty = 0;
@@ -179,7 +179,7 @@ static bool looks_right(struct pmio_salvage *s, const struct pmio_super_df *at)
 	return bad <= at->nr_frames / 16 && empty < at->nr_frames;
 }
 
-/* in how many fields they agree */
+/* the number of fields in which they agree */
 static unsigned agreement(const struct pmio_super_df *a, const struct pmio_super_df *b)
 {
 	return (a->chunk_size == b->chunk_size) + (a->data_size == b->data_size) +
@@ -189,9 +189,9 @@ static unsigned agreement(const struct pmio_super_df *a, const struct pmio_super
 }
 
 /*
- * A damaged superblock: the layout follows from four numbers.  Of all that they may
- * have been, the one with which most of what stands there agrees, and the rest of
- * the pool too.  Where the file was cut off, its size is that which stands there.
+ * A damaged superblock: the layout follows from four numbers.  Of all possible layouts,
+ * choose the one that agrees with most fields of the superblock, and with the rest of
+ * the pool.  If the file was cut off, its size is taken from the superblock.
  */
 static int guess_layout(struct pmio_salvage *s)
 {
@@ -245,7 +245,7 @@ static int read_super(struct pmio_salvage *s)
 	if (rc < 0)
 		return rc;
 	if (!s->catalog.sound)
-		s->nr_problems++; /* has been logged */
+		s->nr_problems++; /* it was logged */
 	if (!flaw)
 		return 0;
 	problem(s, "superblock: %s", flaw);
@@ -290,13 +290,13 @@ static int judge_slot(struct pmio_salvage *s, uint32_t slot)
 			problem(s, "catalog: entry %u", slot);
 		return 0;
 	}
-	if (ok && e.generation + 1 == df.generation) /* its removal was cut off */
+	if (ok && e.generation + 1 == df.generation) /* its removal was interrupted */
 		return 0;
 	f->listed = true;
 	if (ok && e.generation != df.generation) {
 		problem(s, "catalog and data differ on %s", e.path);
 		f->doubtful = true;
-		f->size_known = false; /* it stands beside */
+		f->size_known = false; /* it is in the damaged slot */
 		f->size = 0;
 	}
 	f->generation = e.generation;
@@ -325,7 +325,7 @@ static struct pmio_mask dirty_mask(const struct pmio_frame_df *h)
 	return m;
 }
 
-/* whose data it has cannot be told: any file may lack them */
+/* it is not known to which file its data belong: any file may lack them */
 static void orphan(struct pmio_salvage *s, uint64_t frame)
 {
 	problem(s, "header of frame %" PRIu64 ": whose data it holds cannot be told (bytes %" PRIu64 " to %" PRIu64
@@ -387,7 +387,7 @@ static const char *name_of(const struct known *f)
 	return f->path ? f->path : "a file whose name is lost";
 }
 
-/* what a file's frames say together */
+/* derive the file's state from all of its frames */
 static void judge_file(struct pmio_salvage *s, uint32_t slot)
 {
 	struct known *f = &s->files[slot];
@@ -398,7 +398,7 @@ static void judge_file(struct pmio_salvage *s, uint32_t slot)
 
 		if (end == 0)
 			continue;
-		f->listed = true; /* also if the catalog does not know of it */
+		f->listed = true; /* also if it is not in the catalog */
 		if (!f->size_known && end > f->size)
 			f->size = end;
 		if (f->size_known && h->chunk << s->chunk_shift >= f->size) {
@@ -568,7 +568,7 @@ static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_sa
 		.error = f->error,
 		.size = f->size,
 		.size_known = f->size_known,
-		/* while we were changing it, it may have had any size up to the file's */
+		/* while an agent was changing it, it may have had any size up to the file's */
 		.pfs_known = named && !busy && s->catalog.sound,
 		.pfs_size = named && !busy ? f->pfs_size : f->size,
 		.mtime_s = f->mtime_s,
@@ -580,7 +580,7 @@ static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_sa
 	if (named)
 		snprintf(out->path, sizeof(out->path), "%s", f->path);
 	out->waits = out->dirty_bytes || !named || f->state != PMIO_FILE_CLEAN || out->size != f->pfs_size;
-	/* of a file that is clean nothing can be missing that is not on the file system */
+	/* of a clean file everything is on the file system, so nothing can be missing */
 	if (named && f->state == PMIO_FILE_CLEAN && s->catalog.sound && !f->doubtful && f->size_known)
 		out->doubtful = false;
 }
@@ -609,7 +609,7 @@ struct copying {
 	struct {
 		uint64_t from, to;
 		const char *why; /* NULL: nothing is lost yet */
-	} lost; /* to be told of, when it does not go on */
+	} lost; /* reported when the lost range ends */
 };
 
 static void tell_lost(struct copying *c)
@@ -646,7 +646,7 @@ static int write_piece(const struct copying *c, uint64_t off, size_t len)
 	return 0;
 }
 
-/* from the file system; zeros stay holes */
+/* copy from the file system; zeros stay holes */
 static int copy_base(struct copying *c, uint64_t from, uint64_t to)
 {
 	int rc = 0;
@@ -670,7 +670,7 @@ static int copy_base(struct copying *c, uint64_t from, uint64_t to)
 	return rc;
 }
 
-/* bytes that the pool does not have; doubtful: it may have had them */
+/* write bytes that the pool does not have; doubtful: it may have had them */
 static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful)
 {
 	const struct pmio_salvage_file *f = c->file;
@@ -687,7 +687,7 @@ static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful
 	return rc;
 }
 
-/* blocks of a frame that lie together */
+/* copy adjacent blocks of a frame */
 static int copy_frame(struct copying *c, const struct held *h, unsigned run, unsigned len, bool dirty)
 {
 	const struct pmio_salvage *s = c->s;
@@ -703,7 +703,7 @@ static int copy_frame(struct copying *c, const struct held *h, unsigned run, uns
 	while (left > 0 && rc == 0) {
 		size_t n = left < PIECE ? (size_t)left : PIECE;
 
-		/* by blocks where it cannot be read as a whole */
+		/* block by block if it cannot be read as a whole */
 		if (!read_piece(s, from, c->buf, n)) {
 			n = left < 1u << s->block_shift ? (size_t)left : 1u << s->block_shift;
 			if (read_piece(s, from, c->buf, n))

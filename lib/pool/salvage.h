@@ -1,11 +1,11 @@
 /*
- * salvage.h -- what is in a pool that nobody has, also a damaged one; nothing in it is changed
+ * salvage.h -- read-only recovery of a pool that no agent has, also a damaged one
  *
- * Nothing is mapped: bytes that the media cannot give, or that were cut off, are
- * missing, and no more than they.  What is damaged is found where it can be: the
- * superblock by its checksum, else by what of it fits the rest; the catalog by
- * libpmemobj; slots and frame headers by what makes no sense.  They have no
- * checksums, nor have the data: a wrong bit that makes sense is not seen.
+ * Nothing is mapped: only bytes that cannot be read from the media, or were cut off,
+ * are missing.  Damage is detected where possible: in the superblock by its checksum,
+ * or by comparing its fields with the rest; in the catalog by libpmemobj; in slots and
+ * frame headers by invalid values.  These and the data have no checksums: a wrong bit
+ * that gives a valid value is not detected.
  *
  * Threads: one.
  */
@@ -23,43 +23,43 @@ struct pmio_salvage_file {
 	uint32_t mode;		/* permission bits; 0: not known */
 	int32_t error;		/* errno of a failed drain, else 0 */
 	uint64_t size;		/* bytes */
-	bool size_known;	/* else size is the end of what the pool has */
+	bool size_known;	/* otherwise size is the end of the pool's data */
 	bool pfs_known;		/* pfs_size and mtime are */
-	uint64_t pfs_size;	/* bytes: beyond it the file is zero where the pool has nothing */
+	uint64_t pfs_size;	/* bytes: beyond it the file is zero where the pool has no data */
 	int64_t mtime_s, mtime_ns; /* of the file on the file system */
 	uint64_t ino;		/* of that file; 0: not known */
-	uint64_t dirty_bytes;	/* whole blocks that are nowhere else */
-	bool waits;		/* has something that is not on the file system */
-	bool doubtful;		/* a piece may be missing and its place look as if nothing belonged there */
+	uint64_t dirty_bytes;	/* whole blocks that exist only here */
+	bool waits;		/* it has data that are not on the file system */
+	bool doubtful;		/* a piece may be missing without a trace in the result */
 };
 
 /*
- * pmio_salvage_open -- lock the pool, if that can be, and look at all of it
+ * pmio_salvage_open -- lock the pool, if possible, and look at all of it
  *
  * Returns 0, also for a damaged pool; -EBUSY (an agent has it), PMIO_ENOTPOOL,
- * PMIO_EVERSION, PMIO_EDAMAGED (it cannot be told where anything lies), or as
+ * PMIO_EVERSION, PMIO_EDAMAGED (the layout cannot be determined), or as
  * pmio_pool_open(); logged.
  */
 int pmio_salvage_open(const char *dir, struct pmio_salvage **out);
 void pmio_salvage_close(struct pmio_salvage **salvage); /* takes a pointer to NULL */
 
-/* what was found to be wrong with the pool; each was logged as an error */
+/* number of problems found in the pool; each was logged as an error */
 uint64_t pmio_salvage_problems(const struct pmio_salvage *s);
 
-/* the next file at or after slot *cursor, which moves behind it; -ENOENT: no more */
+/* the next file at or after slot *cursor, which moves past it; -ENOENT: there is none */
 int pmio_salvage_next(const struct pmio_salvage *s, uint32_t *cursor, struct pmio_salvage_file *file);
 
 struct pmio_salvage_target {
 	int fd;		/* an empty file, for writing */
-	int base;	/* the file on the file system, for reading; -1: it is not to be had */
-	/* bytes from..to, both included, could not be had; they are holes, or doubtful */
+	int base;	/* the file on the file system, for reading; -1: not available */
+	/* bytes from..to, both included, could not be read; they are holes, or doubtful */
 	void (*lost)(uint64_t from, uint64_t to, const char *why, void *arg);
-	void (*progress)(uint64_t bytes, void *arg); /* so many more dirty bytes were written */
+	void (*progress)(uint64_t bytes, void *arg); /* this number of additional dirty bytes was written */
 	void *arg;
 };
 
 /*
- * pmio_salvage_copy -- write a file as it is with the data of the pool
+ * pmio_salvage_copy -- write a file, including the data of the pool
  *
  * From the pool come the dirty blocks, and, without a base, the others that it has;
  * the rest from the base.  Durable when it returns 0.

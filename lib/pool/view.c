@@ -70,7 +70,7 @@ int pmio_view_layout(struct pmio_super_df *s, const struct pmio_view_params *p, 
 	s->headers_off = round_up(s->slots_off + (uint64_t)p->nr_slots * sizeof(struct pmio_slot_df),
 				  sizeof(struct pmio_frame_df));
 
-	/* at most so many; what the alignment of the frames takes is found after */
+	/* an upper bound; the alignment of the frames is taken into account afterwards */
 	nr = size > s->headers_off ? (size - s->headers_off) /
 		(p->chunk_size + sizeof(struct pmio_frame_df)) : 0;
 	s->frames_off = round_up(s->headers_off + nr * sizeof(struct pmio_frame_df),
@@ -131,7 +131,7 @@ static bool array_ok(uint64_t off, uint64_t nr, uint64_t each, uint64_t from, ui
 	return off % each == 0 && off >= from && off <= end && nr > 0 && nr <= (end - off) / each;
 }
 
-/* why a superblock with the right checksum makes no sense; NULL if it does */
+/* the flaw of a superblock with a correct checksum; NULL: it is valid */
 static const char *layout_flaw(const struct pmio_super_df *s, uint64_t size)
 {
 	if (!chunk_size_ok(s->chunk_size))
@@ -218,7 +218,7 @@ int pmio_view_new(struct pmio_pm *pm, const char *name, struct pmio_view **out)
 		pmio_err("%s: not a pmio pool: only %zu bytes", name, pmio_pm_size(pm));
 		return PMIO_ENOTPOOL;
 	}
-	/* a copy: what was checked must be what is used, whoever else has it mapped */
+	/* a copy: the checked values must be the used ones, as other processes have it mapped */
 	pmio_pm_read(pm, &s, pmio_pm_base(pm), sizeof(s));
 	rc = check_super(&s, pmio_pm_size(pm), name);
 	if (rc < 0)

@@ -1,8 +1,8 @@
 /*
  * view.h -- a pool's `data` as agent and clients see it
  *
- * A view is a mapping whose superblock has been checked, with the addresses of
- * what lies in it.  frame.h has what may be done to blocks.
+ * A view is a mapping with a checked superblock, and the addresses of its parts.
+ * frame.h has the operations on blocks.
  *
  * Threads: a view does not change after pmio_view_new().
  */
@@ -38,8 +38,8 @@ struct pmio_view_params {
 /*
  * pmio_view_format -- write a new pool's superblock, slots and headers
  *
- * The mapping must read as zeros.  The magic is stored last: a mapping whose
- * formatting was cut off is no pool.
+ * The mapping must read as zeros.  The magic is stored last: after interrupted
+ * formatting the mapping is not a pool.
  *
  * Returns 0, -EINVAL (a parameter is out of bounds) or -ENOSPC (not room for
  * one frame); logged.
@@ -47,7 +47,7 @@ struct pmio_view_params {
  */
 int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params);
 
-/* why a superblock makes no sense (NULL: it does), also one with a wrong checksum; not logged */
+/* the flaw of a superblock (NULL: it is valid), also of one with a wrong checksum; not logged */
 const char *pmio_view_super_flaw(const struct pmio_super_df *super);
 
 /* what pmio_view_format() would write for data of this size; -ENOSPC; not logged */

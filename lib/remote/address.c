@@ -1,4 +1,4 @@
-/* which of a node's addresses others reach it by */
+/* by which of its addresses other nodes reach a node */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -13,7 +13,7 @@
 #include "core/log.h"
 #include "remote/remote.h"
 
-/* "10.1.0.0/16"; false: it is none */
+/* parse "10.1.0.0/16"; false: it is not a network */
 static bool parse_network(const char *text, struct in_addr *net, uint32_t *mask)
 {
 	char address[INET_ADDRSTRLEN], *end;
@@ -51,7 +51,7 @@ static bool is_loopback(const struct addrinfo *a)
 	return a->ai_family == AF_INET ? ntohl(in->sin_addr.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
-/* a host's name, which /etc/hosts often gives a loopback address as well; -ENOENT: is none */
+/* resolve a host name, which often has a loopback address in /etc/hosts, too; -ENOENT: it is not a host name */
 static int resolve(const char *name, char *address, size_t size)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
@@ -119,7 +119,7 @@ int remote_split_listen(const char *listen, char *address, size_t size, char *se
 	} else if (colon && strchr(listen, ':') == colon) {
 		end = colon;
 		port = colon + 1;
-	} else { /* of several colons none is a port's */
+	} else { /* with several colons, none of them begins a port */
 		end = listen + strlen(listen);
 	}
 	if ((size_t)(end - start) >= size)

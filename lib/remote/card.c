@@ -1,11 +1,12 @@
 /*
- * card.c -- cards in files: how to find a target, and the key that proves who may
+ * card.c -- cards (endpoint descriptors) in files: how to find a target, and the key
+ * that proves the right to use it
  *
  *	[target]
  *	host = n17
  *	provider = net
  *	epoch = 61c8864680b583eb
- *	address = 0200d431...		bytes of the provider's, in hexadecimal digits
+ *	address = 0200d431... bytes of the provider's, in hexadecimal digits
  *	key = ...			32 bytes
  *	pool = ...			the pool's uuid, 16 bytes
  *	chunk_size = 1048576
@@ -43,13 +44,17 @@ void remote_card_write(FILE *out, const struct remote_card *card)
 	put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
 	put_hex(out, "key", card->key, sizeof(card->key));
 	put_hex(out, "pool", card->uuid, sizeof(card->uuid));
-	/* as long with any port: an owner's file is overwritten in place with the card of a target that was started anew */
+	/*
+	 * the same length with any port: the card of a restarted target overwrites the old one in an owner's file, in
+	 * place
+	 */
 	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", card->chunk_size, card->lifeline);
 }
 
 /*
- * Where others may make files too, a name that they can guess may be a file of theirs already.  So the name
- * is random, the file is made here and now, and no byte of the key goes to one that is not ours alone.
+ * In a folder where others may also make files, a name that they can guess may already be a file of theirs.
+ * So the name is random, the file is created here (O_EXCL), and no byte of the key goes to a file that
+ * others may read.
  */
 static int make_file(int dir_fd, const char *name, char *made, size_t size)
 {
@@ -67,7 +72,7 @@ static int make_file(int dir_fd, const char *name, char *made, size_t size)
 	if (fchmod(fd, 0600) < 0 || fstat(fd, &st) < 0)
 		rc = -errno;
 	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 || (st.st_mode & 07777) != 0600)
-		rc = -EPERM; /* a file system that says what it likes of owners and modes */
+		rc = -EPERM; /* a file system that ignores or makes up owners and modes */
 	if (rc == 0)
 		return fd;
 	unlinkat(dir_fd, made, 0);
@@ -93,7 +98,7 @@ static int fill_file(int fd, const struct remote_card *card)
 	return rc;
 }
 
-/* with the sticky bit a file of somebody else's cannot be replaced */
+/* in a folder with the sticky bit another user's file cannot be replaced */
 static void say_in_the_way(int dir_fd, const char *name)
 {
 	struct stat st;
@@ -119,7 +124,7 @@ int remote_card_save(int dir_fd, const char *name, const struct remote_card *car
 	return rc;
 }
 
-/* as many digits as bytes need; false: too many, or none */
+/* an even number of digits, for up to room bytes; false: too many, or none */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len)
 {
 	size_t n = strlen(text);
@@ -138,7 +143,7 @@ bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len)
 
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number)
 {
-	/* strtoull takes blanks, signs and nothing at all */
+	/* strtoull also takes blanks, signs and an empty string */
 	if (*text == '\0' || text[strspn(text, base == 16 ? "0123456789abcdef" : "0123456789")] != '\0')
 		return false;
 	errno = 0;

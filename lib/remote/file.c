@@ -1,8 +1,8 @@
 /*
  * file.c -- a file in another node's pool
  *
- * A request goes in parts: what a message holds if it is small, else up to 1 MiB
- * through a slot of the session's.  As many parts are under way as there are slots,
+ * A request goes in parts: within a message if it is small, otherwise up to 1 MiB at a
+ * time through a slot of the session.  As many parts are under way as there are slots,
  * so that the target copies one while the next one is on the cable.
  */
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
-#define DIRECT_MIN (64u << 10) /* bytes: pieces as long as this on average are fetched in place */
-#define ENTER_TRIES 2	       /* sessions that a request is tried with */
+#define DIRECT_MIN (64u << 10) /* bytes: pieces of at least this average length are read without a slot */
+#define ENTER_TRIES 2	       /* number of sessions in which a request is tried */
 #define LOCK_WAIT_MIN_US 100
 #define LOCK_WAIT_MAX_US 5000
 
@@ -51,7 +51,7 @@ static int say_open(struct remote_file *r, uint32_t flags, mode_t mode, struct r
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
-/* the session is another one than that of the handle */
+/* the session has changed since the handle was opened: open it again */
 static int reopen(struct remote_file *r, uint64_t generation)
 {
 	struct remote_open_answer_msg a;
@@ -71,13 +71,13 @@ static int reopen(struct remote_file *r, uint64_t generation)
 				 rc == -ESTALE ? "it is another file now" : pmio_strerror(rc));
 	}
 	pthread_mutex_unlock(&r->lock);
-	/* to the caller it is one more file that cannot be had, and not a lost session */
+	/* for the caller this is a file that cannot be opened, not a lost session */
 	return rc == -ESTALE ? -EIO : rc;
 }
 
 /*
- * Run what needs a session and the file's handle there.  Once more if the session gets
- * lost and another one can be had: all requests can be made twice.
+ * Call run() with a session and the file's handle in it.  Call it again if the session
+ * is lost and a new one can be made: all requests are idempotent.
  */
 static int with_session(struct remote_file *r, int (*run)(struct remote_file *r, void *arg), void *arg)
 {
@@ -95,7 +95,7 @@ static int with_session(struct remote_file *r, int (*run)(struct remote_file *r,
 		node_leave(r->node, rc);
 		if (!node_is_lost(rc))
 			return rc;
-		if (rc == -ETIMEDOUT) /* that was long enough */
+		if (rc == -ETIMEDOUT) /* do not wait a second time */
 			break;
 	}
 	return -EIO;
@@ -145,13 +145,13 @@ struct cursor {
 	size_t done; /* of *p */
 };
 
-/* what goes in one call */
+/* the part of a request that one call carries */
 struct part {
 	struct cursor from;	/* its first byte */
 	uint32_t nr, len;	/* pieces, bytes */
 	int slot;		/* -1: in the message */
 	struct pmio_fabric_op *op;
-	struct remote_read_answer_msg *answer; /* reads: owned; with room for the data if slot is -1 */
+	struct remote_read_answer_msg *answer; /* reads: owned; has room for the data if slot is -1 */
 };
 
 struct transfer {
@@ -159,7 +159,7 @@ struct transfer {
 	size_t nr;
 	bool write;
 	bool raised;		/* writes: the file got longer */
-	uint64_t size;		/* reads: it has at least so many bytes */
+	uint64_t size;		/* reads: the file is known to have at least this size */
 	uint64_t done;
 	/* owned: room for the longest list */
 	struct remote_desc *descs;
@@ -169,7 +169,7 @@ struct transfer {
 	unsigned first, nr_parts; /* under way: parts[first % MAX] is the oldest */
 };
 
-/* the cursor goes on by a part of so many bytes and pieces at most; descs: what it covers */
+/* advance the cursor by a part of at most this many bytes and pieces; descs: the pieces that the part covers */
 static void cut_part(struct cursor *c, struct part *part, uint32_t bytes, uint32_t pieces, struct remote_desc *descs)
 {
 	part->from = *c;
@@ -192,7 +192,7 @@ static void cut_part(struct cursor *c, struct part *part, uint32_t bytes, uint32
 	}
 }
 
-/* the memory of a part, as moves to or from off on */
+/* the memory of a part as a list of moves from or to the peer's memory at off */
 static size_t part_moves(const struct part *part, uint64_t off, size_t len, struct pmio_fabric_piece *moves)
 {
 	struct cursor c = part->from;
@@ -216,7 +216,7 @@ static size_t part_moves(const struct part *part, uint64_t off, size_t len, stru
 	return nr;
 }
 
-/* from: the part's bytes in a row; or to there */
+/* copy the part's bytes from or to contiguous memory */
 static void copy_part(const struct part *part, uint8_t *row, size_t len, bool to_row)
 {
 	struct cursor c = part->from;
@@ -235,7 +235,7 @@ static void copy_part(const struct part *part, uint8_t *row, size_t len, bool to
 	}
 }
 
-/* list, and data of a write, in the message */
+/* the list, and the data of a write, go in the message */
 static int begin_inline(struct remote_file *r, struct transfer *t, struct part *part)
 {
 	union {
@@ -291,14 +291,14 @@ static int begin_part(struct remote_file *r, struct transfer *t, struct part *pa
 	size_t room = sizeof(*part->answer) + (part->slot < 0 && !t->write ? part->len : 0);
 
 	part->op = NULL;
-	/* also a ticket must fit */
+	/* a ticket must fit as well */
 	part->answer = malloc(room > sizeof(struct remote_ticket_msg) ? room : sizeof(struct remote_ticket_msg));
 	if (!part->answer)
 		return -ENOMEM;
 	return part->slot < 0 ? begin_inline(r, t, part) : begin_in_slot(r, t, part);
 }
 
-/* what a READ brought into the slot, to the caller */
+/* bring the data that a READ has put into the slot to the caller */
 static int fetch(struct remote_file *r, struct transfer *t, const struct part *part, size_t len)
 {
 	uint64_t off = r->node->slot[part->slot] + REMOTE_DATA_OFF;
@@ -318,7 +318,7 @@ static int fetch(struct remote_file *r, struct transfer *t, const struct part *p
 	return rc;
 }
 
-/* the oldest part's end; rc: what went wrong before: then nothing more is wanted of it */
+/* end the oldest part; rc: an earlier error: then its result is not needed */
 static int end_part(struct remote_file *r, struct transfer *t, int rc, bool *at_end)
 {
 	struct part *part = &t->parts[t->first++ % REMOTE_SLOTS_MAX];
@@ -349,7 +349,7 @@ static int end_part(struct remote_file *r, struct transfer *t, int rc, bool *at_
 	return rc < 0 && !node_is_lost(status) ? rc : status;
 }
 
-/* cuts the next part off, and says where its data go; false: not before the oldest has ended */
+/* prepare the next part and choose where its data go; false: not before the oldest has ended */
 static bool next_part(struct remote_file *r, struct transfer *t, struct part *part, struct cursor *c)
 {
 	uint32_t bytes = REMOTE_INLINE_MAX, pieces = REMOTE_INLINE_MAX / sizeof(*t->descs);
@@ -362,7 +362,7 @@ static bool next_part(struct remote_file *r, struct transfer *t, struct part *pa
 		part->slot = node_take_slot(r->node, t->nr_parts == 0);
 		if (part->slot < 0 && t->nr_parts && r->node->nr_slots)
 			return false;
-		/* without slots list and data share the message's room */
+		/* without slots, list and data share the message */
 		bytes = part->slot < 0 ? REMOTE_INLINE_MAX / 2 : REMOTE_DATA_MAX;
 		pieces = part->slot < 0 ? pieces / 2 : REMOTE_DESCS_MAX;
 	}
@@ -525,7 +525,7 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 	return rc;
 }
 
-/* the target does not wait for locks: others would wait for its threads */
+/* the target does not wait for locks: that would block threads that other calls need */
 static int remote_lock(struct pmio_file *f)
 {
 	struct pmio_backoff b = { LOCK_WAIT_MIN_US, LOCK_WAIT_MAX_US, PMIO_BACKOFF_NO_LIMIT };

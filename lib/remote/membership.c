@@ -1,8 +1,9 @@
 /*
- * membership.c -- beginning, joining and leaving the use of a file by several nodes
+ * membership.c -- beginning, joining and leaving the use (layout session) of a file by several nodes
  *
- * A use is announced by the owner's file (owner.c).  Who joins it says so to the first target in it, its home,
- * and is a member until it leaves; node.c joins again for it after a session was lost.
+ * A use is announced by the owner's file (owner.c).  A process joins it at the first target in that file, its
+ * home (the file's metadata server), and is a member until it leaves; node.c joins again for it after a
+ * session was lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include "remote/wire.h"
 #include "core/backoff.h"
 
-/* what is not answered may have been done: both can be said twice */
+/* a call without an answer may have been carried out: both are idempotent */
 static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
 {
 	union node_join u;
@@ -28,7 +29,7 @@ static int say(struct node *n, const struct remote_use *use, enum remote_op op, 
 	return node_ask(n, &u, len, op, NULL, 0, &got);
 }
 
-/* begins: the use does, or goes on after its last close */
+/* begins: the use begins, or continues after its last close */
 static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
 {
 	static _Atomic uint64_t joins;
@@ -44,7 +45,7 @@ static int say_join(const struct pmio_settings *settings, struct remote_use *use
 	return rc;
 }
 
-/* the file that was just made, as fd, becomes that of this use */
+/* the file that was just made, fd, becomes the owner's file of this use */
 static int begin(const struct pmio_settings *settings, const char *path, const struct owner_mark *m, struct remote_use *use, int fd)
 {
 	int rc;
@@ -53,9 +54,9 @@ static int begin(const struct pmio_settings *settings, const char *path, const s
 		unlink(m->name);
 		return -EEXIST;
 	}
-	/* until it has been joined nobody can tell it from one that is left over */
+	/* before the first join nobody can tell it from a leftover */
 	rc = owner_lock(fd, m->name, LOCK_EX);
-	if (rc < 0) { /* nobody else can change it either */
+	if (rc < 0) { /* no other process can change it either */
 		unlink(m->name);
 		return rc;
 	}
@@ -115,14 +116,14 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_c
 	return n ? node_claim(n, &m, &a) : -ENOMEM;
 }
 
-/* 0: joined; -ENOENT: it is left over, or it has just gone; -EBUSY */
+/* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
 static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
 {
 	const struct remote_card *home = &use->cards[0];
 	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
 
 	if (rc == -ECONNREFUSED)
-		return -ENOENT; /* the host is there, and the target is not */
+		return -ENOENT; /* the host runs, but not the target */
 	if (rc == 0)
 		rc = say_join(settings, use, owner, false);
 	if (rc == 0 || rc == -ENOENT)
@@ -132,7 +133,7 @@ static int join(const struct pmio_settings *settings, const char *owner, struct 
 	return -EBUSY;
 }
 
-/* which nodes have data that wait */
+/* log which nodes have data that wait */
 static void say_kept(const char *owner, const struct remote_use *use)
 {
 	char hosts[512] = "";
@@ -148,8 +149,9 @@ static void say_kept(const char *owner, const struct remote_use *use)
 }
 
 /*
- * Data wait at memory nodes, which may have begun to drain them.  Who has a piece does not depend on claims
- * there, so the use goes on, by its list.  Under the lock, as the file may be about to be removed.
+ * Data wait at memory nodes, which may have begun to drain them.  The holders of pieces do not depend on
+ * claims there, so the use continues with its list of targets.  Under the lock, as the file may be about to
+ * be removed.
  */
 static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
 		   struct remote_use *use)
@@ -181,8 +183,9 @@ static int find_waiting(const struct pmio_settings *settings, const char *owner,
 }
 
 /*
- * It looks left over.  Its writer holds the lock until he has joined, so under the lock it is not
- * somebody's who was slow.  0: it is in use after all, and joined; -ENOENT: removed; -EAGAIN, -EBUSY
+ * It looks like a leftover.  Its writer holds the lock until it has joined, so under the lock it
+ * cannot belong to a slow process.  0: it is in use after all, and joined; -ENOENT: removed;
+ * -EAGAIN, -EBUSY
  */
 static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
 			    struct remote_use *use, int fd)
@@ -201,7 +204,7 @@ static int remove_left_over(const struct pmio_settings *settings, const char *ow
 		explicit_bzero(text, strlen(text));
 	free(text);
 	if (rc == -EBUSY)
-		return -EAGAIN; /* not any more */
+		return -EAGAIN; /* not a leftover any more */
 	if (rc == 0)
 		rc = join(settings, owner, use);
 	use->joined = rc == 0;
@@ -222,7 +225,7 @@ static void say_in_use(const char *owner, int rc)
 		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
 }
 
-/* once; -EAGAIN: look again a little later */
+/* one try; -EAGAIN: try again a little later */
 static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
 		       struct remote_use *use, bool last)
 {
@@ -236,7 +239,7 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 		if (rc == -ENOENT && waits)
 			rc = find_waiting(settings, owner, born, use);
 		use->joined = rc == 0;
-		/* maybe its writer has not joined it yet */
+		/* maybe its writer has not joined yet */
 		if (rc == -ENOENT && !last)
 			rc = -EAGAIN;
 		left_over = rc == -ENOENT;
@@ -261,7 +264,7 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 
 	memset(use, 0, sizeof(*use));
 	if (rc < 0)
-		return -ENOENT; /* the open says why */
+		return -ENOENT; /* the open reports the error */
 	if (rc == 1)
 		pmio_warn("%s was made by user %u, who cannot write the file: it is passed over", m.other, (unsigned)forger);
 	for (int tries = 0; tries < OWNER_LOCKED_TRIES; tries++) {
@@ -286,10 +289,13 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 	rc = owner_read(m.name, m.born, &use, &fd);
 	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
 		if (memcmp(use.cards[i].uuid, own, 16) != 0)
-			/* logs; the file goes all the same */
+			/* it logs errors; the owner's file goes all the same */
 			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
 	}
-	/* all has been drained, and it is about to go; or somebody has the file open, and removes it when he closes it */
+	/*
+	 * everything has been drained, and the owner's file is about to go; or a process has the file open, and its
+	 * close removes the owner's file
+	 */
 	if (rc == 0 && use.nr_memory == use.nr && join(settings, m.name, &use) == 0)
 		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
 	else if (rc == 0 && use.nr_memory == use.nr)

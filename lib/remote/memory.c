@@ -1,9 +1,10 @@
 /*
- * memory.c -- files that are on memory nodes alone: setting placement=remote, or drain=aggregate
+ * memory.c -- files that are only on memory nodes: setting placement=remote, or drain=aggregate
  *
- * Which memory node is a file's first, its home, follows from its name, so that homes are
- * spread over them; the others follow in the order of the setting `targets`.  So programs with
- * the same settings find what an earlier one has left there, or what was staged in.
+ * The first memory node of a file, its home, follows from the file's name, so that homes are
+ * spread over the nodes; the others follow in the order of the setting `targets`.  So programs
+ * with the same settings find the data that an earlier one has left there, or that were staged
+ * in.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static uint32_t hash_text(uint32_t h, const char *text)
 	return h;
 }
 
-/* the same for all of its names but hard links; the file may not be there yet */
+/* the same for all of its names except hard links; the file may not exist yet */
 static int hash_name(const char *path, uint32_t *hash)
 {
 	char absolute[PATH_MAX], *real, *base;
@@ -80,9 +81,9 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 	for (uint32_t i = 0; i < nr && use->cards; i++) {
 		use->cards[i] = cards[(first + i) % nr];
 		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
-			use->placement = PMIO_PLACE_SINGLE; /* chunks would be cut differently */
+			use->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
-	/* pieces on several nodes would be drained apart from each other; what is held stays together */
+	/* pieces on several nodes would be drained at different times; a held file has to stay together */
 	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
 		use->placement = PMIO_PLACE_SINGLE;
 	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
@@ -106,13 +107,13 @@ int remote_use_begin_or_join(const struct pmio_settings *settings, const char *p
 			*use = other;
 			*found = true;
 		}
-		if (rc == -ENOENT) /* it has just ended */
+		if (rc == -ENOENT) /* the use has just ended */
 			rc = -EEXIST;
 	}
 	return rc == -EEXIST ? -EBUSY : rc;
 }
 
-/* made at its home, and then opened by the list */
+/* the file is created at its home, and then opened with the list of targets */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_use *use)
 {
@@ -120,12 +121,12 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 	bool found = false;
 	int rc = list_nodes(settings, path, use);
 
-	/* said at once: after a crash it is true */
+	/* noted at once, so that it is there after a crash */
 	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
 		use->cards[i].waits = is_drained_later(settings);
 	if (rc == 0)
 		rc = remote_open(settings, &use->cards[0], path, how, &made);
-	/* open for it alone: it must be closed before it is opened as one of several */
+	/* it is open for this node alone: it must be closed before it is opened as a file of several */
 	if (rc == 0)
 		rc = pmio_close(&made);
 	if (rc == 0)

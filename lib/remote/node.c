@@ -1,19 +1,19 @@
 /*
  * node.c -- sessions with the targets of other nodes
  *
- * One endpoint a process, and one session a target, shared by all threads and files.
- * A session has a lifeline, a TCP connection that carries its id, the target's answer to
- * that, and then nothing: the kernel closes it when this process ends, however that
- * happens, and so the target knows that its files are to be closed.
+ * There is one endpoint per process, and one session per target, shared by all threads and
+ * files.  A session has a lifeline (liveness socket), a TCP connection that carries its id, the
+ * target's answer to that, and then nothing: the kernel closes it when this process ends,
+ * however that happens, and so the target learns that the process's files are to be closed.
  *
- * A session that failed is let go of, and the next call makes another one, which says that
- * it is the same process (HELLO): what that has joined is not the session's.  So the end of a
- * lifeline has to mean the end of the process, and nothing else: the lifeline of a session that
- * was let go of stays open until the target has said that it has that of a later one.
+ * A session that failed is dropped, and the next call makes another one, in which HELLO
+ * identifies the same process: its joins do not belong to a session.  So the end of a lifeline
+ * has to mean the end of the process, and nothing else: the lifeline of a dropped session stays
+ * open until the target has confirmed that it has the lifeline of a later one.
  *
- * A target that was started anew knows of no joins.  With the first session they are said to
- * it again, if the owner's file is still there, and of that use; else others have taken it for
- * left over, and the file cannot be gone on with (node_is_member()).
+ * A target that was restarted knows of no joins.  The first session with it joins again, if the
+ * owner's file is still there and belongs to that use; otherwise others have taken it for a
+ * leftover, and the process cannot continue with the file (node_is_member()).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,14 +30,14 @@
 #include "core/clock.h"
 #include "remote/remote_impl.h"
 
-#define SHOW_TRIES 5  /* of a lifeline */
-#define RETRY_MS 1000 /* after a failure others fail at once for so long */
+#define SHOW_TRIES 5  /* tries to show a lifeline */
+#define RETRY_MS 1000 /* for this time after a failure further calls fail at once */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pmio_fabric_port *port; /* under nodes_lock, as all here */
+static struct pmio_fabric_port *port; /* under nodes_lock, like everything here */
 static struct node *nodes;
-static _Atomic pid_t owner; /* read without it, too */
-static atomic_uint nr_ended; /* memberships that were lost */
+static _Atomic pid_t owner; /* also read without the lock */
+static atomic_uint nr_ended; /* number of lost memberships */
 
 bool node_is_lost(int rc)
 {
@@ -87,7 +87,7 @@ static int make_port(const struct pmio_settings *s, const struct remote_card *ca
 	return rc < 0 ? rc : pmio_fabric_port_new(&c, &port);
 }
 
-/* its process has not closed the lifeline; n->lock held */
+/* the target has not closed the lifeline; n->lock held */
 static bool is_alive(const struct node *n)
 {
 	char byte;
@@ -96,7 +96,10 @@ static bool is_alive(const struct node *n)
 	       recv(n->lifeline.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* it was started anew, and maybe elsewhere; or the card is an old one, left over with an owner's file.  No waiting here */
+/*
+ * the target was restarted, maybe on another node; or the card is an old one from a leftover owner's file.  This must
+ * not wait
+ */
 static void take_news(struct node *n, const struct remote_card *card)
 {
 	pthread_mutex_lock(&n->news_lock);
@@ -117,7 +120,7 @@ static void use_news(struct node *n)
 		n->lost = n->peer != NULL;
 		n->retry_ms = 0;
 	} else if (n->has_news) {
-		n->news.fabric.epoch = n->card.fabric.epoch; /* who comes with it again is listened to again */
+		n->news.fabric.epoch = n->card.fabric.epoch; /* this card is accepted again if it comes again */
 	}
 	n->has_news = false;
 	pthread_mutex_unlock(&n->news_lock);
@@ -150,7 +153,7 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_card *c
 
 /* ---- sessions; the node's lock held ---------------------------------------------------- */
 
-/* how much was asked of it: that shows how cost grows (doc/scaling.md) */
+/* log how many calls it got: that shows how cost grows (doc/scaling.md) */
 static void say_sent(const struct node *n)
 {
 	static const char *const names[REMOTE_NR_OPS] = {
@@ -169,18 +172,18 @@ static void say_sent(const struct node *n)
 		pmio_dbg("node %s: messages:%s", n->card.host, text);
 }
 
-/* the target learns of its end */
+/* the target notices that it has ended */
 static void close_lifeline(struct lifeline *l)
 {
 	if (l->sock >= 0) {
-		shutdown(l->sock, SHUT_RDWR); /* a forked child may have it too */
+		shutdown(l->sock, SHUT_RDWR); /* a forked child may have the socket, too */
 		close(l->sock);
 	}
 	l->sock = -1;
 	l->session = 0;
 }
 
-/* of earlier sessions, all but one's: the target does not look at them any more */
+/* close those of earlier sessions, except one: the target does not watch them any more */
 static void close_earlier(struct node *n, uint64_t but)
 {
 	unsigned kept = 0;
@@ -194,11 +197,11 @@ static void close_earlier(struct node *n, uint64_t but)
 	n->nr_earlier = kept;
 }
 
-/* this process lives: a lifeline that the target may have stays open */
+/* this process lives, so a lifeline that the target may watch stays open */
 static void end_session(struct node *n)
 {
 	if (n->lifeline.session)
-		n->earlier[n->nr_earlier++] = n->lifeline; /* greet() sees to it that there is room */
+		n->earlier[n->nr_earlier++] = n->lifeline; /* greet() makes sure that there is room */
 	else
 		close_lifeline(&n->lifeline);
 	n->lifeline = (struct lifeline){ .sock = -1 };
@@ -322,7 +325,7 @@ static int say_membership(void *arg)
 	return node_call(s->n, &u, len, NULL, 0, &got);
 }
 
-/* 0; or what keeps the session from being begun */
+/* 0; or the error that keeps the session from beginning */
 static int join_one_again(struct node *n, struct membership *m)
 {
 	struct saying s = { .n = n, .m = m };
@@ -334,7 +337,7 @@ static int join_one_again(struct node *n, struct membership *m)
 	}
 	if (rc != -ENOENT)
 		return rc;
-	/* it was started anew, or somebody has removed the owner's file */
+	/* the target was restarted, or the owner's file was removed by hand */
 	s.begins = true;
 	rc = owner_locked(m->owner, m->use, &n->card, say_membership, &s);
 	if (rc != -ENOENT)
@@ -381,9 +384,10 @@ static int show_once(struct node *n)
 }
 
 /*
- * the target has seen whose it is: from now on nothing is under way there, and its end says what it is to say
+ * until the target has confirmed it: from then on nothing of earlier sessions is under way there, and the end
+ * of the lifeline has its meaning
  *
- * One that it did not know yet it may have closed, where strangers connect faster than sessions begin.
+ * The target may have closed it before it was identified, if strangers connect faster than sessions begin.
  */
 static int show_lifeline(struct node *n, uint16_t tcp_port)
 {
@@ -422,7 +426,7 @@ static int greet(struct node *n)
 	if (rc < 0)
 		return rc;
 	close_earlier(n, a.vital);
-	/* without a uuid the card was made from an address alone */
+	/* a card without a uuid was made from an address only */
 	if (memcmp(n->card.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
 		memcpy(n->card.uuid, a.uuid, sizeof(a.uuid));
 	if (memcmp(n->card.uuid, a.uuid, sizeof(a.uuid)) != 0)
@@ -442,9 +446,9 @@ static int begin_session(struct node *n)
 	struct pmio_fabric_card card = n->card.fabric;
 	int rc;
 
-	/* a memory node that was started anew has our data as its predecessor had */
+	/* a restarted memory node has this process's data like its predecessor */
 	card.epoch = 0;
-	/* first, for the kernel says at once if nobody is there; libfabric says nothing for ever */
+	/* TCP first, as the kernel reports at once if no process listens there; libfabric would report nothing */
 	n->lifeline.sock = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
 	if (n->card.lifeline && n->lifeline.sock < 0)
 		return n->lifeline.sock;
@@ -460,7 +464,7 @@ static int begin_session(struct node *n)
 	return 0;
 }
 
-/* what callers are told: the program knows nothing of connections */
+/* the error for callers: the program knows nothing of connections */
 static int outwards(int rc)
 {
 	return rc == -EACCES || rc == -ENOMEM || rc == PMIO_ENOTPOOL || rc == PMIO_EVERSION ||
@@ -480,7 +484,7 @@ int node_enter(struct node *n, uint64_t *generation)
 	if (n->lost && n->users == 0)
 		end_session(n);
 	if (!n->peer || n->lost) {
-		/* calls that are still under way in the old session first find out that it has ended */
+		/* calls that are still under way in the old session have to notice its end first */
 		if (n->users || pmio_now_ms() < n->retry_ms)
 			rc = n->why ? n->why : -EIO;
 		else
@@ -612,7 +616,7 @@ void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle)
 	h->handle = handle;
 }
 
-/* it is not done yet: ask again, until it is */
+/* ask again until the call is done */
 static int await(struct node *n, int rc, void *answer, size_t room, size_t *answer_len)
 {
 	while (rc == -EINPROGRESS && *answer_len == sizeof(struct remote_ticket_msg)) {
@@ -662,11 +666,14 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
 {
 	int rc = ask_once(n, msg, len, op, answer, room, answer_len);
 
-	/* a timeout was long enough; and nobody knows whether the target has moved a pointer already */
+	/*
+	 * not after a timeout, which was long enough; and not for a pointer, as it is not known whether the target has
+	 * moved it already
+	 */
 	if (node_is_lost(rc) && rc != -ETIMEDOUT && op != REMOTE_POINTER) {
 		rc = ask_once(n, msg, len, op, answer, room, answer_len);
 		if (rc == -ENOENT && (op == REMOTE_LEAVE || op == REMOTE_DELETE))
-			rc = 0; /* the first one has come */
+			rc = 0; /* the first try was carried out */
 	}
 	return node_is_lost(rc) ? -EIO : rc;
 }

@@ -26,7 +26,7 @@ static bool target_runs(int dir_fd)
 	return runs;
 }
 
-/* of those that come at once one starts it; the lock is not that of who starts an agent */
+/* of several processes one starts it; this lock is not the one for starting an agent */
 static int start_target(struct pmio *pm)
 {
 	int fd = openat(pm->dir_fd, "target.start", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -72,12 +72,12 @@ int remote_offer(struct pmio *pm, struct remote_card *card)
 			return 0;
 		if (rc != -ENOENT && rc != -EIO)
 			break;
-	} while (pmio_backoff_sleep(&b)); /* it is about to come, or to go */
+	} while (pmio_backoff_sleep(&b)); /* the target is about to start, or to end */
 	pmio_err("pool %s: its target: %s", pm->dir, pmio_strerror(rc));
 	return rc;
 }
 
-/* as its lock says; 0: it does not */
+/* the process that its lock file names; 0: it names none */
 static pid_t target_pid(int dir_fd, struct stat *st)
 {
 	int fd = openat(dir_fd, REMOTE_LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -90,7 +90,7 @@ static pid_t target_pid(int dir_fd, struct stat *st)
 	return (pid_t)atoi(text);
 }
 
-/* 0: it has ended; -ESRCH: there is no need, or it is not known who it is */
+/* 0: it has ended; -ESRCH: there is no need to kill it, or its process is not known */
 static int kill_target(int dir_fd, bool late)
 {
 	struct stat st;
@@ -110,7 +110,7 @@ int remote_stop(const char *dir, bool force)
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	while (rc == 0 && target_runs(fd)) {
-		/* each time: one that is just starting writes it yet */
+		/* each time: a target that is just starting may still write it */
 		if (unlinkat(fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
 			rc = -errno;
 		else if (force && kill_target(fd, over) == 0)

@@ -1,9 +1,9 @@
 /*
- * owner.c -- the owner's file: who has pieces of a file, and how to reach them
+ * owner.c -- the layout file ("owner's file"): the targets that have pieces of a file, and how to reach them
  *
- * It lies next to the file on the PFS, ".pmio-owner." INODE, while several nodes have the file
- * open, readable for the user alone (it holds keys).  By the inode's number, so that all names
- * of the file in that folder have the same one:
+ * It is next to the file on the PFS, named ".pmio-owner." INODE, while several nodes have the file open, and readable for
+ * the user only, as it has keys.  The name has the inode number so that all names of the file in that folder lead to the
+ * same one:
  *
  *	[use]
  *	file = /pfs/out.h5	for people; so much of it as inih reads of a line
@@ -20,25 +20,25 @@
  *	...
  *	[end]
  *
- * "no" and "yes" are as long, and overwritten in place: a file system that is full is a reason.  So is the first
- * target's card, by a process that has the file open when that target is started anew.
- * The file, its name and each mark are durable (fsync) before anybody relies on them.
+ * "no " and "yes" have the same length, and are overwritten in place, because a full file system may be the reason.  So is
+ * the first target's card, by a process that has the file open when that target is restarted.  The file, its name and each
+ * mark are durable (fsync) before anything relies on them.
  *
- * Who changes or removes it holds a lock on it (flock), so the file system must have locks that all
- * nodes see.  One that refuses them is of no use for this: then the open fails, and says why.  Nobody
- * waits for a lock on a file that is another user's, nor for ever.
+ * A process that changes or removes it holds a lock on it (flock), so the file system must have locks that all nodes see.
+ * If it refuses them, the open fails, and reports why.  No process waits for a lock on another user's file, and none waits
+ * without a limit.
  *
- * Where others may make files too (/tmp), one of them may make a file of that name, to keep us out.  If he
- * may not write the data file, he can have changed nothing: he makes that up, or only reads; then ours is the second
- * name, ".pmio-owner." INODE "." UID.  There may be a mark of that name after the other one has gone, so both are looked for.
+ * In a folder where other users may make files (/tmp), one of them may make a file of that name, to keep this user out.  If
+ * that user may not write the data file, it cannot have changed anything: its file is a forgery, or it only reads; then this
+ * user takes the second name, ".pmio-owner." INODE "." UID.  A file of the second name may still exist when the other one
+ * has gone, so both are looked for.
  *
- * Made by who opens first, with O_EXCL, so there is one use of a file at a time.  The first
- * target removes it after the last close, also when processes are killed; not when one of
- * them cannot be reached any more, as it may live: then it stays until that one is heard of
- * again, or somebody who knows that it is dead removes it by hand.  If that target
- * itself has died it is left over: nobody answers at its address, or knows this use.  Then
- * who comes next removes it, under a lock on the file, so that it is not a new one's.
- * Where the target's host does not answer at all nothing can be told, and the file stays.
+ * The process that opens first makes it with O_EXCL, so there is one use of a file at a time.  The first target removes it
+ * after the last close, also when processes are killed; not when one of them cannot be reached any more, as it may be alive:
+ * then it stays until that process can be reached again, or a user who knows that it is dead removes the file by hand.  If
+ * that target itself has died the file is a leftover: no process answers at its address, or the one there does not know this
+ * use.  Then the next process that opens the file removes it, under a lock on it, so that it does not remove a new one.  If
+ * the target's host does not answer at all nothing is known, and the file stays.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -89,7 +89,7 @@ bool owner_whose(const char *name, uid_t *uid)
 	return true;
 }
 
-/* somebody else has a mark: may he write the file?  Access lists show in the group's bits */
+/* another user has made an owner's file: may that user write the data file?  Access lists show in the group bits */
 static bool is_genuine(uid_t by, const struct statx *file)
 {
 	return by == 0 || by == file->stx_uid || (file->stx_mode & (S_IWGRP | S_IWOTH));
@@ -104,7 +104,7 @@ static void swap_names(struct owner_mark *m)
 	strcpy(m->other, name);
 }
 
-/* *forger: out: whose mark is passed over */
+/* *forger: out: the user whose file is ignored */
 static bool choose_name(struct owner_mark *m, const struct statx *file, uid_t *forger)
 {
 	uid_t by = geteuid(), second;
@@ -163,7 +163,7 @@ bool owner_has_rival(const struct owner_mark *m)
 
 /* ---- the lock ---------------------------------------------------------------------------- */
 
-unsigned owner_lock_ms = OWNER_LOCKED_TRIES * (OWNER_FIND_WAIT_US / 1000); /* tests have less time */
+unsigned owner_lock_ms = OWNER_LOCKED_TRIES * (OWNER_FIND_WAIT_US / 1000); /* tests use less */
 
 static int say_locked(int fd, const char *owner)
 {
@@ -196,7 +196,7 @@ int owner_lock(int fd, const char *owner, int how)
 	return 0;
 }
 
-/* 0, or -EPERM: who else may open it, or has made it, could also hold a lock on it for as long as he likes */
+/* 0 or -EPERM: another user who may open it, or has made it, could also hold a lock on it without a limit */
 static int check_ours(int fd, struct stat *st)
 {
 	if (fstat(fd, st) < 0)
@@ -221,7 +221,7 @@ int owner_sync_folder(const char *owner)
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* not all file systems can: they have it durable, or nobody can make it so */
+	/* not all file systems can sync a folder: on those the name is durable already, or cannot be made durable */
 	rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
 	close(fd);
 	return rc;
@@ -229,7 +229,7 @@ int owner_sync_folder(const char *owner)
 
 /* ---- writing --------------------------------------------------------------------------- */
 
-/* inih's lines have less than 200 characters, and end in mid-name if the name does so */
+/* inih reads less than 200 characters of a line; a longer name is cut */
 #define SHOWN_MAX 150
 static void write_name(FILE *out, const char *path)
 {
@@ -276,15 +276,15 @@ int owner_write_use(int fd, const char *path, const char *born, const struct rem
 /* ---- reading ----------------------------------------------------------------------------- */
 
 struct parser {
-	struct remote_use *use; /* its nr: cards begun */
-	uint32_t nr;	 /* that there are to be; 0: that is not known yet */
+	struct remote_use *use; /* use->nr: cards begun */
+	uint32_t nr;	 /* number of targets according to the text; 0: not known yet */
 	uint32_t room;	 /* for cards */
-	unsigned seen;	 /* of the card at hand */
+	unsigned seen;	 /* bits of the current card's lines */
 	unsigned head;	 /* lines of [use] */
 	bool bad;
-	const char *born; /* as it should be */
-	bool other;	  /* it was of a file that is no more */
-	bool waits;	  /* data, somewhere */
+	const char *born; /* the expected value */
+	bool other;	  /* the text belongs to a file that no longer exists */
+	bool waits;	  /* data wait somewhere */
 };
 
 static void take_head(struct parser *p, const char *name, const char *value)
@@ -313,7 +313,7 @@ static void take_head(struct parser *p, const char *name, const char *value)
 	}
 }
 
-/* as they come: what the text says of their number alone costs nothing */
+/* memory is allocated as cards come, not by the number that the text announces */
 static void begin_card(struct parser *p)
 {
 	struct remote_use *use = p->use;
@@ -349,7 +349,7 @@ static int take(void *user, const char *section, const char *name, const char *v
 	}
 	if (strcmp(section, "target") != 0)
 		return 1;
-	if (strcmp(name, "host") == 0) /* the first line of each */
+	if (strcmp(name, "host") == 0) /* the first line of each card */
 		begin_card(p);
 	p->bad |= p->use->nr == 0;
 	if (p->bad)
@@ -367,7 +367,7 @@ int owner_parse(const char *text, const char *born, struct remote_use *use)
 
 	memset(use, 0, sizeof(*use));
 	if (!strstr(text, "\n[end]\n"))
-		return -EAGAIN; /* it is being written, or its writer died */
+		return -EAGAIN; /* the text is being written, or its writer died */
 	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == use->nr &&
 	    use->nr_memory <= use->nr && p.seen == REMOTE_CARD_WHOLE)
 		return p.other ? -ESTALE : p.waits ? -EBUSY : 0;
@@ -432,7 +432,7 @@ void owner_remove_this(const char *owner, int fd)
 	struct stat a, b;
 
 	if (owner_lock(fd, owner, LOCK_EX) < 0)
-		return; /* it may be another one's by now */
+		return; /* the name may belong to another file by now */
 	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
 	    unlink(owner) < 0)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
@@ -472,7 +472,7 @@ static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t
 	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
 }
 
-/* marks are what keeps others from old bytes: they outlive the power */
+/* marks keep other processes from reading old bytes, so they must survive a power cut */
 static int sync_answers(int fd, int rc)
 {
 	return rc == 0 && fsync(fd) < 0 ? -errno : rc;
@@ -487,7 +487,7 @@ static bool any_waits(const struct remote_use *use)
 	return any;
 }
 
-/* as of the file that is locked now; 0, -EBUSY (data wait) or an error */
+/* of the file that is locked now; 0, -EBUSY (data wait) or an error */
 static int lock_owner_how(const char *owner, const char *born, int how, struct remote_use *use, int *fd, char **text)
 {
 	struct stat st;
@@ -521,7 +521,7 @@ void owner_unlock(struct remote_use *use, int fd, char *text)
 		close(fd);
 }
 
-/* targets first..end-1 */
+/* sets the marks of targets first..end-1 */
 static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
 {
 	struct remote_use use = { .nr = 0 };
@@ -558,7 +558,7 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	char *text;
 	int fd, rc = owner_lock_text(owner, NULL, &use, &fd, &text);
 
-	/* whose close failed could not say where: anywhere */
+	/* a process whose close failed could not tell at which target: assume any */
 	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
 		rc = put_answer(fd, text, &use, i, true);
 	rc = sync_answers(fd, rc);
@@ -567,7 +567,7 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	owner_unlock(&use, fd, text);
 }
 
-/* text that is whole, of whatever file; 1, or 0: of another use */
+/* of a complete text, of any file: 1: it is of this use; 0: of another */
 static int compare_id(int rc, const struct remote_use *use, const uint8_t id[REMOTE_USE_ID])
 {
 	if (rc < 0 && rc != -EBUSY)
@@ -591,11 +591,11 @@ int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
-	/* where the folder is not there either, the file system may not be mounted */
+	/* if the folder does not exist either, the file system may not be mounted */
 	return rc == -ENOENT && has_folder(owner) ? 0 : rc;
 }
 
-/* in place, with one write: who reads meanwhile has no lock.  -ENOENT: they are not as long */
+/* in place, with one write, as readers have no lock.  -ENOENT: the cards' lengths differ */
 static int put_home(int fd, const char *text, const struct remote_card *home)
 {
 	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");
@@ -627,7 +627,7 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 	char *text = NULL;
 	struct stat st;
 
-	/* this thread itself may have it, in another call: it is not waited for without an end */
+	/* this thread itself may have the lock, in another call: wait only for a limited time */
 	for (int tries = 0; tries < OWNER_FIND_TRIES && rc == -EAGAIN; tries++) {
 		if (tries) {
 			owner_unlock(&use, fd, text);
@@ -658,7 +658,7 @@ void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)
 	if (rc == -EPERM || rc == -EACCES)
 		say_others(m.name);
 	if (rc == -EBUSY) {
-		/* what was written before somebody put a mark here: the lock is held */
+		/* drain what was written before another process set a mark here: the lock is held */
 		drained = !drain || drain(arg) >= 0;
 		rc = 0;
 		for (uint32_t i = 0; i < use.nr && rc == 0 && drained; i++) {
@@ -688,7 +688,7 @@ int remote_owner_settle(const char *path, const uint8_t uuid[16],
 	if (rc == -EBUSY)
 		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
-		rc = -EAGAIN; /* its user may leave without telling us, having written nothing */
+		rc = -EAGAIN; /* a process that uses the file may leave without a notice if it has written nothing */
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0)
 		owner_remove_this(m.name, fd);
 	owner_unlock(&use, fd, text);

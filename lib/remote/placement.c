@@ -1,8 +1,9 @@
 /*
  * placement.c -- the targets of a striped file, and which of them holds a chunk (setting `placement`)
  *
- * It follows from the chunk's number (striped), or is asked for at the target that answers for the chunk (local: who
- * touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
+ * The holder follows from the chunk's number (striped), or is asked for at the target that answers for the chunk
+ * (local: the node that touches it first; claims).  An answer is final while the file is in use, so each is asked
+ * for once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ bool striped_is_shared(const struct striped_file *s)
 	return s->use.nr > 1;
 }
 
-/* -EBUSY: somebody has it open for that node alone: perhaps until he has found that others are here */
+/* -EBUSY: a process has it open for that node alone: perhaps only until it notices the processes of other nodes */
 static int try_target(struct striped_file *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
@@ -54,7 +55,7 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 	return rc;
 }
 
-/* others have taken the file over, while this process could not be reached: see node.c */
+/* have others taken the file over while this process could not be reached?  See node.c */
 bool striped_is_lost(struct striped_file *s)
 {
 	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
@@ -62,7 +63,7 @@ bool striped_is_lost(struct striped_file *s)
 	return n && !node_is_member(n, s->use.number);
 }
 
-/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
+/* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
 {
 	struct pmio_file *f;
@@ -88,7 +89,7 @@ int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 	return rc;
 }
 
-/* ---- who holds a chunk ---------------------------------------------------------- */
+/* ---- the holder of a chunk ---------------------------------------------------------- */
 
 /* lock held, as for wanted_ahead() */
 static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
@@ -101,7 +102,7 @@ static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
 	return 0;
 }
 
-/* more and more, while requests move forward: the last answer has covered up to CLAIM_WINDOW chunks behind next_write */
+/* grows while requests move forward: the last answer covered up to CLAIM_WINDOW chunks after next_write */
 static uint32_t wanted_ahead(struct striped_file *s, uint64_t chunk, uint64_t needed)
 {
 	bool forward = chunk >= s->next_write && chunk - s->next_write <= CLAIM_WINDOW;
@@ -113,7 +114,7 @@ static uint32_t wanted_ahead(struct striped_file *s, uint64_t chunk, uint64_t ne
 	return s->ahead;
 }
 
-/* not one frame in 16 is free: what was not touched yet goes to a memory node */
+/* less than one frame in 16 is free: untouched chunks go to a memory node */
 static bool pool_is_full(struct striped_file *s)
 {
 	struct pmio_pool_stat st;
@@ -121,7 +122,7 @@ static bool pool_is_full(struct striped_file *s)
 	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
 }
 
-/* who is to hold what nobody has touched; home: who is asked */
+/* the target that is to hold untouched chunks; home: the target that is asked */
 static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
 {
 	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
@@ -131,7 +132,7 @@ static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t h
 	return s->own == REMOTE_NOBODY ? home : s->own;
 }
 
-/* what the target said, of the chunks from the first one on; lock held */
+/* record the target's answer for the chunks from the first one on; lock held */
 static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, const struct remote_claim_answer_msg *a)
 {
 	int rc = 0;
@@ -147,7 +148,10 @@ static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, 
 	return rc;
 }
 
-/* needed: chunks of the request from this one on.  Two threads may ask for the same: they get the same answer */
+/*
+ * needed: number of chunks of the request from this one on.  Two threads may ask for the same chunk: they get the same
+ * answer
+ */
 static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
 {
 	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);

@@ -1,5 +1,5 @@
 /*
- * remote_impl.h -- the asking side of lib/remote, shared by its own files only
+ * remote_impl.h -- the client's side of lib/remote, shared by its own files only
  */
 #ifndef PMIO_REMOTE_REMOTE_IMPL_H
 #define PMIO_REMOTE_REMOTE_IMPL_H
@@ -11,12 +11,12 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
-/* a connection by whose end a target learns that this process has ended */
+/* a liveness socket: by its end a target learns that this process has ended */
 struct lifeline {
 	int sock;		/* -1: none */
-	uint64_t session;	/* that it was shown to be of; 0: of none, and nobody minds its end */
+	uint64_t session;	/* the session that it was shown to belong to; 0: none, so its end means nothing */
 };
-#define LIFELINES_MAX 8 /* that may be the one which the target looks at */
+#define LIFELINES_MAX 8 /* any of which may be the one that the target watches */
 
 /* what this process has joined at a target */
 struct membership {
@@ -25,7 +25,7 @@ struct membership {
 	uint64_t number;
 	char *owner;		/* owned: the owner's file */
 	bool left;		/* this process has left; the target may not have been told yet */
-	enum remote_keep keep;	/* what to tell it then */
+	enum remote_keep keep;	/* what to tell the target then */
 };
 
 /* a target, as this process knows it */
@@ -33,79 +33,84 @@ struct node {
 	struct node *prev, *next;
 	uint8_t process[16];	/* this process, as the target knows it */
 	unsigned timeout_ms;
-	pthread_mutex_t news_lock; /* of news and has_news; the last one to be taken */
-	struct remote_card news; /* the target was started anew: the card to try next */
+	pthread_mutex_t news_lock; /* of news and has_news; taken after all other locks */
+	struct remote_card news; /* the target was restarted: the card to try next */
 	bool has_news;
 	pthread_mutex_t lock;	/* of all below */
 	struct remote_card card;
 	pthread_cond_t slot_free;
 	struct pmio_fabric_peer *peer; /* NULL: there is no session */
-	uint64_t session;	/* the target's id of it */
-	uint64_t generation;	/* of sessions: handles of an earlier one are lost */
-	uint64_t attempt;	/* to begin one */
+	uint64_t session;	/* the id that the target gave it */
+	uint64_t generation;	/* counts sessions: handles of an earlier one are lost */
+	uint64_t attempt;	/* counts attempts to begin a session */
 	struct lifeline lifeline; /* of this session */
-	struct lifeline earlier[LIFELINES_MAX]; /* of those before: they stay until the target has another one */
+	struct lifeline earlier[LIFELINES_MAX]; /* of earlier sessions: they stay open until the target has another one */
 	unsigned nr_earlier;
 	struct membership *members;
-	uint64_t retry_ms;	/* not before */
+	uint64_t retry_ms;	/* no new attempt before this time */
 	int why;		/* there is no session */
 	unsigned users;		/* calls under way: the peer stays */
-	bool lost;		/* the session is: let go of it when they have ended */
+	bool lost;		/* the session is lost: end it when the calls have ended */
 	unsigned nr_slots;
 	uint64_t slot[REMOTE_SLOTS_MAX];
 	bool slot_used[REMOTE_SLOTS_MAX];
-	bool said;		/* that it is not to be reached */
+	bool said;		/* it was logged that the target cannot be reached */
 	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
 
 /* ---- node.c -------------------------------------------------------------------- */
 
-/* the node that the card is of; logs nothing; NULL: no memory, or a forked child */
+/* the node of that card; logs nothing; NULL: out of memory, or a forked child */
 struct node *node_get(const struct pmio_settings *settings, const struct remote_card *card);
 
 /*
- * node_enter -- begin to use the node's session, making one where there is none
+ * node_enter -- begin to use the node's session; makes one if there is none
  *
- * Returns 0, or -EIO, -EACCES, ... (logged once for each time that it gets lost).  generation:
- * out.  After 0, node_leave() ends it; rc: a transport's error means that the session is lost.
+ * Returns 0, or -EIO, -EACCES, ... (logged once each time that the session is lost).
+ * generation: out.  After 0, node_leave() ends it; rc: an error of the transport means
+ * that the session is lost.
  */
 int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * this process has joined a use at that target, or has left it; owner: of its owner's file; 0 or -ENOMEM
+ * note that this process has joined a use at that target, or has left it; owner: name of its owner's file; 0 or
+ * -ENOMEM
  *
- * What a session's end does to the target (it may be started anew) is mended with the next session: see node.c.
+ * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
  */
 int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner);
-/* known: the target knows it, too; else the next session tells it */
+/* known: the target knows that, too; otherwise the next session tells it */
 void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
 /* false: the use has ended for the target, and others may have begun another one.  May wait for a session to begin */
 bool node_is_member(struct node *n, uint64_t number);
-/* is there any join of which that is so?  Does not wait */
+/* is that so for any join?  Does not wait */
 bool node_forgot_any(void);
 
-/* the errors of lib/fabric after which nothing is known of the peer */
+/* is rc an error of lib/fabric after which the state of the peer is unknown? */
 bool node_is_lost(int rc);
 
 /* between node_enter and node_leave: */
 void node_header(struct node *n, void *msg, enum remote_op op, uint64_t handle);
-/* ask and wait, however long it takes; returns the answer's status, or the transport's error */
+/* send a call and wait for its answer without a time limit; returns the answer's status, or the transport's error */
 int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t room, size_t *answer_len);
 /*
- * node_ask -- such a call of its own session's, from node_enter() to node_leave(); m's header is filled in here
+ * node_ask -- a call with its own node_enter() and node_leave(); m's header is filled in here
  *
- * Once more, if the session turns out to have been lost meanwhile and it is something that can be done twice.  Returns the answer's
- * status; or an error, -EIO for the transport's.
+ * Sent again if the session was lost meanwhile and the call is idempotent.  Returns the answer's status; or an error, -EIO
+ * for one of the transport.
  */
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
-/* a call that was begun: as node_call() from there on */
+/* wait for a call that was begun; the rest as in node_call() */
 int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len);
-/* index of a slot, or -1: none is free; wait: for one, if the session has any */
+/* take a slot; its index, or -1: none is free; wait: until one is free, if the session has any */
 int node_take_slot(struct node *n, bool wait);
 void node_give_slot(struct node *n, int slot);
 
-/* one try to reach its lifeline: 0, -ECONNREFUSED (nobody is there), -ETIMEDOUT, ...; the socket is closed */
+/*
+ * try once to connect to the target's lifeline port: 0, -ECONNREFUSED (no process listens there), -ETIMEDOUT, ...; the
+ * socket is closed
+ */
 int node_probe(const struct remote_card *card, unsigned timeout_ms);
 
 /* ---- card.c ---------------------------------------------------------------------- */
@@ -113,39 +118,39 @@ int node_probe(const struct remote_card *card, unsigned timeout_ms);
 #define REMOTE_CARD_WHOLE 255u /* all of remote_card_take()'s bits */
 
 void remote_card_write(FILE *out, const struct remote_card *card);
-/* one line of a card; returns a bit for it, or 0: it makes no sense */
+/* parse one line of a card; returns a bit for it, or 0: the line is not valid */
 unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
-/* a whole card; 0 or PMIO_EPROTO */
+/* parse a whole card; 0 or PMIO_EPROTO */
 int remote_card_parse(const char *text, struct remote_card *card);
-/* digits alone, and not more than most; base: 10 or 16, then small letters */
+/* parse digits only, of a number up to most; base: 10, or 16 with lower-case letters */
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number);
-/* as many digits as bytes need, but not more than room; false: they are not that */
+/* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
 /* ---- owner.c --------------------------------------------------------------------- */
 
-/* the text of an owner's file.  born: as owner_parse() */
+/* write the text of an owner's file.  born: as for owner_parse() */
 void owner_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
 /*
  * owner_parse -- read such a text
  *
- * born  when the file was made, as the text should say; NULL: it does not matter
- * Returns 0; -EBUSY: data wait; -ESTALE: of an earlier file; then use is to be ended.  Or -EAGAIN: it is not whole;
- * PMIO_EPROTO: it makes no sense; and use is empty.
+ * born  the file's creation time that the text should have; NULL: any
+ * Returns 0; -EBUSY: data wait; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
+ * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
  */
 int owner_parse(const char *text, const char *born, struct remote_use *use);
-/* where in it the answer is whether data wait at a target: 3 bytes; 0: nowhere */
+/* offset of the 3 bytes in it that say whether data wait at a target; 0: there are none */
 off_t owner_answer_of(const char *text, uint32_t target);
 
-/* for so long a lock on an owner's file is waited for */
+/* how long to wait for a lock on an owner's file */
 extern unsigned owner_lock_ms;
 
 /*
- * under the lock on an owner's file: if it still is of that use, home is its first target's card, and call
+ * under the lock on an owner's file, if it still belongs to that use: write home as its first target's card, and call
  *
- * home  of the same target, which may have been started anew
- * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it is not; -EAGAIN: somebody has the lock;
- * or an error
+ * home  the card of the same target, which may have been restarted
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
+ * -EAGAIN: another process has the lock; or an error
  */
 int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
 		 int (*call)(void *arg), void *arg);
@@ -158,7 +163,10 @@ union node_join {
 	struct remote_join_msg m;
 	uint8_t bytes[REMOTE_JOIN_SIZE];
 };
-/* all but the header; owner_file: of the file that says that the use begins, not longer than PATH_MAX; NULL: it does not.  Its length */
+/*
+ * fill in all but the header; owner_file: name of the owner's file if the use begins, up to PATH_MAX; NULL: it does
+ * not.  Returns the length
+ */
 size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file,
 			 enum remote_keep keep);
 
@@ -169,10 +177,13 @@ struct remote_claim_answer_msg;
 /* ask the target that answers for chunk m->first; m's header is filled in here */
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a);
 
-/* bring a file of memory nodes in, at all of them at a time; -EBUSY: it is not such a file; told as in remote_stage_in() */
+/*
+ * stage in a file of memory nodes, on all of them at the same time; -EBUSY: it is not such a file; told: see
+ * remote_stage_in()
+ */
 int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told);
 
-/* the fork's child cannot go on with them */
+/* false in the child of a fork, which cannot use its parent's sessions */
 bool node_is_ours(void);
 
 #endif

@@ -1,15 +1,15 @@
 /*
  * striped_file.c -- a file whose pieces are on several targets
  *
- * A request is cut up by those who hold its chunks (placement.c) and goes to each: to the pool of this node by loads
- * and stores, to others by messages.
+ * A request is split by the holders of its chunks (placement.c), and each gets its part: the pool of this node by
+ * loads and stores, other nodes by messages.
  *
- * The file's size is that of its first target, its home.  Who makes it longer says so there
- * before the write returns.  A reader first takes what the holder has; only where that is
- * less than was asked for does it need to know the size.
+ * The first target, the file's home, keeps the file's size (it is the file's metadata server).  A write that
+ * makes the file longer tells it before it returns.  A reader first takes what the holder has; it needs to know
+ * the size only if that is less than it asked for.
  *
- * Each target is opened when it is first needed, and its agent drains its pieces when it is
- * closed by the last one there.
+ * The file is opened at each target when it is first needed there, and the target's agent drains its pieces after
+ * the last close there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,9 +20,9 @@
 #include "client/admin.h"
 #include "remote/striped_impl.h"
 
-#define CARRY_MAX 8192u  /* pieces that a carrier gets some of before the next ones are looked at */
+#define CARRY_MAX 8192u  /* pieces that are handed to a carrier before the next ones are looked at */
 
-/* what this thread's calls on one file go by; see remote_striped_carry() */
+/* the transport of this thread's calls on one file; see remote_striped_carry() */
 static _Thread_local struct {
 	const struct striped_file *s;
 	const struct remote_carrier *ops;
@@ -34,13 +34,13 @@ static struct striped_file *striped_of(struct pmio_file *f)
 	return (struct striped_file *)f;
 }
 
-/* ---- cutting requests up -------------------------------------------------------------------- */
+/* ---- splitting requests -------------------------------------------------------------------- */
 
 struct cut {
 	struct pmio_piece *pieces; /* owned */
-	uint32_t *holders;	   /* owned; of each */
+	uint32_t *holders;	   /* owned; one for each piece */
 	size_t nr;
-	struct pmio_piece *some;   /* owned: room for as many */
+	struct pmio_piece *some;   /* owned: room for the same number */
 };
 
 static void cut_fini(struct cut *c)
@@ -50,7 +50,7 @@ static void cut_fini(struct cut *c)
 	free(c->some);
 }
 
-/* pieces that lie within one run of chunks of one holder; zero lengths are left out */
+/* split into pieces that lie within one run of chunks of one holder; zero lengths are left out */
 static size_t count_chunks(const struct striped_file *s, const struct pmio_piece *pieces, size_t nr)
 {
 	size_t n = 0;
@@ -75,7 +75,7 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 		struct pmio_piece *last = c->nr ? &c->pieces[c->nr - 1] : NULL;
 		uint32_t holder;
 
-		/* small pieces of one chunk come in a row */
+		/* small pieces of one chunk often follow each other */
 		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
 			holder = c->holders[c->nr - 1];
 		} else {
@@ -115,7 +115,7 @@ static int cut_init(struct striped_file *s, struct cut *c, const struct pmio_pie
 	return rc;
 }
 
-/* one holder's pieces, taken out of the rest, those of `last` after all others; returns how many, 0: all have been */
+/* take one holder's pieces out of the rest, those of `last` after all others; returns their number, 0: none are left */
 static size_t take_holder(struct cut *c, uint32_t last, uint32_t *holder)
 {
 	size_t nr = 0, i = 0;
@@ -145,7 +145,7 @@ static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
 
 /*
  * One holder's pieces, n of them in c->some.  size: see client_readx(); raised: NULL to read.
- * 0; 1: it has less; or an error.
+ * 0; 1: the holder has less; or an error.
  */
 static int at_holder(struct striped_file *s, const struct cut *c, size_t n, uint32_t holder, uint64_t size, bool *raised)
 {
@@ -180,7 +180,7 @@ static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size
 	return rc;
 }
 
-/* what a carrier takes is on its way while this node's own pieces are copied; as at_holder() */
+/* pieces that a carrier takes are under way while this node's own pieces are copied; returns as at_holder() */
 static int at_all(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
 {
 	int rc = 0, rc_carried;
@@ -198,7 +198,7 @@ static int at_all(struct striped_file *s, const struct pmio_piece *pieces, size_
 
 static int striped_size(struct pmio_file *f, off_t *size);
 
-/* pieces up to where the file ends; *sum: bytes of them */
+/* limit the pieces to the file's size; *sum: their bytes */
 static size_t clamp(const struct pmio_piece *pieces, size_t nr, uint64_t size, struct pmio_piece *out, uint64_t *sum)
 {
 	size_t n = 0;
@@ -249,7 +249,7 @@ static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *piece
 	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
 }
 
-/* the home has to know of it before the write returns */
+/* the first target has to know it before the write returns */
 static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 {
 	struct pmio_file *home;
@@ -316,7 +316,7 @@ static int striped_grow(struct pmio_file *f, uint64_t *size)
 	return rc < 0 ? rc : client_grow(home, size);
 }
 
-/* home last: then nothing is left anywhere of what its new size cuts off */
+/* the first target last: when it has the new size, no other target has bytes beyond it */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
 {
 	struct striped_file *s = striped_of(f);
@@ -335,7 +335,7 @@ static int striped_truncate(struct pmio_file *f, uint64_t size)
 	return rc;
 }
 
-/* with all targets that are open here; the first error */
+/* call it for all targets that are open here; returns the first error */
 static int with_each(struct striped_file *s, int (*call)(struct pmio_file *f))
 {
 	int rc = 0;
@@ -390,7 +390,7 @@ struct stager {
 	int rc;
 };
 
-/* of a striped file a target has each nr-th chunk: see striped_holder_of() */
+/* of a striped file a target has every nr-th chunk: see striped_holder_of() */
 static void *stage_target(void *arg)
 {
 	struct stager *st = arg;
@@ -448,13 +448,13 @@ static void free_striped(struct striped_file *s)
 	free(s);
 }
 
-/* its memory nodes drain it after the last close */
+/* do its memory nodes drain it after the last close? */
 static bool is_async(const struct striped_file *s)
 {
 	return (s->f.flags & PMIO_OPEN_ASYNC) && s->use.nr_memory == s->use.nr;
 }
 
-/* home last: its close makes the file on the PFS as long as it has to be */
+/* the first target last: its close gives the file on the PFS its final length */
 static int striped_close(struct pmio_file *f, uint32_t flags)
 {
 	struct striped_file *s = striped_of(f);
@@ -462,11 +462,11 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 	bool deleted = false, lost = striped_is_lost(s);
 	int rc = 0, rc_leave;
 
-	/* before it does: who finds nobody in the use must know */
+	/* before it closes: a process that finds no member in the use must know */
 	if (may_wait && !lost)
 		rc = remote_owner_wait_all(s->f.path, s->use.id);
 	if (rc == -ENOENT)
-		deleted = true; /* nothing of it can be drained */
+		deleted = true; /* no data of it can be drained any more */
 	else if (rc < 0)
 		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
@@ -475,7 +475,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
 		rc = rc < 0 ? rc : rc_one;
-		/* where this fails, home says it, of all nodes */
+		/* if this fails, the first target notes it, for all nodes */
 		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
 			remote_owner_wait(s->f.path, s->use.id, i);
 	}
@@ -490,7 +490,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.cards[0].host, pmio_strerror(rc_leave));
-		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* else the last one says it */
+		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
 	}
 	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
 		remote_watch(s->settings, &s->use.cards[i], s->f.path);
@@ -621,10 +621,10 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 	if (!s)
 		return rc < 0 ? rc : -ENOMEM;
 	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
-	/* pieces in several pools are drained together; those of memory nodes can be found meanwhile */
+	/* pieces in several pools are drained together; those on memory nodes can be found in the meantime */
 	if (striped_is_shared(s))
 		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
-	/* at home also those that only want their own pieces; and here, while the file has a name */
+	/* at the first target even if only local pieces are needed; and on this node while the file still has a name */
 	rc = at_home(s, &home);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = home->ino;

@@ -1,5 +1,5 @@
 /*
- * striped_impl.h -- what placement.c and striped_file.c share of a file whose pieces are on several targets
+ * striped_impl.h -- a file whose pieces are on several targets: shared by placement.c and striped_file.c
  */
 #ifndef PMIO_REMOTE_STRIPED_IMPL_H
 #define PMIO_REMOTE_STRIPED_IMPL_H
@@ -17,31 +17,31 @@ struct claimed {
 
 struct striped_file {
 	struct pmio_file f;	/* first */
-	const struct pmio_settings *settings; /* of the caller, who keeps them */
+	const struct pmio_settings *settings; /* the caller's, and kept by the caller */
 	struct pmio *pm;	/* this node's */
 	struct remote_use use;	/* owned */
-	uint32_t own;		/* this node in the list; REMOTE_NOBODY: is not */
+	uint32_t own;		/* index of this node in the list; REMOTE_NOBODY: it is not there */
 	bool joined, keep;
 	unsigned chunk_shift;
-	pthread_mutex_t lock;	/* of all below; not held while anybody is asked */
+	pthread_mutex_t lock;	/* of all below; not held during calls to targets */
 	pthread_cond_t opened;
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
 	bool *opening;		/* owned; of each: a thread is about to open it */
-	uint64_t size;		/* that the home has confirmed */
+	uint64_t size;		/* the size that the first target has confirmed */
 	struct pmio_u64map claims; /* of struct claimed */
-	uint64_t next_write;	/* chunk where a writer that moves forward would go on */
+	uint64_t next_write;	/* chunk where a writer that moves forward would continue */
 	uint32_t ahead;
 };
 
 /* placement.c; threads of one file may call these at once */
 
-/* other targets may have pieces of it */
+/* may other targets have pieces of it? */
 bool striped_is_shared(const struct striped_file *s);
-/* others have taken the file over, while this process could not be reached: see node.c */
+/* have others taken the file over while this process could not be reached?  See node.c */
 bool striped_is_lost(struct striped_file *s);
-/* the file at a target, opened if it is not yet.  Others wait for that only if they want the same one */
+/* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out);
-/* the target that has the chunk, or is to have it; needed: chunks of the request from this one on */
+/* the target that holds the chunk, or is to hold it; needed: number of chunks of the request from this one on */
 int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder);
 
 #endif

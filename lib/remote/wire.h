@@ -1,23 +1,23 @@
 /*
- * wire.h -- what processes ask of another node's target, over lib/fabric
+ * wire.h -- messages between processes and another node's target, over lib/fabric
  *
- * Each message is a call of lib/fabric and its answer.  The target carries it out on
- * the files of its node's pool as any process there would, through libpmio.
+ * Each message is a call of lib/fabric and its answer.  The target carries the call out
+ * on the files of its node's pool as any process there would, through libpmio.
  *
- * Bytes to be written or read travel in the message if they are few; else they go
- * through slots, memory of the target that a session has been given: written there
- * ahead of the call, or fetched from there after it.  So no peer ever has a key to
- * the pool: what a cable or a stopped process delivers too late falls into a slot
- * that nobody looks at any more, and not into a file.
+ * Bytes to be written or read travel in the message if they are few; otherwise they go
+ * through slots, bounce buffers in the target's memory that are assigned to a session:
+ * they are written there ahead of the call, or fetched from there after it.  So no peer
+ * ever has a key to the pool: bytes that a cable or a stopped process delivers too late
+ * end up in a slot that is not used any more, and not in a file.
  *
- * Calls that take longer (drains) are answered -EINPROGRESS with a ticket, by which
- * WAIT asks again: who is alive answers within REMOTE_ANSWER_MS.
+ * Calls that take longer (drains) are answered -EINPROGRESS with a ticket, with which
+ * WAIT asks again: a target that is alive answers within REMOTE_ANSWER_MS.
  *
- * Integers are native: hosts of a job have one architecture, and the version is
- * another one where that is not so.
+ * Integers are in native byte order: the hosts of a job have one architecture, and on
+ * any other the version does not match.
  *
- * Nothing here is trusted but that the peer knows the key: sizes and numbers are
- * looked at before anything else is.
+ * Nothing is trusted except that the peer knows the key: sizes and numbers are checked
+ * first.
  */
 #ifndef PMIO_REMOTE_WIRE_H
 #define PMIO_REMOTE_WIRE_H
@@ -30,16 +30,16 @@
 #define REMOTE_VERSION 4
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_SLOTS_MAX 4		/* of a session */
-#define REMOTE_DESCS_MAX 16384u		/* pieces of a call whose list is in a slot */
+#define REMOTE_DESCS_MAX 16384u		/* pieces of a call that has its list in a slot */
 #define REMOTE_DATA_MAX (1u << 20)	/* bytes of a call in a slot */
 #define REMOTE_DATA_OFF (REMOTE_DESCS_MAX * sizeof(struct remote_desc)) /* in a slot; the list is at 0 */
 #define REMOTE_SLOT_SIZE (REMOTE_DATA_OFF + REMOTE_DATA_MAX)
 #define REMOTE_NO_SLOT UINT32_MAX
 #define REMOTE_CLAIM_MAX 64		/* chunks of one claim */
-#define REMOTE_LIFELINE_ACK 1		/* the byte by which the target says that it has a lifeline; it says nothing else there */
+#define REMOTE_LIFELINE_ACK 1		/* the byte by which the target confirms a lifeline; it sends nothing else there */
 
 enum remote_op {
-	REMOTE_HELLO = 1, /* first of a session */
+	REMOTE_HELLO = 1, /* the first call of a session */
 	REMOTE_WAIT,
 	REMOTE_OPEN,
 	REMOTE_READ,
@@ -57,8 +57,8 @@ enum remote_op {
 	REMOTE_JOIN,
 	REMOTE_LEAVE,
 	REMOTE_CLAIM,
-	REMOTE_WATCH, /* path: take the mark in its owner's file away when the pool has drained it */
-	REMOTE_STAGE, /* chunks that are to be there before anybody reads them */
+	REMOTE_WATCH, /* path: remove the mark in its owner's file when the pool has drained it */
+	REMOTE_STAGE, /* chunks that are to be brought in before a program reads them */
 	REMOTE_POINTER,
 	REMOTE_NR_OPS,
 };
@@ -67,26 +67,26 @@ struct remote_hdr_msg {
 	uint16_t version;
 	uint16_t op;	  /* enum remote_op */
 	uint32_t reserved;
-	uint64_t session; /* of HELLO's answer; HELLO: 0 */
-	uint64_t handle;  /* of OPEN's answer; WAIT: the ticket; else 0 */
+	uint64_t session; /* from HELLO's answer; HELLO: 0 */
+	uint64_t handle;  /* from OPEN's answer; WAIT: the ticket; otherwise 0 */
 };
 
 /*
- * HELLO says which process it is, and may be said again: what the process had joined it still has, and
- * nothing of its earlier sessions happens any more once the answer is sent.  Which of them was the last
- * to come through is the target's to say.
+ * HELLO identifies the process, and may be repeated: the process keeps what it has joined, and once the
+ * answer is sent no call of its earlier sessions has an effect any more.  The target decides which of
+ * several came last.
  */
 struct remote_hello_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t process[16]; /* random: the asker, as this target knows it */
-	uint64_t attempt; /* one more each time; an earlier one that comes later is refused */
-	uint32_t pid;	  /* for messages, as the host */
-	uint32_t slots;	  /* so many are wanted */
+	uint8_t process[16]; /* random: the client process, as this target knows it */
+	uint64_t attempt; /* goes up with each HELLO; an earlier one that arrives later is refused */
+	uint32_t pid;	  /* for log messages, like the host */
+	uint32_t slots;	  /* number of slots wanted */
 	char host[64];	  /* 0-terminated */
 };
 struct remote_hello_answer_msg {
-	uint64_t session; /* random; also what the lifeline begins with */
-	uint64_t vital;	  /* the session of this process whose lifeline the target looks at until it gets the new one; 0: none */
+	uint64_t session; /* random; also the first bytes sent on the lifeline */
+	uint64_t vital;	  /* the target watches the lifeline of this session until it gets the new one; 0: none */
 	uint8_t uuid[16]; /* the pool's */
 	uint64_t chunk_size;
 	uint16_t lifeline; /* TCP port at the target's address */
@@ -116,15 +116,15 @@ struct remote_desc {
 /* READ, WRITE: pieces in the order of their data */
 struct remote_io_msg {
 	struct remote_hdr_msg hdr;
-	uint32_t slot;	   /* index of the session's; REMOTE_NO_SLOT: data are in the message */
+	uint32_t slot;	   /* index in the session's slots; REMOTE_NO_SLOT: data are in the message */
 	uint32_t nr;	   /* pieces */
-	uint32_t in_slot;  /* 1: so is their list */
+	uint32_t in_slot;  /* 1: their list is in the slot, too */
 	uint32_t len;	   /* bytes of data */
-	uint64_t size;	   /* READ: the file has at least so many bytes */
+	uint64_t size;	   /* READ: the file is known to have at least this size */
 	struct remote_desc desc[]; /* unless in_slot; then the data of a write without a slot */
 };
 struct remote_read_answer_msg {
-	uint64_t len;	   /* read: less where the file ends */
+	uint64_t len;	   /* read: less at the end of the file */
 	uint8_t data[];	   /* without a slot */
 };
 
@@ -145,7 +145,7 @@ struct remote_truncate_msg {
 
 struct remote_stage_msg {
 	struct remote_hdr_msg hdr;
-	uint64_t first;	   /* chunk; and each step-th behind it */
+	uint64_t first;	   /* first chunk; and each step-th after it */
 	uint32_t nr, step; /* 1..PMIO_STAGE_MAX; 1.. */
 };
 
@@ -161,17 +161,18 @@ struct remote_path_msg {
 };
 
 /*
- * JOIN, LEAVE: who uses a file of several nodes says so to its first target, which removes the
- * owner's file (owner.c) when nobody does any more.  JOIN: -ENOENT: this use has ended.
- * LEAVE: 1: others use it yet; -ENOENT: it had not joined, or has left.  Both can be said twice.
+ * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its first target,
+ * which removes the owner's file (owner.c) after the last has left.  JOIN: -ENOENT: this use has
+ * ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both are
+ * idempotent.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];
-	uint64_t number;   /* of the process's joins: each has its own, not 0 */
+	uint64_t number;   /* identifies the join within the process; not 0 */
 	uint32_t create;   /* JOIN: 1: this use begins */
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
-	char path[];	   /* JOIN, create: of the owner's file */
+	char path[];	   /* JOIN, create: the owner's file */
 };
 #define REMOTE_JOIN_SIZE (sizeof(struct remote_join_msg) + PATH_MAX)
 
@@ -182,25 +183,25 @@ struct remote_stat_answer_msg {
 	uint32_t nr_sessions, pid;
 };
 
-/* CLAIM: who holds chunks first..first+nr-1 of a file */
+/* CLAIM: the holders of chunks first..first+nr-1 of a file */
 struct remote_claim_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];
 	uint64_t first;
-	uint32_t nr;	   /* 0..REMOTE_CLAIM_MAX: answer for so many */
-	uint32_t wanted;   /* 0..nr: those that nobody has become the asker's */
-	uint32_t holder;   /* the asker's index in the file's list of targets */
+	uint32_t nr;	   /* 0..REMOTE_CLAIM_MAX: the number of chunks to answer for */
+	uint32_t wanted;   /* 0..nr: of these, chunks without a holder become the client's */
+	uint32_t holder;   /* the client's index in the file's list of targets */
 	uint32_t create;   /* 1: this use begins; it ends with the process */
 };
 struct remote_claim_answer_msg {
-	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: nobody has it */
+	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: the chunk has no holder */
 };
 
 /* POINTER: a shared file pointer, at the first target of a file; each collective open of the file has its own */
 struct remote_pointer_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];
-	uint64_t pointer;  /* which; random.  One that is not known is at 0 */
+	uint64_t pointer;  /* which one; random.  The value of an unknown one is 0 */
 	uint64_t value;
 	uint32_t how;	   /* enum remote_pointer_how */
 	uint32_t reserved;
@@ -211,7 +212,7 @@ struct remote_pointer_answer_msg {
 
 #define REMOTE_INLINE_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_io_msg)) /* list and data */
 
-/* as they are on the wire: a change here is another version of it */
+/* sizes on the wire: a change here needs another version */
 _Static_assert(sizeof(struct remote_hdr_msg) == 24, "as on the wire");
 _Static_assert(sizeof(struct remote_hello_msg) == 120, "as on the wire");
 _Static_assert(sizeof(struct remote_hello_answer_msg) == 144, "as on the wire");

@@ -1,4 +1,4 @@
-/* background.c -- what must not be waited for: threads of their own, and the removal of owner's files */
+/* background.c -- work that nothing may wait for: threads of its own, and the removal of owner's files */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ int target_start_thread(void *(*run)(void *arg), void *arg)
 	return rc;
 }
 
-/* ---- owner's files that go ---------------------------------------------------------- */
+/* ---- removing owner's files ---------------------------------------------------------- */
 
 struct removal {
 	uint8_t id[REMOTE_USE_ID];

@@ -1,4 +1,4 @@
-/* dispatch.c -- what each call does: at once, or as a job of a helper */
+/* dispatch.c -- the operations of calls: carried out at once, or as a job of a helper thread */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,7 +33,7 @@ static int do_job(struct server *s, struct job *j)
 	}
 }
 
-/* codes that say something of the session are not to be had from a file system */
+/* a file system's error must not look like one that concerns the session */
 static int own_error(int rc)
 {
 	return rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -ESTALE || rc == -ENOTCONN || rc == -EINPROGRESS
@@ -48,7 +48,7 @@ static void answer(struct server *s, struct job *j)
 
 	j->done = true;
 	if (!call)
-		return; /* it will ask for it */
+		return; /* the client will ask for the result */
 	HASH_DEL(s->jobs, j);
 	pmio_fabric_reply(call, j->status, j->answer.bytes, j->status == 0 ? j->answer_len : 0);
 	free(j);
@@ -95,7 +95,7 @@ static void start_helper(struct server *s)
 		pmio_err("target: no thread for a call");
 }
 
-/* lock held: the call asks for the answer to an earlier one */
+/* lock held: WAIT asks for the answer to an earlier call */
 static void take_wait(struct server *s, struct session *n, struct pmio_fabric_call *call, uint64_t ticket)
 {
 	struct job *j;
@@ -126,8 +126,8 @@ static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_
 }
 
 /*
- * lock held: a file gets longer with each write of some programs, whose ranks wait
- * for this; no helper's wake-up, if it is nothing but a store to the pool.
+ * lock held: GROW without a helper if it is only a store to the pool: in some programs
+ * each write makes the file longer, and the ranks wait for this.
  */
 static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
 {
@@ -146,8 +146,8 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 }
 
 /*
- * lock held: small pieces that come in the message, for frames that are known.  A helper's
- * wake-up, and another for the answer, cost more than to copy them here.
+ * lock held: small pieces within the message, for known frames, without a helper: waking
+ * it up, and another wake-up for the answer, cost more than copying them here.
  */
 static bool io_at_once(struct server *s, struct job *j)
 {
@@ -166,7 +166,7 @@ static bool io_at_once(struct server *s, struct job *j)
 	return true;
 }
 
-/* lock held; what needs nobody but us is answered even where all helpers wait for a file system */
+/* lock held; calls that need neither agent nor file system are answered even if all helpers wait for a file system */
 static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
 {
 	const struct remote_hdr_msg *h = msg;
@@ -188,7 +188,7 @@ static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric
 	}
 }
 
-/* lock held: one that is at hand at once */
+/* lock held: carry the job out at once if possible */
 static bool job_at_once(struct server *s, struct job *j)
 {
 	if (j->msg.hdr.op != REMOTE_JOIN)
@@ -243,7 +243,7 @@ void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 	} else {
 		struct session *n = target_find_session(s, h->session);
 
-		/* -ESTALE: to the caller its session is lost */
+		/* -ESTALE tells the client that its session is lost */
 		if (!n || n->ended || n->hello || n->fabric != pmio_fabric_call_session(call))
 			pmio_fabric_reply(call, -ESTALE, NULL, 0);
 		else

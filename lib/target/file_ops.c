@@ -82,7 +82,7 @@ int target_do_open(struct server *s, struct job *j)
 	return 0;
 }
 
-/* where the list of pieces and the data are; false: they are not */
+/* find the list of pieces and the data; false: the message is not valid */
 static bool look_at_io(struct server *s, struct job *j, const struct remote_desc **descs, uint8_t **data)
 {
 	const struct remote_io_msg *m = &j->msg.io;
@@ -108,7 +108,7 @@ static bool look_at_io(struct server *s, struct job *j, const struct remote_desc
 	return true;
 }
 
-/* the list may be in memory that the peer can still write to: each number is read once */
+/* the list may be in memory to which the peer can still write: each number is read only once */
 static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struct remote_desc *descs, uint8_t *data)
 {
 	struct pmio_piece *p = malloc(m->nr * sizeof(*p));
@@ -134,7 +134,7 @@ static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struc
 	return p;
 }
 
-/* at_once: -EAGAIN if it would have to wait for somebody */
+/* at_once: -EAGAIN if it would have to wait */
 static ssize_t copy(struct job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
 {
 	const struct remote_io_msg *m = &j->msg.io;
@@ -199,7 +199,7 @@ static int do_file(struct server *s, struct job *j, struct pmio_file *f)
 		j->answer_len = sizeof(j->answer.size);
 		return client_grow(f, &j->answer.size.size);
 	case REMOTE_STAGE:
-		if (j->len != sizeof(j->msg.stage)) /* the agent looks at the rest */
+		if (j->len != sizeof(j->msg.stage)) /* the agent checks the rest */
 			return PMIO_EPROTO;
 		return client_stage(f, j->msg.stage.first, j->msg.stage.nr, j->msg.stage.step);
 	case REMOTE_SYNC:

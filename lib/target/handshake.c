@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-/* -EMFILE: those that are there have all that this process may open; who comes again takes the place that he has */
+/* -EMFILE: the present sessions use all descriptors of this process; a known process replaces its own session */
 static int look_for_room(struct server *s, const struct process *p)
 {
 	if (p->sessions || HASH_COUNT(s->sessions) < s->sessions_max)
@@ -49,8 +49,9 @@ static int new_session(struct server *s, struct process *p, const struct remote_
 }
 
 /*
- * What the process has given up must not happen after what it does from now on: no call of its earlier
- * sessions is taken any more, and it is answered when those that run have ended.  No thread waits for that.
+ * Calls that the process has given up must not take effect after its later ones: no call of its earlier
+ * sessions is taken any more, and HELLO is answered when those that run have ended.  No thread waits for
+ * that.
  */
 static void end_earlier(struct server *s, struct session *heir)
 {
@@ -78,7 +79,7 @@ void target_take_hello(struct server *s, struct pmio_fabric_call *call, const vo
 	if (rc == 0)
 		rc = p ? look_for_room(s, p) : -ENOMEM;
 	if (rc == 0 && (p->dead || m->attempt <= p->attempt))
-		rc = -ESTALE; /* it has been said again since then */
+		rc = -ESTALE; /* a later HELLO has come since then */
 	if (rc == 0)
 		rc = new_session(s, p, m, &n);
 	if (rc < 0) {

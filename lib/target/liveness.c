@@ -1,4 +1,4 @@
-/* liveness.c -- lifelines: who lives, who has died, and who cannot be reached */
+/* liveness.c -- lifelines (liveness sockets): which processes live, which have died, and which cannot be reached */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -19,13 +19,13 @@
 #include "target/target_impl.h"
 
 #define LIFELINE_MS 10000      /* for a new session to show its lifeline */
-#define KEEPALIVE_S 5	       /* a host that is gone is noticed in about PROBES_LOST times that */
+#define KEEPALIVE_S 5	       /* a dead host is noticed after about PROBES_LOST times this */
 #define PROBES_LOST 3
-#define PROBES_MAX 127	       /* what TCP takes */
+#define PROBES_MAX 127	       /* the largest number that TCP accepts */
 #define KEEPALIVE_LOST_S 60    /* for a lost process's lifeline */
 #define KEEPER_S 5
 
-/* TCP asks until it is told to stop; we look whether it is answered (look_at()) */
+/* TCP sends probes without an end; look_at() checks whether they are answered */
 static void keep_alive(int sock, int interval)
 {
 	int on = 1, count = PROBES_MAX;
@@ -43,7 +43,7 @@ static void forget_fresh(struct server *s, struct fresh *f)
 	free(f);
 }
 
-/* those that say nothing, and if there are too many the oldest */
+/* close connections that stay silent and, if there are too many, the oldest */
 static void end_fresh(struct server *s)
 {
 	while (s->fresh && (s->nr_fresh > s->fresh_max || pmio_now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
@@ -52,7 +52,7 @@ static void end_fresh(struct server *s)
 	}
 }
 
-/* who is not taken would have the loop turn for ever: the oldest goes that has not said who he is, or this one */
+/* a connection that is not accepted would keep the loop busy for ever: close the oldest unidentified one, or this one */
 static void turn_away(struct server *s)
 {
 	int sock;
@@ -93,7 +93,7 @@ void target_accept_lifeline(struct server *s)
 	end_fresh(s);
 }
 
-/* ---- processes that are lost ---- */
+/* ---- lost processes ---- */
 
 static bool is_lost(const struct process *p)
 {
@@ -102,7 +102,7 @@ static bool is_lost(const struct process *p)
 	return !p->dead && (!last || last->ended);
 }
 
-/* the at-th use of lost processes, its owner's file owned by the caller; NULL: there are not so many */
+/* the at-th use of lost processes: its owner's file, freed by the caller; NULL: there are fewer */
 static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
 {
 	bool joined;
@@ -133,7 +133,7 @@ static void forget_use(struct server *s, const char *owner, const uint8_t id[REM
 	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
 }
 
-/* somebody who removes an owner's file knows that the process is dead.  The file system may hang: a thread of its own */
+/* a user who removes an owner's file confirms that the process is dead.  A thread of its own, as the file system may hang */
 static void *keep(void *arg)
 {
 	struct server *s = arg;
@@ -170,7 +170,7 @@ static void start_keeper(struct server *s)
 
 /* ---- lifelines of sessions ---- */
 
-/* the process's from now on: the one before may end without a meaning */
+/* from now on this is the process's lifeline: the end of the one before means nothing */
 static void take_vital(struct server *s, struct session *n, int sock)
 {
 	const uint8_t ack = REMOTE_LIFELINE_ACK;
@@ -181,14 +181,14 @@ static void take_vital(struct server *s, struct session *n, int sock)
 	p->vital = n;
 	if (before) {
 		target_close_lifeline(s, before);
-		target_put_session(s, before); /* it has ended, since n has begun */
+		target_put_session(s, before); /* that session has ended, as n has begun */
 	}
-	/* a lifeline that has been taken has room for a byte; and who does not get it tries again */
+	/* a new connection has room for a byte; a client that does not get it tries again */
 	if (send(sock, &ack, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
 		pmio_dbg("target: process %u of node %s: lifeline: %s", p->pid, p->host, strerror(errno));
 }
 
-/* lock held: it says whose lifeline it is, or goes */
+/* lock held: find the session of the new lifeline, or close it */
 static void take_lifeline(struct server *s, int sock)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -201,11 +201,11 @@ static void take_lifeline(struct server *s, int sock)
 			break;
 	}
 	if (!f)
-		return; /* was closed in this turn of the loop */
+		return; /* it was closed in this turn of the loop */
 	forget_fresh(s, f);
 	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = target_find_session(s, id)) || n->ended || n->hello ||
 	    n->lifeline >= 0) {
-		close(sock); /* a stranger: closed without an answer */
+		close(sock); /* an unidentified connection: closed without an answer */
 		return;
 	}
 	ev.data.u64 = n->id;
@@ -236,7 +236,7 @@ void target_take_event(struct server *s, uint64_t id)
 	n = target_find_session(s, id);
 	if (!n || n->lifeline < 0)
 		return;
-	/* whatever it says, or that it says nothing any more */
+	/* ignore any data and a silent connection: only an end counts */
 	if (recv(n->lifeline, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
 		pmio_info("target: process %u of node %s has gone", n->process->pid, n->process->host);
 		target_end_process(s, n->process);
@@ -247,11 +247,11 @@ void target_take_event(struct server *s, uint64_t id)
 		if (!n->ended)
 			lose_session(s, n, why);
 		else
-			target_put_session(s, n); /* it was lost before; now nothing is known of it any more */
+			target_put_session(s, n); /* it was lost before; now its lifeline is gone, too */
 	}
 }
 
-/* lock held: does its host answer? */
+/* lock held: does the session's host answer? */
 static void look_at(struct server *s, struct session *n)
 {
 	struct tcp_info info;

@@ -14,7 +14,7 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-#define QUARANTINE_MS 1000000  /* of slots whose session broke: longer than TCP tries (tcp_retries2: 924 s) */
+#define QUARANTINE_MS 1000000  /* reuse of a broken session's slots: longer than TCP retransmits (tcp_retries2: 924 s) */
 
 struct session *target_find_session(struct server *s, uint64_t id)
 {
@@ -38,7 +38,7 @@ static void take_slots(struct server *s, struct session *n, unsigned wanted)
 
 	for (unsigned i = 0; i < NR_SLOTS; i++)
 		nr_free += s->slot_free_ms[i] <= now;
-	/* some are left for those that come later */
+	/* some are left for later sessions */
 	if (wanted > 1 + nr_free / 8)
 		wanted = 1 + nr_free / 8;
 	if (wanted > REMOTE_SLOTS_MAX)
@@ -59,11 +59,11 @@ static void put_link(struct server *s, struct link *l)
 		return;
 	DL_DELETE(s->links, l);
 	s->nr_links--;
-	client_drop(&l->pm); /* the agent closes what is open */
+	client_drop(&l->pm); /* the agent closes the open files */
 	free(l);
 }
 
-/* one more, of no session yet; lock given up meanwhile */
+/* make another one, without a session; releases the lock meanwhile */
 static int make_link(struct server *s, struct link **out)
 {
 	struct link *l = calloc(1, sizeof(*l));
@@ -119,7 +119,7 @@ int target_get_link(struct server *s, struct session *n)
 	return l ? 0 : rc < 0 ? rc : -EAGAIN;
 }
 
-/* files of a session that is over, whose connection others use */
+/* files of an ended session, on a connection that other sessions use */
 struct closing {
 	struct server *s;
 	struct link *link;
@@ -137,7 +137,7 @@ static void *run_closing(void *arg)
 	}
 	HASH_ITER(hh, c->handles, h, next) {
 		HASH_DEL(c->handles, h);
-		pmio_close(&h->file); /* waits for its drain */
+		pmio_close(&h->file); /* waits for the file's drain */
 		free(h);
 	}
 	pthread_mutex_lock(&c->s->lock);
@@ -166,7 +166,7 @@ static void close_handles(struct server *s, struct session *n)
 			 n->process->pid, n->process->host);
 	HASH_ITER(hh, n->handles, h, next) {
 		HASH_DEL(n->handles, h);
-		free(h); /* the file is the connection's, and goes with it */
+		free(h); /* the file belongs to the connection, and is closed with it */
 	}
 	if (n->link)
 		put_link(s, n->link);
@@ -265,7 +265,7 @@ void target_go_on(struct server *s, struct process *p)
 	answer_hello(s, last);
 }
 
-/* its files, and all else but the lifeline */
+/* close its files and everything else except the lifeline */
 static void close_session(struct server *s, struct session *n)
 {
 	struct job *j, *next;
@@ -273,7 +273,7 @@ static void close_session(struct server *s, struct session *n)
 	HASH_ITER(hh, s->jobs, j, next) {
 		if (j->session != n)
 			continue;
-		HASH_DEL(s->jobs, j); /* done, and nobody will ask */
+		HASH_DEL(s->jobs, j); /* done, and no WAIT will come */
 		free(j);
 	}
 	if (n->hello)

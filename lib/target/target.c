@@ -1,30 +1,30 @@
 /*
- * target.c -- the target: other nodes' processes, and what they want of the pool here
+ * target.c -- the target: it serves this node's pool to processes of other nodes
  *
  * Threads:
  *
- *   lib/fabric's	takes calls; does what only needs memory, makes all else a job
+ *   lib/fabric's	takes calls; carries out those that only need memory, makes jobs of the others
  *   helpers		do the jobs; as many as there are jobs that wait for something
- *   the first one	looks after lifelines, after jobs that take long, and after the end
- *   the keeper		looks whether owner's files of processes that are lost have been removed
+ *   the first one	watches lifelines and long jobs, and ends the target
+ *   the keeper		looks whether owner's files of lost processes have been removed
  *
- * A process has what it has joined (use.h), for as long as it lives.  What it has open, its locks and
- * its calls are its session's, of which it has one at a time.  A session ends with the next one, with
- * the process, or when its lifeline says nothing any more: a cable may be cut, or the host
- * has stopped.  Then its files are closed, but nothing is known of the process:
+ * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
+ * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
+ * lifeline is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
+ * the process is not known:
  *
  *   its lifeline ends	the kernel there has closed it: the process is dead
- *   ... is reset	there is no such connection at its host, which has been started anew: the same
- *   ... is silent	not known.  The lifeline stays for as long as TCP asks for it (some 2 hours); it says by
- *			its end that the process has died meanwhile, when its host can be reached again
- *   ... has timed out	not known for ever, until a session of the process comes, or somebody removes
- *			the owner's files of what it uses
+ *   ... is reset	there is no such connection at its host, which was restarted: the process is dead
+ *   ... is silent	not known.  The lifeline stays for as long as TCP sends probes (some 2 hours); its end
+ *			shows that the process has died meanwhile, when its host can be reached again
+ *   ... has timed out	not known, until a session of the process comes, or a user removes the owner's files
+ *			of its uses
  *
- * The first sessions have connections of their own to the agent (links), so nobody waits for another
- * one's drain; of more sessions than LINKS_MAX some share one.  When such a connection is
- * closed the agent closes the files.
+ * The first sessions have connections of their own to the agent (links), so none waits for another one's drain;
+ * with more sessions than LINKS_MAX some share one.  When such a connection is closed the agent closes the
+ * files.
  *
- * All is under one lock, `lock`, which is not held while a job is done.
+ * Everything is under one lock, `lock`, which is not held while a job runs.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,10 +50,10 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-#define LINKS_MAX 256	       /* of 1024 clients that an agent takes */
+#define LINKS_MAX 256	       /* of the 1024 clients that an agent accepts */
 #define FDS_LINK 2
 #define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
-#define FDS_OTHER 2048	       /* links, connections that have not said anything yet, files that the pool has no room for, and the rest */
+#define FDS_OTHER 2048	       /* links, unidentified connections, files that the pool has no room for, and others */
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
@@ -113,7 +113,7 @@ static int loop(struct server *s)
 			return 0;
 		}
 		pthread_mutex_unlock(&s->lock);
-		if (leave_ms != UINT64_MAX) { /* the signal stays to be read: once is enough */
+		if (leave_ms != UINT64_MAX) { /* the signal is not read: once is enough */
 			struct signalfd_siginfo info;
 
 			if (read(s->signal_fd, &info, sizeof(info)) < 0 && errno != EAGAIN)
@@ -142,7 +142,7 @@ static int lock_pool(struct server *s)
 		return -errno;
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	/* for who must end us by force */
+	/* for a process that has to kill this one */
 	if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
 		pmio_dbg("target: lock: %s", strerror(errno));
 	if (unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
@@ -150,7 +150,7 @@ static int lock_pool(struct server *s)
 	return 0;
 }
 
-/* at the address of the target, for the lifelines */
+/* listen at the target's address, for the lifelines */
 static int listen_at(struct server *s, const char *address, const char *service)
 {
 	union {
@@ -171,9 +171,9 @@ static int listen_at(struct server *s, const char *address, const char *service)
 		return -EINVAL;
 	}
 	s->listen_fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* next to the other, so that who knows an earlier card finds it */
+	/* the port after the fabric's, so that processes with an earlier card find it */
 	if (*service)
-		at.in.sin_port = htons((uint16_t)(atoi(service) + 1)); /* at the same place in both */
+		at.in.sin_port = htons((uint16_t)(atoi(service) + 1)); /* at the same offset in both */
 	if (s->listen_fd >= 0)
 		setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (s->listen_fd < 0 || bind(s->listen_fd, &at.sa, len) < 0 || listen(s->listen_fd, SOMAXCONN) < 0 ||
@@ -183,7 +183,7 @@ static int listen_at(struct server *s, const char *address, const char *service)
 	return pmio_daemon_watch(s->epoll_fd, s->listen_fd, ID_LISTEN);
 }
 
-/* the key of the target before this one, so that who knew that finds this; else a new one */
+/* the key of the previous target, so that its clients find this one; otherwise a new one */
 static int take_key(struct server *s)
 {
 	int rc = s->config->card_file ? remote_card_keep_key(s->config->card_file, &s->card) : -ENOENT;
@@ -217,7 +217,7 @@ static int catch_signals(struct server *s)
 	return s->signal_fd < 0 ? s->signal_fd : pmio_daemon_watch(s->epoll_fd, s->signal_fd, ID_SIGNAL);
 }
 
-/* the pool's uuid and chunk size are in the card: its agent tells, and recovers what a crash left */
+/* the card needs the pool's uuid and chunk size: ask its agent, which also recovers what a crash left */
 static int look_at_pool(struct server *s)
 {
 	struct pmio *pm;
@@ -239,7 +239,7 @@ static int set_up(struct server *s)
 	int rc = look_at_pool(s);
 
 	if (rc < 0)
-		return rc; /* has been logged */
+		return rc; /* it was logged */
 	s->dir_fd = open(c->pool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	rc = s->dir_fd < 0 ? -errno : lock_pool(s);
 	if (rc == 0)
@@ -275,7 +275,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* sessions that are left lose their connections, and the agent closes their files */
+/* the remaining sessions lose their connections, and the agent closes their files */
 static void tear_down(struct server *s)
 {
 	if (s->card.chunk_size && s->lock_fd >= 0)
@@ -288,10 +288,10 @@ static void tear_down(struct server *s)
 	close_fd(&s->listen_fd);
 	close_fd(&s->signal_fd);
 	close_fd(&s->epoll_fd);
-	/* the settings stay: watches may be about to connect */
+	/* the settings are not freed: watches may be about to connect */
 }
 
-/* as many descriptors as there may be, and what they are enough for */
+/* raise the limit of descriptors, and derive the limits of sessions from it */
 static void limit_sessions(struct server *s)
 {
 	struct rlimit r = { 0, 0 };
@@ -304,7 +304,7 @@ static void limit_sessions(struct server *s)
 	}
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < all)
 		all = r.rlim_cur;
-	/* where there are few, sessions get half of them */
+	/* if there are few, sessions get half of them */
 	other = all / 2 < FDS_OTHER ? all / 2 : FDS_OTHER;
 	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
 	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
@@ -316,7 +316,7 @@ static void limit_sessions(struct server *s)
 static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct remote_target_config *c = arg;
-	struct server *s = calloc(1, sizeof(*s)); /* helpers may be in a call to the very end */
+	struct server *s = calloc(1, sizeof(*s)); /* never freed: helpers may be in a call up to the very end */
 	int rc;
 
 	if (!s)
@@ -325,7 +325,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->work, NULL);
-	umask(0); /* clients say the mode of what they create */
+	umask(0); /* clients give the mode of what they create */
 	s->uses = uses_new();
 	s->watches = watches_new(&s->settings, s->card.uuid, target_in_use, s);
 	rc = s->uses && s->watches ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
@@ -344,7 +344,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	}
 	tear_down(s);
 	pmio_daemon_log(-1);
-	/* threads that wait for a file system, and the lock, go with the process */
+	/* the end of the process ends threads that wait for a file system, and frees the lock */
 	fflush(NULL);
 	_exit(rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

@@ -1,5 +1,6 @@
 /*
- * target.h -- be the target of a pool: the process by which other nodes' processes reach it
+ * target.h -- run the target of a pool: the process through which other nodes' processes
+ * use it
  */
 #ifndef PMIO_TARGET_H
 #define PMIO_TARGET_H
@@ -11,15 +12,15 @@
 struct remote_target_config {
 	const struct pmio_settings *settings;
 	const char *pool_dir;	/* absolute */
-	const char *listen;	/* NULL: setting `address`; else remote_split_listen()'s */
+	const char *listen;	/* NULL: setting `address`; otherwise as for remote_split_listen() */
 	const char *card_file;	/* NULL: only in the pool's directory */
 	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
-	bool stay;		/* also without sessions; else it leaves after setting `idle_timeout` */
+	bool stay;		/* also without sessions; otherwise it leaves after the setting `idle_timeout` */
 	bool foreground;
 	int ready_fd;		/* -1, or as in daemon.h */
 };
 
-/* be the target until there is nothing left to do; twice, as pmio_daemon_run() */
+/* run the target until there is nothing left to do; returns twice, like pmio_daemon_run() */
 int remote_target_run(const struct remote_target_config *config);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * target_impl.h -- what the files of a target share
+ * target_impl.h -- shared by the files of a target
  *
- * All calls are with server.lock held, but where it is said.  The order of files: background, session < file_ops,
- * member_ops, handshake, liveness < dispatch < target.
+ * All functions are called with server.lock held, except where noted.  The order of files: background, session <
+ * file_ops, member_ops, handshake, liveness < dispatch < target.
  */
 #ifndef PMIO_TARGET_IMPL_H
 #define PMIO_TARGET_IMPL_H
@@ -21,11 +21,11 @@
 #include "target/use.h"
 #include "target/watch.h"
 
-#define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; memory only where they were used */
+#define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; they take memory only when they are used */
 #define SESSIONS_MAX 65536
 
 
-/* what epoll tells: one of these; or a session; or a socket that has not said which: ID_NEW | fd */
+/* epoll data: one of these; or a session's id; or an unidentified socket: ID_NEW | fd */
 enum { ID_LISTEN = 1, ID_SIGNAL };
 #define ID_NEW (1ULL << 63)
 
@@ -40,10 +40,10 @@ struct rhandle {
 /* a process of another node */
 struct process {
 	uint8_t id[16];		/* key; its own, random */
-	uint64_t attempt;	/* the last HELLO's */
+	uint64_t attempt;	/* number of the last HELLO */
 	struct member *uses;	/* what it has joined */
-	struct session *sessions; /* the last one is its own; others end */
-	struct session *vital;	/* whose lifeline says by its end that it is dead; NULL: nothing does */
+	struct session *sessions; /* the last one is current; the others are ending */
+	struct session *vital;	/* the one with the valid lifeline, which ends when the process dies; NULL: none */
 	bool dead;
 	bool said_lost;
 	uint32_t pid;
@@ -60,18 +60,18 @@ struct link {
 
 struct session {
 	uint64_t id;		/* key; random */
-	uint64_t fabric;	/* lib/fabric's id of it */
+	uint64_t fabric;	/* its id in lib/fabric */
 	struct process *process;
 	struct session *prev, *next; /* the process's */
-	struct pmio_fabric_call *hello; /* to be answered when jobs of earlier sessions have ended; NULL: has been */
+	struct pmio_fabric_call *hello; /* to be answered when jobs of earlier sessions have ended; NULL: it was */
 	struct link *link;	/* NULL: not needed yet */
 	struct rhandle *handles;
-	int lifeline;		/* -1: not there yet, or not any more */
+	int lifeline;		/* -1: not yet, or not any more */
 	uint64_t since_ms, looked_ms;
 	unsigned nr_jobs;
-	bool ended;		/* no calls are taken; to be freed when its jobs have ended and its lifeline is not vital */
-	bool clean;		/* it said goodbye: nothing of it is under way */
-	bool closed;		/* nothing of it is left but its lifeline */
+	bool ended;		/* takes no calls; to be freed when its jobs have ended and its lifeline is not vital */
+	bool clean;		/* it left in good order: nothing of it is under way */
+	bool closed;		/* nothing but its lifeline is left */
 	unsigned wanted_slots, nr_slots;
 	unsigned slot[REMOTE_SLOTS_MAX];
 	UT_hash_handle hh;
@@ -80,9 +80,9 @@ struct session {
 /* a call that is carried out */
 struct job {
 	uint64_t id;		/* key; the ticket */
-	struct job *prev, *next; /* that wait for a helper */
+	struct job *prev, *next; /* in the queue for a helper */
 	struct session *session;
-	struct pmio_fabric_call *call; /* to be answered; NULL: has been told to ask again */
+	struct pmio_fabric_call *call; /* to be answered; NULL: the client was told to ask again */
 	uint64_t since_ms;	/* of the call */
 	bool done;
 	bool raised;		/* WRITE: the file got longer */
@@ -111,7 +111,7 @@ struct job {
 	UT_hash_handle hh;
 };
 
-/* a connection that has not said whose lifeline it is */
+/* a connection that has not identified itself as a lifeline */
 struct fresh {
 	int sock;
 	uint64_t since_ms;
@@ -130,56 +130,59 @@ struct server {
 
 	pthread_mutex_t lock;
 	pthread_cond_t work;	/* there is a job */
-	struct job *queue, *jobs; /* waiting; all that are not answered in the end (hash) */
-	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those that have been woken and do not run yet */
+	struct job *queue, *jobs; /* waiting; all without a final answer (hash) */
+	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those woken up that do not run yet */
 	struct watches *watches;
 	uint64_t next_id;
 	bool stop;
-	unsigned sessions_max, links_max, fresh_max; /* as there are descriptors */
-	int spare_fd;		/* to refuse connections with, when there are none */
+	unsigned sessions_max, links_max, fresh_max; /* by the number of descriptors */
+	int spare_fd;		/* for refusing connections when no descriptor is free */
 	bool said_full, said_links;
 	struct process *processes;
 	struct session *sessions;
 	struct link *links;
-	unsigned nr_links;	/* and those that are being made */
+	unsigned nr_links;	/* including those that are being made */
 	bool has_keeper, keeper_wanted;
 	struct uses *uses;
-	uint64_t slot_free_ms[NR_SLOTS]; /* not before; UINT64_MAX: in use */
-	uint64_t busy_ms;	/* when there was a session last */
-	struct fresh *fresh;	/* the first thread's */
+	uint64_t slot_free_ms[NR_SLOTS]; /* when it may be used again; UINT64_MAX: in use */
+	uint64_t busy_ms;	/* when there last was a session */
+	struct fresh *fresh;	/* of the first thread only */
 	unsigned nr_fresh;
 };
 
-/* ---- background.c: without the lock, too ---- */
+/* ---- background.c: also without the lock ---- */
 
 int target_start_thread(void *(*run)(void *arg), void *arg);
-/* the file system may hang: in a thread of its own.  Takes owner over */
+/* in a thread of its own, as the file system may hang.  Takes owner over */
 void target_remove_owner(char *owner, const uint8_t id[REMOTE_USE_ID], bool keep);
 
 /* ---- session.c ---- */
 
 struct session *target_find_session(struct server *s, uint64_t id);
-/* without the lock, which it takes: the session's, which has a job, so it stays; where the agent takes no more, one of others */
+/*
+ * without the lock, which it takes: get the link of a session, which stays as it has a job; if the agent accepts no
+ * more, a shared one
+ */
 int target_get_link(struct server *s, struct session *n);
 struct process *target_get_process(struct server *s, const uint8_t id[16]);
-/* it may live: what it has joined stays.  Who must know it to do something about it is told what */
+/* the process may be alive: its joins stay.  Logs what a user can do about it */
 void target_note_lost(struct server *s, struct process *p);
-/* without a session, and so without a lifeline, it stays for what it has joined, if it may live */
+/* without a session, and so without a lifeline, it is kept for its joins, if it may be alive */
 void target_put_process(struct server *s, struct process *p);
-/* its earlier sessions have come to their end: the new one can begin */
+/* its earlier sessions have ended: the new one can begin */
 void target_go_on(struct server *s, struct process *p);
 void target_close_lifeline(struct server *s, struct session *n);
-/* n may be gone after it, and its process */
+/* may free n and its process */
 void target_put_session(struct server *s, struct session *n);
 void target_end_session(struct server *s, struct session *n, bool clean);
-/* known for certain */
+/* it is certain that the process has ended */
 void target_end_process(struct server *s, struct process *p);
 
 /* ---- file_ops.c: no lock held but where it is said ---- */
 
 /* lock held; NULL also for one that is being closed */
 struct rhandle *target_find_handle(const struct session *n, uint64_t id);
-/* a path that ends within the message */
+/* does the path end within the message? */
 bool target_is_path(const struct job *j, const char *path);
 int target_do_open(struct server *s, struct job *j);
 int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once);
@@ -191,10 +194,10 @@ int target_do_stat(struct server *s, struct job *j);
 
 /* lock held */
 int target_do_join(struct server *s, struct session *n, const struct job *j);
-/* answered when the owner's file is gone */
+/* answered when the owner's file has been removed */
 int target_do_leave(struct server *s, struct job *j);
 bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
-/* of a memory node that was started anew: what it has is drained, and is said to wait no more */
+/* of a restarted memory node: drain what it has, and remove the marks */
 void *target_watch_known(void *arg);
 int target_do_watch(struct server *s, struct job *j);
 /* lock held; answers */
@@ -204,21 +207,21 @@ void target_take_pointer(struct server *s, struct pmio_fabric_call *call, const 
 
 /* ---- handshake.c ---- */
 
-/* answers; maybe later */
+/* answers, maybe later */
 void target_take_hello(struct server *s, struct pmio_fabric_call *call, const void *msg, size_t len);
 
 /* ---- dispatch.c ---- */
 
-/* without the lock.  lib/fabric's thread: it must not wait */
+/* without the lock, in lib/fabric's thread: it must not wait */
 void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg);
-/* who has waited long for a job is told to ask again */
+/* tell clients that have waited long for a job to ask again */
 void target_jobs_look(struct server *s, uint64_t now);
 
 /* ---- liveness.c ---- */
 
 void target_accept_lifeline(struct server *s);
 void target_take_event(struct server *s, uint64_t id);
-/* which hosts do not answer any more */
+/* find hosts that do not answer any more */
 void target_lifelines_look(struct server *s, uint64_t now);
 
 #endif

@@ -12,7 +12,7 @@ struct claim {
 	UT_hash_handle hh;
 };
 
-#define POINTERS_MAX 65536 /* of a use: one for each time that it is open */
+#define POINTERS_MAX 65536 /* of a use: one for each collective open */
 
 struct pointer {
 	uint64_t id; /* key */
@@ -31,10 +31,10 @@ struct use {
 	UT_hash_handle hh;
 };
 
-/* of a process: one for each time that it joined, and one for a use that it created */
+/* of a process: one for each join, and one for a use that it created */
 struct member {
 	struct use *use;
-	uint64_t number; /* 0: has created it, and not joined */
+	uint64_t number; /* 0: the process has created the use, not joined it */
 	struct member *prev, *next;
 };
 
@@ -158,7 +158,7 @@ bool uses_active(struct uses *u, const uint8_t id[REMOTE_USE_ID])
 	return use && use->joined;
 }
 
-/* the owner's file, if it is time for it */
+/* returns the owner's file, if it is to be removed */
 static char *drop_member(struct uses *u, struct member **process, struct member *m, bool *kept)
 {
 	struct use *use = m->use;
@@ -186,7 +186,7 @@ int uses_leave(struct uses *u, struct member **process, const uint8_t id[REMOTE_
 	if (!m)
 		return -ENOENT;
 	use->keep |= keep;
-	/* who has what is known until the process ends: it may open the file again in this use */
+	/* holders of chunks are kept until the process ends: it may open the file again in this use */
 	if (!find_member(*process, use, 0) && !get_member(process, use, 0))
 		return -ENOMEM;
 	*owner = drop_member(u, process, m, kept);

@@ -1,12 +1,12 @@
 /*
  * watch.c -- files that are drained after their last close
  *
- * As many as there are, by a few threads: each takes what is due, does one step of it, and
- * puts it back.  Steps wait for agent and file system; where one of them hangs, it holds a thread,
- * and others get on as long as there is another.
+ * A few threads handle all of them: each takes a file that is due, does one step for it, and puts
+ * it back.  Steps wait for agent and file system; one that hangs holds a thread, and the others
+ * continue as long as there is another thread.
  *
- * What is put back with the same wait comes due in the order in which it was: so there is a list
- * for each wait, and the next one is the first of one of them.
+ * Files that are put back with the same wait become due in the same order: so there is a list for
+ * each wait, and the next file is the first of one of the lists.
  */
 #include "target/watch.h"
 
@@ -24,13 +24,13 @@
 #include "remote/remote.h"
 
 #define THREADS_MAX 16
-#define NR_WAITS 14	  /* 0, and from 10 ms on each twice as long: 41 s */
-#define WAIT_DRAIN 8	  /* the first after a drain that failed: 1.3 s */
+#define NR_WAITS 14	  /* 0, 10 ms, and then each twice as long, up to 41 s */
+#define WAIT_DRAIN 8	  /* the first wait after a failed drain: 1.3 s */
 #define WAIT_SETTLE_MAX 10 /* 5 s */
 
 struct watch {
 	struct watches *all;
-	bool again;		/* it has been closed once more */
+	bool again;		/* it was closed again */
 	bool drained;
 	unsigned wait;		/* index of its list */
 	uint64_t due_ms;
@@ -47,7 +47,7 @@ struct watches {
 	pthread_mutex_t lock;	/* of all below */
 	pthread_cond_t changed;
 	struct watch *hash;
-	struct watch *lists[NR_WAITS]; /* those that no thread has */
+	struct watch *lists[NR_WAITS]; /* the files that no thread is working on */
 	unsigned nr_threads, nr_idle;
 };
 
@@ -64,7 +64,7 @@ static int drain_once(void *arg)
 	return rc;
 }
 
-/* one step; returns whether it goes on */
+/* one step; returns whether more are needed */
 static bool step(struct watch *w)
 {
 	const struct watches *all = w->all;
@@ -92,7 +92,7 @@ static void put_back(struct watch *w)
 	DL_APPEND(w->all->lists[w->wait], w);
 }
 
-/* the one that is due first; NULL: there is none */
+/* the file that is due first; NULL: there is none */
 static struct watch *first_of(const struct watches *all)
 {
 	struct watch *first = NULL;
@@ -121,7 +121,7 @@ static void wait_for_change(struct watches *all, const struct watch *first)
 
 static void *run(void *arg);
 
-/* 0, or -EAGAIN: there is none at all */
+/* 0; -EAGAIN: there is no thread at all */
 static int start_thread(struct watches *all)
 {
 	pthread_attr_t attr;
@@ -154,7 +154,7 @@ static void *run(void *arg)
 		if (w->again)
 			w->drained = w->again = false;
 		if (first_of(all))
-			start_thread(all); /* this one may hang */
+			start_thread(all); /* the present one may hang */
 		pthread_mutex_unlock(&all->lock);
 		goes_on = step(w);
 		pthread_mutex_lock(&all->lock);

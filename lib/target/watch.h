@@ -1,8 +1,8 @@
 /*
- * watch.h -- a target's files that are drained after their last close, until nothing says any more that they wait
+ * watch.h -- a target's files that are drained after their last close, until no mark says any more that data wait
  *
- * Each is drained, its pool's mark in the owner's file is taken away, and at the file's first
- * target the owner's file.  What fails is tried again, for as long as the target runs.
+ * Each is drained, its pool's mark in the owner's file is removed and, at the file's first target, the owner's
+ * file.  Failed steps are repeated as long as the target runs.
  *
  * Threads: any.
  */
@@ -17,13 +17,15 @@
 struct watches;
 
 /*
- * watches_new -- in_use: has anybody joined that use?  Called by threads of this module
+ * watches_new -- in_use: has a process joined that use?  Called by threads of this
+ * module
  *
- * settings, uuid, arg  the caller's, for as long as the process lives.  NULL: no memory
+ * settings, uuid, arg  belong to the caller, and stay as long as the process lives.
+ *                      NULL: out of memory
  */
 struct watches *watches_new(const struct pmio_settings *settings, const uint8_t *uuid,
 			    bool (*in_use)(void *arg, const uint8_t *id), void *arg);
-/* also once more: it has been closed again; 0 or -ENOMEM, -EAGAIN (no thread) */
+/* also for a file that is in the list and was closed again; 0 or -ENOMEM, -EAGAIN (no thread) */
 int watches_add(struct watches *all, const char *path);
 unsigned watches_count(struct watches *all);
 
