@@ -83,7 +83,7 @@ static int set_up(struct agent *a)
 		return rc;
 	a->view = pmio_pool_view(a->pool);
 	a->dispatch = ops_dispatch;
-	a->settle = files_settle;
+	a->idle = files_idle;
 	a->log_fd = pmio_daemon_open_log("agent", a->config->log_file, pmio_pool_dir_fd(a->pool), LOG_FILE, a->config->foreground);
 	a->client_used = calloc(a->view->nr_clients, 1);
 	if (!a->client_used)
@@ -124,9 +124,9 @@ static void answer_shutdown(struct agent *a, int status)
 	a->shutdown = NULL;
 }
 
-static void drop_parked(struct parked **list)
+static void drop_deferred(struct deferred **list)
 {
-	struct parked *p, *next;
+	struct deferred *p, *next;
 
 	DL_FOREACH_SAFE(*list, p, next) {
 		DL_DELETE(*list, p);
@@ -144,9 +144,9 @@ static void drop_connections(struct agent *a)
 		HASH_DEL(a->conns, c);
 		conn_free(c); /* a client that waits for an answer asks the next agent */
 	}
-	drop_parked(&a->late);
-	drop_parked(&a->no_fds);
-	drop_parked(&a->after_removals);
+	drop_deferred(&a->late);
+	drop_deferred(&a->no_fds);
+	drop_deferred(&a->after_removals);
 }
 
 /*
@@ -213,7 +213,7 @@ static void start_leaving(struct agent *a)
 	HASH_ITER(hh, a->files, f, tmp) {
 		if (f->nr_handles == 0 && f->state == PMIO_FILE_FAILED) {
 			file_event(f, FILE_DRAIN_WANTED);
-			files_settle(a, f);
+			files_idle(a, f);
 		}
 	}
 }
@@ -231,7 +231,7 @@ static void finish_draining(struct agent *a)
 	}
 	a->state = AGENT_RUNNING;
 	a->clients_until_ns = 0;
-	parked_retry(a, &a->late);
+	deferred_retry(a, &a->late);
 	if (!a->shutdown)
 		return;
 	c = agent_conn(a, a->shutdown->conn_id);
@@ -252,7 +252,7 @@ static void take_signal(struct agent *a)
 	if (read(a->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	pmio_info("agent: signal %u", info.ssi_signo);
-	if (a->state != AGENT_RUNNING || atomic_load(&a->pace.paused)) {
+	if (a->state != AGENT_RUNNING || atomic_load(&a->throttle.paused)) {
 		a->state = AGENT_LEAVING;
 		return;
 	}
@@ -376,14 +376,14 @@ static int loop(struct agent *a)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
 		if (a->fd_closed)
-			parked_retry(a, &a->no_fds);
+			deferred_retry(a, &a->no_fds);
 		a->fd_closed = false;
 		early_look(a);
 		survey_look(a);
 		orphan_look(a);
 		marks_look(a);
 		syncs_look(a);
-		blank_more(a);
+		zero_reserve_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);
 		if (a->state == AGENT_DRAINING && a->nr_jobs == 0 && !has_batches(a) && clients_wait_ms(a) == 0)
@@ -402,7 +402,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	};
 	int rc;
 
-	pace_init(&a.pace, cfg->drain_rate);
+	throttle_init(&a.throttle, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
 	umask(0); /* clients give the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
