@@ -5,8 +5,8 @@ pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/r
 	tools/pool.c tools/show.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
 	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c \
 	tools/mpis.h tools/families.c tools/mpis.c tools/ask.c tools/program.h tools/program.c tools/mpi_info.c tools/run.c
-pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(ELF_CFLAGS) -DPMIO_LIBDIR=\"$(libdir)\"
-pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(JSON_LIBS) $(ELF_LIBS) -ldl
+pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(UUID_CFLAGS) $(ELF_CFLAGS) -DPMIO_LIBDIR=\"$(libdir)\"
+pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(UUID_LIBS) $(JSON_LIBS) $(ELF_LIBS) -ldl
 
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c

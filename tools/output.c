@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid.h>
 
 #include "core/log.h"
 #include "core/text.h"
@@ -111,13 +112,7 @@ char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes)
 
 char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16])
 {
-	char *p = buf;
-
-	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		p += sprintf(p, "%02x", uuid[i]);
-	}
+	uuid_unparse_lower(uuid, buf);
 	return buf;
 }
 

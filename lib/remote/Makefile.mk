@@ -3,8 +3,8 @@ noinst_LTLIBRARIES += libpmio_remote.la
 libpmio_remote_la_SOURCES = lib/remote/remote.h lib/remote/remote_impl.h lib/remote/wire.h \
 	lib/remote/address.c lib/remote/card.c lib/remote/node.c lib/remote/file.c lib/remote/offer.c \
 	lib/remote/membership.c lib/remote/memory.c lib/remote/owner.c lib/remote/owner.h lib/remote/striped_file.c lib/remote/striped_impl.h lib/remote/placement.c
-libpmio_remote_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
-libpmio_remote_la_LIBADD = libpmio_client.la libpmio_fabric.la $(INIH_LIBS)
+libpmio_remote_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS) $(SODIUM_CFLAGS)
+libpmio_remote_la_LIBADD = libpmio_client.la libpmio_fabric.la $(INIH_LIBS) $(SODIUM_LIBS)
 
 # what adapters stand on, for those that are compiled elsewhere (adio/romio/mpich-tree): no interface for others, so each version has a name of its own
 lib_LTLIBRARIES += libpmio-driver.la

@@ -17,6 +17,7 @@
 #include <ini.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,22 +29,24 @@
 #include "remote/remote_impl.h"
 
 #define CARD_TEXT_MAX 4096
+#define HEX_MAX 64 /* bytes: an address, a key, or an id */
+_Static_assert(PMIO_FABRIC_ADDR_MAX <= HEX_MAX && PMIO_FABRIC_KEY_SIZE <= HEX_MAX && REMOTE_USE_ID <= HEX_MAX, "all that is written");
 
-static void put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len)
+void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len)
 {
-	fprintf(out, "%s = ", name);
-	for (size_t i = 0; i < len; i++)
-		fprintf(out, "%02x", bytes[i]);
-	fputc('\n', out);
+	char text[2 * HEX_MAX + 1];
+
+	fprintf(out, "%s = %s\n", name, sodium_bin2hex(text, sizeof(text), bytes, len < HEX_MAX ? len : HEX_MAX));
+	sodium_memzero(text, sizeof(text)); /* it may be a key */
 }
 
 void remote_card_write(FILE *out, const struct remote_card *card)
 {
 	fprintf(out, "[target]\nhost = %s\nprovider = %s\nepoch = %016" PRIx64 "\n", card->host,
 		card->fabric.provider, card->fabric.epoch);
-	put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
-	put_hex(out, "key", card->key, sizeof(card->key));
-	put_hex(out, "pool", card->uuid, sizeof(card->uuid));
+	remote_put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
+	remote_put_hex(out, "key", card->key, sizeof(card->key));
+	remote_put_hex(out, "pool", card->uuid, sizeof(card->uuid));
 	/*
 	 * the same length with any port: the card of a restarted target overwrites the old one in an owner's file, in
 	 * place
@@ -131,14 +134,7 @@ bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len)
 
 	if (n % 2 || n / 2 > room || strspn(text, "0123456789abcdef") != n)
 		return false;
-	for (size_t i = 0; i < n / 2; i++) {
-		unsigned byte;
-
-		sscanf(text + 2 * i, "%2x", &byte);
-		bytes[i] = (uint8_t)byte;
-	}
-	*len = n / 2;
-	return true;
+	return sodium_hex2bin(bytes, room, text, n, NULL, len, NULL) == 0;
 }
 
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number)

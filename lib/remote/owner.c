@@ -243,10 +243,9 @@ void owner_write(FILE *out, const char *path, const char *born, const struct rem
 {
 	fprintf(out, "[use]\n");
 	write_name(out, path);
-	fprintf(out, "born = %s\nid = ", born);
-	for (int i = 0; i < REMOTE_USE_ID; i++)
-		fprintf(out, "%02x", use->id[i]);
-	fprintf(out, "\nplacement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
+	fprintf(out, "born = %s\n", born);
+	remote_put_hex(out, "id", use->id, REMOTE_USE_ID);
+	fprintf(out, "placement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
 		use->nr_memory, use->nr);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		remote_card_write(out, &use->cards[i]);

@@ -124,6 +124,8 @@ unsigned remote_card_take(struct remote_card *card, const char *name, const char
 int remote_card_parse(const char *text, struct remote_card *card);
 /* parse digits only, of a number up to most; base: 10, or 16 with lower-case letters */
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number);
+/* a line "name = DIGITS" */
+void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len);
 /* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 

@@ -30,7 +30,7 @@ tests/fuzz/fuzz_messages: tests/fuzz/fuzz_messages.c $(fuzz_core)
 tests/fuzz/fuzz_media: tests/fuzz/fuzz_media.c $(fuzz_pool)
 	$(AM_V_CC)$(fuzz_cc) -o $@ $(srcdir)/tests/fuzz/fuzz_media.c $(call fuzz_c,$(fuzz_pool)) $(fuzz_libs)
 tests/fuzz/fuzz_cards: tests/fuzz/fuzz_cards.c $(fuzz_cards)
-	$(AM_V_CC)$(fuzz_cc) -o $@ $(srcdir)/tests/fuzz/fuzz_cards.c $(call fuzz_c,$(fuzz_cards)) $(fuzz_libs)
+	$(AM_V_CC)$(fuzz_cc) -o $@ $(srcdir)/tests/fuzz/fuzz_cards.c $(call fuzz_c,$(fuzz_cards)) $(SODIUM_LIBS) $(fuzz_libs)
 tests/fuzz/fuzz_agent: tests/fuzz/fuzz_agent.c $(fuzz_all)
 	$(AM_V_CC)$(fuzz_cc) -o $@ $(srcdir)/tests/fuzz/fuzz_agent.c $(call fuzz_c,$(fuzz_all)) $(fuzz_libs)
 tests/fuzz/fuzz_directives: tests/fuzz/fuzz_directives.c
