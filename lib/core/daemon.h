@@ -1,5 +1,5 @@
 /*
- * daemon.h -- what processes have in common that go on when their caller has ended
+ * daemon.h -- common to the processes that outlive their caller
  */
 #ifndef PMIO_CORE_DAEMON_H
 #define PMIO_CORE_DAEMON_H
@@ -14,19 +14,19 @@ struct pmio_daemon {
 /*
  * pmio_daemon_run -- run serve() in a process of its own
  *
- * All descriptors but standard ones and ready_fd are closed.  Unless foreground is set, what the
- * caller's job is limited to is left behind: processors, priority, limits (those of a user up to
- * their hard values), stops by its terminal; and it returns twice: in the caller's process with
- * what serve() told by pmio_daemon_ready(), or PMIO_EAGENT if it ended without; and in the new
- * one, a session leader, with serve()'s result.  With a ready_fd a session leader needs no new
- * process: then it returns once.
+ * All descriptors except the standard ones and ready_fd are closed.  Unless foreground is set,
+ * the process leaves the restrictions of the caller's job: processors, priority, limits (as an
+ * ordinary user up to the hard limits), stops by its terminal; and this returns twice: in the
+ * caller's process with the status that serve() gave to pmio_daemon_ready(), or PMIO_EAGENT if
+ * it ended without one; and in the new process, a session leader, with serve()'s result.  With a
+ * ready_fd a session leader needs no new process: then it returns once.
  */
 int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, void *arg), void *arg);
 
-/* say that it is up (0), or why not; for who waits, and once only */
+/* report to the waiting process that the daemon is ready (0), or its error; only once */
 void pmio_daemon_ready(struct pmio_daemon *d, int status);
 
-/* it is up: standard streams are let go, the working directory is / */
+/* the daemon is ready: redirect the standard streams, change to / */
 void pmio_daemon_leave_terminal(void);
 
 /* from now on the log goes to that descriptor, with time and process; -1: back to standard error */
