@@ -27,7 +27,7 @@
 #define SLOTS_MAX 8
 #define DATA_MAX (48u << 10)	/* bytes of pieces in one message */
 #define PIECES_MAX 8192u
-#define LARGE (1u << 20)	/* pieces of at least this average length go directly to their target: measured (bench/remote) */
+#define LARGE (1u << 20)	/* pieces of this average length or more go directly to their target (see bench/remote) */
 #define TAG_REQUEST 1024	/* an adapter's own messages on the file's communicator have other tags */
 #define TAG_ANSWER 1025		/* plus the slot's number */
 
