@@ -52,7 +52,7 @@ struct transfer {
 	void (*end)(struct transfer_file *f);
 };
 
-/* add a file; NULL: no memory */
+/* add a file; NULL: out of memory */
 struct transfer_file *transfer_add(struct transfer *t, const char *path);
 
 /* an argument for which nothing could begin (logged); counts as a failed file */

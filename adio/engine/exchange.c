@@ -90,7 +90,7 @@ static void free_buffers(struct buffers *b)
 	free(b);
 }
 
-/* NULL: no memory */
+/* NULL: out of memory */
 static struct buffers *new_buffers(void)
 {
 	struct buffers *b = calloc(1, sizeof(*b));
@@ -171,7 +171,7 @@ void engine_exchange_free(struct exchange *x)
 	count_users(-1);
 }
 
-/* this rank alone; NULL: no memory */
+/* this rank alone; NULL: out of memory */
 static struct exchange *new_exchange(struct pmio_mpi_file *f)
 {
 	struct exchange *x = calloc(1, sizeof(*x));

@@ -69,11 +69,11 @@ void engine_free(struct pmio_mpi_file *f)
  * Ranks of one node open the file in their pool; that is all if there is one node, or if no other
  * process has the file.  Otherwise (lib/remote):
  *
- *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that use O2 if
- *   not, it opens the file in its pool, and all others with the same pool do too.  If these are all
- *   ranks, rank 0 makes an owner's file that lists this node (setting `owner`) O3 if some have
- *   other pools: one rank of each node has its target started; rank 0 gathers the list, makes the
- *   owner's file, and all open the file again, by the list
+ *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that use
+ *   O2 if not, it opens the file in its pool, and all others with the same pool do too.  If these
+ *      are all ranks, rank 0 makes an owner's file that lists this node (setting `owner`)
+ *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers the
+ *      list, makes the owner's file, and all open the file again, by the list
  *
  * All ranks succeed, or all fail with one error.
  */

@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CALLS_BY_MPI 2	/* a file with no more calls is not worth the memory */
+#define CALLS_BY_MPI 2	/* a file with only this many calls is not worth the memory */
 #define FEW 4		/* ranks that look at each other's words */
 #define SPINS 200	/* looks before the processor is yielded to others */
 

@@ -3,7 +3,7 @@
  *
  * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.  Events
  * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), settle.c
- * (nobody has the file open any more) and recover.c (at the start).
+ * (no program has the file open any more) and recover.c (at the start).
  */
 #include "agent/agent_impl.h"
 

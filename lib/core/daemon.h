@@ -8,7 +8,7 @@
 
 struct pmio_daemon {
 	bool foreground;	/* do not detach */
-	int ready_fd;		/* -1, or: gets an int32_t when that is known: 0 or the error */
+	int ready_fd;		/* -1, or a descriptor that gets an int32_t: 0 when it is ready, or the error */
 };
 
 /*

@@ -165,7 +165,7 @@ struct pmio_truncate_msg {
 	uint64_t size;
 };
 
-/* CLOSE: with the PFS file's attributes as the client sees them; from then on nobody else may change it, if data wait */
+/* CLOSE: with the PFS file's attributes as the client sees them; from then on no other process may change it, if data wait */
 struct pmio_close_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
