@@ -249,12 +249,12 @@ static void compare(struct bench *b, const char *name, int what, size_t size, si
 static void measure(const struct public *p, const char *address, size_t mib)
 {
 	struct pmio_fabric_config c = { .address = address, .key = p->key };
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *port;
 	struct bench b = { .buf = malloc(MEMORY) };
 
 	memset(b.buf, 'x', MEMORY);
 	plain_open(&b.plain, p, address);
-	good(pmio_fabric_port_new(&c, &port), "port");
+	good(pmio_fabric_initiator_new(&c, &port), "port");
 	good(pmio_fabric_connect(port, &p->card, NULL, &b.peer), "connect");
 	printf("# %s, provider %s, median of %d; time of one\n", pmio_fabric_version(), p->card.provider, ROUNDS);
 	printf("%-28s %9s %9s     speed of lib/fabric\n", "", "plain", "lib/fabric");
@@ -264,7 +264,7 @@ static void measure(const struct public *p, const char *address, size_t mib)
 	compare(&b, "write 4 KiB and message", ASKS, 4096, 2000 * 4096);
 	compare(&b, "read 4 KiB", READS, 4096, 2000 * 4096);
 	pmio_fabric_disconnect(&b.peer);
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 	free(b.buf);
 }
 

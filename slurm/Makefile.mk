@@ -1,7 +1,16 @@
 # support for Slurm: scripts that slurm.conf names; see pmio-slurm(7)
 slurmdir = $(pkgdatadir)/slurm
 dist_slurm_SCRIPTS = slurm/pmio-slurm slurm/prolog slurm/epilog
-dist_slurm_DATA = slurm/stages.sh slurm/pools.sh slurm/nodes.sh slurm/memory.sh slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
+dist_slurm_DATA = slurm/burst_buffer.lua slurm/job_submit.lua slurm/pmio_directives.lua
+# the package of the program pmio-slurm, beside it
+slurmpythondir = $(slurmdir)/pmio_slurm
+dist_slurmpython_DATA = \
+	slurm/pmio_slurm/__init__.py slurm/pmio_slurm/buffer.py slurm/pmio_slurm/clock.py slurm/pmio_slurm/commands.py \
+	slurm/pmio_slurm/config.py slurm/pmio_slurm/errors.py slurm/pmio_slurm/files.py slurm/pmio_slurm/job.py \
+	slurm/pmio_slurm/lease.py slurm/pmio_slurm/main.py slurm/pmio_slurm/memory.py slurm/pmio_slurm/memory_nodes.py \
+	slurm/pmio_slurm/memory_pool.py slurm/pmio_slurm/node.py slurm/pmio_slurm/pool.py slurm/pmio_slurm/processes.py \
+	slurm/pmio_slurm/quota.py slurm/pmio_slurm/retry.py slurm/pmio_slurm/stages.py slurm/pmio_slurm/status.py \
+	slurm/pmio_slurm/text.py slurm/pmio_slurm/user.py
 slurm_DATA = slurm/pmio-slurm.conf slurm/pmio-target@.service slurm/pmio-memory.service
 
 $(slurm_DATA): %: %.in Makefile

@@ -3,7 +3,7 @@
  *
  * plugstack.conf:	required DIR/spank_pmem.so pmem=/mnt/pmem
  *
- * The size reaches prolog and epilog as SPANK_PMIO_CAPACITY, in bytes (nodes.sh makes the pool);
+ * The size reaches prolog and epilog as SPANK_PMIO_CAPACITY, in bytes (pmio_slurm/node.py makes the pool);
  * the tasks' environment gets PMIO_POOL, unless it has one: jobs with #PMEM lines do.
  */
 #include <stdint.h>

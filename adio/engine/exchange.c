@@ -485,9 +485,9 @@ static int finish(void *arg)
 
 void engine_exchange_begin(struct exchange *x)
 {
-	static const struct remote_carrier carrier = { .post = post, .finish = finish };
+	static const struct remote_transport transport = { .post = post, .finish = finish };
 
-	remote_striped_carry(x->file, &carrier, x);
+	remote_striped_use_transport(x->file, &transport, x);
 }
 
 /* this rank has its answers: serve others until all have theirs */
@@ -513,5 +513,5 @@ void engine_exchange_end(struct exchange *x)
 		x->slots[i].b = NULL;
 	}
 	serve_all(x);
-	remote_striped_carry(NULL, NULL, NULL);
+	remote_striped_use_transport(NULL, NULL, NULL);
 }

@@ -19,7 +19,6 @@
 #include "core/daemon.h"
 
 #define LOG_FILE "agent.log"
-#define LOG_FILE_MAX (1 << 20) /* bytes: a longer one is truncated at the start */
 #define BACKLOG 512
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
@@ -27,26 +26,6 @@
 enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
 #define ID_WORKERS (UINT64_MAX - 2)
-
-/* ---- log ----------------------------------------------------------------------- */
-
-static int open_log(const struct agent *a)
-{
-	const char *path = a->config->log_file;
-	int dir = pmio_pool_dir_fd(a->pool);
-	struct stat st;
-	int fd;
-
-	if (!path && a->config->foreground)
-		return -1;
-	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
-		  : openat(dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		pmio_err("agent: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
-	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
-		pmio_warn("agent: log file: %s", strerror(errno));
-	return fd;
-}
 
 /* ---- the pool --------------------------------------------------------------------- */
 
@@ -73,13 +52,6 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 
 /* ---- set-up ------------------------------------------------------------------------ */
 
-static int watch(struct agent *a, int fd, uint64_t id)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
-
-	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
 /* we hold the pool's lock: a socket that is there is a leftover */
 static int listen_on(struct agent *a)
 {
@@ -94,23 +66,13 @@ static int listen_on(struct agent *a)
 	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(a->listen_fd, BACKLOG) < 0)
 		return -errno;
-	return watch(a, a->listen_fd, ID_LISTEN);
+	return pmio_daemon_watch(a->epoll_fd, a->listen_fd, ID_LISTEN);
 }
 
 static int catch_signals(struct agent *a)
 {
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes makes write() fail, and must not kill the agent */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return a->signal_fd < 0 ? -errno : watch(a, a->signal_fd, ID_SIGNAL);
+	a->signal_fd = pmio_daemon_signals();
+	return a->signal_fd < 0 ? a->signal_fd : pmio_daemon_watch(a->epoll_fd, a->signal_fd, ID_SIGNAL);
 }
 
 static int set_up(struct agent *a)
@@ -121,10 +83,8 @@ static int set_up(struct agent *a)
 		return rc;
 	a->view = pmio_pool_view(a->pool);
 	a->dispatch = ops_dispatch;
-	a->settle = files_settle;
-	a->log_fd = open_log(a);
-	if (a->log_fd >= 0 && a->config->foreground)
-		pmio_daemon_log(a->log_fd);
+	a->idle = files_idle;
+	a->log_fd = pmio_daemon_open_log("agent", a->config->log_file, pmio_pool_dir_fd(a->pool), LOG_FILE, a->config->foreground);
 	a->client_used = calloc(a->view->nr_clients, 1);
 	if (!a->client_used)
 		return -ENOMEM;
@@ -133,7 +93,7 @@ static int set_up(struct agent *a)
 	if (rc == 0)
 		rc = workers_new(a->config->drain_threads, &a->workers);
 	if (rc == 0)
-		rc = watch(a, workers_event_fd(a->workers), ID_WORKERS);
+		rc = pmio_daemon_watch(a->epoll_fd, workers_event_fd(a->workers), ID_WORKERS);
 	if (rc == 0)
 		rc = files_load(a);
 	if (rc == 0)
@@ -164,9 +124,9 @@ static void answer_shutdown(struct agent *a, int status)
 	a->shutdown = NULL;
 }
 
-static void drop_parked(struct parked **list)
+static void drop_deferred(struct deferred **list)
 {
-	struct parked *p, *next;
+	struct deferred *p, *next;
 
 	DL_FOREACH_SAFE(*list, p, next) {
 		DL_DELETE(*list, p);
@@ -184,9 +144,9 @@ static void drop_connections(struct agent *a)
 		HASH_DEL(a->conns, c);
 		conn_free(c); /* a client that waits for an answer asks the next agent */
 	}
-	drop_parked(&a->late);
-	drop_parked(&a->no_fds);
-	drop_parked(&a->after_removals);
+	drop_deferred(&a->late);
+	drop_deferred(&a->no_fds);
+	drop_deferred(&a->after_removals);
 }
 
 /*
@@ -252,8 +212,8 @@ static void start_leaving(struct agent *a)
 
 	HASH_ITER(hh, a->files, f, tmp) {
 		if (f->nr_handles == 0 && f->state == PMIO_FILE_FAILED) {
-			f->state = PMIO_FILE_OPEN;
-			files_settle(a, f);
+			file_event(f, FILE_DRAIN_WANTED);
+			files_idle(a, f);
 		}
 	}
 }
@@ -271,7 +231,7 @@ static void finish_draining(struct agent *a)
 	}
 	a->state = AGENT_RUNNING;
 	a->clients_until_ns = 0;
-	parked_retry(a, &a->late);
+	deferred_retry(a, &a->late);
 	if (!a->shutdown)
 		return;
 	c = agent_conn(a, a->shutdown->conn_id);
@@ -292,7 +252,7 @@ static void take_signal(struct agent *a)
 	if (read(a->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	pmio_info("agent: signal %u", info.ssi_signo);
-	if (a->state != AGENT_RUNNING || atomic_load(&a->pace.paused)) {
+	if (a->state != AGENT_RUNNING || atomic_load(&a->throttle.paused)) {
 		a->state = AGENT_LEAVING;
 		return;
 	}
@@ -416,14 +376,14 @@ static int loop(struct agent *a)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
 		if (a->fd_closed)
-			parked_retry(a, &a->no_fds);
+			deferred_retry(a, &a->no_fds);
 		a->fd_closed = false;
 		early_look(a);
 		survey_look(a);
 		orphan_look(a);
 		marks_look(a);
 		syncs_look(a);
-		blank_more(a);
+		zero_reserve_more(a);
 		if (before == AGENT_RUNNING && a->state == AGENT_DRAINING)
 			start_leaving(a);
 		if (a->state == AGENT_DRAINING && a->nr_jobs == 0 && !has_batches(a) && clients_wait_ms(a) == 0)
@@ -442,7 +402,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	};
 	int rc;
 
-	pace_init(&a.pace, cfg->drain_rate);
+	throttle_init(&a.throttle, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
 	umask(0); /* clients give the mode of what they create */
 	clock_gettime(CLOCK_MONOTONIC, &a.started);
@@ -450,10 +410,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	rc = set_up(&a);
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
-		if (!cfg->foreground)
-			pmio_daemon_leave_terminal();
-		if (a.log_fd >= 0)
-			pmio_daemon_log(a.log_fd);
+		pmio_daemon_is_up(cfg->foreground, a.log_fd);
 		pmio_info("agent: serving %s", cfg->pool_dir);
 		rc = loop(&a);
 	}

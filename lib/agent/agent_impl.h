@@ -53,8 +53,8 @@ struct job {
 	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
 	enum job_kind kind;
 	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
-	bool paced;		/* JOB_BULK: subject to the drain rate (pace.c) */
-	bool goes_on;		/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
+	bool throttled;		/* JOB_BULK: subject to the drain rate (throttle.c) */
+	bool high_priority;		/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
 	/* private to workers.c */
 	struct job *prev, *next;
 	atomic_int_fast64_t alive_ms;
@@ -80,9 +80,9 @@ void workers_submit(struct workers *w, struct job *job);
 /* call done() of all finished jobs */
 void workers_reap(struct workers *w, struct agent *agent);
 
-/* ---- pace.c ----------------------------------------------------------------- */
+/* ---- throttle.c ----------------------------------------------------------------- */
 
-struct pace {
+struct throttle {
 	_Atomic uint64_t rate;	/* bytes per second of all drains; 0: no limit */
 	atomic_bool paused;
 	pthread_mutex_t lock;	/* of the rest */
@@ -90,14 +90,14 @@ struct pace {
 	uint64_t filled_ns;	/* CLOCK_MONOTONIC: the time up to which the bucket was filled */
 };
 
-void pace_init(struct pace *p, uint64_t rate);
-void pace_set_rate(struct pace *p, uint64_t rate);
+void throttle_init(struct throttle *p, uint64_t rate);
+void throttle_set_rate(struct throttle *p, uint64_t rate);
 /* how many bytes to write at a time: `most` or fewer */
-size_t pace_bytes(const struct pace *p, size_t most);
+size_t throttle_bytes(const struct throttle *p, size_t most);
 /* in a worker: sleeps until more may be written, or *stop is set */
-void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop);
+void throttle_wait(struct throttle *p, struct job *job, const atomic_bool *stop);
 /* this number of bytes was written */
-void pace_charge(struct pace *p, size_t bytes);
+void throttle_charge(struct throttle *p, size_t bytes);
 
 /* ---- pfs.c ------------------------------------------------------------------ */
 
@@ -175,13 +175,13 @@ struct handle {
 typedef void request_fn(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd);
 
 /* decides what becomes of a file that no program has open and no job works on; it may free the file */
-typedef void settle_fn(struct agent *a, struct file *f);
+typedef void idle_fn(struct agent *a, struct file *f);
 
 /* a deferred request: it is answered, or dispatched again, later */
-struct parked {
+struct deferred {
 	uint64_t conn_id;
 	int fd;			/* owned: came with the request; -1: none */
-	struct parked *prev, *next;
+	struct deferred *prev, *next;
 	union pmio_any_msg msg;	/* allocated with the size of the message */
 };
 
@@ -203,7 +203,7 @@ enum file_event {
 	FILE_NR_EVENTS
 };
 
-/* the pool's catalog has the new state once files_record() is called */
+/* the pool's catalog has the new state once files_update_catalog() is called */
 void file_event(struct file *f, enum file_event event);
 
 /* the file's last name is removed, or its data are given up */
@@ -288,14 +288,14 @@ struct file {
 	bool syncing;		/* a worker is making it durable */
 	uint64_t sync_change;	/* counts the times that there was something new to make durable */
 	struct pfs_fd *sync_pfs; /* held; NULL: too many are open already */
-	struct parked *sync_waiters; /* answered when the file is durable */
+	struct deferred *sync_waiters; /* answered when the file is durable */
 	struct file *sync_prev, *sync_next;
 
 	unsigned nr_jobs;	/* under way, of any kind */
 	struct drain *drain;	/* the running one, or NULL */
-	struct parked *drain_waiters;	   /* answered when the running drain ends */
-	struct parked *next_drain_waiters; /* came too late for the running drain: answered by the next one */
-	struct parked *retries;		   /* dispatched again when a job ends */
+	struct deferred *drain_waiters;	   /* answered when the running drain ends */
+	struct deferred *next_drain_waiters; /* came too late for the running drain: answered by the next one */
+	struct deferred *deferred;		   /* dispatched again when a job ends */
 
 	/* for `pmio stat`, since the agent started */
 	uint64_t drained_bytes, filled_bytes;
@@ -383,10 +383,10 @@ struct agent {
 	enum agent_state state;
 	bool forced;
 	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits until then for clients to leave */
-	struct parked *shutdown;	/* the request to answer when leaving */
-	struct parked *late;		/* opens that came while the agent drains before it leaves */
-	struct parked *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
-	struct parked *no_fds;		/* requests that found no free descriptor, until one is closed */
+	struct deferred *shutdown;	/* the request to answer when leaving */
+	struct deferred *late;		/* opens that came while the agent drains before it leaves */
+	struct deferred *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
+	struct deferred *no_fds;		/* requests that found no free descriptor, until one is closed */
 	bool fd_closed;			/* one was closed since the loop last looked */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
@@ -399,7 +399,7 @@ struct agent {
 	struct file *lru;
 	struct pmio_spin spin;		/* busy polling before the loop sleeps */
 	request_fn *dispatch;		/* handles a request: ops_dispatch() */
-	settle_fn *settle;		/* a file may have to change its state: files_settle() */
+	idle_fn *idle;		/* a file may have to change its state: files_idle() */
 	uint64_t next_conn, next_handle;
 	unsigned nr_early_handles;	/* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
@@ -419,17 +419,17 @@ struct agent {
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
 	unsigned nr_jobs;
-	struct blank {
+	struct zero_reserve {
 		struct job job;
 		struct pmio_view *view;
 		uint64_t frame;
 		int rc;
 		bool running;
-	} blank;			/* see blank.c */
+	} zero_reserve;			/* see zero_reserve.c */
 	uint64_t pfs_changes;		/* number of ended drains and truncations: older looks at the PFS are out of date */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
-	struct pace pace;		/* of drains */
+	struct throttle throttle;		/* of drains */
 	unsigned nr_draining;		/* files */
 	uint64_t drain_since_ns;	/* CLOCK_MONOTONIC, while nr_draining > 0 */
 	uint64_t drain_ns;		/* time in which drains ran, before drain_since_ns */
@@ -459,19 +459,19 @@ struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
 void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum);
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
-/* parked requests */
-struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg);
+/* deferred requests */
+struct deferred *deferred_new(struct conn *c, const union pmio_any_msg *msg);
 /*
  * the same with the descriptor that came with the request, which is kept with it, or closed if memory is out (then it
  * is answered)
  */
-void parked_add(struct agent *a, struct parked **list, struct conn *c, const union pmio_any_msg *msg, int fd);
+void deferred_add(struct agent *a, struct deferred **list, struct conn *c, const union pmio_any_msg *msg, int fd);
 /* answer every request of the list with status, and free the list */
-void parked_answer(struct agent *a, struct parked **list, int status);
+void deferred_answer(struct agent *a, struct deferred **list, int status);
 /* answer those that wait for one chunk: FILLs and STAGEs */
-void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status);
+void deferred_answer_fills(struct agent *a, struct deferred **list, uint64_t chunk, int status);
 /* pass every request of the list to a->dispatch again */
-void parked_retry(struct agent *a, struct parked **list);
+void deferred_retry(struct agent *a, struct deferred **list);
 
 /* ops.c */
 request_fn ops_dispatch;
@@ -505,7 +505,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 /* remove it from all tables and free it; its slot in the pool and its frames stay as they are */
 void files_delete(struct agent *a, struct file *f);
 /* write f's state into the catalog */
-int files_record(struct agent *a, struct file *f);
+int files_update_catalog(struct agent *a, struct file *f);
 /* add: no program has it open, and it is clean, so its frames can be evicted; remove: that is over */
 void files_lru_add(struct agent *a, struct file *f);
 void files_lru_remove(struct agent *a, struct file *f);
@@ -554,8 +554,8 @@ bool files_same_as_seen(const struct file *f, const struct stat *st);
 /* logs that it was changed, with the same words everywhere; returns PMIO_ECHANGED */
 int files_say_changed(const struct file *f);
 
-/* settle.c */
-settle_fn files_settle; /* drain, hold, cache or forget it */
+/* idle.c */
+idle_fn files_idle; /* drain, hold, cache or forget it */
 bool files_needs_drain(struct agent *a, struct file *f);
 /*
  * its last name was removed, and no program has it open: its data are given up, as those of any
@@ -602,8 +602,8 @@ int calls_end_removal(struct agent *a, struct file *f);
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 
-/* blank.c: zero another free frame, if there is nothing else to do; the loop calls it after events */
-void blank_more(struct agent *a);
+/* zero_reserve.c: zero another free frame, if there is nothing else to do; the loop calls it after events */
+void zero_reserve_more(struct agent *a);
 
 /* milliseconds from now until then_ms; 0: it is time */
 static inline int agent_until_ms(uint64_t then_ms)
@@ -659,7 +659,7 @@ static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
  * which may be NULL, is answered when everything written before this call is on the
  * PFS, or is known not to get there.
  */
-void drain_start(struct agent *a, struct file *f, struct parked *waiter);
+void drain_start(struct agent *a, struct file *f, struct deferred *waiter);
 /* start a drain of the chunks that are ripe (early.c) */
 void drain_start_early(struct agent *a, struct file *f);
 /* end an early drain soon: a request waits for its end */

@@ -13,7 +13,7 @@
 
 struct call {
 	struct job job;		/* first */
-	struct parked *req;	/* owned */
+	struct deferred *req;	/* owned */
 	struct file *file;	/* held; NULL: none */
 	struct pfs_fd *pfs;	/* held; NULL: none */
 	struct pfs_look *look;	/* owned: opens it where pfs is NULL; or NULL */
@@ -42,7 +42,7 @@ static struct call *new_call(struct agent *a, struct conn *c, struct file *f,
 	struct call *call = calloc(1, sizeof(*call));
 
 	if (call)
-		call->req = parked_new(c, msg);
+		call->req = deferred_new(c, msg);
 	if (!call || !call->req) {
 		free(call);
 		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
@@ -143,7 +143,7 @@ static int begin_removal(struct agent *a, struct conn *c, struct call *call, str
 	files_job_begin(a, f);
 	f->removal = FILE_BEING_REMOVED;
 	call->removes = f;
-	return files_record(a, f);
+	return files_update_catalog(a, f);
 }
 
 /* the name was removed, or not: rc */
@@ -159,7 +159,7 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 		f->on_pfs.busy |= call->was_busy;
 	f->no_inode |= rc == 0 && (f->nr_handles || f->recovered);
 	if (rc != 0 || f->no_inode)
-		files_record(a, f);
+		files_update_catalog(a, f);
 	files_job_end(a, f);
 }
 
@@ -290,7 +290,7 @@ static void removal_ended(struct agent *a, struct job *job)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
 	end_removal(a, call, call->rc);
 	free_call(a, call);
-	parked_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
+	deferred_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
@@ -366,7 +366,7 @@ static void cut(struct agent *a, struct job *job)
 		files_set_seen(f, &call->st);
 		f->on_pfs.cut_pending = false;
 		f->on_pfs.busy = f->shared || f->nr_pfs_chunks != 0;
-		rc = files_record(a, f); /* T6 */
+		rc = files_update_catalog(a, f); /* T6 */
 	}
 	end_call(a, call, rc);
 }
@@ -406,7 +406,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	f->on_pfs.busy = true;
-	rc = files_record(a, f); /* T1 */
+	rc = files_update_catalog(a, f); /* T1 */
 	call = rc == 0 ? new_call(a, c, f, msg) : NULL;
 	if (!call) {
 		if (rc < 0)
@@ -418,7 +418,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	f->on_pfs.cut_pending |= cuts_pfs;
 	if (cuts_pfs || (f->shared && f->on_pfs.size > size))
 		f->on_pfs.size = size; /* nobody may be given the bytes that are about to be cut off */
-	rc = files_record(a, f); /* T3 */
+	rc = files_update_catalog(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
 		cut_chunk(a, ch, size); /* T4 */
 	if (!cuts_pfs || rc < 0) {

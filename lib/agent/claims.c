@@ -72,7 +72,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 				  "does not fit");
 		if (!f->on_pfs.busy && f->wrote) {
 			f->on_pfs.busy = true;
-			files_record(a, f);
+			files_update_catalog(a, f);
 		}
 	}
 	ch = files_add_chunk(f, number, frame == PMIO_NO_FRAME ? PMIO_CLAIM_PFS : (int64_t)frame);

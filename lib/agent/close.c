@@ -50,7 +50,7 @@ static bool syncs_instead(struct agent *a, struct file *f)
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
-	struct parked *p;
+	struct deferred *p;
 
 	if (msg)
 		files_see_at_close(f, &msg->close);
@@ -61,15 +61,15 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	/* the last close answers when the data are on the PFS, or are known not to get there */
 	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
-		files_settle(a, f); /* when the sync has ended, if it could begin */
+		files_idle(a, f); /* when the sync has ended, if it could begin */
 		return;
 	}
 	if (!c || f->nr_handles || waits_not(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {
 		answer(a, c, msg, 0);
-		files_settle(a, f);
+		files_idle(a, f);
 		return;
 	}
-	p = parked_new(c, msg);
+	p = deferred_new(c, msg);
 	if (!p)
 		answer(a, c, msg, -ENOMEM);
 	drain_start(a, f, p);
@@ -79,17 +79,17 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct parked *p;
+	struct deferred *p;
 
 	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_removed(f) && !f->no_inode) {
-		parked_add(a, &f->sync_waiters, c, msg, -1);
+		deferred_add(a, &f->sync_waiters, c, msg, -1);
 		return;
 	}
 	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || file_is_removed(f) || f->no_inode)) {
 		agent_reply_status(a, c, &msg->hdr, f->removal == FILE_KEPT_NAMELESS ? PMIO_EGONE : 0);
 		return;
 	}
-	p = parked_new(c, msg);
+	p = deferred_new(c, msg);
 	if (!p) {
 		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
 		return;
@@ -129,7 +129,7 @@ void files_give_up(struct agent *a, struct conn *c, struct file *f, const union 
 	}
 	if (f->nr_jobs) {
 		drain_end(f);
-		parked_add(a, &f->retries, c, msg, -1);
+		deferred_add(a, &f->deferred, c, msg, -1);
 		return;
 	}
 	calls_forget(a, c, f, msg);

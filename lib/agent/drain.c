@@ -46,7 +46,7 @@ static void free_drain(struct agent *a, struct drain *d)
 	pfs_put(a, &d->opened);
 	pfs_look_delete(a, &d->look);
 	pthread_mutex_destroy(&d->lock);
-	pthread_cond_destroy(&d->quiet);
+	pthread_cond_destroy(&d->idle_cond);
 	for (unsigned i = 0; d->parts && i < d->nr_parts; i++)
 		verify_delete(&d->parts[i].verify);
 	free(d->parts);
@@ -152,7 +152,7 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		f->on_pfs.busy = false; /* the recorded state is what the file should be, and is not */
 	else if (d && d->pfs)
 		f->on_pfs.busy = f->shared || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
-	rc_record = files_record(a, f);
+	rc_record = files_update_catalog(a, f);
 	if (rc_record < 0)
 		f->on_pfs.busy = true;
 	return rc < 0 ? rc : rc_record;
@@ -187,7 +187,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		parked_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
+		deferred_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -246,8 +246,8 @@ static int make_parts(struct agent *a, struct drain *d)
 	for (size_t i = 0; i < nr; i++) {
 		d->parts[i].job.kind = JOB_BULK;
 		d->parts[i].job.dev = d->file->key.dev;
-		d->parts[i].job.paced = true;
-		d->parts[i].job.goes_on = true; /* otherwise more and more files would be open at once */
+		d->parts[i].job.throttled = true;
+		d->parts[i].job.high_priority = true; /* otherwise more and more files would be open at once */
 		d->parts[i].job.run = drain_run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
@@ -281,7 +281,7 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
 	    f->on_pfs.lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
-	for (const struct parked *p = f->drain_waiters; p; p = p->next) {
+	for (const struct deferred *p = f->drain_waiters; p; p = p->next) {
 		if (p->msg.hdr.op != PMIO_OP_CLOSE)
 			return false;
 	}
@@ -295,7 +295,7 @@ static int prepare(struct agent *a, struct drain *d)
 	int rc;
 
 	f->on_pfs.busy = true;
-	rc = files_record(a, f);
+	rc = files_update_catalog(a, f);
 	if (rc == 0)
 		rc = list_chunks(d);
 	if (rc == 0)
@@ -420,7 +420,7 @@ static void judge_first(struct agent *a, struct drain *d)
 	int rc;
 
 	f->on_pfs.busy = false;
-	rc = files_record(a, f);
+	rc = files_update_catalog(a, f);
 	pfs_put(a, &d->pfs);
 	verify_delete(&d->parts[0].verify);
 	free(d->parts);
@@ -455,7 +455,7 @@ static int start_at_once(struct agent *a, struct drain *d)
 	rc = prepare(a, d);
 	if (rc < 0)
 		return rc;
-	d->parts[0].job.goes_on = false;
+	d->parts[0].job.high_priority = false;
 	d->parts[0].job.run = drain_run_at_once;
 	d->parts[0].job.done = at_once_done;
 	workers_submit(a->workers, &d->parts[0].job);
@@ -498,7 +498,7 @@ static void start_now(struct agent *a, struct file *f, bool early)
 	files_job_begin(a, f);
 	if (f->drain) {
 		pthread_mutex_init(&f->drain->lock, NULL);
-		pthread_cond_init(&f->drain->quiet, NULL);
+		pthread_cond_init(&f->drain->idle_cond, NULL);
 		f->drain->early = early;
 		f->drain->agent = a;
 		f->drain->file = f;
@@ -510,14 +510,14 @@ static void start_now(struct agent *a, struct file *f, bool early)
 		ended(a, f, f->drain, rc);
 }
 
-void drain_start(struct agent *a, struct file *f, struct parked *waiter)
+void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
 {
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
 	if (f->drain || file_is_busy(f))
 		return;
 	if ((file_is_removed(f) || f->no_inode) && f->nr_handles == 0) {
-		parked_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
+		deferred_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;

@@ -64,7 +64,7 @@ struct drain {
 	bool marks;		/* nobody waits for the end: the file gets a mark, for other pools to see */
 	bool unmarks;		/* ... or it has that mark: the end removes it */
 	pthread_mutex_t lock;	/* of: */
-	pthread_cond_t quiet;	/* nr_writing is 0 */
+	pthread_cond_t idle_cond;	/* nr_writing is 0 */
 	unsigned nr_writing;	/* workers that are at a step now */
 	uint64_t steps;		/* so far, begun and ended */
 	struct stat now;	/* as the drain's last step has left it; valid while nr_writing is 0 */

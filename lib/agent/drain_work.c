@@ -119,7 +119,7 @@ static int step_begin(struct drain *d)
 		return 0;
 	pthread_mutex_lock(&d->lock);
 	while (d->nr_writing && pmio_now_ns() - d->compared_ns > COMPARE_NS)
-		pthread_cond_wait(&d->quiet, &d->lock);
+		pthread_cond_wait(&d->idle_cond, &d->lock);
 	if (d->nr_writing == 0)
 		rc = compare(d);
 	d->nr_writing += rc == 0;
@@ -144,7 +144,7 @@ static int step_end(struct drain *d, int rc)
 			rc = drain_is_same_content(&now, &d->now) ? -EIO : PMIO_ECHANGED;
 		else
 			d->now = now;
-		pthread_cond_broadcast(&d->quiet);
+		pthread_cond_broadcast(&d->idle_cond);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return rc;
@@ -161,7 +161,7 @@ static int flush_batch(struct part *p, struct batch *b)
 		if (rc == 0)
 			written(p->drain, b);
 		rc = step_end(p->drain, rc);
-		pace_charge(&p->drain->agent->pace, b->len);
+		throttle_charge(&p->drain->agent->throttle, b->len);
 		job_alive(&p->job);
 	}
 	b->nr = 0;
@@ -316,7 +316,7 @@ static void finish(struct drain *d, struct job *job)
 /* chunks to take at a time */
 static size_t chunks_at_once(const struct drain *d)
 {
-	size_t nr = pace_bytes(&d->agent->pace, DRAIN_WRITE_MAX) >> d->agent->view->chunk_shift;
+	size_t nr = throttle_bytes(&d->agent->throttle, DRAIN_WRITE_MAX) >> d->agent->view->chunk_shift;
 
 	return nr ? nr : 1;
 }
@@ -330,7 +330,7 @@ void drain_run_part(struct job *job)
 	int rc = 0;
 
 	while (rc == 0 && !atomic_load(&d->error)) {
-		pace_wait(&d->agent->pace, job, &d->stop);
+		throttle_wait(&d->agent->throttle, job, &d->stop);
 		if (atomic_load(&d->stop))
 			break;
 		nr = chunks_at_once(d);

@@ -1,7 +1,7 @@
 /*
  * file.c -- the files that the agent knows: their table, the identity of each, and its entry in the catalog
  *
- * A file is known from its first open until its slot is given to another file.  settle.c decides what
+ * A file is known from its first open until its slot is given to another file.  idle.c decides what
  * becomes of it when a program closes it or a job ends; file_state.c has the states.
  */
 #include <errno.h>
@@ -101,7 +101,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	snprintf(e->path, sizeof(e->path), "%s", f->path);
 }
 
-int files_record(struct agent *a, struct file *f)
+int files_update_catalog(struct agent *a, struct file *f)
 {
 	struct pmio_pool_file e, old;
 
@@ -250,7 +250,7 @@ void files_adopt_name(struct agent *a, struct file *f, const char *path)
 		return;
 	free(f->path);
 	f->path = copy;
-	files_record(a, f);
+	files_update_catalog(a, f);
 }
 
 void files_update_name(struct agent *a, struct file *f)
@@ -316,6 +316,6 @@ void files_job_end(struct agent *a, struct file *f)
 	f->nr_jobs--;
 	a->nr_jobs--;
 	/* first the requests that a drain would delay again */
-	parked_retry(a, &f->retries);
-	a->settle(a, f);
+	deferred_retry(a, &f->deferred);
+	a->idle(a, f);
 }

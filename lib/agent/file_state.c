@@ -2,7 +2,7 @@
  * file_state.c -- the states of a file, as in the catalog, and the events that lead from one to the next
  *
  * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.  Events
- * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), settle.c
+ * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), idle.c
  * (no program has the file open any more) and recover.c (at the start).
  */
 #include "agent/agent_impl.h"

@@ -122,7 +122,7 @@ void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	else
 		pfs_close(a, fd);
 	if (l && l->pfs)
-		l->req = parked_new(c, msg);
+		l->req = deferred_new(c, msg);
 	if (!l || !l->req) {
 		if (l)
 			pfs_put(a, &l->pfs);

@@ -9,7 +9,7 @@
 
 struct lookup {
 	struct job job;		/* first */
-	struct parked *req;	/* owned */
+	struct deferred *req;	/* owned */
 	const char *path;	/* in req; the file's name as the client saw it */
 	uint32_t flags;		/* OPEN: PMIO_OPEN_* */
 	uint64_t changes;	/* a->pfs_changes when st was asked for */

@@ -120,7 +120,7 @@ static void see(struct agent *a, struct file *f, const struct item *i)
 	} else if (waits) {
 		files_look_closed(f, &i->after);
 	}
-	files_record(a, f);
+	files_update_catalog(a, f);
 }
 
 static void apply(struct agent *a, struct item *i)

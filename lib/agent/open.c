@@ -122,13 +122,13 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 			f->error = 0;
 		}
 		f->on_pfs.busy |= f->shared; /* its times mean nothing while others drain */
-		rc = files_record(a, f);
+		rc = files_update_catalog(a, f);
 	}
 	if (rc < 0 && *out) {
 		files_close(a, *out, NULL, NULL);
 		*out = NULL;
 	} else if (rc < 0) {
-		files_settle(a, f);
+		files_idle(a, f);
 	}
 	return rc;
 }
@@ -266,7 +266,7 @@ static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
 	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
 	if (l->req->fd < 0)
 		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
-	DL_APPEND(f->retries, l->req);
+	DL_APPEND(f->deferred, l->req);
 	l->req = NULL;
 	return 0;
 }
@@ -344,7 +344,7 @@ void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, 
 	if (!pfs_fd_is_reserved(fd)) {
 		lookup_start(a, c, msg, msg->open.path, fd, open_it);
 	} else if (pfs_shrink(a)) {
-		parked_add(a, &a->no_fds, c, msg, fd);
+		deferred_add(a, &a->no_fds, c, msg, fd);
 	} else {
 		pfs_close(a, fd);
 		agent_reply_status(a, c, &msg->hdr, -EMFILE);

@@ -17,9 +17,9 @@ static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
 }
 
 /* dispatch the request again when a job of the file has ended */
-static void park(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+static void defer(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	parked_add(a, &f->retries, c, msg, -1);
+	deferred_add(a, &f->deferred, c, msg, -1);
 }
 
 static int take_client_record(struct agent *a)
@@ -65,7 +65,7 @@ static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	if (a->state == AGENT_RUNNING)
 		files_open(a, c, msg, fd);
 	else
-		parked_add(a, &a->late, c, msg, fd);
+		deferred_add(a, &a->late, c, msg, fd);
 }
 
 static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_msg *m, uint32_t i,
@@ -112,7 +112,7 @@ static void op_claim(struct agent *a, struct conn *c, const union pmio_any_msg *
 		rc = claim_one(a, h, &msg->claim, i, &reply.claim_reply.frame[i]);
 	if (rc == -EBUSY) {
 		drain_hurry(h->file);
-		park(a, c, h->file, msg);
+		defer(a, c, h->file, msg);
 		return;
 	}
 	reply.hdr.status = rc;
@@ -134,7 +134,7 @@ static void op_fill(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	memcpy(&wanted, msg->fill.blocks, sizeof(wanted));
 	rc = ch->filling ? 1 : fill_start(a, h->file, ch, &wanted);
 	if (rc > 0)
-		park(a, c, h->file, msg);
+		defer(a, c, h->file, msg);
 	else
 		agent_reply_status(a, c, &msg->hdr, rc);
 }
@@ -145,7 +145,7 @@ static void op_stage(struct agent *a, struct conn *c, const union pmio_any_msg *
 	int rc = h ? stage_range(a, h->file, msg->stage.first, msg->stage.nr, msg->stage.step) : -EBADF;
 
 	if (rc > 0)
-		park(a, c, h->file, msg);
+		defer(a, c, h->file, msg);
 	else
 		agent_reply_status(a, c, &msg->hdr, rc);
 }
@@ -182,7 +182,7 @@ static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_ms
 	/* a drain would bring the cut bytes back, a fill would store into dropped blocks */
 	drain_hurry(h->file);
 	if (h->file->nr_jobs)
-		park(a, c, h->file, msg);
+		defer(a, c, h->file, msg);
 	else
 		calls_truncate(a, c, h->file, msg);
 }
@@ -273,8 +273,8 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	r->filled_bytes = a->filled_bytes;
 	r->drain_ns = drain_busy_ns(a);
 	r->nr_draining = a->nr_draining;
-	r->paused = atomic_load(&a->pace.paused);
-	r->drain_rate_limit = atomic_load(&a->pace.rate);
+	r->paused = atomic_load(&a->throttle.paused);
+	r->drain_rate_limit = atomic_load(&a->throttle.rate);
 	r->fallback_chunks = a->fallback_chunks;
 	r->evicted_chunks = a->evicted_chunks;
 	r->uptime_s = (uint64_t)(now.tv_sec - a->started.tv_sec);
@@ -345,11 +345,11 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 static void op_pace(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	if (msg->pace.what == PMIO_PACE_RATE)
-		pace_set_rate(&a->pace, msg->pace.rate);
+		throttle_set_rate(&a->throttle, msg->pace.rate);
 	else
-		atomic_store(&a->pace.paused, msg->pace.what == PMIO_PACE_PAUSE);
-	pmio_info("agent: drains: %s, %llu bytes/s", atomic_load(&a->pace.paused) ? "paused" : "running",
-		  (unsigned long long)atomic_load(&a->pace.rate));
+		atomic_store(&a->throttle.paused, msg->pace.what == PMIO_PACE_PAUSE);
+	pmio_info("agent: drains: %s, %llu bytes/s", atomic_load(&a->throttle.paused) ? "paused" : "running",
+		  (unsigned long long)atomic_load(&a->throttle.rate));
 	agent_reply_status(a, c, &msg->hdr, 0);
 }
 
@@ -365,9 +365,9 @@ static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_ms
 		agent_reply_status(a, c, &msg->hdr, -EBUSY);
 		return;
 	}
-	a->shutdown = parked_new(c, msg);
+	a->shutdown = deferred_new(c, msg);
 	a->forced = msg->shutdown.force != 0;
-	a->state = a->forced || atomic_load(&a->pace.paused) ? AGENT_LEAVING : AGENT_DRAINING;
+	a->state = a->forced || atomic_load(&a->throttle.paused) ? AGENT_LEAVING : AGENT_DRAINING;
 }
 
 void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)

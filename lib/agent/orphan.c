@@ -63,7 +63,7 @@ static void release(struct agent *a, struct file *f)
 	if (f->no_inode)
 		f->removal = FILE_GIVEN_UP; /* no client can ask for it any more */
 	file_event(f, FILE_DRAIN_WANTED);
-	files_settle(a, f);
+	files_idle(a, f);
 }
 
 static void begin(struct agent *a)

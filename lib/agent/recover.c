@@ -65,7 +65,7 @@ static void remade(struct agent *a, struct job *job)
 		pmio_warn("agent: %s: its creation was lost with the power: it is made anew", f->path);
 		files_become(a, f, &r->id, &r->st);
 		syncs_done(a, f);
-		files_record(a, f);
+		files_update_catalog(a, f);
 	} else if (r->rc < 0) {
 		not_made(a, f, r->rc);
 	} else {
@@ -73,7 +73,7 @@ static void remade(struct agent *a, struct job *job)
 	}
 	pfs_look_delete(a, &r->look);
 	free(r);
-	files_settle(a, f);
+	files_idle(a, f);
 }
 
 static int remake(struct agent *a, struct file *f)
@@ -127,7 +127,7 @@ static void report_waiting(struct agent *a, const struct file *f)
  * Files that were open when the last agent ended, or that failed to drain, are drained
  * now or wait, as the setting `recover` says.
  */
-static void settle_loaded(struct agent *a)
+static void go_on_with_loaded(struct agent *a)
 {
 	uint32_t nr = pmio_pool_nr_slots(a->pool);
 
@@ -146,7 +146,7 @@ static void settle_loaded(struct agent *a)
 			a->evict_not_before = now.tv_sec + 10;
 		}
 		/* before a client makes the file longer again */
-		if (f->on_pfs.cut_pending && files_record(a, f) < 0)
+		if (f->on_pfs.cut_pending && files_update_catalog(a, f) < 0)
 			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
 		if (f->state == PMIO_FILE_HELD)
 			marks_want_again(a, f);
@@ -164,7 +164,7 @@ static void settle_loaded(struct agent *a)
 			f->policy.hold = true;
 		else if (f->state == PMIO_FILE_FAILED)
 			file_event(f, FILE_DRAIN_WANTED);
-		files_settle(a, f);
+		files_idle(a, f);
 	}
 }
 
@@ -187,6 +187,6 @@ int files_load(struct agent *a)
 	rc = pmio_pool_frames_each(a->pool, load_frame, a);
 	if (rc < 0)
 		return rc;
-	settle_loaded(a);
+	go_on_with_loaded(a);
 	return 0;
 }

@@ -57,9 +57,9 @@ void agent_reply_status(struct agent *a, struct conn *c, const struct pmio_hdr_m
 	agent_reply(a, c, &msg, -1);
 }
 
-struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg)
+struct deferred *deferred_new(struct conn *c, const union pmio_any_msg *msg)
 {
-	struct parked *p = calloc(1, offsetof(struct parked, msg) + msg->hdr.size);
+	struct deferred *p = calloc(1, offsetof(struct deferred, msg) + msg->hdr.size);
 
 	if (!p) {
 		pmio_err("agent: out of memory");
@@ -71,9 +71,9 @@ struct parked *parked_new(struct conn *c, const union pmio_any_msg *msg)
 	return p;
 }
 
-void parked_add(struct agent *a, struct parked **list, struct conn *c, const union pmio_any_msg *msg, int fd)
+void deferred_add(struct agent *a, struct deferred **list, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	struct parked *p = parked_new(c, msg);
+	struct deferred *p = deferred_new(c, msg);
 
 	if (!p) {
 		pfs_close(a, fd);
@@ -84,9 +84,9 @@ void parked_add(struct agent *a, struct parked **list, struct conn *c, const uni
 	DL_APPEND(*list, p);
 }
 
-void parked_answer(struct agent *a, struct parked **list, int status)
+void deferred_answer(struct agent *a, struct deferred **list, int status)
 {
-	struct parked *p, *tmp, *head = *list;
+	struct deferred *p, *tmp, *head = *list;
 
 	*list = NULL;
 	DL_FOREACH_SAFE(head, p, tmp) {
@@ -100,7 +100,7 @@ void parked_answer(struct agent *a, struct parked **list, int status)
 	}
 }
 
-static bool waits_for_chunk(const struct parked *p, uint64_t chunk)
+static bool waits_for_chunk(const struct deferred *p, uint64_t chunk)
 {
 	if (p->msg.hdr.op == PMIO_OP_FILL)
 		return p->msg.fill.chunk == chunk;
@@ -109,9 +109,9 @@ static bool waits_for_chunk(const struct parked *p, uint64_t chunk)
 	       (chunk - p->msg.stage.first) / p->msg.stage.step < p->msg.stage.nr;
 }
 
-void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, int status)
+void deferred_answer_fills(struct agent *a, struct deferred **list, uint64_t chunk, int status)
 {
-	struct parked *p, *tmp, *mine = NULL;
+	struct deferred *p, *tmp, *mine = NULL;
 
 	DL_FOREACH_SAFE(*list, p, tmp) {
 		if (!waits_for_chunk(p, chunk))
@@ -119,12 +119,12 @@ void parked_answer_fills(struct agent *a, struct parked **list, uint64_t chunk, 
 		DL_DELETE(*list, p);
 		DL_APPEND(mine, p);
 	}
-	parked_answer(a, &mine, status);
+	deferred_answer(a, &mine, status);
 }
 
-void parked_retry(struct agent *a, struct parked **list)
+void deferred_retry(struct agent *a, struct deferred **list)
 {
-	struct parked *p, *tmp, *head = *list;
+	struct deferred *p, *tmp, *head = *list;
 
 	*list = NULL; /* requests that must wait again go into a new list */
 	DL_FOREACH_SAFE(head, p, tmp) {

@@ -149,7 +149,7 @@ void syncs_done(struct agent *a, struct file *f)
 void syncs_drop(struct agent *a, struct file *f)
 {
 	syncs_done(a, f);
-	parked_answer(a, &f->sync_waiters, -ENOENT);
+	deferred_answer(a, &f->sync_waiters, -ENOENT);
 }
 
 /* the PFS could not keep the data that it had accepted; all of them are still in their frames */
@@ -172,7 +172,7 @@ static void failed(struct agent *a, struct file *f, int rc)
 	f->wrote = f->reopen = true;
 	f->error = rc > PMIO_ENOTPOOL ? -rc : EIO;
 	file_event(f, f->nr_handles ? FILE_SYNC_FAILED : FILE_DRAIN_FAILED);
-	files_record(a, f);
+	files_update_catalog(a, f);
 }
 
 static void apply(struct agent *a, struct item *i)
@@ -192,10 +192,10 @@ static void apply(struct agent *a, struct item *i)
 		failed(a, f, i->rc);
 	} else {
 		durable(a, f);
-		files_record(a, f);
+		files_update_catalog(a, f);
 	}
-	parked_answer(a, &f->sync_waiters, i->rc);
-	a->settle(a, f);
+	deferred_answer(a, &f->sync_waiters, i->rc);
+	a->idle(a, f);
 }
 
 static void done(struct agent *a, struct job *job)

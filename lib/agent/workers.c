@@ -96,7 +96,7 @@ static struct job *next_bulk(struct workers *w)
 	if (nr_busy >= w->limit)
 		return NULL;
 	DL_FOREACH(w->bulk, job) {
-		if (job->paced && nr_resting >= w->limit)
+		if (job->throttled && nr_resting >= w->limit)
 			continue;
 		if (!nr_stuck || !device_is_stuck(w, job->dev, now))
 			return job;
@@ -294,7 +294,7 @@ void workers_submit(struct workers *w, struct job *job)
 	pthread_mutex_lock(&w->lock);
 	if (job->kind == JOB_CALL)
 		DL_APPEND(w->calls, job);
-	else if (job->goes_on)
+	else if (job->high_priority)
 		DL_PREPEND(w->bulk, job);
 	else
 		DL_APPEND(w->bulk, job);

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +24,7 @@
 #define FDS_MAX 65536		/* if the system does not tell which descriptors are in use */
 #define CPUS_MAX 8192		/* the most that Linux can be built for */
 #define NOFILE_WANTED (1u << 20) /* the most that Linux allows unless told otherwise */
+#define LOG_FILE_MAX (1 << 20)	/* bytes: a longer one is begun anew at the start */
 #define STACK_SIZE (2u << 20)	/* bytes, of a thread */
 
 /* ---- log ----------------------------------------------------------------------- */
@@ -44,6 +48,50 @@ void pmio_daemon_log(int fd)
 {
 	log_fd = fd;
 	pmio_log_set_handler(fd >= 0 ? log_to_file : NULL);
+}
+
+int pmio_daemon_open_log(const char *who, const char *path, int dir_fd, const char *name, bool foreground)
+{
+	struct stat st;
+	int fd;
+
+	if (!path && foreground)
+		return -1;
+	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
+		  : openat(dir_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		pmio_err("%s: log file %s: %s", who, path ? path : name, strerror(errno));
+	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
+		pmio_warn("%s: log file: %s", who, strerror(errno));
+	if (fd >= 0 && foreground)
+		pmio_daemon_log(fd);
+	return fd;
+}
+
+/* ---- events -------------------------------------------------------------------------- */
+
+int pmio_daemon_watch(int epoll_fd, int fd, uint64_t id)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int pmio_daemon_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, not our death */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
 }
 
 /* ---- detaching ------------------------------------------------------------------- */
@@ -189,7 +237,7 @@ static void leave_job(void)
 	ignore_job_control();
 }
 
-void pmio_daemon_leave_terminal(void)
+static void leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -200,6 +248,14 @@ void pmio_daemon_leave_terminal(void)
 	close(null);
 	if (chdir("/") < 0)
 		pmio_warn("chdir: %s", strerror(errno));
+}
+
+void pmio_daemon_is_up(bool foreground, int fd)
+{
+	if (!foreground)
+		leave_terminal();
+	if (fd >= 0)
+		pmio_daemon_log(fd);
 }
 
 int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, void *arg), void *arg)

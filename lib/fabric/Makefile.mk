@@ -3,7 +3,7 @@ noinst_LTLIBRARIES += libpmio_fabric.la
 libpmio_fabric_la_SOURCES = lib/fabric/fabric.h lib/fabric/fabric_impl.h \
 	lib/fabric/load.c lib/fabric/auth.c lib/fabric/munge.c lib/fabric/endpoint.c lib/fabric/guard.c \
 	lib/fabric/target_impl.h lib/fabric/target.c lib/fabric/target_session.c lib/fabric/target_send.c lib/fabric/target_admission.c \
-	lib/fabric/port_impl.h lib/fabric/port.c lib/fabric/request.c lib/fabric/transfer.c lib/fabric/handshake.c
+	lib/fabric/initiator_impl.h lib/fabric/initiator.c lib/fabric/request.c lib/fabric/transfer.c lib/fabric/handshake.c
 libpmio_fabric_la_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(MUNGE_CFLAGS) $(SODIUM_CFLAGS)
 # core comes with whoever links this: twice in one library it would clash
 libpmio_fabric_la_LIBADD = $(SODIUM_LIBS) -ldl -lpthread

@@ -2,7 +2,7 @@
  * auth.c -- proofs that a peer knows the key
  *
  * Each side sends a random nonce, and proves by an HMAC over the whole handshake that
- * it knows the key: the port first, then the target.  So a recorded handshake cannot be
+ * it knows the key: the initiator first, then the target.  So a recorded handshake cannot be
  * replayed, and the address of the memory is told only to a peer that knows the key.
  *
  * The target keeps no state for a port before the proof: its nonce, and the session,

@@ -6,9 +6,9 @@
  *
  *   target   a process that lets others write to and read from its memory, and that answers their calls: an agent.
  *            It has one thread of its own, which sleeps when nothing has come for 0.5 ms.
- *   port     the initiator: a process that accesses the memory of targets, each of which is a peer
+ *   initiator     the initiator: a process that accesses the memory of targets, each of which is a peer
  *
- * A port proves that it knows the session's key before a target tells it where its memory is, or takes a call
+ * An initiator proves that it knows the session's key before a target tells it where its memory is, or takes a call
  * (auth.c).  The data on the wire are not secret.
  *
  * With MUNGE it can also prove that it belongs to the target's user (munge.c).
@@ -41,11 +41,11 @@ struct pmio_fabric_config {
 	const char *provider;	/* libfabric's name; NULL or "": the first available one of net, tcp, tcp;ofi_rxm */
 	const char *address;	/* of this host: a numeric IP address */
 	const char *service;	/* target: a port's number; NULL: any */
-	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes, copied; port: NULL: each connect brings one */
+	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes, copied; initiator: NULL: each connect brings one */
 	unsigned timeout_ms;	/* 0: PMIO_FABRIC_TIMEOUT_MS */
 	/*
-	 * Whether ports also prove their user through MUNGE's daemon: "off" or NULL; "require";
-	 * "auto": if both sides can, which does not keep out a port that gives no credential.
+	 * Whether initiators also prove their user through MUNGE's daemon: "off" or NULL; "require";
+	 * "auto": if both sides can, which does not keep out an initiator that gives no credential.
 	 */
 	const char *munge;
 	const char *munge_socket; /* the daemon's; NULL: libmunge's default */
@@ -102,7 +102,7 @@ void pmio_fabric_target_card(const struct pmio_fabric_target *target, struct pmi
 /* are credentials of MUNGE checked? */
 bool pmio_fabric_target_has_munge(const struct pmio_fabric_target *target);
 
-/* number of ports that are authenticated and have not left */
+/* number of initiators that are authenticated and have not left */
 unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *target);
 
 /* what was refused since the target was made; both are also in the log, at most one line a minute */
@@ -115,30 +115,30 @@ void pmio_fabric_target_refused(struct pmio_fabric_target *target, struct pmio_f
 /* answer; frees call.  status: 0 or a negative code; len up to PMIO_FABRIC_MSG_MAX */
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len);
 
-/* the session that the call came through, not 0: a new one each time a port connects */
+/* the session that the call came through, not 0: a new one each time an initiator connects */
 uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call);
 
 /*
- * pmio_fabric_target_end_session -- a port is known to be gone
+ * pmio_fabric_target_end_session -- an initiator is known to be gone
  *
  * When it returns, no handler begins with a call of that session any more; answers to
- * earlier ones go nowhere.  A port that is still there gets -ECONNRESET from a call
+ * earlier ones go nowhere.  An initiator that is still there gets -ECONNRESET from a call
  * after about a second, when it probes for the answer.  XXX Its writes may still
  * arrive: only the target's end stops that.
  * Unknown sessions are ignored.  Threads: any, also the handler's.
  */
 void pmio_fabric_target_end_session(struct pmio_fabric_target *target, uint64_t session);
 
-/* ---- port ------------------------------------------------------------------------- */
+/* ---- initiator ------------------------------------------------------------------------- */
 
-struct pmio_fabric_port;
+struct pmio_fabric_initiator;
 struct pmio_fabric_peer;
 
 /* returns as pmio_fabric_target_new() */
-int pmio_fabric_port_new(const struct pmio_fabric_config *config, struct pmio_fabric_port **out);
+int pmio_fabric_initiator_new(const struct pmio_fabric_config *config, struct pmio_fabric_initiator **out);
 
 /* also deletes its peers; no call may be running, and each op that was begun must have been ended */
-void pmio_fabric_port_delete(struct pmio_fabric_port **port);
+void pmio_fabric_initiator_delete(struct pmio_fabric_initiator **initiator);
 
 /*
  * pmio_fabric_card_of -- the card of any target at a host's port
@@ -146,18 +146,18 @@ void pmio_fabric_port_delete(struct pmio_fabric_port **port);
  * host, service  names or numbers; IPv4, the first address that the name has
  * out            with the epoch 0; untouched on failure
  *
- * Returns 0, -EINVAL (the port's provider has other addresses), -ENOENT (no such host
+ * Returns 0, -EINVAL (the initiator's provider has other addresses), -ENOENT (no such host
  * or service), -EAGAIN (the name service does not answer), -ENOMEM, ... Time: as long
  * as the system's name service takes.
  */
-int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, const char *service,
+int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
 			struct pmio_fabric_card *out);
 
 /*
  * pmio_fabric_connect -- connect to a target
  *
  * card  with epoch 0: any target that is there now
- * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the port's
+ * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the initiator's
  *
  * Returns 0, -EACCES (the two sides do not have the same key; or the target does not
  * accept this process as its user; or this side requires MUNGE and the target does not
@@ -166,7 +166,7 @@ int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, c
  * provider's card), ...
  * Threads: any, as for all calls below; calls on one peer may run at once.
  */
-int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card, const uint8_t *key,
+int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out);
 
 /* *peer may be NULL; no call on it may be running; ops that were begun fail (-ENOTCONN) when they are ended */
@@ -217,12 +217,12 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  * out      to be given to pmio_fabric_end(), also when the peer is down by then
  *
  * The caller may reuse its memory when this returns.  It may wait until earlier ops, of any thread, have
- * made progress: the port's buffers for data that are written or read have 1 MiB.  One peer gets at most
+ * made progress: the initiator's buffers for data that are written or read have 1 MiB.  One peer gets at most
  * half of what others have left, so peers that answer do not wait for one that does not.
  * Returns 0, or the error that prevents the op from the start, and then *out is NULL: the error of other
  * calls on a peer that is down, -EFAULT, -EMSGSIZE, -ENOMEM.  pmio_fabric_end() returns errors that occur
  * later.
- * XXX Most providers move bytes only while a thread is in a call of this port; time without such a thread
+ * XXX Most providers move bytes only while a thread is in a call of this initiator; time without such a thread
  * does not count for the timeout.
  */
 struct pmio_fabric_op;

@@ -56,13 +56,13 @@ uint64_t fabric_refused(void);
 #define CREDENTIAL_MAX 1024
 
 enum fabric_type {
-	FABRIC_HELLO = 1,	/* port: which target are you?  Or: still the same?  Repeated until answered */
+	FABRIC_HELLO = 1,	/* initiator: which target are you?  Or: still the same?  Repeated until answered */
 	FABRIC_CHALLENGE,	/* target: its identity; prove that you know the key */
-	FABRIC_PROOF,		/* port: the proof */
+	FABRIC_PROOF,		/* initiator: the proof */
 	FABRIC_WELCOME,		/* target: its own proof of the key, and its memory */
-	FABRIC_CALL,		/* port */
+	FABRIC_CALL,		/* initiator */
 	FABRIC_REPLY,		/* target */
-	FABRIC_BYE,		/* port; not answered */
+	FABRIC_BYE,		/* initiator; not answered */
 };
 
 struct fabric_hdr_msg {
@@ -126,11 +126,11 @@ void fabric_msg_init(struct fabric_hdr_msg *h, enum fabric_type type, size_t siz
 
 /* transcript of the handshake; all of it goes into the proofs */
 struct fabric_transcript {
-	uint8_t port_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
+	uint8_t initiator_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
 	uint64_t session, epoch;
 	uint64_t key, base, len; /* for a welcome, else 0 */
 	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: so nobody in between can remove it */
-	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the port's */
+	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the initiator's */
 };
 
 #define SENT_CREDENTIAL 0x100
@@ -143,7 +143,7 @@ bool fabric_mac_is_good(const uint8_t key[PMIO_FABRIC_KEY_SIZE], enum fabric_typ
 /* what a challenge is computed from, so that the target keeps no state until the proof comes */
 struct fabric_ticket {
 	uint64_t time, epoch, addr_len;
-	uint8_t port_nonce[NONCE_SIZE], addr[PMIO_FABRIC_ADDR_MAX];
+	uint8_t initiator_nonce[NONCE_SIZE], addr[PMIO_FABRIC_ADDR_MAX];
 };
 
 /* compute nonce and session of the challenge; secret: known only to the target */

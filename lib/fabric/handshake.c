@@ -1,5 +1,5 @@
 /*
- * handshake.c -- a port connects to a peer: which one is it, and does it know the same
+ * handshake.c -- an initiator connects to a peer: which one is it, and does it know the same
  * key?
  */
 #include <errno.h>
@@ -10,16 +10,16 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fabric/port_impl.h"
+#include "fabric/initiator_impl.h"
 
 #define HELLO_MS 2 /* an unanswered HELLO is repeated after this time, then each time after HELLO_TIMES as long */
 
 /* ---- connecting; lock held --------------------------------------------------------------------------------- */
 
 /* wait for the answer to the posted message; an error if it has another type */
-static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum fabric_type type)
+static int await(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum fabric_type type)
 {
-	port_wait_for(port, r);
+	initiator_wait_for(initiator, r);
 	if (r->rc < 0)
 		return r->rc;
 	return r->answer.hdr.type == type ? r->answer.hdr.status : -EPROTO;
@@ -28,18 +28,18 @@ static int await(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum f
 /* time: of the challenge */
 static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t *time)
 {
-	struct pmio_fabric_port *port = peer->port;
+	struct pmio_fabric_initiator *initiator = peer->initiator;
 	const struct fabric_challenge_msg *c;
-	struct pmio_fabric_op *r = port_new_request(peer);
+	struct pmio_fabric_op *r = initiator_new_request(peer);
 	int rc;
 
 	if (!r)
 		return -ENOMEM;
 	r->wants_answer = true;
-	r->nonce = t->port_nonce;
+	r->nonce = t->initiator_nonce;
 	r->probe_ms = HELLO_MS;
-	port_post_hello(port, r, t->port_nonce);
-	rc = await(port, r, FABRIC_CHALLENGE);
+	initiator_post_hello(initiator, r, t->initiator_nonce);
+	rc = await(initiator, r, FABRIC_CHALLENGE);
 	c = (const struct fabric_challenge_msg *)&r->answer;
 	if (rc == 0 && peer->epoch && c->epoch != peer->epoch)
 		rc = -ESTALE;
@@ -50,7 +50,7 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t,
 		t->munge = c->munge;
 		*time = c->time;
 	}
-	port_end_request(port, r);
+	initiator_end_request(initiator, r);
 	return rc;
 }
 
@@ -60,18 +60,18 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t,
  */
 static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcript *t, struct fabric_proof_msg *m)
 {
-	const struct fabric_munge *munge = &peer->port->munge;
+	const struct fabric_munge *munge = &peer->initiator->munge;
 	ssize_t len = -ENOTSUP;
 	const char *why;
 
 	if (munge->policy != MUNGE_OFF && t->munge != MUNGE_OFF) {
 		t->munge |= SENT_CREDENTIAL;
-		pthread_mutex_unlock(&peer->port->lock);
+		pthread_mutex_unlock(&peer->initiator->lock);
 		fabric_mac(peer->key, FABRIC_PROOF, t, m->mac);
 		len = fabric_munge_encode(munge, m->mac, m->credential, &why);
 		if (len < 0)
 			pmio_dbg("fabric: munge: %s", why);
-		pthread_mutex_lock(&peer->port->lock);
+		pthread_mutex_lock(&peer->initiator->lock);
 	}
 	if (len >= 0) {
 		m->credential_len = (uint32_t)len;
@@ -85,7 +85,7 @@ static int add_credential(struct pmio_fabric_peer *peer, struct fabric_transcrip
 
 static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uint64_t time)
 {
-	struct pmio_fabric_port *port = peer->port;
+	struct pmio_fabric_initiator *initiator = peer->initiator;
 	const struct fabric_welcome_msg *w;
 	struct fabric_proof_msg m;
 	struct pmio_fabric_op *r;
@@ -93,21 +93,21 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uin
 
 	memset(&m, 0, sizeof(m));
 	fabric_msg_init(&m.hdr, FABRIC_PROOF, PROOF_SIZE);
-	memcpy(m.nonce, t->port_nonce, NONCE_SIZE);
+	memcpy(m.nonce, t->initiator_nonce, NONCE_SIZE);
 	m.time = time;
-	m.addr_len = (uint32_t)port->ep.addr_len;
-	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
+	m.addr_len = (uint32_t)initiator->ep.addr_len;
+	memcpy(m.addr, initiator->ep.addr, initiator->ep.addr_len);
 	rc = add_credential(peer, t, &m);
 	if (rc < 0)
 		return rc;
-	r = port_new_request(peer);
+	r = initiator_new_request(peer);
 	if (!r)
 		return -ENOMEM;
 	m.hdr.number = r->number;
 	m.hdr.session = t->session;
 	r->wants_answer = true;
-	port_post_message(port, r, &m.hdr, &m.hdr + 1);
-	rc = await(port, r, FABRIC_WELCOME);
+	initiator_post_message(initiator, r, &m.hdr, &m.hdr + 1);
+	rc = await(initiator, r, FABRIC_WELCOME);
 	w = (const struct fabric_welcome_msg *)&r->answer;
 	if (rc == 0) {
 		peer->mr_key = t->key = w->key;
@@ -115,7 +115,7 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uin
 		peer->len = t->len = w->len;
 		rc = fabric_mac_is_good(peer->key, FABRIC_WELCOME, t, w->mac) ? 0 : -EACCES;
 	}
-	port_end_request(port, r);
+	initiator_end_request(initiator, r);
 	return rc;
 }
 
@@ -123,9 +123,9 @@ static int shake_hands(struct pmio_fabric_peer *peer)
 {
 	struct fabric_transcript t = { .session = 0 };
 	uint64_t time = 0;
-	int rc = pmio_fabric_random(t.port_nonce, sizeof(t.port_nonce));
+	int rc = pmio_fabric_random(t.initiator_nonce, sizeof(t.initiator_nonce));
 
-	memcpy(t.addr, peer->port->ep.addr, peer->port->ep.addr_len);
+	memcpy(t.addr, peer->initiator->ep.addr, peer->initiator->ep.addr_len);
 	if (rc == 0)
 		rc = say_hello(peer, &t, &time);
 	if (rc == 0)
@@ -160,7 +160,7 @@ static int resolve_error(const char *host, const char *service, int rc)
 	return result;
 }
 
-int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, const char *service,
+int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
 			struct pmio_fabric_card *out)
 {
 	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
@@ -168,82 +168,82 @@ int pmio_fabric_card_of(const struct pmio_fabric_port *port, const char *host, c
 	struct addrinfo *found;
 	int rc;
 
-	memcpy(&ours, port->ep.addr, sizeof(ours));
-	if (port->ep.addr_len != sizeof(ours) || ours.sin_family != AF_INET) {
+	memcpy(&ours, initiator->ep.addr, sizeof(ours));
+	if (initiator->ep.addr_len != sizeof(ours) || ours.sin_family != AF_INET) {
 		pmio_err("fabric: %s:%s: the addresses of provider %s are not of that kind", host, service,
-			 fabric_ep_provider(&port->ep));
+			 fabric_ep_provider(&initiator->ep));
 		return -EINVAL;
 	}
 	rc = getaddrinfo(host, service, &hints, &found);
 	if (rc != 0)
 		return resolve_error(host, service, rc);
 	memset(out, 0, sizeof(*out));
-	strncpy(out->provider, fabric_ep_provider(&port->ep), sizeof(out->provider) - 1);
+	strncpy(out->provider, fabric_ep_provider(&initiator->ep), sizeof(out->provider) - 1);
 	out->addr_len = sizeof(ours);
 	memcpy(out->addr, found->ai_addr, sizeof(ours));
 	freeaddrinfo(found);
 	return 0;
 }
 
-int pmio_fabric_connect(struct pmio_fabric_port *port, const struct pmio_fabric_card *card, const uint8_t *key,
+int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out)
 {
 	struct pmio_fabric_peer *peer;
 	int rc;
 
 	*out = NULL;
-	if (!key && !port->has_key) {
+	if (!key && !initiator->has_key) {
 		pmio_err("fabric: connect: no key");
 		return -EINVAL;
 	}
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return -ENOMEM;
-	peer->port = port;
+	peer->initiator = initiator;
 	peer->epoch = card->epoch;
-	memcpy(peer->key, key ? key : port->key, sizeof(peer->key));
-	pthread_mutex_lock(&port->lock);
-	if (strncmp(card->provider, fabric_ep_provider(&port->ep), sizeof(card->provider)) != 0)
+	memcpy(peer->key, key ? key : initiator->key, sizeof(peer->key));
+	pthread_mutex_lock(&initiator->lock);
+	if (strncmp(card->provider, fabric_ep_provider(&initiator->ep), sizeof(card->provider)) != 0)
 		rc = -EPROTO;
 	else
-		rc = fabric_ep_add_addr(&port->ep, card->addr, card->addr_len, &peer->fi);
-	DL_APPEND(port->peers, peer);
+		rc = fabric_ep_add_addr(&initiator->ep, card->addr, card->addr_len, &peer->fi);
+	DL_APPEND(initiator->peers, peer);
 	if (rc == 0)
 		rc = shake_hands(peer);
 	if (rc < 0) {
 		pmio_err("fabric: connect: %s", why_not(rc));
 		rc = rc == -EPERM || rc == -ENOTSUP ? -EACCES : rc;
-		port_peer_is_down(peer, rc);
+		initiator_peer_is_down(peer, rc);
 	} else {
 		*out = peer;
 	}
-	/* operations under way refer to it: it is freed with the port */
-	pthread_mutex_unlock(&port->lock);
+	/* operations under way refer to it: it is freed with the initiator */
+	pthread_mutex_unlock(&initiator->lock);
 	return rc;
 }
 
 void pmio_fabric_disconnect(struct pmio_fabric_peer **pp)
 {
 	struct pmio_fabric_peer *peer = *pp;
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *initiator;
 	struct fabric_hdr_msg h;
 	struct pmio_fabric_op *r;
 
 	*pp = NULL;
 	if (!peer)
 		return;
-	port = peer->port;
-	pthread_mutex_lock(&port->lock);
-	r = peer->down ? NULL : port_new_request(peer);
+	initiator = peer->initiator;
+	pthread_mutex_lock(&initiator->lock);
+	r = peer->down ? NULL : initiator_new_request(peer);
 	if (r) {
 		fabric_msg_init(&h, FABRIC_BYE, sizeof(h));
 		h.session = peer->session;
-		port_post_message(port, r, &h, NULL);
-		port_wait_for(port, r);
-		port_end_request(port, r);
+		initiator_post_message(initiator, r, &h, NULL);
+		initiator_wait_for(initiator, r);
+		initiator_end_request(initiator, r);
 	}
-	port_peer_is_down(peer, -ENOTCONN);
-	pthread_mutex_unlock(&port->lock);
+	initiator_peer_is_down(peer, -ENOTCONN);
+	pthread_mutex_unlock(&initiator->lock);
 }
 
 uint64_t pmio_fabric_peer_size(const struct pmio_fabric_peer *peer)

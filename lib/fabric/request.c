@@ -1,5 +1,5 @@
 /*
- * request.c -- a port's requests, and the libfabric operations that they consist of: posting and completion
+ * request.c -- an initiator's requests, and the libfabric operations that they consist of: posting and completion
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -7,34 +7,34 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "fabric/port_impl.h"
+#include "fabric/initiator_impl.h"
 
 #define EXTRAS_MAX 256		 /* to replace those held by peers that are down */
 #define SLEEP_MS 100		 /* per sleep */
 #define UNATTENDED_MS 200	 /* no thread has watched for this time: more than a sleeping thread that wakes up late */
 #define RETRY_MS 2		 /* if the provider's queue is full, or it is still connecting */
 #define PROBE_MS 1000		 /* without an answer: has the target been replaced? */
-#define PROBE_AGAIN_MS 20	 /* the repetition: a target answers no first one of an unknown port (target.c) */
+#define PROBE_AGAIN_MS 20	 /* the repetition: a target answers no first one of an unknown initiator (target.c) */
 #define HELLO_TIMES 4		 /* factor for the next interval, up to PROBE_MS */
 
 /* ---- requests; lock held ------------------------------------------------------------------ */
 
-struct pmio_fabric_op *port_new_request(struct pmio_fabric_peer *peer)
+struct pmio_fabric_op *initiator_new_request(struct pmio_fabric_peer *peer)
 {
 	struct pmio_fabric_op *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->number = ++peer->port->number;
+	r->number = ++peer->initiator->number;
 	r->peer = peer;
 	r->refs = 1;
 	r->alive_ms = r->probed_ms = fabric_now_ms();
 	r->probe_ms = PROBE_MS;
-	HASH_ADD(hh, peer->port->requests, number, sizeof(r->number), r);
+	HASH_ADD(hh, peer->initiator->requests, number, sizeof(r->number), r);
 	return r;
 }
 
-void port_put_request(struct pmio_fabric_op *r)
+void initiator_put_request(struct pmio_fabric_op *r)
 {
 	if (--r->refs == 0)
 		free(r);
@@ -47,20 +47,20 @@ static void fail_request(struct pmio_fabric_op *r, int rc)
 }
 
 /* its buffer is free for all */
-void port_put_on_list(struct pmio_fabric_port *port, struct op *op)
+void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct op *op)
 {
 	bool sends = op->kind == OP_SEND;
-	struct op **list = sends ? &port->free_sends : &port->free_bounces;
+	struct op **list = sends ? &initiator->free_sends : &initiator->free_bounces;
 
 	op->next = *list;
 	*list = op;
 	if (sends)
-		port->nr_free_sends++;
+		initiator->nr_free_sends++;
 	else
-		port->nr_free_bounces++;
+		initiator->nr_free_bounces++;
 }
 
-static void give_back(struct pmio_fabric_port *port, struct op *op)
+static void give_back(struct pmio_fabric_initiator *initiator, struct op *op)
 {
 	struct pmio_fabric_peer *peer = op->req->peer;
 
@@ -69,21 +69,21 @@ static void give_back(struct pmio_fabric_port *port, struct op *op)
 	else
 		peer->nr_bounces--;
 	op->req = NULL;
-	port_put_on_list(port, op);
+	initiator_put_on_list(initiator, op);
 }
 
-static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
+static bool add_extra(struct pmio_fabric_initiator *initiator, enum op_kind kind)
 {
 	const size_t size = kind == OP_SEND ? SLOT_SIZE : BOUNCE_SIZE;
-	struct extra *e = port->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
+	struct extra *e = initiator->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
 	int rc = 0;
 
 	if (!e)
 		return false;
 	e->memory = malloc(size);
-	if (e->memory && port->mr)
-		rc = fabric_ep_register(&port->ep, e->memory, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE,
-					++port->next_key, &e->op.mr);
+	if (e->memory && initiator->mr)
+		rc = fabric_ep_register(&initiator->ep, e->memory, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE,
+					++initiator->next_key, &e->op.mr);
 	if (!e->memory || rc < 0) {
 		free(e->memory);
 		free(e);
@@ -91,9 +91,9 @@ static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
 	}
 	e->op.buf = e->memory;
 	e->op.kind = kind;
-	port->nr_extras++;
-	LL_PREPEND(port->extras, e);
-	port_put_on_list(port, &e->op);
+	initiator->nr_extras++;
+	LL_PREPEND(initiator->extras, e);
+	initiator_put_on_list(initiator, &e->op);
 	return true;
 }
 
@@ -101,21 +101,21 @@ static bool add_extra(struct pmio_fabric_port *port, enum op_kind kind)
 static void replace_buffers(struct pmio_fabric_peer *peer)
 {
 	for (unsigned i = 0; i < peer->nr_sends; i++) {
-		if (!add_extra(peer->port, OP_SEND))
+		if (!add_extra(peer->initiator, OP_SEND))
 			return;
 	}
 	for (unsigned i = 0; i < peer->nr_bounces; i++) {
-		if (!add_extra(peer->port, OP_WRITE))
+		if (!add_extra(peer->initiator, OP_WRITE))
 			return;
 	}
 }
 
-void port_peer_is_down(struct pmio_fabric_peer *peer, int why)
+void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why)
 {
 	if (peer->down)
 		return;
 	peer->down = why;
-	for (struct pmio_fabric_op *r = peer->port->requests; r; r = r->hh.next) {
+	for (struct pmio_fabric_op *r = peer->initiator->requests; r; r = r->hh.next) {
 		if (r->peer == peer)
 			fail_request(r, why);
 	}
@@ -124,22 +124,22 @@ void port_peer_is_down(struct pmio_fabric_peer *peer, int why)
 
 /* ---- completions; lock held -------------------------------------------------------------------- */
 
-static void take_message(struct pmio_fabric_port *port, const void *msg, size_t len)
+static void take_message(struct pmio_fabric_initiator *initiator, const void *msg, size_t len)
 {
 	const struct fabric_hdr_msg *h = msg;
 	struct pmio_fabric_op *r;
 
 	if (!fabric_msg_is_good(msg, len))
 		return;
-	HASH_FIND(hh, port->requests, &h->number, sizeof(h->number), r);
+	HASH_FIND(hh, initiator->requests, &h->number, sizeof(h->number), r);
 	if (!r || r->answered || !r->wants_answer)
 		return;
 	/* the answer to a probe: it is the known target, and the answer is still to come; or it is another one */
 	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
 		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
-			port_peer_is_down(r->peer, -ESTALE);
+			initiator_peer_is_down(r->peer, -ESTALE);
 		else if (h->status < 0)
-			port_peer_is_down(r->peer, -ECONNRESET);
+			initiator_peer_is_down(r->peer, -ECONNRESET);
 		return;
 	}
 	if (r->peer->session && (h->type != FABRIC_REPLY || h->session != r->peer->session))
@@ -151,25 +151,25 @@ static void take_message(struct pmio_fabric_port *port, const void *msg, size_t 
 	r->forgiven_ms = 0;
 }
 
-int port_post_recv(struct pmio_fabric_port *port, struct op *op)
+int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct op *op)
 {
 	ssize_t rc;
 
 	do
-		rc = fi_recv(port->ep.ep, op->buf, SLOT_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
+		rc = fi_recv(initiator->ep.ep, op->buf, SLOT_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
 			     FI_ADDR_UNSPEC, &op->ctx);
-	while (rc == -FI_EAGAIN && fi_cq_read(port->ep.cq, NULL, 0) != 0);
+	while (rc == -FI_EAGAIN && fi_cq_read(initiator->ep.cq, NULL, 0) != 0);
 	return (int)rc;
 }
 
-static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_t len)
+static void op_ended(struct pmio_fabric_initiator *initiator, struct op *op, int rc, size_t len)
 {
 	struct pmio_fabric_op *r = op->req;
 
 	if (op->kind == OP_RECV) {
 		if (rc == 0)
-			take_message(port, op->buf, len);
-		if (port_post_recv(port, op) < 0)
+			take_message(initiator, op->buf, len);
+		if (initiator_post_recv(initiator, op) < 0)
 			pmio_err("fabric: a buffer for messages is lost");
 		return;
 	}
@@ -181,26 +181,26 @@ static void op_ended(struct pmio_fabric_port *port, struct op *op, int rc, size_
 	if (rc < 0) {
 		fail_request(r, rc);
 		if (rc == -ECONNRESET)
-			port_peer_is_down(r->peer, rc);
+			initiator_peer_is_down(r->peer, rc);
 	}
 	if (op->kind == OP_READ && rc == 0 && r->refs > r->nr_ops + 1) {
 		op->next = r->read; /* the waiting thread copies it */
 		r->read = op;
 	} else {
-		give_back(port, op);
+		give_back(initiator, op);
 	}
-	port_put_request(r);
+	initiator_put_request(r);
 }
 
-static void take_error(struct pmio_fabric_port *port)
+static void take_error(struct pmio_fabric_initiator *initiator)
 {
 	struct fi_cq_err_entry e = { 0 };
 
-	if (fi_cq_readerr(port->ep.cq, &e, 0) > 0 && e.op_context)
-		op_ended(port, e.op_context, fabric_error(-e.err), 0);
+	if (fi_cq_readerr(initiator->ep.cq, &e, 0) > 0 && e.op_context)
+		op_ended(initiator, e.op_context, fabric_error(-e.err), 0);
 }
 
-static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
+static void wait_for_sleeper(struct pmio_fabric_initiator *initiator, unsigned ms)
 {
 	struct timespec until;
 
@@ -208,34 +208,34 @@ static void wait_for_sleeper(struct pmio_fabric_port *port, unsigned ms)
 	until.tv_nsec += (long)ms * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&port->changed, &port->lock, &until);
+	pthread_cond_timedwait(&initiator->changed, &initiator->lock, &until);
 }
 
 /* lock held, released meanwhile: sleep until something has changed, for at most ms */
-static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
+static void sleep_for(struct pmio_fabric_initiator *initiator, unsigned ms)
 {
 	struct fi_cq_msg_entry e[16];
 	uint64_t now;
 	ssize_t n;
 
-	if (port->somebody_sleeps) {
-		wait_for_sleeper(port, ms);
+	if (initiator->somebody_sleeps) {
+		wait_for_sleeper(initiator, ms);
 		return;
 	}
-	port->somebody_sleeps = true;
-	port->attended_ms = fabric_now_ms() + ms;
-	pthread_mutex_unlock(&port->lock);
-	n = fabric_ep_wait(&port->ep, e, NULL, 16, (int)ms);
-	pthread_mutex_lock(&port->lock);
-	port->somebody_sleeps = false;
+	initiator->somebody_sleeps = true;
+	initiator->attended_ms = fabric_now_ms() + ms;
+	pthread_mutex_unlock(&initiator->lock);
+	n = fabric_ep_wait(&initiator->ep, e, NULL, 16, (int)ms);
+	pthread_mutex_lock(&initiator->lock);
+	initiator->somebody_sleeps = false;
 	now = fabric_now_ms();
-	if (now < port->attended_ms)
-		port->attended_ms = now;
+	if (now < initiator->attended_ms)
+		initiator->attended_ms = now;
 	for (ssize_t i = 0; i < n; i++)
-		op_ended(port, e[i].op_context, 0, e[i].len);
+		op_ended(initiator, e[i].op_context, 0, e[i].len);
 	if (n == -FI_EAVAIL)
-		take_error(port);
-	pthread_cond_broadcast(&port->changed);
+		take_error(initiator);
+	pthread_cond_broadcast(&initiator->changed);
 }
 
 /* ---- posting; lock held ------------------------------------------------------------------------ */
@@ -245,17 +245,17 @@ static void sleep_for(struct pmio_fabric_port *port, unsigned ms)
  * pause (a suspended process) is discounted completely; short ones (a loaded machine, on which sleeping threads wake
  * up late) by at most one timeout in all, or a request to a peer that has gone would take many times as long.
  */
-static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
+static void skip_unattended(struct pmio_fabric_initiator *initiator, uint64_t now)
 {
-	uint64_t gap = now > port->attended_ms ? now - port->attended_ms : 0;
+	uint64_t gap = now > initiator->attended_ms ? now - initiator->attended_ms : 0;
 
 	if (gap < UNATTENDED_MS)
 		return;
-	port->attended_ms = now;
-	for (struct pmio_fabric_op *r = port->requests; r; r = r->hh.next) {
-		uint64_t left = port->timeout_ms - r->forgiven_ms, grant = gap;
+	initiator->attended_ms = now;
+	for (struct pmio_fabric_op *r = initiator->requests; r; r = r->hh.next) {
+		uint64_t left = initiator->timeout_ms - r->forgiven_ms, grant = gap;
 
-		if (gap < port->timeout_ms / 2) {
+		if (gap < initiator->timeout_ms / 2) {
 			grant = gap < left ? gap : left;
 			r->forgiven_ms += grant;
 		}
@@ -263,54 +263,54 @@ static void skip_unattended(struct pmio_fabric_port *port, uint64_t now)
 	}
 }
 
-static bool is_late(struct pmio_fabric_port *port, const struct pmio_fabric_op *r)
+static bool is_late(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_op *r)
 {
 	uint64_t now = fabric_now_ms();
 
-	skip_unattended(port, now);
-	return now - r->alive_ms > port->timeout_ms;
+	skip_unattended(initiator, now);
+	return now - r->alive_ms > initiator->timeout_ms;
 }
 
 /*
  * a peer that answers gives its buffers back; one that does not answer must leave as many for the next one as it has
  * itself
  */
-static bool may_take(const struct pmio_fabric_port *port, const struct pmio_fabric_peer *peer, enum op_kind kind)
+static bool may_take(const struct pmio_fabric_initiator *initiator, const struct pmio_fabric_peer *peer, enum op_kind kind)
 {
-	return kind == OP_SEND ? peer->nr_sends < port->nr_free_sends : peer->nr_bounces < port->nr_free_bounces;
+	return kind == OP_SEND ? peer->nr_sends < initiator->nr_free_sends : peer->nr_bounces < initiator->nr_free_bounces;
 }
 
-static struct op *take_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
+static struct op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
 {
-	struct op **list = kind == OP_SEND ? &port->free_sends : &port->free_bounces;
+	struct op **list = kind == OP_SEND ? &initiator->free_sends : &initiator->free_bounces;
 	struct op *op = *list;
 
 	*list = op->next;
 	op->kind = kind;
 	op->req = r;
 	if (kind == OP_SEND) {
-		port->nr_free_sends--;
+		initiator->nr_free_sends--;
 		r->peer->nr_sends++;
 	} else {
-		port->nr_free_bounces--;
+		initiator->nr_free_bounces--;
 		r->peer->nr_bounces++;
 	}
 	return op;
 }
 
 /* an operation of that kind; NULL: r has failed */
-struct op *port_get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind)
+struct op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
 {
-	while (!may_take(port, r->peer, kind) && r->rc == 0 && !r->read) {
-		if (is_late(port, r))
+	while (!may_take(initiator, r->peer, kind) && r->rc == 0 && !r->read) {
+		if (is_late(initiator, r))
 			fail_request(r, -ETIMEDOUT);
 		else
-			sleep_for(port, SLEEP_MS);
+			sleep_for(initiator, SLEEP_MS);
 	}
-	return r->rc < 0 || !may_take(port, r->peer, kind) ? NULL : take_op(port, r, kind);
+	return r->rc < 0 || !may_take(initiator, r->peer, kind) ? NULL : take_op(initiator, r, kind);
 }
 
-static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+static ssize_t post_once(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off)
 {
 	struct pmio_fabric_peer *peer = op->req->peer;
 	void *desc = op->mr ? fi_mr_desc(op->mr) : NULL;
@@ -322,15 +322,15 @@ static ssize_t post_once(struct pmio_fabric_port *port, struct op *op, uint64_t 
 	};
 
 	if (op->kind == OP_SEND)
-		return fi_send(port->ep.ep, op->buf, op->len, desc, peer->fi, &op->ctx);
+		return fi_send(initiator->ep.ep, op->buf, op->len, desc, peer->fi, &op->ctx);
 	/* without FI_DELIVERY_COMPLETE a write that the target has refused "succeeds" */
 	if (op->kind == OP_WRITE)
-		return fi_writemsg(port->ep.ep, &m, FI_COMPLETION | FI_DELIVERY_COMPLETE);
-	return fi_readmsg(port->ep.ep, &m, FI_COMPLETION);
+		return fi_writemsg(initiator->ep.ep, &m, FI_COMPLETION | FI_DELIVERY_COMPLETE);
+	return fi_readmsg(initiator->ep.ep, &m, FI_COMPLETION);
 }
 
 /* takes op over; r->rc says if it went wrong */
-void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
+void initiator_post(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off)
 {
 	struct pmio_fabric_op *r = op->req;
 	ssize_t rc;
@@ -338,25 +338,25 @@ void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off)
 	r->nr_ops++;
 	r->refs++;
 	/* the peer is not there, the queue is full, or it is connecting: the provider returns the same code for all */
-	while ((rc = post_once(port, op, off)) == -FI_EAGAIN && r->rc == 0) {
-		if (is_late(port, r))
+	while ((rc = post_once(initiator, op, off)) == -FI_EAGAIN && r->rc == 0) {
+		if (is_late(initiator, r))
 			fail_request(r, -ETIMEDOUT);
 		else
-			sleep_for(port, RETRY_MS);
+			sleep_for(initiator, RETRY_MS);
 	}
 	if (rc == 0)
 		return;
 	if (rc != -FI_EAGAIN)
 		fail_request(r, fabric_error(rc));
 	r->nr_ops--;
-	give_back(port, op);
-	port_put_request(r);
+	give_back(initiator, op);
+	initiator_put_request(r);
 }
 
-void port_post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h,
+void initiator_post_message(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h,
 			 const void *rest)
 {
-	struct op *op = port_get_op(port, r, OP_SEND);
+	struct op *op = initiator_get_op(initiator, r, OP_SEND);
 
 	if (!op)
 		return;
@@ -364,10 +364,10 @@ void port_post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, 
 	if (h->len)
 		memcpy(op->buf + sizeof(*h), rest, h->len);
 	op->len = sizeof(*h) + h->len;
-	port_post(port, op, 0);
+	initiator_post(initiator, op, 0);
 }
 
-void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE])
+void initiator_post_hello(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE])
 {
 	struct fabric_hello_msg m;
 
@@ -375,14 +375,14 @@ void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, co
 	m.hdr.number = r->number;
 	m.hdr.session = r->peer->session;
 	memcpy(m.nonce, nonce, NONCE_SIZE);
-	m.addr_len = (uint32_t)port->ep.addr_len;
-	memcpy(m.addr, port->ep.addr, port->ep.addr_len);
-	port_post_message(port, r, &m.hdr, &m.hdr + 1);
+	m.addr_len = (uint32_t)initiator->ep.addr_len;
+	memcpy(m.addr, initiator->ep.addr, initiator->ep.addr_len);
+	initiator_post_message(initiator, r, &m.hdr, &m.hdr + 1);
 	r->probed_ms = fabric_now_ms(); /* it may have had to connect first */
 }
 
 /* a target that was restarted, or has ended the session, does not answer earlier requests */
-static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+static void probe(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	static const uint8_t no_nonce[NONCE_SIZE];
 	uint64_t now = fabric_now_ms();
@@ -393,55 +393,55 @@ static void probe(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
 		r->probe_ms = r->probe_ms == PROBE_MS ? PROBE_AGAIN_MS : PROBE_MS;
 	else
 		r->probe_ms = r->probe_ms * HELLO_TIMES < PROBE_MS ? r->probe_ms * HELLO_TIMES : PROBE_MS;
-	port_post_hello(port, r, r->nonce ? r->nonce : no_nonce);
+	initiator_post_hello(initiator, r, r->nonce ? r->nonce : no_nonce);
 }
 
 /* r's reads that have ended, to the caller; lock given up meanwhile */
-void port_copy_read(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+void initiator_copy_read(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	while (r->read) {
 		struct op *op = r->read;
 
 		r->read = op->next;
-		pthread_mutex_unlock(&port->lock);
+		pthread_mutex_unlock(&initiator->lock);
 		memcpy(op->to, op->buf, op->len);
-		pthread_mutex_lock(&port->lock);
-		give_back(port, op);
-		pthread_cond_broadcast(&port->changed);
+		pthread_mutex_lock(&initiator->lock);
+		give_back(initiator, op);
+		pthread_cond_broadcast(&initiator->changed);
 	}
 }
 
 /* until all of r has ended, or it has failed */
-void port_wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+void initiator_wait_for(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	while (r->rc == 0 && (r->nr_ops || r->read || (r->wants_answer && !r->answered))) {
 		if (r->read) {
-			port_copy_read(port, r);
+			initiator_copy_read(initiator, r);
 			continue;
 		}
-		if (is_late(port, r)) {
+		if (is_late(initiator, r)) {
 			pmio_err("fabric: a peer does not answer");
-			port_peer_is_down(r->peer, -ETIMEDOUT);
+			initiator_peer_is_down(r->peer, -ETIMEDOUT);
 			continue;
 		}
-		sleep_for(port, r->probe_ms < SLEEP_MS ? r->probe_ms : SLEEP_MS);
+		sleep_for(initiator, r->probe_ms < SLEEP_MS ? r->probe_ms : SLEEP_MS);
 		if (r->rc == 0 && r->wants_answer)
-			probe(port, r);
+			probe(initiator, r);
 	}
 	while (r->read) { /* only if it has failed */
 		struct op *op = r->read;
 
 		r->read = op->next;
-		give_back(port, op);
+		give_back(initiator, op);
 	}
 }
 
 /* r is no longer ours; returns its result */
-int port_end_request(struct pmio_fabric_port *port, struct pmio_fabric_op *r)
+int initiator_end_request(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	int rc = r->rc;
 
-	HASH_DEL(port->requests, r);
-	port_put_request(r);
+	HASH_DEL(initiator->requests, r);
+	initiator_put_request(r);
 	return rc;
 }

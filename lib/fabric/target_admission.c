@@ -36,7 +36,7 @@ static void take_hello(struct pmio_fabric_target *t, const struct fabric_hello_m
 
 	if (!o)
 		return;
-	memcpy(ticket.port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(ticket.initiator_nonce, m->nonce, NONCE_SIZE);
 	memcpy(ticket.addr, m->addr, m->addr_len);
 	c = (struct fabric_challenge_msg *)&o->hdr;
 	fabric_make_challenge(t->secret, &ticket, c->nonce, &c->hdr.session);
@@ -83,11 +83,11 @@ static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
 
 	if (m->time > now || now - m->time > PROOF_MS(t))
 		return false;
-	memcpy(ticket.port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(ticket.initiator_nonce, m->nonce, NONCE_SIZE);
 	memcpy(ticket.addr, m->addr, m->addr_len);
 	memset(said, 0, sizeof(*said));
 	fabric_make_challenge(t->secret, &ticket, said->target_nonce, &said->session);
-	memcpy(said->port_nonce, m->nonce, NONCE_SIZE);
+	memcpy(said->initiator_nonce, m->nonce, NONCE_SIZE);
 	memcpy(said->addr, m->addr, m->addr_len);
 	said->epoch = t->epoch;
 	said->munge = t->munge.policy | (m->credential_len ? SENT_CREDENTIAL : 0);

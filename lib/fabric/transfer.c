@@ -1,11 +1,11 @@
 /*
- * transfer.c -- data and calls: a request's pieces through the port's bounce buffers, and its answer
+ * transfer.c -- data and calls: a request's pieces through the initiator's bounce buffers, and its answer
  */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-#include "fabric/port_impl.h"
+#include "fabric/initiator_impl.h"
 
 /* ---- writing and reading ----------------------------------------------------------------------------- */
 
@@ -18,11 +18,11 @@ static int check_pieces(const struct pmio_fabric_peer *peer, const struct pmio_f
 	return 0;
 }
 
-static void copy_unlocked(struct pmio_fabric_port *port, void *to, const void *from, size_t len)
+static void copy_unlocked(struct pmio_fabric_initiator *initiator, void *to, const void *from, size_t len)
 {
-	pthread_mutex_unlock(&port->lock);
+	pthread_mutex_unlock(&initiator->lock);
 	memcpy(to, from, len);
-	pthread_mutex_lock(&port->lock);
+	pthread_mutex_lock(&initiator->lock);
 }
 
 /* where in the pieces a request is */
@@ -32,7 +32,7 @@ struct cursor {
 };
 
 /* put into op as many bytes as are contiguous on the peer and fit; returns their offset there */
-static uint64_t fill_bounce(struct pmio_fabric_port *port, struct op *op, struct cursor *c)
+static uint64_t fill_bounce(struct pmio_fabric_initiator *initiator, struct op *op, struct cursor *c)
 {
 	uint64_t off = c->p->off + c->done;
 
@@ -42,7 +42,7 @@ static uint64_t fill_bounce(struct pmio_fabric_port *port, struct op *op, struct
 
 		if (n > BOUNCE_SIZE - op->len)
 			n = BOUNCE_SIZE - op->len;
-		copy_unlocked(port, op->buf + op->len, (const uint8_t *)c->p->buf + c->done, n);
+		copy_unlocked(initiator, op->buf + op->len, (const uint8_t *)c->p->buf + c->done, n);
 		op->len += n;
 		c->done += n;
 		if (c->done == c->p->len) {
@@ -69,7 +69,7 @@ static uint64_t take_read(struct op *op, struct cursor *c)
 	return off;
 }
 
-static void transfer(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind,
+static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind,
 		     const struct pmio_fabric_piece *pieces, size_t nr)
 {
 	struct cursor c = { pieces, pieces + nr, 0 };
@@ -82,16 +82,16 @@ static void transfer(struct pmio_fabric_port *port, struct pmio_fabric_op *r, en
 			c.p++;
 			continue;
 		}
-		port_copy_read(port, r);
-		op = port_get_op(port, r, kind);
+		initiator_copy_read(initiator, r);
+		op = initiator_get_op(initiator, r, kind);
 		if (!op)
 			continue;
-		off = kind == OP_WRITE ? fill_bounce(port, op, &c) : take_read(op, &c);
-		port_post(port, op, off);
+		off = kind == OP_WRITE ? fill_bounce(initiator, op, &c) : take_read(op, &c);
+		initiator_post(initiator, op, off);
 	}
 }
 
-static void ask(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct pmio_fabric_exchange *x)
+static void ask(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct pmio_fabric_exchange *x)
 {
 	struct fabric_hdr_msg h;
 
@@ -100,7 +100,7 @@ static void ask(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const s
 	h.session = r->peer->session;
 	h.number = r->number;
 	r->wants_answer = true;
-	port_post_message(port, r, &h, x->request);
+	initiator_post_message(initiator, r, &h, x->request);
 }
 
 /* x: NULL: only the status is wanted */
@@ -121,7 +121,7 @@ static int take_answer(const struct pmio_fabric_op *r, struct pmio_fabric_exchan
 static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
 		 const struct pmio_fabric_exchange *x, struct pmio_fabric_op **out)
 {
-	struct pmio_fabric_port *port = peer->port;
+	struct pmio_fabric_initiator *initiator = peer->initiator;
 	struct pmio_fabric_op *r;
 	int rc = check_pieces(peer, pieces, nr);
 
@@ -130,32 +130,32 @@ static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct 
 		rc = -EMSGSIZE;
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(&port->lock);
-	r = peer->down ? NULL : port_new_request(peer);
+	pthread_mutex_lock(&initiator->lock);
+	r = peer->down ? NULL : initiator_new_request(peer);
 	if (!r) {
 		rc = peer->down ? peer->down : -ENOMEM;
-		pthread_mutex_unlock(&port->lock);
+		pthread_mutex_unlock(&initiator->lock);
 		return rc;
 	}
-	transfer(port, r, kind, pieces, nr);
+	transfer(initiator, r, kind, pieces, nr);
 	if (x && r->rc == 0)
-		ask(port, r, x);
-	pthread_mutex_unlock(&port->lock);
+		ask(initiator, r, x);
+	pthread_mutex_unlock(&initiator->lock);
 	*out = r;
 	return 0;
 }
 
 static int end(struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
 {
-	struct pmio_fabric_port *port = r->peer->port;
+	struct pmio_fabric_initiator *initiator = r->peer->initiator;
 	int rc;
 
-	pthread_mutex_lock(&port->lock);
-	port_wait_for(port, r);
+	pthread_mutex_lock(&initiator->lock);
+	initiator_wait_for(initiator, r);
 	if (r->rc == 0)
 		r->rc = take_answer(r, x);
-	rc = port_end_request(port, r);
-	pthread_mutex_unlock(&port->lock);
+	rc = initiator_end_request(initiator, r);
+	pthread_mutex_unlock(&initiator->lock);
 	return rc;
 }
 

@@ -34,7 +34,7 @@
 #define RETRY_MS 1000 /* for this time after a failure further calls fail at once */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pmio_fabric_port *port; /* under nodes_lock, like everything here */
+static struct pmio_fabric_initiator *initiator; /* under nodes_lock, like everything here */
 static struct node *nodes;
 static _Atomic pid_t owner; /* also read without the lock */
 static atomic_uint nr_ended; /* number of lost memberships */
@@ -75,7 +75,7 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 	return n;
 }
 
-static int make_port(const struct pmio_settings *s, const struct remote_card *card)
+static int make_initiator(const struct pmio_settings *s, const struct remote_card *card)
 {
 	char address[INET6_ADDRSTRLEN];
 	struct pmio_fabric_config c = {
@@ -84,7 +84,7 @@ static int make_port(const struct pmio_settings *s, const struct remote_card *ca
 	};
 	int rc = remote_address(s->str[PMIO_SET_ADDRESS], address, sizeof(address));
 
-	return rc < 0 ? rc : pmio_fabric_port_new(&c, &port);
+	return rc < 0 ? rc : pmio_fabric_initiator_new(&c, &initiator);
 }
 
 /* the target has not closed the lifeline; n->lock held */
@@ -133,7 +133,7 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_card *c
 	pthread_mutex_lock(&nodes_lock);
 	if (!node_is_ours()) {
 		pmio_err("a forked child cannot use its parent's connections to other nodes");
-	} else if (port || make_port(s, card) == 0) {
+	} else if (initiator || make_initiator(s, card) == 0) {
 		owner = getpid();
 		DL_FOREACH(nodes, n) {
 			if (memcmp(n->card.uuid, card->uuid, sizeof(card->uuid)) == 0)
@@ -452,7 +452,7 @@ static int begin_session(struct node *n)
 	n->lifeline.sock = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
 	if (n->card.lifeline && n->lifeline.sock < 0)
 		return n->lifeline.sock;
-	rc = pmio_fabric_connect(port, &card, n->card.key, &n->peer);
+	rc = pmio_fabric_connect(initiator, &card, n->card.key, &n->peer);
 	if (rc == 0)
 		rc = greet(n);
 	if (rc < 0) {
@@ -548,7 +548,7 @@ void remote_disconnect_all(void)
 			DL_DELETE(nodes, n);
 			free_node(n);
 		}
-		pmio_fabric_port_delete(&port);
+		pmio_fabric_initiator_delete(&initiator);
 		owner = 0;
 	}
 	pthread_mutex_unlock(&nodes_lock);

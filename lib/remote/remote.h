@@ -167,24 +167,24 @@ enum remote_pointer_how {
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was);
 
 /* a transport of data to targets other than the fabric */
-struct remote_carrier {
+struct remote_transport {
 	/*
 	 * post -- begin to read or write pieces (nr and their bytes are not 0) that a target other than own holds
 	 *
 	 * The list of pieces belongs to the file and is valid until this returns, their memory belongs to the
-	 * carrier until finish(). 0; -EOPNOTSUPP: use the fabric for these; or an error.
+	 * transport until finish(). 0; -EOPNOTSUPP: use the fabric for these; or an error.
 	 */
 	int (*post)(void *arg, uint32_t holder, const struct pmio_piece *pieces, size_t nr, uint64_t bytes, bool write);
 	/* wait until everything posted is done: 0; 1: a read met the end of the file; or an error */
 	int (*finish)(void *arg);
 };
 /*
- * remote_striped_carry -- from now on this thread's reads and writes of f use a carrier as transport; f NULL:
+ * remote_striped_use_transport -- from now on this thread's reads and writes of f use a transport as transport; f NULL:
  * they stop doing so
  *
  * Its functions are called without locks, and may themselves read and write f.
  */
-void remote_striped_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg);
+void remote_striped_use_transport(const struct pmio_file *f, const struct remote_transport *how, void *arg);
 
 /* note that another process's close of the file has failed, so data wait; does nothing for files that are not striped */
 void remote_striped_keep(struct pmio_file *f);

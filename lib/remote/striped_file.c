@@ -20,14 +20,14 @@
 #include "client/admin.h"
 #include "remote/striped_impl.h"
 
-#define CARRY_MAX 8192u  /* pieces that are handed to a carrier before the next ones are looked at */
+#define TRANSPORT_MAX 8192u  /* pieces that are handed to a transport before the next ones are looked at */
 
-/* the transport of this thread's calls on one file; see remote_striped_carry() */
+/* the transport of this thread's calls on one file; see remote_striped_use_transport() */
 static _Thread_local struct {
 	const struct striped_file *s;
-	const struct remote_carrier *ops;
+	const struct remote_transport *ops;
 	void *arg;
-} carrier;
+} transport;
 
 static struct striped_file *striped_of(struct pmio_file *f)
 {
@@ -154,8 +154,8 @@ static int at_holder(struct striped_file *s, const struct cut *c, size_t n, uint
 	ssize_t done;
 	int rc = -EOPNOTSUPP;
 
-	if (carrier.s == s && holder != s->own)
-		rc = carrier.ops->post(carrier.arg, holder, c->some, n, bytes, raised != NULL);
+	if (transport.s == s && holder != s->own)
+		rc = transport.ops->post(transport.arg, holder, c->some, n, bytes, raised != NULL);
 	if (rc != -EOPNOTSUPP)
 		return rc;
 	rc = striped_get_target(s, holder, &f);
@@ -180,19 +180,19 @@ static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size
 	return rc;
 }
 
-/* pieces that a carrier takes are under way while this node's own pieces are copied; returns as at_holder() */
+/* pieces that a transport takes are under way while this node's own pieces are copied; returns as at_holder() */
 static int at_all(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
 {
 	int rc = 0, rc_carried;
 	size_t done = 0, n;
 
-	if (carrier.s != s)
+	if (transport.s != s)
 		return at_some(s, pieces, nr, size, raised);
 	for (; done < nr && rc == 0; done += n) {
-		n = nr - done < CARRY_MAX ? nr - done : CARRY_MAX;
+		n = nr - done < TRANSPORT_MAX ? nr - done : TRANSPORT_MAX;
 		rc = at_some(s, pieces + done, n, size, raised);
 	}
-	rc_carried = carrier.ops->finish(carrier.arg);
+	rc_carried = transport.ops->finish(transport.arg);
 	return rc < 0 || rc_carried == 0 ? rc : rc_carried;
 }
 
@@ -548,11 +548,11 @@ int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_po
 	return rc;
 }
 
-void remote_striped_carry(const struct pmio_file *f, const struct remote_carrier *how, void *arg)
+void remote_striped_use_transport(const struct pmio_file *f, const struct remote_transport *how, void *arg)
 {
-	carrier.s = (const struct striped_file *)f;
-	carrier.ops = how;
-	carrier.arg = arg;
+	transport.s = (const struct striped_file *)f;
+	transport.ops = how;
+	transport.arg = arg;
 }
 
 const struct remote_use *remote_use_of(const struct pmio_file *f)

@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "core/clock.h"
+#include "core/daemon.h"
 #include "core/error.h"
 #include "target/target_impl.h"
 
@@ -23,13 +24,6 @@
 #define PROBES_MAX 127	       /* the largest number that TCP accepts */
 #define KEEPALIVE_LOST_S 60    /* for a lost process's lifeline */
 #define KEEPER_S 5
-
-int target_watch(struct server *s, int fd, uint64_t id)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
-
-	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
 
 /* TCP sends probes without an end; look_at() checks whether they are answered */
 static void keep_alive(int sock, int interval)
@@ -85,7 +79,7 @@ void target_accept_lifeline(struct server *s)
 
 	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
 		turn_away(s);
-	if (!f || target_watch(s, sock, ID_NEW | (unsigned)sock) < 0) {
+	if (!f || pmio_daemon_watch(s->epoll_fd, sock, ID_NEW | (unsigned)sock) < 0) {
 		if (sock >= 0)
 			close(sock);
 		free(f);

@@ -57,7 +57,6 @@
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
-#define LOG_FILE_MAX (1 << 20)
 
 /* lock held */
 static void tick(struct server *s)
@@ -181,7 +180,7 @@ static int listen_at(struct server *s, const char *address, const char *service)
 	    getsockname(s->listen_fd, &at.sa, &len) < 0)
 		return -errno;
 	s->port = s->card.lifeline = ntohs(at.in.sin_port);
-	return target_watch(s, s->listen_fd, ID_LISTEN);
+	return pmio_daemon_watch(s->epoll_fd, s->listen_fd, ID_LISTEN);
 }
 
 /* the key of the previous target, so that its clients find this one; otherwise a new one */
@@ -214,18 +213,8 @@ static int offer(struct server *s, const char *address, const char *service)
 
 static int catch_signals(struct server *s)
 {
-	sigset_t set;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signal_fd < 0 ? -errno : target_watch(s, s->signal_fd, ID_SIGNAL);
+	s->signal_fd = pmio_daemon_signals();
+	return s->signal_fd < 0 ? s->signal_fd : pmio_daemon_watch(s->epoll_fd, s->signal_fd, ID_SIGNAL);
 }
 
 /* the card needs the pool's uuid and chunk size: ask its agent, which also recovers what a crash left */
@@ -240,23 +229,6 @@ static int look_at_pool(struct server *s)
 	s->card.chunk_size = pm->view->chunk_size;
 	pmio_disconnect(&pm);
 	return 0;
-}
-
-static int open_log(struct server *s)
-{
-	const char *path = s->config->log_file;
-	struct stat st;
-	int fd;
-
-	if (!path && s->config->foreground)
-		return -1;
-	fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
-		  : openat(s->dir_fd, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		pmio_err("target: log file %s: %s", path ? path : LOG_FILE, strerror(errno));
-	else if (!path && fstat(fd, &st) == 0 && st.st_size > LOG_FILE_MAX && ftruncate(fd, 0) < 0)
-		pmio_warn("target: log file: %s", strerror(errno));
-	return fd;
 }
 
 static int set_up(struct server *s)
@@ -275,9 +247,7 @@ static int set_up(struct server *s)
 	if (rc == 0 && gethostname(s->card.host, sizeof(s->card.host) - 1) < 0)
 		rc = -errno;
 	if (rc == 0) {
-		s->log_fd = open_log(s);
-		if (s->log_fd >= 0 && c->foreground)
-			pmio_daemon_log(s->log_fd);
+		s->log_fd = pmio_daemon_open_log("target", c->log_file, s->dir_fd, LOG_FILE, c->foreground);
 		s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		rc = s->epoll_fd < 0 ? -errno : catch_signals(s);
 	}
@@ -364,10 +334,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 		rc = set_up(s);
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
-		if (!c->foreground)
-			pmio_daemon_leave_terminal();
-		if (s->log_fd >= 0)
-			pmio_daemon_log(s->log_fd);
+		pmio_daemon_is_up(c->foreground, s->log_fd);
 		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
 			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");

@@ -219,7 +219,6 @@ void target_jobs_look(struct server *s, uint64_t now);
 
 /* ---- liveness.c ---- */
 
-int target_watch(struct server *s, int fd, uint64_t id);
 void target_accept_lifeline(struct server *s);
 void target_take_event(struct server *s, uint64_t id);
 /* find hosts that do not answer any more */

@@ -8,7 +8,7 @@ export LC_ALL=C
 expect() {
 	local want=$1 rc
 	shift
-	timeout -k 5 "${TEST_TIMEOUT:-180}" "$@" >"$OUT" 2>"$ERR" </dev/null
+	timeout -k 5 "${TEST_TIMEOUT:-600}" "$@" >"$OUT" 2>"$ERR" </dev/null
 	rc=$?
 	[ $rc = "$want" ] && return 0
 	echo "exit status $rc, not $want: $*"
@@ -50,7 +50,7 @@ fails() {
 
 # on_terminal cmd...: with a terminal as its standard output and error; $OUT has what that got
 on_terminal() {
-	timeout -k 5 "${TEST_TIMEOUT:-180}" python3 -c 'import os, pty, sys
+	timeout -k 5 "${TEST_TIMEOUT:-600}" python3 -c 'import os, pty, sys
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' "$@" >"$OUT" 2>"$ERR" </dev/null
 }
 # json 'EXPRESSION': what was printed is JSON, and with it in o the expression is true

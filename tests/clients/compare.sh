@@ -18,7 +18,7 @@ quietly() {
 	if [ $rc = 77 ]; then
 		sed -n 's/^skip: //p' "$T/out" | head -n 1
 	else
-		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-120} s"
+		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
 		cat "$T/out"
 	fi
 	return $rc

@@ -86,11 +86,11 @@ static void read_published(const char *file, struct published *p)
 static int be_port(const char *policy, const struct published *p)
 {
 	struct pmio_fabric_config c = config_of(p, policy);
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *port;
 	struct pmio_fabric_peer *peer;
 	char back[8];
 	struct pmio_fabric_exchange x = { "hello", 6, back, sizeof(back), 0 };
-	int rc = pmio_fabric_port_new(&c, &port);
+	int rc = pmio_fabric_initiator_new(&c, &port);
 
 	if (rc < 0)
 		return rc;
@@ -99,7 +99,7 @@ static int be_port(const char *policy, const struct published *p)
 		rc = pmio_fabric_call(peer, &x);
 	if (rc == 0 && strcmp(back, "hello") != 0)
 		rc = -EIO;
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 	return rc;
 }
 

@@ -13,7 +13,7 @@ export TMPDIR=$SHARED
 mesh() {
 	export NR=$1 NHOSTS=$2 SECS=$3 LOST=${4:-} AFTER=${5:-} MESH DIR
 	DIR=$(mktemp -d "$SHARED/mesh.XXXXXX")
-	timeout -k 5 "${TEST_TIMEOUT:-120}" "$HOSTS" "$2" bash -c '
+	timeout -k 5 "${TEST_TIMEOUT:-600}" "$HOSTS" "$2" bash -c '
 		pids= bad=0
 		who=${LOST#cut}
 		for i in $(seq 0 $((NR - 1))); do

@@ -38,7 +38,7 @@ export PMIO_POOL=/dev/shm/pool
 trap 'rm -rf "$T"' EXIT
 
 # limit cmd...: nothing may hang
-limit() { timeout -k 5 "${TEST_TIMEOUT:-120}" "$@"; }
+limit() { timeout -k 5 "${TEST_TIMEOUT:-600}" "$@"; }
 
 # on HOST cmd...: a command line there
 on() {

@@ -143,8 +143,8 @@ static void offer(const char *address)
 static void connect_all(const char *address)
 {
 	struct pmio_fabric_config c = { .address = address, .key = key, .timeout_ms = TIMEOUT_MS };
-	struct pmio_fabric_port *port;
-	int rc = pmio_fabric_port_new(&c, &port);
+	struct pmio_fabric_initiator *port;
+	int rc = pmio_fabric_initiator_new(&c, &port);
 
 	if (rc < 0)
 		die("port", rc);

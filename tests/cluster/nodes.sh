@@ -18,7 +18,7 @@ program() (
 	if [ $rc = 77 ]; then
 		sed -n 's/^skip: //p' "$T/out" | head -n 1
 	elif [ $rc != 0 ]; then
-		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-120} s"
+		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
 		cat "$T/out"
 		# shellcheck disable=SC2086
 		logs $3

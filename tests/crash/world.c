@@ -139,7 +139,7 @@ void job_resting(struct job *job, bool resting)
 
 void workers_submit(struct workers *w, struct job *job)
 {
-	if (job->goes_on)
+	if (job->high_priority)
 		DL_PREPEND(w->jobs, job);
 	else
 		DL_APPEND(w->jobs, job);
@@ -174,7 +174,7 @@ void world_idle(void)
 		while (run_job())
 			;
 		before = act_as(LOOP);
-		blank_more(m->agent);
+		zero_reserve_more(m->agent);
 		act_as(before);
 	} while (m->workers.jobs);
 }
@@ -202,7 +202,7 @@ static void start_agent(bool hold)
 	a->config = &configs[hold];
 	a->workers = &m->workers;
 	a->dispatch = ops_dispatch;
-	a->settle = files_settle;
+	a->idle = files_idle;
 	rc = pmio_pool_open(world.dir, &a->pool);
 	if (rc < 0) {
 		flaw("no pool: %s", pmio_strerror(rc));

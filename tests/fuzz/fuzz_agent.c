@@ -47,7 +47,7 @@ static int pool_fd;
 static pthread_t agent;
 static uint64_t number, last_handle;
 static int last_status; /* of the answer that request() waited for */
-static bool paced; /* by this input */
+static bool throttled; /* by this input */
 
 static void die(const char *what)
 {
@@ -248,7 +248,7 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 		}
 		break;
 	case PMIO_OP_PACE:
-		paced = true;
+		throttled = true;
 		if (small)
 			m->pace.what = 1u << m->pace.what % 3;
 		return;
@@ -321,8 +321,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	request(sock, PMIO_OP_STAT);
 	close(sock);
-	if (paced)
+	if (throttled)
 		undo_pace();
-	paced = false;
+	throttled = false;
 	return 0;
 }

@@ -18,7 +18,7 @@ done
 in_pool() {
 	export PMIO_POOL="$T/pool.$1" PMIO_POOL_SIZE=$1
 	mkdir -m 700 "$PMIO_POOL" && mkdir "$PFS/$1" || return 1
-	timeout -k 5 "${TEST_TIMEOUT:-120}" "$top_builddir/tests/kill/kills" "$PFS/$1" --kills "$kills" --seed "$seed" 2>"$T/err" ||
+	timeout -k 5 "${TEST_TIMEOUT:-600}" "$top_builddir/tests/kill/kills" "$PFS/$1" --kills "$kills" --seed "$seed" 2>"$T/err" ||
 		{ grep -v 'the agent is gone' "$T/err" | tail -n 40; tail -n 40 "$PMIO_POOL/agent.log"; return 1; }
 	# all was drained, and is known to be
 	"$PMIO" ls >"$T/ls" && ! grep -E '^(open|held|failed|draining)' "$T/ls"

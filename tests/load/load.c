@@ -159,7 +159,7 @@ struct sums {
 };
 
 struct session {
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *port;
 	struct pmio_fabric_peer *peer;
 	int lifeline;
 };
@@ -201,7 +201,7 @@ static int come(struct session *s, const char *path)
 	int rc;
 
 	s->lifeline = connect_to(true, 0);
-	rc = s->lifeline < 0 ? -ECONNREFUSED : pmio_fabric_port_new(&c, &s->port);
+	rc = s->lifeline < 0 ? -ECONNREFUSED : pmio_fabric_initiator_new(&c, &s->port);
 	if (rc == 0)
 		rc = pmio_fabric_connect(s->port, &card.fabric, NULL, &s->peer);
 	if (rc == 0)
@@ -242,7 +242,7 @@ static _Noreturn void be_process(struct sums *sums, unsigned nr, unsigned all, c
 	usleep(500000); /* for load.sh to look at the target with all of them */
 	for (unsigned i = 0; s && i < nr; i++) {
 		pmio_fabric_disconnect(&s[i].peer);
-		pmio_fabric_port_delete(&s[i].port);
+		pmio_fabric_initiator_delete(&s[i].port);
 		close(s[i].lifeline);
 	}
 	_exit(s ? 0 : 1);

@@ -52,7 +52,7 @@ fuzz() (
 		grep -v -e "^---*$" -e MPI_ABORT -e "^NOTE: invoking" -e "^You may or" -e "^exactly when" -e "^with errorcode" -e "Set MCA" -e "help message" "$T/out" | cut -c 1-6000 | head -n 20
 	fi
 	"$PMIO" agent stop --force >/dev/null 2>&1
-	[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-120} s"
+	[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
 	rm -rf "$PFS/fuzz" "$PMIO_POOL"
 	return $rc
 )

@@ -18,13 +18,13 @@ top_srcdir=$(cd "${top_srcdir:-.}" && pwd) && top_builddir=$(cd "${top_builddir:
 work=${MPICH_WORK:-$top_builddir/mpich-tree}
 mkdir -p "$work/pmio/lib" "$work/build" "$work/view/tests/mpich" && work=$(cd "$work" && pwd) || exit
 
-# step NAME COMMAND...: with a log of its own, and once
+# step NAME COMMAND...: with a log of its own, and once.  MPICH's scripts take top_srcdir for their own
 step() {
 	local name=$1
 	shift
 	[ ! -e "$work/$name.done" ] || return 0
 	echo "== $name"
-	"$@" >"$work/$name.log" 2>&1 || { tail -n 30 "$work/$name.log"; fail "$name failed, see $work/$name.log"; }
+	(unset top_srcdir top_builddir; "$@") >"$work/$name.log" 2>&1 || { tail -n 30 "$work/$name.log"; fail "$name failed, see $work/$name.log"; }
 	: >"$work/$name.done"
 }
 # the least that the programs need

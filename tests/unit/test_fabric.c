@@ -61,7 +61,7 @@ static uint8_t *memory; /* shared with the target */
 static struct pmio_fabric_card card;
 static pid_t target_pid;
 static rlim_t target_fds; /* its limit of descriptors; 0: ours */
-static struct pmio_fabric_port *port;
+static struct pmio_fabric_initiator *port;
 static struct pmio_fabric_peer *peer;
 
 static struct pmio_fabric_config config_of(const uint8_t *k, const char *service)
@@ -226,14 +226,14 @@ static int set_up(void **state)
 	pmio_log_set_handler(count_lines);
 	nr_logged = 0;
 	start_target(NULL);
-	return pmio_fabric_port_new(&c, &port) == 0 && pmio_fabric_connect(port, &card, NULL, &peer) == 0 ? 0 : -1;
+	return pmio_fabric_initiator_new(&c, &port) == 0 && pmio_fabric_connect(port, &card, NULL, &peer) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
 	pmio_fabric_disconnect(&peer);
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 	stop_target();
 	return 0;
 }
@@ -535,19 +535,19 @@ static void connect__with_another_key(void **state)
 {
 	uint8_t wrong[PMIO_FABRIC_KEY_SIZE];
 	struct pmio_fabric_config c = config_of(wrong, NULL);
-	struct pmio_fabric_port *other;
+	struct pmio_fabric_initiator *other;
 	struct pmio_fabric_peer *p;
 
 	(void)state;
 	memcpy(wrong, key, sizeof(key));
 	wrong[31] ^= 1;
-	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), -EACCES);
 		assert_null(p);
 	}
 	assert_int_equal(nr_logged, 5);
-	pmio_fabric_port_delete(&other);
+	pmio_fabric_initiator_delete(&other);
 	assert_int_equal(nr_sessions(), 1);
 }
 
@@ -568,11 +568,11 @@ static void connect__key_of_the_target(void **state)
 	pmio_fabric_target_card(t, &others_card);
 	for (int i = 0; i < 2; i++) {
 		struct pmio_fabric_config port_c = config_of(i ? wrong : NULL, NULL);
-		struct pmio_fabric_port *p;
+		struct pmio_fabric_initiator *p;
 		struct pmio_fabric_peer *a, *b, *bad;
 
 		others_memory[100] = 0;
-		assert_int_equal(pmio_fabric_port_new(&port_c, &p), 0);
+		assert_int_equal(pmio_fabric_initiator_new(&port_c, &p), 0);
 		assert_int_equal(pmio_fabric_connect(p, &card, NULL, &bad), i ? -EACCES : -EINVAL);
 		assert_null(bad);
 		assert_int_equal(pmio_fabric_connect(p, &card, others, &bad), -EACCES);
@@ -581,7 +581,7 @@ static void connect__key_of_the_target(void **state)
 		assert_int_equal(ask(a, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
 		assert_int_equal(pmio_fabric_write(b, &piece, 1, NULL), 0);
 		assert_int_equal(others_memory[100], 5);
-		pmio_fabric_port_delete(&p);
+		pmio_fabric_initiator_delete(&p);
 	}
 	pmio_fabric_target_delete(&t);
 }
@@ -648,7 +648,7 @@ static uint64_t session_of(struct pmio_fabric_peer *p)
 static void end_session__its_calls_fail(void **state)
 {
 	struct pmio_fabric_config c = config_of(key, NULL);
-	struct pmio_fabric_port *other;
+	struct pmio_fabric_initiator *other;
 	struct pmio_fabric_peer *gone, *stays;
 	struct pmio_fabric_op *op;
 	uint64_t id;
@@ -656,7 +656,7 @@ static void end_session__its_calls_fail(void **state)
 
 	(void)state;
 	c.timeout_ms = 60000;
-	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
 	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &stays), 0);
 	id = session_of(gone);
@@ -676,14 +676,14 @@ static void end_session__its_calls_fail(void **state)
 	pmio_fabric_disconnect(&gone);
 	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
 	assert_int_not_equal(session_of(gone), id);
-	pmio_fabric_port_delete(&other);
+	pmio_fabric_initiator_delete(&other);
 }
 
 /* by its own call: the answer goes nowhere, and what follows reaches no handler */
 static void end_session__its_own(void **state)
 {
 	struct pmio_fabric_config c = config_of(key, NULL);
-	struct pmio_fabric_port *other;
+	struct pmio_fabric_initiator *other;
 	struct pmio_fabric_peer *p;
 	struct pmio_fabric_op *ops[9];
 	uint64_t id, n;
@@ -691,7 +691,7 @@ static void end_session__its_own(void **state)
 
 	(void)state;
 	c.timeout_ms = 60000;
-	assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
 	id = session_of(p);
 	kill(target_pid, SIGSTOP); /* so that they are there at once */
@@ -704,7 +704,7 @@ static void end_session__its_own(void **state)
 	assert_int_equal(nr_sessions(), 1);
 	assert_int_equal(ask(peer, (struct request){ .what = COUNT }, &n, sizeof(n)), 0);
 	assert_int_equal(n, 0);
-	pmio_fabric_port_delete(&other);
+	pmio_fabric_initiator_delete(&other);
 }
 
 static void connect__many_come_and_go(void **state)
@@ -713,17 +713,17 @@ static void connect__many_come_and_go(void **state)
 
 	(void)state;
 	for (int i = 0; i < 20; i++) {
-		struct pmio_fabric_port *other;
+		struct pmio_fabric_initiator *other;
 		struct pmio_fabric_peer *p, *q;
 
-		assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+		assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
 		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &q), 0);
 		assert_int_equal(nr_sessions(), 3);
 		pmio_fabric_disconnect(&p);
 		assert_int_equal(ask(q, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
 		pmio_fabric_disconnect(&q);
-		pmio_fabric_port_delete(&other);
+		pmio_fabric_initiator_delete(&other);
 	}
 	for (int i = 0; i < 100 && nr_sessions() != 1; i++)
 		usleep(10000);
@@ -1118,14 +1118,14 @@ static void honest_come_and_go(int nr)
 
 	c.timeout_ms = 30000;
 	for (int i = 0; i < nr; i++) {
-		struct pmio_fabric_port *other;
+		struct pmio_fabric_initiator *other;
 		struct pmio_fabric_peer *p;
 
-		assert_int_equal(pmio_fabric_port_new(&c, &other), 0);
+		assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
 		assert_int_equal(ask(p, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
 		pmio_fabric_disconnect(&p);
-		pmio_fabric_port_delete(&other);
+		pmio_fabric_initiator_delete(&other);
 	}
 }
 
@@ -1366,7 +1366,7 @@ static void port_killed__target_goes_on(void **state)
 			struct pmio_fabric_piece piece = { 4 << 20, buf, 4 << 20 };
 
 			/* what was forked from the parent is not used */
-			if (pmio_fabric_port_new(&c, &port) < 0 || pmio_fabric_connect(port, &card, NULL, &peer) < 0)
+			if (pmio_fabric_initiator_new(&c, &port) < 0 || pmio_fabric_connect(port, &card, NULL, &peer) < 0)
 				_exit(1);
 			for (;;)
 				pmio_fabric_write(peer, &piece, 1, NULL);
@@ -1413,11 +1413,11 @@ static void munge__no_such_policy(void **state)
 {
 	struct pmio_fabric_config c = config_of(key, NULL);
 	struct pmio_fabric_target *t;
-	struct pmio_fabric_port *p;
+	struct pmio_fabric_initiator *p;
 
 	(void)state;
 	c.munge = "aut";
-	assert_int_equal(pmio_fabric_port_new(&c, &p), -EINVAL);
+	assert_int_equal(pmio_fabric_initiator_new(&c, &p), -EINVAL);
 	assert_null(p);
 	assert_int_equal(pmio_fabric_target_new(&c, memory, MEMORY, handle, NULL, &t), -EINVAL);
 	assert_null(t);

@@ -1004,14 +1004,14 @@ struct peer {
 	int lifeline;
 };
 
-static struct pmio_fabric_port *new_port(void)
+static struct pmio_fabric_initiator *new_port(void)
 {
 	const struct remote_card *card = &sites[1].card;
 	struct pmio_fabric_config c = { .provider = card->fabric.provider, .address = "127.0.0.1", .key = card->key,
 					.timeout_ms = (unsigned)atoi(TIMEOUT_S) * 1000 };
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *port;
 
-	assert_int_equal(pmio_fabric_port_new(&c, &port), 0);
+	assert_int_equal(pmio_fabric_initiator_new(&c, &port), 0);
 	return port;
 }
 
@@ -1057,7 +1057,7 @@ static void peer_show(struct peer *p)
 	assert_int_equal(ack, REMOTE_LIFELINE_ACK);
 }
 
-static struct peer peer_come(struct pmio_fabric_port *port)
+static struct peer peer_come(struct pmio_fabric_initiator *port)
 {
 	struct peer p = { .lifeline = -1 };
 
@@ -1076,7 +1076,7 @@ static void peer_go(struct peer *p)
 }
 
 /* the same process, in another session */
-static struct peer peer_again(struct pmio_fabric_port *port, const struct peer *p, uint64_t attempt)
+static struct peer peer_again(struct pmio_fabric_initiator *port, const struct peer *p, uint64_t attempt)
 {
 	struct peer q = *p;
 
@@ -1105,7 +1105,7 @@ static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const c
 /* the answer to a HELLO was lost: it is said again, and the one before finds nobody */
 static void hello__said_twice(void **state)
 {
-	struct pmio_fabric_port *port = new_port();
+	struct pmio_fabric_initiator *port = new_port();
 	struct peer p = peer_come(port), q = peer_again(port, &p, 2), r = peer_again(port, &p, 3);
 	char none[PATH_MAX + 32];
 
@@ -1133,13 +1133,13 @@ static void hello__said_twice(void **state)
 	pmio_fabric_disconnect(&p.fabric);
 	pmio_fabric_disconnect(&q.fabric);
 	peer_go(&r);
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 }
 
 /* an earlier session's lifeline, as long as the target has no later one: its end is the process's */
 static void lifeline__ends_before_another_is_shown(void **state)
 {
-	struct pmio_fabric_port *port = new_port();
+	struct pmio_fabric_initiator *port = new_port();
 	struct peer p = peer_come(port), q = peer_again(port, &p, 2);
 	unsigned before = sessions_of(1);
 
@@ -1151,7 +1151,7 @@ static void lifeline__ends_before_another_is_shown(void **state)
 	await(sessions_of(1) == before - 1);
 	pmio_fabric_disconnect(&p.fabric);
 	peer_go(&q);
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 }
 
 struct opening {
@@ -1196,7 +1196,7 @@ static void *say_hello(void *arg)
 /* the agent stands still, and who waits for it comes again and again: others are answered, and in the end he is */
 static void agent_stopped__others_are_answered(void **state)
 {
-	struct pmio_fabric_port *port = new_port(), *ports[4];
+	struct pmio_fabric_initiator *port = new_port(), *ports[4];
 	struct opening first = { .p = peer_come(port) }, again[4];
 	pid_t agent = agent_of(1);
 	pthread_t t, more[4];
@@ -1229,10 +1229,10 @@ static void agent_stopped__others_are_answered(void **state)
 	peer_go(&other);
 	for (unsigned i = 0; i < 4; i++) {
 		pmio_fabric_disconnect(&again[i].p.fabric);
-		pmio_fabric_port_delete(&ports[i]);
+		pmio_fabric_initiator_delete(&ports[i]);
 	}
 	peer_go(&first.p);
-	pmio_fabric_port_delete(&port);
+	pmio_fabric_initiator_delete(&port);
 }
 
 enum { PEERS = 2000, PORTS = 250 };
@@ -1261,7 +1261,7 @@ static void peer_write(struct peer *p, uint64_t handle, uint32_t i)
 static void sessions__two_thousand(void **state)
 {
 	struct rlimit before, all;
-	struct pmio_fabric_port *ports[PORTS];
+	struct pmio_fabric_initiator *ports[PORTS];
 	struct peer *p = calloc(PEERS, sizeof(*p));
 	uint64_t *handles = calloc(PEERS, sizeof(*handles));
 	uint32_t *model = calloc(PEERS, sizeof(*model));
@@ -1292,7 +1292,7 @@ static void sessions__two_thousand(void **state)
 	for (unsigned i = 0; i < PEERS; i++)
 		peer_go(&p[i]);
 	for (unsigned i = 0; i < PORTS; i++)
-		pmio_fabric_port_delete(&ports[i]);
+		pmio_fabric_initiator_delete(&ports[i]);
 	await(sessions_of(1) <= sessions);
 	/* nobody has closed it but the target: the last of them drains it */
 	await(stat_size(path) == PEERS * sizeof(*model));

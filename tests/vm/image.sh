@@ -62,6 +62,9 @@ for d in bin sbin lib lib32 lib64 libx32; do ln -s usr/$d "$root/$d"; done
 
 packages="bash dash coreutils diffutils findutils grep sed mawk hostname util-linux mount e2fsprogs ndctl quota xfsprogs libinih1
 	openmpi-bin openmpi-common libopenmpi3 libpmix2 libc-bin base-files"
+# Python for pmio-slurm
+python=$(basename "$(readlink -f /usr/bin/python3)")
+packages="$packages python3-minimal $python-minimal lib$python-minimal lib$python-stdlib"
 for package in $packages; do
 	dpkg -L "$package" 2>/dev/null
 done | grep -vE '^/(\.|boot|usr/(include|share/(doc|man|locale|lintian|bash-completion|bug|info|common-licenses)))(/|$)|\.a$' |

@@ -1,5 +1,5 @@
 /*
- * blank.c -- a reserve of free frames whose bytes are zero
+ * zero_reserve.c -- a reserve of free frames whose bytes are zero
  *
  * A chunk that is written in pieces must read as zero between them.  In a blank frame it
  * does from the start; otherwise the agent zeroes the frame while the writer waits.
@@ -9,7 +9,7 @@
 
 static ssize_t make_blank(struct pmio_pm_guard *guard, void *arg)
 {
-	struct blank *b = arg;
+	struct zero_reserve *b = arg;
 
 	pmio_pm_guard_arm(guard, true);
 	pmio_pm_zero(b->view->pm, pmio_view_frame(b->view, b->frame), b->view->chunk_size);
@@ -19,7 +19,7 @@ static ssize_t make_blank(struct pmio_pm_guard *guard, void *arg)
 
 static void run(struct job *job)
 {
-	struct blank *b = (struct blank *)job;
+	struct zero_reserve *b = (struct zero_reserve *)job;
 
 	b->rc = (int)pmio_pm_guarded(b->view->pm, make_blank, b);
 }
@@ -27,16 +27,16 @@ static void run(struct job *job)
 static void done(struct agent *a, struct job *job)
 {
 	(void)job;
-	pmio_pool_blank_end(a->pool, a->blank.frame, a->blank.rc == 0);
-	if (a->blank.rc < 0)
+	pmio_pool_blank_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
+	if (a->zero_reserve.rc < 0)
 		pmio_err("agent: frame %llu of the pool cannot be written to: it is not used any more",
-			 (unsigned long long)a->blank.frame);
-	a->blank.running = false;
+			 (unsigned long long)a->zero_reserve.frame);
+	a->zero_reserve.running = false;
 }
 
-void blank_more(struct agent *a)
+void zero_reserve_more(struct agent *a)
 {
-	struct blank *b = &a->blank;
+	struct zero_reserve *b = &a->zero_reserve;
 
 	/* after a start, clients of the last agent may still write to frames that it freed */
 	if (b->running || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))

@@ -1,9 +1,9 @@
 /*
- * port_impl.h -- shared by the files of a port: requests (request.c), data (transfer.c), the handshake (handshake.c),
- * and port.c, which creates and deletes it
+ * initiator_impl.h -- shared by the files of an initiator: requests (request.c), data (transfer.c), the handshake (handshake.c),
+ * and initiator.c, which creates and deletes it
  */
-#ifndef PMIO_FABRIC_PORT_IMPL_H
-#define PMIO_FABRIC_PORT_IMPL_H
+#ifndef PMIO_FABRIC_INITIATOR_IMPL_H
+#define PMIO_FABRIC_INITIATOR_IMPL_H
 
 #include <pthread.h>
 #include <uthash.h>
@@ -57,7 +57,7 @@ struct pmio_fabric_op {
 };
 
 struct pmio_fabric_peer {
-	struct pmio_fabric_port *port;
+	struct pmio_fabric_initiator *initiator;
 	struct pmio_fabric_peer *prev, *next;
 	fi_addr_t fi;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
@@ -68,7 +68,7 @@ struct pmio_fabric_peer {
 	int down;		/* why */
 };
 
-struct pmio_fabric_port {
+struct pmio_fabric_initiator {
 	struct fabric_ep ep;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	bool has_key;
@@ -95,24 +95,24 @@ struct pmio_fabric_port {
 
 /* ---- request.c ---- */
 
-/* a new request, which the caller holds until port_end_request(); NULL: out of memory */
-struct pmio_fabric_op *port_new_request(struct pmio_fabric_peer *peer);
-void port_put_request(struct pmio_fabric_op *r);
+/* a new request, which the caller holds until initiator_end_request(); NULL: out of memory */
+struct pmio_fabric_op *initiator_new_request(struct pmio_fabric_peer *peer);
+void initiator_put_request(struct pmio_fabric_op *r);
 /* make its buffer free for all peers */
-void port_put_on_list(struct pmio_fabric_port *port, struct op *op);
-void port_peer_is_down(struct pmio_fabric_peer *peer, int why);
-int port_post_recv(struct pmio_fabric_port *port, struct op *op);
+void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct op *op);
+void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why);
+int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct op *op);
 /* get an operation of that kind; NULL: r has failed */
-struct op *port_get_op(struct pmio_fabric_port *port, struct pmio_fabric_op *r, enum op_kind kind);
+struct op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind);
 /* takes op over; r->rc has the error if it fails */
-void port_post(struct pmio_fabric_port *port, struct op *op, uint64_t off);
-void port_post_message(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h, const void *rest);
-void port_post_hello(struct pmio_fabric_port *port, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE]);
+void initiator_post(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off);
+void initiator_post_message(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h, const void *rest);
+void initiator_post_hello(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE]);
 /* copy r's ended reads to the caller's memory; releases the lock meanwhile */
-void port_copy_read(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
+void initiator_copy_read(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r);
 /* wait until all of r has ended, or it has failed */
-void port_wait_for(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
+void initiator_wait_for(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r);
 /* give r up; returns its result */
-int port_end_request(struct pmio_fabric_port *port, struct pmio_fabric_op *r);
+int initiator_end_request(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r);
 
 #endif

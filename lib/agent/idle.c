@@ -1,13 +1,13 @@
 /*
- * settle.c -- what becomes of a file that no program has open and no job works on
+ * idle.c -- what becomes of a file that no program has open and no job works on
  *
  *   open      has handles
  *   busy      no handles, but a drain or fill is under way
  *   waiting   no handles, dirty: held on request, or a drain failed
  *   cached    no handles, clean; in the agent's LRU list, so its frames can be evicted
  *
- * files_settle() moves it from one to the next: it is called when its last handle is closed, and at the
- * end of each job (agent->settle).
+ * files_idle() moves it from one to the next: it is called when its last handle is closed, and at the
+ * end of each job (agent->idle).
  */
 #include <string.h>
 
@@ -72,7 +72,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 		file_event(f, FILE_COMPLETE);
 		f->error = 0;
 		f->on_pfs.busy = false;
-		if (files_record(a, f) < 0)
+		if (files_update_catalog(a, f) < 0)
 			f->policy.drop_cache = true; /* the catalog's entry would be wrong */
 	}
 	f->wrote = false;
@@ -102,7 +102,7 @@ static void forget_removed(struct agent *a, struct file *f)
 	files_lru_add(a, f);
 }
 
-void files_settle(struct agent *a, struct file *f)
+void files_idle(struct agent *a, struct file *f)
 {
 	if (f->next_drain_waiters)
 		drain_start(a, f, NULL);
@@ -133,7 +133,7 @@ void files_settle(struct agent *a, struct file *f)
 	if (f->policy.hold && !a->orphaned) {
 		file_event(f, FILE_IS_HELD);
 		files_update_name(a, f);
-		files_record(a, f);
+		files_update_catalog(a, f);
 		marks_want(a, f);
 		return;
 	}
@@ -159,10 +159,10 @@ void files_lost_name(struct agent *a, struct file *f)
 		file_event(f, FILE_IS_HELD);
 		f->policy.hold = true;
 		f->error = 0;
-		files_record(a, f);
+		files_update_catalog(a, f);
 		return;
 	}
 	f->removal = FILE_REMOVED; /* if it cannot be forgotten now, the next agent does it */
-	files_record(a, f);
-	files_settle(a, f);
+	files_update_catalog(a, f);
+	files_idle(a, f);
 }

@@ -1,5 +1,5 @@
 /*
- * pace.c -- how fast drains may write: a rate that all of them share, and pauses
+ * throttle.c -- how fast drains may write: a rate that all of them share, and pauses
  *
  * A token bucket fills at the rate and holds as much as comes in BURST_MS.  The bytes
  * that were written are taken out of it afterwards, perhaps more than it holds: the
@@ -16,13 +16,13 @@
 #define BURST_MS 100
 #define LOOK_MS 100	       /* longest time until a change is noticed */
 
-void pace_init(struct pace *p, uint64_t rate)
+void throttle_init(struct throttle *p, uint64_t rate)
 {
 	pthread_mutex_init(&p->lock, NULL);
 	atomic_store(&p->rate, rate);
 }
 
-void pace_set_rate(struct pace *p, uint64_t rate)
+void throttle_set_rate(struct throttle *p, uint64_t rate)
 {
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->rate, rate);
@@ -31,7 +31,7 @@ void pace_set_rate(struct pace *p, uint64_t rate)
 	pthread_mutex_unlock(&p->lock);
 }
 
-size_t pace_bytes(const struct pace *p, size_t most)
+size_t throttle_bytes(const struct throttle *p, size_t most)
 {
 	uint64_t rate = atomic_load(&p->rate), bytes = rate / 1000 * BURST_MS;
 
@@ -39,7 +39,7 @@ size_t pace_bytes(const struct pace *p, size_t most)
 }
 
 /* lock held */
-static void fill_bucket(struct pace *p, double rate)
+static void fill_bucket(struct throttle *p, double rate)
 {
 	uint64_t now = pmio_now_ns();
 
@@ -50,7 +50,7 @@ static void fill_bucket(struct pace *p, double rate)
 }
 
 /* milliseconds to wait before calling it again; 0: go on */
-static uint64_t wait_ms(struct pace *p)
+static uint64_t wait_ms(struct throttle *p)
 {
 	uint64_t rate = atomic_load(&p->rate);
 	double ms = 0;
@@ -67,7 +67,7 @@ static uint64_t wait_ms(struct pace *p)
 	return ms > LOOK_MS ? LOOK_MS : (uint64_t)ms;
 }
 
-void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop)
+void throttle_wait(struct throttle *p, struct job *job, const atomic_bool *stop)
 {
 	uint64_t ms = wait_ms(p);
 
@@ -81,7 +81,7 @@ void pace_wait(struct pace *p, struct job *job, const atomic_bool *stop)
 	job_resting(job, false);
 }
 
-void pace_charge(struct pace *p, size_t bytes)
+void throttle_charge(struct throttle *p, size_t bytes)
 {
 	if (atomic_load(&p->rate) == 0)
 		return;

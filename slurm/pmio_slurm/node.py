@@ -1,0 +1,264 @@
+"""Prolog and epilog on the nodes, as root.
+
+The pool of a job is PMEM/job.ID, of its user.  Agent and target are started here, so that they are not of the job's steps
+and do not end with one of them.
+"""
+from __future__ import annotations
+
+import errno
+import os
+
+from . import clock, commands, files, text
+from .config import Config, node_name
+from .errors import Failure, explain
+from .job import Job
+from .pool import Pool, room
+from .retry import empty, kept_name, lock, progress_file
+from .user import User
+
+SLURM_S = 60  # for each of Slurm's commands
+
+
+# ---- prolog
+#
+# Slurm takes a node out of service when its prolog fails.  So it fails for what is wrong with the node, and for nothing that
+# a user could bring about: asking for too much, or ending what runs as the user here.
+
+
+class Fault(Failure):
+    """Of the node."""
+
+
+class Never(Failure):
+    """The job asks for what no node has."""
+
+
+class NoRoom(Failure):
+    """Not here and now."""
+
+
+class Node:
+    def __init__(self, config: Config) -> None:
+        number = text.number(os.environ.get("SLURM_JOB_ID") or "0")
+        if number is None:
+            raise Failure("SLURM_JOB_ID is no number")
+        self.config = config
+        self.job = Job(config, number)
+        self.name = node_name()
+        self.path = config.pool_of_job(number)
+
+    def mark(self, name: str, content: str = "") -> None:
+        self.job.put(f"{name}.{self.name}", content)
+
+    def try_to_mark(self, name: str, content: str = "") -> None:
+        self.job.try_to_put(f"{name}.{self.name}", content)
+
+
+def prolog(config: Config) -> None:
+    node = Node(config)
+    capacity, user = wish_of(node)
+    if not capacity:
+        return
+    pool = Pool(node.path, user)
+    try:
+        begin(node)
+        make_pool(node, pool, capacity)
+    except Failure as error:
+        refuse(node, pool, error)
+        return
+    stage_in(node, pool)
+    node.try_to_mark("ready")
+
+
+def wish_of(node: Node) -> tuple[str, User | None]:
+    """The job's capacity on each node, and its user: from its folder; else --pmem, or not a job of ours."""
+    if node.job.has("spec"):
+        return node.job.value("capacity"), User(node.config, *node.job.user(), node.path, node.job.settings())
+    capacity = os.environ.get("SPANK_PMIO_CAPACITY", "")
+    if not capacity:
+        return "", None
+    owner = user_of_job(node)
+    if owner is None:
+        raise Failure(f"job {node.job.id}: Slurm does not say whose it is: SLURM_JOB_UID and SLURM_JOB_GID are not set")
+    return capacity, User(node.config, *owner, node.path)
+
+
+def begin(node: Node) -> None:
+    """The stage-out waits for nodes that have this mark, so without it there is no pool."""
+    try:
+        node.mark("begun")
+    except OSError as error:
+        raise NoRoom(f"no pool is made, as that cannot be noted in STATE: {explain(error)}") from None
+
+
+def make_pool(node: Node, pool: Pool, capacity: str) -> None:
+    size = text.number(capacity)
+    if size is None:
+        raise Never(f"'{capacity}' is no number of bytes")
+    if size > node.config.node_capacity:
+        raise Never(f"the job wants {size} bytes on each node, a node has {node.config.node_capacity}")
+    if os.path.lexists(pool.path):
+        raise Fault(f"{pool.path} is there already")
+    check_room(node.config, size)
+    try:
+        pool.make_folder(size)
+        pool.give_to_user()
+    except OSError as error:
+        raise (NoRoom if is_full(error) else Fault)(f"cannot make {explain(error)}") from None
+    try:
+        pool.create(size)
+        pool.start_agent()
+        if is_of_several_nodes():
+            pool.start_target().check()
+    except Failure as error:
+        raise users_fault(node.config)(f"no pool could be made: {error}") from None
+
+
+def check_room(config: Config, size: int) -> None:
+    if not files.is_folder(config.pmem):
+        raise Fault(f"{config.pmem} is not there")
+    try:
+        free, _ = room(config)
+    except Failure as error:
+        raise Fault(str(error)) from None
+    if free < size:
+        raise NoRoom(f"{config.pmem} has {free} bytes free, the job wants {size}")
+
+
+def is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_of_several_nodes() -> bool:
+    nodes = os.environ.get("SLURM_NODELIST") or os.environ.get("SLURM_JOB_NODELIST") or ""
+    return "," in nodes or "[" in nodes
+
+
+def users_fault(config: Config) -> type[Failure]:
+    """A user's command has failed: because of the user, unless root cannot run that program either."""
+    runs = all(commands.output(program, "--version") is not None for program in (config.pmio, config.pmiod))
+    return NoRoom if runs else Fault
+
+
+def stage_in(node: Node, pool: Pool) -> None:
+    paths = node.job.values("stage_in")
+    if not paths or node.job.has("staged"):  # into memory nodes
+        return
+    done = pool.user.pmio("stage-in", "--json", "--", *paths)
+    if not done.ok:
+        why = text.plain(done.why)
+        node.try_to_mark("warning", f"stage_in: {why}")
+        text.say(f"job {node.job.id}: stage_in: {why}")
+
+
+# ---- a prolog that has no pool
+
+
+def refuse(node: Node, pool: Pool, error: Failure) -> None:
+    why = text.plain(str(error))
+    node.try_to_mark("failed", why)
+    if pool.made:  # no program of the job has run: there are no data in it
+        remove(pool)
+    text.say(f"job {node.job.id}: {why}")
+    if not isinstance(error, (NoRoom, Never)) or not end_job(node, why, hold=isinstance(error, NoRoom)):
+        raise SystemExit(1)
+
+
+def remove(pool: Pool) -> None:
+    pool.try_to_end_processes()
+    try:
+        pool.remove()
+    except OSError as error:
+        text.say(explain(error))
+
+
+def end_job(node: Node, why: str, hold: bool) -> bool:
+    """Its script does not begin.  With `hold` it waits, held, until somebody releases it, as after a prolog that has failed;
+    srun and salloc, whose jobs cannot wait, and jobs that must not, are cancelled: what srun starts may begin before it is
+    killed.  False: Slurm has not heard."""
+    job, message = node.job.id, f"pmio: {node.name}: {why}"
+    slurm("scontrol", "update", f"jobid={job}", f"admincomment={message}")
+    if not (hold and slurm("scontrol", "requeuehold", job) is not None) and is_running(job):
+        slurm("scontrol", "notify", job, message)
+        if slurm("scancel", job) is None:
+            return False
+    # what slurmctld sends because of that is to be here before the script could begin
+    clock.wait_for(lambda: not is_running(job), 0.5, limit=10)
+    clock.sleep(1)
+    return True
+
+
+def is_running(job: str) -> bool:
+    """Another node may have been first."""
+    return (slurm("squeue", "-h", "-j", job, "-o", "%T") or "").strip() in ("RUNNING", "CONFIGURING")
+
+
+def slurm(*words: str) -> str | None:
+    """What one of Slurm's commands says; None if it fails."""
+    return commands.output(*words, limit=SLURM_S)
+
+
+# ---- epilog
+
+
+def epilog(config: Config) -> None:
+    """Whatever happens it ends well, else Slurm takes the node out of service."""
+    try:
+        leave(Node(config))
+    except Exception as error:
+        text.say(f"epilog: {explain(error)}")
+
+
+def leave(node: Node) -> None:
+    if not files.is_folder(node.path):
+        return
+    user = User(node.config, *owner_of(node), node.path, settings_of(node), progress_file(node.job, node.name))
+    pool = Pool(node.path, user)
+    try:
+        empty(pool)
+    except (Failure, OSError) as error:
+        keep(node, pool, text.plain(explain(error)))
+    else:
+        node.try_to_mark("drained", "0")
+
+
+def owner_of(node: Node) -> tuple[int, int]:
+    """Of the pool.  One that is root's although its job is another user's was being made or removed when that was ended: it is
+    the job's user's, and nothing is done with what is in it as root."""
+    uid, gid = files.owner(node.path)
+    if uid == 0:
+        uid, gid = user_of_job(node) or (uid, gid)
+        files.give(node.path, uid, gid)
+    return uid, gid
+
+
+def settings_of(node: Node) -> list[str]:
+    """Data are brought out without them, too."""
+    try:
+        return node.job.settings()
+    except OSError as error:
+        text.say(f"job {node.job.id}: {explain(error)}")
+        return []
+
+
+def user_of_job(node: Node) -> tuple[int, int] | None:
+    if node.job.has("spec"):
+        return node.job.user()
+    uid, gid = (text.number(os.environ.get(name, "")) for name in ("SLURM_JOB_UID", "SLURM_JOB_GID"))
+    return None if uid is None or gid is None else (uid, gid)
+
+
+def keep(node: Node, pool: Pool, why: str) -> None:
+    """The pool stays, under another name: the job may run on this node again."""
+    pool.try_to_end_processes()
+    path = pool.path
+    try:
+        to = kept_name(node.config, node.job.number)
+        files.rename(path, to)
+        path = to
+        lock(Pool(to, pool.user))
+    except OSError as error:
+        text.say(f"job {node.job.id}: {explain(error)}")
+    message = f"data wait in {path}: {why}"
+    text.say(f"job {node.job.id}: {message}")
+    node.try_to_mark("drained", f"1 {message}")
