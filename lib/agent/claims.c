@@ -16,7 +16,7 @@ static bool evict_frames(struct agent *a)
 	return true;
 }
 
-/* blank frames are for chunks that are written in pieces: other chunks gain nothing by them */
+/* zeroed frames are for chunks that are written in pieces: other chunks gain nothing by them */
 static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
 {
 	uint64_t frame = PMIO_NO_FRAME;

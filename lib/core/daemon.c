@@ -24,7 +24,7 @@
 #define FDS_MAX 65536		/* if the system does not tell which descriptors are in use */
 #define CPUS_MAX 8192		/* the most that Linux can be built for */
 #define NOFILE_WANTED (1u << 20) /* the most that Linux allows unless told otherwise */
-#define LOG_FILE_MAX (1 << 20)	/* bytes: a longer one is begun anew at the start */
+#define LOG_FILE_MAX (1 << 20)	/* bytes: a longer one is truncated at the start */
 #define STACK_SIZE (2u << 20)	/* bytes, of a thread */
 
 /* ---- log ----------------------------------------------------------------------- */
@@ -84,7 +84,7 @@ int pmio_daemon_signals(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, not our death */
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes makes write() fail, and must not kill the daemon */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -28,22 +28,22 @@ int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, v
 void pmio_daemon_ready(struct pmio_daemon *d, int status);
 
 /*
- * pmio_daemon_is_up -- it serves: from now on the log goes to log_fd, unless that is -1; and unless foreground is set
- * standard streams are closed, and the working directory is /
+ * pmio_daemon_is_up -- the daemon serves: from now on the log goes to log_fd, unless that is -1; and unless
+ * foreground is set the standard streams go to /dev/null, and the working directory is /
  */
 void pmio_daemon_is_up(bool foreground, int log_fd);
 
 /*
- * pmio_daemon_open_log -- the log file: path, or if that is NULL `name` in the folder dir_fd, which is emptied when it is long
+ * pmio_daemon_open_log -- open the log file: path or, if that is NULL, `name` in the folder dir_fd; a long file is truncated
  *
- * Returns -1 for none: in the foreground without a path, or it cannot be opened (logged, as "who: ...").
+ * Returns -1 for none: in the foreground without a path, or if it cannot be opened (logged, as "who: ...").
  */
 int pmio_daemon_open_log(const char *who, const char *path, int dir_fd, const char *name, bool foreground);
 
-/* SIGTERM and SIGINT, in all threads: a descriptor to read a signalfd_siginfo from, without waiting; or -errno */
+/* block SIGTERM and SIGINT in all threads: returns a nonblocking descriptor to read a signalfd_siginfo from, or -errno */
 int pmio_daemon_signals(void);
 
-/* events of that descriptor come with this id; 0 or -errno */
+/* watch that descriptor; its events come with this id; 0 or -errno */
 int pmio_daemon_watch(int epoll_fd, int fd, uint64_t id);
 
 /* from now on the log goes to that descriptor, with time and process; -1: back to standard error */
