@@ -28,7 +28,7 @@ static error_t parse_start(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* without --pool pmiod takes, and makes, the default pool */
+/* without --pool pmiod uses, or makes, the default pool */
 static int become_agent(const struct tool *tool, const char *dir)
 {
 	const char *program = tool->settings.str[PMIO_SET_AGENT];
@@ -79,7 +79,7 @@ static error_t parse_stop(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* stopped by a signal, or silent: it is told nothing, and what is in the pool stays there */
+/* the agent is stopped by a signal, or silent: kill it without a request; its data stay in the pool */
 static int end_by_force(const struct tool *tool, const char *dir)
 {
 	int rc = pmio_pool_kill_owner(dir, KILL_LIMIT_MS);
@@ -91,7 +91,7 @@ static int end_by_force(const struct tool *tool, const char *dir)
 	return TOOL_DONE;
 }
 
-/* also one that is not reached yet, or no more */
+/* also for an agent that cannot be reached yet, or any more */
 static bool agent_is_stopped(const char *dir)
 {
 	struct pmio_pool_owner owner;
@@ -139,7 +139,7 @@ static int stop(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, &force, argc, argv);
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
-	/* first the target, where it may have files open: it would start another agent */
+	/* first the target: if it has files open it would start another agent */
 	rc = force ? remote_stop(dir, true) : 0;
 	if (rc < 0)
 		return tool_failed(rc, "the target of pool %s", dir);
@@ -232,7 +232,7 @@ static int status(struct tool *tool, int argc, char **argv)
 
 /* ---- pause, resume, rate ---------------------------------------------------------- */
 
-/* one that runs: what is said to it is forgotten when it leaves */
+/* connect to a running agent only: it forgets these requests when it leaves */
 static int reach(const struct tool *tool, struct pmio **pm)
 {
 	char dir[PATH_MAX];

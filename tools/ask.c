@@ -1,8 +1,8 @@
 /*
- * ask.c -- what can be learned of an MPI by loading it, in a process of its own
+ * ask.c -- properties of an MPI, found by loading it in a separate process
  *
  * An MPI is a large library, which may print, end the process, or load many others: none of that
- * is for this one.
+ * should happen in this process.
  */
 #include "config.h"
 
@@ -41,7 +41,7 @@ static void become_quiet(int out)
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 2) < 0 || dup2(out, 1) < 0)
 		_exit(127);
-	alarm(PATIENCE); /* stays over an exec */
+	alarm(PATIENCE); /* survives an exec */
 }
 
 static int with_child(child_fn *child, const void *child_arg, mpi_line_fn *line, void *arg)
@@ -59,7 +59,7 @@ static int with_child(child_fn *child, const void *child_arg, mpi_line_fn *line,
 	if (pid == 0) {
 		become_quiet(ends[1]);
 		child(child_arg, 1);
-		_exit(0); /* no destructor of an MPI has been prepared for this */
+		_exit(0); /* destructors of an MPI are not prepared for this */
 	}
 	close(ends[1]);
 	f = pid < 0 ? NULL : fdopen(ends[0], "r");
@@ -75,7 +75,7 @@ static int with_child(child_fn *child, const void *child_arg, mpi_line_fn *line,
 	return pid < 0 ? -EAGAIN : reap(pid);
 }
 
-/* what is loaded for the audit of programs is code, and the rest would be printed among the lines */
+/* an audit library would be loaded into the command, and could print among the lines */
 static void run_command(const void *arg, int out)
 {
 	const struct mpi_command *command = arg;
@@ -116,7 +116,7 @@ static void shorten(char *version)
 	*out = '\0';
 }
 
-/* *arg: how the name of its file begins */
+/* *arg: prefix of its file's name */
 static int print_component(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	const char *const *begin = arg;
@@ -130,8 +130,8 @@ static int print_component(struct dl_phdr_info *info, size_t size, void *arg)
 }
 
 /*
- * MPI_T is to be had before MPI_Init: Open MPI then reads its parameters and loads the components that these let
- * it, from the folders where it looks.  So it is asked, rather than all that done once more here.
+ * MPI_T is available before MPI_Init: Open MPI then reads its parameters and loads the components that these
+ * allow, from its folders.  So it does that itself, and nothing is reimplemented here.
  */
 static void load_components(void *mpi)
 {
@@ -143,7 +143,7 @@ static void load_components(void *mpi)
 		(void)init(0, &provided);
 }
 
-/* an MPI that was built with the driver in it (adio/romio/mpich-tree) is linked to what that stands on */
+/* an MPI that was built with the driver (adio/romio/mpich-tree) is linked to the libraries that it needs */
 static void look_for_component(void *mpi, const struct mpi_family *family)
 {
 	const char *begin = "libpmio-driver-";
@@ -164,7 +164,7 @@ static const char *base_name(const char *path)
 
 static void question(const void *arg, int out)
 {
-	static char version[16384]; /* no MPI has more */
+	static char version[16384]; /* no MPI needs more */
 	void *mpi = dlopen(arg, RTLD_LAZY | RTLD_GLOBAL), *p;
 	const struct mpi_family *family;
 	int (*ask)(char *, int *), len = 0;
@@ -203,7 +203,7 @@ static void take_answer(void *arg, char *line)
 	char *value = strchr(line, ' ');
 
 	if (!value)
-		return; /* the MPI's own words, or none of ours */
+		return; /* the MPI's own error message, or no family of pmio */
 	*value++ = '\0';
 	if (strcmp(line, "file") == 0)
 		keep(&use->file, value);

@@ -1,6 +1,6 @@
 /*
- * drain.c -- pmio drain, pmio stage-out: what waits in the pool goes to the file
- * system now; a stage-out also gives up the room that it had
+ * drain.c -- pmio drain, pmio stage-out: data that wait in the pool go to the file
+ * system now; a stage-out also frees their room in the pool
  */
 #include "config.h"
 
@@ -22,7 +22,7 @@ static int stage_out(struct pmio *pm, struct transfer_file *f)
 {
 	int rc = f->waits ? drain(pm, f) : 0;
 
-	/* a file that is open, or that may not be read, keeps its frames; it is drained all the same */
+	/* a file that is open, or not readable, keeps its frames; it is drained nevertheless */
 	if (rc == 0)
 		pmio_stage_release(pm, f->path);
 	return rc;
@@ -70,7 +70,7 @@ static void warn_paused(struct pmio *pm)
 		pmio_warn("drains are paused: this waits for `pmio agent resume`");
 }
 
-/* also of files that the pool does not know any more: its agent may have drained them by itself */
+/* also for files that the pool does not know any more: its agent may have drained them by itself */
 static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 {
 	uint8_t uuid[16];

@@ -42,7 +42,10 @@ static bool has_word(const char *const *list, const char *text)
 	return false;
 }
 
-/* two make a library of the standard ABI, with their own words; only its name tells it from their others */
+/*
+ * two families have a library of the standard ABI, with their own version texts; only its name distinguishes it from
+ * their other library
+ */
 const struct mpi_family *mpi_family_of(const char *soname, const char *version)
 {
 	const struct mpi_family *by_words = NULL;
@@ -53,7 +56,7 @@ const struct mpi_family *mpi_family_of(const char *soname, const char *version)
 		if (named && says)
 			return f;
 		if (says)
-			by_words = f; /* Intel's and Cray's have names of their own */
+			by_words = f; /* Intel's and Cray's libraries have other names */
 	}
 	return by_words;
 }

@@ -2,7 +2,7 @@
  * metrics.c -- pmio stat --prometheus: metrics in its text exposition format
  *
  * Version 0.0.4: for each metric a line # HELP, a line # TYPE, then its samples.
- * Counters begin anew with each agent, as Prometheus expects of restarts.
+ * Counters start at 0 with each agent, as Prometheus expects after restarts.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@ static void print_label(const char *name, const char *value)
 	char *plain = malloc(PMIO_PLAIN_SIZE(strlen(value)));
 
 	printf("%s=\"", name);
-	/* a newline has an escape of its own here, but one for all is simpler */
+	/* a newline has an escape of its own in this format, but one for all is simpler */
 	for (value = plain ? pmio_plain(plain, PMIO_PLAIN_SIZE(strlen(value)), value) : ""; *value; value++) {
 		if (*value == '\\' || *value == '"')
 			printf("\\%c", *value);
@@ -49,7 +49,7 @@ static void sample(const char *name, const char *dir, const char *key, const cha
 
 struct metric {
 	const char *name, *type, *help;
-	size_t at; /* of a uint64_t in what is shown */
+	size_t at; /* offset of a uint64_t in the struct that is shown */
 };
 
 static uint64_t number(const struct metric *m, const void *from)
@@ -187,7 +187,7 @@ static const struct metric file_metrics[] = {
 #undef M
 };
 
-/* a sample may stand there once only */
+/* a sample may appear only once */
 static bool seen(const struct pmio_file_stat *st, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {

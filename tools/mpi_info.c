@@ -1,5 +1,5 @@
 /*
- * mpi_info.c -- pmio mpi-info: which MPIs are there, and what serves their programs
+ * mpi_info.c -- pmio mpi-info: the installed MPIs, and what serves their programs
  */
 #include "config.h"
 
@@ -11,15 +11,15 @@
 #include "mpis.h"
 #include "tools.h"
 
-/* ---- the launcher: one of another MPI starts N programs of one rank each, and none fails ----------- */
+/* ---- the launcher: that of another MPI starts N programs of one rank each, without an error ----------- */
 
 struct launcher {
 	char *path;   /* allocated; NULL: there is none */
-	char *says;   /* allocated; NULL: nothing that is known */
-	bool openmpi; /* else of MPICH or what is made of it */
+	char *says;   /* allocated; NULL: nothing known */
+	bool openmpi; /* otherwise of MPICH or an MPI derived from it */
 };
 
-/* "mpirun (Open MPI) 4.1.4"; or "HYDRA build details:", and in a line below "Version: 4.0.2" */
+/* "mpirun (Open MPI) 4.1.4"; or "HYDRA build details:", and in a later line "Version: 4.0.2" */
 static void take_version(void *arg, char *line)
 {
 	struct launcher *l = arg;

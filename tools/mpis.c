@@ -1,9 +1,9 @@
 /*
  * mpis.c -- the MPIs that pmio has adapters for, and which of them a program uses
  *
- * Which libraries a program gets is the loader's business: rpath, runpath, LD_LIBRARY_PATH, its cache, what the
- * libraries are linked to in turn.  So this system's loader is asked, which only maps the files (LD_TRACE_LOADED_OBJECTS, as ldd does); a
- * program that names another loader is not run by that one to find out.
+ * The loader decides which libraries a program gets: by rpath, runpath, LD_LIBRARY_PATH, its cache, and the dependencies of
+ * the libraries.  So this system's loader is asked, which only maps the files (LD_TRACE_LOADED_OBJECTS, as ldd does); a
+ * program that names another loader is not run with that one to find out.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@
 #include "mpis.h"
 #include "program.h"
 
-/* from this version of Open MPI on its mpirun shows the ranks no components that were added to it */
+/* from this version of Open MPI on, its mpirun hides added components from the ranks */
 #define HIDES_COMPONENTS 5
 
 void mpi_use_free(struct mpi_use *use)
@@ -44,7 +44,7 @@ static void say_why(struct mpi_use *use, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- what serves an MPI ------------------------------------------------------------------------ */
+/* ---- the part of pmio that serves an MPI ------------------------------------------------------------------------ */
 
 static const char *library_dir(void)
 {
@@ -92,7 +92,7 @@ static void say_missing(struct mpi_use *use)
 		say_why(use, "%s is not in %s", use->family->library, library_dir());
 }
 
-/* a library that the program has already is asked first, whatever else there is */
+/* a library that the program already has is considered first */
 static void choose(struct mpi_use *use)
 {
 	if (use->why)
@@ -135,9 +135,9 @@ void mpi_of_family(const struct mpi_family *family, struct mpi_use *out)
 /* ---- what a program is linked to ----------------------------------------------------------------- */
 
 struct linked {
-	unsigned rank;	   /* of the MPI's library below, among the families; smaller is better */
+	unsigned rank;	   /* of the MPI's library below, in the order of the families; smaller is better */
 	char *name, *file; /* allocated; file NULL: not found */
-	const struct mpi_family *ours; /* whose library of ours is there */
+	const struct mpi_family *ours; /* the family of a pmio library that is loaded */
 };
 
 static const char *base_name(const char *path)
@@ -173,7 +173,7 @@ static void take_mpi(struct linked *l, const char *name, const char *file)
 	l->file = file ? strdup(file) : NULL;
 }
 
-/* "	NAME => FILE (0x...)", "	NAME => not found", or "	FILE (0x...)" for what was preloaded */
+/* "	NAME => FILE (0x...)", "	NAME => not found", or "	FILE (0x...)" for a preloaded library */
 static void take_line(void *arg, char *line)
 {
 	struct linked *l = arg;
@@ -195,9 +195,9 @@ static void take_line(void *arg, char *line)
 
 static void list_libraries(const char *path, struct linked *out)
 {
-	/* the loader takes $ORIGIN from here, and the kernel the file behind all links */
+	/* the loader takes $ORIGIN from this path, while the kernel resolves all links */
 	char *real = realpath(path, NULL);
-	/* --list would end at a library that is not there */
+	/* --list would stop at a missing library */
 	const struct mpi_command loader = { { program_loader(), real, NULL }, "LD_TRACE_LOADED_OBJECTS=1" };
 
 	memset(out, 0, sizeof(*out));
@@ -217,7 +217,7 @@ static void check_loaded(const struct linked *l, struct mpi_use *out)
 
 static void of_linked(const char *path, const struct program *p, const struct linked *l, const struct mpi_family *wanted, struct mpi_use *out)
 {
-	if (!l->name && p->has_mpi) /* with another beside it, these are wrappers of the program's */
+	if (!l->name && p->has_mpi) /* with another MPI beside it, these are the program's own wrappers */
 		say_why(out, "%s has its MPI in it: nothing can come before that; link it to the MPI's shared library", path);
 	else if (!l->name && !wanted)
 		say_why(out, "%s is linked to no MPI; if it loads one when it runs, say which: --mpi=FAMILY", path);
@@ -234,7 +234,7 @@ static void of_linked(const char *path, const struct program *p, const struct li
 		check_loaded(l, out);
 }
 
-/* false: nothing can be preloaded into it; why is set */
+/* can a library be preloaded into it?  false: why is set */
 static bool is_reachable(const char *path, const struct program *p, struct mpi_use *out)
 {
 	if (p->kind == PROGRAM_STATIC)
@@ -300,7 +300,7 @@ static bool is_executable(const char *path)
 	return false;
 }
 
-/* an empty folder in the list is the working folder */
+/* an empty entry in the list is the working folder */
 static char *find_in_path(const char *path, const char *name)
 {
 	for (const char *dir = path;; dir++) {

@@ -1,5 +1,5 @@
 /*
- * options.c -- the command line: groups of commands, options that all have
+ * options.c -- the command line: groups of commands, common options
  */
 #include "config.h"
 
@@ -77,7 +77,10 @@ static void parse(struct tool *tool, const struct argp *argp, void *input, int a
 		exit(TOOL_USAGE);
 }
 
-/* through the environment, so that the library and an agent that it starts, or a program that we become, do the same */
+/*
+ * through the environment, so that the library, an agent that it starts, or a program that this process executes, use
+ * the same level
+ */
 static void apply_log_level(const struct tool *tool, bool to_environment)
 {
 	enum pmio_log_level level;
@@ -110,7 +113,7 @@ void tool_set(struct tool *tool, struct argp_state *state, enum pmio_setting whi
 {
 	int rc = pmio_settings_set(&tool->settings, which, value, PMIO_FROM_COMMAND_LINE);
 
-	if (rc == -EINVAL) { /* has been logged, with the valid range */
+	if (rc == -EINVAL) { /* it was logged, with the valid range */
 		argp_state_help(state, stderr, ARGP_HELP_SEE);
 		exit(TOOL_USAGE);
 	}
@@ -124,7 +127,7 @@ error_t tool_parse_args(int key, char *arg, struct argp_state *state)
 
 	if (key != ARGP_KEY_ARG)
 		return ARGP_ERR_UNKNOWN;
-	/* argp has moved the options in front: the arguments stand together */
+	/* argp has moved the options to the front: the arguments are contiguous */
 	if (args->nr++ == 0)
 		args->v = &state->argv[state->next - 1];
 	(void)arg;
@@ -152,7 +155,7 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 		if (!group->chosen)
 			argp_error(state, "there is no command \"%s\"", TOOL_PLAIN(arg));
 		group->first = state->next - 1;
-		state->next = state->argc; /* the rest is the command's */
+		state->next = state->argc; /* the rest belongs to the command */
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which command?");
@@ -162,7 +165,7 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* for --help: what the group does, then its commands; NULL: no memory */
+/* for --help: the group's description, then its commands; NULL: out of memory */
 static char *describe(const char *what, const struct tool_command *commands)
 {
 	char *text = NULL;

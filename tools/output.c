@@ -14,10 +14,10 @@
 #include "core/text.h"
 #include "tools.h"
 
-/* a thread's own: it asks whether the library has spoken about what it asked of it */
+/* per thread: to check whether the library has logged an error of this thread's call */
 static _Thread_local unsigned nr_errors_logged;
 
-/* ---- standard error: lines, and below them perhaps one that is drawn again and again ---- */
+/* ---- standard error: lines, and perhaps a status line below them ---- */
 
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool status_shown; /* under stderr_lock */
@@ -132,8 +132,8 @@ void tool_print_path(const char *path)
 }
 
 /*
- * json-c leaves control characters above ASCII's as they are; they are in strings only.  A byte that
- * is no UTF-8 becomes what Python takes for it (os.fsencode).
+ * json-c does not escape control characters beyond ASCII; they occur in strings only.  A byte that
+ * is not UTF-8 becomes the code that Python uses for it (os.fsencode).
  */
 static void print_json(struct json_object *object, int flags)
 {

@@ -30,7 +30,7 @@ static const struct tool_command commands[] = {
 	{ NULL, NULL, NULL },
 };
 
-/* a full disk or a closed pipe is a failure too, though only the last write shows it */
+/* a full disk or a closed pipe is a failure, too, though only the last write shows it */
 static int close_stdout(int status)
 {
 	if (ferror(stdout) || fflush(stdout) != 0)

@@ -1,8 +1,8 @@
 /*
  * pmiod.c -- the agent's main()
  *
- * Everything it does is in lib/agent and lib/remote; here are its options.  Those not given
- * come from the settings (pmio(7)).
+ * The agent itself is in lib/agent, the target in lib/target; this file has the options.
+ * Options not given come from the settings (pmio(7)).
  */
 #include "config.h"
 
@@ -59,7 +59,7 @@ static void set(struct daemon *d, struct argp_state *state, enum pmio_setting wh
 {
 	if (pmio_settings_set(&d->settings, which, value, PMIO_FROM_COMMAND_LINE) < 0) {
 		argp_state_help(state, stderr, ARGP_HELP_SEE);
-		exit(EXIT_USAGE); /* has been logged, with the valid range */
+		exit(EXIT_USAGE); /* it was logged, with the valid range */
 	}
 }
 

@@ -16,7 +16,7 @@
 #include "proto/proto.h"
 #include "tools.h"
 
-#define AGENT_LOG "agent.log" /* in the pool's directory, where pmiod(8) says it is */
+#define AGENT_LOG "agent.log" /* in the pool's directory, as documented in pmiod(8) */
 
 /* an argument DIR is the setting `pool`, given on the command line */
 static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
@@ -29,7 +29,7 @@ static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* the superblock's version and checksum are pmio_pool_check()'s concern, not ours */
+/* pmio_pool_check() checks the superblock's version and checksum, not this function */
 static int read_super(const char *dir, struct pmio_super_df *super)
 {
 	char path[PATH_MAX];
@@ -48,7 +48,7 @@ static int read_super(const char *dir, struct pmio_super_df *super)
 	return 0;
 }
 
-/* pmio_pool_check(), with nothing printed */
+/* pmio_pool_check() without messages */
 static int check_silently(const char *dir, struct pmio_pool_report *report)
 {
 	enum pmio_log_level level = pmio_log_get_level();
@@ -102,7 +102,7 @@ static int make_pool(const struct tool *tool, const char *dir, const char *comma
 
 	if (tool->settings.from[PMIO_SET_POOL_SIZE] == PMIO_FROM_DEFAULT)
 		params.size = pmio_pool_default_size(dir, params.size);
-	/* of a command that ends with one JSON object there are no events */
+	/* a command that prints a single JSON object at its end has no events */
 	if (!tool->json) {
 		tool_progress_start(&progress, dir);
 		params.progress = show_created;
@@ -116,7 +116,7 @@ static int make_pool(const struct tool *tool, const char *dir, const char *comma
 	return rc < 0 ? rc : read_super(dir, super);
 }
 
-/* what came of it */
+/* report the result */
 static int finish_make(const struct tool *tool, const char *dir, int rc, const struct pmio_super_df *super)
 {
 	if (rc < 0)
@@ -222,7 +222,7 @@ static int resize(struct tool *tool, int argc, char **argv)
 
 struct listed {
 	char dir[PATH_MAX];
-	const char *state; /* "running", "idle", "missing" or what is wrong with it */
+	const char *state; /* "running", "idle", "missing" or an error */
 	bool agent, usable;
 	enum pmio_pm_granularity granularity;
 	uint64_t size, free, dirty; /* bytes; 0 unless usable */
@@ -315,8 +315,8 @@ static void print_listed(const struct listed *l)
 
 struct list {
 	struct tool *tool;
-	struct json_object *pools; /* NULL: not wanted */
-	size_t nr_good, nr_bad;	   /* of those that were asked for by name */
+	struct json_object *pools; /* NULL: no JSON */
+	size_t nr_good, nr_bad;	   /* of the pools that were named */
 };
 
 /* the directory that this setting names */
@@ -342,7 +342,7 @@ static int list_one(struct list *list, const char *set, bool named)
 	return TOOL_DONE;
 }
 
-/* the pool in force, and the default one if that is another and exists */
+/* the pool in use, and the default one if that is another and exists */
 static void list_known(struct list *list)
 {
 	struct tool *tool = list->tool;
@@ -465,14 +465,14 @@ static error_t parse_destroy(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		return take_dir(args->tool, arg, state);
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which pool?"); /* not the one that happens to be configured */
+		argp_error(state, "which pool?"); /* do not use the configured one by chance */
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-/* would data be lost that are nowhere else, or can nobody tell? */
+/* would data be lost that exist nowhere else, or is that unknown? */
 static int refuse_to_destroy(const char *dir)
 {
 	struct pmio_pool_report report;
@@ -490,16 +490,16 @@ static int refuse_to_destroy(const char *dir)
 			 (unsigned long long)report.nr_dirty_files);
 		return TOOL_FAILED;
 	}
-	return TOOL_DONE; /* or pmio_pool_destroy() says why not */
+	return TOOL_DONE; /* otherwise pmio_pool_destroy() reports the error */
 }
 
-/* of the agent, which the pool knows nothing of; then an empty directory goes too */
+/* the agent's files, which do not belong to the pool; then the directory, if it is empty */
 static void remove_leftovers(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
-		return; /* it was empty, and is gone */
+		return; /* it was empty, and has been removed */
 	unlinkat(fd, PMIO_SOCKET_NAME, 0);
 	unlinkat(fd, AGENT_LOG, 0);
 	close(fd);

@@ -1,5 +1,5 @@
 /*
- * program.c -- what a program's file says of it
+ * program.c -- properties of a program from its file
  */
 #include "config.h"
 
@@ -15,7 +15,7 @@
 
 #include "program.h"
 
-/* the text at an offset of the file, NULL: there is none that ends in the file */
+/* the string at an offset of the file; NULL: it does not end within the file */
 static char *text_at(Elf *elf, size_t offset, size_t len)
 {
 	size_t size;
@@ -26,7 +26,7 @@ static char *text_at(Elf *elf, size_t offset, size_t len)
 	return strdup(raw + offset);
 }
 
-/* the loader that it asks for: a program that is linked statically asks for none, though it may have a dynamic section */
+/* the loader that it names: a statically linked program names none, though it may have a dynamic section */
 static char *find_loader(Elf *elf)
 {
 	char *loader = NULL;
@@ -66,7 +66,7 @@ static bool defines(Elf *elf, const char *symbol)
 	return false;
 }
 
-/* the same file, by whatever name */
+/* is it the same file, under any name? */
 static bool is_our_loader(const char *path)
 {
 	const char *ours = program_loader();
@@ -87,7 +87,7 @@ static void look_at_elf(Elf *elf, struct program *out)
 
 static void look_at_script(int fd, struct program *out)
 {
-	char line[256]; /* as long as the kernel takes it */
+	char line[256]; /* the length that the kernel accepts */
 	ssize_t len = pread(fd, line, sizeof(line) - 1, 0);
 	char *name;
 
@@ -129,7 +129,7 @@ static int look(int fd, struct program *out)
 
 int program_look(const char *path, struct program *out)
 {
-	/* a pipe of that name must not keep us waiting */
+	/* a FIFO of that name must not block the open */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc;
 
 	memset(out, 0, sizeof(*out));

@@ -11,7 +11,7 @@
 #define RATE_EVERY 0.5	/* seconds between samples */
 #define BAR_MIN 6	/* columns */
 #define BAR_MAX 40
-#define TEXT_WIDTH 59	/* columns beside the bar and the name: the longest text */
+#define TEXT_WIDTH 59	/* columns for the longest text beside the bar and the name */
 
 double tool_now(void)
 {
@@ -21,7 +21,7 @@ double tool_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* what was moved lately counts most */
+/* a moving average, in which recent samples count most */
 static void measure(struct tool_progress *p)
 {
 	double now = tool_now(), seconds = now - p->rate_since, current;
@@ -53,7 +53,7 @@ static unsigned columns(void)
 	return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col >= 20 ? ws.ws_col : 80;
 }
 
-/* whole percents; 100 only when all is done */
+/* whole percents; 100 only when everything is done */
 static unsigned percent(const struct tool_progress *p)
 {
 	if (p->bytes_done >= p->bytes)
@@ -93,7 +93,7 @@ static void draw(const struct tool_progress *p)
 	memset(bar, '#', filled);
 	memset(bar + filled, '.', room - filled);
 	bar[room] = '\0';
-	/* a line that is wrapped could not be taken away again */
+	/* a wrapped line could not be erased again */
 	snprintf(line, width < sizeof(line) ? width : sizeof(line), "%s [%s] %s", name, bar, text);
 	tool_status_line("%s", line);
 }
@@ -185,7 +185,7 @@ int tool_progress_end(struct tool_progress *p)
 
 	measure(p);
 	if (p->bar) {
-		draw(p); /* what is short is seen at all */
+		draw(p); /* so that a short transfer is visible at all */
 		tool_status_clear();
 	}
 	if (p->tool->json) {

@@ -1,13 +1,13 @@
 /*
- * progress.h -- how far a command has come: a bar on a terminal, events for programs
+ * progress.h -- a command's progress: a bar on a terminal, events for programs
  *
- * The bar stands on standard error, in the last line, while that is a terminal and
- * neither --quiet nor --json were given.  With --json, standard output gets one
- * object a line, an event each: "start", "progress" (once a second, and before the
- * end), "file" (done), "error" (a file failed, and why), "done" (the last).
+ * The bar is on standard error, in the last line, if that is a terminal and neither
+ * --quiet nor --json was given.  With --json, standard output gets one object per line
+ * and event: "start", "progress" (once a second, and before the end), "file" (done),
+ * "error" (a file failed, with the reason), "done" (the last).
  *
- * Threads: the library's error lines may come from any (tool_log_init()); all else
- * is for one thread.
+ * Threads: the library's error lines may come from any (tool_log_init()); everything
+ * else is for one thread.
  */
 #ifndef PMIO_TOOLS_PROGRESS_H
 #define PMIO_TOOLS_PROGRESS_H
@@ -20,12 +20,12 @@ struct tool_progress {
 	uint64_t bytes;		  /* to be moved */
 	uint64_t bytes_done;
 	size_t nr_files, nr_done, nr_failed;
-	bool partly;		  /* something was done, and is not whole, whatever these say */
+	bool partly;		  /* the result is incomplete, whatever the numbers say */
 
 	/* its own */
 	bool bar;
 	double start, shown;	  /* seconds, CLOCK_MONOTONIC */
-	double rate_since;	  /* when the rate was last measured, and at how many bytes */
+	double rate_since;	  /* when the rate was last measured, and the bytes at that time */
 	uint64_t rate_bytes;
 	double rate;		  /* bytes per second; 0: not known yet */
 };
@@ -33,16 +33,16 @@ struct tool_progress {
 /* set the public fields first; pool may be NULL */
 void tool_progress_start(struct tool_progress *p, const char *pool);
 
-/* call as often as something may have changed; it shows what is worth it */
+/* call whenever something may have changed; it limits the output itself */
 void tool_progress_show(struct tool_progress *p);
 
-/* one more file: rc 0 or why not (an error has been logged) */
+/* a file has ended: rc 0 or its error (which has been logged) */
 void tool_progress_file(struct tool_progress *p, const char *path, uint64_t bytes, int rc);
 
-/* take the bar away, say what came of it; the exit status for tool_exit_of() */
+/* remove the bar, report the result; returns the exit status as tool_exit_of() */
 int tool_progress_end(struct tool_progress *p);
 
-/* seconds since some time that does not change */
+/* seconds since a fixed time */
 double tool_now(void);
 
 #endif

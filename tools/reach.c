@@ -25,7 +25,7 @@ int tool_start(const struct tool *tool, struct pmio **out)
 
 	if (tool->bad_settings || tool_pool_dir(tool, dir) != TOOL_DONE)
 		return TOOL_FAILED;
-	/* the library, or the agent that it starts, says what is wrong */
+	/* the library, or the agent that it starts, reports errors */
 	return pmio_connect(is_default ? NULL : dir, out) < 0 ? TOOL_FAILED : TOOL_DONE;
 }
 
@@ -38,13 +38,13 @@ int tool_connect(const struct tool *tool, struct pmio **out)
 		return TOOL_FAILED;
 	rc = pmio_attach(dir, out);
 	if (rc == PMIO_EAGENT) {
-		/* it, or the agent that it starts, says what is wrong */
+		/* it, or the agent that it starts, reports errors */
 		return pmio_connect(dir, out) < 0 ? TOOL_FAILED : TOOL_DONE;
 	}
 	return rc < 0 ? tool_failed(rc, "pool %s", dir) : TOOL_DONE;
 }
 
-/* the agent has said that all is there; does it know of anything that is not?  And where is "there"? */
+/* the agent has reported that all data are there; check that none wait, and get the file's current name */
 static int check_drained(struct pmio *pm, const struct pmio_entry *e, char **path)
 {
 	struct pmio_file_stat *st = malloc(sizeof(*st));
@@ -75,7 +75,7 @@ int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, u
 
 	if (rc == 0)
 		rc = check_drained(pm, e, path);
-	if (rc == -ESRCH) /* it has come through meanwhile, or was given up */
+	if (rc == -ESRCH) /* it was drained meanwhile, or given up */
 		rc = 0;
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);

@@ -1,9 +1,10 @@
 /*
- * recover.c -- pmio recover: what was left in a pool, by a crash or by another machine
+ * recover.c -- pmio recover: data that were left in a pool, by a crash or by another
+ * machine
  *
- * Where the pool's agent runs, it drains.  Where none runs one is started that
- * touches only what was asked for, and that leaves afterwards.  To another place
- * (--to) files are saved without one, by salvage.c.
+ * If the pool's agent runs, it drains.  Otherwise one is started that touches only the
+ * requested files, and leaves afterwards.  To another place (--to) files are saved
+ * without an agent, by salvage.c.
  */
 #include "config.h"
 
@@ -22,13 +23,13 @@
 
 struct recover_args {
 	struct transfer_args files;
-	const char *to;	/* NULL: where they belong */
+	const char *to;	/* NULL: to their own place */
 	bool dry_run, force;
 };
 
-/* ---- whose pool it is ------------------------------------------------------------ */
+/* ---- the owner of the pool ------------------------------------------------------------ */
 
-/* an agent on another machine need not be seen by its lock */
+/* the lock of an agent on another machine may be invisible here */
 static int check_owner(const char *dir, bool force)
 {
 	struct pmio_pool_owner owner;
@@ -50,7 +51,7 @@ static int check_owner(const char *dir, bool force)
 	return TOOL_FAILED;
 }
 
-/* nothing may be wrong with a pool that is written to */
+/* a pool that is written to must be intact */
 static int check_intact(const char *dir)
 {
 	struct pmio_pool_report report;
@@ -92,8 +93,8 @@ static int drain_all(struct tool *tool, const struct recover_args *args, struct 
 }
 
 /*
- * It was started for this; programs that have come meanwhile keep it.  Our own other
- * connections may still count for a moment.
+ * The agent was started for this command; programs that have connected meanwhile keep
+ * it running.  This command's other connections may still count for a moment.
  */
 static void end_agent(struct pmio *pm)
 {
@@ -117,7 +118,7 @@ static int reach(const char *dir, struct pmio **pm)
 	struct pmio_pool_owner owner;
 	int rc;
 
-	/* one that has the pool, and does not listen yet, or not any more */
+	/* an agent has the pool, but does not listen yet, or not any more */
 	do
 		rc = pmio_attach(dir, pm);
 	while (rc == PMIO_EAGENT && pmio_pool_owner(dir, &owner) >= 0 && owner.locked && pmio_backoff_sleep(&b));
@@ -133,8 +134,8 @@ static int recover_in_place(struct tool *tool, const struct recover_args *args, 
 	if (is_ours) {
 		if (check_owner(dir, args->force) != TOOL_DONE || check_intact(dir) != TOOL_DONE)
 			return TOOL_FAILED;
-		setenv("PMIO_RECOVER", "hold", 1); /* what was not asked for stays where it is */
-		rc = pmio_connect(dir, &pm); /* it, or the agent, says what is wrong */
+		setenv("PMIO_RECOVER", "hold", 1); /* other files stay where they are */
+		rc = pmio_connect(dir, &pm); /* it, or the agent, reports errors */
 		if (rc < 0)
 			return TOOL_FAILED;
 	}
@@ -147,7 +148,7 @@ static int recover_in_place(struct tool *tool, const struct recover_args *args, 
 	return status;
 }
 
-/* ---- to show only ---------------------------------------------------------------------- */
+/* ---- only showing ---------------------------------------------------------------------- */
 
 static void show_one(const struct transfer_file *f, struct json_object *files)
 {
@@ -167,7 +168,7 @@ static void show_one(const struct transfer_file *f, struct json_object *files)
 	putchar('\n');
 }
 
-/* what a running agent knows */
+/* the files that a running agent knows */
 static int show_known(const struct tool *tool, const struct recover_args *args, struct pmio *pm)
 {
 	struct json_object *files = tool->json ? json_object_new_array() : NULL, *o;

@@ -1,6 +1,6 @@
 /*
- * rm.c -- pmio rm, pmio forget: remove files, on the file system and in the pool; or in the
- * pool alone
+ * rm.c -- pmio rm, pmio forget: remove files, on the file system and in the pool; or only
+ * in the pool
  */
 #include "config.h"
 
@@ -18,11 +18,11 @@
 #include "remote/remote.h"
 #include "tools.h"
 
-/* what the pool knows under a name */
+/* the pool's files with a name */
 struct found {
 	struct pmio_file_stat is;    /* the file that has it now */
-	struct pmio_file_stat other; /* another one, that had it, and of which data wait */
-	bool exists;		     /* the file system has something there */
+	struct pmio_file_stat other; /* another one that had it before, with data that wait */
+	bool exists;		     /* the file system has a file of that name */
 	bool has_is, has_other;
 };
 
@@ -89,7 +89,7 @@ static bool is_agreed(const char *path)
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
-/* the file that is there now is not the one that the pool means by that name */
+/* the file that has the name now is not the one that the pool has under it */
 static int check_meant(const struct found *f, const char *arg, bool force)
 {
 	if (!f->has_other || (f->has_is && tool_waits(&f->is)) || force)
@@ -114,7 +114,7 @@ static int remove_file(struct pmio *pm, const char *arg, bool force, uint64_t *w
 	if (rc == 0)
 		rc = check_meant(f, arg, force);
 	if (rc == 0) {
-		/* with another name, or for those who have it open, it lives on */
+		/* with another name, or while it is open, the file continues to exist */
 		bool goes = f->has_is && f->is.nr_handles == 0 && lstat(arg, &st) == 0 && S_ISREG(st.st_mode) &&
 			    st.st_nlink == 1;
 
@@ -156,7 +156,7 @@ struct sum {
 	size_t nr_done, nr_failed;
 };
 
-/* what: "removed", "forgotten"; one: does it to one of the arguments */
+/* what: "removed", "forgotten"; one: the operation on one argument */
 static void each_path(const struct tool *tool, struct pmio *pm, const struct tool_args *paths, const char *what,
 		      int (*one)(struct pmio *pm, const char *arg, bool force, uint64_t *waited), bool force,
 		      struct json_object *files, struct sum *sum)
@@ -249,19 +249,19 @@ static int forget(struct pmio *pm, const struct pmio_file_stat *st)
 	return 0;
 }
 
-/* the file itself, if anything of it waits; else what had its name before */
+/* the file itself, if data of it wait; otherwise the file that had its name before */
 static int forget_named(struct pmio *pm, const char *arg, bool force, uint64_t *waited)
 {
 	struct found *f = malloc(sizeof(*f));
 	const struct pmio_file_stat *st = NULL;
 	int rc = f ? find(pm, arg, f) : -ENOMEM;
 
-	(void)force; /* there is nothing to force */
+	(void)force; /* not needed here */
 	if (rc == 0 && f->has_is && (tool_waits(&f->is) || !f->has_other))
 		st = &f->is;
 	else if (rc == 0 && f->has_other)
 		st = &f->other;
-	if (rc == 0 && !st && pmio_pfs_clear_mark(arg) == 0) { /* of a pool that is no more, or elsewhere */
+	if (rc == 0 && !st && pmio_pfs_clear_mark(arg) == 0) { /* of a pool that no longer exists, or is elsewhere */
 		free(f);
 		return 0;
 	}

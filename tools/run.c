@@ -1,7 +1,8 @@
 /*
- * run.c -- pmio run: a program with what it needs to use files of ours
+ * run.c -- pmio run: runs a program with everything it needs to use pmio files
  *
- * It becomes the program, so it can stand between a launcher and the program: mpirun -n 4 pmio run --mpi -- ./a.out
+ * It replaces itself with the program, so it can be put between a launcher and the program: mpirun -n 4 pmio run
+ * --mpi -- ./a.out
  */
 #include "config.h"
 
@@ -16,7 +17,7 @@
 
 struct run_args {
 	bool mpi;
-	const struct mpi_family *family; /* NULL: that which the program is linked to */
+	const struct mpi_family *family; /* NULL: the one that the program is linked to */
 	char **argv;			 /* the program's; ends with NULL */
 };
 
@@ -39,7 +40,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		args->argv = &state->argv[state->next - 1];
-		state->next = state->argc; /* the rest is the program's */
+		state->next = state->argc; /* the rest belongs to the program */
 		return 0;
 	case ARGP_KEY_END:
 		if (!args->argv)
@@ -52,7 +53,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* ours comes last: some that are there must be first (those of sanitizers), and all come before the MPI */
+/* pmio's library comes last: some present ones must be first (those of sanitizers), and all come before the MPI */
 static int preload(const char *library)
 {
 	const char *before = getenv("LD_PRELOAD");
@@ -87,7 +88,7 @@ static int prepare_mpi(const char *path, const struct mpi_family *family)
 	return status;
 }
 
-/* an option is stronger than the environment, for the program too */
+/* an option has priority over the environment, also for the program */
 static int pass_pool(const struct tool *tool)
 {
 	char dir[PATH_MAX];
@@ -123,7 +124,7 @@ int tool_run(struct tool *tool, int argc, char **argv)
 
 	tool_parse_command(tool, &argp, &args, argc, argv);
 	if (tool->bad_settings)
-		return TOOL_RUN_FAILED; /* as it would be for the program */
+		return TOOL_RUN_FAILED; /* as for the program itself */
 	path = mpi_find_program(args.argv[0]);
 	if (!path) {
 		status = errno == ENOENT || errno == ENOTDIR ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;

@@ -17,17 +17,17 @@
 #include "pool/salvage.h"
 #include "progress.h"
 
-#define PART ".pmio-part"	/* while it is written */
-#define PARTIAL ".pmio-partial" /* when something of it is lost */
+#define PART ".pmio-part"	/* while the file is written */
+#define PARTIAL ".pmio-partial" /* if data of it are lost */
 #define COMPARE_PIECE (1u << 20)
 
 /* ---- which files ------------------------------------------------------------------ */
 
 struct chosen {
-	uint32_t *slots; /* owned; a pool may know a million files, and each path be long */
+	uint32_t *slots; /* owned; a pool may have a million files, with long paths */
 	size_t nr, room;
 	uint64_t bytes;
-	size_t nr_unknown; /* arguments that mean nothing */
+	size_t nr_unknown; /* arguments that match nothing */
 };
 
 static bool is_meant(const struct pmio_salvage_file *f, const char *arg, bool *exact)
@@ -107,7 +107,7 @@ static int choose(const struct pmio_salvage *s, const struct tool_args *args, st
 
 /* ---- list ---------------------------------------------------------------------------- */
 
-/* as the user may give it back to us */
+/* a name that the user may pass as an argument */
 static void name_file(const struct pmio_salvage_file *f, char name[PATH_MAX])
 {
 	if (f->path[0])
@@ -186,10 +186,10 @@ static bool leads_upwards(const char *path)
 	return strstr(path, "/../") != NULL || (n >= 3 && strcmp(path + n - 3, "/..") == 0);
 }
 
-/* of a file whose name is lost, or is none that could have been opened: its slot */
+/* a file with a lost or invalid name is named by its slot */
 static int target_name(const struct pmio_salvage_file *f, const char *to, bool is_dir, char out[PATH_MAX])
 {
-	/* the longest suffix has to fit, too */
+	/* leave room for the longest suffix */
 	size_t room = PATH_MAX - sizeof(PARTIAL);
 	int n, len = (int)strlen(to);
 
@@ -239,7 +239,7 @@ struct saving {
 	const struct tool *tool;
 	struct tool_progress *p;
 	char name[PATH_MAX];	/* in messages */
-	uint64_t before;	/* bytes that were done when it began */
+	uint64_t before;	/* bytes that were done before it began */
 	bool incomplete;
 };
 
@@ -270,7 +270,7 @@ static void take_progress(uint64_t bytes, void *arg)
 	tool_progress_show(sv->p);
 }
 
-/* the file on the file system, if it is that which the pool's data are for; -1 */
+/* open the file on the file system, if the pool's data belong to it; otherwise -1 */
 static int open_base(const struct pmio_salvage_file *f, struct saving *sv)
 {
 	int fd = f->path[0] ? open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
@@ -309,7 +309,7 @@ static int same_bytes(int a, int b)
 	return n == 0 && m == 0;
 }
 
-/* from an earlier run, perhaps; another file is never replaced */
+/* perhaps from an earlier run; an existing file is never replaced */
 static int keep_existing(int fd, const char *part, const char *name)
 {
 	int there = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -332,7 +332,7 @@ static int put_in_place(int fd, const char *part, char name[PATH_MAX], bool inco
 		return sync_parent(name);
 	if (!incomplete && errno == EEXIST)
 		return keep_existing(fd, part, name);
-	/* some file systems cannot promise it */
+	/* some file systems cannot do it */
 	if (!incomplete && errno == EINVAL && link(part, name) == 0 && unlink(part) == 0)
 		return sync_parent(name);
 	return errno == EEXIST ? keep_existing(fd, part, name) : -errno;
@@ -432,7 +432,7 @@ int tool_salvage(const struct tool *tool, const char *dir, const char *to, const
 	if (choose(s, paths, &c) == 0)
 		status = save_all(tool, s, &c, dir, to);
 	if (c.nr == 0 && pmio_salvage_problems(s))
-		status = TOOL_FAILED; /* whether anything was there cannot be told */
+		status = TOOL_FAILED; /* it is not known whether there was anything */
 	pmio_salvage_close(&s);
 	free(c.slots);
 	return status;

@@ -7,16 +7,16 @@
 #include "tools.h"
 
 /*
- * Save the files meant (none given: all of which data wait) to another place.
+ * Save the selected files (none given: all with data that wait) to another place.
  *
  * to   a directory that exists, or ends with '/': below it each file gets its whole
- *      path; else the file to be made of the only one that is meant
+ *      path; otherwise the name of the new file, if a single one is selected
  *
- * A file of which something is lost is called NAME.pmio-partial.  An exit status.
+ * A file with lost data is called NAME.pmio-partial.  Returns an exit status.
  */
 int tool_salvage(const struct tool *tool, const char *dir, const char *to, const struct tool_args *paths);
 
-/* show them only */
+/* only show them */
 int tool_salvage_list(const struct tool *tool, const char *dir, const struct tool_args *paths);
 
 #endif

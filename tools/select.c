@@ -29,7 +29,7 @@ struct known {
 
 struct walk {
 	struct transfer *t;
-	struct known *known; /* hash: files that have been added */
+	struct known *known; /* hash of the files that have been added */
 };
 
 static void no_memory(struct walk *w, const char *path)
@@ -64,7 +64,7 @@ static void add_file(struct walk *w, const char *path, const struct stat *st)
 	f->bytes = f->size;
 }
 
-/* by name, but links last: a file that is there is known by its own name */
+/* by name, but links last: a file within the tree gets its own name */
 static int by_name(const FTSENT **a, const FTSENT **b)
 {
 	bool link_a = (*a)->fts_info == FTS_SL, link_b = (*b)->fts_info == FTS_SL;
@@ -72,7 +72,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 	return link_a != link_b ? link_a - link_b : strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* links to files are followed; those to directories may lead anywhere, and are not */
+/* links to files are followed; those to directories are not, as they may lead anywhere */
 static void add_tree(struct walk *w, const char *dir)
 {
 	char *const roots[] = { (char *)(uintptr_t)dir, NULL };
@@ -123,7 +123,7 @@ static int add_matches(struct walk *w, const char *pattern)
 
 	if (rc)
 		return rc == GLOB_NOMATCH ? -ENOENT : rc == GLOB_NOSPACE ? -ENOMEM : -EIO;
-	/* of what matches, only what is a file or directory is meant */
+	/* of the matches, only files and directories are selected */
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		add_path(w, found.gl_pathv[i]);
 	globfree(&found);
@@ -162,7 +162,7 @@ struct selector {
 	const char *arg;
 	char *path;	/* owned; absolute */
 	char *real;	/* owned; without symbolic links; NULL: there is no such file */
-	struct stat st;	/* if there is */
+	struct stat st;	/* if there is a file */
 	bool matched;
 };
 
@@ -175,13 +175,13 @@ static bool lies_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '/' || n == 1);
 }
 
-/* the pool has names without symbolic links */
+/* names in the pool have no symbolic links */
 static bool is_below(const struct selector *s, const struct pmio_file_stat *st)
 {
 	return lies_below(st->path, s->path) || lies_below(st->path, s->real);
 }
 
-/* exact: the argument is this file */
+/* exact: the argument names this file itself */
 static bool matches(const struct selector *s, const struct pmio_file_stat *st, bool *exact)
 {
 	bool is_named = strcmp(s->path, st->path) == 0 || (s->real && strcmp(s->real, st->path) == 0);
@@ -189,7 +189,7 @@ static bool matches(const struct selector *s, const struct pmio_file_stat *st, b
 	*exact = s->real && !S_ISDIR(s->st.st_mode) ? s->st.st_dev == st->dev && s->st.st_ino == st->ino : is_named;
 	if (*exact)
 		return true;
-	/* what had the name before the file that has it now: if anything of it waits, that must not be passed over */
+	/* an earlier file of that name: if data of it wait, it must not be skipped */
 	if (is_named && tool_waits(st))
 		return true;
 	if (s->real)

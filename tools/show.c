@@ -76,7 +76,7 @@ int tool_find_file(struct pmio *pm, const char *path, struct pmio_file_stat *st)
 	int rc = pmio_absolute(path, absolute, sizeof(absolute));
 
 	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0) {
-		/* as the agent looks for it: by what it is now, else by its name */
+		/* like the agent: by the current file's identity, otherwise by the name */
 		if (is_there && st->dev == named.st_dev && st->ino == named.st_ino)
 			return 0;
 		if (!is_there && strcmp(st->path, absolute) == 0)

@@ -1,9 +1,9 @@
 /*
- * stage_in.c -- pmio stage-in: files are in the pool before a program reads them
+ * stage_in.c -- pmio stage-in: brings files into the pool before a program reads them
  *
- * Each file stays open until all are in: so room for one is not taken from
- * another, and what does not fit is said.  What is in the pool already is not read
- * again, so a run that was cut off is gone on with by running it again.
+ * Each file stays open until all are in: so room for one is not taken from another, and
+ * files that do not fit are reported.  Data that are already in the pool are not read
+ * again, so an interrupted run can be continued by running it again.
  */
 #include "config.h"
 
@@ -13,7 +13,7 @@
 #include "remote/remote.h"
 #include "select.h"
 
-/* files of memory nodes are opened by way of these, and outlive the threads that do it */
+/* connections for files of memory nodes, which outlive the threads that open them */
 static struct {
 	struct pmio *pm;
 	const struct pmio_settings *settings;
@@ -59,7 +59,7 @@ static int move(struct pmio *pm, struct transfer_file *f)
 	f->slot = -1;
 	if (rc < 0)
 		pmio_close(&file);
-	return rc; /* else the connection keeps it open */
+	return rc; /* otherwise the connection keeps it open */
 }
 
 static uint64_t filled(const struct pmio_file_stat *st)
@@ -104,7 +104,7 @@ int tool_stage_in(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, &args, argc, argv);
 	if (tool->bad_settings)
 		return TOOL_FAILED;
-	/* as a program that reads would: without a pool of its own it makes the default one */
+	/* like a program that reads: without a pool it makes the default one */
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_FAILED;
 	t.nr_jobs = args.nr_jobs;

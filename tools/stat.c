@@ -217,7 +217,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* who watches starts no agent: there would be nothing to be seen */
+/* --watch starts no agent: there would be nothing to see */
 static int watch(const struct tool *tool, const struct stat_args *args)
 {
 	char dir[PATH_MAX];

@@ -12,7 +12,7 @@
 #include "remote/wire.h"
 #include "tools.h"
 
-/* what a card says; on the stack of whoever prints it */
+/* a card's text, safe to print, on the caller's stack */
 #define PLAIN(text) pmio_plain((char[PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host))]){ 0 }, \
 			       PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host)), (text))
 

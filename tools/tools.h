@@ -1,12 +1,12 @@
 /*
- * tools.h -- what the subcommands of `pmio` share
+ * tools.h -- shared by the subcommands of `pmio`
  *
  * A subcommand is one file with a function of type tool_fn.  It parses its own
- * arguments with tool_parse(), which adds the options that all have, and returns
- * an exit status.  Errors are one line on standard error: the library has
- * written it where it found the cause, tool_failed() writes it where it has not.
+ * arguments with tool_parse(), which adds the common options, and returns an exit
+ * status.  An error is one line on standard error: the library writes it where it
+ * detects the cause, otherwise tool_failed() writes it.
  *
- * Threads: one, unless it says otherwise.
+ * Threads: one, except where noted.
  */
 #ifndef PMIO_TOOLS_H
 #define PMIO_TOOLS_H
@@ -28,8 +28,8 @@ enum tool_exit {
 	TOOL_DONE = 0,
 	TOOL_FAILED = 1,
 	TOOL_USAGE = 2,
-	TOOL_PARTLY = 3, /* of several things asked for, some were done */
-	/* pmio run, as env(1) has them, as all others may be the program's */
+	TOOL_PARTLY = 3, /* some, but not all, of several requests were done */
+	/* pmio run, like env(1), as all other statuses may be the program's */
 	TOOL_RUN_FAILED = 125,
 	TOOL_RUN_CANNOT = 126,
 	TOOL_RUN_NOT_FOUND = 127,
@@ -57,21 +57,22 @@ int tool_dispatch(struct tool *tool, const char *what, const struct tool_command
 
 /*
  * tool_parse -- parse a command's arguments; ends the process on --help and on
- * mistakes (status TOOL_USAGE)
+ * usage errors (status TOOL_USAGE)
  */
 void tool_parse(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv);
 
 /*
- * the same for a command whose arguments are another's command line, up to that: argp meets its first word, and
- * takes the rest.  That command will have our environment, so it is changed only if an option says so
+ * the same for a command whose arguments end with another command line: the argp parser meets its first word,
+ * and takes the rest.  That command will inherit the environment, so it is changed only if an option requires
+ * it
  */
 void tool_parse_command(struct tool *tool, const struct argp *argp, void *input, int argc, char **argv);
 
-/* set from an option's argument; a value that is refused is a mistake of usage */
+/* set from an option's argument; an invalid value is a usage error */
 void tool_set(struct tool *tool, struct argp_state *state, enum pmio_setting which,
 	      const char *value);
 
-/* for commands whose arguments are kept as they come: collects them */
+/* collects a command's arguments in their order */
 struct tool_args {
 	char **v;
 	size_t nr;
@@ -79,25 +80,25 @@ struct tool_args {
 /* an argp parser whose input is a struct tool_args; any number of arguments */
 error_t tool_parse_args(int key, char *arg, struct argp_state *state);
 
-/* the pool in force, absolute; TOOL_FAILED and one line if there is none */
+/* the pool in use, absolute; TOOL_FAILED and one line if there is none */
 int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
 
 /*
- * tool_connect -- reach the pool's agent, starting one if there is a pool
+ * tool_connect -- connect to the pool's agent, starting one if there is a pool
  *
- * Unlike an MPI program, a command that asks after files never makes the default
- * pool.  Returns TOOL_DONE or, after one line, TOOL_FAILED.
+ * Unlike an MPI program, a command that queries files never makes the default pool.
+ * Returns TOOL_DONE or, after one line, TOOL_FAILED.
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
 /*
- * tool_drain_entry -- pmio_drain_entry(), and a look whether nothing waits any more
+ * tool_drain_entry -- pmio_drain_entry(), and then a check that no data wait any more
  *
- * Others may open the file again, if it was in use on several nodes.
- * path   allocated; its name, as far as it was known; becomes its present one
+ * Other processes can open the file again, if it was in use on several nodes.
+ * path   allocated; its last known name; becomes its current one
  */
 int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, unsigned how);
 
-/* the same as a program would: keeps the agent from leaving, and makes the default pool if need be */
+/* connect like a program: keeps the agent from leaving, and makes the default pool if necessary */
 int tool_start(const struct tool *tool, struct pmio **out);
 
 /*
@@ -106,23 +107,23 @@ int tool_start(const struct tool *tool, struct pmio **out);
  */
 int tool_failed(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* what happened to a number of things */
+/* the exit status for these numbers */
 int tool_exit_of(size_t nr_done, size_t nr_failed);
 
 /* the same word for programs: "done", "failed", "partly" */
 const char *tool_exit_word(int status);
 
-/* count the library's error lines, and write them as it would */
+/* count the library's error lines, and write them like the library */
 void tool_log_init(void);
 
-/* a line on a terminal's standard error that stays the last one; drawn anew, or taken away */
+/* a line on a terminal's standard error that stays the last one; redraw it, or remove it */
 void tool_status_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void tool_status_clear(void);
 
 /* "1.5 GiB"; returns buf */
 #define TOOL_SIZE_LEN 16
 char *tool_size(char buf[TOOL_SIZE_LEN], uint64_t bytes);
-/* one more on the stack of whoever prints it */
+/* with a buffer on the caller's stack */
 #define TOOL_SIZE(bytes) tool_size((char[TOOL_SIZE_LEN]){ 0 }, (bytes))
 
 #define TOOL_UUID_LEN 37
@@ -131,12 +132,12 @@ char *tool_uuid(char buf[TOOL_UUID_LEN], const uint8_t uuid[16]);
 /* a path as one line: control characters become \x1b */
 void tool_print_path(const char *path);
 void tool_fprint_path(FILE *out, const char *path);
-/* an argument that makes no sense, in a message: its beginning, on the stack of whoever prints it */
+/* the beginning of an invalid argument, for a message, on the caller's stack */
 #define TOOL_PLAIN(arg) pmio_plain((char[PMIO_PLAIN_SIZE(80)]){ 0 }, PMIO_PLAIN_SIZE(80), (arg))
 
 /* print an object on standard output, and free it */
 void tool_print_json(struct json_object *object);
-/* the same as one line, written out now: for those who follow what is done */
+/* the same as one line, flushed at once for programs that follow the events */
 void tool_print_event(struct json_object *object);
 void tool_add(struct json_object *object, const char *key, uint64_t value);
 void tool_add_string(struct json_object *object, const char *key, const char *value);
@@ -158,10 +159,10 @@ int tool_mpi_info(struct tool *tool, int argc, char **argv);
 int tool_run(struct tool *tool, int argc, char **argv);
 
 /* show.c */
-/* not all of it is on the file system; of an empty or shortened file the size waits, and no block */
+/* is a part of it not on the file system?  Of an empty or shortened file only the size waits, no block */
 bool tool_waits(const struct pmio_file_stat *st);
 const char *tool_file_state(const struct pmio_file_stat *st);
-/* why it is not on the file system, and how much of it is left to do, where a drain runs or has failed */
+/* print why it is not on the file system, and how much is left to do if a drain runs or has failed */
 void tool_print_left(const struct pmio_file_stat *st);
 struct json_object *tool_file_json(const struct pmio_file_stat *st);
 

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <utlist.h>
 
-#define LOOK_EVERY 0.1	/* seconds between looks at what has ended */
-#define ASK_SHARE 20	/* asking the agent takes it at most this part of its time */
+#define LOOK_EVERY 0.1	/* seconds between looks for ended files */
+#define ASK_SHARE 20	/* queries take at most 1/ASK_SHARE of the agent's time */
 
 /* shared by the threads of one transfer */
 struct crew {
@@ -116,7 +116,10 @@ static void *work(void *arg)
 		f->rc = rc < 0 ? rc : t->move(pm, f);
 		hand_over(crew, f);
 	}
-	/* closes what was kept open; others are at work yet, whom that must not rob */
+	/*
+	 * disconnecting closes the files kept open: not before the other threads have finished, which need their frames
+	 * kept
+	 */
 	pthread_mutex_lock(&crew->lock);
 	crew->nr_running--;
 	pthread_cond_broadcast(&crew->changed);
@@ -127,7 +130,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* ---- the one who looks on ---------------------------------------------------------- */
+/* ---- the calling thread ---------------------------------------------------------- */
 
 static struct transfer_file *await_ended(struct crew *crew, bool *running)
 {
@@ -217,7 +220,7 @@ static void look_on(struct crew *crew, struct pmio *pm, struct tool_progress *p)
 
 			for (size_t i = 0; i < taken && i < t->nr; i++)
 				ask(t, pm, &t->files[i]);
-			/* of a large file the agent looks at all frames */
+			/* for a large file the agent has to look at all frames */
 			ask_next = tool_now() + (tool_now() - now) * ASK_SHARE;
 		}
 		sum_up(t, p);
@@ -269,7 +272,7 @@ int transfer_run(struct transfer *t, struct pmio *pm)
 	LL_FOREACH(t->refused, r)
 		tool_progress_file(&p, r->what, 0, r->rc);
 	crew.ended_tail = &crew.ended;
-	/* those that start first wait for this before they end */
+	/* threads that started first wait for this before they end */
 	pthread_mutex_lock(&crew.lock);
 	for (unsigned i = 0; i < nr && rc == 0; i++) {
 		rc = -pthread_create(&threads[i], NULL, work, &crew);

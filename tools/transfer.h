@@ -2,7 +2,7 @@
  * transfer.h -- many files moved between pool and file system, several at a time
  *
  * Each thread has a connection of its own to the agent, which does the work; the
- * calling thread asks it how far it is, and shows that (progress.h).
+ * calling thread asks it for the progress, and shows that (progress.h).
  */
 #ifndef PMIO_TOOLS_TRANSFER_H
 #define PMIO_TOOLS_TRANSFER_H
@@ -17,16 +17,16 @@
 struct transfer_file {
 	char *path;		/* owned; absolute */
 	struct pmio_entry entry; /* of a file in the pool */
-	bool is_here;		/* the file system has it under path; else that is what the pool last knew */
+	bool is_here;		/* the file system has it under path; otherwise path is the pool's last known name */
 	uint64_t size;		/* of the file */
 	bool waits;		/* has data that are not on the file system */
 	_Atomic uint64_t bytes; /* to be moved */
-	_Atomic uint64_t before; /* the agent's counter for this file when we began */
+	_Atomic uint64_t before; /* the agent's counter for this file at the start */
 	_Atomic int64_t slot;	/* in the pool; -1: not known, or not under way */
-	_Atomic uint64_t told;	/* without a slot: bytes moved so far, as move() counts */
-	uint64_t moved;		/* as last asked for; the calling thread's */
+	_Atomic uint64_t told;	/* without a slot: bytes moved so far, counted by move() */
+	uint64_t moved;		/* the last known value; used by the calling thread only */
 	int rc;
-	struct pmio_file *kept; /* move()'s, open until all have been moved */
+	struct pmio_file *kept; /* opened by move(), open until all files have been moved */
 	struct transfer_file *next_ended;
 };
 
@@ -34,7 +34,7 @@ struct transfer {
 	const struct tool *tool;
 	const char *command;
 	const char *done_word;	/* "drained" */
-	bool moved_only;	/* say nothing of files of which nothing waits, unless they fail */
+	bool moved_only;	/* print nothing for files without data that wait, unless they fail */
 	unsigned nr_jobs;
 	struct transfer_file *files; /* owned */
 	size_t nr, room;
@@ -48,23 +48,23 @@ struct transfer {
 	int (*move)(struct pmio *pm, struct transfer_file *f);
 	/* the agent's counter of bytes moved for a file */
 	uint64_t (*counter)(const struct pmio_file_stat *st);
-	/* for each, when all have been moved, in the calling thread; may be NULL */
+	/* called for each file in the calling thread, when all have been moved; may be NULL */
 	void (*end)(struct transfer_file *f);
 };
 
-/* add a file; NULL: no memory */
+/* add a file; NULL: out of memory */
 struct transfer_file *transfer_add(struct transfer *t, const char *path);
 
-/* what could not even begin, and why has been logged; counts as a file that failed */
+/* an argument for which nothing could begin (logged); counts as a failed file */
 void transfer_refuse(struct transfer *t, const char *what, int rc);
 
-/* move all files; pm is for questions.  Frees the files; an exit status. */
+/* move all files; pm is for queries.  Frees the files; returns an exit status. */
 int transfer_run(struct transfer *t, struct pmio *pm);
 
 /* instead of running it */
 void transfer_free(struct transfer *t);
 
-/* what the commands that move files take: PATHs and --jobs; a child of their argp */
+/* arguments of the commands that move files: PATHs and --jobs; a child of their argp */
 struct transfer_args {
 	struct tool_args paths;
 	unsigned nr_jobs;	/* TRANSFER_JOBS to begin with */

@@ -1,5 +1,5 @@
 /*
- * watch.c -- pmio stat --watch: what happens in a pool, a line an interval
+ * watch.c -- pmio stat --watch: activity in a pool, one line per interval
  */
 #include "config.h"
 
@@ -57,7 +57,7 @@ static void print_line(const struct delta *d, const struct pmio_pool_stat *st)
 	       TOOL_SIZE(per_second(d->counts.read, d)), hits,
 	       TOOL_SIZE(per_second(d->drained + d->counts.pfs_written, d)),
 	       TOOL_SIZE(per_second(d->filled + d->counts.pfs_read, d)), TOOL_SIZE(st->dirty_bytes),
-	       TOOL_SIZE(st->nr_frames_free * st->chunk_size), st->nr_clients - 1); /* but us */
+	       TOOL_SIZE(st->nr_frames_free * st->chunk_size), st->nr_clients - 1); /* without this one */
 }
 
 static void print_json(const struct delta *d, const struct pmio_pool_stat *st, const char *dir)

@@ -1,7 +1,7 @@
 /*
- * calls.c -- MPI-IO as a program calls it: arguments, file pointers, split and ordered calls, views
+ * calls.c -- MPI-IO calls as a whole: arguments, file pointers, split and ordered calls, views
  *
- * For adapters that have no ROMIO between the program and the engine.
+ * For adapters without ROMIO between the program and the engine.
  */
 #include "engine.h"
 
@@ -36,7 +36,7 @@ int call_open(MPI_Comm comm, const char *path, bool plain, int amode, MPI_Info i
 		f->shares = nr > 1;
 	rc = engine_agree_and_open(comm, path, f, amode);
 	if (rc == MPI_SUCCESS)
-		rc = take_defaults(f, amode); /* named types cost no memory: no error on one rank alone */
+		rc = take_defaults(f, amode); /* named types take no memory: so no error on a single rank */
 	if (rc != MPI_SUCCESS) {
 		engine_free(f);
 		return rc;
@@ -78,11 +78,11 @@ static int check(const struct pmio_mpi_file *f, const struct call *c)
 	if (PMPI_Type_size_x(c->type, &size) != MPI_SUCCESS)
 		return MPI_ERR_TYPE;
 	if (f->view.etype_size > 1 && (c->count % f->view.etype_size) * (size % f->view.etype_size) % f->view.etype_size != 0)
-		return MPI_ERR_IO; /* no whole number of elementary types */
+		return MPI_ERR_IO; /* not a multiple of the elementary type */
 	return MPI_SUCCESS;
 }
 
-/* what a pointer moves by */
+/* the distance by which a pointer moves */
 static uint64_t bytes_of(const struct call *c)
 {
 	MPI_Count size;
@@ -91,7 +91,7 @@ static uint64_t bytes_of(const struct call *c)
 	return (uint64_t)c->count * (uint64_t)size;
 }
 
-/* in the order of the ranks: the last one knows when all have come, and what they want together */
+/* in the order of the ranks: the last one knows when all have come, and how much all of them transfer */
 static int take_turns(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *pos)
 {
 	struct { uint64_t start; int64_t rc; } said = { 0, 0 };
@@ -120,8 +120,8 @@ static int transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t pos,
 }
 
 /*
- * With the file's own pointer.  Two threads' independent calls come one after the other; a collective
- * one, which waits for other ranks, keeps nobody from the pointer meanwhile.
+ * With the individual pointer.  Independent calls of two threads are serialized; a collective one,
+ * which waits for other ranks, does not lock the pointer meanwhile.
  */
 static int transfer_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
 {
@@ -170,7 +170,7 @@ int call_begin(struct pmio_mpi_file *f, const struct call *c)
 	int rc;
 
 	if (f->split)
-		return MPI_ERR_IO; /* one at a time */
+		return MPI_ERR_IO; /* only one at a time */
 	rc = call_transfer(f, c, &f->split_done);
 	if (rc == MPI_SUCCESS)
 		f->split = SPLIT(c->pointer, c->write);
@@ -186,7 +186,7 @@ int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI
 	return MPI_SUCCESS;
 }
 
-/* ---- requests that are complete when they are made: loads and stores have nothing to wait for ---- */
+/* ---- requests that are complete from the start: loads and stores have nothing to wait for ---- */
 
 static int query(void *state, MPI_Status *status)
 {
@@ -218,7 +218,7 @@ int call_request(uint64_t done, MPI_Request *request)
 
 /* ---- pointers -------------------------------------------------------------------------------- */
 
-/* where a seek leads, in bytes of the view's data */
+/* the target of a seek, in bytes of the view's data */
 static int target(struct pmio_mpi_file *f, MPI_Offset offset, int whence, uint64_t now, uint64_t *pos)
 {
 	int64_t bytes, start = 0, esize = f->view.etype_size;
@@ -263,7 +263,7 @@ int call_position(struct pmio_mpi_file *f, MPI_Offset *offset)
 	return MPI_SUCCESS;
 }
 
-/* do all ranks say the same?  Collective */
+/* do all ranks pass the same values?  Collective */
 static bool all_say(const struct pmio_mpi_file *f, MPI_Offset a, MPI_Offset b)
 {
 	MPI_Offset mine[4] = { a, -a, b, -b }, max[4];
@@ -284,7 +284,7 @@ int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence)
 	rc = engine_error(engine_shared_add(f, 0, &was));
 	if (rc == MPI_SUCCESS)
 		rc = target(f, offset, whence, was, &pos);
-	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MAX, f->comm); /* also: all have seen where it was */
+	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MAX, f->comm); /* also: all ranks have read the old position */
 	return rc == MPI_SUCCESS ? engine_error(engine_shared_set(f, pos, &was)) : rc;
 }
 
@@ -302,7 +302,7 @@ int call_position_shared(struct pmio_mpi_file *f, MPI_Offset *offset)
 
 /* ---- views --------------------------------------------------------------------------------------- */
 
-/* an MPI error class; own: NULL: it is not the program's */
+/* an MPI error class; own: NULL: not one of the program's */
 static int check_rep(const char *rep, MPI_Datatype etype, MPI_Datatype filetype, const struct datarep **own)
 {
 	int rc;
@@ -335,7 +335,7 @@ int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, 
 		return rc;
 	}
 	rc = engine_error(engine_shared_set(f, 0, &shared));
-	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
+	/* in sequential mode: the byte that the shared pointer was at, in the old view */
 	if (rc == MPI_SUCCESS && disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(&f->view, shared, &next.disp) < 0)
 		rc = MPI_ERR_ARG;
 	if (rc != MPI_SUCCESS) {
@@ -361,7 +361,7 @@ int call_get_view(struct pmio_mpi_file *f, MPI_Offset *disp, MPI_Datatype *etype
 
 /* ---- the file's size --------------------------------------------------------------------------------- */
 
-/* an MPI error class; collective, but for a mode that is bad, which all see */
+/* an MPI error class; collective, except for an invalid mode, which all ranks see */
 static int check_size(const struct pmio_mpi_file *f, MPI_Offset size)
 {
 	if (f->amode & MPI_MODE_RDONLY)
@@ -373,7 +373,7 @@ static int check_size(const struct pmio_mpi_file *f, MPI_Offset size)
 
 int call_set_size(struct pmio_mpi_file *f, MPI_Offset size)
 {
-	int rc = check_size(f, size); /* all ranks have come: nobody writes any more */
+	int rc = check_size(f, size); /* all ranks have come: none writes any more */
 
 	return rc == MPI_SUCCESS ? engine_error(engine_resize(f, size)) : rc;
 }
@@ -400,7 +400,7 @@ int call_size(struct pmio_mpi_file *f, MPI_Offset *size)
 	return rc;
 }
 
-/* of a file that was opened to be read it is only a meeting of all */
+/* for a file opened for reading it is only a barrier */
 int call_sync(struct pmio_mpi_file *f)
 {
 	if (f->amode & MPI_MODE_RDONLY) {

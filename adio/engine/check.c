@@ -1,7 +1,7 @@
-/* check.c -- arguments of calls, and what all ranks must agree on */
+/* check.c -- arguments of calls, and arguments that must be the same on all ranks */
 #include "engine.h"
 
-/* what MPI says of access modes (MPI 3.1, 13.2.1) */
+/* MPI's rules for access modes (MPI 3.1, 13.2.1) */
 static int check_amode(int amode)
 {
 	int access = !!(amode & MPI_MODE_RDONLY) + !!(amode & MPI_MODE_RDWR) + !!(amode & MPI_MODE_WRONLY);

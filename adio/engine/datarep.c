@@ -1,12 +1,13 @@
 /*
- * datarep.c -- data representations of the program's own (MPI_Register_datarep)
+ * datarep.c -- user-defined data representations (MPI_Register_datarep)
  *
- * The program's functions turn the basic elements of a call into what is in the file, and back. Each call of theirs gets the
- * buffer and datatype of the program's call, and a contiguous row of elements of the file's: all of them, or as many whole ones as a
- * read has met; a call with more than their argument can count is cut at elements of the datatype.
+ * The program's functions convert the basic elements of a call to their form in the file, and back.  Each call of them gets
+ * the buffer and datatype of the program's call, and a contiguous array of elements in the file's form: all of them, or as
+ * many whole ones as a read has found; a call with more elements than their argument can count is split at elements of the
+ * datatype.
  *
- * A basic type must be as large in the file as it is in memory: the places of a view are those of its types in memory, as with external32.
- * Other representations are refused when a view of them is set, or a call is made with such a type.
+ * A basic type must have the same size in the file as in memory: the offsets of a view are those of its types in memory, as
+ * with external32.  Other representations are refused when a view with them is set, or a call is made with such a type.
  */
 #include "engine.h"
 
@@ -16,7 +17,7 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct datarep *all; /* under lock; they stay, as MPI has no call to take one back */
+static struct datarep *all; /* under lock; never freed, as MPI has no call to unregister one */
 
 const struct datarep *engine_datarep(const char *name)
 {
@@ -95,7 +96,7 @@ int engine_datarep_fits(const struct datarep *r, MPI_Datatype type)
 	return rc;
 }
 
-/* how many basic elements the first so many bytes of an element of the type are; one that is not whole is none */
+/* the number of whole basic elements in the first `bytes` bytes of an element of the type */
 static uint64_t items_in(const struct flat *fl, uint64_t bytes)
 {
 	uint64_t items = 0;
@@ -120,7 +121,7 @@ static int call_function(const struct datarep *r, bool write, void *buf, MPI_Dat
 	return (write ? r->write : r->read)(buf, type, (int)n, packed, (MPI_Offset)at, r->extra);
 }
 
-/* between the program's memory and packed: so many bytes of data, from the buffer's begin on */
+/* convert between the program's memory and packed: this many bytes of data, from the start of the buffer */
 static int convert(const struct datarep *r, const struct flat *fl, void *buf, MPI_Datatype type, char *packed, uint64_t bytes, bool write)
 {
 	uint64_t each = items_in(fl, fl->size), left = bytes / fl->size * each + items_in(fl, bytes % fl->size), at = 0, most;
@@ -145,7 +146,7 @@ int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const 
 {
 	const struct datarep *r = f->rep;
 	struct flat *fl = flat_with_leaves(type);
-	void *mem = (void *)(uintptr_t)buf; /* not written to by writes */
+	void *mem = (void *)(uintptr_t)buf; /* writes do not change it */
 	uint64_t bytes = 0;
 	char *packed = NULL;
 	int rc = fl ? check_leaves(r, fl) : -ENOMEM, rc_all;
@@ -156,13 +157,13 @@ int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const 
 		rc = -ENOMEM;
 	if (rc == 0 && write && bytes)
 		rc = convert(r, fl, mem, type, packed, bytes, true);
-	/* a collective call is made in any case: others wait for it */
+	/* a collective call is made in any case, as other ranks wait for it */
 	rc_all = by(f, packed, rc == 0 ? (int64_t)bytes : 0, MPI_BYTE, pos, write, done);
 	if (rc == 0)
 		rc = rc_all;
 	if (rc == 0 && !write && *done)
 		rc = convert(r, fl, mem, type, packed, *done, false);
 	free(packed);
-	flat_free(fl); /* NULL is none */
+	flat_free(fl); /* NULL is allowed */
 	return rc;
 }

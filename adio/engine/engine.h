@@ -1,13 +1,14 @@
 /*
  * engine.h -- MPI-IO on libpmio, in standard MPI
  *
- * Nothing of ROMIO and nothing of any MPI's insides is known here: only mpi.h.  What brings
- * a program's calls here, and its results back, is an adapter: the ADIO driver (adio/romio)
- * with the Open MPI component around it (adio/openmpi), or the library over MPI_File_*
- * (adio/library).  An adapter keeps the handle that the program has, and knows its errors
- * and requests; all that is done to the file is done here.
+ * It depends neither on ROMIO nor on the internals of any MPI, only on mpi.h.  An adapter
+ * passes a program's calls to the engine, and the results back: the ADIO driver
+ * (adio/romio) with the Open MPI component around it (adio/openmpi), or the library over
+ * MPI_File_* (adio/library).  An adapter has the program's handle, its errors and requests;
+ * all operations on the file are done here.
  *
- * Results: 0 or a negative number as those of pmio.h, but where an MPI error class is said.
+ * Results: 0 or a negative number as in pmio.h, except where an MPI error class is
+ * mentioned.
  */
 #ifndef PMIO_ENGINE_H
 #define PMIO_ENGINE_H
@@ -24,64 +25,70 @@ struct memory_place;
 /* a file view: which bytes of the file are seen, in which order; see view.c */
 struct view {
 	int64_t disp;			/* bytes */
-	const struct flat *fl;		/* of filetype; NULL: no gaps */
-	MPI_Datatype etype, filetype;	/* duplicates of the program's own; MPI_DATATYPE_NULL: none yet */
+	const struct flat *fl;		/* of filetype; NULL: it has no gaps */
+	MPI_Datatype etype, filetype;	/* duplicates of the program's types; MPI_DATATYPE_NULL: none yet */
 	MPI_Count etype_size;
 };
 
-/* an open file, of one rank */
+/* an open file, on one rank */
 struct pmio_mpi_file {
-	MPI_Comm comm;		 /* of all that opened it, for it alone; the adapter's */
+	MPI_Comm comm;		 /* of the ranks that opened it, for this file only; owned by the adapter */
 	char *path;		 /* owned; without a prefix */
 	int amode;
-	int perm;		 /* of a new file; -1: as usual */
+	int perm;		 /* of a new file; -1: the default */
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
-	bool complete;		 /* all ranks have it open: a close is collective */
+	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool atomic;
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */
 	bool exchanges;		 /* collective calls use it; the same for all ranks */
-	struct together *together; /* owned; NULL, on all ranks: collective calls do not wait for each other */
+	struct together *together; /* owned; NULL, on all ranks: ranks do not wait for each other in collective calls */
 	struct view view;
-	/* of adapters that make calls.c's calls; the ADIO driver has ROMIO's own */
+	/* for adapters that use calls.c; the ADIO driver uses ROMIO's fields instead */
 	bool external;		 /* the view's representation is external32 */
-	const struct datarep *rep; /* or one of the program's; NULL: it is not */
+	const struct datarep *rep; /* or a user-defined one; NULL: it is not */
 	pthread_mutex_t pos_lock;
 	uint64_t pos;		 /* the individual pointer: bytes of the view's data; under pos_lock */
-	bool shares;		 /* it is to have a shared pointer; set before it is opened, on all ranks */
-	struct shared_pointer *shared; /* owned; NULL: alone, at the file's home, or by a window */
-	uint64_t shared_home;	 /* its number at the file's home; 0: not there */
-	MPI_Win shared_window;	 /* owned; MPI_WIN_NULL: not by that */
+	bool shares;		 /* it is to have a shared pointer; set before the open, on all ranks */
+	struct shared_pointer *shared; /* owned; NULL: of one rank, at the file's first target, or in a window */
+	uint64_t shared_home;	 /* its number at the file's first target; 0: not there */
+	MPI_Win shared_window;	 /* owned; MPI_WIN_NULL: not in a window */
 	_Atomic uint64_t shared_own; /* of one rank */
-	uint64_t shared_start;	 /* where its word is 0 */
-	unsigned split;		 /* which split call has begun, see SPLIT; 0: none */
+	uint64_t shared_start;	 /* the position at which its word is 0 */
+	unsigned split;		 /* the split call that has begun, see SPLIT; 0: none */
 	uint64_t split_done;	 /* bytes */
 };
 
-/* ---- what an adapter gives ---------------------------------------------------------- */
+/* ---- functions that an adapter provides ---------------------------------------------------------- */
 
-/* its own settings, on top of those from files and the environment */
+/* add its own settings to those from files and the environment */
 void adapter_add_settings(struct pmio_settings *s);
 /*
- * In a call that others of this process must not make at the same time: they may, until this
- * thread comes back.  Who waits for other ranks leaves: another thread of theirs, in a call on
- * another file, may wait for one of ours.
+ * Within a call that only one thread of this process may make at a time: release it until this
+ * thread comes back.  A thread that waits for other ranks leaves, as another of their threads,
+ * in a call on another file, may wait for one of this process.
  */
 void adapter_leave(void);
 void adapter_enter(void);
-/* what this process has to do for others that wait in MPI; comm: of the file that is waited at */
+/* make MPI progress for other processes that wait in MPI; comm: of the file of this wait */
 void adapter_progress(MPI_Comm comm);
 
-/* ---- names.c: which files are ours, and the settings that all have in common ------------ */
+/* ---- names.c: which files belong to pmio, and the settings that are common to all ------------ */
 
-/* "/path" of "pmem:/path", or a plain name that the setting `paths` selects; NULL: not one of ours */
+/* "/path" of "pmem:/path", or a plain name that the setting `paths` selects; NULL: not a pmio file */
 const char *engine_path(const char *name);
-/* on the first name of ours: settings are read anew, aloud; true: this was the first time since the start or engine_stop() */
+/*
+ * at the first pmio name: read the settings again, with messages; true: this was the first time since the start or
+ * engine_stop()
+ */
 bool engine_start(void);
-/* when MPI ends: connections and settings go */
+/* when MPI ends: free connections and settings */
 void engine_stop(void);
-/* engine_start(), for adapters that nobody tells of MPI's end: all is given back in MPI_Finalize, and also() is called, if not NULL */
+/*
+ * engine_start(), for adapters that are not told of MPI's end: everything is freed in MPI_Finalize, and also() is
+ * called, if not NULL
+ */
 bool engine_start_until_finalize(void (*also)(void));
 /* after engine_start() */
 const struct pmio_settings *engine_settings(void);
@@ -90,14 +97,14 @@ const char *engine_environment(const char *const *names);
 
 /* ---- check.c: arguments ------------------------------------------------------------------- */
 
-/* what a rank says of its access mode, and what comes of it: of each the largest of all ranks' (MPI_MAX) */
+/* a rank's values for its access mode; the result is the maximum over all ranks of each (MPI_MAX) */
 #define AMODE_SAYS 3
 void engine_say_amode(int amode, int says[AMODE_SAYS]);
-/* an MPI error class, the same on all ranks, also if only one's mode is bad */
+/* an MPI error class, the same on all ranks, even if only one rank's mode is invalid */
 int engine_hear_amode(MPI_Comm comm, const char *path, int amode, const int max[AMODE_SAYS]);
 /* both; collective */
 int engine_agree_amode(MPI_Comm comm, const char *path, int amode);
-/* an MPI error class; that the types are committed the adapter knows */
+/* an MPI error class; the adapter checks that the types are committed */
 int engine_check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype);
 /* an MPI error class; collective */
 int engine_set_atomicity(struct pmio_mpi_file *f, int flag);
@@ -107,9 +114,9 @@ int engine_set_atomicity(struct pmio_mpi_file *f, int flag);
 /* a result as an MPI error class */
 int engine_error(int rc);
 /*
- * logs why an open or a delete failed.  What its error class says as well (there is
- * no such file, ...) is for the program to tell or not, as on other files: many
- * delete a file that may be there, and test suites take any output for a failure.
+ * logs why an open or a delete failed.  Reasons that the error class tells, too (no
+ * such file, ...), are left to the program, as for other files: many programs delete a
+ * file that may not exist, and test suites take any output for a failure.
  */
 void engine_say_failed(const char *what, const char *path, int rc);
 
@@ -119,34 +126,35 @@ void engine_say_failed(const char *what, const char *path, int rc);
 int engine_pool(const struct pmio_settings *s, struct pmio **out);
 void engine_disconnect_all(void);
 
-/* hints of an MPI_Info on top of s; aloud: say which are not known or not valid, each once */
+/* add the hints of an MPI_Info to s; aloud: report those that are not known or not valid, each once */
 void engine_take_hints(struct pmio_settings *s, MPI_Info info, bool aloud);
 /*
- * Without those that ROMIO ends the program over.  Returns info, or a copy, which the caller frees
- * if it is not info.
+ * Remove hints with which ROMIO aborts the program.  Returns info, or a copy, which the caller
+ * frees if it is not info.
  */
 MPI_Info engine_good_hints(MPI_Info info);
-/* the settings in force, for MPI_File_get_info */
+/* the effective settings, for MPI_File_get_info */
 void engine_show_hints(const struct pmio_settings *s, MPI_Info info);
 
 /* ---- open.c -------------------------------------------------------------------------------------- */
 
 /*
- * engine_new -- a file that is not open yet, with the settings that hold for it
+ * engine_new -- a file that is not open yet, with its settings
  *
- * plain: its name has no prefix, the setting `paths` has selected it.  NULL: no memory.
+ * plain: its name has no prefix, the setting `paths` has selected it.  NULL: out of
+ * memory.
  */
 struct pmio_mpi_file *engine_new(MPI_Comm comm, const char *path, bool plain, MPI_Info hints);
 void engine_free(struct pmio_mpi_file *f);
-/* all ranks come, f NULL where there was no memory; all get the same result.  What amode says was agreed upon */
+/* collective, f is NULL on ranks that are out of memory; the same result on all ranks.  amode was agreed upon */
 int engine_open(MPI_Comm comm, struct pmio_mpi_file *f, int amode);
-/* the same, where it was not; an MPI error class */
+/* the same if amode was not agreed upon; an MPI error class */
 int engine_agree_and_open(MPI_Comm comm, const char *path, struct pmio_mpi_file *f, int amode);
-/* this process alone */
+/* only this process */
 int engine_open_alone(struct pmio_mpi_file *f, int amode);
 /*
- * Collective where the file is complete.  The agent drains when the last handle goes: the result says
- * whether the data are on the PFS, and all ranks return it.  f stays, to be freed.
+ * Collective if the file is complete.  The agent drains when the last handle is closed: the result
+ * tells whether the data are on the PFS, and all ranks return it.  The caller frees f.
  */
 int engine_close(struct pmio_mpi_file *f);
 /* by path, without the prefix, in the pool that the hints name */
@@ -154,12 +162,12 @@ int engine_delete(const char *path, MPI_Info info);
 
 /* ---- io.c ------------------------------------------------------------------------------------------ */
 
-/* the byte of the view's data that an offset in elementary types is; UINT64_MAX: none that there can be */
+/* an offset in elementary types as a byte of the view's data; UINT64_MAX: out of range */
 uint64_t engine_position(const struct pmio_mpi_file *f, MPI_Offset offset);
-/* count elements of type to or from the view's data from byte pos on; *done: bytes that were there */
+/* transfer count elements of type to or from the view's data from byte pos on; *done: bytes transferred */
 int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
 		    uint64_t *done);
-/* the same, for a collective call: all ranks come */
+/* the same for a collective call, on all ranks */
 int engine_transfer_all(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
 			uint64_t *done);
 typedef int engine_transfer_fn(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
@@ -174,13 +182,13 @@ int engine_transfer_external(struct pmio_mpi_file *f, engine_transfer_fn *by, co
 
 /* ---- datarep.c -------------------------------------------------------------------------------------- */
 
-/* what MPI_Register_datarep says */
+/* the arguments of MPI_Register_datarep */
 struct datarep {
 	struct datarep *next;
 	char name[MPI_MAX_DATAREP_STRING];
 	bool large;		/* its functions count by MPI_Count */
 	union {
-		MPI_Datarep_conversion_function *read; /* NULL: as it is in memory */
+		MPI_Datarep_conversion_function *read; /* NULL: as in memory */
 #ifdef HAVE_LARGE_COUNTS
 		MPI_Datarep_conversion_function_c *read_large;
 #endif
@@ -199,9 +207,9 @@ struct datarep {
 int engine_datarep_check(const struct datarep *how);
 /* copied; an MPI error class */
 int engine_datarep_add(const struct datarep *how);
-/* NULL: there is none of that name */
+/* NULL: there is none with that name */
 const struct datarep *engine_datarep(const char *name);
-/* 0; -EPROTONOSUPPORT: not with this type (logged); or an error */
+/* 0; -EPROTONOSUPPORT: unsuitable for this type (logged); or an error */
 int engine_datarep_fits(const struct datarep *r, MPI_Datatype type);
 /* as engine_transfer_external(), with the program's functions */
 int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const void *buf, int64_t count, MPI_Datatype type,
@@ -209,18 +217,21 @@ int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const 
 
 /* ---- shared.c ---------------------------------------------------------------------------------------- */
 
-/* its word in memory that all ranks share: rank 0 makes it, the others find it.  For engine_open(), whose messages say how that went */
+/*
+ * its word in memory shared by all ranks: rank 0 makes it, the others find it.  For engine_open(), whose messages carry
+ * the result
+ */
 void engine_shared_make(struct pmio_mpi_file *f, struct memory_place *at);
 bool engine_shared_find(struct pmio_mpi_file *f, const struct memory_place *at);
-/* of an open file: without such a word there is another one; start: where it is at first.  Collective */
+/* for an open file: without such a word make one elsewhere; start: its first value.  Collective */
 void engine_shared_new(struct pmio_mpi_file *f, uint64_t start);
-/* of one rank, when no other uses it any more, and it still has the file open */
+/* by one rank, when no other uses it any more, while the file is still open */
 void engine_shared_close(struct pmio_mpi_file *f);
-/* collective, if it is one that was open */
+/* collective, if the file was open */
 void engine_shared_free(struct pmio_mpi_file *f);
-/* was: where it was, in bytes of the view's data.  0, or an error of who has the word */
+/* was: its value before, in bytes of the view's data.  0, or an error of the process that has the word */
 int engine_shared_add(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *was);
-/* the same; collective, and all have the same result; nobody uses it meanwhile */
+/* set it; collective, with the same result on all ranks; no rank may use it meanwhile */
 int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was);
 
 /* ---- calls.c: whole calls, for adapters without ROMIO; all results are MPI error classes --------------- */
@@ -229,7 +240,7 @@ enum call_pointer { POINTER_NONE, POINTER_OWN, POINTER_SHARED };
 
 /* a call that reads or writes */
 struct call {
-	enum call_pointer pointer; /* NONE: offset counts */
+	enum call_pointer pointer; /* NONE: use offset */
 	bool all;		   /* collective; with the shared pointer: in the order of the ranks */
 	bool write;
 	MPI_Offset offset;	   /* elementary types of the view */
@@ -240,18 +251,18 @@ struct call {
 #define SPLIT(pointer, write) (1u + 2u * (unsigned)(pointer) + (write))
 
 int call_open(MPI_Comm comm, const char *path, bool plain, int amode, MPI_Info info, struct pmio_mpi_file **out);
-/* f is gone, whatever the result */
+/* frees f, whatever the result */
 int call_close(struct pmio_mpi_file *f);
 int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done);
 int call_begin(struct pmio_mpi_file *f, const struct call *c);
 int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI_Status *status);
-/* one that is complete */
+/* a completed request */
 int call_request(uint64_t done, MPI_Request *request);
 int call_seek(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position(struct pmio_mpi_file *f, MPI_Offset *offset);
 int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position_shared(struct pmio_mpi_file *f, MPI_Offset *offset);
-/* bad: what the adapter has against these types, an MPI error class; all ranks hear of it */
+/* bad: the adapter's objection to these types, an MPI error class; all ranks learn of it */
 int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, int bad);
 int call_get_view(struct pmio_mpi_file *f, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep);
 int call_set_size(struct pmio_mpi_file *f, MPI_Offset size);
@@ -261,74 +272,75 @@ int call_sync(struct pmio_mpi_file *f);
 
 /* ---- size.c ------------------------------------------------------------------------------------------- */
 
-/* also when others have only just begun to write what this rank has written with them */
+/* correct also while other ranks are still in a collective write that this rank has ended */
 int engine_size(struct pmio_mpi_file *f, off_t *size);
-/* of one rank, while the others wait; never makes it shorter */
+/* by one rank, while the others wait; never makes the file shorter */
 int engine_preallocate(struct pmio_mpi_file *f, MPI_Offset bytes);
-/* collective: one rank does it */
+/* collective: one rank sets the size */
 int engine_resize(struct pmio_mpi_file *f, MPI_Offset size);
 int engine_flush(struct pmio_mpi_file *f);
-/* until all ranks have come; before what must not meet their writes */
+/* a barrier, before operations that must not overlap with other ranks' writes */
 void engine_meet(struct pmio_mpi_file *f);
 
 /* ---- exchange.c: collective calls on files of several nodes ------------------------ */
 
 /*
- * engine_choose_exchange -- does it pay with the view that is set?
+ * engine_choose_exchange -- is it worthwhile with the current view?
  *
- * All ranks come, and all get the same: see the setting `collective`.  0, or -ENOMEM on all.
+ * Collective, with the same result on all ranks: see the setting `collective`.  0, or
+ * -ENOMEM on all.
  */
 int engine_choose_exchange(struct pmio_mpi_file *f);
 void engine_exchange_free(struct exchange *x);
-/* what the file reads and writes between these goes by it; all ranks come, and the second waits for all */
+/* between these two the file's reads and writes use the exchange; collective, and the second waits for all ranks */
 void engine_exchange_begin(struct exchange *x);
 void engine_exchange_end(struct exchange *x);
 
-/* ---- stray.c: names that were taken for what they are not -------------------------- */
+/* ---- stray.c: pmio names that were taken for ordinary names -------------------------- */
 
-/* in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
+/* looks in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
 void engine_look_for_strays(MPI_Comm comm, bool closing);
-/* a name that is none of ours, but looks as if it should be */
+/* a name that does not belong to pmio, but looks as if it should */
 void engine_look_at_name(MPI_Comm comm, const char *name);
 
 /* ---- memory.c ------------------------------------------------------------------------- */
 
-/* where others find it; plain bytes */
+/* how other processes find it; plain bytes */
 struct memory_place {
 	int64_t pid, fd;	/* fd < 0: there is none */
 	uint64_t cookie[2];
-	uint64_t lines, first;	/* of the arena that it is in, and its own first one */
+	uint64_t lines, first;	/* lines of its arena, and its own first line */
 };
 
-/* zeros; NULL, and a place that says so: it cannot be had */
+/* zeroed memory; NULL, with a place that tells so: not available */
 void *engine_memory_make(size_t size, struct memory_place *at);
-/* the same in another process; NULL: this one cannot find it */
+/* the same memory in another process; NULL: it cannot be found */
 void *engine_memory_find(const struct memory_place *at);
-/* of all ranks, if they are on one node and each wants it; NULL on all if not.  Collective */
+/* memory for all ranks, if they are on one node and each wants it; otherwise NULL on all.  Collective */
 void *engine_memory_new(MPI_Comm comm, size_t size, bool wanted);
-/* when no rank uses it any more; NULL is none */
+/* when no rank uses it any more; NULL is allowed */
 void engine_memory_free(void *memory, size_t size);
-/* all of it */
+/* free everything */
 void engine_memory_stop(void);
 
 /* ---- together.c: collective calls begin together ----------------------------------- */
 
-/* NULL: no memory */
+/* NULL: out of memory */
 struct together *engine_together_new(MPI_Comm comm);
 void engine_together_free(struct together *t);
-/* how they wait; the same on all ranks */
+/* do they wait by MPI?  The same on all ranks */
 bool engine_together_by_mpi(const struct together *t);
 /*
  * engine_together_begin -- wait until all ranks have called it
  *
- * one_node: all ranks are on one, and all know it.  grows: this rank may make the file longer; of
- * interest by MPI only.
- * Returns whether who then reads or writes has to call engine_together_end() afterwards; the
- * same on all ranks.  None of these before adapter_leave(): they wait.
+ * one_node: all ranks are on one node, and all know it.  grows: this rank may make the file
+ * longer; used only when they wait by MPI.
+ * Returns whether a rank that then reads or writes has to call engine_together_end() afterwards;
+ * the same on all ranks.  Call adapter_leave() before any of these, as they wait.
  */
 bool engine_together_begin(struct together *t, bool one_node, bool grows);
 void engine_together_end(struct together *t);
-/* until all ranks have ended the collective calls that this one has; they have begun them */
+/* wait until all ranks have ended the collective calls that this one has ended; they have begun them */
 void engine_together_await_end(struct together *t);
 
 /* ---- view.c: views ------------------------------------------------------------------ */
@@ -338,11 +350,11 @@ void engine_view_clear(struct view *v);
 /* 0 or -ENOMEM; the types are duplicated.  etype's size is not 0 and divides filetype's. */
 int engine_view_init(struct view *v, int64_t disp, MPI_Datatype etype, MPI_Datatype filetype);
 void engine_view_fini(struct view *v);
-/* duplicates of its types, which the caller frees but for named ones; 0 or -ENOMEM */
+/* duplicates of its types, which the caller frees except named ones; 0 or -ENOMEM */
 int engine_view_types(const struct view *v, MPI_Datatype *etype, MPI_Datatype *filetype);
-/* where in the file byte pos of the view's data lies; 0, or -EFBIG */
+/* the offset in the file of byte pos of the view's data; 0, or -EFBIG */
 int engine_view_place(const struct view *v, uint64_t pos, int64_t *place);
-/* how many bytes of the view's data come before the first one that lies behind a file of that size */
+/* the number of bytes of the view's data before the first one beyond the end of a file of that size */
 uint64_t engine_view_bytes(const struct view *v, int64_t size);
 /* MPI_File_get_byte_offset; an MPI error class */
 int engine_byte_offset(const struct pmio_mpi_file *f, MPI_Offset offset, MPI_Offset *place);
@@ -356,31 +368,31 @@ struct flat_piece {
 };
 
 struct flat {
-	_Atomic unsigned users; /* types that have it */
+	_Atomic unsigned users; /* number of types that have it */
 	struct flat_piece *pieces;
-	MPI_Datatype *leaves; /* the basic type that each piece has elements of; NULL: not asked for */
+	MPI_Datatype *leaves; /* the basic type of each piece's elements; NULL: not requested */
 	size_t nr;
 	uint64_t size;	 /* bytes of data in one element */
 	int64_t extent;	 /* bytes from one element to the next */
-	bool dense;	 /* one piece, at 0, as long as the extent: elements follow without gaps */
+	bool dense;	 /* one piece at 0, of the extent's length: elements follow each other without gaps */
 };
 
 /*
  * flat_get -- the pieces of one element of a datatype, in the order of its type map
  *
- * Kept with the type (as an attribute) until it is freed.  NULL: no memory.
+ * Cached with the type (as an attribute) until it is freed.  NULL: out of memory.
  */
 const struct flat *flat_get(MPI_Datatype type);
-/* a byte of the data of elements of a type, one every extent bytes */
+/* a position in the data of elements of a type, which follow every extent bytes */
 struct flat_at {
-	int64_t base;	   /* origin of its element; where there are no gaps (flat NULL): its place */
+	int64_t base;	   /* origin of its element; without gaps (flat NULL): its offset */
 	size_t piece;
-	uint64_t in_piece; /* bytes of the piece before it */
+	uint64_t in_piece; /* its offset in the piece */
 };
 
-/* byte pos of the data of elements that start at origin; fl: NULL, or with bytes.  0, or -EFBIG */
+/* find byte pos of the data of elements that start at origin; fl: NULL, or of size > 0.  0, or -EFBIG */
 int flat_seek(const struct flat *fl, int64_t origin, uint64_t pos, struct flat_at *at);
-/* the same, with leaves, and a piece for each run of elements of one basic type; owned by the caller */
+/* the pieces with leaves, and one piece for each run of elements of one basic type; owned by the caller */
 struct flat *flat_with_leaves(MPI_Datatype type);
 void flat_free(struct flat *fl);
 bool flat_is_named(MPI_Datatype type);

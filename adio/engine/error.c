@@ -1,4 +1,4 @@
-/* error.c -- results as error classes of MPI, and in words */
+/* error.c -- results as error classes of MPI, and as messages */
 #include "engine.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ int engine_error(int rc)
 
 void engine_say_failed(const char *what, const char *path, int rc)
 {
-	if (rc == PMIO_EOTHER) /* said, with who it is */
+	if (rc == PMIO_EOTHER) /* logged, with the name of the other pool */
 		return;
 	switch (engine_error(rc)) {
 	case MPI_ERR_NO_SUCH_FILE:

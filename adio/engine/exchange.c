@@ -1,15 +1,17 @@
 /*
- * exchange.c -- small pieces of collective calls go by MPI to ranks of the nodes that hold them
+ * exchange.c -- small pieces of collective calls are sent by MPI to ranks of the nodes that
+ * hold them
  *
- * A rank sends what another node holds to a rank there, which copies it to or from its own
- * pool and answers.  Nobody knows how many requests will come: who has all answers to its
- * own enters a nonblocking barrier, and answers others until all have (sparse exchange with
- * nonblocking consensus: Hoefler, Siebert, Lumsdaine, "Scalable communication protocols for
- * dynamic sparse data exchange", PPoPP 2010).  So ranks only hear from those that have
- * something for them, and no rank holds more than SLOTS_MAX messages.
+ * A rank sends its request for pieces that another node holds to a rank there, which copies
+ * them to or from its own pool and answers.  No rank knows how many requests it will get: a
+ * rank that has all answers to its own enters a nonblocking barrier, and answers others
+ * until all have entered it (sparse exchange with nonblocking consensus: Hoefler, Siebert,
+ * Lumsdaine, "Scalable communication protocols for dynamic sparse data exchange", PPoPP
+ * 2010).  So ranks get messages only from ranks that have requests for them, and no rank
+ * holds more than SLOTS_MAX messages.
  *
- * What was written is durable before it is answered; the pieces are written as they are,
- * without reading what is between them.
+ * A write is durable before it is answered; the pieces are written as they are, without
+ * reading the bytes between them.
  */
 #include "engine.h"
 
@@ -25,16 +27,16 @@
 #define SLOTS_MAX 8
 #define DATA_MAX (48u << 10)	/* bytes of pieces in one message */
 #define PIECES_MAX 8192u
-#define LARGE (1u << 20)	/* pieces as long as this on average go straight to their target: measured, see bench/remote */
-#define TAG_REQUEST 1024	/* an adapter's own messages have other tags, in this communicator of the file's */
-#define TAG_ANSWER 1025		/* and the slot's number on top */
+#define LARGE (1u << 20)	/* pieces of this average length or more go directly to their target (see bench/remote) */
+#define TAG_REQUEST 1024	/* an adapter's own messages on the file's communicator have other tags */
+#define TAG_ANSWER 1025		/* plus the slot's number */
 
 struct range {
 	uint64_t off, len;
 };
 
 struct request {
-	uint32_t slot, nr, len, write; /* nr: ranges, which follow the data of a write */
+	uint32_t slot, nr, len, write; /* nr: ranges, which come after the data of a write */
 	uint8_t data[];
 };
 #define REQUEST_MAX (sizeof(struct request) + DATA_MAX + PIECES_MAX * sizeof(struct range))
@@ -45,19 +47,19 @@ struct answer {
 };
 #define ANSWER_MAX (sizeof(struct answer) + DATA_MAX)
 
-/* what one request needs, half a MiB */
+/* the memory that one request needs, half a MiB */
 struct buffers {
 	struct buffers *next;
 	struct request *request;   /* owned; REQUEST_MAX bytes */
 	struct answer *answer;	   /* owned; ANSWER_MAX bytes */
-	struct pmio_piece *pieces; /* owned; PIECES_MAX: a read's, for the answer; */
-	struct range *ranges;	   /* owned; PIECES_MAX: the same in the file, joined where they touch */
+	struct pmio_piece *pieces; /* owned; PIECES_MAX: of a read, for the answer */
+	struct range *ranges;	   /* owned; PIECES_MAX: the same in the file, adjacent ones joined */
 };
 
 /* a request under way */
 struct slot {
 	bool busy;
-	MPI_Request mpi[2];	/* what was sent, what is to come */
+	MPI_Request mpi[2];	/* the message sent, the answer to come */
 	struct buffers *b;	/* owned; NULL: none since the call began */
 	size_t nr_pieces;
 };
@@ -66,16 +68,16 @@ struct exchange {
 	struct pmio_file *file;	/* the handle's own */
 	MPI_Comm comm;		/* likewise */
 	int rank;
-	uint32_t nr_targets, own; /* own: this node's; nr_targets: it has none */
+	uint32_t nr_targets, own; /* own: index of this node's; nr_targets: it has none */
 	uint32_t *first;	/* owned; of target t: ranks[first[t]] up to ranks[first[t + 1]] */
 	int *ranks;		/* owned */
 	struct slot slots[SLOTS_MAX];
-	struct buffers *taken;	/* owned; of others' requests: there from the beginning, as these must be answered */
-	bool serving;		/* what the file does now is for another rank */
+	struct buffers *taken;	/* owned; for others' requests: allocated at the start, as these must be answered */
+	bool serving;		/* the file's current operation is for another rank */
 	int rc;			/* of the slots that have ended: 0, 1 (a read met the end of the file) or an error */
 };
 
-/* ---- making one --------------------------------------------------------------------------- */
+/* ---- making an exchange --------------------------------------------------------------------------- */
 
 static void free_buffers(struct buffers *b)
 {
@@ -88,7 +90,7 @@ static void free_buffers(struct buffers *b)
 	free(b);
 }
 
-/* NULL: no memory */
+/* NULL: out of memory */
 static struct buffers *new_buffers(void)
 {
 	struct buffers *b = calloc(1, sizeof(*b));
@@ -105,7 +107,7 @@ static struct buffers *new_buffers(void)
 	return NULL;
 }
 
-/* those of requests are the process's: a file has some during a call only, and there is one call at a time, or few */
+/* buffers of requests are shared in the process: a file has some only during a call, and there are few calls at a time */
 static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct buffers *spare; /* under spare_lock; owned; not more than SLOTS_MAX */
 static unsigned nr_spare, nr_users; /* likewise; users: exchanges */
@@ -137,7 +139,7 @@ static void give_back(struct buffers *b)
 	free_buffers(b);
 }
 
-/* one exchange more or less; with the last one the spare buffers go */
+/* count an exchange more or less; the last one frees the spare buffers */
 static void count_users(int n)
 {
 	struct buffers *b = NULL, *next;
@@ -169,7 +171,7 @@ void engine_exchange_free(struct exchange *x)
 	count_users(-1);
 }
 
-/* this rank alone; NULL: no memory */
+/* this rank alone; NULL: out of memory */
 static struct exchange *new_exchange(struct pmio_mpi_file *f)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
@@ -196,7 +198,7 @@ static struct exchange *new_exchange(struct pmio_mpi_file *f)
 	return x;
 }
 
-/* which ranks are where; all ranks come */
+/* find the ranks of each node; collective */
 static int find_ranks(struct exchange *x)
 {
 	uint32_t *own;
@@ -208,7 +210,7 @@ static int find_ranks(struct exchange *x)
 	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT, MPI_MIN, x->comm);
 	if (rc == 0) {
 		PMPI_Allgather(&x->own, 1, MPI_UINT32_T, own, 1, MPI_UINT32_T, x->comm);
-		/* first[t + 1]: how many there are before t's, then before the next one's */
+		/* first[t + 1]: the number of ranks before those of t, then before those of the next target */
 		for (int i = 0; i < nr; i++) {
 			if (own[i] < x->nr_targets)
 				x->first[own[i] + 2]++;
@@ -224,7 +226,7 @@ static int find_ranks(struct exchange *x)
 	return rc;
 }
 
-/* this rank, by its settings and its view */
+/* does this rank want it, by its settings and its view? */
 static bool is_wanted(const struct pmio_mpi_file *f)
 {
 	const struct flat *fl = f->view.fl;
@@ -241,7 +243,7 @@ int engine_choose_exchange(struct pmio_mpi_file *f)
 
 	f->exchanges = false;
 	if (!use || use->nr < 2 || use->nr_memory == use->nr)
-		return 0; /* and so it is for all */
+		return 0; /* the same on all ranks */
 	all = is_wanted(f);
 	PMPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, f->comm);
 	if (!all)
@@ -262,9 +264,9 @@ int engine_choose_exchange(struct pmio_mpi_file *f)
 	return 0;
 }
 
-/* ---- for others ----------------------------------------------------------------------------- */
+/* ---- requests of other ranks ----------------------------------------------------------------------------- */
 
-/* its ranges as pieces at data; false: it is no such message */
+/* convert its ranges to pieces at data; false: it is not a valid request */
 static bool take_apart(const struct request *r, size_t len, uint8_t *data, struct pmio_piece *pieces)
 {
 	const uint8_t *list = r->data + (r->write ? r->len : 0);
@@ -285,7 +287,7 @@ static bool take_apart(const struct request *r, size_t len, uint8_t *data, struc
 	return sum == r->len;
 }
 
-/* one request, if there is one; returns whether there was */
+/* serve one request, if there is one; returns whether there was one */
 static bool serve(struct exchange *x)
 {
 	struct request *r = x->taken->request;
@@ -312,7 +314,7 @@ static bool serve(struct exchange *x)
 	return true;
 }
 
-/* ---- this rank's own --------------------------------------------------------------------------- */
+/* ---- this rank's own requests --------------------------------------------------------------------------- */
 
 static void scatter(const struct slot *s)
 {
@@ -342,7 +344,7 @@ static void end_slot(struct exchange *x, struct slot *s, int len)
 		scatter(s);
 }
 
-/* what can be done without waiting; returns how many slots are busy */
+/* do what is possible without waiting; returns the number of busy slots */
 static unsigned progress(struct exchange *x)
 {
 	unsigned busy = 0;
@@ -375,7 +377,7 @@ static bool has_buffers(const struct exchange *x)
 	return has;
 }
 
-/* NULL: no memory for a first one */
+/* NULL: out of memory for the first one */
 static struct slot *free_slot(struct exchange *x)
 {
 	do {
@@ -398,7 +400,7 @@ static struct slot *free_slot(struct exchange *x)
 	return NULL;
 }
 
-/* goes on through pieces as far as a message has room */
+/* add pieces as long as the message has room */
 static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct pmio_piece *end, size_t *done, bool write)
 {
 	struct request *r = s->b->request;
@@ -488,7 +490,7 @@ void engine_exchange_begin(struct exchange *x)
 	remote_striped_use_transport(x->file, &transport, x);
 }
 
-/* this rank has its answers: it is there for others until all have theirs */
+/* this rank has its answers: serve others until all have theirs */
 static void serve_all(struct exchange *x)
 {
 	MPI_Request barrier;
@@ -504,7 +506,7 @@ static void serve_all(struct exchange *x)
 
 void engine_exchange_end(struct exchange *x)
 {
-	finish(x); /* after an error: what is still under way */
+	finish(x); /* after an error: end the slots that are still under way */
 	for (int i = 0; i < SLOTS_MAX; i++) {
 		if (x->slots[i].b)
 			give_back(x->slots[i].b);

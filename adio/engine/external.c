@@ -1,8 +1,8 @@
 /*
  * external.c -- data representation external32
  *
- * MPI packs and unpacks the basic types, runs of elements at a time: MPICH 4.0 ends programs that have it pack
- * a type with several basic ones.  The view's types are taken as they are in memory, as ROMIO does.
+ * MPI packs and unpacks the basic types, runs of elements at a time: MPICH 4.0 aborts programs that have it
+ * pack a type with several basic ones.  The view's types are used with their layout in memory, as in ROMIO.
  */
 #include "engine.h"
 
@@ -16,10 +16,10 @@
 struct packing {
 	char *packed;
 	MPI_Aint size, at;
-	bool pack; /* else unpack */
+	bool pack; /* otherwise unpack */
 };
 
-/* bytes in the file of one element of a basic type; 0: it has no place there (its parts are apart in memory) */
+/* bytes in the file of one element of a basic type; 0: it cannot be packed (its parts are apart in memory) */
 static MPI_Aint leaf_size(MPI_Datatype leaf)
 {
 	MPI_Aint size = 0;
@@ -29,7 +29,7 @@ static MPI_Aint leaf_size(MPI_Datatype leaf)
 	return size;
 }
 
-/* of one element of a type; 0 and *size, or -EOPNOTSUPP */
+/* size of one element of a type; 0 and *size, or -EOPNOTSUPP */
 static int packed_size(const struct flat *fl, uint64_t *size)
 {
 	*size = 0;
@@ -47,7 +47,7 @@ static int packed_size(const struct flat *fl, uint64_t *size)
 	return 0;
 }
 
-/* bytes of memory, elements of a basic type one after the other */
+/* pack a run: bytes of memory, contiguous elements of a basic type */
 static int pack_run(struct packing *p, char *mem, uint64_t bytes, MPI_Datatype leaf)
 {
 	int own, rc = MPI_SUCCESS;
@@ -77,7 +77,7 @@ static int pack(struct packing *p, char *mem, int64_t count, const struct flat *
 	return rc;
 }
 
-/* the bytes that were read, into the program's memory; what they do not reach stays as it is */
+/* unpack the bytes that were read into the program's memory; the rest of it stays unchanged */
 static int unpack(struct packing *p, uint64_t done, char *mem, int64_t count, const struct flat *fl)
 {
 	struct packing whole = *p;
@@ -100,7 +100,7 @@ static int unpack(struct packing *p, uint64_t done, char *mem, int64_t count, co
 	return rc;
 }
 
-/* memory for count elements, and what is written into it */
+/* allocate memory for count elements, and pack a write's data into it */
 static int prepare(struct packing *p, char *mem, int64_t count, const struct flat *fl)
 {
 	uint64_t each, size;
@@ -122,16 +122,16 @@ int engine_transfer_external(struct pmio_mpi_file *f, engine_transfer_fn *by, co
 {
 	struct packing p = { .pack = write };
 	struct flat *fl = flat_with_leaves(type);
-	char *mem = (char *)(uintptr_t)buf; /* not written to by writes */
+	char *mem = (char *)(uintptr_t)buf; /* writes do not change it */
 	int rc = fl ? prepare(&p, mem, count, fl) : -ENOMEM, rc_all;
 
-	/* a collective call is made in any case: others wait for it */
+	/* a collective call is made in any case, as other ranks wait for it */
 	rc_all = by(f, p.packed, rc == 0 ? p.size : 0, MPI_BYTE, pos, write, done);
 	if (rc == 0)
 		rc = rc_all;
 	if (rc == 0 && !write)
 		rc = unpack(&p, *done, mem, count, fl);
 	free(p.packed);
-	flat_free(fl); /* NULL is none */
+	flat_free(fl); /* NULL is allowed */
 	return rc;
 }

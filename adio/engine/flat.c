@@ -1,9 +1,9 @@
 /*
  * flat.c -- datatypes as lists of pieces
  *
- * A type is taken apart as MPI says (MPI_Type_get_envelope, _get_contents; the
- * meaning of each constructor is chapter 4 of MPI 3.1), not with ROMIO's or Open
- * MPI's own means.  Pieces that touch, in the order of the type map, become one.
+ * A type is decoded with standard MPI (MPI_Type_get_envelope, _get_contents; the
+ * meaning of each constructor is in chapter 4 of MPI 3.1), not with ROMIO's or Open
+ * MPI's internals.  Adjacent pieces, in the order of the type map, are joined.
  */
 #include "engine.h"
 
@@ -22,9 +22,9 @@ static pthread_mutex_t keyval_lock = PTHREAD_MUTEX_INITIALIZER;
 struct builder {
 	struct flat_piece *pieces;
 	size_t nr, room;
-	bool failed; /* out of memory: what is added from then on is lost */
+	bool failed; /* out of memory: pieces added from then on are lost */
 	bool with_leaves;
-	MPI_Datatype *leaves; /* of each piece, if they are asked for; room is the same */
+	MPI_Datatype *leaves; /* of each piece, if requested; of the same size */
 };
 
 static bool make_room(struct builder *b)
@@ -41,7 +41,7 @@ static bool make_room(struct builder *b)
 	return !b->failed;
 }
 
-/* leaf: the basic type that it is of */
+/* leaf: the basic type of these bytes */
 static void add_bytes(struct builder *b, int64_t off, uint64_t len, MPI_Datatype leaf)
 {
 	struct flat_piece *last = b->nr ? &b->pieces[b->nr - 1] : NULL;
@@ -80,10 +80,10 @@ static void add_elements(struct builder *b, const struct flat *of, int64_t off, 
 
 /* ---- constructors ----------------------------------------------------------------------- */
 
-/* what a constructor was given, in the places that MPI_Type_get_contents has for them, whatever their sizes were */
+/* a constructor's arguments, in the order of MPI_Type_get_contents, in one form for small and large counts */
 struct parts {
 	int combiner;
-	MPI_Count ni, na, nl, nd; /* nl: made by a call with large counts, which are so many */
+	MPI_Count ni, na, nl, nd; /* nl: number of large counts, if the type was made by a call with these */
 	int64_t *i, *a;
 	MPI_Datatype *d;
 	const struct flat **of; /* of d */
@@ -95,7 +95,7 @@ static void add_vector(struct builder *b, const struct parts *p, int64_t stride)
 		add_elements(b, p->of[0], k * stride, p->i[1]);
 }
 
-/* i[0] blocks; lengths in i[1..] or all i[1]; places in elements of the type, or in bytes */
+/* i[0] blocks; lengths in i[1..] or all i[1]; offsets in elements of the type, or in bytes */
 static void add_indexed(struct builder *b, const struct parts *p, bool one_length, bool in_bytes)
 {
 	const int64_t *lengths = p->i + 1;
@@ -114,11 +114,11 @@ static void add_struct(struct builder *b, const struct parts *p)
 		add_elements(b, p->of[k], p->a[k], p->i[1 + k]);
 }
 
-/* an array's part: for each dimension, slowest first, runs of indices that are in it */
+/* a part of an array: for each dimension, slowest first, the runs of indices in it */
 struct dim {
 	int64_t size;	      /* of the whole array */
 	int64_t first;	      /* first index of the first run */
-	int64_t run, stride;  /* length of a run, and from one to the next */
+	int64_t run, stride;  /* length of a run, and distance from one to the next */
 	int64_t end;	      /* indices from here on are not in it */
 };
 
@@ -140,8 +140,8 @@ static void add_array(struct builder *b, const struct flat *of, const struct dim
 }
 
 /*
- * Asked what a type was made of, Open MPI 6.0 gives programs of the MPI-5.0 ABI the numbers of its own mpi.h here: none of
- * them means anything else in the ABI, or in MPICH.
+ * For programs of the MPI-5.0 ABI, Open MPI 6.0 returns the constants of its own mpi.h here when it decodes a type: none
+ * of them means anything else in the ABI, or in MPICH.
  */
 static bool is_fortran(MPI_Count order)
 {
@@ -273,7 +273,7 @@ static void add_parts(struct builder *b, const struct parts *p)
 	}
 }
 
-/* ---- taking a type apart ---------------------------------------------------------------------- */
+/* ---- decoding a type ---------------------------------------------------------------------- */
 
 static void get_envelope(MPI_Datatype type, struct parts *p)
 {
@@ -315,7 +315,7 @@ static int get_small(MPI_Datatype type, struct parts *p)
 }
 
 #if MPI_VERSION >= 4
-/* in large ones places in bytes are among the counts, and an array's sizes apart from its other numbers */
+/* with large counts, offsets in bytes are among the counts, and an array's sizes are separate from its other numbers */
 static void put_in_place(struct parts *p, const int *i, const MPI_Count *l)
 {
 	MPI_Count n = p->nl, places = 0;
@@ -364,7 +364,7 @@ static int get_large(MPI_Datatype type, struct parts *p)
 {
 	(void)type;
 	(void)p;
-	return MPI_ERR_INTERN; /* there are none */
+	return MPI_ERR_INTERN; /* there are no others */
 }
 #endif
 
@@ -381,7 +381,7 @@ void flat_free(struct flat *fl)
 	free(fl);
 }
 
-/* types got from MPI_Type_get_contents are ours to free, but for the named ones */
+/* types from MPI_Type_get_contents have to be freed, except named ones */
 static void free_parts(struct parts *p)
 {
 	for (MPI_Count k = 0; k < p->nd && p->d; k++) {
@@ -425,7 +425,7 @@ static bool build(MPI_Datatype type, struct builder *b)
 	if (p.combiner == MPI_COMBINER_NAMED || p.nd == 0) {
 		MPI_Count size, lb, extent;
 
-		/* basic types; those of pairs may have a gap inside that is of no consequence */
+		/* basic types; those of pairs may have a gap inside, which does not matter */
 		PMPI_Type_size_x(type, &size);
 		PMPI_Type_get_true_extent_x(type, &lb, &extent);
 		if (size == extent) {
@@ -434,7 +434,7 @@ static bool build(MPI_Datatype type, struct builder *b)
 		}
 	}
 	if (p.combiner == MPI_COMBINER_NAMED) {
-		/* a pair: its parts lie at the start and at the end (MPI_SHORT_INT, MPI_DOUBLE_INT, ...) */
+		/* a pair: its parts are at the start and at the end (MPI_SHORT_INT, MPI_DOUBLE_INT, ...) */
 		MPI_Count size, lb, extent;
 		MPI_Count second = (MPI_Count)sizeof(int);
 
@@ -478,7 +478,7 @@ static struct flat *make_flat(MPI_Datatype type, bool with_leaves)
 	return fl;
 }
 
-/* ---- keeping them with their types --------------------------------------------------------------- */
+/* ---- caching them with their types --------------------------------------------------------------- */
 
 /* a duplicate of a type has the same pieces */
 static int copy_attr(MPI_Datatype type, int key, void *extra, void *value, void *copy, int *flag)
@@ -504,8 +504,8 @@ static int delete_attr(MPI_Datatype type, int key, void *value, void *extra)
 }
 
 /*
- * Basic types live as long as MPI does, and longer than this code may: an attribute on them would call into
- * nowhere at the end.  Each transfer asks, so a type that is known is found without the lock.
+ * Basic types exist as long as MPI, and perhaps longer than this code is loaded: an attribute on them would
+ * call unloaded code at the end.  Each transfer needs them, so a known type is found without the lock.
  */
 static struct {
 	MPI_Datatype type;

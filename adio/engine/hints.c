@@ -1,4 +1,4 @@
-/* hints.c -- hints of ours, "pmem_" and a setting's name */
+/* hints.c -- pmio's hints, "pmem_" and a setting's name */
 #include "engine.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 #define HINT_PREFIX "pmem_"
 
-/* who opens thousands of files is told once in a process; each time when the list is full */
+/* a program that opens thousands of files gets each message once per process; every time when the list is full */
 static bool first_time(const char *key, const char *value)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,14 +71,14 @@ void engine_show_hints(const struct pmio_settings *s, MPI_Info info)
 
 		value = s->str[i];
 		if (i == PMIO_SET_POOL && pmio_settings_pool_dir(s, dir, sizeof(dir)) == 0)
-			value = dir; /* unset is a pool, too */
+			value = dir; /* if unset, there is still a pool */
 		/* MPI has no room for longer values */
 		if (!si->hint || *value == '\0' || strlen(value) > MPI_MAX_INFO_VAL - 1)
 			continue;
 		snprintf(key, sizeof(key), HINT_PREFIX "%s", si->name);
 		PMPI_Info_set(info, key, value);
 	}
-	/* a write that returned is seen by all: HDF5 1.14 asks for that by this name */
+	/* a write that has returned is visible to all ranks: HDF5 1.14 checks that by this name */
 	PMPI_Info_set(info, "romio_visibility_immediate", "true");
 }
 
@@ -90,9 +90,9 @@ static void drop_hint(MPI_Info info, MPI_Info *copy, const char *key)
 }
 
 /*
- * Hints that ROMIO ends the program over: numbers, which it takes as they come (a buffer of
- * -5 bytes), and a cb_config_list that names no host of the job, which is of no use here in
- * any case.
+ * Hints with which ROMIO aborts the program: numbers, which it does not check (a buffer of
+ * -5 bytes), and a cb_config_list that names no host of the job, which has no effect here
+ * in any case.
  */
 MPI_Info engine_good_hints(MPI_Info info)
 {

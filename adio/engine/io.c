@@ -2,10 +2,10 @@
  * io.c -- reading and writing through views and datatypes
  *
  * One engine for all calls: two cursors, one over the caller's memory (buffer x
- * datatype), one over the file (view), walk side by side and yield pieces (file
- * offset, address, length), which libpmio copies in batches.  No data sieving,
- * no buffer of the request's size, and no exchange between ranks of a node: each
- * copies its own pieces, in collective calls too.
+ * datatype), one over the file (view), advance together and yield pieces (file offset,
+ * address, length), which libpmio copies in batches.  No data sieving, no buffer of the
+ * request's size, and no exchange between ranks of a node: each copies its own pieces,
+ * in collective calls too.
  */
 #include "engine.h"
 
@@ -16,22 +16,22 @@
 
 #include "core/error.h"
 
-#define BATCH 512	   /* pieces handed to libpmio at once */
-#define BATCH_FAR 65536	   /* of a file of several nodes, to which each batch is a message at least */
+#define BATCH 512	   /* pieces passed to libpmio at once */
+#define BATCH_FAR 65536	   /* for a file of several nodes, where each batch takes at least one message */
 
-/* for each piece, of which a call may have 65,536: a function's call is a good part of what it does */
+/* called for each piece, and a call may have 65,536: a function call would be a good part of the cost */
 #define ALWAYS_INLINE __attribute__((always_inline))
 
 /* ---- cursors --------------------------------------------------------------------------- */
 
-/* elements of a type, one every extent bytes, from an origin; runs of bytes come out */
+/* elements of a type, one every extent bytes, from an origin; yields runs of bytes */
 struct cursor {
-	const struct flat *fl;	/* NULL: no gaps, ever */
-	struct flat_at at;	/* what comes next */
+	const struct flat *fl;	/* NULL: no gaps at all */
+	struct flat_at at;	/* the next byte */
 	int64_t left;		/* elements left; -1: no end (a view) */
 };
 
-/* the run that comes next: its place; returns its length, 0 at the end */
+/* the next run: its offset; returns its length, 0 at the end */
 static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t *place)
 {
 	const struct flat_piece *p;
@@ -47,7 +47,7 @@ static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t 
 	return p->len - c->at.in_piece;
 }
 
-/* all bytes of memory that there are */
+/* all bytes of the caller's memory */
 static uint64_t cursor_bytes(const struct cursor *c)
 {
 	return (uint64_t)c->left * (c->fl ? c->fl->size : 1);
@@ -87,7 +87,7 @@ struct batch {
 	bool at_end;	/* a read met the end of the file */
 };
 
-/* not by an initializer, which would clear all of its 12 KiB: that takes as long as to copy 4 KiB */
+/* not by an initializer, which would clear all of its 12 KiB: that takes as long as copying 4 KiB */
 static void batch_init(struct batch *b, struct pmio_file *file, bool write)
 {
 	b->file = file;
@@ -115,7 +115,7 @@ static int run_batch(struct batch *b)
 	return 0;
 }
 
-/* without memory it is sent in smaller batches */
+/* if memory is out the batches are smaller */
 static void make_room(struct batch *b)
 {
 	struct pmio_piece *more = malloc(b->most * sizeof(*more));
@@ -129,14 +129,14 @@ static void make_room(struct batch *b)
 	}
 }
 
-/* pieces until the batch is full or the request ends, which *over tells */
+/* add pieces until the batch is full, or the request ends (*over) */
 static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, bool *over)
 {
 	struct pmio_piece *p = b->pieces + b->nr, *full = b->pieces + b->room;
-	struct cursor m = *mem, f = *file; /* nobody else has their address: they stay in registers */
+	struct cursor m = *mem, f = *file; /* their addresses are not passed on, so they stay in registers */
 	int64_t address = 0, off = 0;
 	size_t bytes = 0;
-	uint64_t n = 1, in_file = 1; /* 0: the end of that one; a batch may be full already */
+	uint64_t n = 1, in_file = 1; /* 0: that cursor is at its end; a batch may be full already */
 
 	for (; p < full; p++) {
 		n = cursor_run(&m, &address);
@@ -178,8 +178,8 @@ static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *f
 }
 
 /*
- * A write of many pieces (as long as the view's are on average) says how far it
- * reaches; true: it did, and client_expect() is to be ended.
+ * Announces the range of a write of many pieces (by the average length of the view's
+ * pieces); true: it did, and client_expect() has to be ended.
  */
 static bool announce(const struct pmio_mpi_file *f, uint64_t pos, uint64_t bytes)
 {
@@ -226,7 +226,7 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 
 	*done = 0;
 	if (rc < 0 || count == 0 || (file.fl && file.fl->size == 0))
-		return rc; /* nothing to do, or a view without a byte */
+		return rc; /* nothing to do, or a view without data */
 	rc = flat_seek(file.fl, f->view.disp, pos, &file.at);
 	if (rc == 0 && f->atomic)
 		rc = client_lock(f->file);
@@ -242,7 +242,7 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 	if (f->atomic)
 		client_unlock(f->file);
 	*done = b.done;
-	if (rc == -EBADF) /* a handle for the other; not all adapters have asked before */
+	if (rc == -EBADF) /* a handle for the other access; not all adapters have checked that */
 		rc = write ? -EROFS : -EACCES;
 	return rc;
 }
@@ -257,7 +257,7 @@ void engine_set_status(MPI_Status *status, uint64_t bytes)
 
 /* ---- collective calls ---------------------------------------------------------------------- */
 
-/* may this rank's write make the file longer?  Where that would be a question to another node: yes */
+/* may this rank's write make the file longer?  Yes if another node would have to be asked */
 static bool may_grow(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype type, uint64_t pos)
 {
 	uint64_t last;
@@ -271,7 +271,7 @@ static bool may_grow(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype 
 	       engine_view_place(&f->view, last, &place) < 0 || pmio_size(f->file, &size) < 0 || place >= size;
 }
 
-/* returns whether end_together() is to be called */
+/* returns whether end_together() has to be called */
 static bool begin_together(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype type, uint64_t pos, bool write)
 {
 	bool grows = write && engine_together_by_mpi(f->together) && may_grow(f, count, type, pos), ends;
@@ -299,7 +299,7 @@ int engine_transfer_all(struct pmio_mpi_file *f, const void *buf, int64_t count,
 		adapter_leave();
 		engine_exchange_begin(f->exchange);
 		rc = engine_transfer(f, buf, count, type, pos, write, done);
-		engine_exchange_end(f->exchange); /* that waits for all */
+		engine_exchange_end(f->exchange); /* this waits for all ranks */
 		adapter_enter();
 		return rc;
 	}

@@ -1,8 +1,9 @@
 /*
- * memory.c -- memory that all ranks of a file share, where they are on one node
+ * memory.c -- memory that all ranks of a file share, if they are on one node
  *
- * To make such memory, to have the others find it and to map it takes some 100 us of an open that has a millisecond.  So
- * rank 0 gives out lines of an arena, which its process keeps, as the others keep their mapping of it, until MPI ends.
+ * Making such memory, and finding and mapping it in the others, takes some 100 us of an open that takes a millisecond.
+ * So rank 0 allocates lines from an arena, which its process keeps, as the others keep their mapping of it, until MPI
+ * ends.
  */
 #include "engine.h"
 
@@ -16,21 +17,21 @@
 
 #define NAME "pmio-together"
 #define LINE 64u
-#define ARENA_LINES 1024u /* or more, if that many are wanted at once */
+#define ARENA_LINES 1024u /* or more, if more are requested at once */
 
 /* the first line of an arena */
 struct head {
-	uint64_t cookie[2]; /* that it is the one that is meant */
+	uint64_t cookie[2]; /* identifies the arena */
 };
 
 struct arena {
 	struct arena *next;
 	uint8_t *base;	/* owned: a mapping */
 	size_t lines;
-	int fd;		/* -1: another process's */
-	unsigned users;	/* memory in it that this process has */
+	int fd;		/* -1: of another process */
+	unsigned users;	/* pieces of it that this process uses */
 	uint64_t cookie[2];
-	bool taken[];	/* lines; of an own one */
+	bool taken[];	/* lines; of this process's own arena */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -51,7 +52,7 @@ void engine_memory_stop(void)
 
 	pthread_mutex_lock(&lock);
 	while ((a = *p)) {
-		if (a->users) { /* of a file that a library closes still later in MPI_Finalize */
+		if (a->users) { /* by a file that a library closes even later in MPI_Finalize */
 			p = &a->next;
 			continue;
 		}
@@ -81,7 +82,7 @@ static struct arena *add_arena(int fd, size_t lines, bool own)
 	return a;
 }
 
-/* lock held; NULL: it cannot be had.  No name that a kill would leave */
+/* lock held; NULL: not available.  It has no name, which would remain after a kill */
 static struct arena *make_arena(size_t lines)
 {
 	int fd = memfd_create(NAME, MFD_CLOEXEC);
@@ -101,7 +102,7 @@ static struct arena *make_arena(size_t lines)
 	return a;
 }
 
-/* the first of so many free ones in a row; 0: there are none */
+/* the first of nr free lines in a row; 0: there are none */
 static size_t free_lines(const struct arena *a, size_t nr)
 {
 	size_t run = 0;
@@ -158,7 +159,7 @@ void engine_memory_free(void *memory, size_t size)
 	pthread_mutex_unlock(&lock);
 }
 
-/* another process's; lock held */
+/* map another process's arena; lock held */
 static struct arena *map_arena(const struct memory_place *at)
 {
 	static const char want[] = "/memfd:" NAME " ";
@@ -167,7 +168,7 @@ static struct arena *map_arena(const struct memory_place *at)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%lld/fd/%lld", (long long)at->pid, (long long)at->fd);
-	/* in a container with numbers of its own it may be anything, and is not even opened */
+	/* in a container with its own process ids it may be any file, so it is not even opened */
 	if (readlink(path, is, sizeof(is) - 1) < 0 || strcmp(is, want) != 0)
 		return NULL;
 	fd = open(path, O_RDWR | O_CLOEXEC);

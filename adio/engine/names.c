@@ -1,4 +1,4 @@
-/* names.c -- which files are ours, and the settings that all have in common */
+/* names.c -- which files belong to pmio, and the settings that are common to all */
 #include "engine.h"
 
 #include <limits.h>
@@ -18,12 +18,12 @@ static void read_settings(void)
 {
 	if (have)
 		pmio_settings_fini(&base);
-	pmio_settings_init(&base); /* what was bad has been logged; the rest holds */
+	pmio_settings_init(&base); /* invalid values have been logged; the rest is valid */
 	adapter_add_settings(&base);
 	have = true;
 }
 
-/* to know `paths`: in silence, for the file may be none of ours */
+/* to get `paths`: without messages, as the file may not belong to pmio */
 static void load_settings(void)
 {
 	pthread_mutex_lock(&lock);
@@ -55,7 +55,7 @@ bool engine_start(void)
 	pthread_mutex_lock(&lock);
 	first = !started;
 	if (first)
-		read_settings(); /* aloud now */
+		read_settings(); /* with messages now */
 	started = true;
 	pthread_mutex_unlock(&lock);
 	return first;
@@ -86,7 +86,7 @@ static int copy_nothing(MPI_Comm comm, int key, void *extra, void *value, void *
 	return MPI_SUCCESS;
 }
 
-/* the first thing that MPI_Finalize does is to delete the attributes of MPI_COMM_SELF */
+/* MPI_Finalize first deletes the attributes of MPI_COMM_SELF */
 static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 {
 	(void)comm;
@@ -109,7 +109,7 @@ bool engine_start_until_finalize(void (*also)(void))
 	at_end = also;
 	if (PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
 		PMPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
-		PMPI_Comm_free_keyval(&key); /* it stays as long as it is in use */
+		PMPI_Comm_free_keyval(&key); /* the key exists as long as it is in use */
 	}
 	return true;
 }

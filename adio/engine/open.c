@@ -12,11 +12,11 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
-#define BUSY_WAIT_MS 20000 /* for a file that others are about to open in another way */
+#define BUSY_WAIT_MS 20000 /* for a file that other processes are opening in another way */
 
 /*
- * sync=auto: a program that knows nothing of pmem: may look at its file by other
- * means once it has synced it.  Who holds drains back holds this one back, too.
+ * sync=auto: a program that does not know pmem: may access its file by other means
+ * after a sync.  With drain=hold that drain is held back, too.
  */
 static void choose_sync(struct pmio_settings *s, bool plain)
 {
@@ -66,19 +66,19 @@ void engine_free(struct pmio_mpi_file *f)
 /* ---- open ---------------------------------------------------------------------------- */
 
 /*
- * Ranks of one node open the file in their pool; that is all where there is one node, or where
- * nobody else has the file.  Else (lib/remote):
+ * Ranks of one node open the file in their pool; that is all if there is one node, or if no other
+ * process has the file.  Otherwise (lib/remote):
  *
- *   O1 rank 0 looks whether the file is in use on several nodes: then all join that use
- *   O2 if not it opens the file in its pool, and all others whose pool is the same do too.  If that
- *      are all, rank 0 makes an owner's file that lists this node (setting `owner`)
- *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers
- *      the list, makes the owner's file, and all open the file anew, by the list
+ *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that use
+ *   O2 if not, it opens the file in its pool, and all others with the same pool do too.  If these
+ *      are all ranks, rank 0 makes an owner's file that lists this node (setting `owner`)
+ *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers the
+ *      list, makes the owner's file, and all open the file again, by the list
  *
  * All ranks succeed, or all fail with one error.
  */
 
-/* what rank 0 tells the others */
+/* rank 0's message to the others */
 struct opened {
 	int64_t rc;
 	uint64_t dev, ino;
@@ -86,7 +86,7 @@ struct opened {
 	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
 	uint32_t nr_memory, placement;
 	uint8_t use[REMOTE_USE_ID];
-	struct memory_place shared; /* the shared pointer's */
+	struct memory_place shared; /* of the shared pointer */
 };
 
 static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
@@ -104,7 +104,7 @@ static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 	return flags | client_settings_flags(s);
 }
 
-/* first: it may create the file */
+/* first: this open may create the file */
 static struct client_open how_to_open(const struct pmio_mpi_file *f, int access_mode, bool first)
 {
 	struct client_open how = { .mode = 0666, .notice = first, .quiet = true, .no_wait = first };
@@ -131,7 +131,7 @@ static void take_identity(const struct pmio_mpi_file *f, struct pmio *pm, struct
 	memcpy(o->use, use->id, sizeof(o->use));
 }
 
-/* placement=remote, and nobody has it open */
+/* placement=remote, and no process has it open */
 static int open_at_memory(struct pmio_mpi_file *f, const struct client_open *how, struct remote_use *use)
 {
 	int rc = remote_memory_begin(&f->settings, f->path, how, use);
@@ -150,20 +150,20 @@ static int open_in_pool(struct pmio_mpi_file *f, const struct client_open *how)
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
-/* the open has failed after all: of a use that began with it nothing waits, whatever its marks say */
+/* the open has failed after all: no data wait of a use that began with it, whatever its marks say */
 static void leave_failed(const struct pmio_mpi_file *f, const struct remote_use *use)
 {
 	remote_use_leave(&f->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
 }
 
-/* -EAGAIN: others have it open, on several nodes or on one, in the way that this is not */
+/* -EAGAIN: others have it open in another way: on several nodes instead of one, or on one instead of several */
 static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, bool first)
 {
 	struct remote_use use = { .nr = 0 };
 	bool remote = first && remote_memory_wanted(&f->settings);
 	int rc = first ? remote_use_find(&f->settings, f->path, &use) : -ENOENT;
 
-	if (rc == -ENAMETOOLONG) /* that of an owner's file: if the file's own is too long, its open says so */
+	if (rc == -ENAMETOOLONG) /* that of the owner's file; if the file's own name is too long, its open reports it */
 		rc = -ENOENT;
 	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
@@ -181,8 +181,8 @@ static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, b
 }
 
 /*
- * This process alone, which may be the first.  Others may be on their way from having it open
- * on one node to having it open on several (O2, O3), or back: then again, a little later.
+ * For this process only, which may be the first.  Others may be changing from one node to
+ * several (O2, O3), or back: then try again a little later.
  */
 static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct opened *o)
 {
@@ -197,7 +197,7 @@ static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, stru
 		rc = try_to_open(f, &how, first);
 	while (rc == -EAGAIN && pmio_backoff_sleep(&b))
 		rc = try_to_open(f, &how, first);
-	if (rc == -EAGAIN) { /* who has it in another pool has not said where others can join it */
+	if (rc == -EAGAIN) { /* it is open in another pool, still without an owner's file by which others could join */
 		how.no_wait = false;
 		rc = try_to_open(f, &how, first);
 	}
@@ -218,7 +218,7 @@ static int64_t worst_of(const struct pmio_mpi_file *f, int64_t rc)
 
 /* ---- by a list of targets ---- */
 
-/* rank 0's list becomes everybody's; collective */
+/* all ranks get rank 0's list; collective */
 static int share_use(const struct pmio_mpi_file *f, int rank, struct remote_use *use)
 {
 	int64_t rc = 0;
@@ -242,7 +242,7 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 
 	if (rc == 0 && !f->file)
 		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, use, joined && rank == 0, &f->file);
-	/* devices have other numbers on other nodes */
+	/* device numbers differ between nodes */
 	if (rc == 0)
 		client_identity(f->file, &dev, &ino);
 	root_ino = ino;
@@ -257,7 +257,7 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 	return (int)worst_of(f, rc);
 }
 
-/* which ranks have a pool first; uuids[i] is rank i's */
+/* is the rank the first one with its pool?  uuids[i] is rank i's */
 static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
 {
 	int i = 0;
@@ -268,8 +268,8 @@ static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
 }
 
 /*
- * One rank of each pool has its target started, and rank 0 gets the cards: those of
- * the ranks in their order.  Collective.
+ * One rank of each pool has its target started, and rank 0 gets the cards, in the order
+ * of the ranks.  Collective.
  */
 static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *offers)
 {
@@ -291,7 +291,7 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 		rc = worst_of(f, rc);
 	}
 	if (rc == 0) {
-		/* rank 0 could see in uuids who they are, but with a look at each for each */
+		/* rank 0 could find these ranks from uuids, but only by comparing each with each */
 		len = *offers ? (int)sizeof(*mine) : 0;
 		PMPI_Gather(&len, 1, MPI_INT, counts, 1, MPI_INT, 0, f->comm);
 		for (int i = 0; i < nr && rank == 0; i++) {
@@ -310,21 +310,21 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 	return (int)rc;
 }
 
-/* pieces on several nodes would be drained apart from each other; what is held stays together */
+/* pieces on several nodes would be drained at different times; a held file has to stay together */
 static enum pmio_placement choose_placement(const struct pmio_mpi_file *f, const struct remote_use *use)
 {
 	enum pmio_placement p = (enum pmio_placement)f->settings.num[PMIO_SET_PLACEMENT];
 
 	for (uint32_t i = 1; i < use->nr; i++) {
 		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
-			return PMIO_PLACE_SINGLE; /* chunks would be cut differently */
+			return PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
 	if (f->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
 		return PMIO_PLACE_SINGLE;
 	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
 }
 
-/* what is there only in case a pool is full must not keep the file from being opened */
+/* a memory node that is only for full pools must not prevent the open of the file */
 static bool is_of_use(const struct pmio_mpi_file *f, const struct remote_card *memory, const struct remote_use *use)
 {
 	struct remote_stat_answer_msg st;
@@ -340,7 +340,7 @@ static bool is_of_use(const struct pmio_mpi_file *f, const struct remote_card *m
 	return rc == 0;
 }
 
-/* memory nodes of setting `targets`, behind the compute nodes; their chunks must be as large */
+/* append the memory nodes of the setting `targets` to the compute nodes; their chunk size must be the same */
 static int add_memory_nodes(const struct pmio_mpi_file *f, struct remote_use *use)
 {
 	struct remote_card *memory, *all;
@@ -368,7 +368,7 @@ static bool has_memory_nodes(const struct pmio_mpi_file *f)
 	       f->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE;
 }
 
-/* rank 0: the list is there, the use begins */
+/* rank 0: the list is complete, begin the use */
 static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *found)
 {
 	int rc = 0;
@@ -380,7 +380,7 @@ static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *foun
 		rc = add_memory_nodes(f, use);
 	if (rc < 0)
 		return rc;
-	/* it was opened for this node alone; it stays as it was */
+	/* it was open for this node alone; the file stays as it was */
 	rc = pmio_close(&f->file);
 	return rc < 0 ? rc : remote_use_begin_or_join(&f->settings, f->path, use, found);
 }
@@ -413,7 +413,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	use.nr_memory = said.nr_memory;
 	use.placement = (enum pmio_placement)said.placement;
 	memcpy(use.id, said.id, sizeof(use.id));
-	/* before anybody asks */
+	/* before any rank asks */
 	if (rc == 0 && offers && !said.found && use.placement == PMIO_PLACE_LOCAL)
 		rc = remote_use_serve(&f->settings, &mine, &use);
 	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
@@ -435,7 +435,7 @@ static void compare(const struct pmio_mpi_file *f, const struct opened *root, st
 	}
 }
 
-/* O1: rank 0 has joined a use; the others come along.  Collective */
+/* O1: rank 0 has joined a use; the others join it, too.  Collective */
 static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct opened *root)
 {
 	struct remote_use use = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
@@ -467,7 +467,7 @@ static bool is_to_be_marked(const struct pmio_settings *s)
 	return nodes && strcmp(nodes, "1") != 0;
 }
 
-/* rank 0 has the file open in this node's pool, alone or as all ranks have: others are to find it there */
+/* rank 0 has the file open in this node's pool, alone or with all ranks: let other jobs find it there */
 static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
@@ -481,7 +481,7 @@ static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o
 	if (rc == 0)
 		rc = remote_use_begin_or_join(&f->settings, f->path, &use, &found);
 	if (rc == 0) {
-		if (found) /* what is open here is in nobody's way */
+		if (found) /* the file open here must not conflict with that use */
 			rc = pmio_close(&f->file);
 		if (rc == 0)
 			rc = remote_striped_open(f->pm, &f->settings, f->path, &how, &use, true, &marked);
@@ -494,7 +494,7 @@ static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o
 		if (found)
 			take_identity(f, f->pm, o);
 	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG)) {
-		rc = 0; /* who cannot make it there cannot keep others from the file either */
+		rc = 0; /* a user who cannot make it there cannot keep others from the file either */
 	}
 	remote_use_fini(&use);
 	o->rc = rc;
@@ -558,12 +558,12 @@ static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 }
 
 /*
- * 0, or -ENOMEM on all ranks; whether collective calls begin together is the same for all, too.  amode: as engine_say_amode()
- * left it, and then what all ranks say; NULL: they have agreed
+ * 0, or -ENOMEM on all ranks; whether collective calls begin together is also the same on all.  amode: from
+ * engine_say_amode(), then the result of all ranks; NULL: they have agreed
  */
 static int begin_open(MPI_Comm comm, struct pmio_mpi_file *f, int *amode)
 {
-	int all[2 + AMODE_SAYS] = { !f, 0 }, nr; /* whether any rank has no memory; whether any wants the order */
+	int all[2 + AMODE_SAYS] = { !f, 0 }, nr; /* is a rank out of memory?  does a rank want the order? */
 
 	PMPI_Comm_size(comm, &nr);
 	if (f && nr > 1) {
@@ -633,8 +633,9 @@ static int close_here(struct pmio_mpi_file *f)
 }
 
 /*
- * Rank 0 closes after all others: its answer says whether the data are on the PFS.
- * A close that one rank calls alone (another could not open) does neither.
+ * Rank 0 closes after all others: its answer tells whether the data are on the PFS. If
+ * one rank closes alone (another could not open), it does neither wait nor share the
+ * result.
  */
 int engine_close(struct pmio_mpi_file *f)
 {

@@ -1,4 +1,4 @@
-/* pools.c -- connections: one a pool and process, until MPI ends */
+/* pools.c -- connections: one per pool and process, until MPI ends */
 #include "engine.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /*
  * shared.c -- shared file pointers
  *
- * One word that all ranks have: of one rank its own, of several on one node in memory that they share, of
- * others at the file's home, the first target of a file of several nodes, which does nothing but add and so answers
- * at once.  Who takes its turn adds what it will transfer, and has the bytes from there on.
+ * One word that all ranks access: a single rank has its own; several on one node have it in shared memory; others
+ * at the file's home, the first target of a file of several nodes, which only adds and so answers at once.  A rank
+ * adds the length of its transfer to the word, and gets the bytes from the old value on.
  *
- * Where ranks of one node cannot find each other's memory (each in a container), the word is rank 0's, in a
- * window of MPI: there they may have to wait until rank 0 is in some call of MPI.
+ * If ranks of one node cannot find each other's memory (each in a container), rank 0 has the word, in an MPI
+ * window: then they may have to wait until rank 0 is in some call of MPI.
  */
 #include "engine.h"
 
@@ -45,7 +45,7 @@ static void make_window(struct pmio_mpi_file *f, int rank)
 	PMPI_Barrier(f->comm);
 }
 
-/* a number for it; 0 on all ranks: there is none.  Collective */
+/* choose a number for it; 0 on all ranks: there is none.  Collective */
 static void choose_number(struct pmio_mpi_file *f, int rank)
 {
 	if (rank == 0 && getrandom(&f->shared_home, sizeof(f->shared_home), 0) != sizeof(f->shared_home))
@@ -59,10 +59,10 @@ void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
 
 	PMPI_Comm_size(f->comm, &nr);
 	PMPI_Comm_rank(f->comm, &rank);
-	f->shared_start = start; /* not stored in the word: another rank may have taken its turn already */
+	f->shared_start = start; /* not stored in the word: another rank may have added to it already */
 	if (nr == 1 || f->shared)
 		return;
-	if (remote_use_of(f->file)) /* for all ranks, or for none */
+	if (remote_use_of(f->file)) /* the same on all ranks */
 		choose_number(f, rank);
 	if (!f->shared_home)
 		make_window(f, rank);
@@ -72,7 +72,7 @@ void engine_shared_close(struct pmio_mpi_file *f)
 {
 	uint64_t was;
 
-	if (f->shared_home) /* if it fails the word goes with the use */
+	if (f->shared_home) /* if it fails, the word is freed with the use */
 		remote_striped_pointer(f->file, f->shared_home, REMOTE_POINTER_END, 0, &was);
 }
 
@@ -123,7 +123,7 @@ int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was)
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank == 0)
 		said.rc = change(f, pos, false, &said.was);
-	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm); /* nobody goes on before it is set */
+	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm); /* no rank continues before it is set */
 	if (said.rc == 0)
 		f->shared_start = 0;
 	*was = said.was;

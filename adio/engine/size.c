@@ -1,9 +1,9 @@
-/* size.c -- the file's size, and what makes it durable */
+/* size.c -- the file's size, and preallocation and sync */
 #include "engine.h"
 
 int engine_size(struct pmio_mpi_file *f, off_t *size)
 {
-	/* of collective calls that this rank has ended, and others may not have */
+	/* wait for collective calls that this rank has ended, and others may not have */
 	if (f->together) {
 		adapter_leave();
 		engine_together_await_end(f->together);

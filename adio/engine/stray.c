@@ -1,10 +1,10 @@
 /*
- * stray.c -- says it when names were taken for what they are not
+ * stray.c -- warns when pmio names were taken for ordinary names
  *
- * A library that makes, looks for or writes a file by POSIX beside its MPI-IO takes
- * "pmem:/dir/x" as it is: data land in a folder "pmem:" of the working folder, or options
- * cut at ':' in a file "pmem", and nobody says so.  Such an entry is a sure sign; so is a name
- * that begins with "PMEM:".
+ * A library that creates, looks for or writes a file by POSIX beside its MPI-IO takes
+ * "pmem:/dir/x" literally: data end up in a folder "pmem:" of the working folder, or, with
+ * options split at ':', in a file "pmem", without an error.  Such an entry is a sure sign; so
+ * is a name that begins with "PMEM:".
  */
 #include "engine.h"
 
@@ -14,10 +14,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define ENTRIES_MAX 4096 /* of a larger folder no more are looked at */
+#define ENTRIES_MAX 4096 /* no more entries of a folder are looked at */
 #define PREFIX "pmem:"
 
-/* of those that open the file one, and not more than one of a node's processes, whatever they open */
+/* one of the processes that open the file, and at most one of a node's processes for all files */
 static bool is_speaker(MPI_Comm comm)
 {
 	static const char *const in_node[] = { "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", NULL };
@@ -33,7 +33,7 @@ static bool is_stray(const char *entry)
 	return strncmp(entry, PREFIX, strlen(PREFIX)) == 0 || strcmp(entry, "pmem") == 0;
 }
 
-/* whether there was something to say */
+/* returns whether there was something to report */
 static bool look(void)
 {
 	DIR *dir = opendir(".");
@@ -55,7 +55,7 @@ void engine_look_for_strays(MPI_Comm comm, bool closing)
 {
 	static atomic_flag opened = ATOMIC_FLAG_INIT, closed = ATOMIC_FLAG_INIT;
 
-	/* once at an open; libraries make such things later, too: once more at a close */
+	/* once at an open; and again at a close, as libraries create such entries later, too */
 	if (!is_speaker(comm) || atomic_flag_test_and_set(closing ? &closed : &opened))
 		return;
 	if (look())

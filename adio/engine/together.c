@@ -1,17 +1,17 @@
 /*
  * together.c -- ranks wait for each other at the start of collective calls
  *
- * What a collective call has written is then seen, and overwritten, by each later one: who
- * begins a call has ended all before.  MPI does not ask for it, but in ROMIO each call waits for
- * all ranks at its start, to hear who wants what; so programs count on it.  They also ask for the
- * size after a collective write, which is no collective call: it is answered when all ranks, which
- * have begun that write, have ended it.
+ * The data of a collective call are then seen, and overwritten, by each later one: a rank that begins
+ * a call has ended all earlier ones.  MPI does not require it, but in ROMIO each call waits for all
+ * ranks at its start, to exchange their requests; so programs rely on it.  They also query the size
+ * after a collective write, which is not a collective call: it is answered when all ranks, which have
+ * begun that write, have ended it.
  *
- * MPI_Allreduce takes longer than the 4 KiB do that a call may be about.  Ranks of one node
- * meet in a page of memory, once a file has seen a few calls: each counts its calls in a word
- * of its own; few ranks look at each other's, of many only rank 0 does, and says so in one more word.
- * There who asks for the size looks whether the others have ended; by MPI all wait for that at the end
- * of each write that may have made the file longer.
+ * MPI_Allreduce takes longer than the transfer of the 4 KiB that a call may have.  Ranks of one node
+ * meet in a page of memory, after a few calls on a file: each counts its calls in a word of its own; a
+ * few ranks look at each other's words, of many only rank 0 does, and announces the result in another
+ * word.  There a rank that queries the size checks whether the others have ended; with MPI all ranks
+ * wait for that at the end of each write that may have made the file longer.
  */
 #include "engine.h"
 
@@ -19,13 +19,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CALLS_BY_MPI 2	/* a file that sees no more is not worth the memory */
+#define CALLS_BY_MPI 2	/* a file with only this many calls is not worth the memory */
 #define FEW 4		/* ranks that look at each other's words */
-#define SPINS 200	/* looks before others may run */
+#define SPINS 200	/* looks before the processor is yielded to others */
 
 /* numbers of calls, each in a cache line of its own */
 struct meeting {
-	_Alignas(64) _Atomic uint64_t begun;	/* by all ranks */
+	_Alignas(64) _Atomic uint64_t begun;	/* begun by all ranks */
 	struct {
 		_Alignas(64) _Atomic uint64_t begun;
 		_Alignas(64) _Atomic uint64_t ended;
@@ -37,8 +37,8 @@ struct together {
 	int rank, nr;
 	unsigned calls;		/* by MPI */
 	struct meeting *meeting; /* owned; NULL: by MPI */
-	uint64_t call;		/* in memory: the last one begun here */
-	_Atomic uint64_t ended;	/* the last one that read or wrote; another thread may ask for the size */
+	uint64_t call;		/* in memory: the last call begun by this rank */
+	_Atomic uint64_t ended;	/* the last one that read or wrote; another thread may query the size */
 };
 
 struct together *engine_together_new(MPI_Comm comm)
@@ -67,7 +67,7 @@ void engine_together_free(struct together *t)
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
-/* the processor has other things to do */
+/* let the processor do other things */
 static void relax(void)
 {
 #ifdef __x86_64__
@@ -75,7 +75,7 @@ static void relax(void)
 #endif
 }
 
-/* until it is as far as that; others may need MPI's progress in this process to get there */
+/* wait until *count has reached call; others may need MPI progress in this process to get there */
 static void wait_for(MPI_Comm comm, _Atomic uint64_t *count, uint64_t call)
 {
 	for (unsigned i = 0; atomic_load_explicit(count, memory_order_acquire) < call; i++) {
@@ -117,7 +117,7 @@ bool engine_together_begin(struct together *t, bool one_node, bool grows)
 {
 	int any = grows;
 
-	/* ranks may differ in what they know of the file: with `owner` rank 0 alone has it as one of several nodes */
+	/* ranks may differ in their view of the file: with `owner` only rank 0 has it as a file of several nodes */
 	if (!t->meeting && t->calls <= CALLS_BY_MPI && t->calls++ == CALLS_BY_MPI)
 		t->meeting = engine_memory_new(t->comm, meeting_size(t), one_node);
 	if (t->meeting) {

@@ -1,8 +1,8 @@
 /*
  * view.c -- file views
  *
- * File pointers count bytes of the view's data, from 0 on; where these lie in the file is
- * known here alone.
+ * File pointers count bytes of the view's data, from 0 on; only this file knows their
+ * offsets in the file.
  */
 #include "engine.h"
 
@@ -87,7 +87,7 @@ int engine_view_place(const struct view *v, uint64_t pos, int64_t *place)
 	return __builtin_add_overflow(at.base, p->off + (int64_t)at.in_piece, place) ? -EFBIG : 0;
 }
 
-/* the first byte of the view's data that lies at or behind rel, seen from the displacement */
+/* the first byte of the view's data at or after rel, relative to the displacement */
 static uint64_t first_from(const struct flat *fl, int64_t rel)
 {
 	const struct flat_piece *last = &fl->pieces[fl->nr - 1];

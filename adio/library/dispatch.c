@@ -1,13 +1,13 @@
 /*
- * dispatch.c -- the names that a program calls, and where each call goes
+ * dispatch.c -- the functions that a program calls, and where each call goes
  *
- * No mpi.h here: a call comes with whatever its arguments are, and if it is not for us goes on with
- * the same, also where the program's MPI is of another family than the one that the library was
- * compiled for, whose handles are of other types and sizes.
+ * No mpi.h here: a call is passed on with its arguments unchanged if it is not for pmio, also if the
+ * program's MPI is of another family than the one that the library was compiled for, with handles of
+ * other types and sizes.
  *
- * The names with PMPI_ come here too: Fortran's wrappers of an MPI call either (MPICH's of use mpi_f08
- * open a file by PMPI_File_open).  Each goes on to the name that it had, so a profiling library, before
- * us or behind, sees what it saw.
+ * The names with PMPI_ come here, too: Fortran's wrappers call either (MPICH's for use mpi_f08 open a
+ * file by PMPI_File_open).  Each is passed on to the same name, so a profiling library, before or after
+ * this one, sees the same calls as without it.
  */
 #include "config.h"
 
@@ -71,8 +71,8 @@ static int on_delete(bool profiled, word name, word info, word c, word d, word e
 }
 
 /*
- * The MPI hears of what it can do as well: of a representation without functions.  Else it would refuse: the ROMIO of no MPI has
- * conversions, so what it would say is said when the program sets a view of one of the MPI's files.
+ * The MPI is also told about a representation without functions, which it supports.  It would refuse others: no MPI's ROMIO
+ * has conversions, so its error comes when the program sets a view on one of the MPI's files.
  */
 static int on_register_datarep(const char *symbol, bool large, word name, word read, word write, word extent, word extra)
 {
@@ -89,7 +89,7 @@ static int on_register_datarep(const char *symbol, bool large, word name, word r
 	if (!serves || !library_has_mpi())
 		return fn(name, read, write, extent, extra, 0);
 	rc = library_register_datarep(large, name, read, write, extent, extra);
-	/* for plain names, too; what the MPI says of it is not the whole truth: Open MPI's ompio objects to each */
+	/* for plain names, too; the MPI's result is ignored, as Open MPI's ompio refuses every representation */
 	if (rc == 0 && !read && !write)
 		(void)fn(name, read, write, extent, extra, 0);
 	return rc;

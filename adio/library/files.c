@@ -1,4 +1,4 @@
-/* files.c -- calls on files of ours: decoded, made by the engine, their results encoded for the program's MPI */
+/* files.c -- calls on pmio files: decoded, carried out by the engine, results encoded for the program's MPI */
 #include "engine/engine.h"
 #include "library.h"
 
@@ -17,9 +17,12 @@
 /* the MPI's own function of that name */
 #define MPI_OWN(name) ((__typeof__(&MPI_File_##name))(void (*)(void))library_next(true, LIBRARY_##name))
 
-/* ---- what the engine asks of an adapter ------------------------------------------------- */
+/* ---- functions that the engine needs from an adapter ------------------------------------------------- */
 
-/* what Open MPI's component takes as well: mpirun puts "--mca io_pmem_drain hold" into the environment of the ranks */
+/*
+ * the parameters of Open MPI's component also work here: mpirun puts "--mca io_pmem_drain hold" into the environment of
+ * the ranks
+ */
 void adapter_add_settings(struct pmio_settings *s)
 {
 	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
@@ -54,7 +57,7 @@ void adapter_progress(MPI_Comm comm)
 
 static int open_for_us_alone(MPI_Info info, MPI_File *shadow);
 
-/* is the handler of MPI_FILE_NULL, which each file has at first, the one that does nothing? */
+/* is the handler of MPI_FILE_NULL, which each file has at first, MPI_ERRORS_RETURN? */
 static bool is_handler_quiet(void)
 {
 	MPI_Errhandler handler;
@@ -67,7 +70,7 @@ static bool is_handler_quiet(void)
 	return quiet;
 }
 
-/* Open MPI does not call it, so there a file is opened that has the same */
+/* Open MPI does not call it for MPI_FILE_NULL, so a file with the same handler is opened */
 static void call_default_handler(int rc)
 {
 	MPI_File file;
@@ -80,7 +83,7 @@ static void call_default_handler(int rc)
 	}
 }
 
-/* for the program: by the handler of its file, or of MPI_FILE_NULL where it has none */
+/* the result for the program: by the error handler of its file, or that of MPI_FILE_NULL if there is no file */
 static int answer(const struct handle *h, int rc)
 {
 	if (rc == MPI_SUCCESS)
@@ -100,14 +103,14 @@ int library_after_close(enum library_call call)
 
 /* ---- open, close, delete ------------------------------------------------------------------------ */
 
-static MPI_Comm asking; /* with MPI_ERRORS_RETURN: for calls that may fail; from get_ready() until MPI ends */
+static MPI_Comm asking; /* with MPI_ERRORS_RETURN, for calls that may fail; exists from get_ready() until MPI ends */
 
 static void free_asking(void)
 {
 	PMPI_Comm_free(&asking);
 }
 
-/* standard MPI has no question whether a type is committed, but calls that refuse it otherwise */
+/* standard MPI cannot tell whether a type is committed, but it has calls that refuse uncommitted ones */
 static int check_committed(MPI_Datatype type)
 {
 	MPI_Request request;
@@ -123,8 +126,8 @@ static int check_committed(MPI_Datatype type)
 }
 
 /*
- * A program that another MPI's launcher has started becomes as many programs of one rank, and ends with success.  With the
- * MPI-5.0 ABI that takes no more than the other MPI's library under the name that both have.
+ * A program started by another MPI's launcher runs as that many programs of one rank each, and ends with success.  With
+ * the MPI-5.0 ABI, finding the other MPI's library under the common name is enough for that.
  */
 static void check_launcher(void)
 {
@@ -162,7 +165,7 @@ bool library_wants(const char *name)
 	if (library_has_mpi())
 		return true;
 	pmio_err("%s: MPI is not initialised", name);
-	return false; /* and the MPI says what it says to that */
+	return false; /* the MPI reports the error */
 }
 
 void library_look_at_name(word comm, word name)
@@ -184,7 +187,7 @@ static int check_comm(MPI_Comm comm)
 	return inter ? MPI_ERR_COMM : MPI_SUCCESS;
 }
 
-/* programs that this one runs have no use for the shadow, and some MPIs leave it to them */
+/* programs that this one executes do not need the shadow, but some MPIs let them inherit it */
 static int open_for_us_alone(MPI_Info info, MPI_File *shadow)
 {
 	int fd = open(SHADOW, O_RDONLY | O_CLOEXEC), rc;
@@ -195,13 +198,16 @@ static int open_for_us_alone(MPI_Info info, MPI_File *shadow)
 		close(fd);
 	}
 	rc = MPI_OWN(open)(MPI_COMM_SELF, SHADOW, MPI_MODE_RDWR, info, shadow);
-	/* it most likely got the same number; if not, that one is another thread's, and here at the most an open of the same */
+	/*
+	 * the shadow most likely got the same number; if not, the number belongs to another thread, and at most to an
+	 * open of the same file
+	 */
 	if (rc == MPI_SUCCESS && fd >= 0 && fstat(fd, &is) == 0 && is.st_rdev == was.st_rdev && S_ISCHR(is.st_mode))
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return rc;
 }
 
-/* with the program's hints, of which the MPI's own ROMIO then says what it makes of them */
+/* with the program's hints, so that the MPI's own ROMIO shows what it makes of them */
 static int open_shadow(MPI_Info info, MPI_File *shadow)
 {
 	MPI_Info good = engine_good_hints(info);
@@ -213,8 +219,8 @@ static int open_shadow(MPI_Info info, MPI_File *shadow)
 }
 
 /*
- * comm is the file's own; collective; h NULL: no memory here.  The shadow comes last: an open that fails has none, so that the MPI
- * does no more for it than for an open of its own that fails.
+ * comm belongs to the file; collective; h NULL: this rank is out of memory.  The shadow is opened last: a failed open has
+ * none, so that the MPI does no more for it than for a failed open of its own.
  */
 static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, struct handle *h)
 {
@@ -249,7 +255,7 @@ static int is_component(struct dl_phdr_info *object, size_t size, void *found)
 	return *(bool *)found;
 }
 
-/* once in a job.  Open MPI loads its components at the first open, that of our shadow if none was before */
+/* once per job.  Open MPI loads its components at the first open, at the latest that of the shadow */
 static void look_for_component(void)
 {
 	static atomic_flag looked = ATOMIC_FLAG_INIT;
@@ -323,7 +329,7 @@ int library_register_datarep(bool large, word name, word read, word write, word 
 	if (strlen((const char *)name) >= sizeof(r.name))
 		return answer(NULL, MPI_ERR_ARG);
 	strcpy(r.name, (const char *)name);
-	r.read = (MPI_Datarep_conversion_function *)read; /* or the one with MPI_Count, which lies in the same place */
+	r.read = (MPI_Datarep_conversion_function *)read; /* or the one with MPI_Count, which has the same place */
 	r.write = (MPI_Datarep_conversion_function *)write;
 	r.extent = (MPI_Datarep_extent_function *)extent;
 	rc = engine_datarep_check(&r);
@@ -434,7 +440,7 @@ static int do_get_amode(struct handle *h, int *amode)
 	return MPI_SUCCESS;
 }
 
-/* hints of ours are for opening; what the MPI makes of the others its handle remembers */
+/* pmio's hints only matter for an open; the MPI's handle keeps the others */
 static int give_hints(struct handle *h, MPI_Info info)
 {
 	MPI_Info good = engine_good_hints(info);
@@ -539,8 +545,8 @@ static int do_sync(struct handle *h)
 }
 
 /*
- * Called with words: a narrower argument takes the low part of its register, as if it had been
- * passed as what it is (so on each of the 64-bit calling conventions of Linux).
+ * Called with words: a narrower argument is in the low part of its register, as if it had been
+ * passed with its own type (true for each of the 64-bit calling conventions of Linux).
  */
 library_fn *const library_calls[LIBRARY_NR_CALLS] = {
 #define X(name, ...) [LIBRARY_##name] = (library_fn *)(void (*)(void))do_##name,

@@ -1,8 +1,8 @@
 /*
- * handles.c -- which handles are ours
+ * handles.c -- which handles belong to pmio files
  *
- * Each call asks, also those on files of others, so a thread remembers what it was told last: as long as
- * no handle has come or gone it takes no lock.
+ * Each call looks that up, also calls on other files, so a thread caches its last result: as long as no
+ * handle was added or removed it takes no lock.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 /*
- * program.c -- the MPI of the program that we are loaded into: which it is, whether it can be served, and its calls
+ * program.c -- the MPI of the program that this library is loaded into: which one it is, whether it can be served,
+ * and its functions
  *
  * No mpi.h here: it may be of another family than the one that the library was compiled for.
  */
@@ -16,9 +17,9 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static library_fn *next_calls[2][LIBRARY_NR_CALLS]; /* [1]: of the names with PMPI_ */
+static library_fn *next_calls[2][LIBRARY_NR_CALLS]; /* [1]: the names with PMPI_ */
 static bool usable;
-static void *mpi; /* the MPI, where it is not in everybody's scope; NULL: it is */
+static void *mpi; /* the MPI, if it is not in the global scope; NULL: it is */
 bool library_is_openmpi;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -51,7 +52,7 @@ void *library_variable(const char *name)
 	abort();
 }
 
-/* a program that loads its MPI later, for itself (Python): ours can be used if it is in everybody's scope */
+/* a program may load its MPI later, into a local scope (Python): then make that global, to use it from here */
 static void find_mpi(void)
 {
 	static const char *const sonames[] = { "libmpi_abi.so.1", "libmpi.so.40", "libmpich.so.12", "libmpi.so.12", NULL };
@@ -60,7 +61,7 @@ static void find_mpi(void)
 		mpi = dlopen(*s, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
 }
 
-/* is the program one of the MPI-5.0 ABI?  An MPI has another library for those, and handles of other types in each */
+/* does the program use the MPI-5.0 ABI?  An MPI has a separate library for that, with other types of handles */
 static bool is_abi(void *symbol)
 {
 	const char *slash;
@@ -93,7 +94,7 @@ bool library_is_first_process(void)
 	return !rank || strcmp(rank, "0") == 0;
 }
 
-/* what stands behind us, if another of our libraries is there as well and serves this program; NULL: none */
+/* the next one, if another library of pmio is loaded as well and serves this program; NULL: none */
 static const char *next_library(void)
 {
 	void *p = dlsym(RTLD_NEXT, "pmio_mpi_library");
@@ -103,7 +104,10 @@ static const char *next_library(void)
 	return ask ? ask() : NULL;
 }
 
-/* calls that we do not know would do to our handles what they do to the MPI's, and those that it does not have end the program */
+/*
+ * has the MPI all calls that are passed on?  Calls unknown here act on the shadow, and a call that the MPI does not
+ * have would end the program
+ */
 static bool has_our_calls(void)
 {
 #ifdef HAVE_LARGE_COUNTS
@@ -113,10 +117,10 @@ static bool has_our_calls(void)
 #endif
 }
 
-/* can this program be served?  why: if not, for the log */
+/* can this program be served?  why: the reason if not, for the log */
 static bool check_mpi(char *why, size_t size)
 {
-	static char version[16384]; /* no MPI has more */
+	static char version[16384]; /* no MPI needs more */
 	int (*ask)(char *, int *), len = 0;
 	void *p = library_symbol("PMPI_Get_library_version");
 	bool abi = is_abi(p);
@@ -180,7 +184,7 @@ library_fn *library_next(bool profiled, enum library_call call)
 	return next_calls[profiled][call];
 }
 
-/* for who wants to know whether a library is there that serves this program: its name, or NULL */
+/* for other code: the name of the library that serves this program, or NULL */
 EXPORT const char *pmio_mpi_library(void);
 const char *pmio_mpi_library(void)
 {

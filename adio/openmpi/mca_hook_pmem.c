@@ -1,12 +1,12 @@
 /*
- * mca_hook_pmem.c -- the Open MPI component "hook/pmem": catches a trap
+ * mca_hook_pmem.c -- the Open MPI component "hook/pmem": detects a common mistake
  *
- * With --mca io ompio (or romio321) a user shuts our io component out, and Open
- * MPI does not even load it: a name "pmem:/path" then goes to the file system as
- * it is, and fails, or ends as a file in a folder called "pmem:".  Components of
- * the framework "hook" are loaded all the same.  This one looks, at the end of
- * MPI_Init, whether that has happened to a program that seems to want us, and if
- * so says it, once a job.  It does nothing else, and nothing in any other job.
+ * With --mca io ompio (or romio321) a user excludes pmio's io component, and Open MPI
+ * does not even load it: a name "pmem:/path" is then passed to the file system as it
+ * is, and fails, or becomes a file in a folder called "pmem:".  Components of the
+ * framework "hook" are loaded nevertheless.  This one checks, at the end of MPI_Init,
+ * whether that has happened to a program that seems to want pmio, and if so reports it,
+ * once per job.  It does nothing else, and nothing in any other job.
  */
 #include "config.h"
 
@@ -39,7 +39,7 @@ static bool has_prefix(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-/* an argument that begins with our prefix, or has it after a '=' */
+/* is there an argument that begins with the prefix, or has it after a '='? */
 static bool in_arguments(void)
 {
 	char buf[65536];
@@ -81,7 +81,7 @@ static void after_init(int argc, char **argv, int requested, int *provided)
 	if (!list || !*list || !pmio_leaves_out(list, "pmem") || (rank && strcmp(rank, "0") != 0))
 		return;
 	if (dlsym(RTLD_DEFAULT, "pmio_mpi_library"))
-		return; /* preloaded, or linked: it does not care */
+		return; /* preloaded, or linked: the exclusion does not matter */
 	if (in_arguments() || in_environment())
 		pmio_warn("\"--mca io %s\" shuts pmio out: names that begin with \"pmem:\" will fail or be "
 			  "taken as they are; --mca io pmem,ompio is right", list);

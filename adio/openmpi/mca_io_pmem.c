@@ -1,11 +1,11 @@
 /*
  * mca_io_pmem.c -- the Open MPI component "io/pmem"
  *
- * Open MPI asks each io component about each file.  We answer only for names
+ * Open MPI asks each io component about each file.  This one answers only for names
  * that begin with "pmem:" (or that the setting `paths` selects), with a copy of
- * romio321's table of calls in which the opening of a file is ours; it puts the
- * handle where romio321 keeps its own, so nearly all other calls are ROMIO's,
- * working on a file with our driver.
+ * romio321's table of calls in which the open of a file is replaced; the open puts the
+ * handle where romio321 keeps its own, so nearly all other calls are ROMIO's, working
+ * on a file with pmio's driver.
  */
 #include "config.h"
 
@@ -36,9 +36,9 @@
 #include "romio/ad_pmem.h"
 #include "romio/romio321_abi_check.h"
 
-#define PRIORITY 100 /* the highest: nobody else knows what to do with these names */
+#define PRIORITY 100 /* the highest: no other component can handle these names */
 
-/* what hangs on an open file; romio321 has the same */
+/* the data of an open file; romio321 has the same */
 struct file_data {
 	struct adio_file *fd;
 };
@@ -65,7 +65,7 @@ static int register_params(void)
 void adapter_add_settings(struct pmio_settings *s)
 {
 	for (int i = 0; i < PMIO_NR_SETTINGS; i++) {
-		/* they may be from the environment of who has started a program with other rights */
+		/* of a program that runs with other rights they may come from its user's environment */
 		if (mca_values[i] && *mca_values[i] && !getauxval(AT_SECURE))
 			pmio_settings_set(s, (enum pmio_setting)i, mca_values[i], PMIO_FROM_MCA);
 	}
@@ -93,20 +93,20 @@ static int init_query(bool enable_progress_threads, bool enable_mpi_threads)
 
 static void make_module(const struct romio *romio);
 
-/* on the first name of ours: settings, and ROMIO; false: it cannot be used */
+/* at the first pmio name: settings, and ROMIO; false: it cannot be used */
 static bool get_ready(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	const struct romio *romio = romio_load();
 
-	pthread_mutex_lock(&lock); /* nobody gets the table before it is made */
+	pthread_mutex_lock(&lock); /* no thread gets the table before it is made */
 	if (engine_start() && romio)
 		make_module(romio);
 	pthread_mutex_unlock(&lock);
 	return romio != NULL;
 }
 
-/* at the first open; two threads in it at once would make, and at the end free, ROMIO's MPI_Op twice */
+/* at the first open; two threads at once would make, and at the end free, ROMIO's MPI_Op twice */
 static int init_romio(const struct romio *romio)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -138,8 +138,8 @@ static struct pmio_mpi_file *state_of(struct ompi_file_t *fh)
 }
 
 /*
- * Atomic mode: with its own flag set, ROMIO's nonblocking calls count what was
- * asked for and not what was read, so the flag is kept where only we see it.
+ * Atomic mode: with its own flag set, ROMIO's nonblocking calls count the bytes
+ * requested and not those read, so the flag is kept where only pmio sees it.
  */
 static int set_atomicity(struct ompi_file_t *fh, int flag)
 {
@@ -194,10 +194,10 @@ static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int coun
 }
 
 /*
- * Open MPI 4.1 closes a file in a destructor and returns MPI_SUCCESS whatever comes
- * of it.  So that a drain that failed is not only a line on standard error, the
- * file's error handler is called: MPI_ERRORS_ARE_FATAL and handlers of the program
- * learn of it.  (romio321 takes the handler off the file before it closes.)
+ * Open MPI 4.1 closes a file in a destructor and returns MPI_SUCCESS whatever the
+ * result.  So that a failed drain is not only a line on standard error, the file's
+ * error handler is called: MPI_ERRORS_ARE_FATAL and handlers of the program learn of
+ * it.  (romio321 removes the handler from the file before it closes.)
  */
 static int close_handle(struct ompi_file_t *fh)
 {
@@ -205,7 +205,7 @@ static int close_handle(struct ompi_file_t *fh)
 	int rc;
 
 	if (!handle_of(fh))
-		return MPI_SUCCESS; /* its open failed, and has said so */
+		return MPI_SUCCESS; /* its open failed, and has reported that */
 	engine_look_for_strays(fh->f_comm, true);
 	OBJ_RETAIN(handler);
 	rc = romio_module()->io_module_file_close(fh);
@@ -215,7 +215,7 @@ static int close_handle(struct ompi_file_t *fh)
 	return rc;
 }
 
-/* after this Open MPI asks no more about the file: what file_query() made is ours to free */
+/* after this Open MPI does not use the file any more: free what file_query() made */
 static int close_file(struct ompi_file_t *fh)
 {
 	int rc = close_handle(fh);
@@ -227,7 +227,7 @@ static int close_file(struct ompi_file_t *fh)
 
 /* ---- views ---------------------------------------------------------------------------- */
 
-/* what ROMIO, which does not get to see the types, would say of them */
+/* ROMIO's checks of the types, which ROMIO itself does not see */
 static int check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
 {
 	int rc = engine_check_view(amode, disp, etype, filetype);
@@ -242,7 +242,7 @@ static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
 {
 	struct view *now = &ad_pmem_file(fd)->view;
 
-	/* in sequential mode, which byte the shared pointer was at, in the view up to here */
+	/* in sequential mode: the byte that the shared pointer was at, in the old view */
 	if (disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(now, (uint64_t)fd->disp, &next->disp) < 0)
 		return MPI_ERR_ARG;
 	fd->etype_size = next->etype_size;
@@ -254,8 +254,8 @@ static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
 }
 
 /*
- * Collective, and ROMIO waits for all: if one rank's view cannot be, all must hear of it.
- * A view comes with hints, which replace what MPI_File_get_info would say.
+ * Collective, and ROMIO waits for all: if one rank's view is invalid, all must learn of
+ * it.  A view comes with hints, which replace the result of MPI_File_get_info.
  */
 static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatype_t *etype,
 		    struct ompi_datatype_t *filetype, const char *datarep, struct opal_info_t *info)
@@ -300,7 +300,7 @@ static int get_byte_offset(struct ompi_file_t *fh, MPI_Offset offset, MPI_Offset
 	return engine_byte_offset(state_of(fh), offset, place);
 }
 
-/* ROMIO's seek, or its seek of the shared pointer: the end that they look up is that of the view */
+/* ROMIO's seek, or its seek of the shared pointer: the end that they use is that of the view */
 static int seek_in_view(int (*romio_seek)(struct ompi_file_t *, MPI_Offset, int), struct ompi_file_t *fh,
 			MPI_Offset offset, int whence)
 {
@@ -324,7 +324,7 @@ static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
 
 /* ---- collective calls whose result depends on what was written by those before ---------- */
 
-/* ROMIO refuses for a file that was opened to be read; for us it is only a meeting of all */
+/* ROMIO refuses it for a file opened for reading; here it is only a barrier */
 static int sync_file(struct ompi_file_t *fh)
 {
 	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) {
@@ -335,7 +335,7 @@ static int sync_file(struct ompi_file_t *fh)
 	return romio_module()->io_module_file_sync(fh);
 }
 
-/* in these two rank 0 does it: it must not while others still write */
+/* in these two rank 0 changes the file: it must not while others still write */
 static int set_size(struct ompi_file_t *fh, MPI_Offset size)
 {
 	engine_meet(state_of(fh));
@@ -344,7 +344,7 @@ static int set_size(struct ompi_file_t *fh, MPI_Offset size)
 
 static int preallocate(struct ompi_file_t *fh, MPI_Offset size)
 {
-	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) /* ROMIO lets rank 0 try, and only that one hear of it */
+	if (handle_of(fh)->access_mode & MPI_MODE_RDONLY) /* ROMIO lets rank 0 try, and only that rank gets the error */
 		return MPI_ERR_READ_ONLY;
 	engine_meet(state_of(fh));
 	return romio_module()->io_module_file_preallocate(fh, size);
@@ -369,7 +369,7 @@ void adapter_progress(MPI_Comm comm)
 /* once, under get_ready()'s lock */
 static void make_module(const struct romio *romio)
 {
-	/* romio321 makes its mutex when it is opened, which it is not if the user left it out */
+	/* romio321 initializes its mutex when it is opened, which does not happen if the user excluded it */
 	if (!((opal_object_t *)romio->mutex)->obj_class)
 		OBJ_CONSTRUCT((opal_mutex_t *)romio->mutex, opal_mutex_t);
 	memcpy(&module, romio->module, sizeof(module));
@@ -418,7 +418,7 @@ static int file_unquery(struct ompi_file_t *file, struct mca_io_base_file_t *pri
 	return OMPI_SUCCESS;
 }
 
-/* ROMIO wants an MPI_Info; Open MPI hands its core; NULL: no memory */
+/* ROMIO needs an MPI_Info; Open MPI passes its base class; NULL: out of memory */
 static ompi_info_t *to_mpi_info(struct opal_info_t *info)
 {
 	ompi_info_t *copy = OBJ_NEW(ompi_info_t);
@@ -455,7 +455,7 @@ static int delete_select(const char *filename, struct opal_info_t *info,
 	return rc;
 }
 
-/* user-defined data representations are ROMIO's business: romio321 is asked about them itself */
+/* user-defined data representations are left to ROMIO: Open MPI asks romio321 itself about them */
 static int register_datarep(const char *name, MPI_Datarep_conversion_function *read_fn,
 			    MPI_Datarep_conversion_function *write_fn,
 			    MPI_Datarep_extent_function *extent_fn, void *state)
@@ -494,10 +494,10 @@ mca_io_base_component_2_0_0_t mca_io_pmem_component = {
 /* ---- opening ---------------------------------------------------------------------------- */
 
 /*
- * ROMIO makes the name of the shared pointer's hidden file from rank 0's process
- * number and a random number seeded with the second: two handles of one file that
- * are opened in one second would share one pointer, in one process or in two that
- * have the same number on different nodes.
+ * ROMIO makes the name of the shared pointer's hidden file from rank 0's process id and
+ * a random number seeded with the time in seconds: two handles of one file that are
+ * opened in the same second would share one pointer, in one process or in two that have
+ * the same id on different nodes.
  */
 static void make_name_unique(struct adio_file *fd, int rank)
 {
@@ -506,16 +506,16 @@ static void make_name_unique(struct adio_file *fd, int rank)
 	size_t len;
 
 	if (rank == 0 && getrandom(&mine[1], sizeof(mine[1]), GRND_NONBLOCK) < 0)
-		pmio_dbg("getrandom: %s", strerror(errno)); /* the count is left */
+		pmio_dbg("getrandom: %s", strerror(errno)); /* the counter still distinguishes them */
 	PMPI_Bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
 	len = strlen(fd->shared_fp_fname);
-	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* ROMIO gives it PATH_MAX bytes */
+	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* it has PATH_MAX bytes */
 }
 
 /*
- * ROMIO's name is longer than the file's.  If there is no room for that it cuts it off, and may then
- * have somebody's file, or fails on rank 0 alone.  So for long names it makes one for another file, and
- * ours is in the file's folder, or where that leaves no room for any name, in one above it.
+ * ROMIO's name is longer than the file's.  If there is no room for it, ROMIO truncates it, and may then
+ * use another file, or fails on rank 0 only.  So for long names ROMIO makes one for another file, and
+ * pmio's name is in the file's folder or, if that leaves no room for any name, in one above it.
  */
 #define SHFP_LONGER 64
 #define SHFP_LONG_NAME ".pmio-shfp"
@@ -576,7 +576,7 @@ static int check_opened(struct adio_file *fd, MPI_Comm comm, const char *path)
 	return MPI_SUCCESS;
 }
 
-/* what Open MPI's MPI_File_get_info gives out comes from its own copy, not from ROMIO's */
+/* Open MPI's MPI_File_get_info returns its own copy, not ROMIO's */
 static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 {
 	char key[MPI_MAX_INFO_KEY + 1], value[MPI_MAX_INFO_VAL + 1], asked[MPI_MAX_INFO_KEY + 16];
@@ -592,13 +592,13 @@ static void publish_info(struct adio_file *fd, struct ompi_file_t *fh)
 		if (!flag)
 			continue;
 		opal_info_set(fh->super.s_info, key, value);
-		/* what the program asked for, which MPI_File_get_info would show instead */
+		/* the program's own value, which MPI_File_get_info would show instead */
 		snprintf(asked, sizeof(asked), OPAL_INFO_SAVE_PREFIX "%s", key);
 		opal_info_delete(fh->super.s_info, asked);
 	}
 }
 
-/* plain: path is the program's own name */
+/* plain: path is the name as the program gave it */
 static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const char *path, bool plain,
 		   int amode, MPI_Info info, struct adio_file **out)
 {
@@ -607,9 +607,9 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 	struct pmio_mpi_file *f;
 
 	/*
-	 * ROMIO parses cb_config_list with static variables.  With one rank we can keep
-	 * threads apart; with more, ranks that open two files in two orders would wait
-	 * for each other for ever.
+	 * ROMIO parses cb_config_list with static variables.  With one rank a lock can
+	 * serialize threads; with more, ranks that open two files in different orders
+	 * would deadlock.
 	 */
 	PMPI_Comm_size(dup, &nr);
 	if (nr == 1)
@@ -627,7 +627,7 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 		return error;
 	f = ad_pmem_file(*out);
 	f->complete = true;
-	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types cost no memory */
+	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types take no memory */
 	init_shared_pointer(romio, *out, &error);
 	return error;
 }

@@ -1,4 +1,4 @@
-/* ad_pmem.c -- the driver's table: each call is decoded, made by the engine, and its result encoded */
+/* ad_pmem.c -- the driver's table: each call is decoded, carried out by the engine, and its result encoded */
 #include "ad_pmem.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ void ad_pmem_set_info(adio_handle fd, MPI_Info info, bool new, bool plain, int *
 		return;
 	if (!fd->fs_ptr)
 		fd->fs_ptr = engine_new(fd->comm, fd->filename, plain, info);
-	if (fd->fs_ptr) /* else the open that follows says so */
+	if (fd->fs_ptr) /* otherwise the open that follows reports it */
 		engine_show_hints(&ad_pmem_file(fd)->settings, fd->info);
 }
 
@@ -55,7 +55,7 @@ void ad_pmem_open_coll(adio_handle fd, int access_mode, int *error)
 		fd->fp_ind = size;
 }
 
-/* ROMIO itself only calls open_coll; this is for who opens with MPI_COMM_SELF in mind */
+/* ROMIO itself only calls open_coll; this is for other callers that open with MPI_COMM_SELF */
 static void open_alone(adio_handle fd, int *error)
 {
 	take_perm(fd);
@@ -95,7 +95,7 @@ static void blocking(adio_handle fd, int how, const void *buf, int count, MPI_Da
 	engine_set_status(status, done);
 }
 
-/* loads and stores have nothing to wait for: the request is complete when we return it */
+/* loads and stores have nothing to wait for: the request is complete when it is returned */
 static void nonblocking(adio_handle fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
 			adio_offset offset, bool write, bool in_bytes, MPI_Request *request, int *error)
 {
@@ -170,14 +170,14 @@ static void iwrite_strided(adio_handle fd, const void *buf, int count, MPI_Datat
 
 /* ---- the rest --------------------------------------------------------------------------------- */
 
-/* ROMIO asks before it uses locks, data sieving or two-phase I/O: we need none of them */
+/* ROMIO asks before it uses locks, data sieving or two-phase I/O: none of them is needed */
 static int feature(adio_handle fd, int flag)
 {
 	(void)fd;
 	switch (flag) {
 	case ADIO_HAS_SHARED_FP:
 	case ADIO_HAS_ATOMIC_MODE:
-	case ADIO_HAS_SCALABLE_OPEN: /* no deferred open, please: every rank has a handle */
+	case ADIO_HAS_SCALABLE_OPEN: /* no deferred open: every rank has a handle */
 	case ADIO_HAS_UNLINK_AFTER_CLOSE:
 	case ADIO_HAS_SCALABLE_RESIZE:
 	case ADIO_HAS_IMMEDIATE_VISIBILITY:
@@ -234,7 +234,7 @@ AD_PMEM_TABLE = {
 	.ADIOI_xxx_Delete = romio_delete,
 	.ADIOI_xxx_Feature = feature,
 	.fsname = "PMEM: pmio, files in persistent memory",
-	/* these must not wait for other ranks, so they never exchange */
+	/* these must not wait for other ranks, so they never use the exchange */
 	.ADIOI_xxx_IreadStridedColl = iread_strided,
 	.ADIOI_xxx_IwriteStridedColl = iwrite_strided,
 };

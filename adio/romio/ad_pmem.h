@@ -1,13 +1,14 @@
 /*
- * ad_pmem.h -- the ADIO driver: ROMIO's calls for files of ours, brought to the engine
+ * ad_pmem.h -- the ADIO driver: passes ROMIO's calls on pmio files to the engine
  *
- * ROMIO's front end calls our table of functions (ad_pmem.c) for all that it does to a file of
- * ours.  How it comes to do so, and what its file pointers are, differs between
- *  - the ROMIO that Open MPI 4.1 has as a plug-in (plugin.c), which is not changed: the component
- *    (adio/openmpi) opens files in its place, and shows it a view of bytes from 0 on;
+ * ROMIO's front end calls the driver's table of functions (ad_pmem.c) for all operations on a pmio
+ * file.  How it gets the table, and what its file pointers are, differs between
+ *  - the ROMIO that Open MPI 4.1 has as a plug-in (plugin.c), which is unmodified: the component
+ *    (adio/openmpi) opens files in its place, and gives it a view of bytes from 0 on;
  *  - the ROMIO in MPICH's own tree (tree.c), which this is compiled into (mpich-tree).
  *
- * Threads: both let one thread at a time into ROMIO, but for opening and where adapter_leave() says so.
+ * Threads: both let one thread at a time into ROMIO, except for opens and between adapter_leave()
+ * and adapter_enter().
  */
 #ifndef PMIO_AD_PMEM_H
 #define PMIO_AD_PMEM_H
@@ -26,7 +27,10 @@ static inline struct pmio_mpi_file *ad_pmem_file(const struct adio_file *fd)
 
 /* ---- ad_pmem.c ------------------------------------------------------------------------------- */
 
-/* a file that a program opens; new: this is for its opening, which hints of ours are for; plain: its name has no prefix */
+/*
+ * for a file that a program opens; new: at its open, the only place where pmio's hints are used; plain: its name has no
+ * prefix
+ */
 void ad_pmem_set_info(adio_handle fd, MPI_Info info, bool new, bool plain, int *error);
 void ad_pmem_open_coll(adio_handle fd, int access_mode, int *error);
 void ad_pmem_free(adio_handle fd);
@@ -41,14 +45,17 @@ void romio_delete(const char *path, int *error);
 adio_offset romio_seek_individual(adio_handle fd, adio_offset offset, int whence, int *error);
 int romio_io_done(MPI_Request *request, MPI_Status *status, int *error);
 void romio_io_complete(MPI_Request *request, MPI_Status *status, int *error);
-/* ROMIO's own, for hints of its own */
+/* ROMIO's own function, for its own hints */
 void romio_take_info(adio_handle fd, MPI_Info info, int *error);
 void romio_completed_request(adio_handle fd, uint64_t done, MPI_Request *request, int *error);
-/* the byte of the view's data that a call begins with; offset: in bytes, or elementary types of the view; not if the file's pointer counts */
+/*
+ * the byte of the view's data at which a call begins; offset: in bytes, or elementary types of the view; unused if the
+ * file's pointer is used
+ */
 uint64_t romio_position(adio_handle fd, int fp_kind, adio_offset offset, bool in_bytes);
-/* the file's pointer goes there */
+/* move the file's pointer there */
 void romio_advance(adio_handle fd, uint64_t pos);
-/* 0 or a negative number; *size as ROMIO wants it */
+/* 0 or a negative number; *size as ROMIO expects it */
 int romio_size(adio_handle fd, adio_offset *size);
 void romio_set_atomicity(adio_handle fd, bool atomic);
 

@@ -10,7 +10,7 @@ const struct adio_ops *ad_pmem_ops(void)
 	return &ADIO_PMEM_operations;
 }
 
-/* ROMIO calls this first of all for a new file, and again for views and MPI_File_set_info */
+/* ROMIO calls this first for a new file, and again for views and MPI_File_set_info */
 void romio_set_info(adio_handle fd, MPI_Info info, int *error)
 {
 	ad_pmem_set_info(fd, info, ad_pmem_opening, ad_pmem_plain_name, error);
@@ -21,7 +21,7 @@ void romio_take_info(adio_handle fd, MPI_Info info, int *error)
 	romio_load()->set_info(fd, info, error);
 }
 
-/* the hidden file of the shared file pointer is ROMIO's own: an ordinary file with locks */
+/* the hidden file of the shared file pointer belongs to ROMIO: an ordinary file with locks */
 static void open_as_ufs(adio_handle fd, int rank, int access_mode, int *error)
 {
 	const struct romio *romio = romio_load();
@@ -41,8 +41,8 @@ void romio_open_coll(adio_handle fd, int rank, int access_mode, int *error)
 
 /*
  * ROMIO calls this after the last close of a file with MPI_MODE_DELETE_ON_CLOSE.
- * The close has removed the name, and somebody may have made another file of that
- * name since.  (MPI_File_delete does not come this way.)
+ * The close has removed the name, and another process may have made a new file of that
+ * name since.  (MPI_File_delete does not call this.)
  */
 void romio_delete(const char *path, int *error)
 {
@@ -50,7 +50,7 @@ void romio_delete(const char *path, int *error)
 	*error = MPI_SUCCESS;
 }
 
-/* the component has let all ranks meet */
+/* the component has made all ranks meet */
 void romio_resize(adio_handle fd, adio_offset size, int *error)
 {
 	*error = engine_error(engine_resize(ad_pmem_file(fd), size));

@@ -1,8 +1,8 @@
 /*
  * plugin.h -- the ROMIO that Open MPI 4.1 has as a plug-in
  *
- * A name "pmem:/path" comes to the Open MPI component (adio/openmpi), which lets ROMIO open it with our table
- * of functions.  The handle's disp is 0, whatever the view, and its fp_ind counts bytes of the view's data.
+ * A name "pmem:/path" comes to the Open MPI component (adio/openmpi), which lets ROMIO open it with pmio's
+ * table of functions.  The handle's disp is 0 for every view, and its fp_ind counts bytes of the view's data.
  */
 #ifndef PMIO_ROMIO_PLUGIN_H
 #define PMIO_ROMIO_PLUGIN_H
@@ -11,7 +11,7 @@
 
 #include "romio321_abi.h"
 
-/* what we use of ROMIO, found at run time */
+/* the parts of ROMIO that are used, found at run time */
 struct romio {
 	void *so;
 	const struct adio_ops *ufs;
@@ -29,27 +29,27 @@ struct romio {
 };
 
 /*
- * romio_load -- find ROMIO in this Open MPI and check that it is the one we know
+ * romio_load -- find ROMIO in this Open MPI and check that it is the known one
  *
  * Returns it, the same each time, or NULL: the reason has been logged once.
  */
 const struct romio *romio_load(void);
-/* the opened handle is not as we know it: never use ROMIO again; logs */
+/* the opened handle is not as expected: never use ROMIO again; logs */
 void romio_refuse(const char *why);
 
-/* our driver's table: ad_pmem.c */
+/* the driver's table: ad_pmem.c */
 #define AD_PMEM_TABLE const struct adio_ops ADIO_PMEM_operations
 extern AD_PMEM_TABLE;
 const struct adio_ops *ad_pmem_ops(void);
 
 /*
- * Set around ADIO_Open for files that a program opens: ROMIO also opens a hidden
- * file for the shared file pointer through our table, and that one is not ours.
+ * Set around ADIO_Open for files that a program opens: ROMIO also opens a hidden file
+ * for the shared file pointer through this table, and that one is not a pmio file.
  */
 extern _Thread_local bool ad_pmem_opening;
-/* beside it: the program's name has no prefix, the setting `paths` has selected it */
+/* with it: the program's name has no prefix, the setting `paths` has selected it */
 extern _Thread_local bool ad_pmem_plain_name;
-/* set while ROMIO asks for the file's size to seek from its end: it counts in the view then */
+/* set while ROMIO gets the file's size to seek from its end: then the size is that of the view */
 extern _Thread_local bool ad_pmem_size_in_view;
 
 #endif

@@ -1,4 +1,4 @@
-/* finding ROMIO in Open MPI; stepping aside if it is not the one we know */
+/* finding ROMIO in Open MPI; refusing to work if it is not the known one */
 #include "config.h"
 
 #include <pthread.h>
@@ -15,9 +15,9 @@ static bool usable;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /*
- * Open MPI loads each component with RTLD_LOCAL: by its name we get the copy that
- * is loaded already; if the user shut romio321 out (--mca io pmem,ompio), the
- * dynamic linker loads it from Open MPI's folder for us.
+ * Open MPI loads each component with RTLD_LOCAL: by its name dlopen() returns the copy
+ * that is loaded already; if the user excluded romio321 (--mca io pmem,ompio), the
+ * dynamic linker loads it from Open MPI's folder.
  */
 static void *open_so(void)
 {

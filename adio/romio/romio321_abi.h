@@ -1,11 +1,11 @@
 /*
- * romio321_abi.h -- the few structures of Open MPI 4.1's ROMIO that we share
+ * romio321_abi.h -- the few structures of Open MPI 4.1's ROMIO that pmio uses
  *
- * ROMIO's headers are not installed by anyone, so what crosses the border is
- * declared here, from facts: order and types of fields in the ROMIO that Open
- * MPI 4.1.x carries as component "romio321" (it calls itself 3.2.1; its driver
- * interface is ADIO).  Names are ours.  Nothing of this is believed:
- * romio321_abi_check.h compares it with the running library before its use.
+ * ROMIO's headers are never installed, so the interface is declared here, from facts:
+ * order and types of fields in the ROMIO that Open MPI 4.1.x has as component
+ * "romio321" (its version is 3.2.1; its driver interface is ADIO).  The names are
+ * pmio's.  None of this is trusted: romio321_abi_check.h compares it with the running
+ * library before its use.
  */
 #ifndef PMIO_ROMIO321_ABI_H
 #define PMIO_ROMIO321_ABI_H
@@ -17,14 +17,14 @@ struct adio_ops;
 
 typedef struct adio_file *adio_handle;
 typedef struct adio_fcntl adio_control;
-typedef long long adio_offset; /* bytes, or etypes where said */
+typedef long long adio_offset; /* bytes, or etypes where mentioned */
 
 /* access modes are MPI's MPI_MODE_* */
 
 enum { ADIO_EXPLICIT = 100, ADIO_INDIVIDUAL = 101 };	   /* kinds of file pointers */
 enum { ADIO_UFS_TYPE = 152 };				   /* "a Unix file system" */
 enum { ADIO_SET_ATOMICITY = 180, ADIO_SET_DISKSPACE = 188, ADIO_GET_FSIZE = 200 };
-enum {							   /* what a driver may be asked if it can */
+enum {							   /* features that ROMIO asks a driver for */
 	ADIO_HAS_LOCKS = 300,
 	ADIO_HAS_SHARED_FP = 301,
 	ADIO_HAS_ATOMIC_MODE = 302,
@@ -33,7 +33,7 @@ enum {							   /* what a driver may be asked if it can */
 	ADIO_HAS_UNLINK_AFTER_CLOSE = 305,
 	ADIO_HAS_TWO_PHASE = 306,
 	ADIO_HAS_SCALABLE_RESIZE = 307,
-	ADIO_HAS_IMMEDIATE_VISIBILITY = 308, /* asked by later ones only */
+	ADIO_HAS_IMMEDIATE_VISIBILITY = 308, /* asked only by later versions */
 };
 enum { ADIO_COOKIE = 2487376 };
 enum { ADIO_DEFAULT_PERM = -1 };
@@ -96,7 +96,7 @@ struct adio_fcntl {
 	adio_offset diskspace;	/* ADIO_SET_DISKSPACE */
 };
 
-/* reading and writing share their types but for const */
+/* reading and writing have the same types except for const */
 typedef void adio_read_fn(struct adio_file *fd, void *buf, int count, MPI_Datatype type, int fp_kind,
 			  adio_offset offset, MPI_Status *status, int *error);
 typedef void adio_write_fn(struct adio_file *fd, const void *buf, int count, MPI_Datatype type,
@@ -108,7 +108,7 @@ typedef void adio_iwrite_fn(struct adio_file *fd, const void *buf, int count, MP
 typedef int adio_done_fn(MPI_Request *request, MPI_Status *status, int *error);
 typedef void adio_complete_fn(MPI_Request *request, MPI_Status *status, int *error);
 
-/* a driver; names of ROMIO's, as the same table is compiled in MPICH's tree (romio_tree.h) */
+/* a driver; ROMIO's names, as the same table is compiled in MPICH's tree (romio_tree.h) */
 struct adio_ops {
 	void (*ADIOI_xxx_Open)(struct adio_file *fd, int *error);
 	void (*ADIOI_xxx_OpenColl)(struct adio_file *fd, int rank, int access_mode, int *error);
@@ -139,7 +139,7 @@ struct adio_ops {
 	adio_iwrite_fn *ADIOI_xxx_IwriteStridedColl;
 };
 
-/* what we call in mca_io_romio321.so */
+/* functions called in mca_io_romio321.so */
 typedef struct adio_file *adio_open_fn(MPI_Comm orig_comm, MPI_Comm comm, const char *filename,
 				       int file_system, const struct adio_ops *ops, int access_mode,
 				       adio_offset disp, MPI_Datatype etype, MPI_Datatype filetype,

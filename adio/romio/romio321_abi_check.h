@@ -1,7 +1,7 @@
 /*
  * romio321_abi_check.h -- is this ROMIO the one that romio321_abi.h describes?
  *
- * Used at configure and at load, and by a test that feeds it wrong tables.
+ * Used at configure time and at load time, and by a test that passes wrong tables.
  */
 #ifndef PMIO_ROMIO321_ABI_CHECK_H
 #define PMIO_ROMIO321_ABI_CHECK_H
@@ -13,7 +13,7 @@
 
 #include "romio321_abi.h"
 
-/* which exported function of ROMIO stands where in its table for Unix file systems */
+/* the position of each exported function of ROMIO in its table for Unix file systems */
 static const struct pmio_romio_entry {
 	const char *symbol;
 	size_t offset;
@@ -77,8 +77,8 @@ static inline int pmio_romio_check_table(void *so, const void *table, char *why,
 }
 
 /*
- * After an open: what we put in must stand where we look for it.  Returns 0, or
- * -1 with the reason in why.
+ * After an open: the values passed to it must be where they are expected.  Returns 0,
+ * or -1 with the reason in why.
  */
 static inline int pmio_romio_check_file(const struct adio_file *fd, MPI_Comm comm,
 					const struct adio_ops *ops, const char *filename,

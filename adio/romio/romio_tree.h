@@ -1,7 +1,7 @@
 /*
- * romio_tree.h -- the ROMIO in MPICH's tree, by the names that the driver has for the one of Open MPI (romio321_abi.h)
+ * romio_tree.h -- the ROMIO in MPICH's tree, under the names that the driver uses for Open MPI's (romio321_abi.h)
  *
- * Its own headers are there, so nothing needs to be checked at run time.
+ * Its own headers are available, so no check at run time is needed.
  */
 #ifndef PMIO_ROMIO_TREE_H
 #define PMIO_ROMIO_TREE_H
@@ -30,9 +30,9 @@ enum {
 /* in ROMIO's list of file systems */
 #define AD_PMEM_TABLE struct ADIOI_Fns_struct ADIO_PMEM_operations
 
-/* ---- tree.c: what mpich-tree has ROMIO call --------------------------------------------------- */
+/* ---- tree.c: called by ROMIO, as patched by mpich-tree --------------------------------------------------- */
 
-/* whether a name without a prefix is selected by the setting `paths` */
+/* does the setting `paths` select this name without a prefix? */
 int ADIOI_PMEM_Selects(const char *filename);
 /* ROMIO has set the view; collective */
 void ADIOI_PMEM_Set_view(ADIO_File fd, int *error);

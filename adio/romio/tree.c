@@ -1,22 +1,25 @@
 /*
  * tree.c -- the driver in MPICH's own ROMIO
  *
- * Here ROMIO's front end is as it is: it opens files, knows their views, and has file pointers that are places in
- * the file.  Three calls that it makes are for us alone (mpich-tree puts them in): where a view has been set, and for
+ * Here ROMIO's front end is unchanged: it opens files, knows their views, and its file pointers are offsets in the
+ * file.  mpich-tree adds three calls to it that are only for this driver: one after a view has been set, and two for
  * the shared file pointer, which is a word in memory and not a hidden file.
  */
 #include "ad_pmem.h"
 
 #include "mpioimpl.h"
 
-/* ---- what the engine asks of an adapter ------------------------------------------------- */
+/* ---- functions that the engine needs from an adapter ------------------------------------------------- */
 
 void adapter_add_settings(struct pmio_settings *s)
 {
-	(void)s; /* files and the environment are all there is */
+	(void)s; /* there are only files and the environment */
 }
 
-/* ROMIO may be asked for a file's size without its lock, and with it: left alone then.  What is waited for has begun on all ranks */
+/*
+ * ROMIO may query a file's size with or without its lock: the lock is kept then.  This is safe, as all ranks have begun
+ * the calls that it waits for
+ */
 static _Thread_local bool stays;
 
 void adapter_leave(void)
@@ -50,7 +53,7 @@ int ADIOI_PMEM_Selects(const char *filename)
 	return plain_name;
 }
 
-/* ROMIO calls this first of all for a new file, and again for views and MPI_File_set_info */
+/* ROMIO calls this first for a new file, and again for views and MPI_File_set_info */
 void romio_set_info(adio_handle fd, MPI_Info info, int *error)
 {
 	bool new = !fd->fs_ptr;
@@ -65,10 +68,13 @@ void romio_take_info(adio_handle fd, MPI_Info info, int *error)
 	ADIOI_GEN_SetInfo(fd, info, error);
 }
 
-/* ROMIO's own deletion of a file with MPI_MODE_DELETE_ON_CLOSE comes after the close, and may meet another's file of that name */
+/*
+ * with MPI_MODE_DELETE_ON_CLOSE ROMIO itself deletes after the close, and could then delete another process's new file
+ * of that name
+ */
 void romio_open_coll(adio_handle fd, int rank, int access_mode, int *error)
 {
-	struct pmio_mpi_file *f = ad_pmem_file(fd); /* NULL: there was no memory, which the open says */
+	struct pmio_mpi_file *f = ad_pmem_file(fd); /* NULL: out of memory, which the open reports */
 	int nr;
 
 	(void)rank;
@@ -80,7 +86,7 @@ void romio_open_coll(adio_handle fd, int rank, int access_mode, int *error)
 		return;
 	fd->access_mode &= ~ADIO_DELETE_ON_CLOSE;
 	f->complete = true;
-	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types cost no memory */
+	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types take no memory */
 	engine_shared_new(f, 0);
 	engine_look_for_strays(fd->comm, false);
 }
@@ -95,13 +101,13 @@ void romio_delete(const char *path, int *error)
 
 static int make_view(ADIO_File fd, struct view *next)
 {
-	/* ROMIO has seen to the displacement: in sequential mode it is no more what the program gave */
+	/* ROMIO has handled the displacement: in sequential mode it is not the program's value any more */
 	int rc = engine_check_view(MPI_MODE_SEQUENTIAL, MPI_DISPLACEMENT_CURRENT, fd->etype, fd->filetype);
 
 	return rc == MPI_SUCCESS ? engine_error(engine_view_init(next, fd->disp, fd->etype, fd->filetype)) : rc;
 }
 
-/* if one rank's view cannot be, all hear of it */
+/* if one rank's view is invalid, all ranks learn of it */
 void ADIOI_PMEM_Set_view(ADIO_File fd, int *error)
 {
 	struct pmio_mpi_file *f = ad_pmem_file(fd);
@@ -123,7 +129,7 @@ void ADIOI_PMEM_Set_view(ADIO_File fd, int *error)
 		*error = engine_error(engine_choose_exchange(f));
 }
 
-/* offsets in bytes are places in the file, as the individual pointer is */
+/* offsets in bytes are offsets in the file, like the individual pointer */
 uint64_t romio_position(adio_handle fd, int fp_kind, adio_offset offset, bool in_bytes)
 {
 	const struct pmio_mpi_file *f = ad_pmem_file(fd);
@@ -152,7 +158,7 @@ void ADIOI_PMEM_Get_shared_fp(ADIO_File fd, ADIO_Offset incr, ADIO_Offset *share
 	*shared_fp = (ADIO_Offset)(was / size);
 }
 
-/* one rank does, while the others wait */
+/* called by one rank, while the others wait */
 void ADIOI_PMEM_Set_shared_fp(ADIO_File fd, ADIO_Offset offset, int *error)
 {
 	struct pmio_mpi_file *f = ad_pmem_file(fd);
@@ -166,7 +172,7 @@ void ADIOI_PMEM_Set_shared_fp(ADIO_File fd, ADIO_Offset offset, int *error)
 
 /* ---- the rest ----------------------------------------------------------------------------------------- */
 
-/* collective; what others still write must not meet it */
+/* collective; it must not overlap with other ranks' writes */
 void romio_resize(adio_handle fd, adio_offset size, int *error)
 {
 	engine_meet(ad_pmem_file(fd));
@@ -194,7 +200,7 @@ int romio_size(adio_handle fd, adio_offset *size)
 void romio_set_atomicity(adio_handle fd, bool atomic)
 {
 	ad_pmem_file(fd)->atomic = atomic;
-	fd->atomicity = atomic; /* which MPI_File_get_atomicity shows */
+	fd->atomicity = atomic; /* the flag that MPI_File_get_atomicity returns */
 }
 
 adio_offset romio_seek_individual(adio_handle fd, adio_offset offset, int whence, int *error)

@@ -196,10 +196,10 @@ enum file_event {
 	FILE_WRITER_OPENS,
 	FILE_DRAIN_WANTED,	/* a program, a command or the recovery asks for a drain of the waiting data */
 	FILE_DRAINED,
-	FILE_DRAIN_FAILED,	/* and nobody has it open */
+	FILE_DRAIN_FAILED,	/* and no program has it open */
 	FILE_SYNC_FAILED,	/* drained data did not become durable, and a program has it open */
-	FILE_IS_HELD,		/* nobody has it open, and its data are to stay */
-	FILE_COMPLETE,		/* nobody has it open, and the PFS file has all of its data */
+	FILE_IS_HELD,		/* no program has it open, and its data are to stay */
+	FILE_COMPLETE,		/* no program has it open, and the PFS file has all of its data */
 	FILE_NR_EVENTS
 };
 
@@ -481,7 +481,7 @@ struct chunk *files_chunk(struct file *f, uint64_t number); /* NULL: not known *
 struct chunk *files_add_chunk(struct file *f, uint64_t number, int64_t frame);
 void files_del_chunk(struct agent *a, struct file *f, struct chunk *ch);
 void files_del_all_chunks(struct agent *a, struct file *f);
-/* forget which chunks are on the PFS only; nobody may have the file open */
+/* forget which chunks are on the PFS only; no program may have the file open */
 void files_drop_pfs_chunks(struct file *f);
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident);
 bool files_any_dirty(const struct agent *a, const struct file *f);
@@ -506,7 +506,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 void files_delete(struct agent *a, struct file *f);
 /* write f's state into the catalog */
 int files_update_catalog(struct agent *a, struct file *f);
-/* add: nobody has it open, and it is clean, so its frames can be evicted; remove: that is over */
+/* add: no program has it open, and it is clean, so its frames can be evicted; remove: that is over */
 void files_lru_add(struct agent *a, struct file *f);
 void files_lru_remove(struct agent *a, struct file *f);
 bool files_frames_may_move(const struct agent *a);
@@ -541,7 +541,7 @@ static inline bool files_is_stale(const struct file *f)
 void files_notice_change(struct file *f, const struct stat *st);
 /* another process has changed it in such a way that the data that wait here cannot be written to it any more */
 bool files_was_changed(const struct file *f, const struct stat *st);
-/* it was closed by all: from this state (st) on nobody else may change it */
+/* it was closed by all: from this state (st) on no other process may change it */
 void files_see_closed(struct file *f, const struct stat *st);
 /* the same where its state at the close is known; true: it was changed since, and that was logged */
 bool files_look_closed(struct file *f, const struct stat *st);
@@ -558,7 +558,7 @@ int files_say_changed(const struct file *f);
 idle_fn files_idle; /* drain, hold, cache or forget it */
 bool files_needs_drain(struct agent *a, struct file *f);
 /*
- * its last name was removed, and nobody has it open: its data are given up, as those of any
+ * its last name was removed, and no program has it open: its data are given up, as those of any
  * file; but held data stay until a user gives them up.  It may free f
  */
 void files_lost_name(struct agent *a, struct file *f);
@@ -594,7 +594,7 @@ void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg);
 /* the client has left before the removal ended */
 void calls_abandon_removal(struct agent *a, struct conn *c);
-/* FORGET: removes the mark, and then what the pool has of the file; nobody may have it open */
+/* FORGET: removes the mark, and then what the pool has of the file; no program may have it open */
 void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 /* complete a removal that was cut off; -ENOMEM */
 int calls_end_removal(struct agent *a, struct file *f);
@@ -645,7 +645,7 @@ int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing
 void syncs_look(struct agent *a);		  /* if it is time */
 
 /* early.c */
-int early_wait_ms(const struct agent *a); /* until the next look; -1: nobody wants it */
+int early_wait_ms(const struct agent *a); /* until the next look; -1: no file needs it */
 void early_look(struct agent *a);	   /* if it is time */
 #define EARLY_RIPE_LOOKS 2 /* a chunk that is full at this number of looks in a row is ripe */
 static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
@@ -671,8 +671,8 @@ void drain_stop_all(struct agent *a);
 /*
  * Of a running drain that has the file to itself: is the PFS file, as it was seen, what the
  * drain has made of it?  *steps, in and out, counts the steps of drains; only a look within one
- * step counts.  Returns 0, -EAGAIN (the drain has gone on since, or is in a step: look again) or
- * PMIO_ECHANGED.
+ * step counts.
+ * Returns 0, -EAGAIN (the drain has gone on since, or is in a step: look again) or PMIO_ECHANGED.
  */
 int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps);
 /* bytes that the running drain, if there is one, has written so far */

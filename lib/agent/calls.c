@@ -35,7 +35,7 @@ struct call {
 	size_t nr_frames;
 };
 
-/* NULL: no memory; answered */
+/* NULL: out of memory; answered */
 static struct call *new_call(struct agent *a, struct conn *c, struct file *f,
 			     const union pmio_any_msg *msg)
 {
@@ -99,15 +99,15 @@ static void end_call(struct agent *a, struct call *call, int status)
 /* ---- names that go ------------------------------------------------------------------ */
 
 /*
- * The client itself removes the name; before that the agent makes a note in the
- * catalog: R1 if it is the last name: the catalog says that the file is being removed
- * R2 the name is removed, durably R3 if R4 has to wait: the catalog says that the file
- * has no inode any more R4 the file's slot and frames are freed when its last handle is
- * closed crash before R1: the file is there, with the data that wait for it.  After R1:
- * the next agent continues with R2 (calls_end_removal), and drains nothing.  Until that
- * has ended no client may use a file that it opened under that name, and after R3 no
- * name is removed: the file would be a new one, which may have the old one's inode
- * number.
+ * The client itself removes the name; before that the agent makes a note in the catalog:
+ * R1 if it is the last name: the catalog says that the file is being removed
+ * R2 the name is removed, durably
+ * R3 if R4 has to wait: the catalog says that the file has no inode any more
+ * R4 the file's slot and frames are freed when its last handle is closed
+ * crash before R1: the file is there, with the data that wait for it.  After R1: the next
+ * agent continues with R2 (calls_end_removal), and drains nothing.  Until that has ended
+ * no client may use a file that it opened under that name, and after R3 no name is removed:
+ * the file would be a new one, which may have the old one's inode number.
  */
 
 static void run_look(struct job *job)

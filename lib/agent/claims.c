@@ -16,7 +16,7 @@ static bool evict_frames(struct agent *a)
 	return true;
 }
 
-/* blank frames are for chunks that are written in pieces: other chunks gain nothing by them */
+/* zeroed frames are for chunks that are written in pieces: other chunks gain nothing by them */
 static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
 {
 	uint64_t frame = PMIO_NO_FRAME;
@@ -27,7 +27,7 @@ static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uin
 	return frame != PMIO_NO_FRAME ? frame : pmio_pool_frame_get(a->pool, f->slot, number);
 }
 
-/* drains and truncations set the PFS file's size at their end: nobody else may change it meanwhile */
+/* drains and truncations set the PFS file's size at their end: no other process may change it meanwhile */
 static bool changes_pfs(const struct file *f)
 {
 	return f->drain || f->busy == FILE_CUTTING;

@@ -48,7 +48,7 @@ struct drain {
 	struct taken *taken;	/* owned; sorted by chunk */
 	size_t nr_taken;
 	atomic_size_t next;	/* index in taken: the first that no worker has come to */
-	atomic_bool stop;	/* take no more */
+	atomic_bool stop;	/* take no further chunks */
 	struct part *parts;	/* owned */
 	unsigned nr_parts, nr_done;
 	bool differs;		/* nothing was written: the result of the look has to be judged first */
@@ -58,7 +58,7 @@ struct drain {
 	uint64_t start_ns;
 	/* is another process changing the file? */
 	bool watches;		/* that can be told: nobody but this agent writes to the PFS file */
-	bool may_lose;		/* nobody has it open: if it has no name any more its data are given up */
+	bool may_lose;		/* no program has it open: if it has no name any more its data are given up */
 	bool later;		/* it is made durable after the end: syncs.c */
 	bool is_new;		/* its name is to be made durable, too */
 	bool marks;		/* nobody waits for the end: the file gets a mark, for other pools to see */

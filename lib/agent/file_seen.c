@@ -37,7 +37,7 @@ bool files_is_later(const struct timespec *a, const struct timespec *b)
 /*
  * While programs have it open through this agent, others may write to it, too: what they append
  * stays, and what they overwrite is overwritten by the data from here, later.  But a file that
- * they made shorter cannot be restored.  Once it is closed nobody else may change it.
+ * they made shorter cannot be restored.  Once it is closed no other process may change it.
  */
 bool files_was_changed(const struct file *f, const struct stat *st)
 {
@@ -86,7 +86,7 @@ void files_see_closed(struct file *f, const struct stat *st)
 
 /*
  * A process that closes a file reports the PFS file's state at that moment.  From the last close
- * on nobody else may change it.  The report may be older than that of a process that closed
+ * on no other process may change it.  The report may be older than that of a process that closed
  * before, or than a drain of this agent that has ended since: then the drain has to find out.
  */
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m)

@@ -3,7 +3,7 @@
  *
  * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.  Events
  * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), idle.c
- * (nobody has the file open any more) and recover.c (at the start).
+ * (no program has the file open any more) and recover.c (at the start).
  */
 #include "agent/agent_impl.h"
 
@@ -29,7 +29,7 @@ static const uint8_t next[][FILE_NR_EVENTS] = {
 	[PMIO_FILE_HELD] = {
 		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
 		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,
-		[FILE_DRAINED] = PMIO_FILE_HELD,	/* for a program that reads it; settled when the program closes it */
+		[FILE_DRAINED] = PMIO_FILE_HELD,	/* for a program that reads it; decided when the program closes it */
 		[FILE_DRAIN_FAILED] = PMIO_FILE_FAILED,
 		[FILE_SYNC_FAILED] = PMIO_FILE_OPEN,
 		[FILE_IS_HELD] = PMIO_FILE_HELD,

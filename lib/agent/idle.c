@@ -60,9 +60,9 @@ static void trim_chunks(struct agent *a, struct file *f)
 static void cache_or_forget(struct agent *a, struct file *f)
 {
 	/*
-	 * Another node may write to a file that is cached here as soon as it is closed.  If
-	 * nobody has written through this pool, the PFS file's times from before the open tell
-	 * whether another node has written since.
+	 * Another node may write to a file that is cached here as soon as it is closed.  If no
+	 * program has written through this pool, the PFS file's times from before the open
+	 * tell whether another node has written since.
 	 */
 	if (f->shared && (f->wrote || f->on_pfs.recent)) {
 		f->policy.drop_cache = f->on_pfs.stale = true;

@@ -56,7 +56,7 @@ static void look(struct agent *a, struct lookup *l)
 	workers_submit(a->workers, &l->job);
 }
 
-/* nobody has it open, and it is being drained: the drain's own writes do not count as a change */
+/* no program has it open, and it is being drained: the drain's own writes do not count as a change */
 static int compare_with_drain(struct agent *a, struct lookup *l)
 {
 	struct file *f = files_find(a, &l->id);

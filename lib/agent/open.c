@@ -145,7 +145,7 @@ static void take_size(struct agent *a, struct file *f, const struct stat *st)
 	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
 }
 
-/* data wait for it, and nobody has it open: is the PFS file still the one that they belong to? */
+/* data wait for it, and no program has it open: is the PFS file still the one that they belong to? */
 static int revalidate_waiting(struct agent *a, struct file *f, const struct lookup *l)
 {
 	/* where birth times are not known, the same inode number under another name may be another file */
@@ -159,7 +159,7 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 }
 
 /*
- * Nobody has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent has
+ * No program has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent has
  * just changed it, or another process has, and another look after the job's end will tell.  A drain
  * under way has been told of a change by others, and at its end what is cached is dropped.
  */

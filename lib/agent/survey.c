@@ -1,5 +1,5 @@
 /*
- * survey.c -- what has become of files whose data wait while nobody has them open?
+ * survey.c -- what has become of files whose data wait while no program has them open?
  *
  * They may be renamed or removed without the agent's knowledge.  So from time to time a
  * worker looks: a file that has lost its last name is given up or, if it is held, reported

@@ -1,8 +1,8 @@
 /*
  * zero_reserve.c -- a reserve of free frames whose bytes are zero
  *
- * A chunk that is written in pieces must read as zero between them.  In a blank frame it
- * does from the start; otherwise the agent zeroes the frame while the writer waits.
+ * A chunk that is written in pieces must read as zero between them.  In a zeroed frame
+ * it does from the start; otherwise the agent zeroes the frame while the writer waits.
  * Frames are zeroed one at a time, after the workers' other jobs.
  */
 #include "agent/agent_impl.h"

@@ -121,7 +121,8 @@ int pmio_pause_drains(struct pmio *pm, bool pause);
  *
  * It refuses with -EBUSY while other clients are connected, and first drains the data that
  * wait; if that fails it stays, and the result is the error.  force: it leaves in any case;
- * data stay in the pool.  Returns when the agent has released the pool.
+ * data stay in the pool.
+ * Returns when the agent has released the pool.
  */
 int pmio_shutdown(struct pmio *pm, bool force);
 

@@ -144,8 +144,8 @@ static bool readable(int sock, int ms)
 
 /*
  * A close waits for its drain, however long that takes, and an open for the file system.  But
- * an agent that is alive accepts a new connection at once.  One that is leaving accepts none,
- * but it ends this connection, too.
+ * an agent that is alive answers a HELLO on a new connection at once.  One that is leaving
+ * accepts none, but it ends this connection, too.
  */
 static bool agent_is_there(struct pmio *pm, int ms)
 {

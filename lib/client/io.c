@@ -264,7 +264,7 @@ struct group {
 	struct extent extents[EXTENTS_MAX];
 	unsigned nr;
 	bool raised;	 /* the file's size was raised, and is not flushed yet */
-	bool at_once;	 /* -EAGAIN rather than to wait for anybody */
+	bool at_once;	 /* return -EAGAIN instead of waiting */
 };
 
 /*
@@ -690,7 +690,7 @@ struct reader {
 	int64_t frame;
 	struct pmio_mask valid; /* blocks known to be valid */
 	bool here;		/* the fields above are set */
-	bool at_once;		/* -EAGAIN rather than to wait for anybody */
+	bool at_once;		/* return -EAGAIN instead of waiting */
 	struct pmio_pm_guard *guard;
 };
 

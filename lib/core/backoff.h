@@ -1,14 +1,15 @@
 /*
- * backoff.h -- to ask for something again and again, with sleeps between that get longer
+ * backoff.h -- repeat a request, with increasing sleeps in between
  *
  *	struct pmio_backoff b = PMIO_BACKOFF(1, 100, 5000);
  *
  *	while ((rc = ask()) == -EBUSY && pmio_backoff_sleep(&b))
  *		;
  *
- * What counts is how long was slept, not what the clock says: on a loaded machine it is asked as often.
+ * The limit counts the time slept, not the time on the clock: on a loaded machine there are as many
+ * repetitions.
  *
- * Threads: a backoff is for one at a time.
+ * Threads: one at a time per backoff.
  */
 #ifndef PMIO_CORE_BACKOFF_H
 #define PMIO_CORE_BACKOFF_H
@@ -35,7 +36,7 @@ static inline void pmio_sleep_us(uint64_t us)
 	nanosleep(&ts, NULL);
 }
 
-/* false, and no sleep: it has slept for as long as it may */
+/* false, without a sleep: the total is used up */
 static inline bool pmio_backoff_sleep(struct pmio_backoff *b)
 {
 	uint64_t us = b->next_us < b->max_us ? b->next_us : b->max_us;

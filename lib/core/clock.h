@@ -1,4 +1,4 @@
-/* clock.h -- time that only goes on: CLOCK_MONOTONIC, the same for all processes of a machine */
+/* clock.h -- monotonic time: CLOCK_MONOTONIC, the same for all processes of a machine */
 #ifndef PMIO_CORE_CLOCK_H
 #define PMIO_CORE_CLOCK_H
 

@@ -21,10 +21,10 @@
 #include "core/error.h"
 #include "core/log.h"
 
-#define FDS_MAX 65536		/* where the system does not say which descriptors are in use */
+#define FDS_MAX 65536		/* if the system does not tell which descriptors are in use */
 #define CPUS_MAX 8192		/* the most that Linux can be built for */
 #define NOFILE_WANTED (1u << 20) /* the most that Linux allows unless told otherwise */
-#define LOG_FILE_MAX (1 << 20)	/* bytes: a longer one is begun anew at the start */
+#define LOG_FILE_MAX (1 << 20)	/* bytes: a longer one is truncated at the start */
 #define STACK_SIZE (2u << 20)	/* bytes, of a thread */
 
 /* ---- log ----------------------------------------------------------------------- */
@@ -84,7 +84,7 @@ int pmio_daemon_signals(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write, not our death */
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes makes write() fail, and must not kill the daemon */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -109,13 +109,13 @@ void pmio_daemon_ready(struct pmio_daemon *d, int rc)
 	d->ready_fd = -1;
 }
 
-/* 0, or -1 where the kernel does not know the call, or a container's filter forbids it */
+/* 0, or -1 if the kernel does not have the call, or a container's filter forbids it */
 static int close_between(unsigned first, unsigned last)
 {
 	return first > last ? 0 : close_range(first, last, 0);
 }
 
-/* the numbers that are in use; false: /proc is not there */
+/* close the descriptors that are in use; false: there is no /proc */
 static bool close_listed(int keep)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -133,7 +133,7 @@ static bool close_listed(int keep)
 	return true;
 }
 
-/* nothing of the caller's may stay open: mpirun waits for the ends of its pipes */
+/* no descriptor of the caller may stay open: mpirun waits for the ends of its pipes */
 static void close_inherited(int keep)
 {
 	unsigned after = keep > 2 ? (unsigned)keep + 1 : 3;
@@ -148,9 +148,9 @@ static void close_inherited(int keep)
 	}
 }
 
-/* ---- what the caller has imposed on itself ------------------------------------------ */
+/* ---- limits of the caller ------------------------------------------ */
 
-/* a rank is bound to a processor or two; the kernel cuts this down to what the cpuset allows */
+/* a rank is bound to one or two processors; the kernel limits this mask to the cpuset */
 static void use_all_processors(void)
 {
 	cpu_set_t *all = CPU_ALLOC(CPUS_MAX);
@@ -162,11 +162,11 @@ static void use_all_processors(void)
 	if (sched_setaffinity(0, size, all) < 0)
 		pmio_dbg("sched_setaffinity: %s", strerror(errno));
 	CPU_FREE(all);
-	/* and memory from all nodes: MPOL_DEFAULT; there is no call of the C library */
+	/* and memory from all NUMA nodes: MPOL_DEFAULT; the C library has no function for it */
 	syscall(SYS_set_mempolicy, 0, NULL, 0);
 }
 
-/* an ordinary user cannot take back a nice value, but may leave SCHED_IDLE or SCHED_BATCH */
+/* an ordinary user cannot lower a nice value again, but may leave SCHED_IDLE or SCHED_BATCH */
 static void be_ordinary(void)
 {
 	const struct sched_param param = { .sched_priority = 0 };
@@ -178,7 +178,7 @@ static void be_ordinary(void)
 	syscall(SYS_ioprio_set, 1 /* a process */, 0, 0 /* as its nice value says */);
 }
 
-/* to the hard value, or beyond it where we may; RLIM_INFINITY is above what is allowed for descriptors */
+/* raise it to the hard limit, or beyond it if permitted; RLIM_INFINITY is too large for descriptors */
 static void raise_limit(int which, rlim_t most)
 {
 	struct rlimit lim, wanted = { most, most };
@@ -191,7 +191,7 @@ static void raise_limit(int which, rlim_t most)
 	setrlimit((__rlimit_resource_t)which, &lim);
 }
 
-/* RLIMIT_CORE and RLIMIT_NICE, ... stay: they say what somebody wants, or are of no use to us */
+/* RLIMIT_CORE, RLIMIT_NICE, ... stay: they were set on purpose, or do not matter here */
 static void raise_limits(void)
 {
 	static const int unlimited[] = { RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU, RLIMIT_RSS,
@@ -201,7 +201,7 @@ static void raise_limits(void)
 	for (size_t i = 0; i < sizeof(unlimited) / sizeof(unlimited[0]); i++)
 		raise_limit(unlimited[i], RLIM_INFINITY);
 	raise_limit(RLIMIT_NOFILE, NOFILE_WANTED);
-	/* threads have got theirs from a limit on stacks when the program started */
+	/* the default stack size of threads was taken from the stack limit when the program started */
 	if (pthread_getattr_default_np(&attr) == 0) {
 		size_t size = 0;
 
@@ -212,7 +212,7 @@ static void raise_limits(void)
 	}
 }
 
-/* the caller's job may be suspended, and its terminal stop it */
+/* the caller's job may be suspended, and its terminal may stop it */
 static void ignore_job_control(void)
 {
 	sigset_t none;
@@ -226,8 +226,8 @@ static void ignore_job_control(void)
 }
 
 /*
- * The first rank of some job starts us, and others come for whom its limits, its processors
- * and its priority are not meant.
+ * The first rank of some job starts the daemon; its limits, processors and priority are not
+ * meant for other jobs, which use the daemon later.
  */
 static void leave_job(void)
 {
@@ -269,7 +269,7 @@ int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, v
 	if (d->foreground)
 		return serve(d, arg);
 	leave_job();
-	/* a client has started us so that nobody waits for us but for what we say */
+	/* a client has started this process detached, and waits only for its report */
 	if (d->ready_fd >= 0 && getsid(0) == getpid())
 		return serve(d, arg);
 
@@ -292,7 +292,7 @@ int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, v
 	while (n < 0 && errno == EINTR);
 	close(pipe_fd[0]);
 	if (n != sizeof(status))
-		return PMIO_EAGENT; /* it was killed; who waits sees the end of the pipe */
+		return PMIO_EAGENT; /* it was killed; the waiting process sees the end of the pipe */
 	pmio_daemon_ready(d, status);
 	return status;
 }

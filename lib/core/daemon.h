@@ -1,5 +1,5 @@
 /*
- * daemon.h -- what processes have in common that go on when their caller has ended
+ * daemon.h -- common to the processes that outlive their caller
  */
 #ifndef PMIO_CORE_DAEMON_H
 #define PMIO_CORE_DAEMON_H
@@ -9,41 +9,41 @@
 
 struct pmio_daemon {
 	bool foreground;	/* do not detach */
-	int ready_fd;		/* -1, or: gets an int32_t when that is known: 0 or the error */
+	int ready_fd;		/* -1, or a descriptor that gets an int32_t: 0 when it is ready, or the error */
 };
 
 /*
  * pmio_daemon_run -- run serve() in a process of its own
  *
- * All descriptors but standard ones and ready_fd are closed.  Unless foreground is set, what the
- * caller's job is limited to is left behind: processors, priority, limits (those of a user up to
- * their hard values), stops by its terminal; and it returns twice: in the caller's process with
- * what serve() told by pmio_daemon_ready(), or PMIO_EAGENT if it ended without; and in the new
- * one, a session leader, with serve()'s result.  With a ready_fd a session leader needs no new
- * process: then it returns once.
+ * All descriptors except the standard ones and ready_fd are closed.  Unless foreground is set,
+ * the process leaves the restrictions of the caller's job: processors, priority, limits (as an
+ * ordinary user up to the hard limits), stops by its terminal; and this returns twice: in the
+ * caller's process with the status that serve() gave to pmio_daemon_ready(), or PMIO_EAGENT if
+ * it ended without one; and in the new process, a session leader, with serve()'s result.  With a
+ * ready_fd a session leader needs no new process: then it returns once.
  */
 int pmio_daemon_run(struct pmio_daemon *d, int (*serve)(struct pmio_daemon *d, void *arg), void *arg);
 
-/* say that it is up (0), or why not; for who waits, and once only */
+/* report to the waiting process that the daemon is ready (0), or its error; only once */
 void pmio_daemon_ready(struct pmio_daemon *d, int status);
 
 /*
- * pmio_daemon_is_up -- it serves: from now on the log goes to log_fd, unless that is -1; and unless foreground is set
- * standard streams are closed, and the working directory is /
+ * pmio_daemon_is_up -- the daemon serves: from now on the log goes to log_fd, unless that is -1; and unless
+ * foreground is set the standard streams go to /dev/null, and the working directory is /
  */
 void pmio_daemon_is_up(bool foreground, int log_fd);
 
 /*
- * pmio_daemon_open_log -- the log file: path, or if that is NULL `name` in the folder dir_fd, which is emptied when it is long
+ * pmio_daemon_open_log -- open the log file: path or, if that is NULL, `name` in the folder dir_fd; a long file is truncated
  *
- * Returns -1 for none: in the foreground without a path, or it cannot be opened (logged, as "who: ...").
+ * Returns -1 for none: in the foreground without a path, or if it cannot be opened (logged, as "who: ...").
  */
 int pmio_daemon_open_log(const char *who, const char *path, int dir_fd, const char *name, bool foreground);
 
-/* SIGTERM and SIGINT, in all threads: a descriptor to read a signalfd_siginfo from, without waiting; or -errno */
+/* block SIGTERM and SIGINT in all threads: returns a nonblocking descriptor to read a signalfd_siginfo from, or -errno */
 int pmio_daemon_signals(void);
 
-/* events of that descriptor come with this id; 0 or -errno */
+/* watch that descriptor; its events come with this id; 0 or -errno */
 int pmio_daemon_watch(int epoll_fd, int fd, uint64_t id);
 
 /* from now on the log goes to that descriptor, with time and process; -1: back to standard error */

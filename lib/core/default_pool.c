@@ -1,10 +1,10 @@
 /*
- * default_pool.c -- where the pool of who names none is: in /dev/shm, where all may make files
+ * default_pool.c -- the place of the default pool: in /dev/shm, where every user may make files
  *
- * pmio-UID is a name that others can guess, and one who has a folder of that name there first
- * cannot be sent away.  Then it is pmio-UID.RANDOM, which all processes of the user find again by
- * a look at all that is there.  Of several that are made at once, the one with the lowest inode number is
- * meant: a tmpfs counts them up, so whoever has made one sees all that may come before it.
+ * pmio-UID is a name that others can guess, and a folder of that name made by another user cannot be
+ * removed.  Then the pool is pmio-UID.RANDOM, which all processes of the user find again by listing
+ * /dev/shm.  Of several that are made at the same time, the one with the lowest inode number is used: a
+ * tmpfs counts inode numbers up, so a process that has made one sees all that may come before it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,13 +23,13 @@
 #define BELOW "/dev/shm"
 #define TRIES 100
 
-/* as lib/pool asks of a pool's directory */
+/* the conditions of lib/pool for a pool's directory */
 static bool is_ours(const struct stat *st)
 {
 	return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* one with a random name; false: there is none */
+/* find the one with a random name; false: there is none */
 static bool find_again(char *dir, size_t size)
 {
 	char prefix[32], path[PATH_MAX];
@@ -53,7 +53,7 @@ static bool find_again(char *dir, size_t size)
 	return lowest != UINT64_MAX;
 }
 
-/* 0: this name can be used, and is a directory, or there is nothing yet; 1: somebody else has it: *by */
+/* 0: this name can be used: it is this user's directory, or does not exist yet; 1: it belongs to another user, *by */
 static int look(char *dir, size_t size, uid_t *by)
 {
 	struct stat st;
@@ -63,7 +63,7 @@ static int look(char *dir, size_t size, uid_t *by)
 		return -ENAMETOOLONG;
 	there = lstat(dir, &st) == 0;
 	*by = there ? st.st_uid : geteuid();
-	/* what is ours stays where it is, and says what is wrong with it when it is opened */
+	/* this user's own directory is used; opening it reports what is wrong with it */
 	if (*by == geteuid() && there)
 		return 0;
 	if (find_again(dir, size))
@@ -112,7 +112,7 @@ int pmio_default_pool_make(char *dir, size_t size)
 			return rc;
 		if (errno != EEXIST)
 			return -errno;
-		rc = look(dir, size, &by); /* ours, or others were faster */
+		rc = look(dir, size, &by); /* this process's own, or that of a faster one */
 		if (rc == 0)
 			return 0;
 	}

@@ -12,7 +12,7 @@ const char *pmio_strerror(int code)
 	switch (code) {
 	case 0:
 		return "success";
-	case -EMFILE: /* of the program or of the agent */
+	case -EMFILE: /* the limit of the program or of the agent */
 		return "Too many open files (ulimit -n)";
 	case PMIO_ENOTPOOL:
 		return "not a pmio pool";

@@ -2,8 +2,8 @@
  * error.h -- result codes of pmio
  *
  * Functions return 0 or a count on success, and a negative number on failure:
- * -errno, or one of the codes of pmio.h that no errno says (from -4096 down,
- * where no errno lies).  pmio_strerror() puts both into words.
+ * -errno, or one of the codes of pmio.h that have no errno (-4096 and below, where
+ * there are no errnos). pmio_strerror() returns the text of both.
  */
 #ifndef PMIO_CORE_ERROR_H
 #define PMIO_CORE_ERROR_H

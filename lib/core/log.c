@@ -65,7 +65,7 @@ static void write_stderr(enum pmio_log_level level, const char *line)
 	if (n > (int)sizeof(out) - 1)
 		n = (int)sizeof(out) - 1;
 	if (write(STDERR_FILENO, out, (size_t)n) < 0)
-		return; /* nowhere is left to complain to */
+		return; /* there is nowhere left to report it */
 }
 
 void pmio_log(enum pmio_log_level level, const char *fmt, ...)

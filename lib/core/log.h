@@ -1,10 +1,10 @@
 /*
- * log.h -- where pmio says what is wrong
+ * log.h -- pmio's error messages
  *
- * Who finds out what is wrong logs it once; callers pass the code on in silence.
- * The library writes to standard error unless a handler is set; pmiod sets one
- * that writes its log file.  A line is one write(2), so lines of many ranks do
- * not mix.  Control characters, as names of files may have, become \x1b (text.h).
+ * The function that detects an error logs it once; callers pass the code on without a
+ * message.  The library writes to standard error unless a handler is set; pmiod sets
+ * one that writes its log file.  A line is one write(2), so lines of many ranks do not
+ * mix.  Control characters, which file names may have, become \x1b (text.h).
  *
  * Threads: all functions may be called by any thread.
  */
@@ -37,15 +37,16 @@ void pmio_log_set_handler(pmio_log_fn fn);
 void pmio_log(enum pmio_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* what strangers can bring about as often as they like is said now and then only; begins as zeros */
+/* limits messages about events that strangers can cause as often as they like; starts as zeros */
 struct pmio_note {
-	uint64_t nr, said; /* times in all, and up to the last line */
-	uint64_t next_ms;  /* CLOCK_MONOTONIC: no line before */
+	uint64_t nr, said; /* number of events in all, and up to the last line */
+	uint64_t next_ms;  /* CLOCK_MONOTONIC: no line before this time */
 };
 
 /*
- * so many times more: returns how many are to be said now, which then count as said; 0: none, as
- * there are none or the last line was less than a minute ago.  One thread at a time for each note.
+ * counts `more` events: returns the number to report now, which then counts as reported; 0: none,
+ * as there are none or the last line was less than a minute ago.  One thread at a time for each
+ * note.
  */
 uint64_t pmio_note(struct pmio_note *n, uint64_t more);
 

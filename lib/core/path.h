@@ -6,7 +6,7 @@
 /*
  * pmio_absolute -- a path as seen from the working directory; links are not resolved
  *
- * Returns 0, -ENOENT (empty), -ENAMETOOLONG or what getcwd() says; not logged.
+ * Returns 0, -ENOENT (empty), -ENAMETOOLONG or getcwd()'s error; not logged.
  */
 int pmio_absolute(const char *path, char *out, size_t size);
 

@@ -130,7 +130,7 @@ const char *pmio_source_name(enum pmio_source from)
 	return source_names[from];
 }
 
-/* KiB, K, kib, ... to a factor; 0 if it is no unit.  All are binary, as with dd's K, M, G, but KB, MB, ... */
+/* KiB, K, kib, ... to a factor; 0 if it is not a unit.  All are binary, as dd's K, M, G, but also KB, MB, ... */
 static double unit_factor(const char *unit)
 {
 	static const char letters[] = "kmgtpe";
@@ -150,7 +150,7 @@ static double unit_factor(const char *unit)
 	return 0;
 }
 
-/* digits only: exact, where a double is not */
+/* digits only: exact, unlike a double */
 static int parse_whole(const char *text, double factor, uint64_t *bytes)
 {
 	unsigned long long number;
@@ -183,7 +183,7 @@ int pmio_parse_size(const char *text, uint64_t *bytes)
 		return -EINVAL;
 	if (whole)
 		return parse_whole(text, factor, bytes);
-	if (number != floor(number) && factor == 1) /* half a byte */
+	if (number != floor(number) && factor == 1) /* a fraction of a byte */
 		return -EINVAL;
 	number = ceil(number * factor);
 	if (!(number < ldexp(1, 63)))
@@ -299,7 +299,7 @@ struct file_state {
 	int rc;
 };
 
-/* inih's callback: 1 is good; 0 would make ini_parse() name the line, but we say more */
+/* inih's callback: 1 is good; with 0 ini_parse() would return the line number, but the message here says more */
 static int take_line(void *arg, const char *section, const char *name, const char *value)
 {
 	struct file_state *st = arg;
@@ -319,10 +319,10 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 	return 1;
 }
 
-/* the configuration file to read: named ones must be there, others may */
+/* the configuration file to read: it must exist if PMIO_CONF names it */
 static const char *conf_path(char *buf, size_t size, bool *named)
 {
-	/* who starts a program with other rights than his own must not choose for it */
+	/* the user who starts a program that runs with other rights must not choose for it */
 	const char *conf = secure_getenv("PMIO_CONF"), *home = secure_getenv("HOME");
 
 	*named = conf && *conf;

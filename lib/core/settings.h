@@ -1,8 +1,8 @@
 /*
- * settings.h -- the one table of what users can set
+ * settings.h -- the table of all settings
  *
- * Each setting stands once in settings.c: name, type, bounds, default, help.
- * Its surfaces follow from the name, here for `drain`, strongest first:
+ * Each setting is defined once, in settings.c: name, type, bounds, default, help.  The
+ * ways to set it follow from the name, here for `drain`, highest priority first:
  *
  *	MPI_Info hint         pmem_drain
  *	Open MPI parameter    --mca io_pmem_drain
@@ -11,7 +11,7 @@
  *	                      ~/.config/pmio/pmio.conf, else /etc/pmio/pmio.conf)
  *	default
  *
- * Threads: a struct pmio_settings belongs to who made it.
+ * Threads: a struct pmio_settings belongs to the thread that made it.
  */
 #ifndef PMIO_CORE_SETTINGS_H
 #define PMIO_CORE_SETTINGS_H
@@ -52,7 +52,7 @@ enum pmio_setting {
 
 enum pmio_setting_type { PMIO_TYPE_STRING, PMIO_TYPE_SIZE, PMIO_TYPE_UINT, PMIO_TYPE_CHOICE };
 
-/* from where a value came; a later one wins over an earlier one */
+/* the source of a value; a later one overrides an earlier one */
 enum pmio_source {
 	PMIO_FROM_DEFAULT,
 	PMIO_FROM_FILE,
@@ -99,8 +99,8 @@ const char *pmio_source_name(enum pmio_source from);
 /*
  * pmio_settings_init -- defaults, configuration file, environment
  *
- * A bad value is logged with the valid range, and the value before it stays.
- * Returns 0, -ENOMEM, or -EINVAL if something was bad (s is usable all the same).
+ * An invalid value is logged with the valid range, and the value before it stays.
+ * Returns 0, -ENOMEM, or -EINVAL if a value was invalid (s is usable nevertheless).
  */
 int pmio_settings_init(struct pmio_settings *s);
 void pmio_settings_fini(struct pmio_settings *s);
@@ -111,33 +111,36 @@ int pmio_settings_set(struct pmio_settings *s, enum pmio_setting which, const ch
 		      enum pmio_source from);
 
 /*
- * pmio_settings_fix_agent -- `agent` with a relative path is as seen from the working directory now
+ * pmio_settings_fix_agent -- resolve a relative path in `agent` from the current working directory
  *
- * For who changes that, or starts those that do.  Returns 0 or an error, not logged.
+ * For processes that change it, or start others that do.  Returns 0 or an error, not logged.
  */
 int pmio_settings_fix_agent(struct pmio_settings *s);
 
-/* would pmio_settings_set() take it?  Nothing is logged */
+/* would pmio_settings_set() accept it?  Nothing is logged */
 bool pmio_setting_valid(enum pmio_setting which, const char *value);
 
 /* "4096", "64KiB", "1.5 GB", "2T" (binary) to bytes; -EINVAL, -ERANGE */
 int pmio_parse_size(const char *text, uint64_t *bytes);
 
 /*
- * pmio_settings_path_selected -- is this plain name one that `paths` selects?
+ * pmio_settings_path_selected -- does the setting `paths` select this plain name?
  *
  * name   absolute; patterns are fnmatch(3)'s, separated by ':'; a star matches
  *        slashes, too
  */
 bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name);
 
-/* the pool's directory in force, absolute; "" in the setting is the default pool. 0 or -ENAMETOOLONG */
+/* the directory of the pool in use, absolute; "" in the setting is the default pool.  0 or -ENAMETOOLONG */
 int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size);
 
-/* the default pool's directory, which may be missing: /dev/shm/pmio-UID, or what was made in its place. 0 or -ENAMETOOLONG */
+/*
+ * the default pool's directory, which may be missing: /dev/shm/pmio-UID, or the one made in its place.  0 or
+ * -ENAMETOOLONG
+ */
 int pmio_default_pool(char *dir, size_t size);
 /*
- * the same, and it is made if it is missing
+ * the same, and make it if it is missing
  *
  * If another user has that name, dir is a new directory beside it (logged), which pmio_default_pool() finds from
  * then on.  Returns 0 or -errno.

@@ -1,12 +1,12 @@
 /*
- * spin.h -- how long to look for something again and again before sleeping until it comes
+ * spin.h -- busy polling: how long to poll for something before sleeping until it comes
  *
- * A processor that sleeps takes some 20 to 30 us to wake up in a virtual machine, as long as a short request and its
- * answer take in all.  But where others want the processor, or what is waited for takes long anyhow, to look only
- * costs.  So the time is found out: doubled while a little more would have been enough, nothing after a long wait.
- * The algorithm is that of the Linux kernel for halted virtual processors (Documentation/virt/kvm/halt-polling.rst).
+ * A sleeping processor takes some 20 to 30 us to wake up in a virtual machine, as long as a short request and its
+ * answer take in all.  But if other threads need the processor, or the wait is long anyway, polling only costs.  So
+ * the time is adapted: doubled while a little more would have been enough, 0 after a long wait.  The algorithm is
+ * that of the Linux kernel for halted virtual processors (Documentation/virt/kvm/halt-polling.rst).
  *
- * Threads: a spin is for one at a time.
+ * Threads: one at a time per spin.
  */
 #ifndef PMIO_CORE_SPIN_H
 #define PMIO_CORE_SPIN_H
@@ -16,11 +16,11 @@
 #define PMIO_SPIN_MIN_NS 20000
 
 struct pmio_spin {
-	uint64_t max_ns; /* a longer wait: do not look at all the next time */
-	uint64_t ns;	 /* look for so long */
+	uint64_t max_ns; /* after a longer wait, do not poll at all the next time */
+	uint64_t ns;	 /* how long to poll */
 };
 
-/* after each wait, with how long it took in all */
+/* to be called after each wait, with its total length */
 static inline void pmio_spin_learn(struct pmio_spin *s, uint64_t waited_ns)
 {
 	if (waited_ns > s->max_ns)

@@ -26,13 +26,13 @@ const struct pmio_system_files pmio_system = { "/proc/self/cgroup", "/proc/self/
 
 /* ---- finding a cgroup ------------------------------------------------------------- */
 
-/* a process's cgroup of one controller */
+/* a process's cgroup for one controller */
 struct cgroup {
 	char dir[2 * PATH_MAX];
-	size_t top; /* so many bytes of dir are the mount point: nothing above it can be seen */
+	size_t top; /* length of the mount point in dir: nothing above it is visible */
 };
 
-/* is `name` in a list with commas? */
+/* is `name` in a comma-separated list? */
 static bool has_word(const char *list, const char *name)
 {
 	size_t len = strlen(name);
@@ -44,7 +44,7 @@ static bool has_word(const char *list, const char *name)
 	return false;
 }
 
-/* the lines of FILE one after the other; what is too long is cut.  false at the end */
+/* the lines of FILE one after the other; long lines are cut.  false at the end */
 static bool next_line(FILE *f, char *line)
 {
 	if (!f || !fgets(line, LINE_SIZE, f))
@@ -122,7 +122,8 @@ static bool parse_mount(char *line, struct mount *m)
 
 /*
  * A container sees its own part of the hierarchy: its mount's root is then the cgroup's path,
- * or a part of it.  What cannot be seen at all, or has no folder, counts as the mount point.
+ * or a part of it.  A cgroup that is not visible, or has no folder, counts as the mount
+ * point.
  */
 static void place(struct cgroup *g, const struct mount *m, const char *path)
 {
@@ -163,7 +164,7 @@ static bool find_cgroup(const struct pmio_system_files *files, const char *contr
 	return found;
 }
 
-/* the next one above; false: that was the last */
+/* go to the parent; false: that was the last */
 static bool go_up(struct cgroup *g)
 {
 	char *slash;
@@ -183,7 +184,7 @@ static FILE *open_in(const struct cgroup *g, const char *name)
 	return fopen(path, "re");
 }
 
-/* the number in a file that has only one; else "max", or it is not there */
+/* the number in a file that has only one; false: it is "max", or there is no file */
 static bool read_number(const struct cgroup *g, const char *name, uint64_t *value)
 {
 	FILE *f = open_in(g, name);
@@ -198,7 +199,7 @@ static bool read_number(const struct cgroup *g, const char *name, uint64_t *valu
 	return *end == '\0';
 }
 
-/* of a file with lines "NAME[:] NUMBER ...", the numbers of those two names, added up */
+/* the sum of the numbers of two names, in a file with lines "NAME[:] NUMBER ..." */
 static uint64_t sum_fields(FILE *f, const char *a, const char *b)
 {
 	char line[LINE_SIZE];
@@ -257,7 +258,7 @@ void pmio_memory_room(const struct pmio_system_files *files, struct pmio_memory_
 	if (find_cgroup(files, NULL, &g)) {
 		do {
 			look_at_limit(room, &g, "memory.max", "memory.current", "inactive_file", "active_file");
-			/* not the end of a process, but beyond it none gets on */
+			/* exceeding it kills no process, but slows all of them down */
 			look_at_limit(room, &g, "memory.high", "memory.current", "inactive_file", "active_file");
 		} while (go_up(&g));
 	}
@@ -303,7 +304,7 @@ char pmio_process_state(pid_t pid)
 	n = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	text[n] = '\0';
-	end = strrchr(text, ')'); /* the name before it may have any characters */
+	end = strrchr(text, ')'); /* the name before it may contain any characters */
 	return end && end[1] == ' ' ? end[2] : '\0';
 }
 
@@ -359,7 +360,7 @@ pid_t pmio_lock_holder(int fd)
 		unsigned long ino;
 		int pid;
 
-		/* "12: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF"; who waits has "->" behind the number */
+		/* "12: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF"; a waiting process has "->" after the number */
 		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &pid, &major_nr, &minor_nr, &ino) == 4 &&
 		    makedev(major_nr, minor_nr) == st.st_dev && ino == st.st_ino)
 			holder = pid;
@@ -389,7 +390,7 @@ bool pmio_process_has_open(pid_t pid, dev_t dev, ino_t ino)
 	return found;
 }
 
-/* all its threads are; pidfd -1: by the files that it has open still */
+/* have all its threads ended?  pidfd -1: judged by the files that it still has open */
 static bool has_ended(pid_t pid, int pidfd, dev_t dev, ino_t ino)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
@@ -405,7 +406,7 @@ int pmio_process_kill(pid_t pid, dev_t dev, ino_t ino, int limit_ms)
 	int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	int rc = -ESRCH;
 
-	/* what is looked at after that cannot be of a later process with its number */
+	/* checks after that cannot concern a later process with the same number */
 	if (pid > 1 && pid != getpid() && pmio_process_has_open(pid, dev, ino)) {
 		if (pidfd >= 0)
 			rc = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 ? -errno : 0;

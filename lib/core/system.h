@@ -1,7 +1,7 @@
 /*
- * system.h -- what the kernel says of processes, of cgroups and of memory
+ * system.h -- information from the kernel about processes, cgroups and memory
  *
- * All of it is read from /proc and the cgroups' file systems.  Where these say nothing (another
+ * All of it is read from /proc and the cgroups' file systems.  If these tell nothing (another
  * container's process, an old kernel) the answer is "unknown", never an error.
  */
 #ifndef PMIO_CORE_SYSTEM_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* where the answers are read; tests have files of their own */
+/* the files that are read; tests use their own */
 struct pmio_system_files {
 	const char *cgroup;    /* /proc/PID/cgroup */
 	const char *mountinfo; /* /proc/self/mountinfo */
@@ -23,47 +23,47 @@ struct pmio_system_files {
 extern const struct pmio_system_files pmio_system;
 
 struct pmio_memory_room {
-	uint64_t bytes;	 /* that can still be had; UINT64_MAX: nothing limits them */
-	uint64_t limit;	 /* bytes: of what has the least room, its limit */
-	char what[4352]; /* and what that is */
+	uint64_t bytes;	 /* that are still available; UINT64_MAX: no limit */
+	uint64_t limit;	 /* bytes: the limit with the least room left */
+	char what[4352]; /* and its description */
 };
 
 /*
  * pmio_memory_room -- how much memory this process may still fill
  *
- * The least of what the memory cgroups leave, from its own up to the root, of both versions,
- * and of what the machine has.  Pages of files count as free, since the kernel takes them back;
+ * The minimum of what the memory cgroups leave, from its own up to the root, of both versions,
+ * and of what the machine has.  Pages of files count as free, since the kernel reclaims them;
  * those of a tmpfs do not.
  */
 void pmio_memory_room(const struct pmio_system_files *files, struct pmio_memory_room *room);
 
-/* the kernel's name for the time since it was started; false: not known, and id is unchanged */
+/* the kernel's boot id; false: not known, and id is unchanged */
 bool pmio_boot_id(uint8_t id[16]);
 
-/* the letter in /proc/PID/stat; 0: there is no such process, or it may not be looked at */
+/* the state letter in /proc/PID/stat; 0: there is no such process, or it is not accessible */
 char pmio_process_state(pid_t pid);
 
-/* why it does not run, if that is so for longer, and what helps: "stopped by a signal (...)"; else NULL */
+/* the reason why it does not run, if that lasts, and what helps: "stopped by a signal (...)"; otherwise NULL */
 const char *pmio_process_stopped(pid_t pid);
 
-/* who holds a flock() on the file that is open as fd; 0: nobody, or it is not seen from here */
+/* the process that holds a flock() on the file open as fd; 0: none, or it is not visible from here */
 pid_t pmio_lock_holder(int fd);
 
-/* it has that file open, as far as may be known */
+/* does it have that file open, as far as is known? */
 bool pmio_process_has_open(pid_t pid, dev_t dev, ino_t ino);
 
 /*
- * pmio_process_kill -- end a process that has this file open, a lock
+ * pmio_process_kill -- kill a process that has this file, a lock file, open
  *
- * It is one's own, and on this machine: else it would not be seen that it has the file.  Waits
- * until it has ended, or for limit_ms.
+ * It belongs to the caller's user, and runs on this machine: otherwise it would not be visible
+ * that it has the file.  Waits until it has ended, or for limit_ms.
  *
- * Returns 0; -ESRCH (no process of that number has the file open), -EPERM, or -EBUSY: it has
- * been killed, but has not ended yet, as a file system hangs, or as it is frozen.
+ * Returns 0; -ESRCH (no process with that number has the file open), -EPERM, or -EBUSY: it was
+ * killed, but has not ended yet, as a file system hangs, or as it is frozen.
  */
 int pmio_process_kill(pid_t pid, dev_t dev, ino_t ino, int limit_ms);
 
-/* the process whose cgroup file that is, by version 1's freezer or by version 2 */
+/* is the process of that cgroup file frozen, by version 1's freezer or by version 2? */
 bool pmio_cgroup_is_frozen(const struct pmio_system_files *files);
 
 #endif

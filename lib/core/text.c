@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* bytes of a character in UTF-8; 1 for what is none, too */
+/* bytes of a character in UTF-8; also 1 for an invalid byte */
 static size_t char_len(const unsigned char *s)
 {
 	size_t len = *s >= 0xf0 && *s < 0xf8 ? 4 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xc2 && *s < 0xe0 ? 2 : 1;

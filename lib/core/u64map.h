@@ -21,7 +21,7 @@ struct pmio_u64map {
 	size_t size, used; /* entries */
 };
 
-/* where the key's entry is, or would be; len: of an entry, bytes */
+/* the place of the key's entry, existing or not; len: of an entry, bytes */
 static inline void *pmio_u64map_probe(const struct pmio_u64map *m, size_t len, uint64_t key)
 {
 	size_t i = (size_t)((key * 0x9e3779b97f4a7c15ULL) >> 20) & (m->size - 1);
@@ -60,7 +60,7 @@ static inline int pmio_u64map_grow(struct pmio_u64map *m, size_t len)
 	return 0;
 }
 
-/* the key's entry, which is made if there is none: its other members are 0 then; NULL: no memory */
+/* the key's entry, which is made if there is none: its other members are 0 then; NULL: out of memory */
 static inline void *pmio_u64map_get(struct pmio_u64map *m, size_t len, uint64_t key)
 {
 	uint64_t *e;

@@ -5,8 +5,8 @@
  * it knows the key: the initiator first, then the target.  So a recorded handshake cannot be
  * replayed, and the address of the memory is told only to a peer that knows the key.
  *
- * The target keeps no state for a port before the proof: its nonce, and the session,
- * are a keyed hash of the port's message and of the time, which the proof repeats.
+ * The target keeps no state for an initiator before the proof: its nonce, and the session,
+ * are a keyed hash of the initiator's message and of the time, which the proof repeats.
  *
  * HMAC-SHA-256 (RFC 2104, RFC 6234) by libsodium.
  */
@@ -34,7 +34,7 @@ int pmio_fabric_new_key(uint8_t key[PMIO_FABRIC_KEY_SIZE])
 	return pmio_fabric_random(key, PMIO_FABRIC_KEY_SIZE);
 }
 
-/* the proof includes the role: a port's proof cannot serve as a target's */
+/* the proof includes the role: an initiator's proof cannot serve as a target's */
 struct proven {
 	uint64_t type;
 	struct fabric_transcript t;

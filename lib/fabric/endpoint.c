@@ -1,4 +1,4 @@
-/* endpoint.c -- common to target and port: one endpoint, its addresses and completions */
+/* endpoint.c -- common to target and initiator: one endpoint, its addresses and completions */
 #include <errno.h>
 #include <netdb.h>
 #include <sched.h>

@@ -124,8 +124,8 @@ uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call);
  * When it returns, no handler begins with a call of that session any more; answers to
  * earlier ones go nowhere.  An initiator that is still there gets -ECONNRESET from a call
  * after about a second, when it probes for the answer.  XXX Its writes may still
- * arrive: only the target's end stops that.  Unknown sessions are ignored.  Threads:
- * any, also the handler's.
+ * arrive: only the target's end stops that.
+ * Unknown sessions are ignored.  Threads: any, also the handler's.
  */
 void pmio_fabric_target_end_session(struct pmio_fabric_target *target, uint64_t session);
 
@@ -163,8 +163,8 @@ int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const cha
  * accept this process as its user; or this side requires MUNGE and the target does not
  * ask for it), -ESTALE (there is another target now: its epoch is not the card's),
  * -EINVAL (no key; not an address of this provider), -ETIMEDOUT, -EPROTO (another
- * provider's card), ... Threads: any, as for all calls below; calls on one peer may run
- * at once.
+ * provider's card), ...
+ * Threads: any, as for all calls below; calls on one peer may run at once.
  */
 int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out);
@@ -218,11 +218,12 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  *
  * The caller may reuse its memory when this returns.  It may wait until earlier ops, of any thread, have
  * made progress: the initiator's buffers for data that are written or read have 1 MiB.  One peer gets at most
- * half of what others have left, so peers that answer do not wait for one that does not.  Returns 0, or the
- * error that prevents the op from the start, and then *out is NULL: the error of other calls on a peer
- * that is down, -EFAULT, -EMSGSIZE, -ENOMEM. pmio_fabric_end() returns errors that occur later.  XXX Most
- * providers move bytes only while a thread is in a call of this initiator; time without such a thread does not
- * count for the timeout.
+ * half of what others have left, so peers that answer do not wait for one that does not.
+ * Returns 0, or the error that prevents the op from the start, and then *out is NULL: the error of other
+ * calls on a peer that is down, -EFAULT, -EMSGSIZE, -ENOMEM.  pmio_fabric_end() returns errors that occur
+ * later.
+ * XXX Most providers move bytes only while a thread is in a call of this initiator; time without such a thread
+ * does not count for the timeout.
  */
 struct pmio_fabric_op;
 int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
@@ -232,8 +233,8 @@ int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  * pmio_fabric_end -- wait for all of an op
  *
  * x: receives the answer; x->request is not used; NULL: only the status is wanted.
- * Returns as pmio_fabric_write.  Frees *op and clears it in any case.  Threads: any,
- * also one that did not begin the op; ops in any order.
+ * Returns as pmio_fabric_write.  Frees *op and clears it in any case.
+ * Threads: any, also one that did not begin the op; ops in any order.
  */
 int pmio_fabric_end(struct pmio_fabric_op **op, struct pmio_fabric_exchange *x);
 

@@ -230,8 +230,8 @@ void fabric_guard_fini(struct fabric_guard *g);
 /*
  * fabric_guard_look -- end unauthenticated connections ("strangers") when there are many
  *
- * is_known: has a port at that address (its TCP port differs) been authenticated? Only for the thread that calls
- * libfabric: no other thread closes these sockets.  Returns ms until it is to be called again, -1: never.
+ * is_known: has an initiator at that address (its TCP port differs) been authenticated? Only for the thread that
+ * calls libfabric: no other thread closes these sockets.  Returns ms until it is to be called again, -1: never.
  */
 int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg);
 

@@ -5,14 +5,14 @@
  * connections then use all descriptors of the process, and no other peer can connect.  libfabric has no call to
  * prevent that.  But this process can inspect its sockets: those with the endpoint's address at this end are the ones
  * that it has accepted.  A connection is a stranger's if it has carried too few bytes for a proof, or comes from a
- * host from which no port has been authenticated.  When a quarter of the descriptors is in use the oldest strangers'
- * connections are ended.
+ * host from which no initiator has been authenticated.  When a quarter of the descriptors is in use the oldest
+ * strangers' connections are ended.
  *
  * Their descriptors are not closed, as libfabric owns them: the connections are shut down, and libfabric notices that
  * as if the peer had done it.
  *
- * XXX A stranger that speaks libfabric's protocol from a host with authenticated ports is not found, and libfabric
- * itself parses what strangers send: its port is for trusted networks.
+ * XXX A stranger that speaks libfabric's protocol from a host with authenticated initiators is not found, and
+ * libfabric itself parses what strangers send: its port is for trusted networks.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,7 @@
 
 #include "fabric/fabric_impl.h"
 
-#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes that an authenticated port has sent at least */
+#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes that an authenticated peer has sent at least */
 #define SAID_NOTHING 32	  /* less than the first bytes of any libfabric connection */
 #define FRESH_MS 10000	  /* for a proof to come, when there are many connections */
 #define FORGOTTEN_MS 5000 /* libfabric's `net` no longer uses a socket that it has not closed within this time */

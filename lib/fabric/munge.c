@@ -1,5 +1,5 @@
 /*
- * munge.c -- which user a port belongs to
+ * munge.c -- which user an initiator belongs to
  *
  * The session's key shows only that a peer was given it; a credential of MUNGE shows
  * the peer's user, vouched for by a daemon on its host that both hosts trust.  Its

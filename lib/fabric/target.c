@@ -8,12 +8,12 @@
  * An answer must not go to an address that is not in the address vector (libfabric 1.17 crashes then), so an address
  * stays there as long as a session, an answer that waits or one under way has it.
  *
- * A port that is not authenticated is a stranger, and costs little.  Nothing is kept of its HELLO: the proof is
+ * An initiator that is not authenticated is a stranger, and costs little.  Nothing is kept of its HELLO: the proof is
  * checked against values computed from it (auth.c).  The address in it may belong to another host, to which libfabric
  * would then try to connect; so the HELLO is answered if the message came from that address.  libfabric tells the
- * source only for addresses that it knew when the message came; therefore ports repeat the HELLO soon: the first one
- * makes the address known, for a while.  If the two differ (several networks) the answer is sent nevertheless, but only
- * to few such addresses per unit of time.
+ * source only for addresses that it knew when the message came; therefore initiators repeat the HELLO soon: the first
+ * one makes the address known, for a while.  If the two differ (several networks) the answer is sent nevertheless, but
+ * only to few such addresses per unit of time.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /*
- * target_admission.c -- messages of ports to a target: authentication, refusals, and calls of authenticated ports
+ * target_admission.c -- messages of initiators to a target: authentication, refusals, and calls of authenticated
+ * ones
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -8,7 +9,7 @@
 
 #include "fabric/target_impl.h"
 
-/* ---- messages from ports ------------------------------------------------------------------------ */
+/* ---- messages from initiators ------------------------------------------------------------------------ */
 
 /* a probe, "are you still the same target?": the epoch answers it, and the status tells whether the session is known */
 static void take_probe(struct pmio_fabric_target *t, const struct fabric_hello_msg *m, fi_addr_t from)

@@ -1,6 +1,6 @@
 /*
  * target_impl.h -- shared by the files of a target: addresses and sessions (target_session.c), answers (target_send.c),
- * authentication of ports (target_admission.c), and target.c, which has the thread
+ * authentication of initiators (target_admission.c), and target.c, which has the thread
  */
 #ifndef PMIO_FABRIC_TARGET_IMPL_H
 #define PMIO_FABRIC_TARGET_IMPL_H
@@ -29,7 +29,7 @@ struct addr {
 	UT_hash_handle hh;
 };
 
-/* a host from which a port has been authenticated */
+/* a host from which an initiator has been authenticated */
 struct host {
 	uint8_t ip[16];	/* key */
 	unsigned nr_addrs;
@@ -154,7 +154,7 @@ struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const 
 
 void *fabric_target_slots_desc(const struct pmio_fabric_target *t);
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
-/* send waiting answers; those that have waited for long are dropped, as their port has gone */
+/* send waiting answers; those that have waited for long are dropped, as their initiator has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t);
 /* takes o over; sends to its session's address, unless it has an address of its own */
 void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o);

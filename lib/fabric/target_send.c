@@ -55,7 +55,7 @@ static bool try_to_send(struct pmio_fabric_target *t, struct out *o)
 	return true;
 }
 
-/* answers that wait for long are dropped: their port has gone */
+/* answers that wait for long are dropped: their initiator has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t)
 {
 	uint64_t now = fabric_now_ms();
@@ -75,7 +75,7 @@ void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o)
 	struct session *s = o->addr ? NULL : fabric_target_find_session(t, o->session);
 
 	if (!o->addr && !s) {
-		free(o); /* the port that asked has left */
+		free(o); /* the initiator that asked has left */
 		return;
 	}
 	if (s) {

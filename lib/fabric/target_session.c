@@ -81,7 +81,7 @@ static void add_to_host(struct pmio_fabric_target *t, struct addr *a)
 	if (!h) {
 		h = calloc(1, sizeof(*h));
 		if (!h)
-			return; /* then its port is a stranger */
+			return; /* then the initiator is a stranger */
 		ip_of(a->bytes, h->ip);
 		HASH_ADD(hh, t->hosts, ip, sizeof(h->ip), h);
 	}

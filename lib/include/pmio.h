@@ -30,10 +30,11 @@
  * connect again.
  *
  * Visible: a write that has returned is seen by every later read of the file through
- * pmio on this node, by any process and handle.  Durable: in PMEM when a write returns,
- * if the pool's granularity is byte or cache line (DAX; a tmpfs counts as such, but
- * lives only until the machine goes down), otherwise when pmio_sync() returns.  On the
- * PFS when the last close of the file returned 0 (with the setting drain=close).
+ * pmio on this node, by any process and handle.
+ * Durable: in PMEM when a write returns, if the pool's granularity is byte or
+ * cache line (DAX; a tmpfs counts as such, but lives only until the machine
+ * goes down), otherwise when pmio_sync() returns.  On the PFS when the last
+ * close of the file returned 0 (with the setting drain=close).
  */
 #ifndef PMIO_H
 #define PMIO_H
@@ -163,8 +164,8 @@ int pmio_drain(struct pmio_file *file);
 /*
  * pmio_delete -- remove a file and the pool's data of it
  *
- * Open handles keep working; their data are removed with the last of them.  Returns 0,
- * -ENOENT, -EACCES, -EISDIR, ...
+ * Open handles keep working; their data are removed with the last of them.
+ * Returns 0, -ENOENT, -EACCES, -EISDIR, ...
  */
 int pmio_delete(struct pmio *pm, const char *path);
 

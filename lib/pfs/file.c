@@ -13,7 +13,7 @@
 #include "core/error.h"
 #include "core/log.h"
 
-/* file: a descriptor in there, or -1 */
+/* file: a descriptor in that folder, or -1 */
 static int sync_folder(const char *path, size_t len, int file)
 {
 	char folder[PATH_MAX];
@@ -21,9 +21,9 @@ static int sync_folder(const char *path, size_t len, int file)
 
 	snprintf(folder, sizeof(folder), "%.*s", (int)len, len ? path : "/");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) /* one may create files in a folder that one may not read */
+	if (fd < 0) /* a user may create files in a folder that it may not read */
 		return errno == EACCES && file >= 0 && syncfs(file) == 0 ? 0 : -errno;
-	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems know no such thing */
+	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems do not support it */
 		rc = -errno;
 	close(fd);
 	return rc;
@@ -41,10 +41,10 @@ static int sync_new_name(const char *path, int file)
 	int rc = real ? sync_folder(real, (size_t)(strrchr(real, '/') - real), file) : -errno;
 
 	free(real);
-	return rc == -ENOENT ? 0 : rc; /* somebody has renamed or removed it already */
+	return rc == -ENOENT ? 0 : rc; /* it was renamed or removed already */
 }
 
-/* what is written to it is durable in the pool: the file must not be gone after a power cut */
+/* data written to it are durable in the pool, so the file must still exist after a power cut */
 int pmio_pfs_keep(int fd, const char *path)
 {
 	int rc = fsync(fd) < 0 ? -errno : sync_new_name(path, fd);
@@ -54,7 +54,7 @@ int pmio_pfs_keep(int fd, const char *path)
 	return rc;
 }
 
-/* *is_new: it was not there; a link that leads nowhere is not there, and yet exists */
+/* *is_new: it did not exist; with a dangling link the file does not exist, but the name does */
 static int open_or_create(const char *path, int flags, mode_t mode, bool *is_new)
 {
 	bool creates = flags & O_CREAT, excl = creates && (flags & O_EXCL);
@@ -125,7 +125,7 @@ int pmio_pfs_unlink(const char *path, bool durably)
 	if (unlink(path) < 0)
 		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
 	rc = durably ? pmio_pfs_sync_name(path, -1) : 0;
-	if (rc < 0) /* gone it is: to say that it is not would be worse */
+	if (rc < 0) /* it was removed: an error would wrongly say that it was not */
 		pmio_err("remove %s: fsync of its folder: %s", path, strerror(-rc));
 	return 0;
 }

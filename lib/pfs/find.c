@@ -1,4 +1,4 @@
-/* where is a file that was renamed, or lies below a folder that was? */
+/* finding a file that was renamed, or is below a folder that was */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,9 +16,9 @@ struct search {
 	const struct pmio_pfs_id *id;
 	int flags;
 	int fd;			/* found; or -1 */
-	int rc;			/* of opening what has the right number */
+	int rc;			/* of opening the file that has the right number */
 	char *name;		/* PATH_MAX bytes */
-	char *mounts;		/* owned: text of mountinfo; NULL: not to be had */
+	char *mounts;		/* owned: text of mountinfo; NULL: not available */
 	unsigned looks;
 };
 
@@ -37,7 +37,7 @@ static char *read_mounts(void)
 	return text;
 }
 
-/* what is mounted there may hang, or be mounted because we look; it has not got the file */
+/* a file system mounted there may hang, or be mounted by the look (automount); it does not have the file */
 static bool is_mount_point(const struct search *s, const char *path)
 {
 	char word[PATH_MAX + 2];
@@ -48,7 +48,7 @@ static bool is_mount_point(const struct search *s, const char *path)
 	return strstr(s->mounts, word) != NULL;
 }
 
-/* the file itself is opened last: opening others may wait, or be noticed */
+/* only the file itself is opened: opening other files may wait, or have effects */
 static bool try_name(struct search *s, const char *path)
 {
 	struct pmio_pfs_id id;
@@ -61,7 +61,7 @@ static bool try_name(struct search *s, const char *path)
 	if (s->rc < 0)
 		return false;
 	if (pmio_pfs_identify(fd, &st, &id) < 0 || !pmio_pfs_same(&id, s->id)) {
-		s->rc = PMIO_EGONE; /* its number is another file's by now */
+		s->rc = PMIO_EGONE; /* another file has its number by now */
 		close(fd);
 		return false;
 	}
@@ -97,7 +97,7 @@ static bool try_entries(struct search *s, const char *dir, const char *rest)
 	return found;
 }
 
-/* from the file's own folder upwards: first it, then one folder after the other may have another name */
+/* from the file's own folder upwards: first the file, then one folder after the other may have another name */
 static bool try_all(struct search *s, const char *path)
 {
 	char dir[PATH_MAX];
@@ -110,7 +110,7 @@ static bool try_all(struct search *s, const char *path)
 		while (slash > path && *slash != '/')
 			slash--;
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
-		/* a rename does not leave the file system, and what lies above may mount others when it is looked at */
+		/* a rename does not leave the file system, and a look at folders above may mount others */
 		if (stat(*dir ? dir : "/", &st) == 0 && st.st_dev != s->id->dev)
 			return false;
 		if (try_entries(s, dir, rest))

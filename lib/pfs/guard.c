@@ -1,17 +1,18 @@
 /*
  * guard.c -- two pools must not have two histories of one file
  *
- * Whoever has a file open in a pool has a lock on a byte of it that lies where no data are:
+ * A process that has a file open in a pool holds a lock on a byte of the file at an offset without
+ * data:
  *
  *   1 << 62 | use << 32 | 32 bits of the pool's uuid
  *
  * It belongs to the open file description, which client and agent share, so it is there as
- * long as one of them is.  The pools that read do not disturb each other, nor do those of one
- * use on several nodes; all others do.  File systems without locks have no such guard.
+ * long as one of them is.  Pools that read do not exclude each other, nor do those of one use on
+ * several nodes; all others do.  File systems without locks have no such guard.
  *
- * While data wait in a pool and nobody has the file open, an extended attribute says where, for
- * the agent may have gone: text, "1 UUID INODE HOST BOOT DIR".  With the inode's number a copy of the
- * file that has taken the attribute along is told from it.
+ * While data wait in a pool and no process has the file open, an extended attribute (the dirty mark)
+ * tells where, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The inode number
+ * distinguishes the file from a copy to which the attribute was copied, too.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -45,19 +46,19 @@ static off_t place(const uint8_t uuid[16])
 	return (off_t)n;
 }
 
-/* 1: somebody has a lock there; 0: nobody; or -errno */
+/* 1: there is a lock; 0: there is none; or -errno */
 static int is_locked(int fd, off_t start, off_t len)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
 
-	if (len == 0) /* to fcntl(2) that is all up to the end */
+	if (len == 0) /* to fcntl(2) 0 means up to the end */
 		return 0;
 	if (fcntl(fd, F_OFD_GETLK, &fl) < 0)
 		return -errno;
 	return fl.l_type != F_UNLCK;
 }
 
-/* by another pool */
+/* is it in use by another pool? */
 static int is_used(int fd, enum pmio_pfs_use use, off_t own)
 {
 	int rc = is_locked(fd, REGION(use), own);
@@ -72,7 +73,7 @@ static void unlock(int fd, enum pmio_pfs_use use, off_t own)
 	fcntl(fd, F_OFD_SETLK, &fl);
 }
 
-/* locks are not to be had here, or not in this way */
+/* does the file system have no locks, or not of this kind? */
 static bool has_no_locks(int err)
 {
 	return err == ENOLCK || err == ENOSYS || err == EOPNOTSUPP || err == EINVAL || err == EPERM;
@@ -80,7 +81,7 @@ static bool has_no_locks(int err)
 
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 {
-	/* in which uses others may not have it */
+	/* the uses by others that each use excludes */
 	static const bool excludes[3][3] = {
 		[PMIO_PFS_READS] = { [PMIO_PFS_WRITES] = true, [PMIO_PFS_SHARES] = true },
 		[PMIO_PFS_WRITES] = { true, true, true },
@@ -91,10 +92,10 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	int rc = 0, any;
 
 	fl.l_type = pmio_pfs_access(fd) == O_WRONLY ? F_WRLCK : F_RDLCK;
-	/* who has this byte already is of our own pool */
+	/* a holder of this byte belongs to the same pool */
 	if (fcntl(fd, F_OFD_SETLK, &fl) < 0 && errno != EAGAIN && errno != EACCES)
 		return has_no_locks(errno) ? 0 : -errno;
-	/* nobody at all has it, mostly: one question for six */
+	/* mostly there is no lock at all: one call instead of six */
 	any = is_locked(fd, REGION(0), 3 * REGION_LEN);
 	for (int other = 0; other < 3 && any && rc == 0; other++) {
 		if (excludes[use][other])
@@ -105,9 +106,9 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	return rc > 0 ? -EBUSY : rc < 0 && !has_no_locks(-rc) ? rc : 0;
 }
 
-/* ---- who has it ------------------------------------------------------------------- */
+/* ---- the holder ------------------------------------------------------------------- */
 
-/* one of the process's descriptors is of this file */
+/* does the process have this file open? */
 static bool process_has(const char *pid, const struct stat *file)
 {
 	char path[PATH_MAX];
@@ -129,7 +130,7 @@ static bool process_has(const char *pid, const struct stat *file)
 	return has;
 }
 
-/* an agent; its pool is in its arguments, if it was given there */
+/* is it an agent?  Its pool is in its arguments, if given there */
 static bool is_agent(const char *pid, char *pool, size_t size)
 {
 	char path[64], args[PATH_MAX + 256];
@@ -178,7 +179,7 @@ void pmio_pfs_holder(int fd, char *who, size_t size)
 
 #define BOOT_LEN 40
 
-/* the kernel's name for the time since it was started */
+/* the kernel's boot id */
 static void read_boot(char boot[BOOT_LEN])
 {
 	uint8_t id[16];
@@ -213,7 +214,7 @@ struct mark {
 	char hex[33], host[256], boot[BOOT_LEN], dir[PATH_MAX];
 };
 
-/* false: there is none, or none of this file */
+/* false: there is no mark, or it belongs to another file */
 static bool read_mark(int fd, struct mark *m)
 {
 	char text[PATH_MAX + 400];
@@ -242,7 +243,7 @@ void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
 		fremovexattr(fd, MARK_NAME);
 }
 
-/* of this machine: is the pool still there? */
+/* of this machine: does the pool still exist? */
 static bool pool_exists(const char *dir, const char *hex)
 {
 	char path[PATH_MAX + 8], there[33];
@@ -253,7 +254,7 @@ static bool pool_exists(const char *dir, const char *hex)
 	snprintf(path, sizeof(path), "%s/data", dir);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno != ENOENT && errno != ENOTDIR; /* another user's: it may be there */
+		return errno != ENOENT && errno != ENOTDIR; /* another user's: it may exist */
 	if (pread(fd, &super, sizeof(super), 0) == (ssize_t)sizeof(super)) {
 		to_hex(super.uuid, there);
 		is_it = strcmp(there, hex) == 0;

@@ -1,4 +1,4 @@
-/* what a descriptor is of, and what it is called now */
+/* the identity and the current name of an open file */
 #include "pfs/pfs.h"
 
 #include <ctype.h>
@@ -85,7 +85,7 @@ int pmio_pfs_name(int fd, char *name)
 	if (n < 0)
 		return -ENOENT;
 	name[n] = '\0';
-	/* a file may really be called so: then its recorded name has to do */
+	/* a file's name may really end so: then its recorded name has to suffice */
 	return *name != '/' || ends_with(name, " (deleted)") ? -ENOENT : 0;
 }
 

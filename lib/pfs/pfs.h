@@ -1,10 +1,10 @@
 /*
- * pfs.h -- files on the parallel file system (PFS), as clients and agents deal with them
+ * pfs.h -- files on the parallel file system (PFS), for clients and agents
  *
- * A file is its inode, not the path that it once had: paths are renamed, replaced and
- * removed by others at any time.  So clients open a file and hand the descriptor to the
- * agent; where only a path was left (a crash), what is found there is compared with the
- * identity that was recorded.
+ * A file is identified by its inode, not by the path that it once had: paths may be
+ * renamed, replaced and removed by others at any time.  So clients open a file and pass
+ * the descriptor to the agent; if only a path is left (a crash), the file found there
+ * is compared with the recorded identity.
  *
  * Any thread may call these functions.  They may wait as long as the file system does.
  */
@@ -22,8 +22,8 @@
 /*
  * pmio_pfs_open -- open a regular file
  *
- * flags   O_RDONLY, O_WRONLY or O_RDWR, with O_CREAT, O_EXCL.  Who writes also reads
- *         where that is allowed: blocks that are written in part need the rest of them
+ * flags   O_RDONLY, O_WRONLY or O_RDWR, with O_CREAT, O_EXCL.  A file for writing is also opened
+ *         for reading where permitted: the rest of a partly written block has to be read
  * mode    of a new file; the process's umask applies
  * fd      out; close-on-exec; -1 on errors
  * is_new  out: it was created, and pmio_pfs_keep() is the caller's business; NULL without O_CREAT
@@ -32,18 +32,19 @@
  */
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd, bool *is_new);
 
-/* a file that was created is durable when this returns, and its name; 0 or -errno */
+/* make a newly created file and its name durable; 0 or -errno */
 int pmio_pfs_keep(int fd, const char *path);
 
 /*
- * is it on a file system that takes a write only if it has room for it, keeps it for all who may look, and
- * needs a disk to make it durable?  Those of this machine, that are no memory: ext2 to ext4, XFS, btrfs, F2FS
+ * is it on a file system that accepts a write only if it has room for it, keeps it visible for all readers,
+ * and needs a disk to make it durable?  Those are this machine's, except in memory: ext2 to ext4, XFS, btrfs,
+ * F2FS
  */
 bool pmio_pfs_is_local_disk(int fd);
 
 /*
- * what became of a name, or of what was one, is durable; 0 or -errno.  file: a descriptor in that folder, which
- * helps where the folder may not be read; -1: none
+ * make the creation or removal of a name durable; 0 or -errno.  file: a descriptor in that folder, which helps
+ * if the folder may not be read; -1: none
  */
 int pmio_pfs_sync_name(const char *path, int file);
 
@@ -57,30 +58,31 @@ struct pmio_pfs_id {
 	int64_t birth_ns;	/* when it was made, since 1970; 0: not known */
 };
 
-/* what the descriptor is of; birth_ns is 0 where the file system does not tell */
+/* identify the descriptor's file; birth_ns is 0 if the file system does not tell it */
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id);
-/* what the kernel knows of it without asking the file system, which may hang; -EAGAIN: that is not all */
+/* the same from the kernel's cache, without a call to the file system, which may hang; -EAGAIN: the cache is not complete */
 int pmio_pfs_identify_cached(int fd, struct stat *st, struct pmio_pfs_id *id);
 
-/* a file system gives an inode's number to another file in time: they differ in birth */
+/* are they the same file?  A file system reuses inode numbers in time: such files differ in birth time */
 bool pmio_pfs_same(const struct pmio_pfs_id *a, const struct pmio_pfs_id *b);
 
-/* O_RDONLY, O_WRONLY or O_RDWR; -EINVAL: of no use (O_APPEND, O_PATH) */
+/* O_RDONLY, O_WRONLY or O_RDWR; -EINVAL: not usable (O_APPEND, O_PATH) */
 int pmio_pfs_access(int fd);
 
 /*
- * pmio_pfs_name -- the present name of an open file, as this process sees it
+ * pmio_pfs_name -- the current name of an open file, as this process sees it
  *
  * name   PATH_MAX bytes; absolute, without symbolic links
  *
  * Makes no call to the file system: a rename on another node may be missed.
- * Returns 0 or -ENOENT: there is none, or it is not known (of several the one that was used is gone).
+ * Returns 0 or -ENOENT: there is none, or it is not known (of several names, the one that was used
+ * was removed).
  */
 int pmio_pfs_name(int fd, char *name);
 
 /*
- * has an open file, which is st, lost its last name?  Also where it was only hidden,
- * as NFS and FUSE do with files that are open: it goes with the last descriptor
+ * has an open file (st: its attributes) lost its last name?  Also true if it was only
+ * hidden, as NFS and FUSE do with open files: it is removed with the last descriptor
  */
 bool pmio_pfs_is_nameless(int fd, const struct stat *st);
 
@@ -93,39 +95,42 @@ enum pmio_pfs_use {
 };
 
 /*
- * pmio_pfs_take -- have a file in a pool, as long as this open file description is there
+ * pmio_pfs_take -- lock a file for a pool, as long as this open file description exists
  *
- * Returns 0 (also where the file system has no locks); -EBUSY: another pool has it, in a
- * way that does not go together with this; or -errno.  Not logged.
+ * Returns 0 (also if the file system has no locks); -EBUSY: another pool has it in a
+ * conflicting way; or -errno.  Not logged.
  */
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use);
 
-/* who may that be, in words; looks at processes of this machine */
+/* describe the likely holder; looks at processes of this machine */
 void pmio_pfs_holder(int fd, char *who, size_t size);
 
-/* data for it wait in a pool, and nobody has it open; -errno where that cannot be said (no extended attributes) */
+/*
+ * mark the file: data for it wait in a pool, and no process has it open; -errno if that is impossible (no extended
+ * attributes)
+ */
 int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir);
-/* not in this one any more */
+/* remove this pool's mark */
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16]);
-/* nobody shall wait for them any more, wherever they are; -ENOENT: there is no mark */
+/* remove the mark of any pool: the data are given up; -ENOENT: there is no mark */
 int pmio_pfs_clear_mark(const char *path);
-/* PMIO_EOTHER: data for it wait in another pool (logged); else 0.  path: for messages */
+/* PMIO_EOTHER: data for it wait in another pool (logged); otherwise 0.  path: for messages */
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
 
 /* ---- find.c ----------------------------------------------------------------- */
 
 /*
- * pmio_pfs_find -- open a file that is known by its identity, and by a name that it had
+ * pmio_pfs_find -- open a file by its identity and a name that it had
  *
- * path    its name as it was last known
+ * path    its last known name
  * flags   O_RDONLY or O_RDWR (then, if reading is not allowed, O_WRONLY)
  * name    out: PATH_MAX bytes; where it was found
  *
  * Looks at the name, then in its folder, then for the rest of the path below other
- * folders, where one of those above it may have been renamed.
+ * folders, as one of the folders above it may have been renamed.
  * Returns 0; -ENOENT: it is not found there (it may be elsewhere, or not exist any more);
  * PMIO_EGONE: another file has its number, so it does not exist any more;
- * or the -errno of opening what was found.
+ * or the -errno of opening the file that was found.
  */
 int pmio_pfs_find(const char *path, const struct pmio_pfs_id *id, int flags, int *fd, char *name);
 

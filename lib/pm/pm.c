@@ -51,7 +51,7 @@ const char *pmio_pm_granularity_name(enum pmio_pm_granularity g)
 	return "?";
 }
 
-/* our own slip, not media or users, would bring an address from outside */
+/* only a bug, not media or users, can lead to an address outside */
 static void assert_inside(const struct pmio_pm *pm, const void *addr, size_t len)
 {
 	const uint8_t *p = addr;
@@ -97,7 +97,7 @@ ssize_t pmio_pm_pread(struct pmio_pm *pm, void *dst, int fd, size_t len, off_t o
 	if (n < 0)
 		n = -errno;
 
-	/* what came before an error is in the cache all the same */
+	/* bytes read before the error are in the cache nevertheless */
 	if (done > 0) {
 		stored(pm, dst, done);
 		pmio_pm_flush(pm, dst, done);
@@ -163,8 +163,8 @@ void pmio_pm_fence(struct pmio_pm *pm)
 {
 	pm->ops->fence(pm);
 	/*
-	 * The fence that drains flushes (sfence) orders stores only.  Those who
-	 * look at other processes' bits after it need loads kept behind it too.
+	 * The fence that drains flushes (sfence) orders stores only.  Callers that read
+	 * other processes' bits after it need loads ordered after it, too.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }

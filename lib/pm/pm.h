@@ -15,9 +15,9 @@
  * A store may become durable at any earlier time.
  *
  * tmpfs counts as cache-line granularity here, in this one place: tests,
- * benchmarks and the default pool in /dev/shm so take the code path that they
- * take on DAX.  Its contents live as long as the machine is up.
- * PMEM2_FORCE_GRANULARITY, where the user has set it, is respected.
+ * benchmarks and the default pool in /dev/shm then use the same code path as on DAX.
+ * Its contents last as long as the machine is up.  PMEM2_FORCE_GRANULARITY is respected
+ * if the user has set it.
  *
  * Threads: all functions on one mapping may run in any thread; the 64-bit
  * operations are atomic and sequentially consistent between processes too.
@@ -46,8 +46,8 @@ enum pmio_pm_granularity {
  * fd    open for reading and writing; not owned, may be closed after the call
  * out   NULL on failure
  *
- * Returns 0, -EINVAL (empty file), -EACCES (fd not writable) or what libpmem2
- * said, as -errno; the reason has been logged.
+ * Returns 0, -EINVAL (empty file), -EACCES (fd not writable) or libpmem2's error as
+ * -errno; the reason has been logged.
  */
 int pmio_pm_map(int fd, struct pmio_pm **out);
 
@@ -74,8 +74,8 @@ void pmio_pm_zero(struct pmio_pm *pm, void *dst, size_t len);
 ssize_t pmio_pm_pread(struct pmio_pm *pm, void *dst, int fd, size_t len, off_t off);
 
 /*
- * Aligned 8-byte operations: visible whole or not at all, and durable whole or
- * not at all.  Neither flushed nor fenced.
+ * Aligned 8-byte operations: atomic in visibility and in durability.  Neither flushed
+ * nor fenced.
  */
 void pmio_pm_store64(struct pmio_pm *pm, uint64_t *dst, uint64_t value);
 uint64_t pmio_pm_or64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);   /* returns the old value */
@@ -87,7 +87,7 @@ uint64_t pmio_pm_load64(const uint64_t *src); /* acquire */
 /* start writing the cache lines of [addr, addr+len) back to the media */
 void pmio_pm_flush(struct pmio_pm *pm, const void *addr, size_t len);
 
-/* wait until what this thread flushed is durable; a full memory barrier too */
+/* wait until this thread's flushes are durable; also a full memory barrier */
 void pmio_pm_fence(struct pmio_pm *pm);
 
 /* durable on every granularity when it returns; 0 or -errno */
@@ -96,21 +96,21 @@ int pmio_pm_sync(struct pmio_pm *pm, const void *addr, size_t len);
 /*
  * pmio_pm_read -- copy out of a mapping into ordinary memory
  *
- * Vector loads and stores whatever the alignment: memcpy's "rep movsb" falls to
- * a tenth of its speed when source and destination differ by a few bytes modulo
- * the page size, as large malloc() buffers do.
+ * Uses vector loads and stores for any alignment: memcpy's "rep movsb" drops to a tenth
+ * of its speed when source and destination differ by a few bytes modulo the page size,
+ * as they do for large malloc() buffers.
  */
 void pmio_pm_read(struct pmio_pm *pm, void *dst, const void *src, size_t len);
 
 /*
- * pmio_pm_guarded -- call fn; media that cannot be read or written do not end the process
+ * pmio_pm_guarded -- call fn; unreadable or unwritable media do not kill the process
  *
- * A load from poisoned PMEM, or from behind the end of a file that was cut, raises
- * SIGBUS.  If that happens in fn, at an address of the mapping, while the guard is
- * armed, fn is left and the result is -EIO.  So between arming and disarming fn
- * must hold no lock and own nothing.  A guard is not armed when fn is called.
- * Anything else that raises SIGBUS goes to the handler that was there before the
- * first pmio_pm_map().  (The kernel's own copies, as in pwrite(2), end with EFAULT.)
+ * A load from poisoned PMEM, or from beyond the end of a file that was truncated,
+ * raises SIGBUS.  If that happens in fn, at an address of the mapping, while the guard
+ * is armed, fn is left and the result is -EIO.  So between arming and disarming fn must
+ * hold no lock and own nothing.  A guard is not armed when fn is called.  Anything else
+ * that raises SIGBUS goes to the handler that was there before the first pmio_pm_map().
+ * (The kernel's own copies, as in pwrite(2), end with EFAULT.)
  *
  * Returns what fn returned, or -EIO; not logged.
  * Threads: any; guards of one thread may be nested, the innermost counts.
@@ -128,15 +128,15 @@ bool pmio_pm_fd_is_tmpfs(int fd);
 /*
  * pmio_pm_emulate_begin, _end -- around calls of libpmemobj, which maps PMEM by itself
  *
- * If fd lies on a tmpfs, sets what makes libpmemobj treat it as cache-line granular
- * PMEM, unless the user has set it, and takes it back.  That is in the environment:
- * not in programs that are not ours (pm_emulate.c is linked with lib/pool's catalog
- * only).  pmio_pm_map() does without.
+ * If fd is on a tmpfs, sets the environment variables that make libpmemobj treat it as
+ * cache-line granular PMEM, unless the user has set them, and unsets them again.  As
+ * this changes the environment, it must not happen in users' programs (pm_emulate.c is
+ * linked with lib/pool's catalog only). pmio_pm_map() does not need it.
  *
- * _begin returns what to give to _end; it must be called whatever fd is.
+ * _begin returns the argument for _end; it must be called for any fd.
  * Threads: from _begin to _end others wait in _begin; none may read the environment.
  *
- * XXX libpmemobj asks once a process: one that opened a pool on a tmpfs first
+ * XXX libpmemobj reads them once per process: one that first opened a pool on a tmpfs
  * does not msync() the catalog of a second one on page granularity.
  */
 unsigned pmio_pm_emulate_begin(int fd);
@@ -145,7 +145,7 @@ void pmio_pm_emulate_end(unsigned set);
 /* ------------------------------------------------------------------------- */
 /* The recording implementation; linked into tests only.                      */
 
-/* a mapping of size zero bytes in memory, recording from now on; NULL: no memory */
+/* a mapping of `size` zero bytes in memory, which records from now on; NULL: out of memory */
 struct pmio_pm *pmio_pm_record_new(size_t size);
 
 /* a recording mapping whose first bytes are this image (for reopening it) */
@@ -154,40 +154,40 @@ struct pmio_pm *pmio_pm_record_from(const void *image, size_t size);
 /* the same, for an image that pmio_pm_record_images() shows of `of`: copies what is not zeros */
 struct pmio_pm *pmio_pm_record_like(const struct pmio_pm *of, const void *image);
 
-/* one more owner of the mapping: it goes when all have unmapped it */
+/* add an owner of the mapping: it is freed when all have unmapped it */
 struct pmio_pm *pmio_pm_record_get(struct pmio_pm *pm);
 
-/* forget what was recorded: all that is stored now counts as durable */
+/* forget the recorded operations: all current bytes count as durable */
 void pmio_pm_record_reset(struct pmio_pm *pm);
 
-/* record no more, or go on; what is stored meanwhile is in no image before the next reset */
+/* stop recording, or resume; stores in between are in no image before the next reset */
 void pmio_pm_record_pause(struct pmio_pm *pm, bool pause);
 
 /* operations (stores, flushes, fences, marks) recorded since the last reset */
 size_t pmio_pm_record_count(const struct pmio_pm *pm);
 
-/* what follows is done by this thread, 0..31: a fence waits for the flushes of its own */
+/* the following operations are by this thread, 0..31: a fence waits for the flushes of its own thread */
 void pmio_pm_record_thread(struct pmio_pm *pm, unsigned thread);
 
-/* something happened that is not on this media: a cut may come just before it, or after */
+/* something outside this media has happened: a power cut may come just before or after it */
 void pmio_pm_record_mark(struct pmio_pm *pm);
 
-/* fn is called when an operation has been recorded, and need not return; NULL: no more */
+/* fn is called when an operation has been recorded, and need not return; NULL: stop that */
 void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg);
 
 /*
- * pmio_pm_record_images -- what a power cut could leave
+ * pmio_pm_record_images -- the images that a power cut could leave
  *
- * For a cut after each recorded operation: bytes that a flush and a fence of one
- * thread cover are there; any other stored 8-byte word may be there or not, but
- * words of one cache line in the order of their stores (as on x86).  fn gets each
- * image; where there are more than `limit` images for one cut, `limit` of them are
- * drawn with the given seed, among them always "nothing more" and "all".  There is
- * no cut after a flush: what may be lost after it is what might be before.
+ * For a cut after each recorded operation: bytes covered by a flush and a fence of one
+ * thread are there; any other stored 8-byte word may be there or not, but words of one
+ * cache line in the order of their stores (as on x86).  fn gets each image; if there
+ * are more than `limit` images for one cut, `limit` of them are drawn with the given
+ * seed, always including "none of the pending words" and "all of them".  There is no
+ * cut after a flush: it would leave the same images as one before it.
  *
  * Where a site is left out (pm_sites.h), only cuts after its first call are shown.
  *
- * fn   returns 0 to go on; another value stops and is returned
+ * fn   returns 0 to continue; another value stops and is returned
  * Returns 0, -ENOMEM or fn's value.
  */
 int pmio_pm_record_images(const struct pmio_pm *pm, size_t limit, uint64_t seed,

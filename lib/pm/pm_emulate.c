@@ -1,16 +1,16 @@
 /*
- * pm_emulate.c -- tmpfs as PMEM, for a library that maps it by itself
+ * pm_emulate.c -- tmpfs as PMEM, for libpmemobj, which maps it by itself
  *
- * For libpmemobj, which can be told in the environment only.  So this is in agents and
- * commands, where no other thread looks there meanwhile, and not in the library: it is
- * linked with what uses libpmemobj.
+ * libpmemobj can be told only through the environment.  So this is done in agents and
+ * commands, where no other thread reads the environment meanwhile, and not in the
+ * library: it is linked only with code that uses libpmemobj.
  */
 #include "pm/pm.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-/* libpmemobj reads them once a process, when it maps its first pool */
+/* libpmemobj reads them once per process, when it maps its first pool */
 static const struct {
 	const char *name, *value;
 } emulation[] = {
@@ -20,7 +20,7 @@ static const struct {
 
 #define NR_EMULATION (sizeof(emulation) / sizeof(emulation[0]))
 
-/* held from _begin to _end: no other thread of ours may map with our variables set */
+/* held from _begin to _end: no other thread may map while these variables are set */
 static pthread_mutex_t emulation_lock = PTHREAD_MUTEX_INITIALIZER;
 
 unsigned pmio_pm_emulate_begin(int fd)

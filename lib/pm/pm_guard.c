@@ -1,4 +1,4 @@
-/* pm_guard.c -- memory that cannot be read is an error of the call, not the process' end */
+/* pm_guard.c -- unreadable memory is an error of the call, and does not kill the process */
 #include "pm/pm_ops.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 /*
  * caught() blocks no signal, so there is no mask to restore, which would cost a system
- * call.  But ThreadSanitizer calls handlers with all of them blocked.
+ * call.  But ThreadSanitizer calls handlers with all signals blocked.
  */
 #ifdef __SANITIZE_THREAD__
 #define SAVE_MASK 1
@@ -26,12 +26,12 @@ struct pmio_pm_guard {
 	sigjmp_buf env;
 };
 
-/* read by a signal handler: it must not have to be allocated there */
+/* read by a signal handler, where it must not be allocated */
 static _Thread_local struct pmio_pm_guard *current __attribute__((tls_model("initial-exec")));
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned nr_users;	/* under lock */
-static struct sigaction before; /* under lock; what was there before us */
+static struct sigaction before; /* under lock; the previous handler */
 
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
@@ -40,7 +40,7 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
 		before.sa_handler(sig);
 	} else {
-		/* as it would have ended without us: by the next try, or by this */
+		/* let the signal kill the process, as without pmio: by the repeated access, or by this */
 		signal(sig, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(sig);
@@ -72,7 +72,7 @@ void pm_guard_get(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* the handler goes with its last user: our code may be unloaded then */
+/* the last user removes the handler: the library may be unloaded then */
 void pm_guard_put(void)
 {
 	struct sigaction now;

@@ -1,5 +1,5 @@
 /*
- * pm_map.c -- persistent memory as libpmem2 maps it, and tmpfs in its place
+ * pm_map.c -- persistent memory mapped by libpmem2, or a tmpfs in its place
  */
 #include "pm/pm_ops.h"
 
@@ -26,7 +26,7 @@
 
 struct map_pm {
 	struct pmio_pm pm;
-	struct pmem2_map *map; /* NULL: mapped by us */
+	struct pmem2_map *map; /* NULL: mapped by this file */
 	pmem2_memcpy_fn memcpy_fn;
 	pmem2_memset_fn memset_fn;
 	pmem2_flush_fn flush_fn;
@@ -56,7 +56,7 @@ static void map_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len)
 {
 	unsigned flags = self(pm)->store_flags;
 
-	/* whole lines past the cache: they need not be read first, nor written back after */
+	/* whole lines bypass the cache: they need not be read first, nor written back afterwards */
 	if (len >= PMIO_PM_LINE)
 		flags |= PMEM2_F_MEM_NONTEMPORAL;
 	self(pm)->memcpy_fn(dst, src, len, flags);
@@ -79,7 +79,7 @@ static void map_fence(struct pmio_pm *pm)
 	self(pm)->drain_fn();
 }
 
-/* the pages that [addr, addr+len) lies in; returns their address */
+/* the pages of [addr, addr+len); returns their address */
 static void *page_range(struct pmio_pm *pm, const void *addr, size_t *len)
 {
 	uintptr_t skip = (uintptr_t)addr & self(pm)->page_mask;
@@ -88,7 +88,7 @@ static void *page_range(struct pmio_pm *pm, const void *addr, size_t *len)
 	return (void *)((uintptr_t)addr - skip);
 }
 
-/* not libpmem2's persist function: where msync() fails, that ends the process */
+/* not libpmem2's persist function, which ends the process if msync() fails */
 static int map_sync(struct pmio_pm *pm, const void *addr, size_t len)
 {
 	int rc;
@@ -109,9 +109,9 @@ static int map_sync(struct pmio_pm *pm, const void *addr, size_t len)
 }
 
 /*
- * dst is no PMEM, but libpmem2's copy is one of vector loads and stores.  Pieces
- * that are a good part of a cache go past it: 1.3 to 1.5 times as fast for 1 MiB
- * on EPYC (bench/run, read_1MiB), as dst's lines need not be read first.
+ * dst is not PMEM, but libpmem2's copy uses vector loads and stores.  Pieces that would
+ * fill a good part of a cache bypass it: 1.3 to 1.5 times as fast for 1 MiB on EPYC
+ * (bench/run, read_1MiB), as dst's lines need not be read first.
  */
 static void map_read(struct pmio_pm *pm, void *dst, const void *src, size_t len)
 {
@@ -131,7 +131,7 @@ static void map_populate(struct pmio_pm *pm, void *addr, size_t len)
 {
 	int saved = errno;
 
-	/* an old kernel refuses: then the first store faults, as it would have */
+	/* an old kernel refuses: then the first store faults, as without this call */
 	addr = page_range(pm, addr, &len);
 	madvise(addr, len, MADV_POPULATE_WRITE);
 	errno = saved;
@@ -150,7 +150,7 @@ static const struct pmio_pm_ops map_ops = {
 
 /* ---- mapping --------------------------------------------------------------- */
 
-/* libpmem2's own codes lie from -100000 down; it does not export what translates them */
+/* libpmem2's own codes are -100000 and below; it does not export their translation */
 static int pmem2_error(const char *what, int rc)
 {
 	pmio_err("cannot map persistent memory: %s: %s", what, pmem2_errormsg());
@@ -177,14 +177,14 @@ static void take_functions(struct map_pm *m, struct pmem2_map *map)
 }
 
 /*
- * A tmpfs counts as cache-line granular.  libpmem2 takes that from the environment, or
- * on our word, with a mapping of our own: a library must not change the environment, which
- * other threads of the program may be reading.
+ * A tmpfs counts as cache-line granular.  libpmem2 learns that from the environment, or
+ * with a mapping made by the caller, as here: a library must not change the environment,
+ * which other threads of the program may be reading.
  *
- * There is one such for the process, of a page, for the functions that go with it: of
- * each that is deleted libpmem2 1.12 leaks 144 bytes.
+ * There is one such mapping per process, of one page, which provides libpmem2's
+ * functions: libpmem2 1.12 leaks 144 bytes for each that is deleted.
  */
-static struct pmem2_map *cache_line_map; /* NULL: it could not be had */
+static struct pmem2_map *cache_line_map; /* NULL: it could not be made */
 
 static void make_cache_line_map(void)
 {
@@ -210,7 +210,7 @@ static bool is_ours_to_map(int fd)
 	return pmio_pm_fd_is_tmpfs(fd) && !secure_getenv("PMEM2_FORCE_GRANULARITY");
 }
 
-/* from a huge page's boundary, as libpmem2 does: frames begin at such ones */
+/* at a huge-page boundary, like libpmem2, as frames begin at such boundaries */
 static void *map_aligned(int fd, size_t size)
 {
 	size_t room = size + HUGE_PAGE, page = (size_t)sysconf(_SC_PAGESIZE);
@@ -235,7 +235,7 @@ static void *map_aligned(int fd, size_t size)
 	return start;
 }
 
-/* the most likely reason, which the system does not say */
+/* the most likely reason, which the system does not report */
 static bool no_address_space(int rc, uint64_t size)
 {
 	struct rlimit lim;

@@ -1,9 +1,8 @@
 /*
  * pm_ops.h -- what an implementation of persistent memory provides
  *
- * For the files of lib/pm only.  pm.c turns the calls of pm.h into these; the
- * atomic 8-byte operations and reading from files are the same for all and stand
- * in pm.c.
+ * For the files of lib/pm only.  pm.c turns the calls of pm.h into these; the atomic
+ * 8-byte operations and reading from files are the same for all and are in pm.c.
  */
 #ifndef PMIO_PM_PM_OPS_H
 #define PMIO_PM_PM_OPS_H
@@ -19,11 +18,11 @@ struct pmio_pm_ops {
 	int (*sync)(struct pmio_pm *pm, const void *addr, size_t len);
 	void (*read)(struct pmio_pm *pm, void *dst, const void *src, size_t len);
 	void (*populate)(struct pmio_pm *pm, void *addr, size_t len);
-	/* told of every store that pm.c itself made; NULL: nobody wants to know */
+	/* called for every store that pm.c itself made; NULL: not needed */
 	void (*stored)(struct pmio_pm *pm, const void *addr, size_t len);
 };
 
-/* who has a mapping of a file, has a handler for SIGBUS (pm_guard.c) */
+/* install the handler for SIGBUS as long as there is a mapping of a file (pm_guard.c) */
 void pm_guard_get(void);
 void pm_guard_put(void);
 

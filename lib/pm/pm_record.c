@@ -1,11 +1,11 @@
 /*
- * pm_record.c -- persistent memory that remembers, for the tests
+ * pm_record.c -- persistent memory that records its operations, for the tests
  *
- * The bytes live in ordinary memory.  Every store is cut into aligned 8-byte
- * words, the unit that becomes durable whole, and kept in a log with the flushes
- * and fences between them.  pmio_pm_record_images() plays the log back: a word is
- * pending from its store to the first fence of a thread that has flushed its line;
- * a power cut keeps, of each line's pending words, any first few.
+ * The bytes live in ordinary memory.  Every store is split into aligned 8-byte words,
+ * the unit that becomes durable atomically, and kept in a log with the flushes and
+ * fences between them.  pmio_pm_record_images() replays the log: a word is pending from
+ * its store to the first fence of a thread that has flushed its line; a power cut keeps
+ * any prefix of each line's pending words.
  *
  * Threads: one, which may play several (pmio_pm_record_thread).
  */
@@ -19,7 +19,7 @@
 
 #define WORD sizeof(uint64_t)
 #define LINE_WORDS (PMIO_PM_LINE / WORD)
-#define PAGE 4096u /* bytes; of our own count of what was ever stored to */
+#define PAGE 4096u /* bytes; the unit in which stores are tracked */
 
 enum op_kind { OP_STORE, OP_FLUSH, OP_FENCE, OP_MARK };
 
@@ -38,9 +38,9 @@ struct record_pm {
 	struct op *ops;
 	size_t nr_ops, room;
 	unsigned refs;
-	unsigned thread; /* who is acting */
+	unsigned thread; /* the acting thread */
 	bool paused;
-	void (*watch)(void *arg); /* NULL: nobody */
+	void (*watch)(void *arg); /* NULL: none */
 	void *watch_arg;
 	size_t left_out; /* operations before the first that was left out; SIZE_MAX: none */
 };
@@ -109,7 +109,7 @@ static void add_op(struct record_pm *r, enum op_kind kind, size_t word, size_t n
 	if (r->nr_ops == r->room) {
 		r->room = r->room ? 2 * r->room : 64;
 		r->ops = realloc(r->ops, r->room * sizeof(*r->ops));
-		assert(r->ops); /* a test that has no memory can tell nothing */
+		assert(r->ops); /* without memory a test has no result */
 	}
 	op = &r->ops[r->nr_ops++];
 	*op = (struct op){.kind = kind, .thread = r->thread, .word = word, .nr = nr};
@@ -263,7 +263,7 @@ struct pmio_pm *pmio_pm_record_new(size_t size)
 	return NULL;
 }
 
-/* r's bytes are this image, of which pages that are not marked are zeros */
+/* make r's bytes this image, in which unmarked pages are zeros */
 static void take_image(struct record_pm *r, const uint8_t *image)
 {
 	copy_touched(r, r->pm.base, image);
@@ -337,7 +337,7 @@ void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg)
 struct pending {
 	size_t word;
 	uint64_t value;
-	uint32_t flushed; /* by these threads: a bit each; their next fence makes it durable */
+	uint32_t flushed; /* by these threads: a bit per thread; their next fence makes it durable */
 };
 
 /* a cache line with pending words, and how many of them one image keeps */
@@ -347,8 +347,8 @@ struct dirty_line {
 };
 
 struct replay {
-	uint8_t *durable; /* what is there for sure */
-	uint8_t *image;   /* the same, and in it the words that this image keeps */
+	uint8_t *durable; /* the bytes that are certainly there */
+	uint8_t *image;   /* the same, plus the words that this image keeps */
 	size_t size;
 	struct pending *pending; /* in the order of their stores */
 	size_t nr_pending, room;
@@ -435,7 +435,7 @@ static void find_lines(struct replay *rp)
 	}
 }
 
-/* how many images there are, or something above limit */
+/* the number of images, or any number above limit */
 static size_t count_images(struct replay *rp, size_t limit)
 {
 	size_t n = 1;
@@ -517,7 +517,7 @@ static int show_images(struct replay *rp, size_t cut, size_t limit, image_fn *fn
 static int replay(struct replay *rp, const struct record_pm *r, size_t limit, image_fn *fn,
 		  void *arg)
 {
-	/* without the one that is left out nothing else would be there before it */
+	/* before the first call that is left out the images would be the same */
 	size_t first = mutant ? r->left_out : 0;
 	int rc = 0;
 

@@ -1,11 +1,11 @@
 /*
- * pm_sites.h -- every call that flushes or fences, so that one can be left out
+ * pm_sites.h -- every call that flushes or fences, so that tests can leave one out
  *
- * For the tests of the crash tests only (`make check-mutants`): sources compiled
- * with PMIO_PM_SITES put each such call into a list, and the recorder leaves out
- * what the chosen one does.  Nothing of this is in what is installed.
+ * For the mutation tests of the crash tests only (`make check-mutants`): sources
+ * compiled with PMIO_PM_SITES put each such call into a list, and the recorder leaves
+ * out the effect of the chosen one.  None of this is installed.
  *
- * The end of pm.h; not for pm.c itself, which has the functions.
+ * Included at the end of pm.h, but not in pm.c itself, which has the functions.
  */
 #ifndef PMIO_PM_PM_SITES_H
 #define PMIO_PM_PM_SITES_H
@@ -20,10 +20,10 @@ struct pmio_pm_site {
 	unsigned long calls;
 };
 
-/* all sites of the program, in no order; *nr: how many */
+/* all sites of the program, in no particular order; *nr: their number */
 struct pmio_pm_site *const *pmio_pm_sites(size_t *nr);
 
-/* from now on this site does not do `what` of what it does; NULL: all are whole */
+/* from now on this site leaves out `what`; NULL: no site leaves anything out */
 void pmio_pm_leave_out(const struct pmio_pm_site *site, unsigned what);
 
 struct pmio_pm_site *pmio_pm_site_enter(struct pmio_pm_site *site);
@@ -31,7 +31,7 @@ void pmio_pm_site_leave(struct pmio_pm_site **site);
 
 #ifdef PMIO_PM_SITES
 
-/* the call is made between enter and leave; its value is that of the whole */
+/* the call is made between enter and leave; the expression has its value */
 #define PMIO_PM_SITE(what, ...) \
 	({ \
 		static struct pmio_pm_site site_ = { \

@@ -390,8 +390,8 @@ void pmio_frame_redirty(struct pmio_view *v, uint64_t frame)
 
 	/*
 	 * P1 dirty set
-	 * crash before: as it was, which is done again, as what asks for it stands elsewhere;
-	 * after: drained again
+	 * crash before: as it was, and this is done again, as its reason is recorded
+	 * elsewhere; after: drained again
 	 */
 	for (int i = 0; i < PMIO_MASK_WORDS; i++)
 		valid.w[i] = pmio_pm_load64(&h->valid[i]);
@@ -432,7 +432,7 @@ static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t g
 
 	/*
 	 * P1 chunk number and bitmaps, while nobody owns the frame; and that it is
-	 *    not blank, before anybody stores a byte
+	 *    not blank, before a client stores a byte
 	 * P2 the owner: one aligned 8-byte store
 	 * crash before P2: a free frame; after: the file's, with no valid block,
 	 *                  or with zeros in all of them

@@ -542,9 +542,10 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 		return state < 0 ? state : -ENOENT;
 
 	/*
-	 * P1 the slot's next generation: no frame belongs to the file any more P2 the
-	 * catalog's entry goes crash before P1: the file is there; between: the entry
-	 * has an old generation, and is removed at the next start
+	 * P1 the slot's next generation: no frame belongs to the file any more
+	 * P2 the catalog's entry goes
+	 * crash before P1: the file is there; between: the entry has an old generation,
+	 * and is removed at the next start
 	 */
 	next = pmio_pm_load64(&df->generation) + 1;
 	if (next > PMIO_OWNER_GENERATION(UINT64_MAX))

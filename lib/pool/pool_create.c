@@ -272,8 +272,9 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 
 /*
  * P1 both files are complete and durable under their new names
- * P2 catalog, then data, get their final names crash before data's name is durable: no
- * pool, and data.new shows that the files may be removed; after: the pool
+ * P2 catalog, then data, get their final names
+ * crash before data's name is durable: no pool, and data.new shows that the
+ * files may be removed; after: the pool
  */
 static int create_files(int dir_fd, const char *dir, const struct steps *steps,
 			const struct pmio_view_params *params)

@@ -172,7 +172,7 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd)
 	return n < 0 ? -errno : 0;
 }
 
-/* all descriptors that came; the first is kept, others are closed: nobody sends two */
+/* take the received descriptors; the first is kept, others are closed: no correct peer sends two */
 static int take_fd(struct msghdr *mh)
 {
 	int kept = -1;

@@ -1,14 +1,14 @@
 /*
  * proto.h -- the messages between clients and the agent of one node
  *
- * They go over a SOCK_SEQPACKET Unix socket in the pool's directory: a message
- * is one packet, of the exact size that its operation has in the table below.
- * A client sends a request and gets one reply with the same operation and
- * number; it may send more before the reply comes.  All integers are native:
- * both ends are on one machine.
+ * They go over a SOCK_SEQPACKET Unix socket in the pool's directory: a message is one
+ * packet, of the exact size that its operation has in the table below.  A client sends
+ * a request and gets one reply with the same operation and number; it may send more
+ * requests before the reply comes.  All integers are in native byte order: both ends
+ * are on one machine.
  *
- * Nothing here is trusted: pmio_proto_check_request() looks at every message
- * before anything else does, and the agent looks at what the numbers name.
+ * Nothing here is trusted: pmio_proto_check_request() checks every message first, and
+ * the agent checks what the numbers refer to.
  */
 #ifndef PMIO_PROTO_PROTO_H
 #define PMIO_PROTO_PROTO_H
@@ -27,8 +27,8 @@
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
 /* a frame's number, or one of these */
-#define PMIO_CLAIM_NONE (-1) /* has no frame, and was not needed now */
-#define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS have it, it is zero; ask again each time */
+#define PMIO_CLAIM_NONE (-1) /* it has no frame, and was not needed now */
+#define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS has it, so it is zero; ask again each time */
 #define PMIO_CLAIM_PFS (-3)  /* the pool is full: read and write this chunk on the PFS */
 
 enum pmio_op {
@@ -56,7 +56,7 @@ struct pmio_hdr_msg {
 	uint32_t size;	 /* of the whole message, bytes */
 	uint16_t op;	 /* enum pmio_op */
 	uint16_t version;
-	uint64_t number; /* the client's; comes back in the reply */
+	uint64_t number; /* chosen by the client; the reply has the same */
 	int32_t status;	 /* replies: 0 or a negative code; the rest is valid only if 0 */
 	uint32_t pad;
 };
@@ -70,16 +70,16 @@ struct pmio_hello_msg {
 struct pmio_hello_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint8_t uuid[16];
-	uint64_t epoch;	   /* the agent's; stands in the superblock too */
+	uint64_t epoch;	   /* the agent's; also in the superblock */
 	uint32_t client;   /* index of this connection's record */
 	uint32_t agent_pid;
-	uint32_t kept;	   /* 1: somebody runs it in the foreground; it is not replaced by another */
+	uint32_t kept;	   /* 1: the agent runs in the foreground; it is not replaced by another */
 	uint32_t zero;
 };
 
 #define PMIO_OPEN_READ 1u
 #define PMIO_OPEN_WRITE 2u
-#define PMIO_OPEN_CREATE 4u /* the client's business, as EXCL */
+#define PMIO_OPEN_CREATE 4u /* handled by the client, as EXCL */
 #define PMIO_OPEN_EXCL 8u
 #define PMIO_OPEN_HOLD 16u    /* drain=hold */
 #define PMIO_OPEN_DROP 32u    /* cache=drop */
@@ -87,39 +87,39 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_VERIFY 128u /* verify=drain */
 #define PMIO_OPEN_ASYNC 256u  /* drain=async */
 #define PMIO_OPEN_EARLY 512u  /* drain_early=on */
-#define PMIO_OPEN_SHARED 1024u /* agents of other nodes have pieces of the file, too */
-#define PMIO_OPEN_HOME 2048u   /* ... and here is its size */
+#define PMIO_OPEN_SHARED 1024u /* agents of other nodes also have pieces of the file */
+#define PMIO_OPEN_HOME 2048u   /* ... and this one has its size */
 #define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
 #define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
-#define PMIO_OPEN_FIRST 16384u      /* of a file that is empty: its first chunk will be written, in pieces */
+#define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
 #define PMIO_OPEN_ALL 32767u
 
 /*
  * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
  * names, rights, groups, umask and mount namespace are the client's.  Without one: a
- * file of several nodes that has lost its name, and is open here.  -EAGAIN: what was
- * opened is just going, by a removal that an earlier agent had begun; open it again.
+ * file of several nodes that has lost its name, and is open here.  -EAGAIN: the file is
+ * being removed, a removal that an earlier agent had begun; open it again.
  */
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t flags;	   /* PMIO_OPEN_* */
 	uint32_t pad;
-	char path[PATH_MAX]; /* absolute: its name now, for those who look for it later */
+	char path[PATH_MAX]; /* absolute: its current name, for later searches */
 };
-/* ... carries the agent's own descriptor where the request had none */
+/* ... carries the agent's own descriptor if the request had none */
 struct pmio_open_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t size;
 	uint64_t dev, ino; /* the PFS file */
 	uint32_t slot;
-	int32_t error;	   /* of the drain that failed after an earlier program had closed it, as in STAT_FILE, or 0 */
-	int64_t first;	   /* frame of the first chunk, if that was asked for; or PMIO_CLAIM_NONE */
+	int32_t error;	   /* of a failed drain after an earlier program's close, as in STAT_FILE, or 0 */
+	int64_t first;	   /* frame of the first chunk, if requested; or PMIO_CLAIM_NONE */
 };
 
-#define PMIO_CLAIM_WRITE 1u /* they will be written: a hole is given a frame, too */
-#define PMIO_CLAIM_ZERO 2u  /* ... in pieces of blocks: zero those that the PFS file does not reach */
-#define PMIO_CLAIM_WHOLE 4u /* ... from the first byte to the last: what is in them does not matter */
+#define PMIO_CLAIM_WRITE 1u /* they will be written: a hole also gets a frame */
+#define PMIO_CLAIM_ZERO 2u  /* ... in parts of blocks: zero the blocks beyond the PFS file's end */
+#define PMIO_CLAIM_WHOLE 4u /* ... from the first byte to the last: their contents do not matter */
 #define PMIO_CLAIM_ALL 7u
 
 /* CLAIM: which frames hold chunks first..first+nr-1 */
@@ -127,9 +127,9 @@ struct pmio_claim_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t first;
-	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX: answer for so many */
-	uint32_t wanted;   /* 1..nr: so many may be given a frame if they have none */
-	uint32_t needed;   /* 1..wanted: so many must get one, or the call fails */
+	uint32_t nr;	   /* 1..PMIO_CLAIM_MAX: the number of chunks to answer for */
+	uint32_t wanted;   /* 1..nr: the number of chunks that may get a frame if they have none */
+	uint32_t needed;   /* 1..wanted: the number that must get one, or the call fails */
 	uint32_t how;	   /* PMIO_CLAIM_* flags */
 };
 struct pmio_claim_reply_msg {
@@ -139,7 +139,7 @@ struct pmio_claim_reply_msg {
 
 /*
  * FILL: make blocks of a resident chunk valid.  The reply comes when they are,
- * or with -EAGAIN when another client is overwriting one of them just now.
+ * or with -EAGAIN when another client is overwriting one of them.
  */
 struct pmio_fill_msg {
 	struct pmio_hdr_msg hdr;
@@ -148,7 +148,7 @@ struct pmio_fill_msg {
 	uint64_t blocks[4]; /* a bit for each of the chunk's 256 */
 };
 
-/* SYNC, SIZE: a handle is all they need */
+/* SYNC, SIZE: they need only a handle */
 struct pmio_handle_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
@@ -165,7 +165,7 @@ struct pmio_truncate_msg {
 	uint64_t size;
 };
 
-/* CLOSE: with the PFS file as the client sees it; from then on nobody else may change it, if data wait */
+/* CLOSE: with the PFS file's attributes as the client sees them; from then on no other process may change it, if data wait */
 struct pmio_close_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
@@ -175,13 +175,14 @@ struct pmio_close_msg {
 	struct pmio_counts_df counts; /* the handle's */
 };
 
-#define PMIO_DRAIN_FORCE 1u   /* write over what others have made of the file */
-#define PMIO_DRAIN_BY_FD 2u   /* handle 0: the file whose descriptor comes along; -ESRCH: not known */
+#define PMIO_DRAIN_FORCE 1u   /* overwrite changes that others made to the file */
+#define PMIO_DRAIN_BY_FD 2u   /* handle 0: the file of the descriptor in the message; -ESRCH: not known */
 #define PMIO_DRAIN_ALL 3u
 
 /*
- * DRAIN: of a handle; or, handle 0, of what stands in a slot, with that generation (-ESRCH:
- * it does no more); or of a descriptor, which is then written to if the agent has none
+ * DRAIN: of a handle; or, with handle 0, of the file in a slot, with that generation
+ * (-ESRCH: it is not there any more); or of a descriptor, which the agent writes to if it
+ * has none
  */
 struct pmio_drain_msg {
 	struct pmio_hdr_msg hdr;
@@ -191,7 +192,7 @@ struct pmio_drain_msg {
 	uint32_t flags;	   /* PMIO_DRAIN_* */
 };
 
-/* FORGET: give up what the pool holds of a file that nobody has open (-EBUSY); the PFS is not touched */
+/* FORGET: give up the pool's data of a file that no program has open (else -EBUSY); the PFS is not touched */
 struct pmio_forget_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t generation;
@@ -200,9 +201,9 @@ struct pmio_forget_msg {
 };
 
 /*
- * REMOVE: the client is about to remove a name of the file whose descriptor (O_PATH will do)
- * comes along; the reply means that the catalog says so.  REMOVED: it has done it (0), or
- * has not (negative).  Of a client that goes in between the agent finds out itself.
+ * REMOVE: the client is about to remove a name of the file of this descriptor (O_PATH
+ * suffices); the reply means that the catalog says so.  REMOVED: it has done it (0), or has
+ * not (negative).  If a client leaves in between, the agent finds out itself.
  */
 struct pmio_remove_msg {
 	struct pmio_hdr_msg hdr;
@@ -221,9 +222,9 @@ struct pmio_reply_msg {
 };
 
 /*
- * STAT: without sums it costs the agent always the same, however many frames, files and
- * clients there are; resident_bytes, dirty_bytes and counts are 0 then, and drained_bytes
- * lacks what drains that run have written.
+ * STAT: without sums it takes the agent a constant time, for any number of frames, files
+ * and clients; resident_bytes, dirty_bytes and counts are 0 then, and drained_bytes lacks
+ * the bytes of running drains.
  */
 struct pmio_stat_msg {
 	struct pmio_hdr_msg hdr;
@@ -236,7 +237,7 @@ struct pmio_stat_reply_msg {
 	uint32_t agent_pid, nr_clients, nr_handles, granularity;
 	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, nr_slots;
 	uint64_t resident_bytes, dirty_bytes, drained_bytes, filled_bytes;
-	uint64_t drain_ns;	   /* in which at least one drain ran */
+	uint64_t drain_ns;	   /* time in which at least one drain ran */
 	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
 	uint32_t nr_draining;	   /* files */
 	uint32_t paused;	   /* 1: drains wait */
@@ -244,16 +245,16 @@ struct pmio_stat_reply_msg {
 	struct pmio_counts_df counts; /* of all clients since the agent started */
 };
 
-/* STAT_FILE: where a file's data are on their way to the file system */
+/* STAT_FILE: the progress of a file's data to the file system */
 enum pmio_drain_state {
 	PMIO_STATE_CLEAN = 1, /* all are there */
 	PMIO_STATE_OPEN,      /* all are there; programs have it open for writing */
 	PMIO_STATE_DIRTY,     /* programs have it open, and not all are there */
-	PMIO_STATE_HELD,      /* closed; they wait until somebody asks for them */
+	PMIO_STATE_HELD,      /* closed; they wait until a drain is requested */
 	PMIO_STATE_WAITING,   /* closed; they will be drained */
 	PMIO_STATE_DRAINING,
-	PMIO_STATE_FAILED,    /* the last drain did; see error */
-	PMIO_STATE_CHANGED,   /* as FAILED: somebody else has changed the PFS file since it was closed */
+	PMIO_STATE_FAILED,    /* the last drain failed; see error */
+	PMIO_STATE_CHANGED,   /* as FAILED: another process has changed the PFS file since it was closed */
 	PMIO_STATE_GONE,      /* held, and the PFS file has been removed */
 };
 
@@ -267,22 +268,22 @@ struct pmio_stat_file_reply_msg {
 	uint32_t slot, state;	   /* enum pmio_drain_state */
 	uint32_t nr_handles;
 	int32_t error;		   /* errno of the last drain, if that failed; 4101: PMIO_ECHANGED */
-	uint64_t generation;	   /* of the slot: another file in its place has another one */
+	uint64_t generation;	   /* of the slot: a later file in the slot has another one */
 	uint64_t dev, ino;	   /* the PFS file */
 	uint64_t size, pfs_size, resident_bytes, dirty_bytes;
-	uint64_t left_bytes;	   /* dirty, and not written by the drain that runs */
-	uint64_t drained_bytes, filled_bytes; /* since the agent started; a running drain's included */
+	uint64_t left_bytes;	   /* dirty, and not yet written by the running drain */
+	uint64_t drained_bytes, filled_bytes; /* since the agent started; including a running drain */
 	uint64_t drain_bytes, drain_ns;	      /* of the last drain that ended */
-	struct pmio_counts_df counts;	      /* of handles that were closed since then */
+	struct pmio_counts_df counts;	      /* of handles closed since then */
 	char path[PATH_MAX];
 };
 
-#define PMIO_STAGE_MAX 16 /* chunks of one request: fills of others come in between */
+#define PMIO_STAGE_MAX 16 /* chunks of one request: fills for others can come in between */
 
 /*
  * STAGE: make nr chunks resident and valid, each step-th from first on, as far as the PFS
- * file reaches.  The reply comes when they are, or with -ENOSPC: they find no frame
- * without taking those of a file that is open or not drained.
+ * file reaches.  The reply comes when they are, or with -ENOSPC: there are no frames
+ * except those of files that are open or not drained.
  */
 struct pmio_stage_msg {
 	struct pmio_hdr_msg hdr;
@@ -297,7 +298,7 @@ struct pmio_stage_msg {
 #define PMIO_PACE_RESUME 4u
 #define PMIO_PACE_ALL 7u
 
-/* PACE: how fast drains may write, until the agent leaves */
+/* PACE: the rate limit of drains (throttle), until the agent leaves */
 struct pmio_pace_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t what;	   /* one of PMIO_PACE_* */
@@ -348,10 +349,10 @@ void pmio_proto_request(union pmio_any_msg *msg, enum pmio_op op, uint64_t numbe
 void pmio_proto_reply(union pmio_any_msg *msg, const struct pmio_hdr_msg *req, int status);
 
 /*
- * pmio_proto_check_request -- is this packet a request that can be looked at?
+ * pmio_proto_check_request -- is this packet a valid request?
  *
- * Checks size, operation, version, that paths are absolute and end, and that
- * numbers are within what the protocol allows (not whether they name anything).
+ * Checks size, operation, version, that paths are absolute and terminated, and that
+ * numbers are within the protocol's bounds (not whether they refer to anything).
  * Returns 0, PMIO_EVERSION (hdr is right, the version is not) or PMIO_EPROTO.
  */
 int pmio_proto_check_request(const union pmio_any_msg *msg, size_t len);
@@ -370,19 +371,19 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd);
 /*
  * pmio_proto_recv -- receive one message
  *
- * fd   out: a descriptor that came along, else -1, also on errors; owned by the
- *      caller; may be NULL (then one that comes is closed).  PMIO_FD_LOST: one came, and
- *      this process may not have more
+ * fd   out: a descriptor that came with it, otherwise -1, also on errors; owned by the
+ *      caller; may be NULL (then a descriptor is closed).  PMIO_FD_LOST: one came, but
+ *      this process has reached its limit
  * Returns its length, 0 (the other end is gone) or -errno.
  */
 #define PMIO_FD_LOST (-2)
 ssize_t pmio_proto_recv(int sock, union pmio_any_msg *msg, int *fd);
 
 /*
- * pmio_proto_soon -- whether something can be read from fd within spin->ns (core/spin.h)
+ * pmio_proto_soon -- can something be read from fd within spin->ns (core/spin.h)?
  *
- * The caller looks for it without sleeping, but lets others have the processor.  To be woken up takes longer than to
- * answer most requests.  spin->max_ns is PMIO_SPIN_REQUEST_NS; the caller lets it learn from each wait.
+ * It polls without sleeping, but yields the processor to others, as waking up takes longer than answering most
+ * requests.  spin->max_ns is PMIO_SPIN_REQUEST_NS; the caller calls pmio_spin_learn() after each wait.
  */
 #define PMIO_SPIN_REQUEST_NS 100000
 bool pmio_proto_soon(int fd, const struct pmio_spin *spin);
@@ -395,7 +396,7 @@ bool pmio_proto_soon(int fd, const struct pmio_spin *spin);
 struct sockaddr_un;
 void pmio_proto_address(int dir_fd, struct sockaddr_un *addr);
 
-/* a change here is another version of the protocol: programs and agents of two versions meet while one is installed */
+/* a change here needs another version of the protocol: programs and agents of two versions meet during an upgrade */
 _Static_assert(sizeof(struct pmio_hdr_msg) == 24, "as it is sent");
 _Static_assert(sizeof(struct pmio_hello_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_hello_reply_msg) == 64, "as it is sent");

@@ -54,7 +54,7 @@ static int begin(const struct pmio_settings *settings, const char *path, const s
 		unlink(m->name);
 		return -EEXIST;
 	}
-	/* before the first join nobody can tell it from a leftover */
+	/* before the first join it looks like a leftover */
 	rc = owner_lock(fd, m->name, LOCK_EX);
 	if (rc < 0) { /* no other process can change it either */
 		unlink(m->name);
@@ -169,7 +169,7 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 	return rc;
 }
 
-/* nobody uses it now, and data wait */
+/* the file is not in use, and data wait */
 static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
 			struct remote_use *use)
 {
@@ -289,7 +289,7 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 	rc = owner_read(m.name, m.born, &use, &fd);
 	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
 		if (memcmp(use.cards[i].uuid, own, 16) != 0)
-			/* it logs errors; the owner's file goes all the same */
+			/* it logs errors; the owner's file is removed nevertheless */
 			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
 	}
 	/*

@@ -6,16 +6,16 @@
  * same one:
  *
  *	[use]
- *	file = /pfs/out.h5	for people; so much of it as inih reads of a line
- *	born = 1764126711.183	when the file was made, where its file system knows: numbers are used again
+ *	file = /pfs/out.h5	for people; cut to the length of a line that inih reads
+ *	born = 1764126711.183	the file's birth time, if its file system knows it, as inode numbers are reused
  *	id = 5f...		16 bytes
  *	placement = local
- *	memory = 0		of the targets so many, the last ones, are memory nodes
+ *	memory = 0		this number of targets, the last ones, are memory nodes
  *	targets = 2
  *	[target]
  *	host = n1		as in card.c
  *	...
- *	waits = no		or yes: a close found that data could not be drained: they wait there
+ *	waits = no		or yes (the dirty mark): data could not be drained at a close, and wait there
  *	[target]
  *	...
  *	[end]

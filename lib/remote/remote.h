@@ -155,7 +155,7 @@ uint32_t remote_striped_own(const struct pmio_file *f);
 enum remote_pointer_how {
 	REMOTE_POINTER_ADD,
 	REMOTE_POINTER_SET,
-	REMOTE_POINTER_END, /* nobody uses it any more */
+	REMOTE_POINTER_END, /* it is not used any more */
 };
 /*
  * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its first target

@@ -178,7 +178,7 @@ void target_end_session(struct server *s, struct session *n, bool clean);
 /* it is certain that the process has ended */
 void target_end_process(struct server *s, struct process *p);
 
-/* ---- file_ops.c: no lock held but where it is said ---- */
+/* ---- file_ops.c: no lock held except where noted ---- */
 
 /* lock held; NULL also for one that is being closed */
 struct rhandle *target_find_handle(const struct session *n, uint64_t id);
@@ -190,7 +190,7 @@ int target_do_handle(struct server *s, struct job *j);
 int target_do_delete(struct server *s, struct job *j);
 int target_do_stat(struct server *s, struct job *j);
 
-/* ---- member_ops.c: no lock held but where it is said ---- */
+/* ---- member_ops.c: no lock held except where noted ---- */
 
 /* lock held */
 int target_do_join(struct server *s, struct session *n, const struct job *j);

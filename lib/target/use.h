@@ -22,7 +22,7 @@
 struct uses;   /* all of a target */
 struct member; /* a process's part in a use */
 
-struct uses *uses_new(void); /* NULL: no memory */
+struct uses *uses_new(void); /* NULL: out of memory */
 
 /* begin this use; it is kept until the process ends */
 int uses_create(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID]);

@@ -1,8 +1,9 @@
 /*
- * mpi.h -- Open MPI's own, but for its handles: MPI_COMM_WORLD, MPI_INT, ... are addresses of its variables
+ * mpi.h -- Open MPI's mpi.h, except for its handles: MPI_COMM_WORLD, MPI_INT, ... are addresses of its variables
  *
- * The library is linked to no MPI, so those are looked up when they are first used.  As symbols of the library they
- * would be looked up when it is loaded: in a program without an MPI they cannot be found, and it would not start.
+ * The library is not linked to an MPI, so these are looked up at their first use.  As symbols of the library they
+ * would be looked up when it is loaded: in a program without an MPI they would not be found, and it would not
+ * start.
  */
 #include_next <mpi.h>
 
@@ -11,7 +12,7 @@
 
 #include <stdatomic.h>
 
-void *library_variable(const char *name); /* as in library.h, of which the engine knows nothing */
+void *library_variable(const char *name); /* as in library.h, which the engine does not include */
 
 #undef OMPI_PREDEFINED_GLOBAL
 #define OMPI_PREDEFINED_GLOBAL(type, global) \
