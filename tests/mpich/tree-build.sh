@@ -30,7 +30,7 @@ step() {
 # the least that the programs need
 configure_it() {
 	(cd "$work/build" && ../source/configure --prefix="$work/inst" --with-device=ch3:nemesis --disable-fortran --disable-cxx --disable-static \
-		--enable-fast=O2,ndebug --without-yaksa --disable-opencl --with-file-system=ufs+pmem --with-pmio="$work/pmio")
+		--enable-fast=O2,ndebug --without-yaksa --disable-opencl --with-file-system=ufs+pmem --with-pmio="$work/pmio" LDFLAGS="-Wl,-rpath,$work/pmio/lib")
 }
 
 cp -f "$top_builddir"/.libs/libpmio-driver-*.so "$work/pmio/lib/" || fail "make has not been run"
