@@ -5,6 +5,7 @@
 # behind with its output open would keep Automake's driver waiting for the end of it.
 #
 # PMIO_TEST_LIMIT  seconds for one test program or script (1200)
+# PMIO_TEST_AGAIN  1: what fails is run once more, and passes if that does; what failed at first is shown
 #
 # After that, all processes of the test are listed with where they wait, then killed,
 # and the test ends with an error (99).  A test's processes are those with its mark in
@@ -46,6 +47,17 @@ watch </dev/null >/dev/null 2>&1 &
 watcher=$!
 env "$mark" "$@" >"$out" 2>&1
 rc=$?
+if [ "${PMIO_TEST_AGAIN:-}" = 1 ] && [ ! -f "$out.late" ] && [ $rc != 0 ] && [ $rc != 77 ] && [ $rc != 99 ]; then
+	{
+		echo "# failed at first:"
+		awk '/^not ok|^Bail out/ { left = 20 } left-- > 0 { print "#   " $0 }' "$out"
+		echo "# and then:"
+	} >"$out.first"
+	env "$mark" "$@" >"$out" 2>&1
+	rc=$?
+	cat "$out.first"
+	rm -f "$out.first"
+fi
 if [ -f "$out.late" ]; then
 	wait $watcher 2>/dev/null
 	rc=99
