@@ -282,6 +282,12 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	agent_reply(a, c, &reply, -1);
 }
 
+/* it was closed while a job worked on it, at whose end it is held */
+static bool will_be_held(const struct file *f, uint64_t dirty)
+{
+	return f->state == PMIO_FILE_OPEN && f->nr_handles == 0 && f->nr_jobs && f->policy.hold && dirty;
+}
+
 static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 {
 	if (f->drain)
@@ -290,7 +296,7 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 		return PMIO_STATE_GONE;
 	if (f->error)
 		return -f->error == PMIO_ECHANGED ? PMIO_STATE_CHANGED : PMIO_STATE_FAILED;
-	if (f->state == PMIO_FILE_HELD)
+	if (f->state == PMIO_FILE_HELD || will_be_held(f, dirty))
 		return PMIO_STATE_HELD;
 	if (f->nr_handles && dirty)
 		return PMIO_STATE_DIRTY;
