@@ -158,12 +158,14 @@ static void handler(MPI_File *fh, int *rc, ...)
 	called_class = error_class(*rc);
 }
 
-#define must_call(call) must_call_at(__LINE__, #call, call)
-static void must_call_at(int line, const char *call, int rc)
+#define must_call(call) must_call_at(__LINE__, #call, call, 1)
+/* MPICH 4.0.2's own nonblocking calls tell it twice (findings/mpich-iwrite-errors.sh) */
+#define must_call_nonblocking(call) must_call_at(__LINE__, #call, call, romio ? 2 : 1)
+static void must_call_at(int line, const char *call, int rc, int most)
 {
 	if (rc == MPI_SUCCESS)
 		die(__FILE__, line, "%s succeeds", call);
-	if (called != 1 || called_class != error_class(rc))
+	if (called < 1 || called > most || called_class != error_class(rc))
 		die(__FILE__, line, "%s: handler called %d times, with class %d; the call says %d", call, called, called_class,
 		    error_class(rc));
 	called = 0;
@@ -190,16 +192,18 @@ static void failing_calls(MPI_File fh)
 	must_call(MPI_File_write_at_all(ro, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
 	must_call(MPI_File_write_all(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
 	must_call(MPI_File_write_shared(ro, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
-	must_call(MPI_File_iwrite_at(ro, 0, &c, 1, MPI_BYTE, &r));
+	must_call_nonblocking(MPI_File_iwrite_at(ro, 0, &c, 1, MPI_BYTE, &r));
 	must_call(MPI_File_set_size(ro, 0));
-	if (me == 0 || ours) /* ROMIO does it on one rank, and tells nobody else */
+	if (me == 0 || ours) { /* ROMIO does it on one rank; the others' call succeeds, whatever their handlers were told */
 		must_call(MPI_File_preallocate(ro, 100));
-	else
+	} else {
 		MPI_File_preallocate(ro, 100);
+		called = 0;
+	}
 	must_call(MPI_File_read(wo, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
 	must_call(MPI_File_read_at(wo, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
 	must_call(MPI_File_read_at_all(wo, 0, &c, 1, MPI_BYTE, MPI_STATUS_IGNORE));
-	must_call(MPI_File_iread(wo, &c, 1, MPI_BYTE, &r));
+	must_call_nonblocking(MPI_File_iread(wo, &c, 1, MPI_BYTE, &r));
 	must_call(MPI_File_seek(fh, -1, MPI_SEEK_SET));
 	must_call(MPI_File_set_size(fh, -1));
 	must_call(MPI_File_set_view(fh, 0, MPI_BYTE, MPI_BYTE, "no such", MPI_INFO_NULL));
