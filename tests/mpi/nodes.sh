@@ -136,8 +136,9 @@ aggregated() {
 	"$PMIO" target stat --json >"$T/stat" && python3 -c 'import json, sys
 t = json.load(open(sys.argv[1]))
 sys.exit(0 if len(t) == 2 and all(m["drained"] >= 1 << 20 and m["dirty"] == 0 for m in t) else str(t))' "$T/stat" || return
-	# and what is discarded leaves no mark
-	PMIO_DRAIN=aggregate over 2 auto 2 "$MPI_PROGRAMS/modes.mpi" "pmem:$PFS/agg2" && until_ok no_owner
+	# and what is discarded leaves no mark; nor does the program depend on when they drain
+	memory_nodes pause && PMIO_DRAIN=aggregate over 2 auto 2 "$MPI_PROGRAMS/modes.mpi" "pmem:$PFS/agg2" && memory_nodes resume &&
+		until_ok no_owner
 }
 
 # in_memory FILE WHAT: of each memory node, a number of `pmio stat --json FILE`
