@@ -67,7 +67,8 @@ _pmio_value() {
 	case $1 in
 	--pool | -p) _pmio_offer "$2" "$(_pmio_pools)" && _pmio_offer_dirs "$2" ;;
 	--to | -t) _pmio_offer_paths "$2" ;;
-	--size | -s | --chunk-size | -c | --jobs | -J | --count) ;;
+	--source) _pmio_offer_dirs "$2" ;;
+	--size | -s | --chunk-size | -c | --jobs | -J | --count | --options | -o) ;;
 	*) return 1 ;;
 	esac
 	compopt -o filenames 2>/dev/null
@@ -80,6 +81,10 @@ _pmio_argument() {
 	'pool '*)
 		compopt -o filenames 2>/dev/null
 		_pmio_offer "$1" "$(_pmio_pools)"
+		_pmio_offer_dirs "$1"
+		;;
+	mount | unmount)
+		compopt -o filenames 2>/dev/null
 		_pmio_offer_dirs "$1"
 		;;
 	stage-in | mpi-info | run)

@@ -27,6 +27,8 @@ static const struct tool_command commands[] = {
 	{ "conf", tool_conf, "show every setting, its value and where it came from" },
 	{ "mpi-info", tool_mpi_info, "show which MPIs can use pmem: names, by what, or why not" },
 	{ "run", tool_run, "run an MPI program with what it needs for pmem: names" },
+	{ "mount", tool_mount, "show the files of a directory elsewhere, with their data in the pool" },
+	{ "unmount", tool_unmount, "drain what is open in such a mount, and take it away" },
 	{ NULL, NULL, NULL },
 };
 

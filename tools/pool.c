@@ -17,6 +17,7 @@
 #include "tools.h"
 
 #define AGENT_LOG "agent.log" /* in the pool's directory, as documented in pmiod(8) */
+#define MOUNT_LOG "mount.log" /* the same, of pmio-mount(1) */
 
 /* an argument DIR is the setting `pool`, given on the command line */
 static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
@@ -502,6 +503,7 @@ static void remove_leftovers(const char *dir)
 		return; /* it was empty, and has been removed */
 	unlinkat(fd, PMIO_SOCKET_NAME, 0);
 	unlinkat(fd, AGENT_LOG, 0);
+	unlinkat(fd, MOUNT_LOG, 0);
 	close(fd);
 	if (rmdir(dir) < 0 && errno != ENOTEMPTY)
 		pmio_info("pool %s: the directory stays: %s", dir, strerror(errno));

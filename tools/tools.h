@@ -157,6 +157,8 @@ int tool_target(struct tool *tool, int argc, char **argv);
 int tool_conf(struct tool *tool, int argc, char **argv);
 int tool_mpi_info(struct tool *tool, int argc, char **argv);
 int tool_run(struct tool *tool, int argc, char **argv);
+int tool_mount(struct tool *tool, int argc, char **argv);
+int tool_unmount(struct tool *tool, int argc, char **argv);
 
 /* show.c */
 /* is a part of it not on the file system?  Of an empty or shortened file only the size waits, no block */

@@ -348,6 +348,26 @@ static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_m
 	agent_reply(a, c, &reply, -1);
 }
 
+static void op_stat_id(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	const struct pmio_pfs_id id = { msg->stat_id.dev, msg->stat_id.ino, msg->stat_id.birth_ns };
+	struct file *f = files_find(a, &id);
+	union pmio_any_msg reply;
+	struct pmio_stat_id_reply_msg *r = &reply.stat_id_reply;
+
+	if (!f || !is_listed(f)) {
+		agent_reply_status(a, c, &msg->hdr, -ENOENT);
+		return;
+	}
+	pmio_proto_reply(&reply, &msg->hdr, 0);
+	r->slot = f->slot;
+	r->generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
+	r->size = pmio_pool_file_size(a->pool, f->slot);
+	r->nr_handles = f->nr_handles;
+	r->waits = f->state != PMIO_FILE_CLEAN || f->drain || f->on_pfs.busy;
+	agent_reply(a, c, &reply, -1);
+}
+
 static void op_pace(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	if (msg->pace.what == PMIO_PACE_RATE)
@@ -385,6 +405,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_SIZE] = op_size,	    [PMIO_OP_TRUNCATE] = op_truncate,
 		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_REMOVED] = calls_removed,
 		[PMIO_OP_STAT] = op_stat,	    [PMIO_OP_STAT_FILE] = op_stat_file,
+		[PMIO_OP_STAT_ID] = op_stat_id,
 		[PMIO_OP_SHUTDOWN] = op_shutdown,   [PMIO_OP_STAGE] = op_stage,
 		[PMIO_OP_PACE] = op_pace,	    [PMIO_OP_FORGET] = op_forget,
 	};

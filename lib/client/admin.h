@@ -89,6 +89,21 @@ int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st);
 /* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: there is none */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
 
+/* what the pool has of a PFS file, whoever has it open */
+struct pmio_id_stat {
+	struct pmio_entry entry;
+	uint64_t size;		/* bytes, as seen through pmio */
+	uint32_t nr_handles;
+	bool waits;		/* the PFS has not all of it, or is not known to */
+};
+
+/*
+ * pmio_stat_id -- the same of the file that this descriptor is of; O_PATH will do
+ *
+ * Costs the agent always the same.  Returns 0, -ENOENT (not logged: the pool does not know it), or an error.
+ */
+int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st);
+
 #define PMIO_DRAIN_OVER 1u
 #define PMIO_DRAIN_HERE 2u
 

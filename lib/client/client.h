@@ -189,6 +189,8 @@ struct client_open {
 	mode_t mode;		/* as given; the umask is applied to it */
 	bool quiet;		/* do not log why it failed */
 	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and log which (PMIO_EOTHER) */
+	const char *name;	/* for messages; NULL: the path */
+	bool is_new;		/* the caller has just made it */
 	bool notice;		/* log it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */

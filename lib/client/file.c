@@ -156,6 +156,7 @@ static int open_on_pfs(struct pmio_file *f, const char *path, const struct clien
 
 	if (rc < 0)
 		return rc;
+	created->is_new |= how->is_new;
 	f->flags &= ~PMIO_OPEN_SYNC_LATER;
 	if (!(how->flags & PMIO_OPEN_SHARED) && may_sync_later(f)) {
 		f->flags |= PMIO_OPEN_SYNC_LATER;
@@ -208,11 +209,12 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	char absolute[PATH_MAX];
 	struct pmio_file *f;
 	struct created created = { false, false };
+	const char *name = how->name ? how->name : path;
 	int rc, error;
 
 	*out = NULL;
 	/* for messages, and if the file has no name that the kernel could tell */
-	rc = pmio_absolute(path, absolute, sizeof(absolute));
+	rc = pmio_absolute(name, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
 	f = alloc_file(pm, absolute, how->flags);
@@ -229,7 +231,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 		goto err_file;
 	if (error && how->notice)
 		pmio_warn("open %s: what an earlier program wrote could not be drained: %s; it is in the pool",
-			  path, pmio_strerror(-error));
+			  name, pmio_strerror(-error));
 	*out = f;
 	return 0;
 
@@ -237,7 +239,7 @@ err_file:
 	client_free_file(f);
 err:
 	if (!how->quiet && rc != PMIO_EOTHER)
-		pmio_err("open %s: %s", path, pmio_strerror(rc));
+		pmio_err("open %s: %s", name, pmio_strerror(rc));
 	return rc;
 }
 

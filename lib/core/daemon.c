@@ -40,8 +40,8 @@ static void log_to_file(enum pmio_log_level level, const char *line)
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	dprintf(log_fd, "%s.%03d pmiod[%d]: %s: %s\n", stamp, (int)(now.tv_nsec / 1000000),
-		(int)getpid(), pmio_log_level_name(level), line);
+	dprintf(log_fd, "%s.%03d %s[%d]: %s: %s\n", stamp, (int)(now.tv_nsec / 1000000),
+		program_invocation_short_name, (int)getpid(), pmio_log_level_name(level), line);
 }
 
 void pmio_daemon_log(int fd)

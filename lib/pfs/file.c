@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -77,6 +78,19 @@ static int check_regular(int fd)
 	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 }
 
+/*
+ * Through a `pmio mount`?  Its data would go into the pool a second time, by way of a process that needs the pool's
+ * agent, and the agent would wait for that process
+ */
+static bool is_mounted(int fd)
+{
+	struct statfs fs;
+	char pid[32];
+
+	return fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == FUSE_SUPER_MAGIC &&
+	       fgetxattr(fd, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
+}
+
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_new)
 {
 	int how = (flags & (O_CREAT | O_EXCL)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -92,6 +106,10 @@ int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_n
 	if (is_new)
 		*is_new = created;
 	rc = check_regular(fd);
+	if (rc == 0 && is_mounted(fd)) {
+		pmio_err("open %s: it is in a mount of pmio: the name that it has outside of it is to be used", path);
+		rc = PMIO_EOTHER;
+	}
 	if (rc < 0) {
 		close(fd);
 		return rc;

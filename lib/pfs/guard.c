@@ -32,7 +32,6 @@
 #include "pfs/pfs.h"
 #include "pool/format.h"
 
-#define MARK_NAME "user.pmio.waits"
 #define REGION(use) ((off_t)1 << 62 | (off_t)(use) << 32)
 #define REGION_LEN ((off_t)1 << 32)
 
@@ -207,7 +206,7 @@ int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir)
 	gethostname(host, sizeof(host) - 1);
 	read_boot(boot);
 	n = snprintf(text, sizeof(text), "1 %s %" PRIu64 " %s %s %s", hex, (uint64_t)st.st_ino, host, boot, dir);
-	return fsetxattr(fd, MARK_NAME, text, (size_t)n, 0) < 0 ? -errno : 0;
+	return fsetxattr(fd, PMIO_PFS_MARK_NAME, text, (size_t)n, 0) < 0 ? -errno : 0;
 }
 
 struct mark {
@@ -218,7 +217,7 @@ struct mark {
 static bool read_mark(int fd, struct mark *m)
 {
 	char text[PATH_MAX + 400];
-	ssize_t n = fgetxattr(fd, MARK_NAME, text, sizeof(text) - 1);
+	ssize_t n = fgetxattr(fd, PMIO_PFS_MARK_NAME, text, sizeof(text) - 1);
 	uint64_t ino;
 	struct stat st;
 	int at = 0;
@@ -240,7 +239,7 @@ void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
 
 	to_hex(uuid, own);
 	if (read_mark(fd, &m) && strcmp(m.hex, own) == 0)
-		fremovexattr(fd, MARK_NAME);
+		fremovexattr(fd, PMIO_PFS_MARK_NAME);
 }
 
 /* of this machine: does the pool still exist? */
@@ -278,7 +277,7 @@ int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)
 	if (is_here && strcmp(m.boot, boot) != 0) {
 		pmio_warn("open %s: data for it waited in pool %s, which the last start of %s has emptied: they are lost",
 			  path, m.dir, here);
-		fremovexattr(fd, MARK_NAME);
+		fremovexattr(fd, PMIO_PFS_MARK_NAME);
 		return 0;
 	}
 	if (is_here)
@@ -296,7 +295,7 @@ int pmio_pfs_clear_mark(const char *path)
 
 	if (fd < 0)
 		return -errno;
-	if (fremovexattr(fd, MARK_NAME) < 0)
+	if (fremovexattr(fd, PMIO_PFS_MARK_NAME) < 0)
 		rc = errno == ENODATA ? -ENOENT : -errno;
 	close(fd);
 	return rc;

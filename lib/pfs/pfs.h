@@ -17,6 +17,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#define PMIO_PFS_MARK_NAME "user.pmio.waits"  /* attribute of a file: guard.c */
+#define PMIO_PFS_MOUNT_NAME "user.pmio.mount" /* ... of one in a mount: the number of the process that serves it */
+
 /* ---- file.c ----------------------------------------------------------------- */
 
 /*
@@ -28,7 +31,8 @@
  * fd      out; close-on-exec; -1 on errors
  * is_new  out: it was created, and pmio_pfs_keep() is the caller's business; NULL without O_CREAT
  *
- * Returns 0 or -errno (-EISDIR; -EINVAL: not a regular file).
+ * Returns 0 or -errno (-EISDIR; -EINVAL: not a regular file), or PMIO_EOTHER (logged): it is seen through a
+ * `pmio mount`, all files of which have PMIO_PFS_MOUNT_NAME.
  */
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd, bool *is_new);
 

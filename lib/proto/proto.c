@@ -31,6 +31,7 @@ static const struct {
 	[PMIO_OP_STAT] = { "STAT", sizeof(struct pmio_stat_msg), sizeof(struct pmio_stat_reply_msg) },
 	[PMIO_OP_STAT_FILE] = { "STAT_FILE", sizeof(struct pmio_stat_file_msg),
 				sizeof(struct pmio_stat_file_reply_msg) },
+	[PMIO_OP_STAT_ID] = { "STAT_ID", sizeof(struct pmio_stat_id_msg), sizeof(struct pmio_stat_id_reply_msg) },
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_PACE] = { "PACE", sizeof(struct pmio_pace_msg), sizeof(struct pmio_reply_msg) },

@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 8
+#define PMIO_PROTO_VERSION 9
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -49,6 +49,7 @@ enum pmio_op {
 	PMIO_OP_STAGE,
 	PMIO_OP_PACE,
 	PMIO_OP_FORGET,
+	PMIO_OP_STAT_ID,
 	PMIO_NR_OPS,
 };
 
@@ -278,6 +279,22 @@ struct pmio_stat_file_reply_msg {
 	char path[PATH_MAX];
 };
 
+/* what the pool has of a file that need not be open; -ENOENT: it does not know it */
+struct pmio_stat_id_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t dev, ino; /* the PFS file */
+	int64_t birth_ns;  /* 0: not known */
+};
+struct pmio_stat_id_reply_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t generation; /* of the slot */
+	uint64_t size;
+	uint32_t slot;
+	uint32_t nr_handles;
+	uint32_t waits;	     /* what is on the PFS is not all of it, or not known to be */
+	uint32_t pad;
+};
+
 #define PMIO_STAGE_MAX 16 /* chunks of one request: fills for others can come in between */
 
 /*
@@ -334,6 +351,8 @@ union pmio_any_msg {
 	struct pmio_stat_reply_msg stat_reply;
 	struct pmio_stat_file_msg stat_file;
 	struct pmio_stat_file_reply_msg stat_file_reply;
+	struct pmio_stat_id_msg stat_id;
+	struct pmio_stat_id_reply_msg stat_id_reply;
 	struct pmio_shutdown_msg shutdown;
 	struct pmio_stage_msg stage;
 	struct pmio_pace_msg pace;
@@ -418,6 +437,8 @@ _Static_assert(sizeof(struct pmio_stat_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_reply_msg) == 224, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_reply_msg) == 4272, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_id_msg) == 48, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_id_reply_msg) == 56, "as it is sent");
 _Static_assert(sizeof(struct pmio_stage_msg) == 48, "as it is sent");
 _Static_assert(sizeof(struct pmio_pace_msg) == 40, "as it is sent");
 _Static_assert(sizeof(struct pmio_shutdown_msg) == 32, "as it is sent");

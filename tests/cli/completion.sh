@@ -36,7 +36,7 @@ check "commands" commands
 options() {
 	local c
 	for c in 'pool create' 'pool resize' 'pool list' 'pool check' 'pool destroy' ls stat stage-in stage-out drain recover rm \
-		'agent start' 'agent stop' 'agent status' 'agent pause' 'agent resume' 'agent rate' conf mpi-info run; do
+		'agent start' 'agent stop' 'agent status' 'agent pause' 'agent resume' 'agent rate' conf mpi-info run mount unmount; do
 		# shellcheck disable=SC2086
 		offered $c -- || return 1
 		grep -q '^--json$' "$T/offered" && grep -q '^--pool=$' "$T/offered" || { echo "$c"; return 1; }
@@ -78,7 +78,8 @@ check "recover: also of a pool without an agent" of_idle
 on_disk() {
 	: >"$PFS/input1" && mkdir "$PFS/input2" && offered stage-in "$PFS/in" &&
 		printf '%s\n' "$PFS/input1" "$PFS/input2" | diff - "$T/offered" && offered recover --to = "$PFS/input2" &&
-		grep -qx "$PFS/input2" "$T/offered" && offers "" pool create --size = 1
+		grep -qx "$PFS/input2" "$T/offered" && offers "" pool create --size = 1 && offers "$PFS/input2" mount "$PFS/in" &&
+		offers "$PFS/input2" mount --source = "$PFS/in" && offers "$PFS/input2" unmount "$PFS/in"
 }
 check "files and directories" on_disk
 

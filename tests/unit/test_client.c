@@ -508,6 +508,58 @@ static void stat__sums_are_for_who_asks(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
+static void stat_id__open_held_and_unknown(void **state)
+{
+	int fd = open(root, O_PATH | O_CLOEXEC);
+	struct pmio_id_stat st;
+	struct pmio *other;
+	struct pmio_file *f;
+
+	(void)state;
+	assert_int_equal(pmio_stat_id(pm, fd, &st), -ENOENT);
+	close(fd);
+	setenv("PMIO_DRAIN", "hold", 1);
+	assert_int_equal(pmio_connect(pool, &other), 0);
+	assert_int_equal(pmio_open(other, path, O_RDWR | O_CREAT, 0666, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "held", 4, 0), 4);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	assert_int_equal(pmio_stat_id(pm, fd, &st), 0);
+	assert_int_equal(st.size, 4);
+	assert_int_equal(st.nr_handles, 1);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_stat_id(pm, fd, &st), 0);
+	assert_int_equal(st.size, 4);
+	assert_int_equal(st.nr_handles, 0);
+	assert_true(st.waits);
+	assert_int_equal(pmio_drain_entry(pm, &st.entry, path, 0), 0);
+	assert_int_equal(pmio_stat_id(pm, fd, &st), 0);
+	assert_false(st.waits);
+	assert_int_equal(pmio_delete(pm, path), 0);
+	assert_int_equal(pmio_stat_id(pm, fd, &st), -ENOENT);
+	close(fd);
+	pmio_disconnect(&other);
+}
+
+/* as one has it that has only a descriptor */
+static void open__by_a_name_of_a_descriptor(void **state)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char proc[64], moved[128];
+	const struct client_open how = { .flags = PMIO_OPEN_READ | PMIO_OPEN_WRITE, .name = path, .is_new = true };
+	struct pmio_file *f;
+
+	(void)state;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	snprintf(moved, sizeof(moved), "%s.moved", path);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(client_open(pm, proc, &how, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "text", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(rename(moved, path), 0);
+	assert_on_pfs((const uint8_t *)"text", 4);
+	close(fd);
+}
+
 static void delete__open_file_goes_on(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
@@ -1198,6 +1250,8 @@ int main(void)
 		T(names__one_file_through_links),
 		T(close__cached_file_is_not_read_again),
 		T(stat__sums_are_for_who_asks),
+		T(stat_id__open_held_and_unknown),
+		T(open__by_a_name_of_a_descriptor),
 		T(delete__open_file_goes_on),
 		cmocka_unit_test_setup_teardown(slots__more_files_than_the_pool_knows, set_up_few_slots, tear_down),
 		T(hold__stays_in_the_pool_until_asked),

@@ -1,0 +1,84 @@
+#!/bin/bash
+# the file system below a mount fails: programs are told, by close, fsync or unmount, and nothing is lost
+. "${top_srcdir:-.}/tests/env.sh" || exit 99
+. "$top_srcdir/tests/cli/lib.sh" || exit 99
+. "$top_srcdir/tests/fuse/lib.sh" || exit 99
+end_fuse=$(trap -p EXIT | sed "s/^trap -- '//; s/' EXIT\$//")
+. "$top_srcdir/tests/mount/lib.sh" || exit 99
+trap 'end_mount; eval "$end_fuse"' EXIT
+plan 8
+
+pattern "$T/ref" 3000000 1
+
+# the errno of what fails: writes MOUNTED ACTION, close or fsync
+writes() {
+	python 'import errno, os, sys
+path, data, what = sys.argv[1:]
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+os.write(fd, open(data, "rb").read())
+try:
+    os.close(fd) if what == "close" else os.fsync(fd)
+    print("none")
+except OSError as e:
+    print(errno.errorcode[e.errno])' "$1" "$T/ref" "$2" 2>&1
+}
+# nothing is lost: all is there through the mount, and once it can be, on the file system
+kept() {
+	cmp "$T/ref" "$M/$1" && is_size "$M/$1" 3000000 && no_fault && expect 0 "$PMIO" drain "$PFS/$1" && cmp "$T/ref" "$BACK/$1"
+}
+fails_at() {
+	local what=$1 code=$2 file=$3 is
+	shift 3
+	: >"$M/$file" && fault "$@" # a new file is made durable: that would fail
+	is=$(writes "$M/$file" "$what")
+	[ "$is" = "$code" ] || { echo "$what: $is"; return 1; }
+	kept "$file"
+}
+check "ENOSPC: close says so" fails_at close ENOSPC a "write ENOSPC after=1000000"
+check "EIO: close says so" fails_at close EIO b "write EIO"
+check "EDQUOT of fsync below: close says so" fails_at close EDQUOT c "fsync EDQUOT"
+check "EIO: fsync says so" fails_at fsync EIO d "write EIO"
+
+by_cp() {
+	fault "write ENOSPC after=500000" && ! LC_ALL=C cp "$T/ref" "$M/e" 2>"$ERR" && grep -q 'No space left' "$ERR" && kept e
+}
+check "cp fails, with the reason" by_cp
+
+at_open() {
+	: >"$M/f" && fault "open EACCES name=f" && ! cat "$M/f" 2>"$ERR" && grep -q 'Permission denied' "$ERR" && no_fault && cat "$M/f"
+}
+check "open" at_open
+
+unmount_fails() {
+	fault "write ENOSPC" || return
+	python3 -c 'import os, sys, time
+path, data, says = sys.argv[1:]
+fds = [os.open(path + n, os.O_RDWR | os.O_CREAT) for n in ("1", "2")]
+os.write(fds[0], open(data, "rb").read())
+open(says, "w").close()
+time.sleep(1000)' "$M/g" "$T/ref" "$T/holder" </dev/null >/dev/null 2>&1 &
+	local pid=$!
+	bgs="$bgs $pid"
+	until_ok test -e "$T/holder" && expect 3 "$PMIO" unmount "$M" && one_line 'of 2 files that were open 1 could not be drained.*in the pool' &&
+		! has_mount && expect 0 "$PMIO" ls && says "^failed .*$PFS/g1" && no_fault &&
+		expect 0 "$PMIO" drain --all && cmp "$T/ref" "$BACK/g1"
+	local rc=$?
+	kill $pid
+	wait $pid 2>/dev/null
+	return $rc
+}
+check "unmount says what could not be drained, and it is kept" unmount_fails
+
+# a drain that hangs keeps its own program waiting, and nobody else
+hangs() {
+	mount_m && echo other >"$M/other" && fault "write hang name=hang" || return
+	cp "$T/ref" "$M/hang" &
+	local pid=$!
+	bgs="$bgs $pid"
+	sleep 1
+	[ "$(timeout 60 cat "$M/other")" = other ] && timeout 60 ls -l "$M" >/dev/null && timeout 60 cp "$T/ref" "$M/free" && cmp "$T/ref" "$BACK/free" &&
+		! gone $pid && no_fault && wait $pid && cmp "$T/ref" "$BACK/hang" && unmount_m
+}
+check "a drain hangs: others go on" hangs
+
+exit $tap_failed

@@ -1,0 +1,233 @@
+/* mount_file.c -- open files */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mount_impl.h"
+
+#define OWNER_MODE (S_IRUSR | S_IWUSR)
+
+static struct mount_handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct mount_handle *)(uintptr_t)fi->fh;
+}
+
+static void reply_done(fuse_req_t req, int rc)
+{
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
+}
+
+/* ---- open ----------------------------------------------------------------------------------- */
+
+/* past the kernel's page cache: others write to the file, too */
+static void set_handle(struct fuse_file_info *fi, struct mount_handle *h)
+{
+	fi->fh = (uintptr_t)h;
+	fi->direct_io = 1;
+	fi->keep_cache = 0;
+}
+
+void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_handle *h;
+	int rc = mount_open(m, mount_node(m, ino), fi->flags, false, &h);
+
+	if (rc < 0) {
+		reply_done(req, rc);
+		return;
+	}
+	set_handle(fi, h);
+	if (fuse_reply_open(req, fi) == -ENOENT) /* nobody waits for it any more */
+		mount_release(m, h);
+}
+
+/* its owner may do with it what he opens it for, whatever others may later: libpmio and the agent open it by its mode */
+static int make(fuse_req_t req, struct mount_node *parent, const char *name, mode_t mode, int flags,
+		struct mount_node **node, struct mount_handle **h)
+{
+	struct mount *m = fuse_req_userdata(req);
+	int fd = openat(parent->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode | OWNER_MODE);
+	int path, rc;
+
+	if (fd < 0)
+		return -errno;
+	mount_give(req, parent->fd, name);
+	path = open(MOUNT_PROC(fd), O_PATH | O_CLOEXEC);
+	rc = path < 0 ? -errno : mount_node_of(m, path, node);
+	if (rc == 0) {
+		rc = mount_open(m, *node, flags & ~O_TRUNC, true, h);
+		if (rc < 0)
+			mount_forget(m, *node, 1);
+	}
+	if (rc == 0 && (mode & OWNER_MODE) != OWNER_MODE)
+		fchmod(fd, mode);
+	if (rc < 0)
+		unlinkat(parent->fd, name, 0);
+	close(fd);
+	return rc;
+}
+
+static int make_or_open(fuse_req_t req, struct mount_node *parent, const char *name, mode_t mode, int flags,
+			struct mount_node **node, struct mount_handle **h)
+{
+	struct mount *m = fuse_req_userdata(req);
+	int rc = make(req, parent, name, mode, flags, node, h);
+
+	if (rc != -EEXIST || (flags & O_EXCL))
+		return rc;
+	rc = mount_find(m, parent, name, node);
+	if (rc < 0)
+		return rc;
+	rc = (*node)->type == S_IFREG ? mount_open(m, *node, flags, false, h) : -EEXIST;
+	if (rc < 0)
+		mount_forget(m, *node, 1);
+	return rc;
+}
+
+void mount_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct fuse_entry_param e;
+	struct mount_handle *h;
+	struct mount_node *node;
+	int rc = make_or_open(req, mount_node(m, parent), name, mount_mode(req, mode & 07777), fi->flags, &node, &h);
+
+	if (rc < 0) {
+		reply_done(req, rc);
+		return;
+	}
+	rc = mount_entry(m, node, &e);
+	set_handle(fi, h);
+	if (rc == 0 && fuse_reply_create(req, &e, fi) != -ENOENT)
+		return;
+	if (rc < 0)
+		reply_done(req, rc);
+	mount_release(m, h);
+	mount_forget(m, node, 1);
+}
+
+/* ---- data ------------------------------------------------------------------------------------- */
+
+struct buffer {
+	size_t size;
+	char data[];
+};
+
+/* the thread keeps it: a new one of a megabyte would have no pages yet.  NULL: no memory */
+static char *thread_buffer(struct mount *m, size_t size)
+{
+	struct buffer *b = pthread_getspecific(m->buffer);
+
+	if (b && b->size >= size)
+		return b->data;
+	free(b);
+	b = malloc(sizeof(*b) + size);
+	if (b)
+		b->size = size;
+	pthread_setspecific(m->buffer, b);
+	return b ? b->data : NULL;
+}
+
+void mount_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+	char *buf = thread_buffer(m, size);
+	ssize_t n = buf ? mount_read(handle_of(fi), buf, size, off) : -ENOMEM;
+
+	if (n < 0)
+		reply_done(req, (int)n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+	if (fi->lock_owner == 0) /* no program's read(2): these go by whom they are for */
+		mount_cached_note(m, ino);
+}
+
+void mount_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+	ssize_t n = mount_write(m, handle_of(fi), buf, size, off, fi->flags);
+
+	(void)ino;
+	if (n < 0)
+		reply_done(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void mount_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	(void)ino;
+	reply_done(req, mount_sync(m, handle_of(fi), datasync));
+}
+
+void mount_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	mount_locks_drop(mount_node(m, ino), fi->lock_owner);
+	reply_done(req, mount_close(m, handle_of(fi)));
+}
+
+void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	(void)ino;
+	mount_release(m, handle_of(fi)); /* nobody hears of it; what is wrong has been logged */
+	fuse_reply_err(req, 0);
+}
+
+/* ---- holes -------------------------------------------------------------------------------------- */
+
+/* room in the pool cannot be promised, nor what lies on the file system be made a hole while the pool has blocks of it */
+void mount_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	struct mount_handle *h = handle_of(fi);
+
+	(void)ino;
+	if (h->pm)
+		fuse_reply_err(req, EOPNOTSUPP);
+	else
+		fuse_reply_err(req, fallocate(h->fd, mode, off, len) < 0 ? errno : 0);
+}
+
+/* of a file in the pool all is data, up to its end */
+static off_t seek_pooled(struct mount *m, struct mount_node *node, off_t off, int whence)
+{
+	struct stat st;
+	int rc = mount_stat(m, node, &st);
+
+	if (rc < 0)
+		return rc;
+	if (off < 0 || off >= st.st_size)
+		return -ENXIO;
+	return whence == SEEK_DATA ? off : st.st_size;
+}
+
+void mount_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_handle *h = handle_of(fi);
+	off_t at;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	if (h->pm) {
+		at = seek_pooled(m, mount_node(m, ino), off, whence);
+	} else {
+		at = lseek(h->fd, off, whence);
+		at = at < 0 ? -errno : at;
+	}
+	if (at < 0)
+		reply_done(req, (int)at);
+	else
+		fuse_reply_lseek(req, at);
+}

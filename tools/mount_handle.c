@@ -1,0 +1,285 @@
+/*
+ * mount_handle.c -- open files: through the pool, or, where that is not for them, from the file system below
+ *
+ * Each handle of the kernel has a file of libpmio of its own, so that closing means here what it means there.  A
+ * program's close is told to us each time that one of its descriptors goes, though others of the same handle, in
+ * this process or a child, may go on; and the kernel lets go of the handle later, when nobody hears of an error.  So
+ * a file that was written to is closed with the first, and opened again if the handle is used once more.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "mount_impl.h"
+#include "pfs/pfs.h"
+
+int mount_connect(struct mount *m, const struct tool *tool)
+{
+	int status = tool_start(tool, &m->names);
+
+	for (int i = 0; i < MOUNT_LINKS && status == TOOL_DONE; i++)
+		status = tool_start(tool, &m->links[i]);
+	return status == TOOL_DONE ? 0 : PMIO_EAGENT;
+}
+
+void mount_disconnect(struct mount *m)
+{
+	pmio_disconnect(&m->names);
+	for (int i = 0; i < MOUNT_LINKS; i++)
+		pmio_disconnect(&m->links[i]);
+}
+
+/* ---- which files -------------------------------------------------------------------------- */
+
+/* 1: through the pool; 0: past it; -1: nobody has it open here */
+static int is_open_how(struct mount_node *node)
+{
+	int how;
+
+	pthread_mutex_lock(&node->lock);
+	how = !node->handles ? -1 : node->handles->pm ? 1 : 0;
+	pthread_mutex_unlock(&node->lock);
+	return how;
+}
+
+/* all handles of a file in the same way; also one that `paths` does not select, while the pool has data of it */
+static int goes_through_pool(struct mount *m, struct mount_node *node)
+{
+	char name[PATH_MAX];
+	struct pmio_id_stat st;
+	int rc;
+
+	if (!node->device->has_data)
+		return 0;
+	if (*m->settings->str[PMIO_SET_PATHS] == '\0')
+		return 1;
+	rc = is_open_how(node);
+	if (rc >= 0)
+		return rc;
+	if (pmio_pfs_name(node->fd, name) == 0 && pmio_settings_path_selected(m->settings, name))
+		return 1;
+	rc = pmio_stat_id(m->names, node->fd, &st);
+	return rc == -ENOENT ? 0 : rc < 0 ? rc : st.waits || st.nr_handles;
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+/* handle->lock held alone, or the handle not known to others */
+static int open_file(struct mount_handle *h, bool is_new)
+{
+	char name[PATH_MAX];
+	struct client_open how = { .flags = h->flags | client_settings_flags(&h->pm->settings), .quiet = true,
+				   .notice = true, .name = name, .is_new = is_new };
+	int rc;
+
+	if (pmio_pfs_name(h->node->fd, name) < 0)
+		mount_proc(name, h->node->fd);
+	rc = client_open(h->pm, MOUNT_PROC(h->node->fd), &how, &h->file);
+	if (rc <= PMIO_ENOTPOOL && rc != PMIO_EOTHER) /* the program gets an errno, which does not say it */
+		pmio_err("open %s: %s", name, pmio_strerror(rc));
+	return rc;
+}
+
+static int open_plain(struct mount_handle *h, int flags)
+{
+	/* O_APPEND comes with each write; our buffers are not aligned as O_DIRECT wants them */
+	h->fd = open(MOUNT_PROC(h->node->fd), (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_DIRECT)) | O_CLOEXEC);
+	return h->fd < 0 ? -errno : 0;
+}
+
+static struct mount_handle *new_handle(struct mount_node *node, int flags)
+{
+	struct mount_handle *h = calloc(1, sizeof(*h));
+	bool reads = (flags & O_ACCMODE) != O_WRONLY;
+	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); /* the kernel lets nobody write who may not */
+
+	if (!h)
+		return NULL;
+	h->node = node;
+	h->fd = h->flock_fd = -1;
+	h->flags = (reads ? PMIO_OPEN_READ : 0) | (writes ? PMIO_OPEN_WRITE : 0);
+	pthread_rwlock_init(&h->lock, NULL);
+	return h;
+}
+
+static int free_handle(struct mount_handle *h)
+{
+	int rc = pmio_close(&h->file);
+
+	if (h->fd >= 0 && close(h->fd) < 0)
+		rc = -errno;
+	if (h->flock_fd >= 0)
+		close(h->flock_fd);
+	pthread_rwlock_destroy(&h->lock);
+	free(h);
+	return rc;
+}
+
+void mount_note_written(struct mount_handle *h)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	atomic_store(&h->node->written_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	atomic_store(&h->wrote, true);
+}
+
+static int open_handle(struct mount *m, struct mount_handle *h, int flags, bool is_new)
+{
+	int rc = goes_through_pool(m, h->node);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return open_plain(h, flags);
+	h->pm = m->links[atomic_fetch_add(&m->next_link, 1) % MOUNT_LINKS];
+	rc = open_file(h, is_new);
+	if (rc == 0 && (flags & O_TRUNC)) {
+		rc = pmio_truncate(h->file, 0);
+		mount_note_written(h);
+	}
+	return rc;
+}
+
+int mount_open(struct mount *m, struct mount_node *node, int flags, bool is_new, struct mount_handle **out)
+{
+	struct mount_handle *h = new_handle(node, flags);
+	int rc = h ? open_handle(m, h, flags, is_new) : -ENOMEM;
+
+	*out = NULL;
+	if (rc < 0) {
+		if (h)
+			free_handle(h);
+		return rc;
+	}
+	pthread_mutex_lock(&node->lock);
+	DL_APPEND(node->handles, h);
+	pthread_mutex_unlock(&node->lock);
+	*out = h;
+	return 0;
+}
+
+int mount_begin(struct mount_handle *h)
+{
+	int rc = 0;
+
+	for (;;) {
+		pthread_rwlock_rdlock(&h->lock);
+		if (h->file)
+			return 0;
+		pthread_rwlock_unlock(&h->lock);
+		pthread_rwlock_wrlock(&h->lock);
+		if (!h->file)
+			rc = open_file(h, false);
+		pthread_rwlock_unlock(&h->lock);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+void mount_end(struct mount_handle *h)
+{
+	pthread_rwlock_unlock(&h->lock);
+}
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+/*
+ * Who has written is told how the drain went, even if others, that may only read, have the file open still; handle->lock
+ * held alone
+ */
+static int close_file(struct mount *m, struct mount_handle *h)
+{
+	struct pmio_id_stat st;
+	int drained = 0, closed;
+
+	if (m->settings->num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE && pmio_stat_id(m->names, h->node->fd, &st) == 0 &&
+	    st.nr_handles > 1)
+		drained = pmio_drain(h->file);
+	closed = pmio_close(&h->file);
+	return drained < 0 ? drained : closed;
+}
+
+int mount_close(struct mount *m, struct mount_handle *h)
+{
+	int rc = 0;
+
+	if (!h->pm) {
+		int fd = dup(h->fd);
+
+		return fd < 0 || close(fd) < 0 ? -errno : 0;
+	}
+	if (!atomic_load(&h->wrote))
+		return 0;
+	pthread_rwlock_wrlock(&h->lock);
+	/* without a name its data live as long as somebody has it open */
+	if (h->file && !mount_is_nameless(h->node) && atomic_exchange(&h->wrote, false))
+		rc = close_file(m, h);
+	pthread_rwlock_unlock(&h->lock);
+	return rc;
+}
+
+/* a file that has lost its name to another: what waits of it is for nobody */
+static bool is_left(struct mount *m, const struct mount_handle *h, struct pmio_id_stat *st)
+{
+	return h->file && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
+}
+
+int mount_release(struct mount *m, struct mount_handle *h)
+{
+	struct mount_node *node = h->node;
+	struct pmio_id_stat st;
+	bool left;
+	int rc;
+
+	pthread_mutex_lock(&node->lock);
+	DL_DELETE(node->handles, h);
+	pthread_mutex_unlock(&node->lock);
+	left = is_left(m, h, &st);
+	rc = free_handle(h);
+	if (left)
+		pmio_forget_entry(m->names, &st.entry, "a file without a name");
+	return rc;
+}
+
+int mount_keep(struct mount_node *node)
+{
+	struct mount_handle *h;
+	int rc = 0;
+
+	pthread_mutex_lock(&node->lock);
+	DL_FOREACH(node->handles, h) {
+		if (!h->pm || pthread_rwlock_trywrlock(&h->lock) != 0) /* somebody uses it: it is open, or about to be closed */
+			continue;
+		if (!h->file)
+			rc = open_file(h, false);
+		pthread_rwlock_unlock(&h->lock);
+		if (rc < 0)
+			break;
+	}
+	pthread_mutex_unlock(&node->lock);
+	return rc;
+}
+
+void mount_close_all(struct mount *m, unsigned *nr, unsigned *nr_failed)
+{
+	struct mount_node *node, *tmp;
+
+	*nr = *nr_failed = 0;
+	HASH_ITER(hh, m->nodes, node, tmp) {
+		while (node->handles) {
+			struct mount_handle *h = node->handles;
+			int rc = mount_close(m, h);
+
+			if (mount_release(m, h) < 0 || rc < 0)
+				(*nr_failed)++;
+			(*nr)++;
+		}
+	}
+}

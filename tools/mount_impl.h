@@ -1,0 +1,221 @@
+/*
+ * mount_impl.h -- the insides of the file system of `pmio mount`, with its operations by what they are about
+ *
+ * A node is a file or directory that the kernel knows, and holds its inode by a descriptor: so it is the same one
+ * whatever becomes of its names, here or on the file system below.  The kernel keeps nothing that it would have to
+ * be told of: no name, no attribute and, by direct I/O, no data.
+ *
+ * Locks, in this order: mount->lock, node->append, node->lock, handle->lock.  handle->lock is held by those who read and
+ * write, so that its pmio_file stays; and alone by who opens or closes that, which may take as long as a drain.
+ * Nobody waits for it with node->lock.
+ *
+ * Functions return 0 or a count, or a negative code as pmio.h has them; mount_errno() translates.
+ */
+#ifndef PMIO_TOOLS_MOUNT_IMPL_H
+#define PMIO_TOOLS_MOUNT_IMPL_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "client/client.h"
+#include "mount.h"
+
+/*
+ * A connection has one request at a time, and a close takes as long as its drain: names and sizes have one of their
+ * own, and files share the others.
+ */
+#define MOUNT_LINKS 4
+
+struct mount_key {
+	uint64_t dev, ino;
+};
+
+/* a file system below the source */
+struct mount_device {
+	struct mount_device *next;
+	uint64_t dev;
+	uint64_t salt;	 /* in the inode numbers that we show, for there are several file systems in one */
+	bool is_mount;	 /* another mount of pmio */
+	bool has_data;	 /* its files are what was written to them: not of /proc, /sys, ... */
+};
+
+struct mount_node {
+	UT_hash_handle hh;
+	struct mount_key key;
+	struct mount_device *device; /* borrowed */
+	int fd;			 /* O_PATH */
+	mode_t type;		 /* S_IFMT of its mode */
+	uint64_t nr_lookups;	 /* under mount->lock */
+	pthread_mutex_t append;	 /* one after the other */
+	pthread_mutex_t lock;
+	struct mount_handle *handles; /* under lock */
+	struct mount_owner *owners;   /* under lock; of fcntl() locks */
+	_Atomic int64_t written_ns;   /* when it was last written to here, since 1970; 0: its own time is newer */
+};
+
+struct mount_handle {
+	struct mount_handle *prev, *next; /* node->handles */
+	struct mount_node *node;
+	struct pmio *pm;	/* borrowed: its connection; NULL: its data do not go through the pool */
+	uint32_t flags;		/* PMIO_OPEN_READ, PMIO_OPEN_WRITE */
+	pthread_rwlock_t lock;
+	struct pmio_file *file; /* under lock; NULL: closed when its program last closed it, or none */
+	int fd;			/* without pm: of the file below; else -1 */
+	atomic_bool wrote;	/* since it was last closed or drained */
+	int flock_fd;		/* -1: never locked; under node->lock */
+};
+
+struct mount {
+	const struct pmio_settings *settings;
+	const struct mount_request *request;
+	struct fuse_session *session;
+	struct pmio *names;		/* the connection for names and sizes */
+	struct pmio *links[MOUNT_LINKS];
+	atomic_uint next_link;
+	pthread_mutex_t removal;	/* a connection has one removal at a time */
+	pthread_mutex_t lock;
+	struct mount_node *nodes;	/* under lock */
+	struct mount_device *devices;	/* under lock; stay */
+	struct mount_node root;
+	/* where no lookup may lead: to ourselves, and to the pool */
+	uint64_t own_dev;
+	struct mount_key parent, pool;	/* the mount point's directory; the pool's */
+	char name[NAME_MAX + 1];	/* the mount point in it */
+	struct mount_waits *waits;
+	struct mount_cached *cached;
+	pthread_key_t buffer;		/* of each thread, to read into */
+	fuse_req_t ender;		/* under lock; who waits until it has ended, or NULL */
+};
+
+/* ---- mount_node.c: what the kernel knows ----------------------------------------------- */
+
+int mount_errno(int rc);
+#define MOUNT_PROC_LEN 40
+/* a name of an open file, on the stack of whoever uses it */
+#define MOUNT_PROC(fd) mount_proc((char[MOUNT_PROC_LEN]){ 0 }, (fd))
+const char *mount_proc(char buf[MOUNT_PROC_LEN], int fd);
+
+int mount_root_open(struct mount *m);
+struct mount_node *mount_node(struct mount *m, fuse_ino_t ino);
+fuse_ino_t mount_ino(struct mount *m, struct mount_node *node);
+/* takes fd over (O_PATH), counts as a lookup */
+int mount_node_of(struct mount *m, int fd, struct mount_node **out);
+/* of a name: -ELOOP if it leads to ourselves */
+int mount_find(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out);
+void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr);
+/* the number that we show for one of a file system */
+uint64_t mount_shown_ino(const struct mount_device *device, uint64_t ino);
+/* what is made for others, with allow_other: never with our rights; and theirs, if we are root */
+mode_t mount_mode(fuse_req_t req, mode_t mode);
+void mount_give(fuse_req_t req, int dir, const char *name);
+bool mount_is_nameless(const struct mount_node *node);
+
+/* ---- mount_handle.c: open files --------------------------------------------------------------- */
+
+int mount_connect(struct mount *m, const struct tool *tool);
+void mount_disconnect(struct mount *m);
+/* flags of open(2); is_new: it has just been made */
+int mount_open(struct mount *m, struct mount_node *node, int flags, bool is_new, struct mount_handle **out);
+/* with h->file there until mount_end(), which is not for who was refused; of a handle with pm */
+int mount_begin(struct mount_handle *h);
+void mount_end(struct mount_handle *h);
+void mount_note_written(struct mount_handle *h);
+/* a program has closed it; others that have the same one may go on */
+int mount_close(struct mount *m, struct mount_handle *h);
+/* nobody has it any more */
+int mount_release(struct mount *m, struct mount_handle *h);
+/* what was closed, and may go on, must not lose its data when its last name goes */
+int mount_keep(struct mount_node *node);
+/* how many handles were there, and of how many data wait though they should be on the file system */
+void mount_close_all(struct mount *m, unsigned *nr, unsigned *nr_failed);
+
+/* ---- mount_data.c ------------------------------------------------------------------------------ */
+
+ssize_t mount_read(struct mount_handle *h, void *buf, size_t len, off_t off);
+/* flags: of open(2), as they are now */
+ssize_t mount_write(struct mount *m, struct mount_handle *h, const void *buf, size_t len, off_t off, int flags);
+int mount_sync(struct mount *m, struct mount_handle *h, bool data_only);
+int mount_resize(struct mount *m, struct mount_handle *h, off_t size);
+/* the same of a file that is not open here, or for reading only */
+int mount_cut(struct mount *m, struct mount_node *node, off_t size);
+/* 1: the pool knows the size better than the file system; 0: it does not */
+int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size);
+/* have what waits of it on the file system now */
+int mount_settle(struct mount *m, struct mount_node *node);
+
+/* ---- mount_attr.c ---------------------------------------------------------------------------- */
+
+int mount_stat(struct mount *m, struct mount_node *node, struct stat *st);
+/* the answer to what has made or found a node */
+void mount_reply_entry(fuse_req_t req, struct mount *m, struct mount_node *node);
+int mount_entry(struct mount *m, struct mount_node *node, struct fuse_entry_param *e);
+void mount_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int what, struct fuse_file_info *fi);
+void mount_op_access(fuse_req_t req, fuse_ino_t ino, int mask);
+void mount_op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ---- mount_xattr.c ------------------------------------------------------------------------------ */
+
+void mount_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void mount_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void mount_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* ---- mount_names.c ---------------------------------------------------------------------------- */
+
+void mount_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr);
+void mount_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void mount_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void mount_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void mount_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void mount_op_symlink(fuse_req_t req, const char *to, fuse_ino_t parent, const char *name);
+void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void mount_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void mount_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent, const char *to,
+		     unsigned flags);
+
+/* ---- mount_dir.c --------------------------------------------------------------------------------- */
+
+void mount_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* ---- mount_file.c ---------------------------------------------------------------------------------- */
+
+void mount_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
+void mount_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void mount_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void mount_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi);
+void mount_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+
+/* ---- mount_lock.c ---------------------------------------------------------------------------------- */
+
+int mount_locks_init(struct mount *m);
+/* who waits for a lock is told that nothing comes of it */
+void mount_locks_end(struct mount *m);
+void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl);
+void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl, int sleep);
+void mount_op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
+/* a process has closed the file: its fcntl() locks go */
+void mount_locks_drop(struct mount_node *node, uint64_t owner);
+
+/* ---- mount_cached.c ----------------------------------------------------------------------------------- */
+
+int mount_cached_init(struct mount *m);
+/* the kernel has read pages of it for itself */
+void mount_cached_note(struct mount *m, fuse_ino_t ino);
+
+#endif

@@ -1,0 +1,223 @@
+/* mount_names.c -- names: what is done to them is done below, in the directory's inode */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mount_impl.h"
+
+void mount_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node;
+	int rc = mount_find(m, mount_node(m, parent), name, &node);
+
+	if (rc < 0)
+		fuse_reply_err(req, mount_errno(rc));
+	else
+		mount_reply_entry(req, m, node);
+}
+
+void mount_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	mount_forget(m, mount_node(m, ino), nr);
+	fuse_reply_none(req);
+}
+
+void mount_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	for (size_t i = 0; i < count; i++)
+		mount_forget(m, mount_node(m, forgets[i].ino), forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+void mount_op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *m = fuse_req_userdata(req);
+	char to[PATH_MAX + 1];
+	ssize_t n = readlinkat(mount_node(m, ino)->fd, "", to, sizeof(to));
+
+	if (n < 0 || n == (ssize_t)sizeof(to)) {
+		fuse_reply_err(req, n < 0 ? errno : ENAMETOOLONG);
+		return;
+	}
+	to[n] = '\0';
+	fuse_reply_readlink(req, to);
+}
+
+/* ---- making them ------------------------------------------------------------------------- */
+
+/* result: of the call that made the name */
+static void reply_found(fuse_req_t req, fuse_ino_t parent, const char *name, int result)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node;
+	int rc = result < 0 ? -errno : mount_find(m, mount_node(m, parent), name, &node);
+
+	if (rc < 0)
+		fuse_reply_err(req, mount_errno(rc));
+	else
+		mount_reply_entry(req, m, node);
+}
+
+/* ... and what it is of */
+static void reply_made(fuse_req_t req, fuse_ino_t parent, const char *name, int result)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	if (result >= 0)
+		mount_give(req, mount_node(m, parent)->fd, name);
+	reply_found(req, parent, name, result);
+}
+
+void mount_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	reply_made(req, parent, name, mknodat(mount_node(m, parent)->fd, name, mount_mode(req, mode), rdev));
+}
+
+void mount_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	reply_made(req, parent, name, mkdirat(mount_node(m, parent)->fd, name, mount_mode(req, mode)));
+}
+
+void mount_op_symlink(fuse_req_t req, const char *to, fuse_ino_t parent, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	reply_made(req, parent, name, symlinkat(to, mount_node(m, parent)->fd, name));
+}
+
+void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node = mount_node(m, ino);
+	int rc;
+
+	if (node->type == S_IFLNK) /* a link to where it leads would be made */
+		rc = linkat(node->fd, "", mount_node(m, parent)->fd, name, AT_EMPTY_PATH);
+	else
+		rc = linkat(AT_FDCWD, MOUNT_PROC(node->fd), mount_node(m, parent)->fd, name, AT_SYMLINK_FOLLOW);
+	reply_found(req, parent, name, rc);
+}
+
+/* ---- removing them ----------------------------------------------------------------------------- */
+
+/* a regular file that the pool knows, under its last name: O_PATH descriptor, or -1 */
+static int open_known(struct mount *m, struct mount_node *parent, const char *name, struct pmio_id_stat *st)
+{
+	int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat now;
+
+	if (fd >= 0 && (fstat(fd, &now) < 0 || !S_ISREG(now.st_mode) || now.st_nlink != 1 ||
+			pmio_stat_id(m->names, fd, st) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* what is open here and was closed in between has to be there when its name has gone */
+static int keep_open(struct mount *m, int fd)
+{
+	struct mount_key key;
+	struct mount_node *node;
+	struct stat st;
+	int rc = fstat(fd, &st) < 0 ? -errno : 0;
+
+	if (rc < 0)
+		return rc;
+	key = (struct mount_key){ st.st_dev, st.st_ino };
+	pthread_mutex_lock(&m->lock);
+	HASH_FIND(hh, m->nodes, &key, sizeof(key), node);
+	if (node)
+		node->nr_lookups++;
+	pthread_mutex_unlock(&m->lock);
+	if (!node)
+		return 0;
+	rc = mount_keep(node);
+	mount_forget(m, node, 1);
+	return rc;
+}
+
+/* with the last name of a file its data go: the agent is told, as by `pmio rm` */
+static int remove_known(struct mount *m, struct mount_node *parent, const char *name, int fd)
+{
+	char path[MOUNT_PROC_LEN + NAME_MAX + 2];
+	int rc = keep_open(m, fd);
+
+	if (rc < 0)
+		return rc;
+	snprintf(path, sizeof(path), "%s/%s", MOUNT_PROC(parent->fd), name);
+	pthread_mutex_lock(&m->removal);
+	rc = client_delete(m->names, path, true);
+	pthread_mutex_unlock(&m->removal);
+	return rc;
+}
+
+/* all of it is on the file system: nothing can be lost, or come back, so its name need not go durably */
+static int remove_clean(struct mount *m, struct mount_node *parent, const char *name, const struct pmio_id_stat *st)
+{
+	if (unlinkat(parent->fd, name, 0) < 0)
+		return -errno;
+	pmio_forget_entry(m->names, &st->entry, name);
+	return 0;
+}
+
+void mount_op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *parent = mount_node(m, ino);
+	struct pmio_id_stat st;
+	int fd = open_known(m, parent, name, &st), rc;
+
+	if (fd < 0)
+		rc = unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
+	else if (st.waits || st.nr_handles)
+		rc = remove_known(m, parent, name, fd);
+	else
+		rc = remove_clean(m, parent, name, &st);
+	if (fd >= 0)
+		close(fd);
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
+}
+
+void mount_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	fuse_reply_err(req, unlinkat(mount_node(m, parent)->fd, name, AT_REMOVEDIR) < 0 ? errno : 0);
+}
+
+/*
+ * The agent is not told before that a name is taken from a file: after a crash in between it would go on with that,
+ * and the name would be nobody's.  What has lost its name so is given up afterwards; what somebody has open, when
+ * that is closed (mount_release).
+ */
+void mount_op_rename(fuse_req_t req, fuse_ino_t ino, const char *name, fuse_ino_t to_ino, const char *to,
+		     unsigned flags)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *parent = mount_node(m, ino), *to_parent = mount_node(m, to_ino);
+	struct pmio_id_stat st;
+	struct stat now;
+	int fd = open_known(m, to_parent, to, &st), rc = fd >= 0 ? keep_open(m, fd) : 0;
+
+	if (rc == 0 && renameat2(parent->fd, name, to_parent->fd, to, flags) < 0)
+		rc = -errno;
+	if (rc == 0 && fd >= 0 && fstat(fd, &now) == 0 && now.st_nlink == 0 && st.nr_handles == 0)
+		pmio_forget_entry(m->names, &st.entry, to);
+	if (fd >= 0)
+		close(fd);
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
+}

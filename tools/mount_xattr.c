@@ -1,0 +1,157 @@
+/*
+ * mount_xattr.c -- extended attributes: those of the file below, but pmio's own, which are for nobody to copy
+ *
+ * The name of a descriptor in /proc leads to a symbolic link itself, if the descriptor is of one.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "mount_impl.h"
+#include "pfs/pfs.h"
+
+#define OWN_PREFIX "user.pmio."
+
+static bool is_own(const char *name)
+{
+	return strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0;
+}
+
+static void reply_text(fuse_req_t req, const char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	if (size == 0)
+		fuse_reply_xattr(req, len);
+	else if (len > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, text, len);
+}
+
+/* the answer comes when all is closed: mount_serve.c */
+static void end_mount(fuse_req_t req, struct mount *m)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	bool taken;
+
+	if (ctx->uid != geteuid() && ctx->uid != 0) {
+		fuse_reply_err(req, EPERM);
+		return;
+	}
+	pthread_mutex_lock(&m->lock);
+	taken = m->ender;
+	if (!taken)
+		m->ender = req;
+	pthread_mutex_unlock(&m->lock);
+	if (taken)
+		fuse_reply_err(req, EALREADY);
+	else
+		fuse_session_exit(m->session);
+}
+
+static void get_own(fuse_req_t req, struct mount *m, struct mount_node *node, const char *name, size_t size)
+{
+	char pid[32];
+
+	if (strcmp(name, PMIO_PFS_MOUNT_NAME) == 0) {
+		snprintf(pid, sizeof(pid), "%d", (int)getpid());
+		reply_text(req, pid, size);
+	} else if (strcmp(name, MOUNT_END_NAME) == 0 && node == &m->root && size > 0) {
+		end_mount(req, m);
+	} else {
+		fuse_reply_err(req, ENODATA);
+	}
+}
+
+/* calls what answers with so many bytes at most; buffers are the kernel's largest */
+static void reply_list(fuse_req_t req, ssize_t n, const char *buf, size_t size)
+{
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)n);
+	else if ((size_t)n > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+}
+
+void mount_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node = mount_node(m, ino);
+	char *buf;
+
+	if (is_own(name)) {
+		get_own(req, m, node, name, size);
+		return;
+	}
+	buf = malloc(size + 1);
+	if (!buf)
+		fuse_reply_err(req, ENOMEM);
+	else
+		reply_list(req, getxattr(MOUNT_PROC(node->fd), name, buf, size), buf, size);
+	free(buf);
+}
+
+/* names that are not ours stay, the others close up; how many bytes that are */
+static size_t hide_own(char *list, size_t len)
+{
+	char *to = list;
+
+	for (char *p = list, *next; p < list + len; p = next) {
+		size_t n = strlen(p) + 1;
+
+		next = p + n;
+		if (is_own(p))
+			continue;
+		memmove(to, p, n);
+		to += n;
+	}
+	return (size_t)(to - list);
+}
+
+void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node = mount_node(m, ino);
+	char *buf = malloc(XATTR_LIST_MAX);
+	ssize_t n;
+
+	if (!buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = listxattr(MOUNT_PROC(node->fd), buf, XATTR_LIST_MAX);
+	reply_list(req, n > 0 ? (ssize_t)hide_own(buf, (size_t)n) : n, buf, size);
+	free(buf);
+}
+
+void mount_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node = mount_node(m, ino);
+
+	if (is_own(name))
+		fuse_reply_err(req, EPERM);
+	else
+		fuse_reply_err(req, setxattr(MOUNT_PROC(node->fd), name, value, size, flags) < 0 ? errno : 0);
+}
+
+void mount_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *node = mount_node(m, ino);
+
+	if (is_own(name))
+		fuse_reply_err(req, ENODATA);
+	else
+		fuse_reply_err(req, removexattr(MOUNT_PROC(node->fd), name) < 0 ? errno : 0);
+}
