@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "core/log.h"
+#include "pfs/pfs.h"
 #include "remote/remote.h"
 #include "select.h"
 
@@ -80,6 +81,20 @@ static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 		remote_owner_drained(paths->v[i], uuid, NULL, NULL);
 }
 
+/* the pool knows a file by the name that it has outside of a mount: here it would not be found, which is no success */
+static bool in_mount(const struct tool_args *paths)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < paths->nr; i++) {
+		if (!pmio_pfs_in_mount(paths->v[i]))
+			continue;
+		pmio_err("drain %s: it is in a mount of pmio; use the name that it has outside of it", paths->v[i]);
+		found = true;
+	}
+	return found;
+}
+
 static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,
 	       char **argv)
 {
@@ -96,6 +111,8 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 	int status;
 
 	tool_parse(tool, &argp, &args, argc, argv);
+	if (in_mount(&args.files.paths))
+		return TOOL_FAILED;
 	status = tool_connect(tool, &pm);
 	if (status != TOOL_DONE)
 		return status;

@@ -91,6 +91,22 @@ static bool is_mounted(int fd)
 	       fgetxattr(fd, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
 }
 
+bool pmio_pfs_in_mount(const char *path)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	char proc[64], pid[32];
+	struct statfs fs;
+	bool is;
+
+	if (fd < 0)
+		return false;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* no other call gets at what O_PATH has opened */
+	is = fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == FUSE_SUPER_MAGIC &&
+	     getxattr(proc, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
+	close(fd);
+	return is;
+}
+
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_new)
 {
 	int how = (flags & (O_CREAT | O_EXCL)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 9
+plan 10
 
 # refused PATTERN ARGUMENT...
 refused() {
@@ -13,6 +13,12 @@ refused() {
 }
 twice() { refused 'in a mount of pmio already' --source "$PFS" "$M" && mkdir "$M/sub" && refused 'in a mount of pmio already' --source "$PFS" "$M/sub"; }
 check "a mount upon a mount" twice
+
+drained_in_it() {
+	echo text >"$M/file" && expect 1 "$PMIO" drain "$M/file" && one_line 'it is in a mount of pmio; use the name' &&
+		expect 1 "$PMIO" stage-out "$M" && expect 0 "$PMIO" drain "$PFS/file" && expect 0 "$PMIO" rm "$PFS/file"
+}
+check "a drain by the name that a file has in it" drained_in_it
 
 not_the_root() {
 	expect 1 "$PMIO" unmount "$M/sub" && one_line 'it is no mount of pmio' && has_mount && rmdir "$M/sub" && expect 1 "$PMIO" unmount "$T" &&
