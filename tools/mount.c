@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -85,9 +84,7 @@ static int find_dir(const char *arg, char out[PATH_MAX])
 
 static int check_not_ours(const char *path)
 {
-	char pid[32];
-
-	return getxattr(path, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0 ? refuse(path, "it is in a mount of pmio already") : TOOL_DONE;
+	return pmio_pfs_in_mount(path) ? refuse(path, "it is in a mount of pmio already") : TOOL_DONE;
 }
 
 static int check_mountpoint(const char *path)

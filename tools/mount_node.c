@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -71,16 +70,6 @@ static bool has_data(int fd)
 	}
 }
 
-/* another mount of pmio, whose source may have ours below it, and so on */
-static bool is_mount(int fd)
-{
-	struct statfs fs;
-	char pid[32];
-
-	return fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == FUSE_SUPER_MAGIC &&
-	       getxattr(MOUNT_PROC(fd), PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
-}
-
 /* mount->lock held; nr: how many there are */
 static struct mount_device *search_device(const struct mount *m, uint64_t dev, uint64_t *nr)
 {
@@ -110,7 +99,7 @@ static struct mount_device *find_device(struct mount *m, uint64_t dev, int fd)
 		return d;
 	made->dev = dev;
 	made->has_data = has_data(fd);
-	made->is_mount = is_mount(fd);
+	made->is_mount = pmio_pfs_fd_in_mount(fd);
 	pthread_mutex_lock(&m->lock);
 	d = search_device(m, dev, &nr);
 	if (!d) {

@@ -313,6 +313,12 @@ static inline bool file_is_removed(const struct file *f)
 	return f->removal == FILE_REMOVED || f->removal == FILE_GIVEN_UP;
 }
 
+/* it has no name any more, or its data are forgotten: nothing of it goes to the PFS once it is closed */
+static inline bool file_is_gone(const struct file *f)
+{
+	return f->no_inode || file_is_removed(f);
+}
+
 /* its last name is being removed */
 static inline bool file_is_unlinked(const struct file *f)
 {

@@ -81,11 +81,11 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 {
 	struct deferred *p;
 
-	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_removed(f) && !f->no_inode) {
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_gone(f)) {
 		deferred_add(a, &f->sync_waiters, c, msg, -1);
 		return;
 	}
-	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || file_is_removed(f) || f->no_inode)) {
+	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || file_is_gone(f))) {
 		agent_reply_status(a, c, &msg->hdr, f->removal == FILE_KEPT_NAMELESS ? PMIO_EGONE : 0);
 		return;
 	}

@@ -516,7 +516,7 @@ void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
 	if (f->drain || file_is_busy(f))
 		return;
-	if ((file_is_removed(f) || f->no_inode) && f->nr_handles == 0) {
+	if (file_is_gone(f) && f->nr_handles == 0) {
 		deferred_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;
 	}

@@ -23,8 +23,6 @@ void files_forget(struct agent *a, struct file *f)
 	files_delete(a, f);
 }
 
-/* ---- close ------------------------------------------------------------------------- */
-
 bool files_needs_drain(struct agent *a, struct file *f)
 {
 	/* of a file of several nodes an agent knows its own pieces, and the one at the first target also the size */

@@ -83,7 +83,7 @@ void marks_drop(struct agent *a, struct file *f)
 
 void marks_want_again(struct agent *a, struct file *f)
 {
-	if (!f->shared && !f->no_inode && !file_is_removed(f))
+	if (!f->shared && !file_is_gone(f))
 		list(a, f);
 }
 
@@ -96,7 +96,7 @@ void marks_want(struct agent *a, struct file *f)
 void marks_want_none(struct agent *a, struct file *f)
 {
 	marks_drop(a, f);
-	if (f->on_pfs.marked && !f->no_inode && !file_is_removed(f))
+	if (f->on_pfs.marked && !file_is_gone(f))
 		list(a, f);
 }
 

@@ -104,7 +104,7 @@ void pfs_close(struct agent *a, int fd)
 unsigned pfs_shrink(struct agent *a)
 {
 	for (struct file *f = a->files; f && a->nr_closing < SHRINK_MAX; f = f->hh.next) {
-		if (f->pfs && f->pfs->refs == 1 && !f->no_inode && !file_is_removed(f) && !file_is_busy(f))
+		if (f->pfs && f->pfs->refs == 1 && !file_is_gone(f) && !file_is_busy(f))
 			pfs_put(a, &f->pfs);
 	}
 	return a->nr_closing;

@@ -80,7 +80,7 @@ static void run(struct job *job)
 
 static bool is_wanted(const struct file *f)
 {
-	return f->nr_handles == 0 && f->nr_jobs == 0 && !f->no_inode && !file_is_removed(f) && f->state != PMIO_FILE_CLEAN;
+	return f->nr_handles == 0 && f->nr_jobs == 0 && !file_is_gone(f) && f->state != PMIO_FILE_CLEAN;
 }
 
 static void apply(struct agent *a, struct item *i)

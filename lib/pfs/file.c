@@ -78,32 +78,24 @@ static int check_regular(int fd)
 	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 }
 
-/*
- * Through a `pmio mount`?  Its data would go into the pool a second time, by way of a process that needs the pool's
- * agent, and the agent would wait for that process
- */
-static bool is_mounted(int fd)
+bool pmio_pfs_fd_in_mount(int fd)
 {
+	char proc[64], pid[32];
 	struct statfs fs;
-	char pid[32];
 
-	return fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == FUSE_SUPER_MAGIC &&
-	       fgetxattr(fd, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
+	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != FUSE_SUPER_MAGIC)
+		return false;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* the only name for what O_PATH has opened */
+	return getxattr(proc, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
 }
 
 bool pmio_pfs_in_mount(const char *path)
 {
 	int fd = open(path, O_PATH | O_CLOEXEC);
-	char proc[64], pid[32];
-	struct statfs fs;
-	bool is;
+	bool is = fd >= 0 && pmio_pfs_fd_in_mount(fd);
 
-	if (fd < 0)
-		return false;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* no other call gets at what O_PATH has opened */
-	is = fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == FUSE_SUPER_MAGIC &&
-	     getxattr(proc, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return is;
 }
 
@@ -122,7 +114,8 @@ int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_n
 	if (is_new)
 		*is_new = created;
 	rc = check_regular(fd);
-	if (rc == 0 && is_mounted(fd)) {
+	/* its data would go into the pool a second time, and the agent would wait for a process that needs the agent */
+	if (rc == 0 && pmio_pfs_fd_in_mount(fd)) {
 		pmio_err("open %s: it is in a mount of pmio: the name that it has outside of it is to be used", path);
 		rc = PMIO_EOTHER;
 	}

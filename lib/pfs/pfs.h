@@ -47,6 +47,7 @@ int pmio_pfs_keep(int fd, const char *path);
 bool pmio_pfs_is_local_disk(int fd);
 /* the file or directory of that name is seen through a `pmio mount` */
 bool pmio_pfs_in_mount(const char *path);
+bool pmio_pfs_fd_in_mount(int fd); /* the same of a descriptor, also one of O_PATH */
 
 /*
  * make the creation or removal of a name durable; 0 or -errno.  file: a descriptor in that folder, which helps
