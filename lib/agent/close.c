@@ -58,6 +58,10 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	a->nr_early_handles -= open_is_early(h->flags);
 	free_handle(a, h);
+	if (c && !files_needs_drain(a, f) && marks_defer(a, f, c, msg)) {
+		files_idle(a, f);
+		return;
+	}
 	/* the last close answers when the data are on the PFS, or are known not to get there */
 	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
@@ -83,6 +87,10 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 
 	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_gone(f)) {
 		deferred_add(a, &f->sync_waiters, c, msg, -1);
+		return;
+	}
+	if (f->state == PMIO_FILE_CLEAN && marks_defer(a, f, c, msg)) {
+		files_idle(a, f);
 		return;
 	}
 	if (f->nr_handles == 0 && (f->state == PMIO_FILE_CLEAN || file_is_gone(f))) {

@@ -516,6 +516,8 @@ void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
 	if (f->drain || file_is_busy(f))
 		return;
+	DL_CONCAT(f->next_drain_waiters, f->mark_waiters);
+	f->mark_waiters = NULL;
 	if (file_is_gone(f) && f->nr_handles == 0) {
 		deferred_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;

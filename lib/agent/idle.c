@@ -78,6 +78,8 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	if (files_frames_may_move(a))
 		trim_chunks(a, f);
 	marks_want_none(a, f);
+	if (f->nr_jobs)
+		return; /* its end comes back here */
 	if (!f->mark_listed)
 		pfs_put(a, &f->pfs);
 	if (f->unsynced)

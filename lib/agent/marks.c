@@ -9,6 +9,10 @@
  *
  * A mark is a write to the PFS, so a worker makes the marks of many files at a time.  A file
  * that is closed and drained before its turn comes gets none.
+ *
+ * A program on another node that opens the file after a close has returned must not find the mark. So
+ * a close that leaves nothing to drain waits for the mark's removal, which has a batch of its own.
+ * A file that is in use on several nodes has its owner's file for that, and no mark.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +39,7 @@ struct item {
 struct batch {
 	struct job job;		/* first */
 	struct agent *agent;	/* workers read view and the pool's name only */
+	bool scheduled;		/* by marks_look(): has its device in agent->marking */
 	size_t nr;
 	struct item items[];
 };
@@ -74,11 +79,17 @@ static void list(struct agent *a, struct file *f)
 	DL_APPEND2(a->to_mark, f, mark_prev, mark_next);
 }
 
-void marks_drop(struct agent *a, struct file *f)
+static void unlist(struct agent *a, struct file *f)
 {
 	if (f->mark_listed)
 		DL_DELETE2(a->to_mark, f, mark_prev, mark_next);
 	f->mark_listed = false;
+}
+
+void marks_drop(struct agent *a, struct file *f)
+{
+	unlist(a, f);
+	deferred_answer(a, &f->mark_waiters, 0);
 }
 
 void marks_want_again(struct agent *a, struct file *f)
@@ -93,12 +104,6 @@ void marks_want(struct agent *a, struct file *f)
 		marks_want_again(a, f);
 }
 
-void marks_want_none(struct agent *a, struct file *f)
-{
-	marks_drop(a, f);
-	if (f->on_pfs.marked && !file_is_gone(f))
-		list(a, f);
-}
 
 /*
  * The mark is a change by this agent, and must not be taken for one by others, nor a change by
@@ -137,6 +142,10 @@ static void apply(struct agent *a, struct item *i)
 	}
 	if (i->removes && f->nr_writers)
 		marks_want(a, f);
+	else if (!i->removes && f->shared && !f->mark_listed) /* since it was listed */
+		marks_want_none(a, f);
+	if (i->removes || f->nr_handles)
+		deferred_answer(a, &f->mark_waiters, 0);
 	files_job_end(a, f);
 }
 
@@ -144,8 +153,10 @@ static void done(struct agent *a, struct job *job)
 {
 	struct batch *b = (struct batch *)job;
 
-	busy_devs_leave(&a->marking, b->job.dev);
-	a->next_mark_ms = pmio_now_ms() + EVERY_MS;
+	if (b->scheduled) {
+		busy_devs_leave(&a->marking, b->job.dev);
+		a->next_mark_ms = pmio_now_ms() + EVERY_MS;
+	}
 	for (size_t i = 0; i < b->nr; i++) {
 		apply(a, &b->items[i]);
 		pfs_put(a, &b->items[i].pfs);
@@ -154,12 +165,17 @@ static void done(struct agent *a, struct job *job)
 	free(b);
 }
 
+static struct batch *new_batch(size_t max)
+{
+	return calloc(1, sizeof(struct batch) + max * sizeof(struct item));
+}
+
 static void fill_in(struct agent *a, struct batch *b, struct file *f)
 {
 	struct item *i = &b->items[b->nr];
 
 	i->file = f;
-	i->removes = !f->nr_writers && f->state == PMIO_FILE_CLEAN;
+	i->removes = f->shared || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
 	if (i->removes && !f->on_pfs.marked)
 		return;
 	i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
@@ -171,32 +187,72 @@ static void fill_in(struct agent *a, struct batch *b, struct file *f)
 	b->nr++;
 }
 
-/* false: nothing to do there now */
-static bool start(struct agent *a, uint64_t dev)
+static void submit(struct agent *a, struct batch *b, uint64_t dev)
 {
-	struct batch *b = calloc(1, sizeof(*b) + BATCH_MAX * sizeof(b->items[0]));
-	struct file *f, *next;
-
-	if (!b)
-		return false;
-	DL_FOREACH_SAFE2(a->to_mark, f, next, mark_next) {
-		if (b->nr == BATCH_MAX)
-			break;
-		if (f->key.dev != dev || file_is_busy(f))
-			continue;
-		marks_drop(a, f);
-		fill_in(a, b, f);
-	}
-	if (b->nr == 0) {
-		free(b);
-		return false;
-	}
 	b->agent = a;
 	b->job.kind = JOB_CALL;
 	b->job.dev = dev;
 	b->job.run = run;
 	b->job.done = done;
 	workers_submit(a->workers, &b->job);
+}
+
+/* false: it stays marked for now */
+static bool remove_at_once(struct agent *a, struct file *f)
+{
+	struct batch *b = file_is_busy(f) ? NULL : new_batch(1);
+
+	if (!b)
+		return false;
+	fill_in(a, b, f);
+	if (b->nr == 0) {
+		free(b);
+		return false;
+	}
+	submit(a, b, f->key.dev);
+	return true;
+}
+
+void marks_want_none(struct agent *a, struct file *f)
+{
+	unlist(a, f);
+	if (f->on_pfs.marked && !file_is_gone(f) && !(f->mark_waiters && remove_at_once(a, f)))
+		list(a, f);
+	if (!f->on_pfs.marked)
+		deferred_answer(a, &f->mark_waiters, 0);
+}
+
+bool marks_defer(struct agent *a, struct file *f, struct conn *c, const union pmio_any_msg *msg)
+{
+	if (f->nr_handles || file_is_gone(f) || (f->state != PMIO_FILE_CLEAN && f->state != PMIO_FILE_OPEN) ||
+	    (!f->on_pfs.marked && f->busy != FILE_MARKING))
+		return false;
+	deferred_add(a, &f->mark_waiters, c, msg, -1);
+	return true;
+}
+
+/* false: nothing to do there now */
+static bool start(struct agent *a, uint64_t dev)
+{
+	struct batch *b = new_batch(BATCH_MAX);
+	struct file *f, *next;
+
+	if (!b)
+		return false;
+	b->scheduled = true;
+	DL_FOREACH_SAFE2(a->to_mark, f, next, mark_next) {
+		if (b->nr == BATCH_MAX)
+			break;
+		if (f->key.dev != dev || file_is_busy(f))
+			continue;
+		unlist(a, f);
+		fill_in(a, b, f);
+	}
+	if (b->nr == 0) {
+		free(b);
+		return false;
+	}
+	submit(a, b, dev);
 	return true;
 }
 

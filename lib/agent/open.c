@@ -82,7 +82,10 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t 
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
 	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
-	if (flags & PMIO_OPEN_WRITE)
+	deferred_answer(a, &f->mark_waiters, 0);
+	if (f->shared)
+		marks_want_none(a, f);
+	else if (flags & PMIO_OPEN_WRITE)
 		marks_want(a, f);
 	*out = h;
 	return 0;

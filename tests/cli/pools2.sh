@@ -92,7 +92,7 @@ check "A's job and agent are killed while it is open" job_killed
 
 nothing_written() {
 	echo old >"$PFS/p" && background "$PFS/p" wait "$T/go4"
-	bg_says waiting && until_ok has_xattrs "$PFS/p" && touch "$T/go4" && bg_ends && until_ok eval "! has_xattrs '$PFS/p'" &&
+	bg_says waiting && until_ok has_xattrs "$PFS/p" && touch "$T/go4" && bg_ends && ! has_xattrs "$PFS/p" &&
 		expect 0 "$FILEIO" -r "$PFS/p" is 4 && ! says "changed" && in_b expect 0 "$FILEIO" "$PFS/p" is 4 write 0 10 1
 }
 check "opened for writing, and nothing is written: the mark goes at the close" nothing_written

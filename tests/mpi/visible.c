@@ -220,6 +220,31 @@ static void halves(void)
 	barrier();
 }
 
+/*
+ * one after the other, on whatever node: open for writing, also so long that other pools are told of it, and
+ * nothing is written: after the close nothing keeps the next one out
+ */
+static void unwritten(void)
+{
+	const char *url = name(".unwritten");
+	MPI_File fh;
+
+	for (int turn = 0; turn < 60; turn++) {
+		bool all = turn % 10 != 0;
+
+		if (all || turn / 10 % np == me) {
+			fh = open_file(all ? MPI_COMM_WORLD : MPI_COMM_SELF, url, RDWR_NEW);
+			usleep(all ? 0 : 60000);
+			mpi(MPI_File_close(&fh));
+		}
+		barrier();
+		fh = open_file(MPI_COMM_SELF, url, MPI_MODE_RDONLY);
+		check_size(fh, 0);
+		mpi(MPI_File_close(&fh));
+		barrier();
+	}
+}
+
 /* the last close leaves the file whole for programs that know nothing of pmem: */
 static void drained(void)
 {
@@ -248,5 +273,6 @@ int main(int argc, char **argv)
 	barrier();
 	drained();
 	halves();
+	unwritten();
 	return test_end();
 }
