@@ -183,6 +183,11 @@ void client_cache_clear(struct pmio_file *f);
  */
 void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last);
 
+/* direct.c: of a chunk that is only on the PFS; 0 or an error, which is logged */
+int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off);
+/* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
+int client_pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off);
+
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "client/client.h"
 #include "core/backoff.h"
@@ -163,55 +162,6 @@ static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint3
 		rc = claim(f, chunk, needed, how, frame);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
-}
-
-/* ---- chunks that are on the PFS only ------------------------------------------------------ */
-
-static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off)
-{
-	atomic_store(&f->pfs_written, true);
-	while (len) {
-		ssize_t n = pwrite(f->pfs_fd, buf, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int rc = n < 0 ? -errno : -EIO;
-
-			pmio_err("write %s: the pool is full, and the file system says: %s", f->path,
-				 pmio_strerror(rc));
-			return rc;
-		}
-		buf += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
-static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
-{
-	while (len) {
-		ssize_t n = pread(f->pfs_fd, buf, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			int rc = -errno;
-
-			pmio_err("read %s: %s", f->path, pmio_strerror(rc));
-			return rc;
-		}
-		if (n == 0) {
-			memset(buf, 0, len);
-			return 0;
-		}
-		buf += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 /* ---- filling --------------------------------------------------------------------------- */
@@ -393,7 +343,7 @@ static int write_to_pfs(struct group *g)
 
 	raise_size(g, g->extents, g->nr);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
-		rc = pfs_write(g->f, g->extents[i].buf, g->extents[i].len, start + g->extents[i].start);
+		rc = client_pfs_write(g->f, g->extents[i].buf, g->extents[i].len, start + g->extents[i].start);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
 		count(g->f, pfs_written, g->extents[i].len);
 	return rc;
@@ -752,7 +702,7 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 	}
 	if (r->frame == PMIO_CLAIM_PFS) {
 		count(r->f, pfs_read, len);
-		return pfs_read(r->f, buf, len, off);
+		return client_pfs_read(r->f, buf, len, off);
 	}
 	rc = make_valid(r, len, (unsigned)(start >> v->block_shift),
 			(unsigned)((start + len - 1) >> v->block_shift), sequential);
