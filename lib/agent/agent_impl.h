@@ -125,8 +125,11 @@ struct pfs_fd {
 };
 
 struct pfs_fd *pfs_wrap(int fd); /* NULL: out of memory, and fd is closed */
-/* a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then */
-struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc);
+/*
+ * a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then.
+ * anew: the file is to be opened anew with it
+ */
+struct pfs_fd *pfs_adopt(struct agent *a, int fd, bool anew, int *rc);
 /* few descriptors are left: close some, of files that can be opened again by name; returns how many closes are under way */
 unsigned pfs_shrink(struct agent *a);
 struct pfs_fd *pfs_get(struct pfs_fd *p);

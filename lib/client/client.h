@@ -104,6 +104,8 @@ struct pmio_file {
 	_Atomic uint64_t expect_chunk; /* the end of the current request, which comes in parts; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
+	int direct_fd;		/* under lock; direct.c; -1: pfs_fd will do, or it was not needed yet */
+	bool syncs;		/* O_SYNC: a write is durable when it returns */
 	atomic_bool pfs_written; /* by this handle, bypassing the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
@@ -196,6 +198,9 @@ struct client_open {
 	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and log which (PMIO_EOTHER) */
 	const char *name;	/* for messages; NULL: the path */
 	bool is_new;		/* the caller has just made it */
+	bool no_follow;		/* O_NOFOLLOW */
+	bool by_fd;		/* the file of this descriptor, a program's own; path is for messages */
+	int fd;
 	bool notice;		/* log it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */

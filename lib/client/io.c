@@ -580,8 +580,10 @@ ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *piec
 ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
 {
 	bool raised = false;
+	ssize_t n = client_writex(f, pieces, nr, &raised);
+	int rc = n >= 0 && f->syncs ? pmio_sync(f) : 0;
 
-	return client_writex(f, pieces, nr, &raised);
+	return rc < 0 ? rc : n;
 }
 
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size)

@@ -96,16 +96,39 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
  * pmio_open -- open a file
  *
  * path   on the PFS; relative ones start at the working directory
- * flags  O_RDONLY, O_WRONLY or O_RDWR; O_CREAT, O_EXCL, O_TRUNC
+ * flags  O_RDONLY, O_WRONLY or O_RDWR; O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW; O_SYNC, O_DSYNC: a
+ *        write is durable in PMEM when it returns, with any granularity of the pool.  These are
+ *        accepted and change nothing: O_APPEND (pmio_append() appends, pmio_pwrite() writes where
+ *        it is told), O_DIRECT, O_NONBLOCK, O_NOATIME, O_NOCTTY, O_CLOEXEC
  * mode   permissions of a new file; the process's umask applies
  *
- * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -EROFS, -ENOSPC,
+ * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -ELOOP, -EROFS, -ENOSPC,
  * -EINVAL (flags, or not a regular file), -ENFILE (the pool's table of files is full),
  * PMIO_ECHANGED (data of an earlier program wait in the pool, and the PFS file was
  * changed since: see pmio(1), drain), PMIO_EAGENT.
  */
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
 	      struct pmio_file **out);
+
+/*
+ * pmio_open_fd -- open the file that a descriptor of the program is of
+ *
+ * fd     of a regular file; it stays the caller's, who may close it at any time.  It proves the
+ *        rights: it must be open for what flags asks for
+ * path   for messages; NULL: the name that the kernel has for fd
+ * flags  as of pmio_open(); O_CREAT: fd's open(2) may just have made the file, so its name is made
+ *        durable
+ *
+ * There is no race of names, and the file may have none any more: then its data go with its last
+ * handle.  What fd has of flags (O_APPEND, O_DIRECT), locks and position is neither used nor
+ * changed.  The handle's own descriptor has a high number and is closed with the handle: as with
+ * each close of a descriptor, the process then loses its POSIX locks on the file (fcntl(2)).
+ *
+ * Returns as pmio_open(); -EBADF: fd is not open, or not for that; -EACCES: fd has O_APPEND or
+ * O_DIRECT, and the file's mode does not allow to open it anew; -EINVAL, -EISDIR: not a regular
+ * file.
+ */
+int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pmio_file **out);
 
 /*
  * pmio_close -- close a handle; clears *file whatever happens

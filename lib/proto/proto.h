@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 9
+#define PMIO_PROTO_VERSION 10
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -93,13 +93,15 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
 #define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
-#define PMIO_OPEN_ALL 32767u
+#define PMIO_OPEN_BY_FD 32768u      /* the descriptor is a program's own: the agent opens the file anew with it */
+#define PMIO_OPEN_ALL 65535u
 
 /*
  * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
  * names, rights, groups, umask and mount namespace are the client's.  Without one: a
  * file of several nodes that has lost its name, and is open here.  -EAGAIN: the file is
- * being removed, a removal that an earlier agent had begun; open it again.
+ * being removed, a removal that an earlier agent had begun; open it again.  PMIO_EOTHER, with
+ * BY_FD: another pool has the file; otherwise the client itself has looked.
  */
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;

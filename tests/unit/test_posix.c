@@ -1,0 +1,345 @@
+/*
+ * what programs need that know nothing of pools, only of descriptors: files opened by one, appends, forks, and
+ * numbers that stay free
+ */
+#include "scratch.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "client/admin.h"
+#include "client/client.h"
+#include "pmio.h"
+#include "pool/pool.h"
+
+#define BLOCK 4096
+
+static struct scratch dir;
+static char pool[PATH_MAX], agent[PATH_MAX], path[PATH_MAX];
+static struct pmio *pm;
+
+static int start_with(const char *pool_size)
+{
+	if (!scratch_init(&dir, "/dev/shm"))
+		return -1;
+	snprintf(pool, sizeof(pool), "%s/pool", dir.path);
+	snprintf(path, sizeof(path), "%s/file", dir.path);
+	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	setenv("PMIO_AGENT", agent, 1);
+	setenv("PMIO_CONF", "/dev/null", 1);
+	setenv("PMIO_POOL_SIZE", pool_size, 1);
+	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
+	return mkdir(pool, 0700) < 0 ? -1 : pmio_connect(pool, &pm);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return start_with("32MiB");
+}
+
+static int set_up_small(void **state)
+{
+	(void)state;
+	return start_with("8MiB");
+}
+
+static int tear_down(void **state)
+{
+	struct pmio *admin;
+
+	(void)state;
+	pmio_disconnect(&pm);
+	unsetenv("PMIO_DRAIN");
+	unsetenv("PMIO_FALLBACK");
+	if (pmio_attach(pool, &admin) == 0) {
+		pmio_shutdown(admin, true);
+		pmio_disconnect(&admin);
+	}
+	scratch_fini(&dir);
+	return 0;
+}
+
+static int must_open(int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static struct pmio_file *must_open_fd(int fd, int flags)
+{
+	struct pmio_file *f;
+
+	assert_int_equal(pmio_open_fd(pm, fd, NULL, flags, &f), 0);
+	return f;
+}
+
+/* the file on the file system, from its beginning */
+static void assert_on_pfs(int fd, const void *want, size_t len)
+{
+	uint8_t *have = malloc(len + 1);
+
+	assert_non_null(have);
+	assert_int_equal(pread(fd, have, len + 1, 0), len);
+	assert_memory_equal(have, want, len);
+	free(have);
+}
+
+static void kill_agent(void)
+{
+	struct pmio_pool_stat st;
+	struct pmio *admin;
+
+	assert_int_equal(pmio_attach(pool, &admin), 0);
+	assert_int_equal(pmio_stat_pool(admin, &st), 0);
+	pmio_disconnect(&admin);
+	assert_int_equal(kill((pid_t)st.agent_pid, SIGKILL), 0);
+}
+
+/* ---- by descriptor ---------------------------------------------------------------- */
+
+static void open_fd__is_the_file_of_the_name(void **state)
+{
+	int fd = must_open(O_RDWR | O_CREAT);
+	struct pmio_file *f = must_open_fd(fd, O_RDWR | O_CREAT), *g;
+	char buf[8] = "";
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, "hello", 5, 0), 5);
+	assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &g), 0);
+	assert_int_equal(pmio_pread(g, buf, sizeof(buf), 0), 5);
+	assert_memory_equal(buf, "hello", 5);
+	assert_int_equal(pmio_close(&g), 0);
+	close(fd); /* the caller's */
+	assert_int_equal(pmio_pwrite(f, "again", 5, 5), 5);
+	assert_int_equal(pmio_close(&f), 0);
+	fd = must_open(O_RDONLY);
+	assert_on_pfs(fd, "helloagain", 10);
+	close(fd);
+}
+
+/* a drain with the program's own descriptor would append, and be told to align */
+static void open_fd__its_flags_do_not_matter(void **state)
+{
+	static char buf[3 * BLOCK + 7];
+	int fd = must_open(O_RDWR | O_CREAT), ap;
+	struct pmio_file *f;
+
+	(void)state;
+	memset(buf, 'o', sizeof(buf));
+	assert_int_equal(write(fd, buf, sizeof(buf)), sizeof(buf));
+	ap = must_open(O_WRONLY | O_APPEND | O_DIRECT);
+	f = must_open_fd(ap, O_WRONLY | O_APPEND | O_DIRECT | O_NONBLOCK | O_NOFOLLOW | O_DSYNC);
+	memcpy(buf + BLOCK + 3, "new", 3);
+	assert_int_equal(pmio_pwrite(f, "new", 3, BLOCK + 3), 3);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(fd, buf, sizeof(buf));
+	assert_int_equal(fcntl(ap, F_GETFL) & (O_APPEND | O_DIRECT), O_APPEND | O_DIRECT);
+
+	/* also if they are set later */
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
+	memcpy(buf + 5, "later", 5);
+	assert_int_equal(pmio_pwrite(f, "later", 5, 5), 5);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(fd, buf, sizeof(buf));
+	close(ap);
+	close(fd);
+}
+
+/* what does not fit goes to the file system at once, not with a descriptor that appends */
+static void open_fd__appending_one_in_a_full_pool(void **state)
+{
+	enum { LEN = 24 << 20 };
+	uint8_t *buf = malloc(LEN);
+	int ap = must_open(O_WRONLY | O_CREAT | O_APPEND), fd = must_open(O_RDONLY);
+	struct pmio_file *f = must_open_fd(ap, O_WRONLY);
+
+	(void)state;
+	assert_non_null(buf);
+	for (size_t i = 0; i < LEN; i++)
+		buf[i] = (uint8_t)(i * 2654435761u >> 13);
+	assert_int_equal(pmio_pwrite(f, buf + LEN / 2, LEN / 2, LEN / 2), LEN / 2);
+	assert_int_equal(pmio_pwrite(f, buf, LEN / 2, 0), LEN / 2);
+	assert_true(f->counts.pfs_written > 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(fd, buf, LEN);
+	close(ap);
+	close(fd);
+	free(buf);
+}
+
+static void open_fd__rights_are_the_descriptor_s(void **state)
+{
+	int fd = must_open(O_RDWR | O_CREAT), rd = must_open(O_RDONLY), wr = must_open(O_WRONLY), up;
+	struct pmio_file *f = NULL;
+
+	(void)state;
+	scratch_catch_log();
+	assert_int_equal(pmio_open_fd(pm, rd, NULL, O_RDWR, &f), -EBADF);
+	assert_logged_once();
+	assert_int_equal(pmio_open_fd(pm, rd, NULL, O_WRONLY, &f), -EBADF);
+	assert_int_equal(pmio_open_fd(pm, wr, NULL, O_RDONLY, &f), -EBADF);
+	assert_int_equal(pmio_open_fd(pm, -1, path, O_RDONLY, &f), -EBADF);
+	up = must_open(O_PATH);
+	assert_int_equal(pmio_open_fd(pm, up, NULL, O_RDONLY, &f), -EBADF);
+	close(up);
+	up = open(dir.path, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(pmio_open_fd(pm, up, NULL, O_RDONLY, &f), -EISDIR);
+	close(up);
+	up = open("/dev/null", O_RDWR);
+	assert_int_equal(pmio_open_fd(pm, up, NULL, O_RDWR, &f), -EINVAL);
+	close(up);
+	assert_int_equal(pmio_open_fd(pm, fd, NULL, O_RDWR | O_DIRECTORY, &f), -EINVAL);
+	assert_null(f);
+	assert_int_equal(scratch_nr_errors, 8);
+	pmio_log_set_handler(NULL);
+
+	f = must_open_fd(fd, O_RDONLY); /* less than it could */
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), -EBADF);
+	assert_int_equal(pmio_close(&f), 0);
+	close(fd);
+	close(rd);
+	close(wr);
+}
+
+/* a program may make a file that it could not open again */
+static void open_fd__mode_that_allows_no_other_open(void **state)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+	struct pmio_file *f;
+
+	(void)state;
+	assert_true(fd >= 0);
+	f = must_open_fd(fd, O_RDWR | O_CREAT | O_EXCL);
+	assert_int_equal(pmio_pwrite(f, "secret", 6, 0), 6);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(fd, "secret", 6);
+	close(fd);
+}
+
+static uint64_t frames_free(void)
+{
+	struct pmio_pool_stat st;
+
+	assert_int_equal(pmio_stat_pool(pm, &st), 0);
+	return st.nr_frames_free;
+}
+
+/* also after another agent has come; its data go with the last handle */
+static void open_fd__no_name_any_more(void **state)
+{
+	uint64_t before = frames_free();
+	int fd = must_open(O_RDWR | O_CREAT);
+	struct pmio_file *f, *g;
+	char buf[8] = "";
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "hello", 5, BLOCK), 5);
+	kill_agent();
+	g = must_open_fd(fd, O_RDONLY);
+	assert_int_equal(pmio_pread(g, buf, sizeof(buf), BLOCK), 5);
+	assert_memory_equal(buf, "hello", 5);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_close(&g), 0);
+	for (int i = 0; i < 300 && frames_free() != before; i++)
+		usleep(100000);
+	assert_int_equal(frames_free(), before);
+	close(fd);
+}
+
+/* a lock of ours would be in the way of the program's own, or go with them */
+static void open_fd__locks_of_the_program_stay(void **state)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 << 20 }, is = whole;
+	int fd = must_open(O_RDWR | O_CREAT), pid, status;
+	struct pmio_file *f;
+
+	(void)state;
+	assert_int_equal(fcntl(fd, F_SETLK, &whole), 0);
+	f = must_open_fd(fd, O_RDWR);
+	pid = fork();
+	if (pid == 0)
+		_exit(fcntl(fd, F_GETLK, &is) == 0 && is.l_type == F_WRLCK && is.l_pid == getppid() ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(pmio_close(&f), 0);
+	close(fd);
+}
+
+static void open_fd__another_pool_has_it(void **state)
+{
+	char other[PATH_MAX];
+	int fd = must_open(O_RDWR | O_CREAT);
+	struct pmio_file *f = must_open_fd(fd, O_RDWR), *g;
+	struct pmio *first = pm;
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s/other", dir.path);
+	assert_int_equal(mkdir(other, 0700), 0);
+	setenv("PMIO_TIMEOUT", "5", 1);
+	assert_int_equal(pmio_connect(other, &pm), 0);
+	scratch_catch_log();
+	assert_int_equal(pmio_open_fd(pm, fd, NULL, O_RDWR, &g), PMIO_EOTHER);
+	assert_logged_once();
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &g), PMIO_EOTHER);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_close(&f), 0);
+	g = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_close(&g), 0);
+	pmio_disconnect(&pm);
+	pm = first;
+	unsetenv("PMIO_TIMEOUT");
+	if (pmio_attach(other, &first) == 0) {
+		pmio_shutdown(first, true);
+		pmio_disconnect(&first);
+	}
+	close(fd);
+}
+
+static void open__flags_of_programs(void **state)
+{
+	struct pmio_file *f;
+	char link[PATH_MAX + 8];
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT | O_APPEND | O_SYNC | O_DIRECT | O_NONBLOCK | O_NOFOLLOW | O_NOATIME,
+				   0644, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "ab", 2, 0), 2);
+	assert_int_equal(pmio_pwrite(f, "c", 1, 1), 1); /* where it is told */
+	assert_int_equal(pmio_close(&f), 0);
+	snprintf(link, sizeof(link), "%s.link", path);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(pmio_open(pm, link, O_RDONLY, 0, &f), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	scratch_catch_log();
+	assert_int_equal(pmio_open(pm, link, O_RDONLY | O_NOFOLLOW, 0, &f), -ELOOP);
+	assert_logged_once();
+	pmio_log_set_handler(NULL);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define SMALL(name) cmocka_unit_test_setup_teardown(name, set_up_small, tear_down)
+	struct CMUnitTest tests[] = {
+		T(open_fd__is_the_file_of_the_name),
+		T(open_fd__its_flags_do_not_matter),
+		SMALL(open_fd__appending_one_in_a_full_pool),
+		T(open_fd__rights_are_the_descriptor_s),
+		T(open_fd__mode_that_allows_no_other_open),
+		T(open_fd__no_name_any_more),
+		T(open_fd__locks_of_the_program_stay),
+		T(open_fd__another_pool_has_it),
+		T(open__flags_of_programs),
+	};
+
+	return scratch_run("posix", tests);
+}
