@@ -190,6 +190,11 @@ int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64
 /* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
 int client_pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off);
 
+/* io.c: is the agent still the one with this epoch? */
+bool client_is_agent(const struct pmio_file *f, uint64_t epoch);
+/* call it before any frame is looked up; the work is valid if client_is_agent(*epoch) holds after it */
+int client_begin_try(struct pmio_file *f, uint64_t *epoch);
+
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */

@@ -52,7 +52,7 @@ static void add_count(uint64_t *counter, uint64_t n)
 
 /* ---- answers of which agent? ---------------------------------------------------------- */
 
-static bool is_agent(const struct pmio_file *f, uint64_t epoch)
+bool client_is_agent(const struct pmio_file *f, uint64_t epoch)
 {
 	return pmio_pm_load64(&f->pm->view->super->epoch) == epoch;
 }
@@ -295,7 +295,7 @@ static int store(struct group *g, const struct extent *extents, unsigned nr, con
 			return -EAGAIN;
 		}
 		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
-		if (!is_agent(g->f, g->epoch)) /* then everything is redone */
+		if (!client_is_agent(g->f, g->epoch)) /* then everything is redone */
 			rc = PMIO_EAGENT;
 		/* read errors of the fill do not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
@@ -444,7 +444,7 @@ static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t 
 		atomic_store_explicit(&f->size_flushed, size, memory_order_release);
 }
 
-/* epoch: from begin_try() */
+/* epoch: from client_begin_try() */
 static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
 			bool at_once, bool *raised)
 {
@@ -495,11 +495,10 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 	return rc;
 }
 
-/* call it before any frame is looked up; the work is valid if is_agent(*epoch) holds after it */
-static int begin_try(struct pmio_file *f, uint64_t *epoch)
+int client_begin_try(struct pmio_file *f, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
-	return is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
+	return client_is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
 }
 
 /* the request failed on every try, as the agent was replaced each time */
@@ -539,11 +538,11 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	if (f->ops)
 		return f->ops->writex(f, pieces, nr, raised);
 	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
-		rc = begin_try(f, &epoch);
+		rc = client_begin_try(f, &epoch);
 		if (rc < 0)
 			break;
 		rc = write_pieces(f, epoch, pieces, nr, false, raised);
-		done = is_agent(f, epoch);
+		done = client_is_agent(f, epoch);
 	}
 	if (rc == 0 && !done)
 		return never_done(f, "write");
@@ -555,11 +554,11 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	return sum;
 }
 
-/* is this handle's knowledge of its frames that of the current agent?  epoch: see begin_try() */
+/* is this handle's knowledge of its frames that of the current agent?  epoch: see client_begin_try() */
 static bool is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
-	return !f->ops && (f->flags & flag) && !f->broken && is_agent(f, *epoch);
+	return !f->ops && (f->flags & flag) && !f->broken && client_is_agent(f, *epoch);
 }
 
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
@@ -571,7 +570,7 @@ ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *piec
 	if (sum <= 0 || !is_ready(f, PMIO_OPEN_WRITE, &epoch))
 		return -EAGAIN;
 	rc = write_pieces(f, epoch, pieces, nr, true, raised);
-	if (rc < 0 || !is_agent(f, epoch))
+	if (rc < 0 || !client_is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, written, (uint64_t)sum);
 	return sum;
@@ -599,7 +598,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 	pmio_pm_max64(v->pm, &slot->size, *size);
 	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
 	pmio_pm_fence(v->pm);
-	if (!is_agent(f, epoch))
+	if (!client_is_agent(f, epoch))
 		return false;
 	*size = pmio_pm_load64(&slot->size);
 	return true;
@@ -617,7 +616,7 @@ int client_grow(struct pmio_file *f, uint64_t *size)
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		if (client_grow_at_once(f, size))
 			return 0;
-		rc = begin_try(f, &epoch);
+		rc = client_begin_try(f, &epoch);
 		if (rc == 0)
 			rc = f->broken;
 		if (rc < 0)
@@ -789,11 +788,11 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 	if (f->ops)
 		return f->ops->readx(f, pieces, nr, size);
 	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
-		n = begin_try(f, &epoch);
+		n = client_begin_try(f, &epoch);
 		if (n < 0)
 			break;
 		n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-		done = is_agent(f, epoch);
+		done = client_is_agent(f, epoch);
 	}
 	if (n >= 0 && !done)
 		return never_done(f, "read");
@@ -813,7 +812,7 @@ ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *piece
 	if (check_pieces(pieces, nr) <= 0 || !is_ready(f, PMIO_OPEN_READ, &epoch))
 		return -EAGAIN;
 	n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-	if (n < 0 || !is_agent(f, epoch))
+	if (n < 0 || !client_is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, read, (uint64_t)n);
 	return n;

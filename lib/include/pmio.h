@@ -153,6 +153,21 @@ int pmio_close_discard(struct pmio_file **file);
 ssize_t pmio_pread(struct pmio_file *file, void *buf, size_t len, off_t off);
 ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t off);
 
+/*
+ * pmio_append -- write at the end of the file, whatever others write at the same time
+ *
+ * at   out: the offset at which the bytes are now; may be NULL
+ *
+ * The file first gets longer by len, in one step: no two appends of any process of this node
+ * get the same bytes, nor does an append those of a write that made the file longer before.
+ * Until it returns others read zeros there or what has been written already, and that remains if
+ * the process dies or an error is returned: the file is len bytes longer then.
+ *
+ * Returns len or as pmio_pwrite(); -EOPNOTSUPP: a file that several nodes have open (which only
+ * MPI programs open so).
+ */
+ssize_t pmio_append(struct pmio_file *file, const void *buf, size_t len, off_t *at);
+
 /* a piece of a request: len bytes of memory at buf, at offset off of the file */
 struct pmio_piece {
 	off_t off;

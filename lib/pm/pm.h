@@ -82,6 +82,8 @@ uint64_t pmio_pm_or64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);   /* re
 uint64_t pmio_pm_and64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);  /* returns the old value */
 /* dst becomes at least value; returns true if it changed dst */
 bool pmio_pm_max64(struct pmio_pm *pm, uint64_t *dst, uint64_t value);
+/* dst grows by n, unless it would exceed most: then false.  old: out, its value before */
+bool pmio_pm_add64(struct pmio_pm *pm, uint64_t *dst, uint64_t n, uint64_t most, uint64_t *old);
 uint64_t pmio_pm_load64(const uint64_t *src); /* acquire */
 
 /* start writing the cache lines of [addr, addr+len) back to the media */
