@@ -47,7 +47,8 @@ struct pmio {
 	_Atomic uint64_t epoch;	/* of the agent that knows our handles; changed under lock */
 	_Atomic uint32_t client; /* index of our record in view; changed under lock */
 	struct pmio_view *view;	/* stays the same with another agent */
-	struct pmio_file *files; /* under lock */
+	struct pmio_file *files; /* under lock; changed by fork.c only */
+	struct pmio *prev, *next; /* fork.c */
 };
 
 static inline int client_timeout_ms(const struct pmio *pm)
@@ -123,6 +124,14 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 {
 	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
 }
+
+/* fork.c: all connections and their files, which a child of fork() forgets */
+void client_add(struct pmio *pm);
+void client_remove(struct pmio *pm);
+void client_add_file(struct pmio_file *f); /* f->pm->lock held */
+void client_remove_file(struct pmio_file *f);
+/* is this the child?  Then no call may be made with it: -EBADF */
+bool client_is_forked(const struct pmio *pm);
 
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,

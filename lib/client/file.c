@@ -243,7 +243,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 
 	*out = NULL;
 	/* for messages, and if the file has no name that the kernel could tell */
-	rc = pmio_absolute(name, absolute, sizeof(absolute));
+	rc = client_is_forked(pm) ? -EBADF : pmio_absolute(name, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
 	f = alloc_file(pm, absolute, how->flags);
@@ -539,7 +539,9 @@ static int lock_fd(struct pmio_file *f)
 	pthread_mutex_lock(&f->lock);
 	if (f->lock_fd < 0)
 		f->lock_fd = openat(f->pm->dir_fd, PMIO_LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	rc = f->lock_fd < 0 ? -errno : f->lock_fd;
+	rc = f->lock_fd < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = f->lock_fd = pmio_fd_move_high(f->lock_fd);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }

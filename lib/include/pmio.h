@@ -26,8 +26,17 @@
  * passed to the handler that was there before.
  *
  * Threads: any thread may call any function, but must not use a handle that another
- * thread is closing.  After fork() the child must not use the parent's handles; it may
- * connect again.
+ * thread is closing.
+ *
+ * Processes: connections and handles are those of the process that made them.  In a child of
+ * fork() they are useless: calls with them fail with -EBADF, at once, and their descriptors are
+ * closed; pmio_close() and pmio_disconnect() free them there, and nothing else happens.  It may
+ * connect again.  (So after fork(3), which runs the handlers of pthread_atfork(3); a child of
+ * vfork(2), or of clone(2) without these, must leave them alone.)
+ *
+ * Descriptors: all are close-on-exec, and have numbers from 512 on (in the last quarter, where
+ * `ulimit -n` is less), except those of pmio_open()'s own files on the PFS.  A program that closes
+ * descriptors that it has not opened must spare those.
  *
  * Visible: a write that has returned is seen by every later read of the file through
  * pmio on this node, by any process and handle.

@@ -121,6 +121,10 @@ struct pmio_pm_guard;
 ssize_t pmio_pm_guarded(const struct pmio_pm *pm, ssize_t (*fn)(struct pmio_pm_guard *g, void *arg), void *arg);
 void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed);
 
+/* around fork(), in the parent, and the latter also in the child: no other thread maps or unmaps meanwhile */
+void pmio_pm_before_fork(void);
+void pmio_pm_after_fork(void);
+
 /* ask the kernel to map these pages now, so that the copy does not fault */
 void pmio_pm_populate(struct pmio_pm *pm, void *addr, size_t len);
 

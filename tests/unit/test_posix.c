@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -540,6 +541,178 @@ static void append__agent_dies(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
+/* ---- fork and numbers ----------------------------------------------------------------- */
+
+struct busy {
+	struct pmio_file *file;
+	atomic_bool stop;
+};
+
+/* what another thread does while the process forks: it holds each of the locks now and then */
+static void *be_busy(void *arg)
+{
+	struct busy *b = arg;
+	char buf[3 * BLOCK] = "busy";
+	struct pmio_file *f;
+
+	for (unsigned i = 0; !atomic_load(&b->stop); i++) {
+		pmio_pwrite(b->file, buf, sizeof(buf), (off_t)(i % 500) * 1000);
+		pmio_pread(b->file, buf, sizeof(buf), (off_t)(i % 300) * 1000);
+		if (pmio_open(pm, path, O_RDWR, 0, &f) == 0) {
+			pmio_append(f, buf, 10, NULL);
+			pmio_close(&f);
+		}
+	}
+	return NULL;
+}
+
+static void no_log(enum pmio_log_level level, const char *line)
+{
+	(void)level, (void)line;
+}
+
+#define MUST(what)                           \
+	do {                                 \
+		if (!(what))                 \
+			_exit(__LINE__ % 255 + 1); \
+	} while (0)
+
+/* in the child */
+static void use_what_is_the_parent_s(struct pmio_file *f)
+{
+	struct pmio_file *g;
+	char c[10] = "child";
+	off_t n;
+
+	pmio_log_set_handler(no_log);
+	for (int i = 0; i < 2; i++) {
+		MUST(pmio_pwrite(f, c, 5, 0) == -EBADF);
+		MUST(pmio_pread(f, c, 5, 0) == -EBADF);
+		MUST(pmio_append(f, c, 5, &n) == -EBADF);
+	}
+	MUST(pmio_size(f, &n) == -EBADF);
+	MUST(pmio_sync(f) == -EBADF);
+	MUST(pmio_drain(f) == -EBADF);
+	MUST(pmio_truncate(f, 0) == -EBADF);
+	MUST(client_lock(f) == -EBADF);
+	MUST(pmio_open(pm, path, O_RDWR, 0, &g) == -EBADF);
+	MUST(pmio_delete(pm, path) == -EBADF);
+	MUST(pmio_close(&f) == -EBADF);
+	pmio_disconnect(&pm); /* other files of it are open */
+}
+
+static void fork__child_connects_anew(void **state)
+{
+	struct pmio_file *f, *other;
+	struct busy b = { .stop = false };
+	pthread_t thread;
+	char buf[4];
+
+	(void)state;
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0644, &f), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0644, &other), 0);
+	assert_int_equal(client_lock(other), 0);
+	b.file = other;
+	assert_int_equal(pthread_create(&thread, NULL, be_busy, &b), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		pid_t pid = fork();
+		int status = -1;
+
+		if (pid == 0) {
+			struct pmio_file *g;
+
+			alarm(30); /* it hangs */
+			use_what_is_the_parent_s(f);
+			MUST(pmio_connect(pool, &pm) == 0);
+			MUST(pmio_open(pm, path, O_RDWR, 0, &g) == 0);
+			MUST(pmio_pwrite(g, &i, 4, 8 << 20) == 4);
+			MUST(pmio_close(&g) == 0);
+			pmio_disconnect(&pm);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_int_equal(pmio_pread(f, buf, 4, 8 << 20), 4);
+		assert_memory_equal(buf, &i, 4);
+	}
+	atomic_store(&b.stop, true);
+	pthread_join(thread, NULL);
+	client_unlock(other);
+	assert_int_equal(pmio_close(&other), 0);
+	assert_int_equal(pmio_close(&f), 0);
+}
+
+/* the descriptors that are open now */
+static size_t list_fds(bool is_open[1024])
+{
+	size_t nr = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		is_open[fd] = fcntl(fd, F_GETFD) >= 0;
+		nr += is_open[fd];
+	}
+	return nr;
+}
+
+static void fds__high_and_closed_by_exec(void **state)
+{
+	static bool before[1024], now[1024];
+	struct pmio_file *f;
+	size_t nr;
+	int fd;
+
+	(void)state;
+	pmio_disconnect(&pm);
+	fd = must_open(O_RDWR | O_CREAT);
+	nr = list_fds(before);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	f = must_open_fd(fd, O_RDWR | O_CREAT);
+	assert_int_equal(client_lock(f), 0);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	kill_agent(); /* another connection */
+	assert_int_equal(pmio_truncate(f, 5), 0);
+	assert_true(list_fds(now) >= nr + 4);
+	for (int i = 0; i < 512; i++)
+		assert_int_equal(now[i], before[i]);
+	for (int i = 512; i < 1024; i++) {
+		if (now[i] && !before[i])
+			assert_int_equal(fcntl(i, F_GETFD), FD_CLOEXEC);
+	}
+	client_unlock(f);
+	assert_int_equal(pmio_close(&f), 0);
+	pmio_disconnect(&pm);
+	assert_int_equal(list_fds(now), nr);
+	close(fd);
+}
+
+/* as shells and daemons do */
+static void fds__program_closes_the_low_ones(void **state)
+{
+	struct pmio_file *f;
+	char buf[4] = "";
+	int fd = must_open(O_RDWR | O_CREAT), status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (pid == 0) {
+		MUST(pmio_connect(pool, &pm) == 0);
+		MUST(pmio_open_fd(pm, fd, path, O_RDWR, &f) == 0);
+		for (int i = 3; i < 256; i++)
+			close(i);
+		MUST(open("/dev/null", O_RDONLY) == 3);
+		MUST(pmio_pwrite(f, "low", 3, 2 << 20) == 3);
+		MUST(pmio_drain(f) == 0);
+		MUST(pmio_close(&f) == 0);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(pread(fd, buf, 4, 2 << 20), 3);
+	assert_string_equal(buf, "low");
+	close(fd);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -558,6 +731,9 @@ int main(void)
 		T(append__behind_what_is_there),
 		T(append__writers_die),
 		T(append__agent_dies),
+		T(fork__child_connects_anew),
+		T(fds__high_and_closed_by_exec),
+		T(fds__program_closes_the_low_ones),
 	};
 
 	return scratch_run("posix", tests);
