@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/settings.h"
@@ -54,6 +55,12 @@ struct pmio {
 static inline int client_timeout_ms(const struct pmio *pm)
 {
 	return (int)pm->settings.num[PMIO_SET_TIMEOUT] * 1000;
+}
+
+/* is this a child of the process that connected?  Then no call may be made with it: -EBADF */
+static inline bool client_is_forked(const struct pmio *pm)
+{
+	return getpid() != pm->pid;
 }
 
 struct cache_entry {
@@ -130,8 +137,6 @@ void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);
 void client_add_file(struct pmio_file *f); /* f->pm->lock held */
 void client_remove_file(struct pmio_file *f);
-/* is this the child?  Then no call may be made with it: -EBADF */
-bool client_is_forked(const struct pmio *pm);
 
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
@@ -267,6 +272,8 @@ void client_unlock(struct pmio_file *f);
 int client_try_lock(struct pmio_file *f);
 /* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);
+/* names.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
+int client_remove_name(struct pmio *pm, const char *path, int fd);
 /* pmio_delete(); quiet: do not log why it failed */
 int client_delete(struct pmio *pm, const char *path, bool quiet);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);

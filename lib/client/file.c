@@ -383,36 +383,6 @@ int pmio_close(struct pmio_file **file)
 	return rc;
 }
 
-/*
- * Removes a name.  The agent is told first: with a file's last name its data go, and it must
- * not drain them into another file that takes the name.  fd: of the file that has the name,
- * O_PATH suffices
- */
-static int remove_name(struct pmio *pm, const char *path, int fd)
-{
-	union pmio_any_msg msg, reply;
-	bool is_last;
-	struct stat st;
-	int rc, told;
-
-	is_last = lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink <= 1;
-	pmio_proto_request(&msg, PMIO_OP_REMOVE, 0);
-	msg.remove.is_last = is_last;
-	rc = pmio_absolute(path, msg.remove.path, sizeof(msg.remove.path));
-	if (rc == 0)
-		rc = client_pool_call(pm, &msg, fd, &reply);
-	if (rc < 0)
-		return rc;
-	rc = pmio_pfs_unlink(path, is_last);
-	/* an agent that was started meanwhile has completed it; or another node was faster */
-	if (rc == -ENOENT && is_last)
-		rc = 0;
-	pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
-	msg.removed.status = rc;
-	told = client_pool_call(pm, &msg, -1, &reply);
-	return rc < 0 ? rc : told;
-}
-
 /* the close that asks for it removes the name, even a symbolic link; unless the name belongs to another file by now */
 static void discard(struct pmio_file *f)
 {
@@ -421,7 +391,7 @@ static void discard(struct pmio_file *f)
 
 	if (stat(f->path, &st) < 0 || st.st_ino != f->ino || st.st_dev != f->dev)
 		return;
-	rc = remove_name(f->pm, f->path, f->pfs_fd);
+	rc = client_remove_name(f->pm, f->path, f->pfs_fd);
 	if (rc < 0)
 		pmio_err("remove %s: %s", f->path, pmio_strerror(rc));
 }
@@ -506,29 +476,6 @@ int pmio_drain(struct pmio_file *f)
 	if (rc < 0)
 		pmio_err("drain %s: %s", f->path, pmio_strerror(rc));
 	return rc;
-}
-
-int client_delete(struct pmio *pm, const char *path, bool quiet)
-{
-	int fd = open(path, O_PATH | O_CLOEXEC), rc = 0;
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		rc = -errno;
-	if (rc == -ENOENT && lstat(path, &st) == 0) /* a dangling symbolic link */
-		rc = pmio_pfs_unlink(path, false);
-	else if (rc == 0)
-		rc = S_ISDIR(st.st_mode) ? -EISDIR : remove_name(pm, path, fd);
-	if (fd >= 0)
-		close(fd);
-	if (rc < 0 && !quiet)
-		pmio_err("delete %s: %s", path, pmio_strerror(rc));
-	return rc;
-}
-
-int pmio_delete(struct pmio *pm, const char *path)
-{
-	return client_delete(pm, path, false);
 }
 
 /* a separate open file description, so that the lock belongs to this handle */

@@ -76,11 +76,6 @@ static void begin(void)
 	pthread_atfork(before_fork, in_parent, in_child);
 }
 
-bool client_is_forked(const struct pmio *pm)
-{
-	return getpid() != pm->pid;
-}
-
 void client_add(struct pmio *pm)
 {
 	pthread_once(&once, begin);

@@ -216,6 +216,37 @@ int pmio_drain(struct pmio_file *file);
  */
 int pmio_delete(struct pmio *pm, const char *path);
 
+/*
+ * pmio_rename -- as rename(2); a file that has the name `to` and no other loses its data in the pool
+ *
+ * Open handles of both files keep working; the data of the replaced one are removed with the last
+ * of its own.  Returns 0, -ENOENT, -EXDEV, ...
+ */
+int pmio_rename(struct pmio *pm, const char *from, const char *to);
+
+/*
+ * pmio_unlinked -- the file of a descriptor has lost a name by unlink(2), rename(2), ...
+ *
+ * fd   as of pmio_open_fd(), but O_PATH suffices
+ *
+ * If that was the last one, the pool's data of it are removed, with the last handle if it is
+ * open.  Otherwise nothing happens.  Without this call the agent finds out some time later, and
+ * data that are held stay for ever (`pmio forget`).  A power cut soon after may bring the name
+ * back, but not the data, unless its folder was synced before.
+ * Returns 0 or an error.
+ */
+int pmio_unlinked(struct pmio *pm, int fd);
+
+/*
+ * pmio_stat_fd -- the size of the file of a descriptor as a program has it through pmio
+ *
+ * fd   as of pmio_open_fd(), but O_PATH suffices
+ *
+ * Opens nothing and waits for no other request's end.  Returns 0; -ENOENT (not logged): the
+ * pool has nothing of it that the file system has not, so fstat(2) is right; or an error.
+ */
+int pmio_stat_fd(struct pmio *pm, int fd, off_t *size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -205,8 +205,8 @@ struct pmio_forget_msg {
 
 /*
  * REMOVE: the client is about to remove a name of the file of this descriptor (O_PATH
- * suffices); the reply means that the catalog says so.  REMOVED: it has done it (0), or has
- * not (negative).  If a client leaves in between, the agent finds out itself.
+ * suffices), or has removed its last one, unannounced; the reply means that the catalog says so.
+ * REMOVED: it has done it (0), or has not (negative).  If a client leaves in between, the agent finds out itself.
  */
 struct pmio_remove_msg {
 	struct pmio_hdr_msg hdr;

@@ -329,6 +329,135 @@ static void open__flags_of_programs(void **state)
 	pmio_log_set_handler(NULL);
 }
 
+/* ---- names ------------------------------------------------------------------------- */
+
+static void stat_fd__size_through_pmio(void **state)
+{
+	int fd = must_open(O_RDWR | O_CREAT), path_fd = must_open(O_PATH);
+	struct pmio_file *f;
+	off_t size = -1;
+
+	(void)state;
+	assert_int_equal(pmio_stat_fd(pm, fd, &size), -ENOENT);
+	setenv("PMIO_DRAIN", "hold", 1);
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 9999), 1);
+	assert_int_equal(pmio_stat_fd(pm, path_fd, &size), 0);
+	assert_int_equal(size, 10000);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0); /* it is held */
+	size = -1;
+	assert_int_equal(pmio_stat_fd(pm, fd, &size), 0);
+	assert_int_equal(size, 10000);
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_drain(f), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_stat_fd(pm, fd, &size), -ENOENT);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 10000);
+	close(path_fd);
+	close(fd);
+}
+
+static void unlinked__gives_its_frames_back(void **state)
+{
+	uint64_t before = frames_free();
+	char other[PATH_MAX + 8], buf[8] = "";
+	struct pmio_file *f;
+	int fd;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	snprintf(other, sizeof(other), "%s.other", path);
+	fd = must_open(O_RDWR | O_CREAT);
+	assert_int_equal(pmio_unlinked(pm, fd), 0); /* not known */
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(link(path, other), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pmio_unlinked(pm, fd), 0); /* it has another name */
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(frames_free(), before - 1);
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(pmio_unlinked(pm, fd), 0);
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), 0), 4); /* as long as it is open */
+	assert_memory_equal(buf, "data", 4);
+	assert_int_equal(pmio_pwrite(f, "more", 4, 5 << 20), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(frames_free(), before);
+	close(fd);
+
+	/* closed and held */
+	fd = must_open(O_RDWR | O_CREAT);
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pmio_unlinked(pm, fd), 0);
+	assert_int_equal(frames_free(), before);
+	close(fd);
+}
+
+/* as editors and sed -i do it: the file that is replaced was open, and was not drained */
+static void rename__replaced_file_gives_its_frames_back(void **state)
+{
+	uint64_t before = frames_free();
+	char new[PATH_MAX + 8], folder[PATH_MAX + 8], buf[8] = "";
+	struct pmio_file *f, *g;
+	int fd;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	snprintf(new, sizeof(new), "%s.new", path);
+	snprintf(folder, sizeof(folder), "%s.d", path);
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_CREAT, 0644, &f), 0);
+	assert_int_equal(pmio_pwrite(f, "old", 3, 0), 3);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0644, &f), 0);
+	assert_int_equal(pmio_open(pm, new, O_RDWR | O_CREAT, 0644, &g), 0);
+	assert_int_equal(pmio_pwrite(g, "newer", 5, 0), 5);
+	assert_int_equal(pmio_rename(pm, new, path), 0);
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), 0), 3);
+	assert_memory_equal(buf, "old", 3);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &f), 0);
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), 0), 5);
+	assert_memory_equal(buf, "newer", 5);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(pmio_close(&g), 0);
+	assert_int_equal(frames_free(), before - 1); /* at once, though it was held */
+	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &f), 0);
+	assert_int_equal(pmio_drain(f), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	fd = must_open(O_RDONLY);
+	assert_on_pfs(fd, "newer", 5);
+	close(fd);
+
+	/* what loses no file */
+	assert_int_equal(pmio_rename(pm, path, path), 0);
+	assert_int_equal(link(path, new), 0);
+	assert_int_equal(pmio_rename(pm, new, path), 0); /* of one file: nothing happens */
+	assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &f), 0);
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), 0), 5);
+	assert_int_equal(pmio_close(&f), 0);
+	scratch_catch_log();
+	assert_int_equal(mkdir(folder, 0755), 0);
+	assert_int_equal(pmio_rename(pm, folder, path), -ENOTDIR); /* it stays */
+	assert_logged_once();
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &f), 0);
+	assert_int_equal(pmio_pread(f, buf, sizeof(buf), 0), 5);
+	assert_memory_equal(buf, "newer", 5);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(unlink(new), 0);
+}
+
 /* ---- appending ---------------------------------------------------------------------- */
 
 enum { RECORD = 100, WRITERS = 4 };
@@ -727,6 +856,9 @@ int main(void)
 		T(open_fd__locks_of_the_program_stay),
 		T(open_fd__another_pool_has_it),
 		T(open__flags_of_programs),
+		T(stat_fd__size_through_pmio),
+		T(unlinked__gives_its_frames_back),
+		T(rename__replaced_file_gives_its_frames_back),
 		T(append__nobody_s_bytes_are_another_s),
 		T(append__behind_what_is_there),
 		T(append__writers_die),
