@@ -114,6 +114,9 @@ struct pmio_file {
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
 	int direct_fd;		/* under lock; direct.c; -1: pfs_fd will do, or it was not needed yet */
 	bool syncs;		/* O_SYNC: a write is durable when it returns */
+	int map_fd[2];		/* map.c: of the pool's `data`, to map for reading, for writing; -1: none */
+	uint32_t map_lock;	/* the lock that these have */
+	unsigned nr_maps[2];
 	atomic_bool pfs_written; /* by this handle, bypassing the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
@@ -208,6 +211,9 @@ int client_pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
 bool client_is_agent(const struct pmio_file *f, uint64_t epoch);
 /* call it before any frame is looked up; the work is valid if client_is_agent(*epoch) holds after it */
 int client_begin_try(struct pmio_file *f, uint64_t *epoch);
+
+/* a frame with all blocks valid: -ENOSPC: there is none, as the pool is full; -ENODATA: nor is there anything in the file */
+int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame);
 
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {

@@ -85,6 +85,10 @@ void client_free_file(struct pmio_file *f)
 		close(f->direct_fd);
 	if (f->lock_fd >= 0)
 		close(f->lock_fd);
+	for (int i = 0; i < 2; i++) {
+		if (f->map_fd[i] >= 0)
+			close(f->map_fd[i]);
+	}
 	pthread_mutex_destroy(&f->lock);
 	client_cache_clear(f);
 	free(f->path);
@@ -99,7 +103,7 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 		return NULL;
 	f->pm = pm;
 	f->chunk_size = pm->view->chunk_size;
-	f->pfs_fd = f->direct_fd = f->lock_fd = -1;
+	f->pfs_fd = f->direct_fd = f->lock_fd = f->map_fd[0] = f->map_fd[1] = -1;
 	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BY_FD);
 	pthread_mutex_init(&f->lock, NULL);
 	f->path = strdup(path);

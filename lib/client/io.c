@@ -202,6 +202,19 @@ static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct
 	}
 }
 
+int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame)
+{
+	struct pmio_mask all;
+	int rc = get_frame(f, chunk, needed, writable ? PMIO_CLAIM_WRITE : 0, frame);
+
+	if (rc == 0 && *frame < 0)
+		rc = *frame == PMIO_CLAIM_PFS ? -ENOSPC : -ENODATA;
+	if (rc < 0)
+		return rc;
+	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
+	return pmio_frame_valid(f->pm->view, (uint64_t)*frame, &all) ? 0 : fill(f, chunk, *frame, &all, &all);
+}
+
 /* ---- writing ------------------------------------------------------------------------------ */
 
 struct group {

@@ -30,6 +30,7 @@ static int reopen(struct pmio *pm, struct pmio_file *f)
 		return 0;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags;
+	msg.open.map_lock = f->map_lock;
 	client_present_name(f, msg.open.path);
 	rc = client_call_with_fd(pm, &msg, f->pfs_fd, &reply, NULL);
 	if (rc == CLIENT_LOST || rc == PMIO_ESTUCK)

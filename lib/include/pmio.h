@@ -202,6 +202,37 @@ int pmio_size(struct pmio_file *file, off_t *size);
 /* set the size; bytes beyond it are removed, added bytes read as zeros */
 int pmio_truncate(struct pmio_file *file, off_t size);
 
+/*
+ * pmio_map -- map a part of the file shared, in the place of what is at addr
+ *
+ * addr      a multiple of the page size, as off.  mmap(2) with MAP_FIXED: what was mapped there is
+ *           gone, also if it fails
+ * len       not beyond the page in which the file ends
+ * writable  0: for reading; it cannot be made writable by mprotect(2)
+ *
+ * It shows and takes the same bytes as all other access by pmio on this node.  All of it is
+ * brought into the pool now.  Blocks of a writable mapping are drained as long as it exists and
+ * once more at its end, whoever ends it: also if the process, its agent, or both are killed, and
+ * also if it is a child's (fork(2)) that has it last.  Closing the handle does not end it: the agent finds
+ * out when it has ended, and the data are drained after that, and not by the close.
+ *
+ * Returns 0; -EACCES (not open for that), -EINVAL (addr, off, or beyond the end); -ENOSPC: the pool
+ * has no room; -ENODATA: only for reading, a part beyond the end of the file on the PFS to which
+ * nothing has been written; -EOPNOTSUPP: a file of several nodes.
+ */
+int pmio_map(struct pmio_file *file, void *addr, size_t len, off_t off, int writable);
+
+/*
+ * pmio_unmap -- end a mapping; writable as it was made
+ *
+ * munmap(2) of addr and len; with len 0 the caller has already done that, for the whole or in pieces.
+ * Once for each pmio_map().  Returns 0, -EINVAL, ...
+ */
+int pmio_unmap(struct pmio_file *file, void *addr, size_t len, int writable);
+
+/* msync(2) of a part of the file that is mapped: what was stored there is durable in PMEM */
+int pmio_map_sync(struct pmio_file *file, off_t off, size_t len);
+
 /* make the data that this and other processes wrote to the file durable in PMEM */
 int pmio_sync(struct pmio_file *file);
 
