@@ -499,7 +499,7 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 
 	pthread_mutex_lock(&f->lock);
 	rc = client_check_epoch(f, epoch);
-	if (f->cache_epoch != *epoch) { /* otherwise another thread was here first */
+	if (rc == 0 && f->cache_epoch != *epoch) { /* otherwise another thread was here first */
 		client_cache_clear(f);
 		f->size_flushed = 0;
 		f->cache_epoch = *epoch; /* last: a thread that sees it finds no answer of an older agent */
