@@ -2,20 +2,24 @@
  * run.c -- pmio run: runs a program with everything it needs to use pmio files
  *
  * It replaces itself with the program, so it can be put between a launcher and the program: mpirun -n 4 pmio run
- * --mpi -- ./a.out
+ * --mpi -- ./a.out.  Only with --check and --report it stays, as there is something to tell at the end.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "mpis.h"
+#include "run.h"
 #include "tools.h"
 
+#define OPTION_DRAIN 256
+
 struct run_args {
+	struct tool *tool;
+	struct run_paths paths;
 	bool mpi;
 	const struct mpi_family *family; /* NULL: the one that the program is linked to */
 	char **argv;			 /* the program's; ends with NULL */
@@ -24,6 +28,11 @@ struct run_args {
 static const struct argp_option options[] = {
 	{ "mpi", 'm', "FAMILY", OPTION_ARG_OPTIONAL,
 	  "Preload what the program's MPI needs, if it needs anything; FAMILY, where the program is linked to no MPI: abi, mpich or openmpi", 0 },
+	{ "paths", 'P', "PATTERNS", 0,
+	  "Redirect the files of the program and its children whose names match: their data are in the pool", 0 },
+	{ "drain", OPTION_DRAIN, "WHEN", 0, "When redirected files are drained: close, async, hold or aggregate (as PMIO_DRAIN)", 0 },
+	{ "check", 'c', NULL, 0, "Tell at the end which files each process had redirected, and what went past", 0 },
+	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, and what waits", 0 },
 	{ 0 },
 };
 
@@ -38,6 +47,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (arg && !args->family)
 			argp_error(state, "--mpi=%s: there is no such family of MPIs", TOOL_PLAIN(arg));
 		return 0;
+	case 'P':
+		args->paths.patterns = arg;
+		return 0;
+	case OPTION_DRAIN:
+		tool_set(args->tool, state, PMIO_SET_DRAIN, arg);
+		return 0;
+	case 'c':
+		args->paths.check = true;
+		return 0;
+	case 'r':
+		args->paths.report = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		args->argv = &state->argv[state->next - 1];
 		state->next = state->argc; /* the rest belongs to the program */
@@ -45,30 +66,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->argv)
 			argp_error(state, "which program?");
-		if (!args->mpi)
-			argp_error(state, "what for? Say --mpi");
+		if (!args->mpi && !args->paths.patterns)
+			argp_error(state, "what for? Say --paths or --mpi");
+		if ((args->paths.check || args->paths.report) && !args->paths.patterns)
+			argp_error(state, "--check and --report are for --paths");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-/* pmio's library comes last: some present ones must be first (those of sanitizers), and all come before the MPI */
-static int preload(const char *library)
-{
-	const char *before = getenv("LD_PRELOAD");
-	char *all;
-	int rc;
-
-	if (strpbrk(library, " :")) {
-		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
-		return TOOL_RUN_FAILED;
-	}
-	if (asprintf(&all, "%s%s%s", before ? before : "", before && *before ? ":" : "", library) < 0)
-		return TOOL_RUN_FAILED;
-	rc = setenv("LD_PRELOAD", all, 1);
-	free(all);
-	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
 static int prepare_mpi(const char *path, const struct mpi_family *family)
@@ -82,7 +87,7 @@ static int prepare_mpi(const char *path, const struct mpi_family *family)
 		status = TOOL_RUN_FAILED;
 	} else if (use.by == MPI_BY_LIBRARY && !use.loaded) {
 		pmio_info("run: %s: %s is preloaded", use.version, use.library);
-		status = preload(use.library);
+		status = run_preload(use.library);
 	}
 	mpi_use_free(&use);
 	return status;
@@ -100,14 +105,11 @@ static int pass_pool(const struct tool *tool)
 	return TOOL_DONE;
 }
 
-static int become(const char *path, char **argv)
+static int pass_drain(const struct tool *tool)
 {
-	int err;
-
-	execvp(path, argv);
-	err = errno;
-	pmio_err("run: %s: %s", path, strerror(err));
-	return err == ENOENT ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;
+	if (tool->settings.from[PMIO_SET_DRAIN] != PMIO_FROM_COMMAND_LINE)
+		return TOOL_DONE;
+	return setenv("PMIO_DRAIN", tool->settings.str[PMIO_SET_DRAIN], 1) == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
 int tool_run(struct tool *tool, int argc, char **argv)
@@ -116,9 +118,9 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		.options = options,
 		.parser = parse_option,
 		.args_doc = "[--] PROGRAM [ARGUMENT...]",
-		.doc = "run a program with what it needs to use pmem: names",
+		.doc = "run a program with its files in the pool: those that match patterns, or those with pmem: names that it opens by MPI",
 	};
-	struct run_args args = { 0 };
+	struct run_args args = { .tool = tool };
 	int status;
 	char *path;
 
@@ -133,9 +135,15 @@ int tool_run(struct tool *tool, int argc, char **argv)
 	}
 	status = pass_pool(tool);
 	if (status == TOOL_DONE)
+		status = pass_drain(tool);
+	if (status == TOOL_DONE && args.mpi)
 		status = prepare_mpi(path, args.family);
-	if (status == TOOL_DONE)
-		status = become(path, args.argv);
+	if (status == TOOL_DONE && args.paths.patterns)
+		status = run_redirect(tool, path, &args.paths);
+	if (status == TOOL_DONE && (args.paths.check || args.paths.report))
+		status = run_child(path, args.argv, run_redirect_tell, &args.paths);
+	else if (status == TOOL_DONE)
+		status = run_become(path, args.argv);
 	free(path);
 	return status;
 }
