@@ -8,6 +8,7 @@
 #include "redirect/cancel.h"
 
 #define NR_IOV_MAX 1024
+#define AT_ONCE_MAX (1u << 20) /* bytes: of more, pages are better mapped before */
 #define RWF_KNOWN 0x1f /* hints, and RWF_APPEND, RWF_SYNC, RWF_DSYNC */
 #define RWF_SYNCS 0x6
 #define RWF_APPENDS 0x10
@@ -49,6 +50,20 @@ static const struct iovec *limit(const struct iovec *v, int *nr, size_t *len, st
 
 /* ---- with the pool ------------------------------------------------------------------------ */
 
+/* most calls: a copy between memories, which a signal handler may interrupt (but not use the pool) */
+static ssize_t at_once(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool write)
+{
+	const struct redirect_pool *pool = redirect_pool();
+	ssize_t n;
+
+	if (nr != 1 || v->iov_len > AT_ONCE_MAX)
+		return -EAGAIN;
+	redirect_inside++;
+	n = write ? pool->write_at_once(f->file, v, off) : pool->read_at_once(f->file, v, off);
+	redirect_inside--;
+	return n;
+}
+
 static ssize_t pool_read(struct redirect_file *f, const struct iovec *v, int nr, off_t off)
 {
 	struct redirect_calm calm;
@@ -58,6 +73,9 @@ static ssize_t pool_read(struct redirect_file *f, const struct iovec *v, int nr,
 		return -EBADF;
 	if (off < 0)
 		return -EINVAL;
+	n = at_once(f, v, nr, off, false);
+	if (n != -EAGAIN)
+		return n;
 	redirect_enter(&calm);
 	n = redirect_pool()->read(f->file, v, nr, off);
 	redirect_leave(&calm);
@@ -88,9 +106,12 @@ static ssize_t pool_write(struct redirect_file *f, const struct iovec *v, int nr
 		return -EBADF;
 	if (off < 0)
 		return -EINVAL;
-	redirect_enter(&calm);
-	n = redirect_pool()->write(f->file, v, nr, off);
-	redirect_leave(&calm);
+	n = at_once(f, v, nr, off, true);
+	if (n == -EAGAIN) {
+		redirect_enter(&calm);
+		n = redirect_pool()->write(f->file, v, nr, off);
+		redirect_leave(&calm);
+	}
 	rc = n > 0 ? after_write(f, sync) : 0;
 	return rc < 0 ? rc : n;
 }

@@ -221,7 +221,7 @@ static void keep_for_later(struct redirect_file *f)
 	pthread_mutex_unlock(&lock);
 }
 
-static bool hold(struct redirect_file *f)
+bool redirect_hold(struct redirect_file *f)
 {
 	unsigned n = atomic_load_explicit(&f->refs, memory_order_relaxed);
 
@@ -321,7 +321,7 @@ static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 
 	pthread_mutex_lock(&recognising);
 	v = atomic_load(&table[fd]);
-	if (IS_FILE(v) && hold((struct redirect_file *)v)) {
+	if (IS_FILE(v) && redirect_hold((struct redirect_file *)v)) {
 		f = (struct redirect_file *)v;
 	} else if (v == UNKNOWN) {
 		int what = recognise(fd, caller, &f);
@@ -356,7 +356,7 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
 		}
 		if (v == UNKNOWN)
 			return get_unknown(fd, caller, rc);
-		if (!hold((struct redirect_file *)v))
+		if (!redirect_hold((struct redirect_file *)v))
 			continue;
 		if (atomic_load_explicit(&table[fd], memory_order_acquire) == v)
 			return (struct redirect_file *)v;
@@ -387,7 +387,7 @@ void redirect_duplicate(int from, int to)
 	v = atomic_load(&table[from]);
 	if (v == PLAIN)
 		set(to, PLAIN);
-	else if (IS_FILE(v) && hold((struct redirect_file *)v))
+	else if (IS_FILE(v) && redirect_hold((struct redirect_file *)v))
 		set(to, v);
 }
 
@@ -477,7 +477,7 @@ struct redirect_file *redirect_find(uint64_t dev, uint64_t ino)
 		return NULL;
 	pthread_mutex_lock(&lock);
 	for (f = files; f; f = f->next) {
-		if (f->ino == ino && f->dev == dev && hold(f))
+		if (f->ino == ino && f->dev == dev && redirect_hold(f))
 			break;
 	}
 	pthread_mutex_unlock(&lock);
@@ -541,6 +541,8 @@ static void after_fork(void)
 }
 
 /* what the parent has open is recognised when it is used; its connection is its own */
+static void (*also_in_child)(void);
+
 static void in_child(void)
 {
 	redirect_state_init();
@@ -556,12 +558,14 @@ static void in_child(void)
 	}
 	loading = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	files = NULL;
+	also_in_child();
 	if (pool)
 		pool->forget();
 }
 
-void redirect_files_init(void)
+void redirect_files_init(void (*fn)(void))
 {
+	also_in_child = fn;
 	find_first_own();
 	pthread_atfork(before_fork, after_fork, in_child);
 }

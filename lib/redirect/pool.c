@@ -133,6 +133,21 @@ static int close_file(struct pmio_file *f, unsigned how)
 	return rc < 0 ? rc : closed;
 }
 
+static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+
+	return client_readx_at_once(f, &piece, 1, 0);
+}
+
+static ssize_t write_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+	bool raised = false;
+
+	return client_writex_at_once(f, &piece, 1, &raised);
+}
+
 static ssize_t transfer(struct pmio_file *f, const struct iovec *v, int nr, off_t off, bool write)
 {
 	struct pmio_piece pieces[PIECES_MAX];
@@ -211,6 +226,16 @@ static int sync_file(struct pmio_file *f)
 	return drain && (f->flags & PMIO_OPEN_WRITE) ? pmio_drain(f) : pmio_sync(f);
 }
 
+static int map(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable)
+{
+	return pmio_map(f, addr, len, off, writable);
+}
+
+static int unmap(struct pmio_file *f, bool writable)
+{
+	return pmio_unmap(f, NULL, 0, writable);
+}
+
 /* ---- files that need not be open ---------------------------------------------------------------- */
 
 static int look(int fd, struct redirect_size *out)
@@ -264,13 +289,13 @@ static int remove_file(int fd, const char *path)
 	return 0;
 }
 
-static void give_up(int fd, const char *name)
+static void give_up(int fd)
 {
 	struct pmio_id_stat st;
 	struct pmio *pm;
 
-	if (reach(&pm) == 0 && is_nameless(fd) && pmio_stat_id(pm, fd, &st) == 0 && !st.nr_handles)
-		pmio_forget_entry(pm, &st.entry, name);
+	if (reach(&pm) == 0 && pmio_stat_id(pm, fd, &st) == 0)
+		pmio_unlinked(pm, fd);
 }
 
 extern const struct redirect_pool pmio_redirect_pool __attribute__((visibility("default")));
@@ -280,6 +305,8 @@ const struct redirect_pool pmio_redirect_pool = {
 	.forget = forget,
 	.open = open_file,
 	.close = close_file,
+	.read_at_once = read_at_once,
+	.write_at_once = write_at_once,
 	.read = read_file,
 	.write = write_file,
 	.append = append,
@@ -288,6 +315,9 @@ const struct redirect_pool pmio_redirect_pool = {
 	.grow = grow,
 	.sync = sync_file,
 	.drain = pmio_drain,
+	.map = map,
+	.map_sync = pmio_map_sync,
+	.unmap = unmap,
 	.look = look,
 	.settle = settle,
 	.remove = remove_file,

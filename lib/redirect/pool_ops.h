@@ -39,6 +39,9 @@ struct redirect_pool {
 	/* the descriptor's file: access is O_RDONLY, O_WRONLY or O_RDWR; name: for messages */
 	int (*open)(int fd, const char *name, int access, bool is_new, struct pmio_file **out);
 	int (*close)(struct pmio_file *f, unsigned how); /* REDIRECT_CLOSE_* */
+	/* without system calls, as far as that is possible; otherwise -EAGAIN, also for what would fail */
+	ssize_t (*read_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
+	ssize_t (*write_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
 	ssize_t (*read)(struct pmio_file *f, const struct iovec *v, int nr, off_t off);
 	ssize_t (*write)(struct pmio_file *f, const struct iovec *v, int nr, off_t off);
 	/* at: where the end was */
@@ -48,6 +51,10 @@ struct redirect_pool {
 	int (*grow)(struct pmio_file *f, off_t size);
 	int (*sync)(struct pmio_file *f);
 	int (*drain)(struct pmio_file *f);
+	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already */
+	int (*map)(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable);
+	int (*map_sync)(struct pmio_file *f, off_t off, size_t len);
+	int (*unmap)(struct pmio_file *f, bool writable);
 	/* of a descriptor, O_PATH will do; -ENOENT: the pool knows nothing of it */
 	int (*look)(int fd, struct redirect_size *out);
 	/* what waits of the descriptor's file is on the file system when it returns */
@@ -55,7 +62,7 @@ struct redirect_pool {
 	/* remove a name, and with it the data; -ENOENT: the pool knows nothing of the file */
 	int (*remove)(int fd, const char *path);
 	/* the descriptor's file has lost its last name, and nobody has it open: so its data go */
-	void (*give_up)(int fd, const char *name);
+	void (*give_up)(int fd);
 };
 
 #endif

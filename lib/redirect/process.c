@@ -184,6 +184,8 @@ REDIRECT(fexecve, redirect_fexecve);
 void redirect_exit(int status);
 void redirect_exit(int status)
 {
+	if (redirect_on && !redirect_inside && redirect_ours())
+		redirect_unmap_all();
 	redirect_close_all();
 	for (;;)
 		RAW(exit_group, status);

@@ -88,9 +88,12 @@ const char *redirect_patterns_changed(void);
 
 /* ---- files.c: what is open --------------------------------------------------------------- */
 
-void redirect_files_init(void);
+/* in_child: also to be called in a child of fork */
+void redirect_files_init(void (*in_child)(void));
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
+/* one more reference, of a file that somebody has; false: it is gone */
+bool redirect_hold(struct redirect_file *f);
 /* the close's result, for who was the last */
 int redirect_put(struct redirect_file *f);
 /* a descriptor was just opened by flags; -1 and errno if it should be redirected and cannot be: it is closed then */
@@ -159,6 +162,10 @@ int redirect_settle_fd(int fd);
 int redirect_settle_at(int dir, const char *path, bool follow);
 /* O_PATH, of a regular file whose name matches, with that; -1: it is no such file */
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
+
+/* map.c: at the process's end, and in a child of fork */
+void redirect_unmap_all(void);
+void redirect_forget_maps(void);
 
 /* ---- notes.c: what is told -------------------------------------------------------------------- */
 

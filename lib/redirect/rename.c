@@ -77,7 +77,7 @@ static int settle_for(int dir, const char *path, bool follow, int to_dir, const 
 }
 
 /* a file that has lost its name to another: what waits of it is for nobody */
-static void give_up(int fd, const char *name)
+static void give_up(int fd)
 {
 	struct redirect_calm calm;
 	struct redirect_file *f;
@@ -90,7 +90,7 @@ static void give_up(int fd, const char *name)
 		redirect_put(f);
 	} else if (redirect_pool()) {
 		redirect_enter(&calm);
-		redirect_pool()->give_up(fd, name);
+		redirect_pool()->give_up(fd);
 		redirect_leave(&calm);
 	}
 }
@@ -117,7 +117,7 @@ int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, un
 	rc = rename_file(dir, from, to_dir, plain_to, flags);
 	if (fd >= 0) {
 		if (rc == 0)
-			give_up(fd, name);
+			give_up(fd);
 		RAW(close, fd);
 	}
 	return (int)raw_result(rc);

@@ -486,6 +486,59 @@ static void test_private_map(void)
 	must(q != MAP_FAILED && memcmp(q, "0123456789", 10) == 0 && munmap(q, 10) == 0 && close(fd) == 0);
 }
 
+#define MAP_LEN (3 << 20)
+
+static void test_shared_map(void)
+{
+	int fd = make("sm", ""), other;
+	char *p, *q, b[8];
+
+	must(ftruncate(fd, MAP_LEN) == 0);
+	other = open("sm", O_RDWR);
+	p = mmap(NULL, MAP_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	q = mmap(NULL, 8192, PROT_READ, MAP_SHARED, other, 1 << 20);
+	must(p != MAP_FAILED && q != MAP_FAILED && close(fd) == 0);
+	memcpy(p + (1 << 20), "stored", 6);
+	must(memcmp(q, "stored", 6) == 0 && pread(other, b, 6, 1 << 20) == 6 && memcmp(b, "stored", 6) == 0);
+	must(pwrite(other, "written", 7, (1 << 20) + 4000) == 7 && memcmp(p + (1 << 20) + 4000, "written", 7) == 0 && memcmp(q + 4000, "written", 7) == 0);
+	must(msync(p, MAP_LEN, MS_SYNC) == 0 && munmap(q, 8192) == 0);
+	if (fork() == 0) {
+		memcpy(p + 100, "child", 5);
+		_exit(0);
+	}
+	must(wait_for(-1) == 0 && memcmp(p + 100, "child", 5) == 0);
+	/* it ends in pieces */
+	must(munmap(p + (1 << 20), 1 << 20) == 0);
+	memcpy(p, "first", 5);
+	memcpy(p + MAP_LEN - 4, "last", 4);
+	must(munmap(p, 1 << 20) == 0 && munmap(p + (2 << 20), 1 << 20) == 0);
+	must(pread(other, b, 4, MAP_LEN - 4) == 4 && memcmp(b, "last", 4) == 0 && close(other) == 0);
+}
+
+static void test_maps(void)
+{
+	int fd = make("ms", "0123456789");
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *p, *at;
+
+	must(mmap(NULL, 10, PROT_READ, MAP_SHARED, open("ms", O_WRONLY), 0) == MAP_FAILED && errno == EACCES);
+	must(mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, open("ms", O_RDONLY), 0) == MAP_FAILED && errno == EACCES);
+	must(mmap(NULL, 0, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+	must(mmap(NULL, 10, PROT_READ, MAP_SHARED, fd, 1) == MAP_FAILED && errno == EINVAL);
+	at = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(at + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	must(p == at + page && memcmp(p, "0123456789", 10) == 0);
+	p[0] = 'm';
+	must(mmap(at, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(p != MAP_FAILED && p[0] == 'm' && ftruncate(fd, (off_t)(3 * page)) == 0);
+	p = mremap(p, page, 3 * page, MREMAP_MAYMOVE);
+	must(p != MAP_FAILED && p[0] == 'm');
+	p[2 * page] = 'g';
+	must(close(fd) == 0);
+	/* and one that is there at the end */
+}
+
 static void test_syscall(void)
 {
 	int fd = make("sc", "");
@@ -507,6 +560,7 @@ static const struct {
 	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename },
 	{ "times", test_times }, { "fork", test_fork }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
+	{ "shared_map", test_shared_map }, { "maps", test_maps },
 	{ "syscall", test_syscall },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))

@@ -138,6 +138,30 @@ open("a", "wb").write(b"0123456789" * 1000)
 with open("a", "rb") as f: m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ); print(len(m), m[9990:], m.find(b"90")); m.close()
 with open("a", "rb") as f: m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY); m[0:3] = b"abc"; print(m[:5]); m.close()
 print(open("a", "rb").read(5))'
+python_case mmap_shared holds 'import mmap, os
+f = open("a", "w+b"); f.write(b"0123456789" * 1000); f.flush()
+m = mmap.mmap(f.fileno(), 0); m[0:5] = b"abcde"; m[9995:] = b"vwxyz"; print(os.pread(f.fileno(), 10, 0), m.find(b"xyz")); m.flush(); m.close()
+m = mmap.mmap(f.fileno(), 5000); m.resize(20000); m[19999:] = b"!"; m.close(); f.close()
+print(os.path.getsize("a"), open("a", "rb").read()[-3:])
+m = mmap.mmap(os.open("a", os.O_RDWR), 0); m[1:2] = b"Z"; pid = os.fork()
+if pid == 0: m[2:3] = b"Y"; os._exit(0)
+os.waitpid(pid, 0); print(m[:5])'
+python_case sqlite_wal settles 'import sqlite3, os
+path = "d"
+db = sqlite3.connect(path); print(db.execute("pragma journal_mode=wal").fetchone()); db.execute("create table t(a, b)"); db.commit()
+def work(n):
+    db = sqlite3.connect(path, timeout=60)
+    for i in range(20):
+        with db: db.execute("insert into t values (?, ?)", (n, "x" * 2000))
+    db.close()
+pids = []
+for n in range(3):
+    pid = os.fork()
+    if pid == 0: work(n); os._exit(0)
+    pids.append(pid)
+print([os.waitpid(p, 0)[1] for p in pids])
+print(db.execute("select count(*) from t").fetchone(), db.execute("pragma integrity_check").fetchone()); db.close()
+print(sorted(os.listdir("."))); os.remove("d")'
 python_case zip settles 'import zipfile, tarfile, gzip, lzma, bz2, os
 t = os.environ["TREE"]
 with zipfile.ZipFile("z", "w", zipfile.ZIP_DEFLATED) as z: z.write(t + "/text", "text"); z.writestr(zipfile.ZipInfo("k"), "x" * 1000)

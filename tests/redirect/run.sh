@@ -63,11 +63,14 @@ static_child() {
 	run --paths "$PFS/*" --check -- bash -c "$top_builddir/tests/mount/copy $T/in $T/out.copy; true" &&
 		grep -q 'copy: it is linked statically, so it sees the plain files' "$ERR" && grep -Eq '^check: past .*copy: it is linked statically' "$ERR"
 }
-refuses_shared_writable() {
-	run --paths "$PFS/*" --check -- python3 -c "import mmap
-f = open('$PFS/map', 'w+b'); f.write(b'x' * 4096); f.flush()
+# what is mapped has to be in the pool, all of it
+refuses_to_map() {
+	mkdir -m 700 "$T/small" && expect 0 env PMIO_POOL="$T/small" PMIO_POOL_SIZE=16MiB "$PMIO" run --paths "$PFS/*" --check -- python3 -c "import mmap
+f = open('$PFS/map', 'w+b'); f.truncate(40000000)
 try: mmap.mmap(f.fileno(), 0)
-except OSError as e: print(e.errno)" && says '^19$' && grep -q 'error: redirect: mmap .*shared and writable' "$ERR" && grep -q '^check: past ' "$ERR"
+except OSError as e: print(e.errno)"
+	PMIO_POOL=$T/small "$PMIO" agent stop --force >/dev/null 2>&1
+	says '^12$' && grep -q 'error: redirect: mmap .*: the pool has no room' "$ERR" && grep -q '^check: past ' "$ERR"
 }
 no_io_uring() {
 	run --paths "$PFS/*" -- python3 -c "import ctypes
@@ -113,7 +116,7 @@ check "--check" checks
 check "--report" reports
 check "a static program is told of" static_command
 check "a static child is told of" static_child
-check "a shared writable mapping is refused" refuses_shared_writable
+check "a mapping that the pool has no room for is refused" refuses_to_map
 check "io_uring is not there" no_io_uring
 check "PMIO_REDIRECT=symbols" by_symbols
 check "a program that touches no such file starts as quickly" quick_start
