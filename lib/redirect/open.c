@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/single_threaded.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "redirect/cancel.h"
-
-/* ---- open ---------------------------------------------------------------------------------- */
 
 static int open_for_libpmio(int dir, const char *path, int flags, mode_t mode)
 {
@@ -29,6 +30,68 @@ static bool is_plain_open(int flags)
 	return (flags & (O_PATH | O_DIRECTORY)) || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+/* ---- in a child of vfork, as posix_spawn() has them for its file actions ------------------------- */
+
+#define STACK_SIZE (512u << 10) /* libpmio needs more than such children have */
+
+struct opening {
+	int dir;
+	const char *path;
+	int flags;
+	mode_t mode;
+};
+static struct opening opening; /* of a process that has only this to do */
+
+static void open_and_end(void)
+{
+	int fd = redirect_open_at(opening.dir, opening.path, opening.flags, opening.mode, NULL);
+	int err = fd < 0 || redirect_close(fd) < 0 ? errno : 0;
+
+	RAW(exit_group, err);
+}
+
+/* 0 or an errno: it is opened, and shortened, by a child with a memory of its own */
+static int open_in_child(int dir, const char *path, int flags, mode_t mode)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ucontext_t there;
+		void *stack = (void *)RAW(mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		opening = (struct opening){ dir, path, flags, mode };
+		getcontext(&there);
+		there.uc_stack.ss_sp = stack;
+		there.uc_stack.ss_size = STACK_SIZE;
+		there.uc_link = NULL;
+		makecontext(&there, open_and_end, 0);
+		setcontext(&there);
+		RAW(exit_group, EIO);
+	}
+	if (pid < 0)
+		return errno;
+	while (RAW(wait4, pid, &status, 0, NULL) == -EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+/* what is opened there is recognised by the program that it becomes; it may only not be shortened by the kernel */
+static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
+{
+	int err;
+
+	if ((flags & O_TRUNC) && redirect_may_match(dir, path)) {
+		err = open_in_child(dir, path, flags & ~O_CLOEXEC, mode);
+		if (err)
+			return (int)raw_result(-err);
+		flags &= ~(O_TRUNC | O_EXCL);
+	}
+	return (int)raw_result(RAW(openat, dir, path, flags, mode));
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
 int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
 {
 	bool truncate, is_new = false;
@@ -38,8 +101,10 @@ int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const vo
 	if (redirect_inside && redirect_on)
 		return open_for_libpmio(dir, path, flags, mode);
 	path = redirect_plain_path(dir, path);
-	if (!redirect_on || !path || is_plain_open(flags) || !redirect_ours())
+	if (!redirect_on || !path || is_plain_open(flags))
 		return (int)raw_result(CANCELLABLE(RAW(openat, dir, path, flags, mode)));
+	if (!redirect_ours())
+		return open_for_spawn(dir, path, flags, mode);
 	/* the kernel must not shorten a file that the pool has data of */
 	truncate = flags & O_TRUNC;
 	how &= ~O_TRUNC;

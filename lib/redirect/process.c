@@ -220,6 +220,10 @@ static long call_by_number(long nr, const long a[6], const void *caller)
 		return redirect_fsync((int)a[0]);
 	case SYS_io_uring_setup: /* programs fall back on calls that come here */
 		return raw_result(-ENOSYS);
+	case SYS_io_submit:
+	case SYS_io_getevents:
+	case SYS_io_destroy:
+		return raw_result(redirect_aio_by_number(nr, a, caller));
 	case SYS_exit_group:
 		redirect_exit((int)a[0]);
 		return 0;

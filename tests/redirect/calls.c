@@ -325,6 +325,17 @@ static void run_with_output(int fd, char *const argv[])
 	posix_spawn_file_actions_destroy(&a);
 }
 
+static void spawn_into(const char *name, char *word, int flags)
+{
+	posix_spawn_file_actions_t a;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_addopen(&a, 1, name, O_WRONLY | O_CREAT | flags, 0644);
+	must(posix_spawnp(&pid, "echo", &a, NULL, (char *[]){ "echo", word, NULL }, environ) == 0 && wait_for(pid) == 0);
+	posix_spawn_file_actions_destroy(&a);
+}
+
 static void test_exec(void)
 {
 	int fd = make("e", "");
@@ -347,7 +358,14 @@ static void test_exec(void)
 		execlp("echo", "echo", "vforked", NULL);
 		_exit(127);
 	}
-	must(wait_for(pid) == 0 && write(fd, "after", 5) == 5 && close(fd) == 0);
+	must(wait_for(pid) == 0);
+	spawn_into("e3", "a longer line than the next", O_TRUNC);
+	is("e3", "a longer line than the next\n");
+	spawn_into("e3", "short", O_TRUNC);
+	is("e3", "short\n");
+	spawn_into("e3", "more", O_APPEND);
+	is("e3", "short\nmore\n");
+	must(write(fd, "after", 5) == 5 && close(fd) == 0);
 	is("e", "before spawned\ntried executed\nvforked\nafter");
 	must(system("echo by system >e2") == 0);
 	is("e2", "by system\n");
