@@ -1,6 +1,7 @@
 /* copy.c -- copies that the kernel would make: it knows only the plain files */
 #include "redirect/redirect.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,7 @@
 #include "redirect/cancel.h"
 
 #define BUFFER (256u << 10)
+#define SPLICE_MAX (64u << 10)
 
 #define CLONE 0x40049409u	   /* FICLONE */
 #define CLONE_RANGE 0x4020940du	   /* FICLONERANGE */
@@ -115,15 +117,102 @@ ssize_t redirect_sendfile(int to, int from, off_t *off, size_t len)
 REDIRECT(sendfile, redirect_sendfile);
 REDIRECT(sendfile64, redirect_sendfile);
 
-/* as file systems answer that cannot do it: programs read and write then */
+/* ---- splice: one of the two is a pipe ---------------------------------------------------------------- */
+
+static bool is_pipe(int fd)
+{
+	struct stat st;
+
+	return RAW(fstat, fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+static bool is_ready(int fd, short events, bool wait)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, wait ? -1 : 0) > 0;
+}
+
+/* as much as finds room without waiting, once there is any: who reads the pipe may be this thread, later */
+static ssize_t fill_pipe(int fd, const char *buf, size_t len, bool wait)
+{
+	size_t done = 0;
+
+	while (done < len && is_ready(fd, POLLOUT, wait && done == 0)) {
+		size_t piece = len - done < PIPE_BUF ? len - done : PIPE_BUF;
+		long n = RAW(write, fd, buf + done, piece);
+
+		if (n < 0)
+			return done ? (ssize_t)done : raw_result(n);
+		done += (size_t)n;
+	}
+	return done || !len ? (ssize_t)done : raw_result(-EAGAIN);
+}
+
+static ssize_t to_pipe(int from, off_t *off, int to, char *buf, size_t len, bool wait)
+{
+	off_t at = off ? *off : (off_t)RAW(lseek, from, 0, SEEK_CUR);
+	ssize_t n = redirect_pread(from, buf, len, at);
+
+	if (n <= 0)
+		return n;
+	n = fill_pipe(to, buf, (size_t)n, wait);
+	if (n > 0 && off)
+		*off += n;
+	else if (n > 0)
+		RAW(lseek, from, n, SEEK_CUR);
+	return n;
+}
+
+static ssize_t from_pipe(int from, int to, off_t *to_off, char *buf, size_t len, bool wait)
+{
+	ssize_t n;
+
+	if (!wait && !is_ready(from, POLLIN, false))
+		return raw_result(-EAGAIN);
+	n = redirect_read(from, buf, len);
+	if (n <= 0)
+		return n;
+	n = to_off ? redirect_pwrite(to, buf, (size_t)n, *to_off) : redirect_write(to, buf, (size_t)n);
+	if (n > 0 && to_off)
+		*to_off += n;
+	return n;
+}
+
+static ssize_t splice_by_hand(int from, off_t *off, int to, off_t *to_off, size_t len, unsigned flags)
+{
+	bool wait = !(flags & SPLICE_F_NONBLOCK);
+	ssize_t n;
+	char *buf;
+
+	if (is_pipe(from) == is_pipe(to) || (is_pipe(from) && off) || (is_pipe(to) && to_off))
+		return raw_result(-EINVAL);
+	redirect_inside++;
+	buf = malloc(SPLICE_MAX);
+	redirect_inside--;
+	if (!buf)
+		return raw_result(-ENOMEM);
+	if (len > SPLICE_MAX)
+		len = SPLICE_MAX;
+	n = is_pipe(to) ? to_pipe(from, off, to, buf, len, wait) : from_pipe(from, to, to_off, buf, len, wait);
+	free(buf);
+	return n;
+}
+
 ssize_t redirect_splice(int from, off_t *off, int to, off_t *to_off, size_t len, unsigned flags);
 ssize_t redirect_splice(int from, off_t *off, int to, off_t *to_off, size_t len, unsigned flags)
 {
-	if (any_redirected(from, to, REDIRECT_CALLER))
-		return raw_result(-EINVAL);
-	return raw_result(CANCELLABLE(RAW(splice, from, off, to, to_off, len, flags)));
+	int any = any_redirected(from, to, REDIRECT_CALLER);
+
+	if (any < 0)
+		return redirect_result(any);
+	if (!any)
+		return raw_result(CANCELLABLE(RAW(splice, from, off, to, to_off, len, flags)));
+	return splice_by_hand(from, off, to, to_off, len, flags);
 }
 REDIRECT(splice, redirect_splice);
+
+/* ---- ioctl --------------------------------------------------------------------------------------------- */
 
 /* what is left to read of the file */
 static long left_to_read(int fd, int *out)

@@ -165,9 +165,17 @@ static void test_copies(void)
 	must(close(to) == 0);
 	is("to", "0123456789789");
 	must(pipe(p) == 0 && lseek(from, 0, SEEK_SET) == 0);
-	if (splice(from, NULL, p[1], NULL, 10, 0) == -1)
-		must(errno == EINVAL && write(p[1], "0123456789", 10) == 10);
+	must(splice(from, NULL, p[1], NULL, 10, 0) == 10 && lseek(from, 0, SEEK_CUR) == 10);
 	must(read(p[0], b, 16) == 10 && memcmp(b, "0123456789", 10) == 0);
+	off = 3;
+	to = make("spliced", "");
+	must(splice(from, &off, p[1], NULL, 4, 0) == 4 && off == 7);
+	at = 2;
+	must(splice(p[0], NULL, to, &at, 100, 0) == 4 && at == 6 && lseek(to, 0, SEEK_CUR) == 0);
+	must_fail(splice(p[0], NULL, to, NULL, 100, SPLICE_F_NONBLOCK), EAGAIN);
+	must_fail(splice(from, NULL, to, NULL, 100, 0), EINVAL);
+	must(close(to) == 0);
+	is("to", "0123456789789");
 	must(close(from) == 0);
 }
 
