@@ -112,6 +112,14 @@ static void set_time(const struct pmio_file *f)
 		pmio_dbg("times of %s: %s", f->path, strerror(errno));
 }
 
+/* who made it may write to it though its mode says no, but only now: later the agent could not */
+static bool must_drain_now(const struct pmio_file *f)
+{
+	char path[PROC_LEN];
+
+	return f->pm->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE && faccessat(AT_FDCWD, proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
+}
+
 /* what waits of a file without a name is for nobody, unless others have it open and have not told so */
 static int close_file(struct pmio_file *f, unsigned how)
 {
@@ -124,9 +132,11 @@ static int close_file(struct pmio_file *f, unsigned how)
 		if (how & REDIRECT_CLOSE_SHARED)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
-	}
-	if (how & REDIRECT_CLOSE_WROTE)
+	} else if (how & REDIRECT_CLOSE_WROTE) {
+		if (must_drain_now(f))
+			rc = pmio_drain(f);
 		set_time(f);
+	}
 	closed = pmio_close(&f);
 	if (left)
 		pmio_forget_entry(pm, &st.entry, "a file without a name");
