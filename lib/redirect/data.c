@@ -229,7 +229,7 @@ ssize_t redirect_read(int fd, void *buf, size_t len)
 	return f ? done(f, read_on(f, fd, &v, 1)) : WITHOUT(err, CANCELLABLE(RAW(read, fd, buf, len)));
 }
 REDIRECT(read, redirect_read);
-REDIRECT_ENTRY(__read_nocancel, redirect_read, true);
+REDIRECT_ENTRY(__read_nocancel, redirect_read);
 
 ssize_t redirect_write(int fd, const void *buf, size_t len)
 {
@@ -240,7 +240,7 @@ ssize_t redirect_write(int fd, const void *buf, size_t len)
 	return f ? done(f, write_on(f, fd, &v, 1, false, false)) : WITHOUT(err, CANCELLABLE(RAW(write, fd, buf, len)));
 }
 REDIRECT(write, redirect_write);
-REDIRECT_ENTRY(__write_nocancel, redirect_write, true);
+REDIRECT_ENTRY(__write_nocancel, redirect_write);
 
 ssize_t redirect_pread(int fd, void *buf, size_t len, off_t off)
 {
@@ -252,7 +252,7 @@ ssize_t redirect_pread(int fd, void *buf, size_t len, off_t off)
 }
 REDIRECT(pread, redirect_pread);
 REDIRECT(pread64, redirect_pread);
-REDIRECT_ENTRY(__pread64_nocancel, redirect_pread, true);
+REDIRECT_ENTRY(__pread64_nocancel, redirect_pread);
 
 ssize_t redirect_pwrite(int fd, const void *buf, size_t len, off_t off)
 {

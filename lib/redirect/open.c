@@ -137,8 +137,8 @@ int redirect_open(const char *path, int flags, ...)
 }
 REDIRECT(open, redirect_open);
 REDIRECT(open64, redirect_open);
-REDIRECT_ENTRY(__open_nocancel, redirect_open, true);
-REDIRECT_ENTRY(__open64_nocancel, redirect_open, true);
+REDIRECT_ENTRY(__open_nocancel, redirect_open);
+REDIRECT_ENTRY(__open64_nocancel, redirect_open);
 
 int redirect_openat(int dir, const char *path, int flags, ...);
 int redirect_openat(int dir, const char *path, int flags, ...)
@@ -205,7 +205,7 @@ int redirect_close(int fd)
 	return (int)(closed < 0 ? raw_result(closed) : redirect_result(rc));
 }
 REDIRECT(close, redirect_close);
-REDIRECT_ENTRY(__close_nocancel, redirect_close, true);
+REDIRECT_ENTRY(__close_nocancel, redirect_close);
 
 /* but for libpmio's own */
 int redirect_close_range(unsigned first, unsigned last, int flags);

@@ -29,16 +29,79 @@ static const uint8_t endbr64[4] = { 0xf3, 0x0f, 0x1e, 0xfa };
 
 #define JUMP_LEN (sizeof(jump) + sizeof(void *))
 
-/* where in the C library it is; NULL: it has none of that name, or it is too short */
-static uint8_t *find(void *libc, const struct redirect_entry *e)
+/* the C library's dynamic symbols, as the loader finds them; dlsym() and dladdr() take much longer */
+struct symbols {
+	uintptr_t base;
+	const ElfW(Sym) *symbols;
+	const char *strings;
+	const ElfW(Half) *versions;
+	const uint32_t *hash; /* DT_GNU_HASH */
+};
+
+static bool read_symbols(const struct link_map *map, struct symbols *out)
 {
-	uint8_t *p = e->is_private ? dlvsym(libc, e->name, "GLIBC_PRIVATE") : dlsym(libc, e->name);
-	const ElfW(Sym) *sym = NULL;
-	Dl_info info;
+	*out = (struct symbols){ .base = map->l_addr };
+	for (const ElfW(Dyn) *d = map->l_ld; d->d_tag != DT_NULL; d++) {
+		const void *p = (const void *)d->d_un.d_ptr;
+
+		switch (d->d_tag) {
+		case DT_SYMTAB:
+			out->symbols = p;
+			break;
+		case DT_STRTAB:
+			out->strings = p;
+			break;
+		case DT_VERSYM:
+			out->versions = p;
+			break;
+		case DT_GNU_HASH:
+			out->hash = p;
+			break;
+		default:
+			break;
+		}
+	}
+	return out->symbols && out->strings && out->versions && out->hash;
+}
+
+static uint32_t hash_of(const char *name)
+{
+	uint32_t h = 5381;
+
+	for (; *name; name++)
+		h = h * 33 + (uint8_t)*name;
+	return h;
+}
+
+#define HIDDEN 0x8000 /* of an old version of the symbol */
+
+static const ElfW(Sym) *find_symbol(const struct symbols *s, const char *name)
+{
+	uint32_t nr_buckets = s->hash[0], first = s->hash[1], nr_words = s->hash[2], h = hash_of(name);
+	const uint32_t *buckets = s->hash + 4 + nr_words * (sizeof(ElfW(Addr)) / 4), *chains = buckets + nr_buckets;
+	uint32_t i = buckets[h % nr_buckets];
+
+	for (; i >= first; i++) {
+		uint32_t chain = chains[i - first];
+
+		if ((chain | 1) == (h | 1) && !(s->versions[i] & HIDDEN) && strcmp(s->strings + s->symbols[i].st_name, name) == 0)
+			return &s->symbols[i];
+		if (chain & 1)
+			break;
+	}
+	return NULL;
+}
+
+/* where it is to be changed; NULL: there is none of that name, or it is too short */
+static uint8_t *find(const struct symbols *s, const char *name)
+{
+	const ElfW(Sym) *sym = find_symbol(s, name);
+	uint8_t *p;
 	size_t skip;
 
-	if (!p || !dladdr1(p, &info, (void **)&sym, RTLD_DL_SYMENT) || !sym || !strstr(info.dli_fname, "libc.so"))
+	if (!sym || sym->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(sym->st_info) != STT_FUNC)
 		return NULL;
+	p = (uint8_t *)(s->base + sym->st_value);
 	skip = memcmp(p, endbr64, sizeof(endbr64)) == 0 ? sizeof(endbr64) : 0;
 	return sym->st_size < skip + JUMP_LEN ? NULL : p + skip;
 }
@@ -51,13 +114,16 @@ static void write_jump(const struct patch *p)
 
 void redirect_patch(void)
 {
-	void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+	struct link_map *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+	struct symbols symbols;
 	struct patch patches[PATCHES_MAX];
 	uintptr_t first = UINTPTR_MAX, last = 0, page = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
 	unsigned nr = 0;
 
+	if (!libc || !read_symbols(libc, &symbols))
+		libc = NULL;
 	for (const struct redirect_entry *e = __start_redirect_entries; libc && e < __stop_redirect_entries && nr < PATCHES_MAX; e++) {
-		uint8_t *at = find(libc, e);
+		uint8_t *at = find(&symbols, e->name);
 
 		if (!at)
 			continue;

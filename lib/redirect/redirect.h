@@ -44,20 +44,19 @@ struct redirect_file {
 	atomic_bool wrote;
 };
 
-/* a function that takes the place of the C library's; by_name: also as a symbol */
+/* a function that takes the place of the C library's */
 struct redirect_entry {
 	const char *name;
 	void *function;
-	bool is_private; /* a symbol of version GLIBC_PRIVATE */
 };
 
 /* weak, so that they are not taken for what pmio's own files call */
 #define REDIRECT(name, function)                                                                                 \
 	__asm__(".weak " #name "\n.type " #name ", %function\n.set " #name ", " #function);                       \
-	REDIRECT_ENTRY(name, function, false)
-#define REDIRECT_ENTRY(name, function, private)                                                                  \
+	REDIRECT_ENTRY(name, function)
+#define REDIRECT_ENTRY(name, function)                                                                           \
 	static const struct redirect_entry entry_##name __attribute__((section("redirect_entries"), used, aligned(8))) = { \
-		#name, (void *)(function), private }
+		#name, (void *)(function) }
 
 /* ---- state.c ------------------------------------------------------------------------------ */
 
