@@ -218,7 +218,8 @@ int pmio_truncate(struct pmio_file *file, off_t size);
  *
  * Returns 0; -EACCES (not open for that), -EINVAL (addr, off, or beyond the end); -ENOSPC: the pool
  * has no room; -ENODATA: only for reading, a part beyond the end of the file on the PFS to which
- * nothing has been written; -EOPNOTSUPP: a file of several nodes.
+ * nothing has been written; -EOPNOTSUPP: a file of several nodes, or frames that are smaller than
+ * a page.
  */
 int pmio_map(struct pmio_file *file, void *addr, size_t len, off_t off, int writable);
 

@@ -465,6 +465,62 @@ static void rename__replaced_file_gives_its_frames_back(void **state)
 	assert_int_equal(unlink(new), 0);
 }
 
+/* ---- small files ----------------------------------------------------------------- */
+
+static int set_up_many(void **state)
+{
+	(void)state;
+	setenv("PMIO_CHUNK_SIZE", "16KiB", 1);
+	setenv("PMIO_DRAIN", "hold", 1);
+	return start_with("256MiB");
+}
+
+static int tear_down_many(void **state)
+{
+	unsetenv("PMIO_CHUNK_SIZE");
+	return tear_down(state);
+}
+
+/* a pool with small frames holds as many small files as it has frames, also after another agent has come */
+static void small_files__ten_thousand_in_256_MiB(void **state)
+{
+	enum { FILES = 10000 };
+	uint8_t want[BLOCK], have[BLOCK + 1];
+	struct pmio_pool_stat st;
+	struct pmio_file *f;
+	size_t len = strlen(path);
+	struct stat now;
+
+	(void)state;
+	for (unsigned i = 0; i < FILES; i++) {
+		int fd;
+
+		snprintf(path + len, sizeof(path) - len, "%u", i);
+		fd = must_open(O_RDWR | O_CREAT | O_EXCL);
+		f = must_open_fd(fd, O_RDWR | O_CREAT | O_EXCL);
+		memset(want, (int)i % 251 + 1, BLOCK);
+		assert_int_equal(pmio_pwrite(f, want, BLOCK, 0), BLOCK);
+		assert_int_equal(pmio_close(&f), 0);
+		close(fd);
+	}
+	assert_int_equal(pmio_stat_sums(pm, &st), 0);
+	assert_int_equal(st.fallback_chunks, 0);
+	assert_int_equal(st.drained_bytes, 0);
+	assert_int_equal(st.dirty_bytes, (uint64_t)FILES * BLOCK);
+	assert_true(st.nr_frames - st.nr_frames_free == FILES);
+	kill_agent();
+	for (unsigned i = 0; i < FILES; i += 7) {
+		snprintf(path + len, sizeof(path) - len, "%u", i);
+		assert_int_equal(stat(path, &now), 0);
+		assert_int_equal(now.st_size, 0);
+		assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &f), 0);
+		memset(want, (int)i % 251 + 1, BLOCK);
+		assert_int_equal(pmio_pread(f, have, sizeof(have), 0), BLOCK);
+		assert_memory_equal(have, want, BLOCK);
+		assert_int_equal(pmio_close(&f), 0);
+	}
+}
+
 /* ---- appending ---------------------------------------------------------------------- */
 
 enum { RECORD = 100, WRITERS = 4 };
@@ -1174,6 +1230,7 @@ int main(void)
 		T(stat_fd__size_through_pmio),
 		T(unlinked__gives_its_frames_back),
 		T(rename__replaced_file_gives_its_frames_back),
+		cmocka_unit_test_setup_teardown(small_files__ten_thousand_in_256_MiB, set_up_many, tear_down_many),
 		T(append__nobody_s_bytes_are_another_s),
 		T(append__behind_what_is_there),
 		T(append__writers_die),
