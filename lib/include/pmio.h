@@ -134,7 +134,7 @@ int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
  * each close of a descriptor, the process then loses its POSIX locks on the file (fcntl(2)).
  *
  * Returns as pmio_open(); -EBADF: fd is not open, or not for that; -EACCES: fd has O_APPEND or
- * O_DIRECT, and the file's mode does not allow to open it anew; -EINVAL, -EISDIR: not a regular
+ * O_DIRECT, and the file's mode does not allow this process to open it anew; -EINVAL, -EISDIR: not a regular
  * file.
  */
 int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pmio_file **out);

@@ -4,6 +4,7 @@
  */
 #include "scratch.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -232,6 +233,66 @@ static void open_fd__mode_that_allows_no_other_open(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 	assert_on_pfs(fd, "secret", 6);
 	close(fd);
+}
+
+/* from here on this process is nobody, with this group besides; 0: none */
+static void be_nobody(gid_t group)
+{
+	MUST(setgroups(group != 0, &group) == 0);
+	MUST(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+	MUST(setenv("HOME", "/", 1) == 0);
+}
+
+/* the agent is not in the group that gives the program its rights */
+static void open_fd__rights_that_the_agent_has_not(void **state)
+{
+	enum { GROUP = 4711 };
+	struct pmio_file *f;
+	int fd, status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root has other groups at will");
+	assert_int_equal(chmod(dir.path, 0755), 0);
+	snprintf(pool + strlen(pool), 8, "2");
+	assert_int_equal(mkdir(pool, 0700), 0);
+	assert_int_equal(chown(pool, 65534, 65534), 0);
+	fd = must_open(O_RDWR | O_CREAT);
+	assert_int_equal(write(fd, "old", 3), 3);
+	assert_int_equal(fchown(fd, 0, GROUP), 0);
+	assert_int_equal(fchmod(fd, 0660), 0);
+	for (int with = 0; with < 2; with++) {
+		pid = fork();
+		if (pid == 0) {
+			be_nobody(with ? GROUP : 0);
+			if (access(agent, X_OK) < 0)
+				_exit(77);
+			MUST(pmio_connect(pool, &pm) == 0);
+			MUST(with || open(path, O_WRONLY) < 0);
+			if (!with)
+				_exit(0); /* the agent goes on */
+			fd = open(path, O_WRONLY | O_APPEND);
+			MUST(fd >= 0);
+			MUST(pmio_open_fd(pm, fd, NULL, O_WRONLY, &f) == 0);
+			MUST(pmio_pwrite(f, "new", 3, 2) == 3);
+			MUST(pmio_close(&f) == 0);
+			pmio_disconnect(&pm);
+			MUST(pmio_attach(pool, &pm) == 0);
+			MUST(pmio_shutdown(pm, true) == 0);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+			close(fd);
+			pool[strlen(pool) - 1] = '\0';
+			SKIP("another user cannot run the agent from here");
+		}
+		assert_int_equal(status, 0);
+	}
+	assert_on_pfs(fd, "olnew", 5);
+	close(fd);
+	pool[strlen(pool) - 1] = '\0';
 }
 
 static uint64_t frames_free(void)
@@ -1223,6 +1284,7 @@ int main(void)
 		SMALL(open_fd__appending_one_in_a_full_pool),
 		T(open_fd__rights_are_the_descriptor_s),
 		T(open_fd__mode_that_allows_no_other_open),
+		T(open_fd__rights_that_the_agent_has_not),
 		T(open_fd__no_name_any_more),
 		T(open_fd__locks_of_the_program_stay),
 		T(open_fd__another_pool_has_it),
