@@ -373,16 +373,18 @@ int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pm
 	return open_as(pm, path, flags, &how, out);
 }
 
-static void say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
+/* returns true if it has no name */
+static bool say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
 {
 	struct stat st;
 
 	m->mtime_s = INT64_MIN;
 	if (f->pfs_fd < 0 || fstat(f->pfs_fd, &st) < 0)
-		return;
+		return false;
 	m->pfs_size = (uint64_t)st.st_size;
 	m->mtime_s = st.st_mtim.tv_sec;
 	m->mtime_ns = st.st_mtim.tv_nsec;
+	return st.st_nlink == 0;
 }
 
 int pmio_close(struct pmio_file **file)
@@ -398,7 +400,9 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	say_how_it_is(f, &msg.close);
+	/* nobody will see its data; but who else has it open may still give it a name (O_TMPFILE) */
+	if (say_how_it_is(f, &msg.close))
+		client_unlinked(f->pm, f->pfs_fd, 1);
 	rc = client_detach(f, &msg, &reply);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));

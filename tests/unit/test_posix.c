@@ -470,6 +470,42 @@ static void unlinked__gives_its_frames_back(void **state)
 	close(fd);
 }
 
+/* files that never had a name, or lost it before they were opened here, do not stay, though they would be held */
+static void unlinked__file_without_a_name(void **state)
+{
+	uint64_t before = frames_free();
+	char name[64];
+	struct pmio_file *f, *g;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	fd = open(dir.path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0)
+		SKIP("no O_TMPFILE here");
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(frames_free(), before);
+
+	/* it gets one while another has it open */
+	f = must_open_fd(fd, O_RDWR);
+	g = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	assert_int_equal(linkat(AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW), 0);
+	assert_int_equal(pmio_drain(g), 0);
+	assert_int_equal(pmio_close(&g), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_on_pfs(fd, "data", 4);
+	close(fd);
+}
+
 /* as editors and sed -i do it: the file that is replaced was open, and was not drained */
 static void rename__replaced_file_gives_its_frames_back(void **state)
 {
@@ -1291,6 +1327,7 @@ int main(void)
 		T(open__flags_of_programs),
 		T(stat_fd__size_through_pmio),
 		T(unlinked__gives_its_frames_back),
+		T(unlinked__file_without_a_name),
 		T(rename__replaced_file_gives_its_frames_back),
 		cmocka_unit_test_setup_teardown(small_files__ten_thousand_in_256_MiB, set_up_many, tear_down_many),
 		T(append__nobody_s_bytes_are_another_s),
