@@ -280,6 +280,8 @@ int client_try_lock(struct pmio_file *f);
 void client_free_file(struct pmio_file *f);
 /* names.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
 int client_remove_name(struct pmio *pm, const char *path, int fd);
+/* names.c: pmio_unlinked(), if the file has no more than `most` handles */
+int client_unlinked(struct pmio *pm, int fd, uint32_t most);
 /* pmio_delete(); quiet: do not log why it failed */
 int client_delete(struct pmio *pm, const char *path, bool quiet);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);

@@ -148,8 +148,25 @@ static int take(struct pmio_file *f, const struct client_open *how)
 	return rc != -EBUSY || how->no_wait ? rc : say_taken(f);
 }
 
-/* the same by the agent, which opens the file of a program's own descriptor anew */
-static int attach_by_fd(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply)
+/* the agent may not open it, as it has other groups, or a file system takes it for another user: this process opens it anew */
+static int attach_opened_here(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
+			      union pmio_any_msg *reply)
+{
+	int fd = pmio_pfs_open_anew(f->pfs_fd), rc;
+
+	if (fd < 0)
+		return fd;
+	f->direct_fd = f->pfs_fd; /* to be closed with the file, for the sake of the program's locks: direct.c */
+	f->pfs_fd = fd;
+	f->flags &= ~PMIO_OPEN_BY_FD;
+	msg->open.flags &= ~PMIO_OPEN_BY_FD;
+	rc = take(f, how);
+	return rc < 0 ? rc : client_attach(f, msg, reply);
+}
+
+/* as with take(), but by the agent, which opens the file of a program's own descriptor anew */
+static int attach_by_fd(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
+			union pmio_any_msg *reply)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(1, 500, TAKE_LIMIT_MS);
 	int rc;
@@ -157,6 +174,8 @@ static int attach_by_fd(struct pmio_file *f, union pmio_any_msg *msg, union pmio
 	do
 		rc = client_attach(f, msg, reply);
 	while (rc == PMIO_EOTHER && pmio_backoff_sleep(&b));
+	if (rc == -EACCES)
+		return attach_opened_here(f, how, msg, reply);
 	return rc == PMIO_EOTHER ? say_taken(f) : rc;
 }
 
@@ -220,7 +239,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags | (created->unsynced ? PMIO_OPEN_NEW : 0) | (created->is_new ? PMIO_OPEN_FIRST : 0);
 	client_present_name(f, msg.open.path);
-	rc = how->by_fd ? attach_by_fd(f, &msg, &reply) : client_attach(f, &msg, &reply);
+	rc = how->by_fd ? attach_by_fd(f, how, &msg, &reply) : client_attach(f, &msg, &reply);
 	*error = rc == 0 ? reply.open_reply.error : 0;
 	return rc;
 }
@@ -354,16 +373,18 @@ int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pm
 	return open_as(pm, path, flags, &how, out);
 }
 
-static void say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
+/* returns true if it has no name */
+static bool say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
 {
 	struct stat st;
 
 	m->mtime_s = INT64_MIN;
 	if (f->pfs_fd < 0 || fstat(f->pfs_fd, &st) < 0)
-		return;
+		return false;
 	m->pfs_size = (uint64_t)st.st_size;
 	m->mtime_s = st.st_mtim.tv_sec;
 	m->mtime_ns = st.st_mtim.tv_nsec;
+	return st.st_nlink == 0;
 }
 
 int pmio_close(struct pmio_file **file)
@@ -379,7 +400,9 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	say_how_it_is(f, &msg.close);
+	/* nobody will see its data; but who else has it open may still give it a name (O_TMPFILE) */
+	if (say_how_it_is(f, &msg.close))
+		client_unlinked(f->pm, f->pfs_fd, 1);
 	rc = client_detach(f, &msg, &reply);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));

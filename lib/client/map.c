@@ -147,7 +147,7 @@ static int check(const struct request *r, size_t len, off_t *size)
 	if (!len || ((uintptr_t)r->addr | r->off) & (page - 1) || len > (uint64_t)INT64_MAX - r->off ||
 	    r->off + len > (((uint64_t)*size + page - 1) & ~(page - 1)))
 		return -EINVAL;
-	return f->pm->view->block_size & (page - 1) && f->pm->view->chunk_size & (page - 1) ? -EOPNOTSUPP : 0;
+	return f->pm->view->chunk_size & (page - 1) ? -EOPNOTSUPP : 0;
 }
 
 int pmio_map(struct pmio_file *f, void *addr, size_t len, off_t off, int writable)

@@ -117,20 +117,26 @@ int pmio_stat_fd(struct pmio *pm, int fd, off_t *size)
 	return rc;
 }
 
-int pmio_unlinked(struct pmio *pm, int fd)
+int client_unlinked(struct pmio *pm, int fd, uint32_t most)
 {
-	char proc[64];
 	struct pmio_id_stat known;
+	char proc[64];
 	struct stat st;
-	int rc = pmio_stat_id(pm, fd, &known);
+	int rc = fstat(fd, &st) < 0 ? -errno : 0;
 
-	if (rc == 0 && fstat(fd, &st) < 0)
-		rc = -errno;
 	if (rc < 0 || st.st_nlink)
-		return rc == -ENOENT ? 0 : rc; /* the pool has nothing of it, or it has another name */
+		return rc;
+	rc = pmio_stat_id(pm, fd, &known);
+	if (rc < 0 || known.nr_handles > most)
+		return rc == -ENOENT ? 0 : rc; /* the pool has nothing of it */
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 	rc = announce(pm, proc, fd, true);
 	return rc < 0 ? rc : report(pm, 0);
+}
+
+int pmio_unlinked(struct pmio *pm, int fd)
+{
+	return client_unlinked(pm, fd, UINT32_MAX);
 }
 
 /* a file that is about to be replaced: -1: there is none, or none that the pool has anything of */

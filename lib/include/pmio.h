@@ -132,9 +132,11 @@ int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
  * handle.  What fd has of flags (O_APPEND, O_DIRECT), locks and position is neither used nor
  * changed.  The handle's own descriptor has a high number and is closed with the handle: as with
  * each close of a descriptor, the process then loses its POSIX locks on the file (fcntl(2)).
+ * As long as the file is in use the agent has a shared lock on a byte of it beyond 2^62: an
+ * exclusive lock that reaches so far (l_len 0) would wait for that.
  *
  * Returns as pmio_open(); -EBADF: fd is not open, or not for that; -EACCES: fd has O_APPEND or
- * O_DIRECT, and the file's mode does not allow to open it anew; -EINVAL, -EISDIR: not a regular
+ * O_DIRECT, and the file's mode does not allow this process to open it anew; -EINVAL, -EISDIR: not a regular
  * file.
  */
 int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pmio_file **out);
@@ -218,7 +220,8 @@ int pmio_truncate(struct pmio_file *file, off_t size);
  *
  * Returns 0; -EACCES (not open for that), -EINVAL (addr, off, or beyond the end); -ENOSPC: the pool
  * has no room; -ENODATA: only for reading, a part beyond the end of the file on the PFS to which
- * nothing has been written; -EOPNOTSUPP: a file of several nodes.
+ * nothing has been written; -EOPNOTSUPP: a file of several nodes, or frames that are smaller than
+ * a page.
  */
 int pmio_map(struct pmio_file *file, void *addr, size_t len, off_t off, int writable);
 

@@ -4,6 +4,7 @@
  */
 #include "scratch.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -234,6 +235,66 @@ static void open_fd__mode_that_allows_no_other_open(void **state)
 	close(fd);
 }
 
+/* from here on this process is nobody, with this group besides; 0: none */
+static void be_nobody(gid_t group)
+{
+	MUST(setgroups(group != 0, &group) == 0);
+	MUST(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+	MUST(setenv("HOME", "/", 1) == 0);
+}
+
+/* the agent is not in the group that gives the program its rights */
+static void open_fd__rights_that_the_agent_has_not(void **state)
+{
+	enum { GROUP = 4711 };
+	struct pmio_file *f;
+	int fd, status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		SKIP("only root has other groups at will");
+	assert_int_equal(chmod(dir.path, 0755), 0);
+	snprintf(pool + strlen(pool), 8, "2");
+	assert_int_equal(mkdir(pool, 0700), 0);
+	assert_int_equal(chown(pool, 65534, 65534), 0);
+	fd = must_open(O_RDWR | O_CREAT);
+	assert_int_equal(write(fd, "old", 3), 3);
+	assert_int_equal(fchown(fd, 0, GROUP), 0);
+	assert_int_equal(fchmod(fd, 0660), 0);
+	for (int with = 0; with < 2; with++) {
+		pid = fork();
+		if (pid == 0) {
+			be_nobody(with ? GROUP : 0);
+			if (access(agent, X_OK) < 0)
+				_exit(77);
+			MUST(pmio_connect(pool, &pm) == 0);
+			MUST(with || open(path, O_WRONLY) < 0);
+			if (!with)
+				_exit(0); /* the agent goes on */
+			fd = open(path, O_WRONLY | O_APPEND);
+			MUST(fd >= 0);
+			MUST(pmio_open_fd(pm, fd, NULL, O_WRONLY, &f) == 0);
+			MUST(pmio_pwrite(f, "new", 3, 2) == 3);
+			MUST(pmio_close(&f) == 0);
+			pmio_disconnect(&pm);
+			MUST(pmio_attach(pool, &pm) == 0);
+			MUST(pmio_shutdown(pm, true) == 0);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+			close(fd);
+			pool[strlen(pool) - 1] = '\0';
+			SKIP("another user cannot run the agent from here");
+		}
+		assert_int_equal(status, 0);
+	}
+	assert_on_pfs(fd, "olnew", 5);
+	close(fd);
+	pool[strlen(pool) - 1] = '\0';
+}
+
 static uint64_t frames_free(void)
 {
 	struct pmio_pool_stat st;
@@ -409,6 +470,42 @@ static void unlinked__gives_its_frames_back(void **state)
 	close(fd);
 }
 
+/* files that never had a name, or lost it before they were opened here, do not stay, though they would be held */
+static void unlinked__file_without_a_name(void **state)
+{
+	uint64_t before = frames_free();
+	char name[64];
+	struct pmio_file *f, *g;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	setenv("PMIO_DRAIN", "hold", 1);
+	pmio_disconnect(&pm);
+	assert_int_equal(pmio_connect(pool, &pm), 0);
+	fd = open(dir.path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0)
+		SKIP("no O_TMPFILE here");
+	f = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(frames_free(), before);
+
+	/* it gets one while another has it open */
+	f = must_open_fd(fd, O_RDWR);
+	g = must_open_fd(fd, O_RDWR);
+	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
+	assert_int_equal(pmio_close(&f), 0);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	assert_int_equal(linkat(AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW), 0);
+	assert_int_equal(pmio_drain(g), 0);
+	assert_int_equal(pmio_close(&g), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_on_pfs(fd, "data", 4);
+	close(fd);
+}
+
 /* as editors and sed -i do it: the file that is replaced was open, and was not drained */
 static void rename__replaced_file_gives_its_frames_back(void **state)
 {
@@ -463,6 +560,62 @@ static void rename__replaced_file_gives_its_frames_back(void **state)
 	assert_memory_equal(buf, "newer", 5);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_int_equal(unlink(new), 0);
+}
+
+/* ---- small files ----------------------------------------------------------------- */
+
+static int set_up_many(void **state)
+{
+	(void)state;
+	setenv("PMIO_CHUNK_SIZE", "16KiB", 1);
+	setenv("PMIO_DRAIN", "hold", 1);
+	return start_with("256MiB");
+}
+
+static int tear_down_many(void **state)
+{
+	unsetenv("PMIO_CHUNK_SIZE");
+	return tear_down(state);
+}
+
+/* a pool with small frames holds as many small files as it has frames, also after another agent has come */
+static void small_files__ten_thousand_in_256_MiB(void **state)
+{
+	enum { FILES = 10000 };
+	uint8_t want[BLOCK], have[BLOCK + 1];
+	struct pmio_pool_stat st;
+	struct pmio_file *f;
+	size_t len = strlen(path);
+	struct stat now;
+
+	(void)state;
+	for (unsigned i = 0; i < FILES; i++) {
+		int fd;
+
+		snprintf(path + len, sizeof(path) - len, "%u", i);
+		fd = must_open(O_RDWR | O_CREAT | O_EXCL);
+		f = must_open_fd(fd, O_RDWR | O_CREAT | O_EXCL);
+		memset(want, (int)i % 251 + 1, BLOCK);
+		assert_int_equal(pmio_pwrite(f, want, BLOCK, 0), BLOCK);
+		assert_int_equal(pmio_close(&f), 0);
+		close(fd);
+	}
+	assert_int_equal(pmio_stat_sums(pm, &st), 0);
+	assert_int_equal(st.fallback_chunks, 0);
+	assert_int_equal(st.drained_bytes, 0);
+	assert_int_equal(st.dirty_bytes, (uint64_t)FILES * BLOCK);
+	assert_true(st.nr_frames - st.nr_frames_free == FILES);
+	kill_agent();
+	for (unsigned i = 0; i < FILES; i += 7) {
+		snprintf(path + len, sizeof(path) - len, "%u", i);
+		assert_int_equal(stat(path, &now), 0);
+		assert_int_equal(now.st_size, 0);
+		assert_int_equal(pmio_open(pm, path, O_RDONLY, 0, &f), 0);
+		memset(want, (int)i % 251 + 1, BLOCK);
+		assert_int_equal(pmio_pread(f, have, sizeof(have), 0), BLOCK);
+		assert_memory_equal(have, want, BLOCK);
+		assert_int_equal(pmio_close(&f), 0);
+	}
 }
 
 /* ---- appending ---------------------------------------------------------------------- */
@@ -1167,13 +1320,16 @@ int main(void)
 		SMALL(open_fd__appending_one_in_a_full_pool),
 		T(open_fd__rights_are_the_descriptor_s),
 		T(open_fd__mode_that_allows_no_other_open),
+		T(open_fd__rights_that_the_agent_has_not),
 		T(open_fd__no_name_any_more),
 		T(open_fd__locks_of_the_program_stay),
 		T(open_fd__another_pool_has_it),
 		T(open__flags_of_programs),
 		T(stat_fd__size_through_pmio),
 		T(unlinked__gives_its_frames_back),
+		T(unlinked__file_without_a_name),
 		T(rename__replaced_file_gives_its_frames_back),
+		cmocka_unit_test_setup_teardown(small_files__ten_thousand_in_256_MiB, set_up_many, tear_down_many),
 		T(append__nobody_s_bytes_are_another_s),
 		T(append__behind_what_is_there),
 		T(append__writers_die),
