@@ -6,3 +6,4 @@ EXTRA_DIST += $(redirect_tests) tests/redirect/lib.sh
 check_PROGRAMS += tests/redirect/calls
 tests_redirect_calls_SOURCES = tests/redirect/calls.c
 tests_redirect_calls_CFLAGS = -std=gnu11 -Wall -Wextra
+tests_redirect_calls_LDFLAGS = -Wl,--export-dynamic
