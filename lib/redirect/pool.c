@@ -103,12 +103,18 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/* when its data get there the file system will say so; until then programs compare times, as make does */
+/*
+ * When its data get there the file system will say so; until then programs compare times, as make does.  The agent
+ * hears of it with the last close; before, the next agent would take it for others' doing
+ */
 static void set_time(const struct pmio_file *f)
 {
 	static const struct timespec now[2] = { { 0, UTIME_OMIT }, { 0, UTIME_NOW } };
+	struct pmio_id_stat st;
 
-	if (f->pm->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE && futimens(f->pfs_fd, now) < 0)
+	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE || pmio_stat_id(f->pm, f->pfs_fd, &st) < 0 || st.nr_handles > 1)
+		return;
+	if (futimens(f->pfs_fd, now) < 0)
 		pmio_dbg("times of %s: %s", f->path, strerror(errno));
 }
 
