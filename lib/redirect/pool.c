@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/admin.h"
@@ -103,19 +105,20 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/*
- * When its data get there the file system will say so; until then programs compare times, as make does.  The agent
- * hears of it with the last close; before, the next agent would take it for others' doing
- */
-static void set_time(const struct pmio_file *f)
+/* when its data get there the file system will say so; until then programs compare times, as make does */
+static void note_time(const struct pmio_file *f)
 {
-	static const struct timespec now[2] = { { 0, UTIME_OMIT }, { 0, UTIME_NOW } };
-	struct pmio_id_stat st;
+	struct timespec now;
+	struct stat st;
+	char text[64];
+	int n;
 
-	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE || pmio_stat_id(f->pm, f->pfs_fd, &st) < 0 || st.nr_handles > 1)
+	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE || fstat(f->pfs_fd, &st) < 0)
 		return;
-	if (futimens(f->pfs_fd, now) < 0)
-		pmio_dbg("times of %s: %s", f->path, strerror(errno));
+	clock_gettime(CLOCK_REALTIME, &now);
+	n = snprintf(text, sizeof(text), REDIRECT_TIME_FORMAT, (long long)now.tv_sec * 1000000000 + now.tv_nsec, (unsigned long long)st.st_ino);
+	if (fsetxattr(f->pfs_fd, PMIO_PFS_TIME_NAME, text, (size_t)n, 0) < 0)
+		pmio_dbg("time of %s: %s", f->path, strerror(errno));
 }
 
 /* who made it may write to it though its mode says no, but only now: later the agent could not */
@@ -141,7 +144,7 @@ static int close_file(struct pmio_file *f, unsigned how)
 	} else if (how & REDIRECT_CLOSE_WROTE) {
 		if (must_drain_now(f))
 			rc = pmio_drain(f);
-		set_time(f);
+		note_time(f);
 	}
 	closed = pmio_close(&f);
 	if (left)

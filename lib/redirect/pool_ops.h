@@ -15,9 +15,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "pfs/pfs.h"
+
 #define REDIRECT_POOL_VERSION 1
 #define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
 #define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
+
+#define REDIRECT_TIME_FORMAT "%lld %llu" /* of PMIO_PFS_TIME_NAME: time, and inode, as a copy of the file may have it, too */
 
 #define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
 #define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */

@@ -1,6 +1,7 @@
 /* size.c -- sizes: asked for, and changed */
 #include "redirect/redirect.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -53,6 +54,37 @@ int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, ch
 	return -1;
 }
 
+/* as the call has it: without links at its end, as it is of a regular file */
+static void proc_name(int dir, const char *path, char out[PATH_MAX])
+{
+	if (!path || *path == '\0')
+		snprintf(out, PATH_MAX, "/proc/self/fd/%d", dir);
+	else if (dir == AT_FDCWD || *path == '/')
+		snprintf(out, PATH_MAX, "%s", path);
+	else
+		snprintf(out, PATH_MAX, "/proc/self/fd/%d/%s", dir, path);
+}
+
+/* what it will have when its data get there, or later */
+static void raise_time(int dir, const char *path, struct stat *st)
+{
+	char name[PATH_MAX], text[64];
+	unsigned long long ino;
+	long long ns;
+	long n;
+
+	proc_name(dir, path, name);
+	n = RAW(getxattr, name, PMIO_PFS_TIME_NAME, text, sizeof(text) - 1);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	if (sscanf(text, REDIRECT_TIME_FORMAT, &ns, &ino) != 2 || ino != st->st_ino)
+		return;
+	if (ns <= (long long)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec)
+		return;
+	st->st_mtim = st->st_ctim = (struct timespec){ ns / 1000000000, ns % 1000000000 };
+}
+
 /* dir, path, flags: where the attributes are from */
 static void correct(int dir, const char *path, int flags, struct stat *st)
 {
@@ -65,6 +97,7 @@ static void correct(int dir, const char *path, int flags, struct stat *st)
 	st->st_size = size;
 	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
+	raise_time(dir, path, st);
 }
 
 /* the descriptor itself is what is meant */
@@ -189,12 +222,16 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 	st.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor);
 	st.st_size = (off_t)x->stx_size;
 	st.st_blocks = (blkcnt_t)x->stx_blocks;
+	st.st_mtim = (struct timespec){ x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec };
+	st.st_ctim = (struct timespec){ x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec };
 	if (is_of_fd(plain, flags))
 		correct_fd(dir, REDIRECT_CALLER, &st);
 	else
 		correct(dir, plain, flags, &st);
 	x->stx_size = (uint64_t)st.st_size;
 	x->stx_blocks = (uint64_t)st.st_blocks;
+	x->stx_mtime = (struct statx_timestamp){ .tv_sec = st.st_mtim.tv_sec, .tv_nsec = (uint32_t)st.st_mtim.tv_nsec };
+	x->stx_ctime = (struct statx_timestamp){ .tv_sec = st.st_ctim.tv_sec, .tv_nsec = (uint32_t)st.st_ctim.tv_nsec };
 	return 0;
 }
 REDIRECT(statx, redirect_statx);
