@@ -122,9 +122,9 @@ static void find_first_own(void)
 	first_own = limit.rlim_cur >= 8192 ? 4096 : limit.rlim_cur > 1024 ? 1024 : (int)(limit.rlim_cur / 4 * 3);
 }
 
-int redirect_first_own(void)
+int redirect_highest(void)
 {
-	return first_own;
+	return atomic_load(&highest);
 }
 
 /* above the program's limit, if there is no other place */

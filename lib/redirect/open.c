@@ -216,7 +216,7 @@ int redirect_close_range(unsigned first, unsigned last, int flags)
 
 	if (!redirect_on || redirect_inside || first > last || !redirect_ours())
 		return (int)raw_result(RAW(close_range, first, last, flags));
-	for (fd = first; fd <= last && fd < REDIRECT_FDS; fd++) {
+	for (fd = first; fd <= last && (int)fd <= redirect_highest() && fd < REDIRECT_FDS; fd++) {
 		if (redirect_is_own((int)fd)) {
 			if (fd > from)
 				rc = RAW(close_range, from, fd - 1, flags);

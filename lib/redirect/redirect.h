@@ -105,7 +105,8 @@ int redirect_own(int fd);
 bool redirect_is_own(int fd);
 /* libpmio closes it */
 void redirect_disown(int fd);
-int redirect_first_own(void);
+/* of all descriptors that the table knows anything of */
+int redirect_highest(void);
 /* the size of a file that is open here; false: it is not, or not known */
 bool redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
 /* of an open file, with a reference; NULL: it is not open here */

@@ -23,6 +23,15 @@ static bool is_command(void)
 	return false;
 }
 
+/* files are known by what the kernel calls them there */
+static bool has_proc(void)
+{
+	if (RAW(faccessat, AT_FDCWD, "/proc/self/fd", X_OK) == 0)
+		return true;
+	redirect_warning("there is no /proc here, so no file of this process is redirected");
+	return false;
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *paths = secure_getenv("PMIO_REDIRECT_PATHS"), *how = secure_getenv("PMIO_REDIRECT");
@@ -30,6 +39,8 @@ __attribute__((constructor)) static void start(void)
 	if (!paths || is_command() || redirect_names_init(paths) < 0)
 		return;
 	redirect_state_init();
+	if (!has_proc())
+		return;
 	redirect_notes_init(secure_getenv("PMIO_REDIRECT_CHECK"), redirect_write);
 	redirect_files_init(redirect_forget_maps);
 	if (!how || strcmp(how, "symbols") != 0)

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 8
+plan 9
 
 wait_drained() {
 	for _ in $(seq 200); do
@@ -55,9 +55,31 @@ file_system_full() {
 	expect 1 "$PMIO" run --paths "$PFS/*" -- cp "$T/three" "$PFS/full" && grep -q 'File too large' "$ERR" && redirected -- cmp "$T/three" "$PFS/full" &&
 		"$PMIO" agent stop --force && expect 0 "$PMIO" drain "$PFS/full" && cmp "$T/three" "$PFS/full"
 }
+# what it has said to be written is there, and nothing else
+random_kills() {
+	local i pid last nr
+	for i in $(seq 8); do
+		"$PMIO" run --paths "$PFS/*" --drain $([ $((i % 2)) = 0 ] && echo hold || echo close) -- python3 -c 'import os, sys
+f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+i = 0
+while True:
+    if os.pwrite(f, b"%07d\n" % i, i * 8) != 8: os._exit(1)
+    os.write(1, b"%d\n" % i)
+    i += 1' "$PFS/rk$i" >"$T/said" 2>"$ERR" &
+		pid=$!
+		sleep "0.$((RANDOM % 5 + 2))"
+		[ $((i % 3)) != 0 ] || "$PMIO" agent stop --force
+		kill -9 $pid
+		wait $pid 2>/dev/null
+		last=$(tail -n 1 "$T/said" | tr -dc 0-9)
+		redirected -- cat "$PFS/rk$i" >"$T/there" && nr=$(wc -l <"$T/there") && [ -n "$last" ] && [ "$nr" -ge "$last" ] || return
+		seq -f %07g 0 $((nr - 1)) | cmp - "$T/there" && drain_all && cmp "$T/there" "$PFS/rk$i" || return
+	done
+}
 check "a program is killed: what it wrote is drained" killed
 check "... or held" killed_held
 check "a child is killed" killed_child
+check "programs are killed at any moment, and agents" random_kills
 check "the agent is killed" agent_killed
 check "without a pool a file cannot be opened" no_agent
 check "a child that cannot reach the agent gets an error" lost_in_child
