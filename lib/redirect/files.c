@@ -434,9 +434,21 @@ static int open_redirected(int fd, const struct stat *st, const char *name, int 
 	return fd;
 }
 
+/* Linux also shortens what is opened for reading only */
+static long truncate_plain(int fd)
+{
+	char name[40];
+	long rc = RAW(ftruncate, fd, 0);
+
+	if (rc != -EINVAL)
+		return rc;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return RAW(truncate, name, 0);
+}
+
 static int stay_plain(int fd, bool truncate)
 {
-	long rc = truncate ? RAW(ftruncate, fd, 0) : 0;
+	long rc = truncate ? truncate_plain(fd) : 0;
 
 	if (rc < 0) {
 		RAW(close, fd);

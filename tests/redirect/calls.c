@@ -110,6 +110,12 @@ static void test_rights(void)
 	must_fail(open("none/r", O_RDWR | O_CREAT, 0600), ENOENT);
 	must(close(r) == 0 && close(w) == 0);
 	must_fail(write(w, "x", 1), EBADF);
+	must(close(make("rt", "text")) == 0);
+	r = open("rt", O_RDONLY | O_TRUNC);
+	must(r >= 0 && read(r, &c, 1) == 0 && close(r) == 0);
+	is("rt", "");
+	r = open("/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	must(r >= 0 && write(r, "x", 1) == 1 && close(r) == 0);
 	/* who may write at its creation may do so though the mode says no */
 	w = open("ro", O_WRONLY | O_CREAT | O_EXCL, 0444);
 	must(w >= 0 && write(w, "data", 4) == 4 && close(w) == 0);
