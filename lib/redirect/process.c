@@ -71,6 +71,34 @@ static const char *look_at_program(int dir, const char *path, char next[256])
 	return why;
 }
 
+/* programs that were warned of, by their names; in memory that is shared with children, as it is they who exec */
+#define WARNED_MAX 256
+static _Atomic uint64_t *warned;
+
+void redirect_process_init(void)
+{
+	long p = RAW(mmap, NULL, WARNED_MAX * sizeof(*warned), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	warned = p < 0 && p > -4096 ? NULL : (_Atomic uint64_t *)p;
+}
+
+static bool is_first(const char *name)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 0x100000001b3u;
+	for (int i = 0; warned && i < WARNED_MAX; i++) {
+		uint64_t there = 0;
+
+		if (atomic_compare_exchange_strong(&warned[i], &there, h))
+			return true;
+		if (there == h)
+			return false;
+	}
+	return true;
+}
+
 static void warn_of(int dir, const char *path)
 {
 	char next[256], current[PATH_MAX];
@@ -87,7 +115,8 @@ static void warn_of(int dir, const char *path)
 	if (!why)
 		return;
 	redirect_note('-', current, why);
-	redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
+	if (is_first(current))
+		redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
 }
 
 /* ---- exec --------------------------------------------------------------------------------------------- */

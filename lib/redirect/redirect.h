@@ -163,6 +163,8 @@ int redirect_settle_at(int dir, const char *path, bool follow);
 /* O_PATH, of a regular file whose name matches, with that; -1: it is no such file */
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
 
+/* process.c */
+void redirect_process_init(void);
 /* aio.c: io_submit, io_getevents, io_destroy */
 long redirect_aio_by_number(long nr, const long a[6], const void *caller);
 /* map.c: at the process's end, and in a child of fork */
