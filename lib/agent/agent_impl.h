@@ -547,6 +547,7 @@ static inline bool files_is_stale(const struct file *f)
 /* called before the agent changes the PFS file, which is st now: has another process changed it? */
 void files_notice_change(struct file *f, const struct stat *st);
 /* another process has changed it in such a way that the data that wait here cannot be written to it any more */
+bool files_was_emptied(const struct file *f, const struct stat *st); /* truncated to nothing since it was last seen */
 bool files_was_changed(const struct file *f, const struct stat *st);
 /* it was closed by all: from this state (st) on no other process may change it */
 void files_see_closed(struct file *f, const struct stat *st);
@@ -569,6 +570,8 @@ bool files_needs_drain(struct agent *a, struct file *f);
  * file; but held data stay until a user gives them up.  It may free f
  */
 void files_lost_name(struct agent *a, struct file *f);
+/* what waits for it does not belong to what the PFS file is now, which becomes another file here; no jobs.  f may be freed */
+void files_set_aside(struct agent *a, struct file *f);
 /* makes its slot and its frames free for other files; nobody may use it */
 void files_forget(struct agent *a, struct file *f);
 
