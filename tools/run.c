@@ -13,9 +13,15 @@
 
 #include "core/log.h"
 #include "mpis.h"
+#include "run_heap.h"
 #include "tools.h"
 
+#define OPTION_HEAP 300
+#define OPTION_HEAP_FULL 301
+#define OPTION_HEAP_FORK 302
+
 struct run_args {
+	struct run_heap heap;
 	bool mpi;
 	const struct mpi_family *family; /* NULL: the one that the program is linked to */
 	char **argv;			 /* the program's; ends with NULL */
@@ -24,6 +30,10 @@ struct run_args {
 static const struct argp_option options[] = {
 	{ "mpi", 'm', "FAMILY", OPTION_ARG_OPTIONAL,
 	  "Preload what the program's MPI needs, if it needs anything; FAMILY, where the program is linked to no MPI: abi, mpich or openmpi", 0 },
+	{ "heap", OPTION_HEAP, "SIZE", 0,
+	  "Have malloc() of the program, and of its children, in a file of that size in the pool's directory", 0 },
+	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "When that is full: dram (the system's memory, default) or fail", 0 },
+	{ "heap-fork", OPTION_HEAP_FORK, "WHAT", 0, "A child of fork() gets a copy of it (default), or refuse: it ends", 0 },
 	{ 0 },
 };
 
@@ -38,6 +48,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (arg && !args->family)
 			argp_error(state, "--mpi=%s: there is no such family of MPIs", TOOL_PLAIN(arg));
 		return 0;
+	case OPTION_HEAP:
+		if (pmio_parse_size(arg, &args->heap.size) < 0 || !args->heap.size)
+			argp_error(state, "--heap=%s: not a size, such as 2GiB", TOOL_PLAIN(arg));
+		return 0;
+	case OPTION_HEAP_FULL:
+		if (!run_heap_word(arg, "dram", "fail"))
+			argp_error(state, "--heap-full=%s: say dram or fail", TOOL_PLAIN(arg));
+		args->heap.full = arg;
+		return 0;
+	case OPTION_HEAP_FORK:
+		if (!run_heap_word(arg, "copy", "refuse"))
+			argp_error(state, "--heap-fork=%s: say copy or refuse", TOOL_PLAIN(arg));
+		args->heap.fork = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		args->argv = &state->argv[state->next - 1];
 		state->next = state->argc; /* the rest belongs to the program */
@@ -45,8 +69,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->argv)
 			argp_error(state, "which program?");
-		if (!args->mpi)
-			argp_error(state, "what for? Say --mpi");
+		if (!args->mpi && !args->heap.size)
+			argp_error(state, "what for? Say --mpi or --heap");
+		if ((args->heap.full || args->heap.fork) && !args->heap.size)
+			argp_error(state, "--heap-full and --heap-fork are for --heap");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -85,6 +111,20 @@ static int prepare_mpi(const char *path, const struct mpi_family *family)
 		status = preload(use.library);
 	}
 	mpi_use_free(&use);
+	return status;
+}
+
+static int prepare_heap(const struct tool *tool, const struct run_heap *h)
+{
+	char *library;
+	int status = TOOL_RUN_FAILED;
+
+	if (asprintf(&library, "%s/libpmio-heap.so", mpi_library_dir()) < 0)
+		return status;
+	status = run_heap(tool, library, h);
+	if (status == TOOL_DONE)
+		status = preload(library);
+	free(library);
 	return status;
 }
 
@@ -132,8 +172,10 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		return status;
 	}
 	status = pass_pool(tool);
-	if (status == TOOL_DONE)
+	if (status == TOOL_DONE && args.mpi)
 		status = prepare_mpi(path, args.family);
+	if (status == TOOL_DONE && args.heap.size)
+		status = prepare_heap(tool, &args.heap);
 	if (status == TOOL_DONE)
 		status = become(path, args.argv);
 	free(path);
