@@ -6,7 +6,7 @@ EXTRA_DIST += tests/distro/configure.sh
 # 20 minutes.  More: DISTRO_TARGETS="check check-slurm" DISTRO_LIMIT=3600; the script says what else can be set.
 # Nothing of this build is needed for it
 EXTRA_DIST += tests/distro/debian.sh
-distro_check = $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/distro/debian.sh check_PROGRAMS= check_LTLIBRARIES= check_DATA=
+distro_check = $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/distro/debian.sh check_PROGRAMS= check_LTLIBRARIES= check_SCRIPTS= check_DATA=
 check-debian13:
 	DISTRO_SUITE=trixie PMIO_TEST_LIMIT=$${DISTRO_LIMIT:-1200} $(distro_check)
 check-debian14:
