@@ -5,6 +5,7 @@
 . "${top_srcdir:-.}/tests/env.sh"
 all=$(cd "$MPI_PROGRAMS" 2>/dev/null && ls ./*.mpi 2>/dev/null | sed 's/^..\(.*\)\.mpi/\1/' | grep -vx handles)
 [ -r "$MPI_LIBRARY" ] && [ -n "$all" ] || skip_all "there was no such MPI when this was configured"
+[ "${PMIO_TEST_MPI%-*}" != abi ] || [ -r "$LD_LIBRARY_PATH/libmpi_abi.so.1" ] || skip_all "this MPI has no library of the ABI"
 # where it is what tests/mpi/*.mpi are run with, that was it
 [ -n "${PROGRAMS:-}" ] || [ "$PMIO_TEST_MPI:$OPENMPI_ADAPTER" != openmpi-library:library ] || skip_all "tests/mpi/*.mpi are run with the library"
 
