@@ -58,6 +58,7 @@ $components
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none # Open MPI 5
 export PRTE_MCA_mapby=:oversubscribe PRTE_MCA_bindto=none # 6
+export OMPI_MCA_btl_tcp_if_include=$NET.0/24 # Debian 14 has lo in its file of parameters
 export OMPI_MCA_pml=ob1 OMPI_MCA_btl=$btl OMPI_MCA_btl_vader_single_copy_mechanism=none
 PATH=$C/bin:\$PATH
 EOF
