@@ -40,7 +40,7 @@ use_mpi() {
 	case $PMIO_TEST_MPI in
 	openmpi-library)
 		MPI_LIBRARY=$top_builddir/.libs/libpmio-mpi-openmpi.so
-		OMPI_MCA_mca_base_component_path=${OMPI_MCA_mca_base_component_path#"$top_builddir/.libs:"} # without the component
+		without_component
 		;;
 	*mpich)
 		MPI_FAMILY=mpich
@@ -51,6 +51,14 @@ use_mpi() {
 		;;
 	esac
 	case $PMIO_TEST_MPI in abi-*) use_abi ;; esac
+}
+# neither that which was built, nor one that is installed in the folder of Open MPI's own
+without_component() {
+	OMPI_MCA_mca_base_component_path=${OMPI_MCA_mca_base_component_path#"$top_builddir/.libs:"}
+	[ -e "$OMPI_MCA_mca_base_component_path/mca_io_pmem.so" ] || return 0
+	mkdir -p "$T/components"
+	ln -sf "$OMPI_MCA_mca_base_component_path"/* "$T/components" && rm -f "$T/components"/mca_*_pmem.*
+	OMPI_MCA_mca_base_component_path=$T/components
 }
 # the program finds the library of the one MPI under the name that both have
 use_abi() {
