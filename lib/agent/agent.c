@@ -310,7 +310,7 @@ static int next_timeout(struct agent *a)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (conn_count_clients(a) || !is_clean(a)) {
 		a->last_busy = now;
-		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), sooner(orphan_wait_ms(a), batch_wait_ms(a)));
+		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), sooner(sooner(orphan_wait_ms(a), maps_wait_ms(a)), batch_wait_ms(a)));
 	}
 	if (a->orphaned)
 		return 0; /* no client can reach this agent any more */
@@ -381,6 +381,7 @@ static int loop(struct agent *a)
 		early_look(a);
 		survey_look(a);
 		orphan_look(a);
+		maps_look(a);
 		marks_look(a);
 		syncs_look(a);
 		zero_reserve_more(a);

@@ -125,8 +125,11 @@ struct pfs_fd {
 };
 
 struct pfs_fd *pfs_wrap(int fd); /* NULL: out of memory, and fd is closed */
-/* a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then */
-struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc);
+/*
+ * a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then.
+ * anew: the file is to be opened anew with it
+ */
+struct pfs_fd *pfs_adopt(struct agent *a, int fd, bool anew, int *rc);
 /* few descriptors are left: close some, of files that can be opened again by name; returns how many closes are under way */
 unsigned pfs_shrink(struct agent *a);
 struct pfs_fd *pfs_get(struct pfs_fd *p);
@@ -168,6 +171,7 @@ struct handle {
 	struct conn *conn;
 	struct file *file;
 	uint32_t flags;		/* PMIO_OPEN_* */
+	uint32_t mapped, map_lock; /* maps.c: PMIO_MAP_*; of these mappings */
 	UT_hash_handle hh;	/* agent->handles */
 };
 
@@ -261,6 +265,8 @@ struct file {
 
 	unsigned nr_handles;
 	unsigned nr_writers;
+	unsigned nr_mapped;	/* of the writers: those that have frames mapped, whose blocks stay dirty: maps.c */
+	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */
 	bool recovered;		/* it was open when the last agent ended */
@@ -415,6 +421,8 @@ struct agent {
 	bool survey_hurries;		/* a request waits for what it may find */
 	bool surveying;			/* a survey is under way */
 	bool orphaned;			/* the pool's folder was removed */
+	unsigned nr_ghosts;		/* files for maps.c */
+	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
 	struct file *to_mark;		/* files for marks.c */
 	uint64_t next_mark_ms;		/* CLOCK_MONOTONIC */
 	struct busy_devs marking;
@@ -645,6 +653,14 @@ bool marks_defer(struct agent *a, struct file *f, struct conn *c, const union pm
 void marks_drop(struct agent *a, struct file *f);	/* something else sees to its mark */
 int marks_wait_ms(const struct agent *a);		/* until the next batch; -1: nothing to do */
 void marks_look(struct agent *a);			/* if it is time */
+
+/* maps.c: frames that programs have mapped */
+void maps_opened(struct handle *h, uint32_t lock); /* a new handle: with another agent it had mappings */
+void maps_leave(struct agent *a, struct handle *h); /* it has none any more; or the handle goes */
+void maps_change(struct agent *a, struct handle *h, const struct pmio_map_msg *m);
+void maps_load(struct agent *a, struct file *f); /* of an earlier agent: may there still be mappings? */
+int maps_wait_ms(const struct agent *a);	  /* until the next look; -1: nothing to do */
+void maps_look(struct agent *a);		  /* if it is time */
 
 /* syncs.c */
 #define SYNC_CHUNKS_MAX 4 /* of a small file */

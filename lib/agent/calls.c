@@ -186,7 +186,7 @@ static void found_removed(struct agent *a, struct job *job)
 	struct conn *c = agent_conn(a, call->req->conn_id);
 	struct file *f = call->rc == 0 ? files_find(a, &call->id) : NULL;
 
-	if (c && f && call->req->msg.remove.is_last && !file_is_unlinked(f) && !call->nameless)
+	if (c && f && call->req->msg.remove.is_last && !file_is_unlinked(f) && !file_is_gone(f))
 		call->rc = begin_removal(a, c, call, f);
 	if (!c || call->rc < 0) {
 		end_removal(a, call, -ECANCELED);

@@ -54,6 +54,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 
 	if (msg)
 		files_see_at_close(f, &msg->close);
+	maps_leave(a, h);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
 	a->nr_early_handles -= open_is_early(h->flags);

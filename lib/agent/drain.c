@@ -178,7 +178,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
 	for (size_t i = 0; d && i < d->nr_taken; i++) {
 		if (!pmio_mask_empty(&d->taken[i].mask))
-			pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0);
+			pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0 && !f->nr_mapped);
 	}
 	pmio_pm_fence(a->view->pm);
 	a->pfs_changes++;

@@ -38,7 +38,7 @@ bool files_needs_drain(struct agent *a, struct file *f)
 }
 
 /* frees frames without a valid block, or beyond the file's end: they were claimed ahead and never used */
-static void trim_chunks(struct agent *a, struct file *f)
+static void trim_frames(struct agent *a, struct file *f)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot);
 	struct chunk *ch, *tmp;
@@ -46,12 +46,11 @@ static void trim_chunks(struct agent *a, struct file *f)
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		struct pmio_mask valid, dirty, draining;
 
-		if (ch->frame >= 0) {
-			pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
-			if (!pmio_mask_empty(&valid) && ch->number << a->view->chunk_shift < size)
-				continue;
-		}
-		files_del_chunk(a, f, ch); /* chunks that are only on the PFS may get frames at the next open */
+		if (ch->frame < 0)
+			continue;
+		pmio_frame_get(a->view, (uint64_t)ch->frame, &valid, &dirty, &draining);
+		if (pmio_mask_empty(&valid) || ch->number << a->view->chunk_shift >= size)
+			files_del_chunk(a, f, ch);
 	}
 }
 
@@ -75,8 +74,10 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	}
 	f->wrote = false;
 	f->recovered = false;
-	if (files_frames_may_move(a))
-		trim_chunks(a, f);
+	if (files_frames_may_move(a)) {
+		trim_frames(a, f);
+		files_drop_pfs_chunks(f); /* they may get frames at the next open */
+	}
 	marks_want_none(a, f);
 	if (f->nr_jobs)
 		return; /* its end comes back here */
@@ -132,6 +133,8 @@ void files_idle(struct agent *a, struct file *f)
 	}
 	if (f->policy.hold && !a->orphaned) {
 		file_event(f, FILE_IS_HELD);
+		if (files_frames_may_move(a))
+			trim_frames(a, f);
 		files_update_name(a, f);
 		files_update_catalog(a, f);
 		marks_want(a, f);

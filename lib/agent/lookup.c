@@ -28,10 +28,33 @@ static void look_at_names(struct lookup *l)
 	l->sees_names = l->path && pmio_pfs_name(l->pfs->fd, name) == 0 && strcmp(name, l->path) == 0;
 }
 
+/*
+ * The descriptor gets its number, and the file the lock that tells other pools of this one: a client takes that with
+ * descriptors of its own, but this one's locks are the program's
+ */
+static int open_anew(struct lookup *l)
+{
+	int fd = pmio_pfs_open_anew(l->pfs->fd), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = dup3(fd, l->pfs->fd, O_CLOEXEC) < 0 ? -errno : 0;
+	close(fd);
+	if (rc < 0)
+		return rc;
+	l->anew = false;
+	l->pfs->reads = pmio_pfs_rights(l->pfs->fd) != O_WRONLY;
+	rc = pmio_pfs_take(l->pfs->fd, l->uuid, l->flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS);
+	return rc == -EBUSY ? PMIO_EOTHER : rc;
+}
+
 static void run_look(struct job *job)
 {
 	struct lookup *l = (struct lookup *)job;
 
+	l->rc = l->anew ? open_anew(l) : 0;
+	if (l->rc < 0)
+		return;
 	l->rc = pmio_pfs_identify(l->pfs->fd, &l->st, &l->id);
 	if (l->rc < 0)
 		return;
@@ -102,7 +125,7 @@ static bool look_at_new(struct agent *a, struct lookup *l)
 {
 	struct file *f;
 
-	if (!l->path || (l->req->msg.open.flags & PMIO_OPEN_SHARED) ||
+	if (!l->path || l->anew || (l->req->msg.open.flags & PMIO_OPEN_SHARED) ||
 	    pmio_pfs_identify_cached(l->pfs->fd, &l->st, &l->id) < 0 || !S_ISREG(l->st.st_mode) ||
 	    l->st.st_size != 0 || l->st.st_nlink != 1)
 		return false;
@@ -119,8 +142,10 @@ void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	struct lookup *l = calloc(1, sizeof(*l));
 	int rc = -ENOMEM;
 
-	if (l)
-		l->pfs = pfs_adopt(a, fd, &rc);
+	if (l) {
+		l->anew = path && (msg->open.flags & PMIO_OPEN_BY_FD);
+		l->pfs = pfs_adopt(a, fd, l->anew, &rc);
+	}
 	else
 		pfs_close(a, fd);
 	if (l && l->pfs)
@@ -134,6 +159,7 @@ void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	}
 	l->path = path ? (const char *)&l->req->msg + (path - (const char *)msg) : NULL;
 	l->go_on = go_on;
+	memcpy(l->uuid, a->view->super->uuid, sizeof(l->uuid));
 	l->flags = path ? msg->open.flags : 0;
 	if ((l->flags & PMIO_OPEN_NEW) && !syncs_has_room(a)) {
 		l->keeps = true;

@@ -14,6 +14,8 @@ struct lookup {
 	uint32_t flags;		/* OPEN: PMIO_OPEN_* */
 	uint64_t changes;	/* a->pfs_changes when st was asked for */
 	struct pfs_fd *pfs;	/* owned */
+	uint8_t uuid[16];	/* the pool's */
+	bool anew;		/* pfs is a program's own descriptor: to be opened anew */
 	int rc;			/* 0, or why the following are not set: */
 	struct stat st;
 	struct pmio_pfs_id id;

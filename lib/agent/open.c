@@ -51,9 +51,10 @@ static bool is_recent(const struct stat *st)
 	return st->st_ctim.tv_sec + RECENT_S >= now.tv_sec;
 }
 
-static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t flags, struct handle **out)
+static int add_handle(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m, struct handle **out)
 {
 	struct handle *h = calloc(1, sizeof(*h));
+	uint32_t flags = m->flags;
 
 	if (!h)
 		return -ENOMEM;
@@ -65,6 +66,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, uint32_t 
 	files_lru_remove(a, f);
 	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
+	maps_opened(h, m->map_lock);
 	f->recovered = f->on_pfs.seen_closed = false;
 	if (flags & PMIO_OPEN_WRITE) {
 		f->nr_writers++;
@@ -117,7 +119,7 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 		files_adopt_pfs(a, f, pfs);
 	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
 		return refuse_mixed(f);
-	rc = add_handle(a, c, f, m->flags, out);
+	rc = add_handle(a, c, f, m, out);
 	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
 			(m->flags & PMIO_OPEN_NEW) || (f->shared && !f->on_pfs.busy))) {
 		if (m->flags & PMIO_OPEN_WRITE) {

@@ -171,6 +171,16 @@ static void op_size(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	agent_reply(a, c, &reply, -1);
 }
 
+static void op_map(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->map.handle);
+	bool may = h && (!(msg->map.how & PMIO_MAP_WRITE) || (h->flags & PMIO_OPEN_WRITE));
+
+	if (may)
+		maps_change(a, h, &msg->map);
+	agent_reply_status(a, c, &msg->hdr, may ? 0 : -EBADF);
+}
+
 static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->truncate.handle);
@@ -405,7 +415,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_SIZE] = op_size,	    [PMIO_OP_TRUNCATE] = op_truncate,
 		[PMIO_OP_CLOSE] = op_close,	    [PMIO_OP_REMOVED] = calls_removed,
 		[PMIO_OP_STAT] = op_stat,	    [PMIO_OP_STAT_FILE] = op_stat_file,
-		[PMIO_OP_STAT_ID] = op_stat_id,
+		[PMIO_OP_STAT_ID] = op_stat_id,	    [PMIO_OP_MAP] = op_map,
 		[PMIO_OP_SHUTDOWN] = op_shutdown,   [PMIO_OP_STAGE] = op_stage,
 		[PMIO_OP_PACE] = op_pace,	    [PMIO_OP_FORGET] = op_forget,
 	};

@@ -55,9 +55,9 @@ struct pfs_fd *pfs_wrap(int fd)
 	return p;
 }
 
-struct pfs_fd *pfs_adopt(struct agent *a, int fd, int *rc)
+struct pfs_fd *pfs_adopt(struct agent *a, int fd, bool anew, int *rc)
 {
-	int access_mode = pmio_pfs_access(fd);
+	int access_mode = anew ? pmio_pfs_rights(fd) : pmio_pfs_access(fd);
 	struct pfs_fd *p;
 
 	if (access_mode < 0) {

@@ -138,6 +138,7 @@ static void go_on_with_loaded(struct agent *a)
 			continue;
 		if (f->removal != FILE_REMOVAL_RESUMED)
 			report_waiting(a, f);
+		maps_load(a, f);
 		if (f->recovered) {
 			struct timespec now;
 

@@ -96,33 +96,6 @@ int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st)
 	return 0;
 }
 
-int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st)
-{
-	union pmio_any_msg msg, reply;
-	const struct pmio_stat_id_reply_msg *r = &reply.stat_id_reply;
-	struct pmio_pfs_id id;
-	struct stat now;
-	int rc = pmio_pfs_identify(fd, &now, &id);
-
-	if (rc < 0)
-		return rc;
-	pmio_proto_request(&msg, PMIO_OP_STAT_ID, 0);
-	msg.stat_id.dev = id.dev;
-	msg.stat_id.ino = id.ino;
-	msg.stat_id.birth_ns = id.birth_ns;
-	rc = client_pool_call(pm, &msg, -1, &reply);
-	if (rc < 0) {
-		if (rc != -ENOENT)
-			pmio_err("pool %s: ask after a file: %s", pm->dir, pmio_strerror(rc));
-		return rc;
-	}
-	st->entry = (struct pmio_entry){ r->slot, r->generation };
-	st->size = r->size;
-	st->nr_handles = r->nr_handles;
-	st->waits = r->waits != 0;
-	return 0;
-}
-
 /* open with the rights that this process has, which the agent can then use; -1: it cannot be opened */
 static int open_for_agent(const char *path)
 {

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/settings.h"
@@ -47,12 +48,19 @@ struct pmio {
 	_Atomic uint64_t epoch;	/* of the agent that knows our handles; changed under lock */
 	_Atomic uint32_t client; /* index of our record in view; changed under lock */
 	struct pmio_view *view;	/* stays the same with another agent */
-	struct pmio_file *files; /* under lock */
+	struct pmio_file *files; /* under lock; changed by fork.c only */
+	struct pmio *prev, *next; /* fork.c */
 };
 
 static inline int client_timeout_ms(const struct pmio *pm)
 {
 	return (int)pm->settings.num[PMIO_SET_TIMEOUT] * 1000;
+}
+
+/* is this a child of the process that connected?  Then no call may be made with it: -EBADF */
+static inline bool client_is_forked(const struct pmio *pm)
+{
+	return getpid() != pm->pid;
 }
 
 struct cache_entry {
@@ -104,6 +112,11 @@ struct pmio_file {
 	_Atomic uint64_t expect_chunk; /* the end of the current request, which comes in parts; see client_expect() */
 	int lock_fd;		/* -1: never locked */
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
+	int direct_fd;		/* under lock; direct.c; -1: pfs_fd will do, or it was not needed yet */
+	bool syncs;		/* O_SYNC: a write is durable when it returns */
+	int map_fd[2];		/* map.c: of the pool's `data`, to map for reading, for writing; -1: none */
+	uint32_t map_lock;	/* the lock that these have */
+	unsigned nr_maps[2];
 	atomic_bool pfs_written; /* by this handle, bypassing the pool */
 	struct pmio_counts_df counts; /* of this handle; see count() */
 };
@@ -121,6 +134,12 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 {
 	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
 }
+
+/* fork.c: all connections and their files, which a child of fork() forgets */
+void client_add(struct pmio *pm);
+void client_remove(struct pmio *pm);
+void client_add_file(struct pmio_file *f); /* f->pm->lock held */
+void client_remove_file(struct pmio_file *f);
 
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,
@@ -183,6 +202,19 @@ void client_cache_clear(struct pmio_file *f);
  */
 void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last);
 
+/* direct.c: of a chunk that is only on the PFS; 0 or an error, which is logged */
+int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off);
+/* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
+int client_pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off);
+
+/* io.c: is the agent still the one with this epoch? */
+bool client_is_agent(const struct pmio_file *f, uint64_t epoch);
+/* call it before any frame is looked up; the work is valid if client_is_agent(*epoch) holds after it */
+int client_begin_try(struct pmio_file *f, uint64_t *epoch);
+
+/* a frame with all blocks valid: -ENOSPC: there is none, as the pool is full; -ENODATA: nor is there anything in the file */
+int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame);
+
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
@@ -191,6 +223,9 @@ struct client_open {
 	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and log which (PMIO_EOTHER) */
 	const char *name;	/* for messages; NULL: the path */
 	bool is_new;		/* the caller has just made it */
+	bool no_follow;		/* O_NOFOLLOW */
+	bool by_fd;		/* the file of this descriptor, a program's own; path is for messages */
+	int fd;
 	bool notice;		/* log it if a drain of an earlier program's data has failed */
 };
 /* the PMIO_OPEN_* that follow from settings */
@@ -243,6 +278,10 @@ void client_unlock(struct pmio_file *f);
 int client_try_lock(struct pmio_file *f);
 /* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);
+/* names.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
+int client_remove_name(struct pmio *pm, const char *path, int fd);
+/* names.c: pmio_unlinked(), if the file has no more than `most` handles */
+int client_unlinked(struct pmio *pm, int fd, uint32_t most);
 /* pmio_delete(); quiet: do not log why it failed */
 int client_delete(struct pmio *pm, const char *path, bool quiet);
 void client_identity(const struct pmio_file *f, uint64_t *dev, uint64_t *ino);

@@ -19,6 +19,7 @@
 #include "core/backoff.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/fds.h"
 #include "core/system.h"
 #include "pfs/pfs.h"
 
@@ -43,6 +44,7 @@ static int open_pool_dir(struct pmio *pm)
 		/* a symbolic link could be redirected to another user's directory */
 		return lstat(pm->dir, &st) == 0 && S_ISLNK(st.st_mode) ? -EPERM : rc;
 	}
+	pm->dir_fd = pmio_fd_move_high(pm->dir_fd);
 	if (fstat(pm->dir_fd, &st) < 0)
 		return -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -107,7 +109,7 @@ static int try_connect(struct pmio *pm)
 		close(sock);
 		return rc;
 	}
-	pm->sock = sock;
+	pm->sock = pmio_fd_move_high(sock);
 	pm->owed = false;
 	return 0;
 }
@@ -116,7 +118,7 @@ void client_drop_connection(struct pmio *pm)
 {
 	if (pm->sock >= 0) {
 		/* a forked child may have a copy; and if this is the child, the parent continues to use it */
-		if (getpid() == pm->pid)
+		if (!client_is_forked(pm))
 			shutdown(pm->sock, SHUT_RDWR);
 		close(pm->sock);
 	}
@@ -273,12 +275,12 @@ int client_call_with_fd(struct pmio *pm, union pmio_any_msg *msg, int send_fd, u
 
 	if (fd)
 		*fd = -1;
+	if (client_is_forked(pm)) { /* its answers would go to the parent */
+		pmio_err("a forked child cannot use its parent's connection");
+		return -EBADF;
+	}
 	if (pm->sock < 0)
 		return LOST;
-	if (getpid() != pm->pid) { /* a forked child: its answers would go to the parent */
-		pmio_err("a forked child cannot use its parent's connection");
-		return PMIO_EAGENT;
-	}
 	rc = pm->owed ? take_owed(pm) : 0;
 	if (rc == 0)
 		rc = ask(pm, msg, send_fd, reply, fd);
@@ -631,6 +633,7 @@ int client_connect(const struct pmio_settings *settings, const char *pool, bool 
 		client_free(pm);
 		return rc;
 	}
+	client_add(pm);
 	*out = pm;
 	return 0;
 }

@@ -11,9 +11,11 @@
 #include "client/client.h"
 #include "core/backoff.h"
 #include "core/error.h"
+#include "core/fds.h"
 #include "core/path.h"
 #include "pfs/pfs.h"
 
+#define KERNEL_LARGEFILE 0100000 /* F_GETFL shows it on x86; to the C library it is 0 there */
 #define TAKE_LIMIT_MS 1300 /* for other pools that have the file, and are about to release it */
 #define REMOVED_MAX 100 /* tries to open a file while its removal is under way */
 
@@ -38,7 +40,8 @@ uint32_t client_settings_flags(const struct pmio_settings *s)
 
 static int to_flags(const struct pmio_settings *s, int oflags, uint32_t *flags)
 {
-	const int known = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY;
+	const int known = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_SYNC | O_DSYNC | O_NOFOLLOW |
+			  O_APPEND | O_DIRECT | O_NONBLOCK | O_NOATIME | KERNEL_LARGEFILE;
 	int access_mode = oflags & O_ACCMODE;
 
 	*flags = 0;
@@ -78,8 +81,14 @@ void client_free_file(struct pmio_file *f)
 {
 	if (f->pfs_fd >= 0)
 		close(f->pfs_fd);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
 	if (f->lock_fd >= 0)
 		close(f->lock_fd);
+	for (int i = 0; i < 2; i++) {
+		if (f->map_fd[i] >= 0)
+			close(f->map_fd[i]);
+	}
 	pthread_mutex_destroy(&f->lock);
 	client_cache_clear(f);
 	free(f->path);
@@ -94,8 +103,8 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 		return NULL;
 	f->pm = pm;
 	f->chunk_size = pm->view->chunk_size;
-	f->pfs_fd = f->lock_fd = -1;
-	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+	f->pfs_fd = f->direct_fd = f->lock_fd = f->map_fd[0] = f->map_fd[1] = -1;
+	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BY_FD);
 	pthread_mutex_init(&f->lock, NULL);
 	f->path = strdup(path);
 	if (!f->path) {
@@ -105,11 +114,23 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 	return f;
 }
 
-static int pfs_flags(uint32_t flags)
+static int pfs_flags(const struct client_open *how)
 {
+	uint32_t flags = how->flags;
 	int oflags = flags & PMIO_OPEN_WRITE ? (flags & PMIO_OPEN_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
 
-	return oflags | (flags & PMIO_OPEN_CREATE ? O_CREAT : 0) | (flags & PMIO_OPEN_EXCL ? O_EXCL : 0);
+	return oflags | (flags & PMIO_OPEN_CREATE ? O_CREAT : 0) | (flags & PMIO_OPEN_EXCL ? O_EXCL : 0) |
+	       (how->no_follow ? O_NOFOLLOW : 0);
+}
+
+static int say_taken(const struct pmio_file *f)
+{
+	char who[PATH_MAX + 64];
+
+	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));
+	pmio_err("open %s: it is in use in %s, and this would use it in pool %s: programs that share a file have to "
+		 "share a pool (or set `owner = always` for both)", f->path, who, f->pm->dir);
+	return PMIO_EOTHER;
 }
 
 /* another process may be closing it: its agent releases the file only after it has answered */
@@ -119,18 +140,43 @@ static int take(struct pmio_file *f, const struct client_open *how)
 	enum pmio_pfs_use use = flags & PMIO_OPEN_SHARED ? PMIO_PFS_SHARES
 				: flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS;
 	struct pmio_backoff b = PMIO_BACKOFF(1, 500, TAKE_LIMIT_MS);
-	char who[PATH_MAX + 64];
 	int rc;
 
 	do
 		rc = pmio_pfs_take(f->pfs_fd, f->pm->uuid, use);
 	while (rc == -EBUSY && !how->no_wait && pmio_backoff_sleep(&b));
-	if (rc != -EBUSY || how->no_wait)
-		return rc;
-	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));
-	pmio_err("open %s: it is in use in %s, and this would use it in pool %s: programs that share a file have to "
-		 "share a pool (or set `owner = always` for both)", f->path, who, f->pm->dir);
-	return PMIO_EOTHER;
+	return rc != -EBUSY || how->no_wait ? rc : say_taken(f);
+}
+
+/* the agent may not open it, as it has other groups, or a file system takes it for another user: this process opens it anew */
+static int attach_opened_here(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
+			      union pmio_any_msg *reply)
+{
+	int fd = pmio_pfs_open_anew(f->pfs_fd), rc;
+
+	if (fd < 0)
+		return fd;
+	f->direct_fd = f->pfs_fd; /* to be closed with the file, for the sake of the program's locks: direct.c */
+	f->pfs_fd = fd;
+	f->flags &= ~PMIO_OPEN_BY_FD;
+	msg->open.flags &= ~PMIO_OPEN_BY_FD;
+	rc = take(f, how);
+	return rc < 0 ? rc : client_attach(f, msg, reply);
+}
+
+/* as with take(), but by the agent, which opens the file of a program's own descriptor anew */
+static int attach_by_fd(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
+			union pmio_any_msg *reply)
+{
+	struct pmio_backoff b = PMIO_BACKOFF(1, 500, TAKE_LIMIT_MS);
+	int rc;
+
+	do
+		rc = client_attach(f, msg, reply);
+	while (rc == PMIO_EOTHER && pmio_backoff_sleep(&b));
+	if (rc == -EACCES)
+		return attach_opened_here(f, how, msg, reply);
+	return rc == PMIO_EOTHER ? say_taken(f) : rc;
 }
 
 static bool may_sync_later(const struct pmio_file *f)
@@ -152,12 +198,18 @@ struct created {
 
 static int open_on_pfs(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created)
 {
-	int rc = pmio_pfs_open(path, pfs_flags(how->flags), how->mode, &f->pfs_fd, &created->is_new);
+	int rc;
 
+	if (how->by_fd)
+		rc = f->pfs_fd = pmio_fd_copy_high(how->fd);
+	else
+		rc = pmio_pfs_open(path, pfs_flags(how), how->mode, &f->pfs_fd, &created->is_new);
 	if (rc < 0)
 		return rc;
+	rc = 0;
 	created->is_new |= how->is_new;
 	f->flags &= ~PMIO_OPEN_SYNC_LATER;
+	f->flags |= how->by_fd ? PMIO_OPEN_BY_FD : 0;
 	if (!(how->flags & PMIO_OPEN_SHARED) && may_sync_later(f)) {
 		f->flags |= PMIO_OPEN_SYNC_LATER;
 		created->unsynced = created->is_new;
@@ -178,7 +230,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	/* a file of several nodes exists also without a name: its agent may have it open */
 	if (rc == -ENOENT && (how->flags & PMIO_OPEN_SHARED))
 		rc = 0;
-	if (rc == 0 && f->pfs_fd >= 0)
+	if (rc == 0 && f->pfs_fd >= 0 && !how->by_fd)
 		rc = take(f, how);
 	if (rc == 0 && f->pfs_fd >= 0 && !(how->flags & PMIO_OPEN_SHARED))
 		rc = pmio_pfs_check_mark(f->pfs_fd, f->pm->uuid, f->path);
@@ -187,7 +239,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags | (created->unsynced ? PMIO_OPEN_NEW : 0) | (created->is_new ? PMIO_OPEN_FIRST : 0);
 	client_present_name(f, msg.open.path);
-	rc = client_attach(f, &msg, &reply);
+	rc = how->by_fd ? attach_by_fd(f, how, &msg, &reply) : client_attach(f, &msg, &reply);
 	*error = rc == 0 ? reply.open_reply.error : 0;
 	return rc;
 }
@@ -214,7 +266,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 
 	*out = NULL;
 	/* for messages, and if the file has no name that the kernel could tell */
-	rc = pmio_absolute(name, absolute, sizeof(absolute));
+	rc = client_is_forked(pm) ? -EBADF : pmio_absolute(name, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
 	f = alloc_file(pm, absolute, how->flags);
@@ -224,7 +276,8 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	}
 	rc = open_once(f, path, how, &created, &error);
 	for (int tries = 0; rc == -EAGAIN && tries < REMOVED_MAX; tries++) {
-		leave_removed(f);
+		if (!how->by_fd)
+			leave_removed(f);
 		rc = open_once(f, path, how, &created, &error);
 	}
 	if (rc < 0)
@@ -243,36 +296,95 @@ err:
 	return rc;
 }
 
-int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct pmio_file **out)
+/* oflags: of open(2) */
+static int open_as(struct pmio *pm, const char *path, int oflags, struct client_open *how, struct pmio_file **out)
 {
-	struct client_open how = { .mode = mode, .notice = true };
-	int rc;
+	int rc = to_flags(&pm->settings, oflags, &how->flags);
 
-	*out = NULL;
-	rc = to_flags(&pm->settings, flags, &how.flags);
 	if (rc < 0) {
-		pmio_err("open %s: bad flags %#o", path, (unsigned)flags);
+		pmio_err("open %s: bad flags %#o", path, (unsigned)oflags);
 		return rc;
 	}
-	rc = client_open(pm, path, &how, out);
-	if (rc < 0 || !(flags & O_TRUNC))
+	how->notice = true;
+	how->no_follow = oflags & O_NOFOLLOW;
+	rc = client_open(pm, path, how, out);
+	if (rc < 0)
 		return rc;
-	rc = pmio_truncate(*out, 0);
+	(*out)->syncs = oflags & (O_SYNC | O_DSYNC);
+	rc = oflags & O_TRUNC ? pmio_truncate(*out, 0) : 0;
 	if (rc < 0)
 		pmio_close(out);
 	return rc;
 }
 
-static void say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
+int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct pmio_file **out)
+{
+	struct client_open how = { .mode = mode };
+
+	*out = NULL;
+	return open_as(pm, path, flags, &how, out);
+}
+
+/* for messages, and for a search if the agent has to find the file again */
+static void name_of(int fd, char name[PATH_MAX])
+{
+	char proc[64];
+	ssize_t n;
+
+	if (pmio_pfs_name(fd, name) == 0)
+		return;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = readlink(proc, name, PATH_MAX - 1); /* "... (deleted)" */
+	if (n > 0 && *name == '/')
+		name[n] = '\0';
+	else
+		snprintf(name, PATH_MAX, "%s", proc);
+}
+
+/* has it, or may it have, just been made?  Then nothing has made its name durable yet */
+static bool may_be_new(const struct stat *st, int oflags)
+{
+	return (oflags & O_CREAT) && st->st_size == 0 && st->st_nlink;
+}
+
+int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pmio_file **out)
+{
+	struct client_open how = { .by_fd = true, .fd = fd };
+	int rights = pmio_pfs_rights(fd), rc;
+	char name[PATH_MAX];
+	struct stat st;
+
+	*out = NULL;
+	if (!path) {
+		name_of(fd, name);
+		path = name;
+	}
+	if (rights < 0 || fstat(fd, &st) < 0 || (rights != O_RDWR && rights != (flags & O_ACCMODE))) {
+		pmio_err("open %s: descriptor %d is not open, or not in that way", path, fd);
+		return -EBADF;
+	}
+	rc = pmio_pfs_check(fd, path);
+	if (rc < 0) {
+		if (rc != PMIO_EOTHER)
+			pmio_err("open %s: %s", path, pmio_strerror(rc));
+		return rc;
+	}
+	how.is_new = may_be_new(&st, flags);
+	return open_as(pm, path, flags, &how, out);
+}
+
+/* returns true if it has no name */
+static bool say_how_it_is(const struct pmio_file *f, struct pmio_close_msg *m)
 {
 	struct stat st;
 
 	m->mtime_s = INT64_MIN;
 	if (f->pfs_fd < 0 || fstat(f->pfs_fd, &st) < 0)
-		return;
+		return false;
 	m->pfs_size = (uint64_t)st.st_size;
 	m->mtime_s = st.st_mtim.tv_sec;
 	m->mtime_ns = st.st_mtim.tv_nsec;
+	return st.st_nlink == 0;
 }
 
 int pmio_close(struct pmio_file **file)
@@ -288,42 +400,14 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	say_how_it_is(f, &msg.close);
+	/* nobody will see its data; but who else has it open may still give it a name (O_TMPFILE) */
+	if (say_how_it_is(f, &msg.close))
+		client_unlinked(f->pm, f->pfs_fd, 1);
 	rc = client_detach(f, &msg, &reply);
 	if (rc < 0)
 		pmio_err("close %s: %s", f->path, pmio_strerror(rc));
 	client_free_file(f);
 	return rc;
-}
-
-/*
- * Removes a name.  The agent is told first: with a file's last name its data go, and it must
- * not drain them into another file that takes the name.  fd: of the file that has the name,
- * O_PATH suffices
- */
-static int remove_name(struct pmio *pm, const char *path, int fd)
-{
-	union pmio_any_msg msg, reply;
-	bool is_last;
-	struct stat st;
-	int rc, told;
-
-	is_last = lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink <= 1;
-	pmio_proto_request(&msg, PMIO_OP_REMOVE, 0);
-	msg.remove.is_last = is_last;
-	rc = pmio_absolute(path, msg.remove.path, sizeof(msg.remove.path));
-	if (rc == 0)
-		rc = client_pool_call(pm, &msg, fd, &reply);
-	if (rc < 0)
-		return rc;
-	rc = pmio_pfs_unlink(path, is_last);
-	/* an agent that was started meanwhile has completed it; or another node was faster */
-	if (rc == -ENOENT && is_last)
-		rc = 0;
-	pmio_proto_request(&msg, PMIO_OP_REMOVED, 0);
-	msg.removed.status = rc;
-	told = client_pool_call(pm, &msg, -1, &reply);
-	return rc < 0 ? rc : told;
 }
 
 /* the close that asks for it removes the name, even a symbolic link; unless the name belongs to another file by now */
@@ -334,7 +418,7 @@ static void discard(struct pmio_file *f)
 
 	if (stat(f->path, &st) < 0 || st.st_ino != f->ino || st.st_dev != f->dev)
 		return;
-	rc = remove_name(f->pm, f->path, f->pfs_fd);
+	rc = client_remove_name(f->pm, f->path, f->pfs_fd);
 	if (rc < 0)
 		pmio_err("remove %s: %s", f->path, pmio_strerror(rc));
 }
@@ -421,29 +505,6 @@ int pmio_drain(struct pmio_file *f)
 	return rc;
 }
 
-int client_delete(struct pmio *pm, const char *path, bool quiet)
-{
-	int fd = open(path, O_PATH | O_CLOEXEC), rc = 0;
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		rc = -errno;
-	if (rc == -ENOENT && lstat(path, &st) == 0) /* a dangling symbolic link */
-		rc = pmio_pfs_unlink(path, false);
-	else if (rc == 0)
-		rc = S_ISDIR(st.st_mode) ? -EISDIR : remove_name(pm, path, fd);
-	if (fd >= 0)
-		close(fd);
-	if (rc < 0 && !quiet)
-		pmio_err("delete %s: %s", path, pmio_strerror(rc));
-	return rc;
-}
-
-int pmio_delete(struct pmio *pm, const char *path)
-{
-	return client_delete(pm, path, false);
-}
-
 /* a separate open file description, so that the lock belongs to this handle */
 static int lock_fd(struct pmio_file *f)
 {
@@ -452,7 +513,9 @@ static int lock_fd(struct pmio_file *f)
 	pthread_mutex_lock(&f->lock);
 	if (f->lock_fd < 0)
 		f->lock_fd = openat(f->pm->dir_fd, PMIO_LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	rc = f->lock_fd < 0 ? -errno : f->lock_fd;
+	rc = f->lock_fd < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = f->lock_fd = pmio_fd_move_high(f->lock_fd);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "client/client.h"
 #include "core/backoff.h"
@@ -53,7 +52,7 @@ static void add_count(uint64_t *counter, uint64_t n)
 
 /* ---- answers of which agent? ---------------------------------------------------------- */
 
-static bool is_agent(const struct pmio_file *f, uint64_t epoch)
+bool client_is_agent(const struct pmio_file *f, uint64_t epoch)
 {
 	return pmio_pm_load64(&f->pm->view->super->epoch) == epoch;
 }
@@ -165,55 +164,6 @@ static int get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint3
 	return rc;
 }
 
-/* ---- chunks that are on the PFS only ------------------------------------------------------ */
-
-static int pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off)
-{
-	atomic_store(&f->pfs_written, true);
-	while (len) {
-		ssize_t n = pwrite(f->pfs_fd, buf, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int rc = n < 0 ? -errno : -EIO;
-
-			pmio_err("write %s: the pool is full, and the file system says: %s", f->path,
-				 pmio_strerror(rc));
-			return rc;
-		}
-		buf += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
-static int pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off)
-{
-	while (len) {
-		ssize_t n = pread(f->pfs_fd, buf, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			int rc = -errno;
-
-			pmio_err("read %s: %s", f->path, pmio_strerror(rc));
-			return rc;
-		}
-		if (n == 0) {
-			memset(buf, 0, len);
-			return 0;
-		}
-		buf += n;
-		off += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* ---- filling --------------------------------------------------------------------------- */
 
 static void wait_a_little(unsigned tries)
@@ -250,6 +200,19 @@ static int fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct
 		}
 		wait_a_little(tries);
 	}
+}
+
+int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame)
+{
+	struct pmio_mask all;
+	int rc = get_frame(f, chunk, needed, writable ? PMIO_CLAIM_WRITE : 0, frame);
+
+	if (rc == 0 && *frame < 0)
+		rc = *frame == PMIO_CLAIM_PFS ? -ENOSPC : -ENODATA;
+	if (rc < 0)
+		return rc;
+	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
+	return pmio_frame_valid(f->pm->view, (uint64_t)*frame, &all) ? 0 : fill(f, chunk, *frame, &all, &all);
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -345,7 +308,7 @@ static int store(struct group *g, const struct extent *extents, unsigned nr, con
 			return -EAGAIN;
 		}
 		rc = fill(g->f, g->chunk, g->frame, touched, NULL);
-		if (!is_agent(g->f, g->epoch)) /* then everything is redone */
+		if (!client_is_agent(g->f, g->epoch)) /* then everything is redone */
 			rc = PMIO_EAGENT;
 		/* read errors of the fill do not matter: these blocks are overwritten whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
@@ -393,7 +356,7 @@ static int write_to_pfs(struct group *g)
 
 	raise_size(g, g->extents, g->nr);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
-		rc = pfs_write(g->f, g->extents[i].buf, g->extents[i].len, start + g->extents[i].start);
+		rc = client_pfs_write(g->f, g->extents[i].buf, g->extents[i].len, start + g->extents[i].start);
 	for (unsigned i = 0; i < g->nr && rc == 0; i++)
 		count(g->f, pfs_written, g->extents[i].len);
 	return rc;
@@ -494,7 +457,7 @@ static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t 
 		atomic_store_explicit(&f->size_flushed, size, memory_order_release);
 }
 
-/* epoch: from begin_try() */
+/* epoch: from client_begin_try() */
 static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
 			bool at_once, bool *raised)
 {
@@ -536,7 +499,7 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 
 	pthread_mutex_lock(&f->lock);
 	rc = client_check_epoch(f, epoch);
-	if (f->cache_epoch != *epoch) { /* otherwise another thread was here first */
+	if (rc == 0 && f->cache_epoch != *epoch) { /* otherwise another thread was here first */
 		client_cache_clear(f);
 		f->size_flushed = 0;
 		f->cache_epoch = *epoch; /* last: a thread that sees it finds no answer of an older agent */
@@ -545,11 +508,10 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 	return rc;
 }
 
-/* call it before any frame is looked up; the work is valid if is_agent(*epoch) holds after it */
-static int begin_try(struct pmio_file *f, uint64_t *epoch)
+int client_begin_try(struct pmio_file *f, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
-	return is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
+	return client_is_agent(f, *epoch) ? 0 : take_new_agent(f, epoch);
 }
 
 /* the request failed on every try, as the agent was replaced each time */
@@ -589,11 +551,11 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	if (f->ops)
 		return f->ops->writex(f, pieces, nr, raised);
 	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
-		rc = begin_try(f, &epoch);
+		rc = client_begin_try(f, &epoch);
 		if (rc < 0)
 			break;
 		rc = write_pieces(f, epoch, pieces, nr, false, raised);
-		done = is_agent(f, epoch);
+		done = client_is_agent(f, epoch);
 	}
 	if (rc == 0 && !done)
 		return never_done(f, "write");
@@ -605,11 +567,11 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 	return sum;
 }
 
-/* is this handle's knowledge of its frames that of the current agent?  epoch: see begin_try() */
+/* is this handle's knowledge of its frames that of the current agent?  epoch: see client_begin_try() */
 static bool is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch)
 {
 	*epoch = f->cache_epoch;
-	return !f->ops && (f->flags & flag) && !f->broken && is_agent(f, *epoch);
+	return !f->ops && (f->flags & flag) && !f->broken && client_is_agent(f, *epoch);
 }
 
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
@@ -621,7 +583,7 @@ ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *piec
 	if (sum <= 0 || !is_ready(f, PMIO_OPEN_WRITE, &epoch))
 		return -EAGAIN;
 	rc = write_pieces(f, epoch, pieces, nr, true, raised);
-	if (rc < 0 || !is_agent(f, epoch))
+	if (rc < 0 || !client_is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, written, (uint64_t)sum);
 	return sum;
@@ -630,8 +592,10 @@ ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *piec
 ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr)
 {
 	bool raised = false;
+	ssize_t n = client_writex(f, pieces, nr, &raised);
+	int rc = n >= 0 && f->syncs ? pmio_sync(f) : 0;
 
-	return client_writex(f, pieces, nr, &raised);
+	return rc < 0 ? rc : n;
 }
 
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
@@ -647,7 +611,7 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 	pmio_pm_max64(v->pm, &slot->size, *size);
 	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
 	pmio_pm_fence(v->pm);
-	if (!is_agent(f, epoch))
+	if (!client_is_agent(f, epoch))
 		return false;
 	*size = pmio_pm_load64(&slot->size);
 	return true;
@@ -665,7 +629,7 @@ int client_grow(struct pmio_file *f, uint64_t *size)
 	for (int tries = 0; tries < REDO_MAX; tries++) {
 		if (client_grow_at_once(f, size))
 			return 0;
-		rc = begin_try(f, &epoch);
+		rc = client_begin_try(f, &epoch);
 		if (rc == 0)
 			rc = f->broken;
 		if (rc < 0)
@@ -752,7 +716,7 @@ static int read_chunk(struct reader *r, uint8_t *buf, uint64_t off, size_t len, 
 	}
 	if (r->frame == PMIO_CLAIM_PFS) {
 		count(r->f, pfs_read, len);
-		return pfs_read(r->f, buf, len, off);
+		return client_pfs_read(r->f, buf, len, off);
 	}
 	rc = make_valid(r, len, (unsigned)(start >> v->block_shift),
 			(unsigned)((start + len - 1) >> v->block_shift), sequential);
@@ -837,11 +801,11 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 	if (f->ops)
 		return f->ops->readx(f, pieces, nr, size);
 	for (int tries = 0; tries < REDO_MAX && !done; tries++) {
-		n = begin_try(f, &epoch);
+		n = client_begin_try(f, &epoch);
 		if (n < 0)
 			break;
 		n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-		done = is_agent(f, epoch);
+		done = client_is_agent(f, epoch);
 	}
 	if (n >= 0 && !done)
 		return never_done(f, "read");
@@ -861,7 +825,7 @@ ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *piece
 	if (check_pieces(pieces, nr) <= 0 || !is_ready(f, PMIO_OPEN_READ, &epoch))
 		return -EAGAIN;
 	n = pmio_pm_guarded(f->pm->view->pm, read_pieces, &req);
-	if (n < 0 || !is_agent(f, epoch))
+	if (n < 0 || !client_is_agent(f, epoch))
 		return -EAGAIN;
 	count(f, read, (uint64_t)n);
 	return n;

@@ -36,6 +36,10 @@ void pmio_disconnect(struct pmio **ppm)
 {
 	struct pmio *pm = *ppm;
 
+	if (pm && client_is_forked(pm)) {
+		client_drop(ppm);
+		return;
+	}
 	*ppm = NULL;
 	if (!pm)
 		return;
@@ -44,6 +48,7 @@ void pmio_disconnect(struct pmio **ppm)
 
 		pmio_close(&f);
 	}
+	client_remove(pm);
 	client_free(pm);
 }
 
@@ -56,9 +61,10 @@ void client_drop(struct pmio **ppm)
 	if (!pm)
 		return;
 	DL_FOREACH_SAFE(pm->files, f, next) {
-		DL_DELETE(pm->files, f);
+		client_remove_file(f);
 		client_free_file(f);
 	}
+	client_remove(pm);
 	client_free(pm);
 }
 

@@ -30,6 +30,7 @@ static int reopen(struct pmio *pm, struct pmio_file *f)
 		return 0;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
 	msg.open.flags = f->flags;
+	msg.open.map_lock = f->map_lock;
 	client_present_name(f, msg.open.path);
 	rc = client_call_with_fd(pm, &msg, f->pfs_fd, &reply, NULL);
 	if (rc == CLIENT_LOST || rc == PMIO_ESTUCK)
@@ -52,6 +53,8 @@ static int reconnect(struct pmio *pm)
 	struct pmio_file *f;
 	int rc;
 
+	if (client_is_forked(pm))
+		return -EBADF;
 	for (int tries = 0; tries < CLIENT_AGENTS_MAX; tries++) {
 		client_drop_connection(pm);
 		pmio_warn("pool %s: the agent is gone; starting another", pm->dir);
@@ -131,7 +134,7 @@ int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_m
 	if (rc == 0)
 		rc = take_open_reply(f, &reply->open_reply);
 	if (rc == 0)
-		DL_APPEND(pm->files, f);
+		client_add_file(f);
 	pthread_mutex_unlock(&pm->lock);
 	if (f->pfs_fd < 0)
 		f->pfs_fd = fd;
@@ -147,7 +150,7 @@ int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_m
 
 	pthread_mutex_lock(&pm->lock);
 	rc = call_any_agent(pm, f, msg, -1, reply, NULL);
-	DL_DELETE(pm->files, f);
+	client_remove_file(f);
 	pthread_mutex_unlock(&pm->lock);
 	return rc;
 }

@@ -4,6 +4,7 @@ libpmio_core_la_SOURCES = lib/core/backoff.h lib/core/clock.h lib/core/spin.h li
 	lib/core/daemon.c lib/core/daemon.h \
 	lib/core/default_pool.c \
 	lib/core/error.c lib/core/error.h \
+	lib/core/fds.c lib/core/fds.h \
 	lib/core/log.c lib/core/log.h \
 	lib/core/path.c lib/core/path.h \
 	lib/core/settings.c lib/core/settings.h \

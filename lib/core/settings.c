@@ -27,7 +27,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"pool_size", PMIO_TYPE_SIZE, NULL, 8 * MIB, 1024 * TIB, "1GiB", false,
 		"size of a pool that is created without an explicit size" },
 	[PMIO_SET_CHUNK_SIZE] = {
-		"chunk_size", PMIO_TYPE_SIZE, NULL, 64 * KIB, 64 * MIB, "1MiB", false,
+		"chunk_size", PMIO_TYPE_SIZE, NULL, 16 * KIB, 64 * MIB, "1MiB", false,
 		"size of a frame in a new pool, a power of two" },
 	[PMIO_SET_PATHS] = {
 		"paths", PMIO_TYPE_STRING, NULL, 0, 0, "", false,

@@ -99,9 +99,20 @@ bool pmio_pfs_in_mount(const char *path)
 	return is;
 }
 
+/* its data would go into the pool a second time, and the agent would wait for a process that needs the agent */
+int pmio_pfs_check(int fd, const char *path)
+{
+	int rc = check_regular(fd);
+
+	if (rc < 0 || !pmio_pfs_fd_in_mount(fd))
+		return rc;
+	pmio_err("open %s: it is in a mount of pmio: the name that it has outside of it is to be used", path);
+	return PMIO_EOTHER;
+}
+
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_new)
 {
-	int how = (flags & (O_CREAT | O_EXCL)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int how = (flags & (O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	int access_mode = flags & O_ACCMODE, fd, rc;
 	bool created;
 
@@ -113,18 +124,33 @@ int pmio_pfs_open(const char *path, int flags, mode_t mode, int *out, bool *is_n
 		return -errno;
 	if (is_new)
 		*is_new = created;
-	rc = check_regular(fd);
-	/* its data would go into the pool a second time, and the agent would wait for a process that needs the agent */
-	if (rc == 0 && pmio_pfs_fd_in_mount(fd)) {
-		pmio_err("open %s: it is in a mount of pmio: the name that it has outside of it is to be used", path);
-		rc = PMIO_EOTHER;
-	}
+	rc = pmio_pfs_check(fd, path);
 	if (rc < 0) {
 		close(fd);
 		return rc;
 	}
 	*out = fd;
 	return 0;
+}
+
+int pmio_pfs_open_anew(int fd)
+{
+	int had = fcntl(fd, F_GETFL), how = O_CLOEXEC | O_NONBLOCK | O_NOCTTY, anew, rc;
+	bool writes = had >= 0 && (had & O_ACCMODE) != O_RDONLY;
+	char proc[64];
+
+	if (had < 0)
+		return -errno;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* leads to the file, whatever has become of its name */
+	anew = open(proc, how | (writes ? O_RDWR : O_RDONLY));
+	if (anew < 0 && errno == EACCES && (had & O_ACCMODE) == O_WRONLY)
+		anew = open(proc, how | O_WRONLY);
+	if (anew >= 0 || (had & (O_APPEND | O_DIRECT)))
+		return anew < 0 ? -errno : anew;
+	/* its mode does not allow it any more, or there is no /proc */
+	rc = -errno;
+	anew = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return anew < 0 ? rc : anew;
 }
 
 bool pmio_pfs_is_local_disk(int fd)

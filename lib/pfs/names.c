@@ -68,6 +68,13 @@ int pmio_pfs_access(int fd)
 	return flags & (O_APPEND | O_PATH) ? -EINVAL : flags & O_ACCMODE;
 }
 
+int pmio_pfs_rights(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || (flags & O_PATH) ? -EBADF : flags & O_ACCMODE;
+}
+
 static bool ends_with(const char *s, const char *end)
 {
 	size_t n = strlen(s), m = strlen(end);

@@ -25,8 +25,8 @@
 /*
  * pmio_pfs_open -- open a regular file
  *
- * flags   O_RDONLY, O_WRONLY or O_RDWR, with O_CREAT, O_EXCL.  A file for writing is also opened
- *         for reading where permitted: the rest of a partly written block has to be read
+ * flags   O_RDONLY, O_WRONLY or O_RDWR, with O_CREAT, O_EXCL, O_NOFOLLOW.  A file for writing is also
+ *         opened for reading where permitted: the rest of a partly written block has to be read
  * mode    of a new file; the process's umask applies
  * fd      out; close-on-exec; -1 on errors
  * is_new  out: it was created, and pmio_pfs_keep() is the caller's business; NULL without O_CREAT
@@ -35,6 +35,18 @@
  * `pmio mount`, all files of which have PMIO_PFS_MOUNT_NAME.
  */
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd, bool *is_new);
+
+/* may its data be in a pool?  0, or an error as of pmio_pfs_open(); path: for messages */
+int pmio_pfs_check(int fd, const char *path);
+
+/*
+ * pmio_pfs_open_anew -- open the file of a descriptor once more, also one without a name
+ *
+ * What a program sets in its descriptor (O_APPEND: each pwrite(2) appends; O_DIRECT) and what it locks there is in all
+ * copies of it.  Returns a descriptor of the same access, and for reading where permitted; a copy of fd if the file
+ * cannot be opened (its mode), and neither flag is set; or -errno.
+ */
+int pmio_pfs_open_anew(int fd);
 
 /* make a newly created file and its name durable; 0 or -errno */
 int pmio_pfs_keep(int fd, const char *path);
@@ -75,6 +87,8 @@ bool pmio_pfs_same(const struct pmio_pfs_id *a, const struct pmio_pfs_id *b);
 
 /* O_RDONLY, O_WRONLY or O_RDWR; -EINVAL: not usable (O_APPEND, O_PATH) */
 int pmio_pfs_access(int fd);
+/* the same, for opening it anew; -EBADF: O_PATH, or not open */
+int pmio_pfs_rights(int fd);
 
 /*
  * pmio_pfs_name -- the current name of an open file, as this process sees it

@@ -147,6 +147,18 @@ bool pmio_pm_max64(struct pmio_pm *pm, uint64_t *dst, uint64_t value)
 	return true;
 }
 
+bool pmio_pm_add64(struct pmio_pm *pm, uint64_t *dst, uint64_t n, uint64_t most, uint64_t *old)
+{
+	assert_inside(pm, dst, sizeof(*dst));
+	*old = __atomic_load_n(dst, __ATOMIC_SEQ_CST);
+	do {
+		if (*old > most || n > most - *old)
+			return false;
+	} while (!__atomic_compare_exchange_n(dst, old, *old + n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	stored(pm, dst, sizeof(*dst));
+	return true;
+}
+
 uint64_t pmio_pm_load64(const uint64_t *src)
 {
 	return __atomic_load_n(src, __ATOMIC_ACQUIRE);

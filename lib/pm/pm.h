@@ -82,6 +82,8 @@ uint64_t pmio_pm_or64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);   /* re
 uint64_t pmio_pm_and64(struct pmio_pm *pm, uint64_t *dst, uint64_t bits);  /* returns the old value */
 /* dst becomes at least value; returns true if it changed dst */
 bool pmio_pm_max64(struct pmio_pm *pm, uint64_t *dst, uint64_t value);
+/* dst grows by n, unless it would exceed most: then false.  old: out, its value before */
+bool pmio_pm_add64(struct pmio_pm *pm, uint64_t *dst, uint64_t n, uint64_t most, uint64_t *old);
 uint64_t pmio_pm_load64(const uint64_t *src); /* acquire */
 
 /* start writing the cache lines of [addr, addr+len) back to the media */
@@ -118,6 +120,10 @@ void pmio_pm_read(struct pmio_pm *pm, void *dst, const void *src, size_t len);
 struct pmio_pm_guard;
 ssize_t pmio_pm_guarded(const struct pmio_pm *pm, ssize_t (*fn)(struct pmio_pm_guard *g, void *arg), void *arg);
 void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed);
+
+/* around fork(), in the parent, and the latter also in the child: no other thread maps or unmaps meanwhile */
+void pmio_pm_before_fork(void);
+void pmio_pm_after_fork(void);
 
 /* ask the kernel to map these pages now, so that the copy does not fault */
 void pmio_pm_populate(struct pmio_pm *pm, void *addr, size_t len);

@@ -83,6 +83,16 @@ void pm_guard_put(void)
 	pthread_mutex_unlock(&lock);
 }
 
+void pmio_pm_before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void pmio_pm_after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
 void pmio_pm_guard_arm(struct pmio_pm_guard *g, bool armed)
 {
 	g->armed = armed;

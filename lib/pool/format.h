@@ -32,7 +32,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #define PMIO_MASK_WORDS (PMIO_CHUNK_BLOCKS / 64)
 #define PMIO_FRAME_ALIGN (2u << 20) /* frames start at a huge-page boundary */
 
-#define PMIO_CHUNK_MIN (64u << 10)   /* bytes: blocks of 256 bytes */
+#define PMIO_CHUNK_MIN (16u << 10)   /* bytes: blocks of 64 bytes, a cache line */
 #define PMIO_CHUNK_MAX (64u << 20)   /* bytes: blocks of 256 KiB */
 #define PMIO_CHUNK_DEFAULT (1u << 20) /* bytes: blocks of 4 KiB */
 

@@ -34,6 +34,7 @@ static const struct {
 	[PMIO_OP_STAT_ID] = { "STAT_ID", sizeof(struct pmio_stat_id_msg), sizeof(struct pmio_stat_id_reply_msg) },
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_MAP] = { "MAP", sizeof(struct pmio_map_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_PACE] = { "PACE", sizeof(struct pmio_pace_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_FORGET] = { "FORGET", sizeof(struct pmio_forget_msg), sizeof(struct pmio_reply_msg) },
 };
@@ -87,7 +88,11 @@ static int check_fields(const union pmio_any_msg *msg)
 			return PMIO_EPROTO;
 		if (!(msg->open.flags & (PMIO_OPEN_READ | PMIO_OPEN_WRITE)))
 			return PMIO_EPROTO;
+		if (msg->open.map_lock >= PMIO_MAP_LOCKS)
+			return PMIO_EPROTO;
 		return check_path(msg->open.path);
+	case PMIO_OP_MAP:
+		return msg->map.how & ~PMIO_MAP_ALL || msg->map.lock >= PMIO_MAP_LOCKS ? PMIO_EPROTO : 0;
 	case PMIO_OP_CLAIM:
 		if (msg->claim.nr < 1 || msg->claim.nr > PMIO_CLAIM_MAX || msg->claim.how > PMIO_CLAIM_ALL ||
 		    msg->claim.wanted > msg->claim.nr || msg->claim.needed < 1 ||

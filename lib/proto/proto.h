@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 9
+#define PMIO_PROTO_VERSION 10
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -50,6 +50,7 @@ enum pmio_op {
 	PMIO_OP_PACE,
 	PMIO_OP_FORGET,
 	PMIO_OP_STAT_ID,
+	PMIO_OP_MAP,
 	PMIO_NR_OPS,
 };
 
@@ -93,18 +94,21 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
 #define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
-#define PMIO_OPEN_ALL 32767u
+#define PMIO_OPEN_BY_FD 32768u      /* the descriptor is a program's own: the agent opens the file anew with it */
+#define PMIO_OPEN_MAPPED 65536u     /* opened again with another agent: the program has mapped the file's frames */
+#define PMIO_OPEN_ALL 131071u
 
 /*
  * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
  * names, rights, groups, umask and mount namespace are the client's.  Without one: a
  * file of several nodes that has lost its name, and is open here.  -EAGAIN: the file is
- * being removed, a removal that an earlier agent had begun; open it again.
+ * being removed, a removal that an earlier agent had begun; open it again.  PMIO_EOTHER, with
+ * BY_FD: another pool has the file; otherwise the client itself has looked.
  */
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t flags;	   /* PMIO_OPEN_* */
-	uint32_t pad;
+	uint32_t map_lock; /* with MAPPED: as in MAP */
 	char path[PATH_MAX]; /* absolute: its current name, for later searches */
 };
 /* ... carries the agent's own descriptor if the request had none */
@@ -203,8 +207,8 @@ struct pmio_forget_msg {
 
 /*
  * REMOVE: the client is about to remove a name of the file of this descriptor (O_PATH
- * suffices); the reply means that the catalog says so.  REMOVED: it has done it (0), or has
- * not (negative).  If a client leaves in between, the agent finds out itself.
+ * suffices), or has removed its last one, unannounced; the reply means that the catalog says so.
+ * REMOVED: it has done it (0), or has not (negative).  If a client leaves in between, the agent finds out itself.
  */
 struct pmio_remove_msg {
 	struct pmio_hdr_msg hdr;
@@ -295,6 +299,26 @@ struct pmio_stat_id_reply_msg {
 	uint32_t pad;
 };
 
+#define PMIO_MAP_READ 1u
+#define PMIO_MAP_WRITE 2u
+#define PMIO_MAP_ALL 3u
+#define PMIO_MAP_LOCKS (1u << 24) /* of a slot */
+/* the offset in `data` of a handle's lock, which a program's mappings have as long as they exist */
+#define PMIO_MAP_LOCK(slot, lock) (((off_t)1 << 50) + (off_t)(slot) * PMIO_MAP_LOCKS + (off_t)(lock))
+
+/*
+ * MAP: the program is about to map these chunks, all of which have frames, and valid blocks where they
+ * are mapped; for writing: their valid blocks count as dirty until the end.  how 0: nothing is mapped
+ * by this handle any more
+ */
+struct pmio_map_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t first, nr;
+	uint32_t how;	   /* PMIO_MAP_* */
+	uint32_t lock;	   /* below PMIO_MAP_LOCKS */
+};
+
 #define PMIO_STAGE_MAX 16 /* chunks of one request: fills for others can come in between */
 
 /*
@@ -355,6 +379,7 @@ union pmio_any_msg {
 	struct pmio_stat_id_reply_msg stat_id_reply;
 	struct pmio_shutdown_msg shutdown;
 	struct pmio_stage_msg stage;
+	struct pmio_map_msg map;
 	struct pmio_pace_msg pace;
 };
 
@@ -440,6 +465,7 @@ _Static_assert(sizeof(struct pmio_stat_file_reply_msg) == 4272, "as it is sent")
 _Static_assert(sizeof(struct pmio_stat_id_msg) == 48, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_id_reply_msg) == 56, "as it is sent");
 _Static_assert(sizeof(struct pmio_stage_msg) == 48, "as it is sent");
+_Static_assert(sizeof(struct pmio_map_msg) == 56, "as it is sent");
 _Static_assert(sizeof(struct pmio_pace_msg) == 40, "as it is sent");
 _Static_assert(sizeof(struct pmio_shutdown_msg) == 32, "as it is sent");
 

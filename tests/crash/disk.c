@@ -652,6 +652,11 @@ int pmio_pfs_access(int fd)
 	return get_fd(fd) ? O_RDWR : -EBADF;
 }
 
+int pmio_pfs_rights(int fd)
+{
+	return get_fd(fd) ? O_RDWR : -EBADF;
+}
+
 int pmio_pfs_name(int fd, char *name)
 {
 	const struct fd *f = get_fd(fd);

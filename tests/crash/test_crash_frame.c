@@ -29,6 +29,8 @@
 #include "mutants.h"
 #include "pool/frame.h"
 
+#define TEST_CHUNK (64u << 10)
+
 #define BLOCK 256u
 #define SIZE (2u << 20 | 3u << 16) /* three frames of 64 KiB */
 #define FRAME 1
@@ -770,7 +772,7 @@ static void setup_unformatted(struct test *t)
 static void format(struct test *t)
 {
 	const struct pmio_view_params p = {
-		.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 40, .nr_clients = 1};
+		.chunk_size = TEST_CHUNK, .nr_slots = 40, .nr_clients = 1};
 
 	assert_int_equal(pmio_view_format(t->pm, &p), 0);
 	mark(t, 0);
@@ -871,7 +873,7 @@ static int look(const void *image, size_t size, size_t cut, void *arg)
 static void run(struct test *t, const struct sequence *seq, enum use use)
 {
 	const struct pmio_view_params p = {
-		.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 4, .nr_clients = 2};
+		.chunk_size = TEST_CHUNK, .nr_slots = 4, .nr_clients = 2};
 
 	memset(t, 0, sizeof(*t));
 	t->seq = seq;

@@ -603,12 +603,14 @@ static unsigned long nr_looks, nr_given_up;
 static const char *run(const struct sequence *s, const struct world_limits *limits)
 {
 	static char why[600];
+	unsigned long looks = 0; /* the draws depend on it, and not on what other sequences do */
 	const char *flaw;
 
 	world_begin(&s->params);
 	kill_after = s->kill_after;
 	s->run();
-	flaw = world_cut(limits, &nr_looks);
+	flaw = world_cut(limits, &looks);
+	nr_looks += looks;
 	if (world_gave_up()) {
 		nr_given_up++;
 		flaw = NULL;

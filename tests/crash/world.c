@@ -387,6 +387,7 @@ static struct pmio *connect_client(unsigned i)
 	assert(c->pm && c->conn);
 	c->conn->id = ++m->agent->next_conn;
 	c->conn->sock = c->pm->sock = FIRST_SOCK + (int)i;
+	c->pm->pid = getpid();
 	c->conn->client = c->conn->pid_fd = -1;
 	HASH_ADD(hh, m->agent->conns, id, sizeof(c->conn->id), c->conn);
 	pthread_mutex_init(&c->pm->lock, NULL);

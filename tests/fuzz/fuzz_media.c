@@ -18,6 +18,8 @@
 #include "pool/frame.h"
 #include "pool/pool_scan.h"
 
+#define TEST_CHUNK (64u << 10)
+
 #define SIZE (2u << 20 | 8u << 16) /* eight frames of 64 KiB */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -67,7 +69,7 @@ static const struct pmio_pm_ops plain_ops = {
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const struct pmio_view_params p = {.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 16, .nr_clients = 4};
+	const struct pmio_view_params p = {.chunk_size = TEST_CHUNK, .nr_slots = 16, .nr_clients = 4};
 	struct pmio_view *v;
 
 	(void)argc;

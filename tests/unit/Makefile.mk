@@ -1,7 +1,7 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
-	tests/unit/test_remote tests/unit/test_threads tests/unit/test_system \
+	tests/unit/test_posix tests/unit/test_remote tests/unit/test_threads tests/unit/test_system \
 	tests/unit/test_text
 if HAVE_OMPI_COMPONENT
 unit_tests += tests/unit/test_abi
@@ -49,6 +49,11 @@ tests_unit_test_system_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 tests_unit_test_client_SOURCES = tests/unit/test_client.c
 tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_client_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
+
+# also
+tests_unit_test_posix_SOURCES = tests/unit/test_posix.c tests/unit/scratch.h
+tests_unit_test_posix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_posix_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
 # also
 tests_unit_test_threads_SOURCES = tests/unit/test_threads.c

@@ -401,7 +401,7 @@ static void open__errors(void **state)
 	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &f), -EISDIR);
 	snprintf(missing, sizeof(missing), "%s/no/file", root);
 	assert_int_equal(pmio_open(pm, missing, O_RDWR | O_CREAT, 0666, &f), -ENOENT);
-	assert_int_equal(pmio_open(pm, path, O_RDWR | O_APPEND, 0666, &f), -EINVAL);
+	assert_int_equal(pmio_open(pm, path, O_RDWR | O_DIRECTORY, 0666, &f), -EINVAL);
 	assert_int_equal(pmio_open(pm, path, O_RDONLY | O_TRUNC, 0666, &f), -EINVAL);
 	assert_int_equal(pmio_open(pm, "", O_RDONLY, 0, &f), -ENOENT);
 	assert_int_equal(pmio_open(pm, "/dev/null", O_RDWR, 0, &f), -EINVAL);

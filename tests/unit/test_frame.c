@@ -10,6 +10,8 @@
 
 #include "pool/frame.h"
 
+#define TEST_CHUNK (64u << 10)
+
 #define FRAME 1
 #define NR_BLOCKS PMIO_CHUNK_BLOCKS
 #define SIZE (2u << 20 | 4u << 16)
@@ -23,7 +25,7 @@ struct fixture {
 static int setup(void **state)
 {
 	const struct pmio_view_params params = {
-		.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 4, .nr_clients = 2};
+		.chunk_size = TEST_CHUNK, .nr_slots = 4, .nr_clients = 2};
 	struct fixture *f = calloc(1, sizeof(*f));
 	int fd = memfd_create("pmio-test", MFD_CLOEXEC);
 	struct pmio_pm *pm;

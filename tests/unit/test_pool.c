@@ -15,6 +15,8 @@
 #include "pool/pool.h"
 #include "pool/salvage.h"
 
+#define TEST_CHUNK (64u << 10)
+
 #define SIZE (8u << 20)
 
 struct fixture {
@@ -25,7 +27,7 @@ struct fixture {
 };
 
 static const struct pmio_pool_params params = {
-	.size = SIZE, .chunk_size = PMIO_CHUNK_MIN, .nr_slots = 64};
+	.size = SIZE, .chunk_size = TEST_CHUNK, .nr_slots = 64};
 
 static unsigned count_fds(void)
 {
@@ -1074,7 +1076,7 @@ static void frames__reserve_of_blank_ones_is_filled_when_half_is_used(void **sta
 	uint32_t slot;
 	uint64_t nr;
 
-	p.size = 600ull * PMIO_CHUNK_MIN;
+	p.size = 600ull * TEST_CHUNK;
 	assert_int_equal(pmio_pool_create(f->dir, &p), 0);
 	open_pool(f);
 	slot = add_file(f, "/pfs/a", PMIO_FILE_OPEN, 0);
@@ -1373,7 +1375,7 @@ static void check__slot_and_catalog_disagree(void **state)
 static void salvage__many_slots_need_little_memory(void **state)
 {
 	struct fixture *f = *state;
-	const struct pmio_pool_params many = { .size = 32u << 20, .chunk_size = PMIO_CHUNK_MIN, .nr_slots = 1u << 16 };
+	const struct pmio_pool_params many = { .size = 32u << 20, .chunk_size = TEST_CHUNK, .nr_slots = 1u << 16 };
 	struct pmio_salvage *s;
 	struct pmio_salvage_file file;
 	struct mallinfo2 before, after;

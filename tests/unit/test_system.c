@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/fds.h"
 #include "core/system.h"
 
 #define MIB (1ULL << 20)
@@ -290,6 +292,39 @@ static void process__killed_only_with_the_file(void **state)
 	assert_int_equal(chdir("/"), 0);
 }
 
+static void fds__as_high_as_the_limit_allows(void **state)
+{
+	struct rlimit before, low;
+	int fd, nr = 0, copies[64];
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	fd = open(root, O_RDONLY);
+	copies[0] = pmio_fd_copy_high(fd);
+	assert_true(copies[0] >= 512 || before.rlim_cur < 1024);
+	assert_int_equal(fcntl(copies[0], F_GETFD), FD_CLOEXEC);
+	close(copies[0]);
+	low = before;
+	low.rlim_cur = 64;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while (nr < 64 && (copies[nr] = pmio_fd_copy_high(fd)) >= 0)
+		nr++;
+	assert_true(nr > 16 && nr < 64); /* 16 are high; then the others, to the last */
+	assert_int_equal(copies[nr], -EMFILE);
+	assert_int_equal(copies[0], 48);
+	assert_int_equal(copies[15], 63);
+	assert_true(copies[16] > 2 && copies[16] < 48);
+	assert_int_equal(pmio_fd_move_high(copies[16]), copies[16]);
+	close(copies[3]);
+	assert_int_equal(pmio_fd_move_high(copies[16]), copies[3]);
+	assert_true(fcntl(copies[16], F_GETFD) < 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	while (nr-- > 0)
+		close(copies[nr]);
+	close(fd);
+	assert_int_equal(pmio_fd_copy_high(fd), -EBADF);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -298,7 +333,7 @@ int main(void)
 		T(memory__version_1), T(memory__version_1_used_up), T(memory__version_1_in_a_container),
 		T(memory__version_2), T(memory__machine), T(memory__nothing_is_known),
 		T(memory__of_this_machine), T(frozen__both_versions), T(process__stopped_and_going_on),
-		T(process__killed_only_with_the_file),
+		T(process__killed_only_with_the_file), T(fds__as_high_as_the_limit_allows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,8 @@
 #include "pmio.h"
 #include "pool/view.h"
 
+#define TEST_CHUNK (64u << 10)
+
 #define SIZE ((4u << 20) + 12345 / 64 * 64)
 
 struct fixture {
@@ -19,7 +21,7 @@ struct fixture {
 };
 
 static const struct pmio_view_params params = {
-	.chunk_size = PMIO_CHUNK_MIN, .nr_slots = 100, .nr_clients = 7, .uuid = "0123456789abcde",
+	.chunk_size = TEST_CHUNK, .nr_slots = 100, .nr_clients = 7, .uuid = "0123456789abcde",
 };
 
 static int setup(void **state)

@@ -1,0 +1,81 @@
+/*
+ * append.c -- writing at the end of a file that others make longer, too
+ *
+ * A part of the file is reserved by one addition to its size; then the bytes are written there as by any other write.
+ * So appends of all processes and threads get different parts, and none that another write has made part of the file
+ * before.  The size need not be durable before the bytes: the write makes both durable.
+ */
+#include <errno.h>
+
+#include "client/client.h"
+#include "core/error.h"
+
+struct part {
+	bool taken;
+	uint64_t at;
+	uint32_t slot;
+	uint64_t generation; /* of the slot: with the same one it is the same file */
+};
+
+/* with the current agent: epoch */
+static int take(struct pmio_file *f, uint64_t len, struct part *p)
+{
+	struct pmio_view *v = f->pm->view;
+	uint32_t slot = f->slot;
+	uint64_t generation = pmio_pm_load64(&v->slots[slot].generation);
+
+	if (p->taken && p->slot == slot && p->generation == generation)
+		return 0; /* the agent was replaced after it was taken: the size is in the pool all the time */
+	if (!pmio_pm_add64(v->pm, &v->slots[slot].size, len, INT64_MAX, &p->at))
+		return -EFBIG;
+	p->taken = true;
+	p->slot = slot;
+	p->generation = generation;
+	return 0;
+}
+
+static int reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+{
+	struct part p = { .taken = false };
+	bool done = false;
+	uint64_t epoch;
+	int rc = 0;
+
+	for (int tries = 0; tries < CLIENT_AGENTS_MAX && rc == 0 && !done; tries++) {
+		rc = client_begin_try(f, &epoch);
+		if (rc == 0)
+			rc = f->broken;
+		if (rc == 0)
+			rc = take(f, len, &p);
+		done = rc == 0 && client_is_agent(f, epoch);
+	}
+	*at = p.at;
+	return rc < 0 || done ? rc : PMIO_EAGENT;
+}
+
+ssize_t pmio_append(struct pmio_file *f, const void *buf, size_t len, off_t *at)
+{
+	uint64_t start = 0;
+	off_t size = 0;
+	ssize_t n;
+	int rc = 0;
+
+	if (!(f->flags & PMIO_OPEN_WRITE))
+		return -EBADF;
+	if (len > SSIZE_MAX)
+		return -EINVAL;
+	if (f->ops)
+		rc = -EOPNOTSUPP;
+	else if (len)
+		rc = reserve(f, len, &start);
+	else
+		rc = pmio_size(f, &size);
+	if (rc < 0) {
+		pmio_err("append to %s: %s", f->path, rc == -EOPNOTSUPP ? "it is a file of several nodes" : pmio_strerror(rc));
+		return rc;
+	}
+	n = len ? pmio_pwrite(f, buf, len, (off_t)start) : 0;
+	if (n >= 0 && at)
+		*at = len ? (off_t)start : size;
+	return n;
+}
