@@ -2,25 +2,28 @@
  * run.c -- pmio run: runs a program with everything it needs to use pmio files
  *
  * It replaces itself with the program, so it can be put between a launcher and the program: mpirun -n 4 pmio run
- * --mpi -- ./a.out
+ * --mpi -- ./a.out.  Only with --check and --report it stays, as there is something to tell at the end.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "mpis.h"
+#include "run.h"
 #include "run_heap.h"
 #include "tools.h"
 
+#define OPTION_DRAIN 256
 #define OPTION_HEAP 300
 #define OPTION_HEAP_FULL 301
 #define OPTION_HEAP_FORK 302
 
 struct run_args {
+	struct tool *tool;
+	struct run_paths paths;
 	struct run_heap heap;
 	bool mpi;
 	const struct mpi_family *family; /* NULL: the one that the program is linked to */
@@ -30,6 +33,11 @@ struct run_args {
 static const struct argp_option options[] = {
 	{ "mpi", 'm', "FAMILY", OPTION_ARG_OPTIONAL,
 	  "Preload what the program's MPI needs, if it needs anything; FAMILY, where the program is linked to no MPI: abi, mpich or openmpi", 0 },
+	{ "paths", 'P', "PATTERNS", 0,
+	  "Redirect the files of the program and its children whose names match: their data are in the pool", 0 },
+	{ "drain", OPTION_DRAIN, "WHEN", 0, "When redirected files are drained: close, async, hold or aggregate (as PMIO_DRAIN)", 0 },
+	{ "check", 'c', NULL, 0, "Tell at the end which files each process had redirected, and what went past", 0 },
+	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, and what waits", 0 },
 	{ "heap", OPTION_HEAP, "SIZE", 0,
 	  "Have malloc() of the program, and of its children, in a file of that size in the pool's directory", 0 },
 	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "When that is full: dram (the system's memory, default) or fail", 0 },
@@ -62,6 +70,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--heap-fork=%s: say copy or refuse", TOOL_PLAIN(arg));
 		args->heap.fork = arg;
 		return 0;
+	case 'P':
+		args->paths.patterns = arg;
+		return 0;
+	case OPTION_DRAIN:
+		tool_set(args->tool, state, PMIO_SET_DRAIN, arg);
+		return 0;
+	case 'c':
+		args->paths.check = true;
+		return 0;
+	case 'r':
+		args->paths.report = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		args->argv = &state->argv[state->next - 1];
 		state->next = state->argc; /* the rest belongs to the program */
@@ -69,32 +89,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->argv)
 			argp_error(state, "which program?");
-		if (!args->mpi && !args->heap.size)
-			argp_error(state, "what for? Say --mpi or --heap");
+		if (!args->mpi && !args->paths.patterns && !args->heap.size)
+			argp_error(state, "what for? Say --paths, --mpi or --heap");
+		if ((args->paths.check || args->paths.report) && !args->paths.patterns)
+			argp_error(state, "--check and --report are for --paths");
 		if ((args->heap.full || args->heap.fork) && !args->heap.size)
 			argp_error(state, "--heap-full and --heap-fork are for --heap");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-/* pmio's library comes last: some present ones must be first (those of sanitizers), and all come before the MPI */
-static int preload(const char *library)
-{
-	const char *before = getenv("LD_PRELOAD");
-	char *all;
-	int rc;
-
-	if (strpbrk(library, " :")) {
-		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
-		return TOOL_RUN_FAILED;
-	}
-	if (asprintf(&all, "%s%s%s", before ? before : "", before && *before ? ":" : "", library) < 0)
-		return TOOL_RUN_FAILED;
-	rc = setenv("LD_PRELOAD", all, 1);
-	free(all);
-	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
 static int prepare_mpi(const char *path, const struct mpi_family *family)
@@ -108,7 +112,7 @@ static int prepare_mpi(const char *path, const struct mpi_family *family)
 		status = TOOL_RUN_FAILED;
 	} else if (use.by == MPI_BY_LIBRARY && !use.loaded) {
 		pmio_info("run: %s: %s is preloaded", use.version, use.library);
-		status = preload(use.library);
+		status = run_preload(use.library);
 	}
 	mpi_use_free(&use);
 	return status;
@@ -123,7 +127,7 @@ static int prepare_heap(const struct tool *tool, const struct run_heap *h)
 		return status;
 	status = run_heap(tool, library, h);
 	if (status == TOOL_DONE)
-		status = preload(library);
+		status = run_preload(library);
 	free(library);
 	return status;
 }
@@ -140,14 +144,11 @@ static int pass_pool(const struct tool *tool)
 	return TOOL_DONE;
 }
 
-static int become(const char *path, char **argv)
+static int pass_drain(const struct tool *tool)
 {
-	int err;
-
-	execvp(path, argv);
-	err = errno;
-	pmio_err("run: %s: %s", path, strerror(err));
-	return err == ENOENT ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;
+	if (tool->settings.from[PMIO_SET_DRAIN] != PMIO_FROM_COMMAND_LINE)
+		return TOOL_DONE;
+	return setenv("PMIO_DRAIN", tool->settings.str[PMIO_SET_DRAIN], 1) == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
 int tool_run(struct tool *tool, int argc, char **argv)
@@ -156,9 +157,9 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		.options = options,
 		.parser = parse_option,
 		.args_doc = "[--] PROGRAM [ARGUMENT...]",
-		.doc = "run a program with what it needs to use pmem: names",
+		.doc = "run a program with its files in the pool: those that match patterns, or those with pmem: names that it opens by MPI",
 	};
-	struct run_args args = { 0 };
+	struct run_args args = { .tool = tool };
 	int status;
 	char *path;
 
@@ -172,12 +173,18 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		return status;
 	}
 	status = pass_pool(tool);
+	if (status == TOOL_DONE)
+		status = pass_drain(tool);
 	if (status == TOOL_DONE && args.mpi)
 		status = prepare_mpi(path, args.family);
+	if (status == TOOL_DONE && args.paths.patterns)
+		status = run_redirect(tool, path, &args.paths);
 	if (status == TOOL_DONE && args.heap.size)
 		status = prepare_heap(tool, &args.heap);
-	if (status == TOOL_DONE)
-		status = become(path, args.argv);
+	if (status == TOOL_DONE && (args.paths.check || args.paths.report))
+		status = run_child(path, args.argv, run_redirect_tell, &args.paths);
+	else if (status == TOOL_DONE)
+		status = run_become(path, args.argv);
 	free(path);
 	return status;
 }

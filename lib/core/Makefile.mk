@@ -7,6 +7,7 @@ libpmio_core_la_SOURCES = lib/core/backoff.h lib/core/clock.h lib/core/spin.h li
 	lib/core/fds.c lib/core/fds.h \
 	lib/core/log.c lib/core/log.h \
 	lib/core/path.c lib/core/path.h \
+	lib/core/pattern.c lib/core/pattern.h \
 	lib/core/settings.c lib/core/settings.h \
 	lib/core/system.c lib/core/system.h \
 	lib/core/text.c lib/core/text.h

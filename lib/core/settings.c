@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <ini.h>
 #include <limits.h>
 #include <math.h>
@@ -13,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
+#include "core/pattern.h"
 
 #define KIB (1ULL << 10)
 #define MIB (1ULL << 20)
@@ -437,21 +437,7 @@ int pmio_settings_pool_dir(const struct pmio_settings *s, char *dir, size_t size
 
 bool pmio_settings_path_selected(const struct pmio_settings *s, const char *name)
 {
-	const char *p = s->str[PMIO_SET_PATHS];
-	char pattern[PATH_MAX];
-
-	while (*p) {
-		size_t n = strcspn(p, ":");
-
-		if (n > 0 && n < sizeof(pattern)) {
-			memcpy(pattern, p, n);
-			pattern[n] = '\0';
-			if (fnmatch(pattern, name, 0) == 0)
-				return true;
-		}
-		p += n + (p[n] == ':');
-	}
-	return false;
+	return pmio_pattern_selects(s->str[PMIO_SET_PATHS], name);
 }
 
 int pmio_settings_fix_agent(struct pmio_settings *s)

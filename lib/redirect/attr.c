@@ -1,0 +1,298 @@
+/*
+ * attr.c -- times, modes, owners and extended attributes
+ *
+ * What waits is written first: a drain that comes later would change the times once more, or could not write at all.
+ */
+#include "redirect/redirect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <utime.h>
+
+#define OWN_ATTRIBUTES "user.pmio."
+
+int redirect_settle_fd(int fd)
+{
+	struct redirect_calm calm;
+	struct redirect_file *f;
+	int rc = 0, err;
+
+	f = redirect_get(fd, NULL, &err);
+	if (err < 0)
+		return err;
+	if (!f)
+		return 0;
+	redirect_enter(&calm);
+	rc = redirect_pool()->settle(fd, "an open file");
+	redirect_leave(&calm);
+	redirect_put(f);
+	return rc;
+}
+
+int redirect_settle_at(int dir, const char *path, bool follow)
+{
+	struct redirect_calm calm;
+	char name[PATH_MAX];
+	struct stat st;
+	int fd = redirect_path_fd(dir, path, follow, &st, name), rc = -EIO;
+
+	if (fd < 0)
+		return 0;
+	if (redirect_pool()) {
+		redirect_enter(&calm);
+		rc = redirect_pool()->settle(fd, name);
+		redirect_leave(&calm);
+	}
+	RAW(close, fd);
+	return rc;
+}
+
+/* of a descriptor or a name, which is NULL then */
+static int settle(int dir, const char *path, int flags)
+{
+	if (!redirect_on || redirect_inside || !redirect_ours())
+		return 0;
+	if (!path || ((flags & AT_EMPTY_PATH) && *path == '\0'))
+		return redirect_settle_fd(dir);
+	return redirect_settle_at(dir, path, !(flags & AT_SYMLINK_NOFOLLOW));
+}
+
+/* ---- times -------------------------------------------------------------------------------------- */
+
+/* and again: while it is open the agent takes another look at it, or would take the times for others' doing */
+static int set_times(int dir, const char *path, const struct timespec ts[2], int flags)
+{
+	struct stat st;
+	int rc;
+	long result;
+
+	path = redirect_plain_path(dir, path);
+	rc = settle(dir, path, flags);
+	if (rc < 0)
+		return (int)redirect_result(rc);
+	result = RAW(utimensat, dir, path, ts, flags);
+	if (result == 0 && redirect_on && !redirect_inside && redirect_ours()) {
+		rc = settle(dir, path, flags);
+		if ((path ? RAW(newfstatat, dir, path, &st, flags) : RAW(fstat, dir, &st)) == 0)
+			redirect_times_set(st.st_dev, st.st_ino);
+	}
+	return (int)(result < 0 ? raw_result(result) : redirect_result(rc));
+}
+
+int redirect_utimensat(int dir, const char *path, const struct timespec ts[2], int flags);
+int redirect_utimensat(int dir, const char *path, const struct timespec ts[2], int flags)
+{
+	if (!path)
+		return (int)raw_result(-EINVAL);
+	return set_times(dir, path, ts, flags);
+}
+REDIRECT(utimensat, redirect_utimensat);
+
+int redirect_futimens(int fd, const struct timespec ts[2]);
+int redirect_futimens(int fd, const struct timespec ts[2])
+{
+	return fd < 0 ? (int)raw_result(-EBADF) : set_times(fd, NULL, ts, 0);
+}
+REDIRECT(futimens, redirect_futimens);
+
+/* false: not valid */
+static bool of_timeval(const struct timeval tv[2], struct timespec ts[2])
+{
+	for (int i = 0; tv && i < 2; i++) {
+		if (tv[i].tv_usec < 0 || tv[i].tv_usec >= 1000000)
+			return false;
+		ts[i] = (struct timespec){ tv[i].tv_sec, tv[i].tv_usec * 1000 };
+	}
+	return true;
+}
+
+static int set_timevals(int dir, const char *path, const struct timeval tv[2], int flags)
+{
+	struct timespec ts[2];
+
+	if (!of_timeval(tv, ts))
+		return (int)raw_result(-EINVAL);
+	return set_times(dir, path, tv ? ts : NULL, flags);
+}
+
+int redirect_utimes(const char *path, const struct timeval tv[2]);
+int redirect_utimes(const char *path, const struct timeval tv[2])
+{
+	return set_timevals(AT_FDCWD, path, tv, 0);
+}
+REDIRECT(utimes, redirect_utimes);
+
+int redirect_lutimes(const char *path, const struct timeval tv[2]);
+int redirect_lutimes(const char *path, const struct timeval tv[2])
+{
+	return set_timevals(AT_FDCWD, path, tv, AT_SYMLINK_NOFOLLOW);
+}
+REDIRECT(lutimes, redirect_lutimes);
+
+int redirect_futimes(int fd, const struct timeval tv[2]);
+int redirect_futimes(int fd, const struct timeval tv[2])
+{
+	return set_timevals(fd, NULL, tv, 0);
+}
+REDIRECT(futimes, redirect_futimes);
+
+int redirect_futimesat(int dir, const char *path, const struct timeval tv[2]);
+int redirect_futimesat(int dir, const char *path, const struct timeval tv[2])
+{
+	return set_timevals(dir, path, tv, 0);
+}
+REDIRECT(futimesat, redirect_futimesat);
+
+int redirect_utime(const char *path, const struct utimbuf *t);
+int redirect_utime(const char *path, const struct utimbuf *t)
+{
+	struct timespec ts[2] = { { t ? t->actime : 0, 0 }, { t ? t->modtime : 0, 0 } };
+
+	return set_times(AT_FDCWD, path, t ? ts : NULL, 0);
+}
+REDIRECT(utime, redirect_utime);
+
+/* ---- modes and owners ------------------------------------------------------------------------------ */
+
+int redirect_fchmod(int fd, mode_t mode);
+int redirect_fchmod(int fd, mode_t mode)
+{
+	int rc = settle(fd, NULL, 0);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fchmod, fd, mode)));
+}
+REDIRECT(fchmod, redirect_fchmod);
+
+int redirect_chmod(const char *path, mode_t mode);
+int redirect_chmod(const char *path, mode_t mode)
+{
+	const char *plain = redirect_plain_path(AT_FDCWD, path);
+	int rc = settle(AT_FDCWD, plain, 0);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fchmodat, AT_FDCWD, plain, mode)));
+}
+REDIRECT(chmod, redirect_chmod);
+
+/* of what is no symbolic link */
+static long chmod_nofollow(int dir, const char *path, mode_t mode)
+{
+	char proc[40];
+	struct stat st;
+	long fd = RAW(openat, dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = RAW(fstat, fd, &st);
+	if (rc == 0 && S_ISLNK(st.st_mode))
+		rc = -EOPNOTSUPP;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%ld", fd);
+	if (rc == 0)
+		rc = RAW(fchmodat, AT_FDCWD, proc, mode);
+	RAW(close, fd);
+	return rc;
+}
+
+int redirect_fchmodat(int dir, const char *path, mode_t mode, int flags);
+int redirect_fchmodat(int dir, const char *path, mode_t mode, int flags)
+{
+	const char *plain = redirect_plain_path(dir, path);
+	int rc;
+
+	if (flags & ~AT_SYMLINK_NOFOLLOW)
+		return (int)raw_result(-EINVAL);
+	rc = settle(dir, plain, flags);
+	if (rc < 0)
+		return (int)redirect_result(rc);
+	return (int)raw_result(flags ? chmod_nofollow(dir, plain, mode) : RAW(fchmodat, dir, plain, mode));
+}
+REDIRECT(fchmodat, redirect_fchmodat);
+
+int redirect_fchown(int fd, uid_t uid, gid_t gid);
+int redirect_fchown(int fd, uid_t uid, gid_t gid)
+{
+	int rc = settle(fd, NULL, 0);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fchown, fd, uid, gid)));
+}
+REDIRECT(fchown, redirect_fchown);
+
+int redirect_fchownat(int dir, const char *path, uid_t uid, gid_t gid, int flags);
+int redirect_fchownat(int dir, const char *path, uid_t uid, gid_t gid, int flags)
+{
+	const char *plain = redirect_plain_path(dir, path);
+	int rc = settle(dir, plain, flags);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fchownat, dir, plain, uid, gid, flags)));
+}
+REDIRECT(fchownat, redirect_fchownat);
+
+int redirect_chown(const char *path, uid_t uid, gid_t gid);
+int redirect_chown(const char *path, uid_t uid, gid_t gid)
+{
+	return redirect_fchownat(AT_FDCWD, path, uid, gid, 0);
+}
+REDIRECT(chown, redirect_chown);
+
+int redirect_lchown(const char *path, uid_t uid, gid_t gid);
+int redirect_lchown(const char *path, uid_t uid, gid_t gid)
+{
+	return redirect_fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+REDIRECT(lchown, redirect_lchown);
+
+/* ---- extended attributes: pmio's own are not for programs, which would copy them with the data ---------- */
+
+static bool is_own(const char *name)
+{
+	return redirect_on && !redirect_inside && name && strncmp(name, OWN_ATTRIBUTES, sizeof(OWN_ATTRIBUTES) - 1) == 0;
+}
+
+/* the others close up; how many bytes that are */
+static long hide_own(char *names, long len)
+{
+	char *to = names;
+
+	for (char *p = names, *next; p < names + len; p = next) {
+		size_t n = strlen(p) + 1;
+
+		next = p + n;
+		if (is_own(p))
+			continue;
+		memmove(to, p, n);
+		to += n;
+	}
+	return to - names;
+}
+
+/* who asks how long it is may get more than there is */
+static ssize_t listed(long n, char *names, size_t size)
+{
+	if (n > 0 && size && redirect_on && !redirect_inside)
+		n = hide_own(names, n);
+	return raw_result(n);
+}
+
+ssize_t redirect_listxattr(const char *path, char *names, size_t size);
+ssize_t redirect_listxattr(const char *path, char *names, size_t size)
+{
+	return listed(RAW(listxattr, path, names, size), names, size);
+}
+REDIRECT(listxattr, redirect_listxattr);
+
+ssize_t redirect_llistxattr(const char *path, char *names, size_t size);
+ssize_t redirect_llistxattr(const char *path, char *names, size_t size)
+{
+	return listed(RAW(llistxattr, path, names, size), names, size);
+}
+REDIRECT(llistxattr, redirect_llistxattr);
+
+ssize_t redirect_flistxattr(int fd, char *names, size_t size);
+ssize_t redirect_flistxattr(int fd, char *names, size_t size)
+{
+	return listed(RAW(flistxattr, fd, names, size), names, size);
+}
+REDIRECT(flistxattr, redirect_flistxattr);

@@ -1,0 +1,364 @@
+/* data.c -- reading and writing */
+#include "redirect/redirect.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "redirect/cancel.h"
+
+#define NR_IOV_MAX 1024
+#define AT_ONCE_MAX (1u << 20) /* bytes: of more, pages are better mapped before */
+#define RWF_KNOWN 0x1f /* hints, and RWF_APPEND, RWF_SYNC, RWF_DSYNC */
+#define RWF_SYNCS 0x6
+#define RWF_APPENDS 0x10
+
+/* -EINVAL as the kernel has it; *total: at most REDIRECT_IO_MAX */
+static int sum_up(const struct iovec *v, int nr, size_t *total)
+{
+	*total = 0;
+	if (nr < 0 || nr > NR_IOV_MAX)
+		return -EINVAL;
+	for (int i = 0; i < nr; i++) {
+		if (v[i].iov_len > (size_t)SSIZE_MAX - *total)
+			return -EINVAL;
+		*total += v[i].iov_len;
+	}
+	return 0;
+}
+
+/* of more bytes than one call may have, the pieces that fit, or a part of the first one */
+static const struct iovec *limit(const struct iovec *v, int *nr, size_t *len, struct iovec *part)
+{
+	size_t sum = 0;
+	int n = 0;
+
+	if (*len <= REDIRECT_IO_MAX)
+		return v;
+	while (n < *nr && v[n].iov_len <= REDIRECT_IO_MAX - sum)
+		sum += v[n++].iov_len;
+	if (sum) {
+		*nr = n;
+		*len = sum;
+		return v;
+	}
+	*part = (struct iovec){ v[n].iov_base, REDIRECT_IO_MAX };
+	*nr = 1;
+	*len = REDIRECT_IO_MAX;
+	return part;
+}
+
+/* ---- with the pool ------------------------------------------------------------------------ */
+
+/* most calls: a copy between memories, which a signal handler may interrupt (but not use the pool) */
+static ssize_t at_once(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool write)
+{
+	const struct redirect_pool *pool = redirect_pool();
+	ssize_t n;
+
+	if (nr != 1 || v->iov_len > AT_ONCE_MAX)
+		return -EAGAIN;
+	redirect_inside++;
+	n = write ? pool->write_at_once(f->file, v, off) : pool->read_at_once(f->file, v, off);
+	redirect_inside--;
+	return n;
+}
+
+static ssize_t pool_read(struct redirect_file *f, const struct iovec *v, int nr, off_t off)
+{
+	struct redirect_calm calm;
+	ssize_t n;
+
+	if (f->access == O_WRONLY)
+		return -EBADF;
+	if (off < 0)
+		return -EINVAL;
+	n = at_once(f, v, nr, off, false);
+	if (n != -EAGAIN)
+		return n;
+	redirect_enter(&calm);
+	n = redirect_pool()->read(f->file, v, nr, off);
+	redirect_leave(&calm);
+	return n;
+}
+
+static int after_write(struct redirect_file *f, bool sync)
+{
+	struct redirect_calm calm;
+	int rc = 0;
+
+	atomic_store_explicit(&f->wrote, true, memory_order_relaxed);
+	if (sync || atomic_load_explicit(&f->sync, memory_order_relaxed)) {
+		redirect_enter(&calm);
+		rc = redirect_pool()->sync(f->file);
+		redirect_leave(&calm);
+	}
+	return rc;
+}
+
+static ssize_t pool_write(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool sync)
+{
+	struct redirect_calm calm;
+	ssize_t n;
+	int rc;
+
+	if (f->access == O_RDONLY)
+		return -EBADF;
+	if (off < 0)
+		return -EINVAL;
+	n = at_once(f, v, nr, off, true);
+	if (n == -EAGAIN) {
+		redirect_enter(&calm);
+		n = redirect_pool()->write(f->file, v, nr, off);
+		redirect_leave(&calm);
+	}
+	rc = n > 0 ? after_write(f, sync) : 0;
+	return rc < 0 ? rc : n;
+}
+
+static ssize_t pool_append(struct redirect_file *f, const struct iovec *v, int nr, off_t *end, bool sync)
+{
+	struct redirect_calm calm;
+	ssize_t n;
+	off_t at = 0;
+	int rc;
+
+	if (f->access == O_RDONLY)
+		return -EBADF;
+	redirect_enter(&calm);
+	n = redirect_pool()->append(f->file, v, nr, &at);
+	redirect_leave(&calm);
+	if (n < 0)
+		return n;
+	*end = at + n;
+	rc = n > 0 ? after_write(f, sync) : 0;
+	return rc < 0 ? rc : n;
+}
+
+/* ---- at the kernel's offset -------------------------------------------------------------------- */
+
+/* it is moved first: so nobody else who has the same one reads or writes there */
+static ssize_t sequential(struct redirect_file *f, int fd, const struct iovec *v, int nr, size_t len, bool write, bool sync)
+{
+	off_t end = RAW(lseek, fd, len, SEEK_CUR);
+	ssize_t n;
+
+	if (end < 0)
+		return write ? -EFBIG : (ssize_t)end;
+	n = write ? pool_write(f, v, nr, end - (off_t)len, sync) : pool_read(f, v, nr, end - (off_t)len);
+	if (n < (ssize_t)len)
+		RAW(lseek, fd, (n < 0 ? 0 : n) - (ssize_t)len, SEEK_CUR);
+	return n;
+}
+
+static ssize_t read_on(struct redirect_file *f, int fd, const struct iovec *v, int nr)
+{
+	struct iovec part;
+	size_t len;
+	int rc = sum_up(v, nr, &len);
+
+	if (rc < 0)
+		return rc;
+	v = limit(v, &nr, &len, &part);
+	if (f->access == O_WRONLY)
+		return -EBADF;
+	return sequential(f, fd, v, nr, len, false, false);
+}
+
+static ssize_t write_on(struct redirect_file *f, int fd, const struct iovec *v, int nr, bool append, bool sync)
+{
+	struct iovec part;
+	size_t len;
+	ssize_t n;
+	off_t end;
+	int rc = sum_up(v, nr, &len);
+
+	if (rc < 0)
+		return rc;
+	v = limit(v, &nr, &len, &part);
+	if (f->access == O_RDONLY)
+		return -EBADF;
+	if (len == 0)
+		return 0;
+	if (!append && !atomic_load_explicit(&f->append, memory_order_relaxed))
+		return sequential(f, fd, v, nr, len, true, sync);
+	n = pool_append(f, v, nr, &end, sync);
+	if (n > 0)
+		RAW(lseek, fd, end, SEEK_SET);
+	return n;
+}
+
+/* Linux appends here, too, if the descriptor has O_APPEND */
+static ssize_t write_at(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool append, bool sync)
+{
+	size_t len;
+	off_t end;
+	int rc = sum_up(v, nr, &len);
+
+	if (rc < 0 || off < 0)
+		return -EINVAL;
+	if (append || atomic_load_explicit(&f->append, memory_order_relaxed))
+		return pool_append(f, v, nr, &end, sync);
+	return pool_write(f, v, nr, off, sync);
+}
+
+static ssize_t read_at(struct redirect_file *f, const struct iovec *v, int nr, off_t off)
+{
+	size_t len;
+
+	return sum_up(v, nr, &len) < 0 ? -EINVAL : pool_read(f, v, nr, off);
+}
+
+/* ---- the calls ------------------------------------------------------------------------------------ */
+
+/* the rest of a call: of a plain file, or with an error */
+#define WITHOUT(err, plain) ((err) < 0 ? redirect_result(err) : raw_result(plain))
+
+static ssize_t done(struct redirect_file *f, ssize_t n)
+{
+	redirect_put(f);
+	return redirect_result(n);
+}
+
+ssize_t redirect_read(int fd, void *buf, size_t len)
+{
+	struct iovec v = { buf, len };
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, read_on(f, fd, &v, 1)) : WITHOUT(err, CANCELLABLE(RAW(read, fd, buf, len)));
+}
+REDIRECT(read, redirect_read);
+REDIRECT_ENTRY(__read_nocancel, redirect_read);
+
+ssize_t redirect_write(int fd, const void *buf, size_t len)
+{
+	struct iovec v = { (void *)(uintptr_t)buf, len };
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, write_on(f, fd, &v, 1, false, false)) : WITHOUT(err, CANCELLABLE(RAW(write, fd, buf, len)));
+}
+REDIRECT(write, redirect_write);
+REDIRECT_ENTRY(__write_nocancel, redirect_write);
+
+ssize_t redirect_pread(int fd, void *buf, size_t len, off_t off)
+{
+	struct iovec v = { buf, len };
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, read_at(f, &v, 1, off)) : WITHOUT(err, CANCELLABLE(RAW(pread64, fd, buf, len, off)));
+}
+REDIRECT(pread, redirect_pread);
+REDIRECT(pread64, redirect_pread);
+REDIRECT_ENTRY(__pread64_nocancel, redirect_pread);
+
+ssize_t redirect_pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+	struct iovec v = { (void *)(uintptr_t)buf, len };
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, write_at(f, &v, 1, off, false, false)) : WITHOUT(err, CANCELLABLE(RAW(pwrite64, fd, buf, len, off)));
+}
+REDIRECT(pwrite, redirect_pwrite);
+REDIRECT(pwrite64, redirect_pwrite);
+
+ssize_t redirect_readv(int fd, const struct iovec *v, int nr);
+ssize_t redirect_readv(int fd, const struct iovec *v, int nr)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, read_on(f, fd, v, nr)) : WITHOUT(err, CANCELLABLE(RAW(readv, fd, v, nr)));
+}
+REDIRECT(readv, redirect_readv);
+
+ssize_t redirect_writev(int fd, const struct iovec *v, int nr);
+ssize_t redirect_writev(int fd, const struct iovec *v, int nr)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, write_on(f, fd, v, nr, false, false)) : WITHOUT(err, CANCELLABLE(RAW(writev, fd, v, nr)));
+}
+REDIRECT(writev, redirect_writev);
+
+ssize_t redirect_preadv2(int fd, const struct iovec *v, int nr, off_t off, int flags);
+ssize_t redirect_preadv2(int fd, const struct iovec *v, int nr, off_t off, int flags)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return WITHOUT(err, CANCELLABLE(RAW(preadv2, fd, v, nr, off, 0, flags)));
+	if (flags & ~RWF_KNOWN)
+		return done(f, -EOPNOTSUPP);
+	return done(f, off == -1 ? read_on(f, fd, v, nr) : read_at(f, v, nr, off));
+}
+REDIRECT(preadv2, redirect_preadv2);
+REDIRECT(preadv64v2, redirect_preadv2);
+
+ssize_t redirect_pwritev2(int fd, const struct iovec *v, int nr, off_t off, int flags);
+ssize_t redirect_pwritev2(int fd, const struct iovec *v, int nr, off_t off, int flags)
+{
+	bool append = flags & RWF_APPENDS, sync = flags & RWF_SYNCS;
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return WITHOUT(err, CANCELLABLE(RAW(pwritev2, fd, v, nr, off, 0, flags)));
+	if (flags & ~RWF_KNOWN)
+		return done(f, -EOPNOTSUPP);
+	return done(f, off == -1 ? write_on(f, fd, v, nr, append, sync) : write_at(f, v, nr, off, append, sync));
+}
+REDIRECT(pwritev2, redirect_pwritev2);
+REDIRECT(pwritev64v2, redirect_pwritev2);
+
+ssize_t redirect_preadv(int fd, const struct iovec *v, int nr, off_t off);
+ssize_t redirect_preadv(int fd, const struct iovec *v, int nr, off_t off)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, read_at(f, v, nr, off)) : WITHOUT(err, CANCELLABLE(RAW(preadv, fd, v, nr, off, 0)));
+}
+REDIRECT(preadv, redirect_preadv);
+REDIRECT(preadv64, redirect_preadv);
+
+ssize_t redirect_pwritev(int fd, const struct iovec *v, int nr, off_t off);
+ssize_t redirect_pwritev(int fd, const struct iovec *v, int nr, off_t off)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	return f ? done(f, write_at(f, v, nr, off, false, false)) : WITHOUT(err, CANCELLABLE(RAW(pwritev, fd, v, nr, off, 0)));
+}
+REDIRECT(pwritev, redirect_pwritev);
+REDIRECT(pwritev64, redirect_pwritev);
+
+/* ---- as compilers call them where they know the buffer's size --------------------------------------- */
+
+static void check(size_t len, size_t room)
+{
+	if (len > room)
+		abort();
+}
+
+ssize_t redirect_read_chk(int fd, void *buf, size_t len, size_t room);
+ssize_t redirect_read_chk(int fd, void *buf, size_t len, size_t room)
+{
+	check(len, room);
+	return redirect_read(fd, buf, len);
+}
+REDIRECT(__read_chk, redirect_read_chk);
+
+ssize_t redirect_pread_chk(int fd, void *buf, size_t len, off_t off, size_t room);
+ssize_t redirect_pread_chk(int fd, void *buf, size_t len, off_t off, size_t room)
+{
+	check(len, room);
+	return redirect_pread(fd, buf, len, off);
+}
+REDIRECT(__pread_chk, redirect_pread_chk);
+REDIRECT(__pread64_chk, redirect_pread_chk);

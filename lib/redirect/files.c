@@ -1,0 +1,571 @@
+/*
+ * files.c -- what is open, and by which descriptors
+ *
+ * An entry of the table is one word: nothing known, plain, libpmio's own, or the file.  A file stays as long as an
+ * entry or a call under way has it, and its memory for ever, so that a call that finds it in the table may look at
+ * its count.
+ */
+#include "redirect/redirect.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define UNKNOWN ((uintptr_t)0)
+#define PLAIN ((uintptr_t)1)
+#define OWN ((uintptr_t)2)
+#define IS_FILE(v) ((v) > OWN)
+
+static _Atomic uintptr_t table[REDIRECT_FDS];
+static _Atomic int highest = -1; /* entry that was ever set */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the lists */
+static pthread_mutex_t recognising = PTHREAD_MUTEX_INITIALIZER;
+static struct redirect_file *files, *unused;
+static int first_own = REDIRECT_FDS;
+
+/* ---- undisturbed ---------------------------------------------------------------------- */
+
+void redirect_enter(struct redirect_calm *calm)
+{
+	/* faults are no signals that could wait */
+	uint64_t all = ~0ULL & ~(1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1));
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &calm->cancel_state);
+	RAW(rt_sigprocmask, SIG_BLOCK, &all, &calm->mask, sizeof(all));
+	redirect_inside++;
+}
+
+void redirect_leave(const struct redirect_calm *calm)
+{
+	redirect_inside--;
+	RAW(rt_sigprocmask, SIG_SETMASK, &calm->mask, 0, sizeof(calm->mask));
+	pthread_setcancelstate(calm->cancel_state, NULL);
+	redirect_say_pending();
+}
+
+/* ---- the pool's library ------------------------------------------------------------------ */
+
+/* before the destructors of libraries, which libpmio's own need not survive, what stdio holds back is written */
+static void flush_early(void)
+{
+	if (redirect_ours())
+		fflush(NULL);
+}
+
+static const struct redirect_pool *load(void)
+{
+	char path[PATH_MAX];
+	const struct redirect_pool *p;
+	Dl_info info;
+	void *lib;
+	char *slash;
+
+	if (!dladdr(&first_own, &info) || snprintf(path, sizeof(path), "%s", info.dli_fname) >= (int)sizeof(path) || !(slash = strrchr(path, '/')) ||
+	    slash + sizeof(REDIRECT_POOL_LIBRARY) >= path + sizeof(path)) {
+		redirect_error("this library does not find its own folder");
+		return NULL;
+	}
+	strcpy(slash + 1, REDIRECT_POOL_LIBRARY);
+	lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	p = lib ? dlsym(lib, REDIRECT_POOL_SYMBOL) : NULL;
+	if (!p || p->version != REDIRECT_POOL_VERSION) {
+		redirect_error("%s: %s", path, p ? "it is of another version of pmio" : dlerror());
+		return NULL;
+	}
+	atexit(flush_early);
+	return p->start(redirect_say) < 0 ? NULL : p;
+}
+
+static const struct redirect_pool *pool;
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+const struct redirect_pool *redirect_pool(void)
+{
+	const struct redirect_pool *p = __atomic_load_n(&pool, __ATOMIC_ACQUIRE);
+	struct redirect_calm calm;
+
+	if (p)
+		return p;
+	redirect_enter(&calm);
+	pthread_mutex_lock(&loading);
+	p = pool;
+	if (!p) {
+		p = load();
+		__atomic_store_n(&pool, p, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&loading);
+	redirect_leave(&calm);
+	return p;
+}
+
+/* ---- libpmio's own descriptors -------------------------------------------------------------- */
+
+static void set(int fd, uintptr_t v)
+{
+	int h = atomic_load(&highest);
+
+	while (fd > h && !atomic_compare_exchange_weak(&highest, &h, fd))
+		;
+	atomic_store_explicit(&table[fd], v, memory_order_release);
+}
+
+static void find_first_own(void)
+{
+	struct rlimit limit = { 1024, 1024 };
+
+	RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
+	first_own = limit.rlim_cur >= 8192 ? 4096 : limit.rlim_cur > 1024 ? 1024 : (int)(limit.rlim_cur / 4 * 3);
+}
+
+int redirect_first_own(void)
+{
+	return first_own;
+}
+
+/* above the program's limit, if there is no other place */
+static long move_up(int fd)
+{
+	struct rlimit limit, more;
+	long to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
+
+	if (to >= 0 || RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+		return to;
+	more = limit;
+	more.rlim_cur = limit.rlim_max < REDIRECT_FDS ? limit.rlim_max : REDIRECT_FDS;
+	RAW(prlimit64, 0, RLIMIT_NOFILE, &more, 0);
+	to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
+	RAW(prlimit64, 0, RLIMIT_NOFILE, &limit, 0);
+	return to;
+}
+
+int redirect_own(int fd)
+{
+	long to;
+
+	if (fd < 0)
+		return fd;
+	to = fd >= first_own ? fd : move_up(fd);
+	if (to >= REDIRECT_FDS) {
+		RAW(close, to);
+		to = -EMFILE;
+	}
+	if (to < 0) /* better low than not at all */
+		to = fd;
+	else if (to != fd)
+		RAW(close, fd);
+	if (to < REDIRECT_FDS)
+		set((int)to, OWN);
+	return (int)to;
+}
+
+bool redirect_is_own(int fd)
+{
+	return fd >= 0 && fd < REDIRECT_FDS && atomic_load_explicit(&table[fd], memory_order_relaxed) == OWN;
+}
+
+void redirect_disown(int fd)
+{
+	if (redirect_is_own(fd))
+		set(fd, UNKNOWN);
+}
+
+/* ---- files -------------------------------------------------------------------------------------- */
+
+static struct redirect_file *new_file(void)
+{
+	struct redirect_file *f;
+
+	pthread_mutex_lock(&lock);
+	f = unused;
+	if (f)
+		unused = f->next;
+	pthread_mutex_unlock(&lock);
+	if (!f) {
+		redirect_inside++;
+		f = calloc(1, sizeof(*f));
+		redirect_inside--;
+	}
+	return f;
+}
+
+static void list(struct redirect_file *f)
+{
+	pthread_mutex_lock(&lock);
+	f->next = files;
+	files = f;
+	pthread_mutex_unlock(&lock);
+}
+
+static void unlist(struct redirect_file *f)
+{
+	pthread_mutex_lock(&lock);
+	for (struct redirect_file **p = &files; *p; p = &(*p)->next) {
+		if (*p == f) {
+			*p = f->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void keep_for_later(struct redirect_file *f)
+{
+	pthread_mutex_lock(&lock);
+	f->next = unused;
+	unused = f;
+	pthread_mutex_unlock(&lock);
+}
+
+bool redirect_hold(struct redirect_file *f)
+{
+	unsigned n = atomic_load_explicit(&f->refs, memory_order_relaxed);
+
+	while (n) {
+		if (atomic_compare_exchange_weak_explicit(&f->refs, &n, n + 1, memory_order_acquire, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+int redirect_put(struct redirect_file *f)
+{
+	struct redirect_calm calm;
+	int rc;
+
+	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return 0;
+	unlist(f);
+	redirect_enter(&calm);
+	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) | (atomic_load(&f->wrote) ? REDIRECT_CLOSE_WROTE : 0));
+	redirect_leave(&calm);
+	keep_for_later(f);
+	return rc;
+}
+
+static int open_file(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool shared, struct redirect_file **out)
+{
+	const struct redirect_pool *p = redirect_pool();
+	struct redirect_calm calm;
+	struct redirect_file *f;
+	int rc;
+
+	if (!p)
+		return -EIO;
+	f = new_file();
+	if (!f)
+		return -ENOMEM;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	f->access = flags & O_ACCMODE;
+	atomic_store(&f->append, (flags & O_APPEND) != 0);
+	atomic_store(&f->sync, (flags & O_DSYNC) != 0);
+	atomic_store(&f->shared, shared);
+	atomic_store(&f->wrote, false);
+	redirect_enter(&calm);
+	rc = p->open(fd, name, f->access, is_new, &f->file);
+	redirect_leave(&calm);
+	if (rc < 0) {
+		keep_for_later(f);
+		return rc;
+	}
+	atomic_store(&f->refs, 1);
+	list(f);
+	redirect_note('+', name, "");
+	*out = f;
+	return 0;
+}
+
+/* ---- whose call is it? --------------------------------------------------------------------------- */
+
+/* an adapter for an MPI in this process has files of its own in the pool, which it reaches by their descriptors */
+static bool is_pmio(const void *caller)
+{
+	const char *name;
+	Dl_info info;
+
+	if (!dladdr(caller, &info) || !info.dli_fname)
+		return false;
+	name = strrchr(info.dli_fname, '/');
+	name = name ? name + 1 : info.dli_fname;
+	return strncmp(name, "libpmio", 7) == 0 || strncmp(name, "mca_io_pmem", 11) == 0 || strncmp(name, "mca_hook_pmem", 13) == 0;
+}
+
+/* ---- the table -------------------------------------------------------------------------------------- */
+
+/* 1: a file, with a reference for the table; 0: plain; or an error.  A descriptor that this process has not opened */
+static int recognise(int fd, const void *caller, struct redirect_file **out)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	long flags;
+
+	if (RAW(fstat, fd, &st) < 0)
+		return 0;
+	if (!S_ISREG(st.st_mode) || !redirect_fd_name(fd, &st, name) || !redirect_matches(name) || is_pmio(caller))
+		return 0;
+	flags = RAW(fcntl, fd, F_GETFL, 0);
+	if (flags < 0 || (flags & O_PATH))
+		return 0;
+	return open_file(fd, &st, name, (int)flags, false, true, out) < 0 ? -EIO : 1;
+}
+
+static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
+{
+	struct redirect_file *f = NULL;
+	uintptr_t v;
+
+	pthread_mutex_lock(&recognising);
+	v = atomic_load(&table[fd]);
+	if (IS_FILE(v) && redirect_hold((struct redirect_file *)v)) {
+		f = (struct redirect_file *)v;
+	} else if (v == UNKNOWN) {
+		int what = recognise(fd, caller, &f);
+
+		/* of a child of vfork the entries are its parent's */
+		if (what == 1 && redirect_ours()) {
+			atomic_fetch_add(&f->refs, 1);
+			set(fd, (uintptr_t)f);
+		} else if (what == 0 && redirect_ours()) {
+			set(fd, PLAIN);
+		}
+		*rc = what < 0 ? what : 0;
+	}
+	pthread_mutex_unlock(&recognising);
+	return f;
+}
+
+struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
+{
+	uintptr_t v;
+
+	*rc = 0;
+	if (!redirect_on || fd < 0 || fd >= REDIRECT_FDS)
+		return NULL;
+	for (;;) {
+		v = atomic_load_explicit(&table[fd], memory_order_acquire);
+		if (v == PLAIN || v == OWN)
+			return NULL;
+		if (redirect_inside) { /* a signal handler that came while libpmio was at work must not wait for it */
+			*rc = IS_FILE(v) ? -EIO : 0;
+			return NULL;
+		}
+		if (v == UNKNOWN)
+			return get_unknown(fd, caller, rc);
+		if (!redirect_hold((struct redirect_file *)v))
+			continue;
+		if (atomic_load_explicit(&table[fd], memory_order_acquire) == v)
+			return (struct redirect_file *)v;
+		redirect_put((struct redirect_file *)v);
+	}
+}
+
+int redirect_forget(int fd)
+{
+	uintptr_t v;
+
+	if (!redirect_on || redirect_inside || fd < 0 || fd >= REDIRECT_FDS)
+		return 0;
+	v = atomic_load_explicit(&table[fd], memory_order_acquire);
+	if (v == UNKNOWN || v == OWN || !redirect_ours())
+		return 0;
+	v = atomic_exchange(&table[fd], UNKNOWN);
+	return IS_FILE(v) ? redirect_put((struct redirect_file *)v) : 0;
+}
+
+void redirect_duplicate(int from, int to)
+{
+	uintptr_t v;
+
+	if (!redirect_on || redirect_inside || from >= REDIRECT_FDS || to >= REDIRECT_FDS || !redirect_ours())
+		return;
+	redirect_forget(to);
+	v = atomic_load(&table[from]);
+	if (v == PLAIN)
+		set(to, PLAIN);
+	else if (IS_FILE(v) && redirect_hold((struct redirect_file *)v))
+		set(to, v);
+}
+
+/* ---- opened here ---------------------------------------------------------------------------------- */
+
+static int truncate_at_open(struct redirect_file *f, int fd, const char *name)
+{
+	const struct redirect_pool *p = redirect_pool();
+	struct pmio_file *other = NULL;
+	struct redirect_calm calm;
+	int rc;
+
+	redirect_enter(&calm);
+	if (f->access != O_RDONLY) {
+		rc = p->truncate(f->file, 0);
+		atomic_store(&f->wrote, true);
+	} else { /* as Linux does it */
+		rc = p->open(fd, name, O_WRONLY, false, &other);
+		if (rc == 0)
+			rc = p->truncate(other, 0);
+		if (other)
+			p->close(other, REDIRECT_CLOSE_WROTE);
+	}
+	redirect_leave(&calm);
+	return rc;
+}
+
+static int open_redirected(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool truncate)
+{
+	struct redirect_file *f;
+	int rc = open_file(fd, st, name, flags, is_new, false, &f);
+
+	if (rc == 0 && truncate) {
+		rc = truncate_at_open(f, fd, name);
+		if (rc < 0)
+			redirect_put(f);
+	}
+	if (rc < 0) {
+		RAW(close, fd);
+		errno = redirect_errno(rc);
+		return -1;
+	}
+	set(fd, (uintptr_t)f);
+	return fd;
+}
+
+static int stay_plain(int fd, bool truncate)
+{
+	long rc = truncate ? RAW(ftruncate, fd, 0) : 0;
+
+	if (rc < 0) {
+		RAW(close, fd);
+		errno = (int)-rc;
+		return -1;
+	}
+	if (fd < REDIRECT_FDS)
+		set(fd, PLAIN);
+	return fd;
+}
+
+int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller)
+{
+	char name[PATH_MAX];
+	struct stat st;
+
+	redirect_forget(fd);
+	if (RAW(fstat, fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return stay_plain(fd, false);
+	if (!redirect_fd_name(fd, &st, name) || !redirect_matches(name) || is_pmio(caller))
+		return stay_plain(fd, truncate);
+	if (fd >= REDIRECT_FDS) {
+		redirect_error("%s: descriptor %d is too high a number for a redirected file", name, fd);
+		RAW(close, fd);
+		errno = EMFILE;
+		return -1;
+	}
+	return open_redirected(fd, &st, name, flags, is_new && st.st_size == 0, truncate && !is_new);
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------- */
+
+struct redirect_file *redirect_find(uint64_t dev, uint64_t ino)
+{
+	struct redirect_file *f;
+
+	if (redirect_inside)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	for (f = files; f; f = f->next) {
+		if (f->ino == ino && f->dev == dev && redirect_hold(f))
+			break;
+	}
+	pthread_mutex_unlock(&lock);
+	return f;
+}
+
+bool redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
+{
+	struct redirect_file *f = __atomic_load_n(&files, __ATOMIC_RELAXED) ? redirect_find(dev, ino) : NULL;
+	int rc;
+
+	if (!f)
+		return false;
+	redirect_inside++;
+	rc = redirect_pool()->size(f->file, size);
+	redirect_inside--;
+	redirect_put(f);
+	return rc == 0;
+}
+
+void redirect_times_set(uint64_t dev, uint64_t ino)
+{
+	pthread_mutex_lock(&lock);
+	for (struct redirect_file *f = files; f; f = f->next) {
+		if (f->ino == ino && f->dev == dev)
+			atomic_store(&f->wrote, false);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void redirect_share_all(void)
+{
+	pthread_mutex_lock(&lock);
+	for (struct redirect_file *f = files; f; f = f->next)
+		atomic_store(&f->shared, true);
+	pthread_mutex_unlock(&lock);
+}
+
+void redirect_close_all(void)
+{
+	if (!redirect_on || redirect_inside || !redirect_ours() || !__atomic_load_n(&files, __ATOMIC_RELAXED))
+		return;
+	for (int fd = 0; fd <= atomic_load(&highest); fd++) {
+		if (IS_FILE(atomic_load_explicit(&table[fd], memory_order_relaxed)))
+			redirect_forget(fd);
+	}
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------ */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+	for (struct redirect_file *f = files; f; f = f->next)
+		atomic_store(&f->shared, true);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* what the parent has open is recognised when it is used; its connection is its own */
+static void (*also_in_child)(void);
+
+static void in_child(void)
+{
+	redirect_state_init();
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	recognising = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	for (int fd = 0; fd <= atomic_load(&highest); fd++) {
+		uintptr_t v = atomic_load_explicit(&table[fd], memory_order_relaxed);
+
+		if (v == OWN)
+			RAW(close, fd);
+		if (v == OWN || IS_FILE(v))
+			atomic_store_explicit(&table[fd], UNKNOWN, memory_order_relaxed);
+	}
+	loading = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	files = NULL;
+	also_in_child();
+	if (pool)
+		pool->forget();
+}
+
+void redirect_files_init(void (*fn)(void))
+{
+	also_in_child = fn;
+	find_first_own();
+	pthread_atfork(before_fork, after_fork, in_child);
+}

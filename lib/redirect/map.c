@@ -1,0 +1,464 @@
+/*
+ * map.c -- files in memory
+ *
+ * A shared mapping is of the pool's frames.  It keeps the file open, as the program may close its descriptor, and is
+ * known by its pieces, as a program may end it piece by piece.  A private one is a copy; of a large file, a mapping of
+ * the plain one after a drain: others' later writes need not show in it.
+ */
+#include "redirect/redirect.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define COPY_MAX (64u << 20) /* bytes */
+#define HUGE ((size_t)2 << 20)
+
+struct mapping {
+	struct redirect_file *f; /* with a reference */
+	bool writable;
+	unsigned nr_pieces;
+};
+
+struct piece {
+	struct piece *next;
+	struct mapping *mapping;
+	char *addr;
+	size_t len;
+	off_t off; /* in the file */
+	bool writable;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all pieces */
+static struct piece *pieces;
+
+static size_t page_size(void)
+{
+	static size_t size;
+
+	if (!size)
+		size = (size_t)sysconf(_SC_PAGESIZE);
+	return size;
+}
+
+static size_t round_up(size_t n)
+{
+	return (n + page_size() - 1) & ~(page_size() - 1);
+}
+
+static bool is_error(long p)
+{
+	return p < 0 && p > -4096;
+}
+
+static void *fail(long rc)
+{
+	redirect_result(rc);
+	return MAP_FAILED;
+}
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+/* without handlers and recursion; lock held */
+static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t off)
+{
+	struct piece *p;
+
+	redirect_inside++;
+	p = malloc(sizeof(*p));
+	redirect_inside--;
+	if (!p)
+		return NULL;
+	*p = (struct piece){ pieces, m, addr, len, off, m->writable };
+	pieces = p;
+	m->nr_pieces++;
+	return p;
+}
+
+static int end_mapping(struct mapping *m)
+{
+	struct redirect_calm calm;
+	int rc, closed;
+
+	redirect_enter(&calm);
+	rc = redirect_pool()->unmap(m->f->file, m->writable);
+	redirect_leave(&calm);
+	if (m->writable)
+		atomic_store(&m->f->wrote, true);
+	closed = redirect_put(m->f);
+	free(m);
+	return rc < 0 ? rc : closed;
+}
+
+/* take a part out of a piece; lock held.  false: the piece is gone, with *ended its mapping if that was the last one */
+static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
+{
+	struct piece *p = *at;
+	char *end = p->addr + p->len;
+
+	*ended = NULL;
+	if (to <= p->addr || from >= end)
+		return true;
+	if (from > p->addr && to < end && !new_piece(p->mapping, to, (size_t)(end - to), p->off + (to - p->addr)))
+		return true; /* it stays whole, and so longer than it is: no harm but a handle that stays open */
+	if (from > p->addr) {
+		p->len = (size_t)(from - p->addr);
+		return true;
+	}
+	if (to < end) {
+		p->off += to - p->addr;
+		p->addr = to;
+		p->len = (size_t)(end - to);
+		return true;
+	}
+	*at = p->next;
+	if (--p->mapping->nr_pieces == 0)
+		*ended = p->mapping;
+	free(p);
+	return false;
+}
+
+/* these addresses are something else now */
+static int forget_range(void *addr, size_t len)
+{
+	char *from = addr, *to = from + round_up(len);
+	int rc = 0;
+
+	if (!__atomic_load_n(&pieces, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
+		return 0;
+	pthread_mutex_lock(&lock);
+	for (struct piece **at = &pieces; *at;) {
+		struct mapping *ended;
+
+		if (cut(at, from, to, &ended))
+			at = &(*at)->next;
+		if (!ended)
+			continue;
+		pthread_mutex_unlock(&lock);
+		rc = end_mapping(ended);
+		pthread_mutex_lock(&lock);
+		at = &pieces; /* others may have changed it */
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+/* ---- private mappings ---------------------------------------------------------------------------- */
+
+static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	struct redirect_calm calm;
+	struct iovec v;
+	ssize_t n;
+	long base = RAW(mmap, addr, len, PROT_READ | PROT_WRITE, (flags & ~MAP_TYPE) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (is_error(base))
+		return fail(base);
+	v = (struct iovec){ (void *)base, len };
+	redirect_enter(&calm);
+	n = redirect_pool()->read(f->file, &v, 1, off);
+	redirect_leave(&calm);
+	if (n >= 0 && prot != (PROT_READ | PROT_WRITE))
+		n = RAW(mprotect, base, len, prot);
+	if (n >= 0)
+		return (void *)base;
+	RAW(munmap, base, len);
+	return fail(n);
+}
+
+static void *map_plain(int fd, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	int rc = redirect_settle_fd(fd);
+
+	return rc < 0 ? fail(rc) : (void *)raw_result(RAW(mmap, addr, len, prot, flags, fd, off));
+}
+
+/* ---- shared mappings ----------------------------------------------------------------------------- */
+
+/* a place, with the file's offset at an address where large pages can be; or an error */
+static long find_place(void *addr, size_t len, int flags, off_t off)
+{
+	const int kept = MAP_FIXED | MAP_FIXED_NOREPLACE
+#ifdef MAP_32BIT
+			 | MAP_32BIT
+#endif
+		;
+	int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (flags & kept);
+	long base;
+	size_t before;
+
+	if (addr || (flags & kept) || len < HUGE)
+		return RAW(mmap, addr, len, PROT_NONE, how, -1, 0);
+	base = RAW(mmap, NULL, len + HUGE, PROT_NONE, how, -1, 0);
+	if (is_error(base))
+		return base;
+	before = ((size_t)off - (size_t)base) & (HUGE - 1);
+	if (before)
+		RAW(munmap, base, before);
+	if (HUGE - before)
+		RAW(munmap, base + (long)(before + round_up(len)), HUGE - before);
+	return base + (long)before;
+}
+
+/* of a part that only the pool knows to be there, the file system learns first */
+static int map_frames(struct redirect_file *f, char *base, size_t len, off_t off, bool writable)
+{
+	const struct redirect_pool *pool = redirect_pool();
+	struct redirect_calm calm;
+	int rc;
+
+	redirect_enter(&calm);
+	rc = pool->map(f->file, base, len, off, writable);
+	if (rc == -ENODATA) {
+		rc = pool->drain(f->file);
+		if (rc == 0)
+			rc = pool->map(f->file, base, len, off, writable);
+	}
+	redirect_leave(&calm);
+	return rc;
+}
+
+static int keep_mapping(struct redirect_file *f, char *base, size_t len, off_t off, bool writable)
+{
+	struct mapping *m;
+	bool kept;
+
+	redirect_inside++;
+	m = calloc(1, sizeof(*m));
+	redirect_inside--;
+	if (!m)
+		return -ENOMEM;
+	*m = (struct mapping){ .f = f, .writable = writable };
+	pthread_mutex_lock(&lock);
+	kept = new_piece(m, base, len, off);
+	pthread_mutex_unlock(&lock);
+	if (!kept)
+		free(m);
+	return kept ? 0 : -ENOMEM;
+}
+
+/* only as far as the file goes: there is nothing beyond its end */
+static int map_shared_at(struct redirect_file *f, char *base, size_t len, int prot, off_t off)
+{
+	bool writable = prot & PROT_WRITE;
+	off_t size = 0;
+	size_t there;
+	int rc;
+
+	redirect_inside++;
+	rc = redirect_pool()->size(f->file, &size);
+	redirect_inside--;
+	if (rc < 0 || off >= size)
+		return rc;
+	there = round_up((size_t)(size - off));
+	if (there > round_up(len))
+		there = round_up(len);
+	rc = map_frames(f, base, there, off, writable);
+	if (rc < 0)
+		return rc;
+	if (prot != (writable ? PROT_READ | PROT_WRITE : PROT_READ))
+		rc = (int)RAW(mprotect, base, there, prot);
+	if (rc == 0 && redirect_hold(f)) {
+		rc = keep_mapping(f, base, there, off, writable);
+		if (rc < 0)
+			redirect_put(f);
+	}
+	return rc;
+}
+
+static void say_refused(int fd, int rc)
+{
+	char name[PATH_MAX] = "a file";
+	struct stat st;
+
+	if (RAW(fstat, fd, &st) == 0)
+		redirect_fd_name(fd, &st, name);
+	redirect_error("mmap %s: %s", name, rc == -ENOSPC ? "the pool has no room for all of it" : "the pool cannot map it");
+	redirect_note('-', name, "it could not be mapped");
+}
+
+static void *map_shared(struct redirect_file *f, int fd, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	long base = find_place(addr, len, flags, off);
+	int rc;
+
+	if (is_error(base))
+		return fail(base);
+	if (flags & MAP_FIXED)
+		forget_range((void *)base, len);
+	rc = map_shared_at(f, (char *)base, len, prot, off);
+	if (rc == 0)
+		return (void *)base;
+	RAW(munmap, base, len);
+	say_refused(fd, rc);
+	return fail(rc == -ENOSPC ? -ENOMEM : rc == -EOPNOTSUPP ? -ENODEV : rc);
+}
+
+/* ---- the calls -------------------------------------------------------------------------------------- */
+
+static void *map_file(struct redirect_file *f, int fd, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+
+	if (f->access == O_WRONLY || (shared && (prot & PROT_WRITE) && f->access != O_RDWR))
+		return fail(-EACCES);
+	if (len == 0 || off < 0 || off % (off_t)page_size())
+		return fail(-EINVAL);
+	if (shared)
+		return map_shared(f, fd, addr, len, prot, flags, off);
+	return len <= COPY_MAX ? map_copy(f, addr, len, prot, flags, off) : map_plain(fd, addr, len, prot, flags, off);
+}
+
+void *redirect_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
+void *redirect_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	struct redirect_file *f;
+	int err = 0;
+	long p;
+	void *base;
+
+	f = flags & MAP_ANONYMOUS ? NULL : redirect_get(fd, REDIRECT_CALLER, &err);
+	if (err < 0)
+		return fail(err);
+	if (!f) {
+		p = RAW(mmap, addr, len, prot, flags, fd, off);
+		if ((flags & MAP_FIXED) && !is_error(p))
+			forget_range(addr, len);
+		return (void *)raw_result(p);
+	}
+	base = map_file(f, fd, addr, len, prot, flags, off);
+	redirect_put(f);
+	return base;
+}
+REDIRECT(mmap, redirect_mmap);
+REDIRECT(mmap64, redirect_mmap);
+
+int redirect_munmap(void *addr, size_t len);
+int redirect_munmap(void *addr, size_t len)
+{
+	long rc = RAW(munmap, addr, len);
+	int ended = rc == 0 ? forget_range(addr, len) : 0;
+
+	if (ended < 0)
+		redirect_error("munmap: what was mapped is not all on the file system: it stays in the pool");
+	return (int)raw_result(rc);
+}
+REDIRECT(munmap, redirect_munmap);
+
+/* the piece that begins there; its file gets a reference */
+static bool find_piece(const void *addr, struct piece *out)
+{
+	bool found = false;
+
+	if (!__atomic_load_n(&pieces, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
+		return false;
+	pthread_mutex_lock(&lock);
+	for (struct piece *p = pieces; p && !found; p = p->next) {
+		if ((const char *)addr < p->addr || (const char *)addr >= p->addr + p->len)
+			continue;
+		*out = *p;
+		found = redirect_hold(p->mapping->f);
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+int redirect_msync(void *addr, size_t len, int flags);
+int redirect_msync(void *addr, size_t len, int flags)
+{
+	struct redirect_calm calm;
+	struct redirect_file *f;
+	struct piece p;
+	int rc = 0;
+
+	if (!find_piece(addr, &p))
+		return (int)raw_result(RAW(msync, addr, len, flags));
+	f = p.mapping->f;
+	if (len > p.len - (size_t)((char *)addr - p.addr))
+		len = p.len - (size_t)((char *)addr - p.addr);
+	redirect_enter(&calm);
+	if (len)
+		rc = redirect_pool()->map_sync(f->file, p.off + ((char *)addr - p.addr), len);
+	if (rc == 0 && (flags & MS_SYNC))
+		rc = redirect_pool()->sync(f->file);
+	redirect_leave(&calm);
+	redirect_put(f);
+	return (int)redirect_result(rc);
+}
+REDIRECT(msync, redirect_msync);
+
+/* a new mapping of the same part, or more of the file; prot as it was made */
+static void *map_again(const struct piece *p, struct redirect_file *f, size_t len, int flags, void *to)
+{
+	int prot = p->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+	long base = find_place(flags & MREMAP_FIXED ? to : NULL, len, flags & MREMAP_FIXED ? MAP_FIXED : 0, p->off);
+	int rc;
+
+	if (is_error(base))
+		return fail(base);
+	rc = map_shared_at(f, (char *)base, len, prot, p->off);
+	if (rc == 0)
+		return (void *)base;
+	RAW(munmap, base, len);
+	return fail(rc);
+}
+
+void *redirect_mremap(void *addr, size_t len, size_t new_len, int flags, ...);
+void *redirect_mremap(void *addr, size_t len, size_t new_len, int flags, ...)
+{
+	struct redirect_file *f;
+	struct piece p;
+	va_list ap;
+	void *to, *base;
+
+	va_start(ap, flags);
+	to = va_arg(ap, void *);
+	va_end(ap);
+	if (!find_piece(addr, &p))
+		return (void *)raw_result(RAW(mremap, addr, len, new_len, flags, to));
+	f = p.mapping->f; /* the mapping may end here */
+	if (new_len <= len && !(flags & MREMAP_FIXED)) {
+		if (round_up(new_len) < round_up(len))
+			redirect_munmap((char *)addr + round_up(new_len), round_up(len) - round_up(new_len));
+		base = addr;
+	} else if (len == 0 || !(flags & MREMAP_MAYMOVE) || (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) || addr != p.addr) {
+		base = fail(-ENOMEM);
+	} else {
+		base = map_again(&p, f, new_len, flags, to);
+		if (base != MAP_FAILED)
+			redirect_munmap(addr, len);
+	}
+	redirect_put(f);
+	return base;
+}
+REDIRECT(mremap, redirect_mremap);
+
+/* ---- ends ------------------------------------------------------------------------------------------------ */
+
+/* other threads may still use the addresses: nothing else may be there, but what they store is for nobody */
+void redirect_unmap_all(void)
+{
+	while (__atomic_load_n(&pieces, __ATOMIC_RELAXED)) {
+		struct piece p;
+
+		pthread_mutex_lock(&lock);
+		if (pieces)
+			p = *pieces;
+		else
+			p.len = 0;
+		pthread_mutex_unlock(&lock);
+		if (p.len == 0)
+			break;
+		RAW(mmap, p.addr, p.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+		forget_range(p.addr, p.len);
+	}
+}
+
+/* a child's mappings are its parent's, and stay; whoever has one last is known to the agent */
+void redirect_forget_maps(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	pieces = NULL;
+}

@@ -1,0 +1,227 @@
+/* names.c -- which files are redirected: by the name that the kernel has for them */
+#include "redirect/redirect.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/pattern.h"
+
+#define PREFIX "pmem:"
+#define DEVICES_MAX 16
+#define PATTERNS_MAX 65536 /* bytes */
+
+static char *patterns; /* with ':' between them; changed under lock, old ones stay */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool changed; /* by names with pmem: */
+static uint64_t devices[DEVICES_MAX];
+static unsigned nr_devices;
+static bool any_device;
+
+/* ---- patterns --------------------------------------------------------------------------- */
+
+bool redirect_matches(const char *name)
+{
+	return pmio_pattern_selects(__atomic_load_n(&patterns, __ATOMIC_ACQUIRE), name);
+}
+
+static void add_device(uint64_t dev)
+{
+	for (unsigned i = 0; i < nr_devices; i++) {
+		if (devices[i] == dev)
+			return;
+	}
+	if (nr_devices == DEVICES_MAX)
+		any_device = true;
+	else
+		devices[nr_devices++] = dev;
+}
+
+bool redirect_device_may(uint64_t dev)
+{
+	for (unsigned i = 0; i < nr_devices; i++) {
+		if (devices[i] == dev)
+			return true;
+	}
+	return any_device;
+}
+
+/* the device of the folder that all names of a pattern are below; other devices may be mounted further down */
+static void learn_device(const char *p, size_t n)
+{
+	char dir[PATH_MAX];
+	size_t fixed = strcspn(p, "*?[\\:");
+	struct stat st;
+
+	if (n == 0 || n >= sizeof(dir))
+		return;
+	memcpy(dir, p, n);
+	dir[fixed < n ? fixed : n] = '\0';
+	for (char *slash = strrchr(dir, '/'); slash; slash = strrchr(dir, '/')) {
+		*slash = '\0';
+		if (*dir == '\0')
+			break;
+		if (RAW(newfstatat, AT_FDCWD, dir, &st, 0) == 0) {
+			add_device(st.st_dev);
+			return;
+		}
+	}
+	any_device = true;
+}
+
+int redirect_names_init(const char *text)
+{
+	patterns = strdup(text);
+	if (!patterns)
+		return -ENOMEM;
+	for (const char *p = patterns; *p;) {
+		size_t n = strcspn(p, ":");
+
+		learn_device(p, n);
+		p += n + (p[n] == ':');
+	}
+	return 0;
+}
+
+const char *redirect_patterns_changed(void)
+{
+	return changed ? patterns : NULL;
+}
+
+/* what it means to fnmatch() is itself */
+static void quote(const char *name, char *out)
+{
+	for (; *name; name++) {
+		if (strchr("*?[\\", *name))
+			*out++ = '\\';
+		*out++ = *name;
+	}
+	*out = '\0';
+}
+
+static void add_name(const char *name)
+{
+	char quoted[2 * PATH_MAX];
+	size_t n;
+	char *all;
+
+	quote(name, quoted);
+	pthread_mutex_lock(&lock);
+	n = strlen(patterns);
+	if (!redirect_matches(name) && n < PATTERNS_MAX && !strchr(name, ':') && asprintf(&all, "%s%s%s", patterns, n ? ":" : "", quoted) >= 0) {
+		__atomic_store_n(&patterns, all, __ATOMIC_RELEASE); /* others may still read the old one */
+		any_device = true;
+		changed = true;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+static bool read_link(const char *link, char out[PATH_MAX])
+{
+	long n = RAW(readlinkat, AT_FDCWD, link, out, PATH_MAX - 1);
+
+	if (n <= 0 || n >= PATH_MAX - 1)
+		return false;
+	out[n] = '\0';
+	return *out == '/';
+}
+
+/* without "//", "." and ".." */
+static void tidy(char *path)
+{
+	char *to = path;
+
+	for (const char *p = path; *p;) {
+		size_t n;
+
+		p += strspn(p, "/");
+		n = strcspn(p, "/");
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			while (to > path && *--to != '/')
+				;
+		} else if (n && !(n == 1 && *p == '.')) {
+			*to++ = '/';
+			memmove(to, p, n);
+			to += n;
+		}
+		p += n;
+	}
+	if (to == path)
+		*to++ = '/';
+	*to = '\0';
+}
+
+bool redirect_absolute(int dir, const char *path, char out[PATH_MAX])
+{
+	char link[40];
+	size_t n = 0, len = strlen(path);
+
+	if (*path != '/') {
+		if (dir == AT_FDCWD)
+			snprintf(link, sizeof(link), "/proc/self/cwd");
+		else
+			snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
+		if (!read_link(link, out))
+			return false;
+		n = strlen(out);
+		out[n++] = '/';
+	}
+	if (n + len >= PATH_MAX)
+		return false;
+	memcpy(out + n, path, len + 1);
+	tidy(out);
+	return true;
+}
+
+bool redirect_may_match(int dir, const char *path)
+{
+	char name[PATH_MAX];
+
+	return redirect_absolute(dir, path, name) && redirect_matches(name);
+}
+
+bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
+{
+	static const char gone[] = " (deleted)";
+	char link[40];
+	size_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (!read_link(link, out))
+		return false;
+	n = strlen(out);
+	if (st->st_nlink == 0 && n > sizeof(gone) && strcmp(out + n - (sizeof(gone) - 1), gone) == 0)
+		out[n - (sizeof(gone) - 1)] = '\0';
+	return true;
+}
+
+const char *redirect_plain_path(int dir, const char *path)
+{
+	char name[PATH_MAX], real[PATH_MAX];
+
+	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
+		return path;
+	path += sizeof(PREFIX) - 1;
+	if (redirect_inside || !redirect_absolute(dir, path, name))
+		return path;
+	/* by what the kernel will call it; of a new file that is in a folder with a link in its name, only the folder */
+	redirect_inside++;
+	if (realpath(name, real)) {
+		add_name(real);
+	} else {
+		char *slash = strrchr(name, '/');
+
+		*slash = '\0';
+		if (realpath(*name ? name : "/", real) && strlen(real) + strlen(slash + 1) + 2 < PATH_MAX) {
+			strcat(real, "/");
+			strcat(real, slash + 1);
+			tidy(real);
+			add_name(real);
+		}
+	}
+	redirect_inside--;
+	return path;
+}

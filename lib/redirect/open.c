@@ -1,0 +1,387 @@
+/* open.c -- descriptors come and go */
+#include "redirect/redirect.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "redirect/cancel.h"
+
+static int open_for_libpmio(int dir, const char *path, int flags, mode_t mode)
+{
+	return (int)raw_result(redirect_own((int)RAW(openat, dir, path, flags, mode)));
+}
+
+static bool is_there(int dir, const char *path)
+{
+	return RAW(faccessat, dir, path, F_OK) == 0;
+}
+
+/* what has no data of its own, or only as long as it has no name */
+static bool is_plain_open(int flags)
+{
+	return (flags & (O_PATH | O_DIRECTORY)) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* ---- in a child of vfork, as posix_spawn() has them for its file actions ------------------------- */
+
+#define STACK_SIZE (512u << 10) /* libpmio needs more than such children have */
+
+struct opening {
+	int dir;
+	const char *path;
+	int flags;
+	mode_t mode;
+};
+static struct opening opening; /* of a process that has only this to do */
+
+static void open_and_end(void)
+{
+	int fd = redirect_open_at(opening.dir, opening.path, opening.flags, opening.mode, NULL);
+	int err = fd < 0 || redirect_close(fd) < 0 ? errno : 0;
+
+	RAW(exit_group, err);
+}
+
+/* 0 or an errno: it is opened, and shortened, by a child with a memory of its own */
+static int open_in_child(int dir, const char *path, int flags, mode_t mode)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ucontext_t there;
+		void *stack = (void *)RAW(mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		opening = (struct opening){ dir, path, flags, mode };
+		getcontext(&there);
+		there.uc_stack.ss_sp = stack;
+		there.uc_stack.ss_size = STACK_SIZE;
+		there.uc_link = NULL;
+		makecontext(&there, open_and_end, 0);
+		setcontext(&there);
+		RAW(exit_group, EIO);
+	}
+	if (pid < 0)
+		return errno;
+	while (RAW(wait4, pid, &status, 0, NULL) == -EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+/* what is opened there is recognised by the program that it becomes; it may only not be shortened by the kernel */
+static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
+{
+	int err;
+
+	if ((flags & O_TRUNC) && redirect_may_match(dir, path)) {
+		err = open_in_child(dir, path, flags & ~O_CLOEXEC, mode);
+		if (err)
+			return (int)raw_result(-err);
+		flags &= ~(O_TRUNC | O_EXCL);
+	}
+	return (int)raw_result(RAW(openat, dir, path, flags, mode));
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
+{
+	bool truncate, is_new = false;
+	int how = flags;
+	long fd;
+
+	if (redirect_inside && redirect_on)
+		return open_for_libpmio(dir, path, flags, mode);
+	path = redirect_plain_path(dir, path);
+	if (!redirect_on || !path || is_plain_open(flags))
+		return (int)raw_result(CANCELLABLE(RAW(openat, dir, path, flags, mode)));
+	if (!redirect_ours())
+		return open_for_spawn(dir, path, flags, mode);
+	/* the kernel must not shorten a file that the pool has data of */
+	truncate = flags & O_TRUNC;
+	how &= ~O_TRUNC;
+	if ((flags & O_CREAT) && redirect_may_match(dir, path))
+		is_new = (flags & O_EXCL) || !is_there(dir, path);
+	fd = CANCELLABLE(RAW(openat, dir, path, how, mode));
+	if (fd < 0)
+		return (int)raw_result(fd);
+	return redirect_opened((int)fd, flags, is_new, truncate, caller);
+}
+
+#define TAKE_MODE(flags, mode)                                                                                   \
+	do {                                                                                                       \
+		if (((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE) {                                   \
+			va_list ap;                                                                                \
+                                                                                                                   \
+			va_start(ap, flags);                                                                       \
+			mode = va_arg(ap, mode_t);                                                                 \
+			va_end(ap);                                                                                \
+		}                                                                                                  \
+	} while (0)
+
+int redirect_open(const char *path, int flags, ...);
+int redirect_open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+
+	TAKE_MODE(flags, mode);
+	return redirect_open_at(AT_FDCWD, path, flags, mode, REDIRECT_CALLER);
+}
+REDIRECT(open, redirect_open);
+REDIRECT(open64, redirect_open);
+REDIRECT_ENTRY(__open_nocancel, redirect_open);
+REDIRECT_ENTRY(__open64_nocancel, redirect_open);
+
+int redirect_openat(int dir, const char *path, int flags, ...);
+int redirect_openat(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+
+	TAKE_MODE(flags, mode);
+	return redirect_open_at(dir, path, flags, mode, REDIRECT_CALLER);
+}
+REDIRECT(openat, redirect_openat);
+REDIRECT(openat64, redirect_openat);
+
+int redirect_open_2(const char *path, int flags);
+int redirect_open_2(const char *path, int flags)
+{
+	return redirect_open_at(AT_FDCWD, path, flags, 0, REDIRECT_CALLER);
+}
+REDIRECT(__open_2, redirect_open_2);
+REDIRECT(__open64_2, redirect_open_2);
+
+int redirect_openat_2(int dir, const char *path, int flags);
+int redirect_openat_2(int dir, const char *path, int flags)
+{
+	return redirect_open_at(dir, path, flags, 0, REDIRECT_CALLER);
+}
+REDIRECT(__openat_2, redirect_openat_2);
+REDIRECT(__openat64_2, redirect_openat_2);
+
+int redirect_creat(const char *path, mode_t mode);
+int redirect_creat(const char *path, mode_t mode)
+{
+	return redirect_open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode, REDIRECT_CALLER);
+}
+REDIRECT(creat, redirect_creat);
+REDIRECT(creat64, redirect_creat);
+
+/* libpmio's connection must not have a number that the program uses for something else */
+int redirect_socket(int domain, int type, int protocol);
+int redirect_socket(int domain, int type, int protocol)
+{
+	long fd = RAW(socket, domain, type, protocol);
+
+	return (int)raw_result(redirect_on && redirect_inside ? redirect_own((int)fd) : fd);
+}
+REDIRECT(socket, redirect_socket);
+
+/* ---- close ----------------------------------------------------------------------------------- */
+
+int redirect_close(int fd)
+{
+	int rc;
+	long closed;
+
+	if (redirect_inside) {
+		redirect_disown(fd);
+		return (int)raw_result(RAW(close, fd));
+	}
+	if (redirect_on && redirect_is_own(fd) && redirect_ours()) {
+		errno = EBADF;
+		return -1;
+	}
+	rc = redirect_forget(fd); /* while it still has its locks */
+	closed = CANCELLABLE(RAW(close, fd));
+	return (int)(closed < 0 ? raw_result(closed) : redirect_result(rc));
+}
+REDIRECT(close, redirect_close);
+REDIRECT_ENTRY(__close_nocancel, redirect_close);
+
+/* but for libpmio's own */
+int redirect_close_range(unsigned first, unsigned last, int flags);
+int redirect_close_range(unsigned first, unsigned last, int flags)
+{
+	unsigned fd, from = first;
+	long rc = 0;
+
+	if (!redirect_on || redirect_inside || first > last || !redirect_ours())
+		return (int)raw_result(RAW(close_range, first, last, flags));
+	for (fd = first; fd <= last && fd < REDIRECT_FDS; fd++) {
+		if (redirect_is_own((int)fd)) {
+			if (fd > from)
+				rc = RAW(close_range, from, fd - 1, flags);
+			from = fd + 1;
+		} else if (!(flags & CLOSE_RANGE_CLOEXEC)) {
+			redirect_forget((int)fd);
+		}
+	}
+	if (from <= last && rc == 0)
+		rc = RAW(close_range, from, last, flags);
+	return (int)raw_result(rc);
+}
+REDIRECT(close_range, redirect_close_range);
+
+void redirect_closefrom(int first);
+void redirect_closefrom(int first)
+{
+	redirect_close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0);
+}
+REDIRECT(closefrom, redirect_closefrom);
+
+/* ---- more of the same ---------------------------------------------------------------------------- */
+
+/* what the table says of a copy it must know of the original */
+static void know(int fd)
+{
+	int rc;
+	struct redirect_file *f = redirect_ours() ? redirect_get(fd, REDIRECT_CALLER, &rc) : NULL;
+
+	if (f)
+		redirect_put(f);
+}
+
+static int copied(int from, long to)
+{
+	if (to >= 0 && !redirect_inside)
+		redirect_duplicate(from, (int)to);
+	return (int)raw_result(to);
+}
+
+int redirect_dup(int fd);
+int redirect_dup(int fd)
+{
+	know(fd);
+	return copied(fd, RAW(dup, fd));
+}
+REDIRECT(dup, redirect_dup);
+
+int redirect_dup3(int from, int to, int flags);
+int redirect_dup3(int from, int to, int flags)
+{
+	int rc = 0;
+
+	if (redirect_on && !redirect_inside && from != to && from >= 0 && redirect_ours()) {
+		if (redirect_is_own(to) || redirect_is_own(from)) {
+			errno = EBADF;
+			return -1;
+		}
+		know(from);
+		if (RAW(fcntl, from, F_GETFD, 0) >= 0)
+			rc = redirect_forget(to);
+		if (rc < 0)
+			redirect_error("dup2 to %d: what that descriptor had before is not on the file system: %s", to, strerror(redirect_errno(rc)));
+	}
+	return copied(from, RAW(dup3, from, to, flags));
+}
+REDIRECT(dup3, redirect_dup3);
+
+int redirect_dup2(int from, int to);
+int redirect_dup2(int from, int to)
+{
+	if (from == to)
+		return (int)(RAW(fcntl, from, F_GETFD, 0) < 0 ? raw_result(-EBADF) : to);
+	return redirect_dup3(from, to, 0);
+}
+REDIRECT(dup2, redirect_dup2);
+
+/* ---- fcntl ------------------------------------------------------------------------------------- */
+
+#define OWN_LOCKS ((off_t)1 << 62) /* bytes from here on are libpmio's (pfs/guard.c) */
+
+/* a lock to the end of the file is one to the end of what the program can have there, and that end is the pool's */
+static long set_lock(struct redirect_file *f, int fd, int cmd, const struct flock *asked, struct flock *answer)
+{
+	struct flock fl = *asked;
+	off_t base = 0;
+	long rc;
+
+	redirect_inside++;
+	if (fl.l_whence == SEEK_CUR)
+		base = RAW(lseek, fd, 0, SEEK_CUR);
+	else if (fl.l_whence == SEEK_END && redirect_pool()->size(f->file, &base) < 0)
+		base = -1;
+	redirect_inside--;
+	if (base < 0 || base > OWN_LOCKS || fl.l_start > OWN_LOCKS)
+		return RAW(fcntl, fd, cmd, asked);
+	fl.l_whence = SEEK_SET;
+	fl.l_start += base;
+	if (fl.l_start >= 0 && fl.l_start < OWN_LOCKS && (fl.l_len == 0 || fl.l_len > OWN_LOCKS - fl.l_start))
+		fl.l_len = OWN_LOCKS - fl.l_start;
+	rc = CANCELLABLE(RAW(fcntl, fd, cmd, &fl));
+	if (rc >= 0 && answer) {
+		if (fl.l_type == F_UNLCK) { /* all else stays as it was */
+			answer->l_type = F_UNLCK;
+		} else {
+			*answer = fl;
+			if (fl.l_start + fl.l_len == OWN_LOCKS)
+				answer->l_len = 0;
+		}
+	}
+	return rc;
+}
+
+static long redirected_fcntl(struct redirect_file *f, int fd, int cmd, long arg)
+{
+	struct flock *fl = (struct flock *)arg;
+	long rc;
+
+	switch (cmd) {
+	case F_SETFL:
+		rc = RAW(fcntl, fd, cmd, arg);
+		if (rc >= 0)
+			atomic_store(&f->append, (arg & O_APPEND) != 0);
+		return rc;
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return fl ? set_lock(f, fd, cmd, fl, NULL) : -EFAULT;
+	case F_GETLK:
+	case F_OFD_GETLK:
+		return fl ? set_lock(f, fd, cmd, fl, fl) : -EFAULT;
+	default:
+		return RAW(fcntl, fd, cmd, arg);
+	}
+}
+
+int redirect_fcntl(int fd, int cmd, ...);
+int redirect_fcntl(int fd, int cmd, ...)
+{
+	struct redirect_file *f;
+	va_list ap;
+	long arg, rc;
+	int err;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
+		know(fd);
+		rc = RAW(fcntl, fd, cmd, arg);
+		if (redirect_inside)
+			return (int)raw_result(redirect_on ? redirect_own((int)rc) : rc);
+		return copied(fd, rc);
+	}
+	if (cmd == F_GETFD || cmd == F_SETFD || cmd == F_GETFL)
+		return (int)raw_result(RAW(fcntl, fd, cmd, arg));
+	f = redirect_get(fd, REDIRECT_CALLER, &err);
+	if (err < 0)
+		return (int)redirect_result(err);
+	if (!f)
+		return (int)raw_result(cmd == F_SETLKW || cmd == F_OFD_SETLKW ? CANCELLABLE(RAW(fcntl, fd, cmd, arg)) : RAW(fcntl, fd, cmd, arg));
+	rc = redirected_fcntl(f, fd, cmd, arg);
+	redirect_put(f);
+	return (int)raw_result(rc);
+}
+REDIRECT(fcntl, redirect_fcntl);
+REDIRECT(fcntl64, redirect_fcntl);

@@ -1,0 +1,335 @@
+/*
+ * pool.c -- libpmio-redirect-pool.so: libpmio for redirected programs
+ *
+ * All calls come with redirect_inside set (redirect.h), so what this does goes to the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/admin.h"
+#include "client/client.h"
+#include "core/log.h"
+#include "pfs/pfs.h"
+#include "redirect/pool_ops.h"
+
+#define PIECES_MAX 64
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t removal = PTHREAD_MUTEX_INITIALIZER; /* a connection has one at a time */
+static struct pmio *connection;				     /* changed under lock */
+static void (*say)(const char *line);
+
+static void say_line(enum pmio_log_level level, const char *line)
+{
+	char text[1200];
+
+	snprintf(text, sizeof(text), "pmio: %s: %s", pmio_log_level_name(level), line);
+	say(text);
+}
+
+static int start(void (*fn)(const char *line))
+{
+	say = fn;
+	pmio_log_set_handler(say_line);
+	return 0;
+}
+
+static void forget(void)
+{
+	lock = removal = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	connection = NULL; /* its memory stays: whoever uses it in the parent may hold its locks */
+}
+
+static int reach(struct pmio **out)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!connection)
+		rc = pmio_connect(NULL, &connection);
+	*out = connection;
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+#define PROC_LEN 40
+
+static const char *proc_name(char buf[PROC_LEN], int fd)
+{
+	snprintf(buf, PROC_LEN, "/proc/self/fd/%d", fd);
+	return buf;
+}
+
+/* may it be asked for more than the descriptor allows?  Then by its name */
+static bool allows(int fd, int access)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && ((flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == access);
+}
+
+static int open_file(int fd, const char *name, int access, bool is_new, struct pmio_file **out)
+{
+	struct client_open how = { .quiet = true, .notice = true, .name = name, .is_new = is_new, .fd = fd };
+	char path[PROC_LEN];
+	struct pmio *pm;
+	int rc = reach(&pm);
+
+	*out = NULL;
+	if (rc < 0)
+		return rc;
+	how.by_fd = allows(fd, access);
+	how.flags = (access == O_WRONLY ? 0 : PMIO_OPEN_READ) | (access == O_RDONLY ? 0 : PMIO_OPEN_WRITE) |
+		    client_settings_flags(&pm->settings);
+	rc = client_open(pm, how.by_fd ? name : proc_name(path, fd), &how, out);
+	if (rc < 0 && rc != PMIO_EOTHER)
+		pmio_err("open %s: %s", name, pmio_strerror(rc));
+	return rc;
+}
+
+static bool is_nameless(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* when its data get there the file system will say so; until then programs compare times, as make does */
+static void set_time(const struct pmio_file *f)
+{
+	static const struct timespec now[2] = { { 0, UTIME_OMIT }, { 0, UTIME_NOW } };
+
+	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD && futimens(f->pfs_fd, now) < 0)
+		pmio_dbg("times of %s: %s", f->path, strerror(errno));
+}
+
+/* who made it may write to it though its mode says no, but only now: later the agent could not */
+static bool must_drain_now(const struct pmio_file *f)
+{
+	char path[PROC_LEN];
+
+	return f->pm->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE && faccessat(AT_FDCWD, proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
+}
+
+/* what waits of a file without a name is for nobody, unless others have it open and have not told so */
+static int close_file(struct pmio_file *f, unsigned how)
+{
+	struct pmio *pm = f->pm;
+	struct pmio_id_stat st;
+	int fd = f->pfs_fd, rc = 0, closed;
+	bool left = false;
+
+	if (is_nameless(fd)) {
+		if (how & REDIRECT_CLOSE_SHARED)
+			rc = pmio_drain(f);
+		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
+	} else if (how & REDIRECT_CLOSE_WROTE) {
+		if (must_drain_now(f))
+			rc = pmio_drain(f);
+		set_time(f);
+	}
+	closed = pmio_close(&f);
+	if (left)
+		pmio_forget_entry(pm, &st.entry, "a file without a name");
+	return rc < 0 ? rc : closed;
+}
+
+static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+
+	return client_readx_at_once(f, &piece, 1, 0);
+}
+
+static ssize_t write_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+	bool raised = false;
+
+	return client_writex_at_once(f, &piece, 1, &raised);
+}
+
+static ssize_t transfer(struct pmio_file *f, const struct iovec *v, int nr, off_t off, bool write)
+{
+	struct pmio_piece pieces[PIECES_MAX];
+	ssize_t sum = 0;
+
+	while (nr > 0) {
+		ssize_t n, want = 0;
+		int i;
+
+		for (i = 0; i < nr && i < PIECES_MAX; i++) {
+			pieces[i] = (struct pmio_piece){ off, v[i].iov_base, v[i].iov_len };
+			off += (off_t)v[i].iov_len;
+			want += (ssize_t)v[i].iov_len;
+		}
+		n = write ? pmio_writex(f, pieces, (size_t)i) : pmio_readx(f, pieces, (size_t)i);
+		if (n < 0)
+			return sum ? sum : n;
+		sum += n;
+		if (n < want)
+			break;
+		v += i;
+		nr -= i;
+	}
+	return sum;
+}
+
+static ssize_t read_file(struct pmio_file *f, const struct iovec *v, int nr, off_t off)
+{
+	return transfer(f, v, nr, off, false);
+}
+
+static ssize_t write_file(struct pmio_file *f, const struct iovec *v, int nr, off_t off)
+{
+	return transfer(f, v, nr, off, true);
+}
+
+/* all of it in one piece, as nothing of others may come in between */
+static ssize_t append_pieces(struct pmio_file *f, const struct iovec *v, int nr, off_t *at)
+{
+	size_t len = 0;
+	uint8_t *all, *to;
+	ssize_t n;
+
+	for (int i = 0; i < nr; i++)
+		len += v[i].iov_len;
+	all = to = malloc(len);
+	if (!all)
+		return -ENOMEM;
+	for (int i = 0; i < nr; i++) {
+		memcpy(to, v[i].iov_base, v[i].iov_len);
+		to += v[i].iov_len;
+	}
+	n = pmio_append(f, all, len, at);
+	free(all);
+	return n;
+}
+
+static ssize_t append(struct pmio_file *f, const struct iovec *v, int nr, off_t *at)
+{
+	return nr == 1 ? pmio_append(f, v->iov_base, v->iov_len, at) : append_pieces(f, v, nr, at);
+}
+
+static int grow(struct pmio_file *f, off_t size)
+{
+	uint64_t n = (uint64_t)size;
+
+	return client_grow(f, &n);
+}
+
+static int sync_file(struct pmio_file *f)
+{
+	const uint64_t *num = f->pm->settings.num;
+	bool drain = num[PMIO_SET_SYNC] == PMIO_SYNC_DRAIN ||
+		     (num[PMIO_SET_SYNC] == PMIO_SYNC_AUTO && num[PMIO_SET_DRAIN] != PMIO_DRAIN_HOLD);
+
+	return drain && (f->flags & PMIO_OPEN_WRITE) ? pmio_drain(f) : pmio_sync(f);
+}
+
+static int map(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable)
+{
+	return pmio_map(f, addr, len, off, writable);
+}
+
+static int unmap(struct pmio_file *f, bool writable)
+{
+	return pmio_unmap(f, NULL, 0, writable);
+}
+
+/* ---- files that need not be open ---------------------------------------------------------------- */
+
+static int look(int fd, struct redirect_size *out)
+{
+	struct pmio_id_stat st;
+	struct pmio *pm;
+	int rc = reach(&pm);
+
+	if (rc == 0)
+		rc = pmio_stat_id(pm, fd, &st);
+	if (rc == 0)
+		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits };
+	return rc;
+}
+
+static int settle(int fd, const char *name)
+{
+	struct pmio_id_stat st;
+	struct pmio *pm;
+	int rc = reach(&pm);
+
+	if (rc == 0)
+		rc = pmio_stat_id(pm, fd, &st);
+	if (rc == -ENOENT || (rc == 0 && !st.waits && !st.nr_handles))
+		return 0;
+	if (rc == 0)
+		rc = pmio_drain_entry(pm, &st.entry, name, 0);
+	return rc == -ESRCH ? 0 : rc;
+}
+
+static int remove_file(int fd, const char *path)
+{
+	struct pmio_id_stat st;
+	struct pmio *pm;
+	int rc = reach(&pm);
+
+	if (rc == 0)
+		rc = pmio_stat_id(pm, fd, &st);
+	if (rc < 0)
+		return rc;
+	if (st.waits || st.nr_handles) {
+		pthread_mutex_lock(&removal);
+		rc = client_delete(pm, path, true);
+		pthread_mutex_unlock(&removal);
+		return rc;
+	}
+	/* all of it is on the file system: nothing can be lost, or come back, so its name need not go durably */
+	if (unlink(path) < 0)
+		return -errno;
+	pmio_forget_entry(pm, &st.entry, path);
+	return 0;
+}
+
+static void give_up(int fd)
+{
+	struct pmio_id_stat st;
+	struct pmio *pm;
+
+	if (reach(&pm) == 0 && pmio_stat_id(pm, fd, &st) == 0)
+		pmio_unlinked(pm, fd);
+}
+
+extern const struct redirect_pool pmio_redirect_pool __attribute__((visibility("default")));
+const struct redirect_pool pmio_redirect_pool = {
+	.version = REDIRECT_POOL_VERSION,
+	.start = start,
+	.forget = forget,
+	.open = open_file,
+	.close = close_file,
+	.read_at_once = read_at_once,
+	.write_at_once = write_at_once,
+	.read = read_file,
+	.write = write_file,
+	.append = append,
+	.size = pmio_size,
+	.truncate = pmio_truncate,
+	.grow = grow,
+	.sync = sync_file,
+	.drain = pmio_drain,
+	.map = map,
+	.map_sync = pmio_map_sync,
+	.unmap = unmap,
+	.look = look,
+	.settle = settle,
+	.remove = remove_file,
+	.give_up = give_up,
+};

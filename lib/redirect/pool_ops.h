@@ -1,0 +1,68 @@
+/*
+ * pool_ops.h -- what libpmio-redirect.so calls of libpmio-redirect-pool.so
+ *
+ * The first is in every process of a redirected program, and small; the second is loaded when the first file is
+ * redirected, and has libpmio in it.
+ *
+ * Functions return 0 or a count, or a negative code as pmio.h has them; what a program gets no errno for has been
+ * logged.
+ */
+#ifndef PMIO_REDIRECT_POOL_OPS_H
+#define PMIO_REDIRECT_POOL_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define REDIRECT_POOL_VERSION 1
+#define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
+#define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
+
+#define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
+#define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */
+
+struct pmio_file;
+
+struct redirect_size {
+	uint64_t size;
+	unsigned nr_handles; /* of all processes */
+	bool waits;	     /* the file system has not all of it */
+};
+
+struct redirect_pool {
+	int version;
+	/* its log lines go there; by the time it returns there may be no connection yet */
+	int (*start)(void (*say)(const char *line));
+	/* in a child of fork: the parent's connection and files are not for it */
+	void (*forget)(void);
+	/* the descriptor's file: access is O_RDONLY, O_WRONLY or O_RDWR; name: for messages */
+	int (*open)(int fd, const char *name, int access, bool is_new, struct pmio_file **out);
+	int (*close)(struct pmio_file *f, unsigned how); /* REDIRECT_CLOSE_* */
+	/* without system calls, as far as that is possible; otherwise -EAGAIN, also for what would fail */
+	ssize_t (*read_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
+	ssize_t (*write_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
+	ssize_t (*read)(struct pmio_file *f, const struct iovec *v, int nr, off_t off);
+	ssize_t (*write)(struct pmio_file *f, const struct iovec *v, int nr, off_t off);
+	/* at: where the end was */
+	ssize_t (*append)(struct pmio_file *f, const struct iovec *v, int nr, off_t *at);
+	int (*size)(struct pmio_file *f, off_t *size);
+	int (*truncate)(struct pmio_file *f, off_t size);
+	int (*grow)(struct pmio_file *f, off_t size);
+	int (*sync)(struct pmio_file *f);
+	int (*drain)(struct pmio_file *f);
+	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already */
+	int (*map)(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable);
+	int (*map_sync)(struct pmio_file *f, off_t off, size_t len);
+	int (*unmap)(struct pmio_file *f, bool writable);
+	/* of a descriptor, O_PATH will do; -ENOENT: the pool knows nothing of it */
+	int (*look)(int fd, struct redirect_size *out);
+	/* what waits of the descriptor's file is on the file system when it returns */
+	int (*settle)(int fd, const char *name);
+	/* remove a name, and with it the data; -ENOENT: the pool knows nothing of the file */
+	int (*remove)(int fd, const char *path);
+	/* the descriptor's file has lost its last name, and nobody has it open: so its data go */
+	void (*give_up)(int fd);
+};
+
+#endif

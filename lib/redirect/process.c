@@ -1,0 +1,249 @@
+/* process.c -- other programs take over, and processes end */
+#include "redirect/redirect.h"
+
+#include <alloca.h>
+#include <elf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define PATHS_VARIABLE "PMIO_REDIRECT_PATHS="
+#define PRELOAD_VARIABLE "LD_PRELOAD="
+#define ENVIRONMENT_MAX 2048 /* strings, for what is made of it on the stack of a thread */
+#define SCRIPTS_MAX 4	     /* of scripts, the kernel's limit */
+
+/* ---- what cannot be redirected ---------------------------------------------------------------- */
+
+static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
+{
+	if (e->e_ident[EI_CLASS] != ELFCLASS64)
+		return "it is a program for 32 bits";
+	for (unsigned i = 0; i < e->e_phnum && i < 64; i++) {
+		Elf64_Phdr ph;
+
+		if (RAW(pread64, fd, &ph, sizeof(ph), e->e_phoff + i * sizeof(ph)) != sizeof(ph))
+			return NULL;
+		if (ph.p_type == PT_INTERP)
+			return NULL;
+	}
+	return "it is linked statically";
+}
+
+static const char *look_at_rights(int fd)
+{
+	struct stat st;
+
+	if (RAW(fstat, fd, &st) < 0)
+		return NULL;
+	if (((st.st_mode & S_ISUID) && st.st_uid != (uid_t)RAW(getuid)) || ((st.st_mode & S_ISGID) && st.st_gid != (gid_t)RAW(getgid)))
+		return "it runs with the rights of another user or group";
+	return NULL;
+}
+
+/* NULL: it can, or nobody knows.  next: the interpreter of a script, or empty */
+static const char *look_at_program(int dir, const char *path, char next[256])
+{
+	union {
+		Elf64_Ehdr elf;
+		char text[256];
+	} head = { .text = "" };
+	long fd = RAW(openat, dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0), n;
+	const char *why = NULL;
+
+	*next = '\0';
+	if (fd < 0)
+		return NULL;
+	n = RAW(read, fd, head.text, sizeof(head.text) - 1);
+	if (n > 2 && memcmp(head.text, "#!", 2) == 0) {
+		char *p = head.text + 2 + strspn(head.text + 2, " \t");
+
+		p[strcspn(p, " \t\r\n")] = '\0';
+		memcpy(next, p, strlen(p) + 1);
+	} else if (n >= (long)sizeof(head.elf) && memcmp(head.text, ELFMAG, SELFMAG) == 0) {
+		why = look_at_rights((int)fd);
+		if (!why)
+			why = look_at_elf((int)fd, &head.elf);
+	}
+	RAW(close, fd);
+	return why;
+}
+
+static void warn_of(int dir, const char *path)
+{
+	char next[256], current[PATH_MAX];
+	const char *why = NULL;
+
+	snprintf(current, sizeof(current), "%s", path);
+	for (int i = 0; i < SCRIPTS_MAX && !why; i++) {
+		why = look_at_program(dir, current, next);
+		if (why || !*next)
+			break;
+		snprintf(current, sizeof(current), "%s", next);
+		dir = AT_FDCWD;
+	}
+	if (!why)
+		return;
+	redirect_note('-', current, why);
+	redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
+}
+
+/* ---- exec --------------------------------------------------------------------------------------------- */
+
+static bool begins(const char *s, const char *with)
+{
+	return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* libpmio starts an agent: nothing of this is for it */
+static long exec_agent(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	size_t n = 0, to = 0;
+	char **env;
+
+	while (envp[n] && n < ENVIRONMENT_MAX)
+		n++;
+	env = alloca((n + 1) * sizeof(*env));
+	for (size_t i = 0; i < n; i++) {
+		if (!begins(envp[i], "PMIO_REDIRECT") && !begins(envp[i], PRELOAD_VARIABLE))
+			env[to++] = envp[i];
+	}
+	env[to] = NULL;
+	return RAW(execveat, dir, path, argv, env, flags);
+}
+
+/* with the names that pmem: has added here */
+static long exec_with_patterns(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	const char *patterns = redirect_patterns_changed();
+	size_t n = 0, len;
+	char **env, *paths;
+
+	while (envp && envp[n])
+		n++;
+	if (!patterns || !envp || n >= ENVIRONMENT_MAX)
+		return RAW(execveat, dir, path, argv, envp, flags);
+	len = strlen(patterns) + sizeof(PATHS_VARIABLE);
+	env = alloca((n + 1) * sizeof(*env) + len);
+	paths = (char *)(env + n + 1);
+	snprintf(paths, len, "%s%s", PATHS_VARIABLE, patterns);
+	for (size_t i = 0; i <= n; i++)
+		env[i] = envp[i] && begins(envp[i], PATHS_VARIABLE) ? paths : envp[i];
+	return RAW(execveat, dir, path, argv, env, flags);
+}
+
+/*
+ * The next program has our descriptors, and recognises them; what we had of them is closed before.  If it comes to
+ * nothing they are recognised here.
+ */
+static int exec_program(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	if (!redirect_on)
+		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
+	if (redirect_inside)
+		return (int)raw_result(exec_agent(dir, path, argv, envp, flags));
+	if (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0) /* one of many folders that are tried */
+		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
+	redirect_share_all();
+	if (path && *path)
+		warn_of(dir, path);
+	if (redirect_ours()) {
+		if (path && *path) /* the kernel reads it, too */
+			redirect_settle_at(dir, path, true);
+		redirect_close_all();
+	}
+	return (int)raw_result(exec_with_patterns(dir, path, argv, envp, flags));
+}
+
+int redirect_execve(const char *path, char *const argv[], char *const envp[]);
+int redirect_execve(const char *path, char *const argv[], char *const envp[])
+{
+	return exec_program(AT_FDCWD, path, argv, envp, 0);
+}
+REDIRECT(execve, redirect_execve);
+
+int redirect_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
+int redirect_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	return exec_program(dir, path, argv, envp, flags);
+}
+REDIRECT(execveat, redirect_execveat);
+
+int redirect_fexecve(int fd, char *const argv[], char *const envp[]);
+int redirect_fexecve(int fd, char *const argv[], char *const envp[])
+{
+	return exec_program(fd, "", argv, envp, AT_EMPTY_PATH);
+}
+REDIRECT(fexecve, redirect_fexecve);
+
+/* ---- exit ---------------------------------------------------------------------------------------------- */
+
+/* exit() comes here last, after what stdio held back was written */
+void redirect_exit(int status);
+void redirect_exit(int status)
+{
+	if (redirect_on && !redirect_inside && redirect_ours())
+		redirect_unmap_all();
+	redirect_close_all();
+	for (;;)
+		RAW(exit_group, status);
+}
+REDIRECT(_exit, redirect_exit);
+REDIRECT(_Exit, redirect_exit);
+
+/* ---- by number -------------------------------------------------------------------------------------------- */
+
+static long call_by_number(long nr, const long a[6], const void *caller)
+{
+	switch (nr) {
+#ifdef SYS_open
+	case SYS_open:
+		return redirect_open_at(AT_FDCWD, (const char *)a[0], (int)a[1], (mode_t)a[2], caller);
+#endif
+	case SYS_openat:
+		return redirect_open_at((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3], caller);
+	case SYS_close:
+		return redirect_close((int)a[0]);
+	case SYS_read:
+		return redirect_read((int)a[0], (void *)a[1], (size_t)a[2]);
+	case SYS_write:
+		return redirect_write((int)a[0], (const void *)a[1], (size_t)a[2]);
+	case SYS_pread64:
+		return redirect_pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]);
+	case SYS_pwrite64:
+		return redirect_pwrite((int)a[0], (const void *)a[1], (size_t)a[2], a[3]);
+	case SYS_lseek:
+		return redirect_lseek((int)a[0], a[1], (int)a[2]);
+	case SYS_fsync:
+		return redirect_fsync((int)a[0]);
+	case SYS_io_uring_setup: /* programs fall back on calls that come here */
+		return raw_result(-ENOSYS);
+	case SYS_io_submit:
+	case SYS_io_getevents:
+	case SYS_io_destroy:
+		return raw_result(redirect_aio_by_number(nr, a, caller));
+	case SYS_exit_group:
+		redirect_exit((int)a[0]);
+		return 0;
+	default:
+		return raw_result(raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+	}
+}
+
+long redirect_syscall(long nr, ...);
+long redirect_syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (!redirect_on || redirect_inside)
+		return raw_result(raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+	return call_by_number(nr, a, REDIRECT_CALLER);
+}
+REDIRECT(syscall, redirect_syscall);

@@ -1,0 +1,172 @@
+/* rename.c -- names: removed, replaced, given */
+#include "redirect/redirect.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- removed --------------------------------------------------------------------------------- */
+
+/*
+ * With a file's last name its data go, and the agent is told before.  But what other processes may have open without
+ * having told so (a descriptor that a child has inherited) keeps its data, on the file system below.
+ */
+static long remove_known(int fd, const struct stat *st, const char *name)
+{
+	struct redirect_file *f = redirect_find(st->st_dev, st->st_ino);
+	bool shared = f && atomic_load(&f->shared);
+	struct redirect_calm calm;
+	int rc;
+
+	if (f)
+		redirect_put(f);
+	if (shared || !redirect_pool())
+		return -ENOENT;
+	redirect_enter(&calm);
+	rc = redirect_pool()->remove(fd, name);
+	redirect_leave(&calm);
+	return rc;
+}
+
+int redirect_unlinkat(int dir, const char *path, int flags);
+int redirect_unlinkat(int dir, const char *path, int flags)
+{
+	const char *plain = redirect_plain_path(dir, path);
+	char name[PATH_MAX];
+	struct stat st;
+	long rc = -ENOENT;
+	int fd = flags & AT_REMOVEDIR ? -1 : redirect_path_fd(dir, plain, false, &st, name);
+
+	if (fd >= 0) {
+		if (st.st_nlink == 1)
+			rc = remove_known(fd, &st, name);
+		RAW(close, fd);
+	}
+	if (rc != -ENOENT)
+		return (int)redirect_result(rc);
+	return (int)raw_result(RAW(unlinkat, dir, plain, flags));
+}
+REDIRECT(unlinkat, redirect_unlinkat);
+
+int redirect_unlink(const char *path);
+int redirect_unlink(const char *path)
+{
+	return redirect_unlinkat(AT_FDCWD, path, 0);
+}
+REDIRECT(unlink, redirect_unlink);
+
+int redirect_remove(const char *path);
+int redirect_remove(const char *path)
+{
+	int rc = redirect_unlinkat(AT_FDCWD, path, 0);
+
+	if (rc == 0 || (errno != EISDIR && errno != EPERM))
+		return rc;
+	return (int)raw_result(RAW(unlinkat, AT_FDCWD, redirect_plain_path(AT_FDCWD, path), AT_REMOVEDIR));
+}
+REDIRECT(remove, redirect_remove);
+
+/* ---- given and replaced --------------------------------------------------------------------------- */
+
+/* of a file that gets a name which is not redirected all has to be there */
+static int settle_for(int dir, const char *path, bool follow, int to_dir, const char *to)
+{
+	if (!redirect_on || redirect_inside || redirect_may_match(to_dir, to))
+		return 0;
+	return redirect_settle_at(dir, path, follow);
+}
+
+/* a file that has lost its name to another: what waits of it is for nobody */
+static void give_up(int fd)
+{
+	struct redirect_calm calm;
+	struct redirect_file *f;
+	struct stat st;
+
+	if (RAW(fstat, fd, &st) < 0 || st.st_nlink)
+		return;
+	f = redirect_find(st.st_dev, st.st_ino);
+	if (f) { /* when it is closed */
+		redirect_put(f);
+	} else if (redirect_pool()) {
+		redirect_enter(&calm);
+		redirect_pool()->give_up(fd);
+		redirect_leave(&calm);
+	}
+}
+
+static long rename_file(int dir, const char *path, int to_dir, const char *to, unsigned flags)
+{
+	if (flags)
+		return RAW(renameat2, dir, path, to_dir, to, flags);
+	return RAW(renameat, dir, path, to_dir, to);
+}
+
+int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags);
+int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags)
+{
+	const char *from = redirect_plain_path(dir, path), *plain_to = redirect_plain_path(to_dir, to);
+	char name[PATH_MAX];
+	struct stat st;
+	long rc = settle_for(dir, from, false, to_dir, plain_to);
+	int fd;
+
+	if (rc < 0)
+		return (int)redirect_result(rc);
+	fd = redirect_path_fd(to_dir, plain_to, false, &st, name);
+	rc = rename_file(dir, from, to_dir, plain_to, flags);
+	if (fd >= 0) {
+		if (rc == 0)
+			give_up(fd);
+		RAW(close, fd);
+	}
+	return (int)raw_result(rc);
+}
+REDIRECT(renameat2, redirect_renameat2);
+
+int redirect_renameat(int dir, const char *path, int to_dir, const char *to);
+int redirect_renameat(int dir, const char *path, int to_dir, const char *to)
+{
+	return redirect_renameat2(dir, path, to_dir, to, 0);
+}
+REDIRECT(renameat, redirect_renameat);
+
+int redirect_rename(const char *path, const char *to);
+int redirect_rename(const char *path, const char *to)
+{
+	return redirect_renameat2(AT_FDCWD, path, AT_FDCWD, to, 0);
+}
+REDIRECT(rename, redirect_rename);
+
+int redirect_linkat(int dir, const char *path, int to_dir, const char *to, int flags);
+int redirect_linkat(int dir, const char *path, int to_dir, const char *to, int flags)
+{
+	const char *from = redirect_plain_path(dir, path), *plain_to = redirect_plain_path(to_dir, to);
+	int rc = flags & AT_EMPTY_PATH ? 0 : settle_for(dir, from, flags & AT_SYMLINK_FOLLOW, to_dir, plain_to);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(linkat, dir, from, to_dir, plain_to, flags)));
+}
+REDIRECT(linkat, redirect_linkat);
+
+int redirect_link(const char *path, const char *to);
+int redirect_link(const char *path, const char *to)
+{
+	return redirect_linkat(AT_FDCWD, path, AT_FDCWD, to, 0);
+}
+REDIRECT(link, redirect_link);
+
+/* only for names with pmem: */
+int redirect_faccessat(int dir, const char *path, int mode, int flags);
+int redirect_faccessat(int dir, const char *path, int mode, int flags)
+{
+	path = redirect_plain_path(dir, path);
+	return (int)raw_result(flags ? RAW(faccessat2, dir, path, mode, flags) : RAW(faccessat, dir, path, mode));
+}
+REDIRECT(faccessat, redirect_faccessat);
+
+int redirect_access(const char *path, int mode);
+int redirect_access(const char *path, int mode)
+{
+	return (int)raw_result(RAW(faccessat, AT_FDCWD, redirect_plain_path(AT_FDCWD, path), mode));
+}
+REDIRECT(access, redirect_access);

@@ -1,0 +1,472 @@
+/* size.c -- sizes: asked for, and changed */
+#include "redirect/redirect.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/falloc.h>
+
+#define SECTOR 512 /* bytes: what st_blocks counts */
+#define ZEROS (64u << 10)
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* a regular file under a name that matches, which need not be open: what the pool knows */
+static bool pool_size(int dir, const char *path, bool follow, off_t *size)
+{
+	char name[PATH_MAX];
+	struct redirect_size known;
+	struct redirect_calm calm;
+	struct stat st;
+	int fd = redirect_path_fd(dir, path, follow, &st, name), rc = -ENOENT;
+
+	if (fd < 0)
+		return false;
+	if (redirect_pool()) {
+		redirect_enter(&calm);
+		rc = redirect_pool()->look(fd, &known);
+		redirect_leave(&calm);
+	}
+	RAW(close, fd);
+	if (rc < 0 || (!known.waits && !known.nr_handles))
+		return false;
+	*size = (off_t)known.size;
+	return true;
+}
+
+int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
+{
+	long fd;
+
+	if (!redirect_on || redirect_inside || !path || !redirect_ours())
+		return -1;
+	if (RAW(newfstatat, dir, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
+		return -1;
+	fd = RAW(openat, dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0);
+	if (fd < 0)
+		return -1;
+	if (RAW(fstat, fd, st) == 0 && S_ISREG(st->st_mode) && redirect_fd_name((int)fd, st, name) && redirect_matches(name))
+		return (int)fd;
+	RAW(close, fd);
+	return -1;
+}
+
+/* dir, path, flags: where the attributes are from */
+static void correct(int dir, const char *path, int flags, struct stat *st)
+{
+	off_t size;
+
+	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev) || !redirect_ours())
+		return;
+	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size))
+		return;
+	st->st_size = size;
+	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
+		st->st_blocks = (size + SECTOR - 1) / SECTOR;
+}
+
+/* the descriptor itself is what is meant */
+static bool is_of_fd(const char *path, int flags)
+{
+	return !path || ((flags & AT_EMPTY_PATH) && *path == '\0');
+}
+
+/* one that came from elsewhere is recognised, too: its size is known from then on */
+static void correct_fd(int fd, const void *caller, struct stat *st)
+{
+	struct redirect_file *f;
+	int rc;
+
+	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
+		return;
+	f = redirect_get(fd, caller, &rc);
+	correct(fd, NULL, 0, st);
+	if (f)
+		redirect_put(f);
+}
+
+static int stat_at(int dir, const char *path, struct stat *st, int flags, const void *caller)
+{
+	const char *plain = redirect_plain_path(dir, path);
+	long rc = RAW(newfstatat, dir, plain, st, flags);
+
+	if (rc < 0 || !redirect_on || redirect_inside)
+		return (int)raw_result(rc);
+	if (is_of_fd(plain, flags))
+		correct_fd(dir, caller, st);
+	else
+		correct(dir, plain, flags, st);
+	return 0;
+}
+
+int redirect_fstat(int fd, struct stat *st);
+int redirect_fstat(int fd, struct stat *st)
+{
+	long rc = RAW(fstat, fd, st);
+
+	if (rc == 0 && redirect_on && !redirect_inside)
+		correct_fd(fd, REDIRECT_CALLER, st);
+	return (int)raw_result(rc);
+}
+REDIRECT(fstat, redirect_fstat);
+REDIRECT(fstat64, redirect_fstat);
+
+int redirect_stat(const char *path, struct stat *st);
+int redirect_stat(const char *path, struct stat *st)
+{
+	return stat_at(AT_FDCWD, path, st, 0, REDIRECT_CALLER);
+}
+REDIRECT(stat, redirect_stat);
+REDIRECT(stat64, redirect_stat);
+
+int redirect_lstat(const char *path, struct stat *st);
+int redirect_lstat(const char *path, struct stat *st)
+{
+	return stat_at(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW, REDIRECT_CALLER);
+}
+REDIRECT(lstat, redirect_lstat);
+REDIRECT(lstat64, redirect_lstat);
+
+int redirect_fstatat(int dir, const char *path, struct stat *st, int flags);
+int redirect_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+	return stat_at(dir, path, st, flags, REDIRECT_CALLER);
+}
+REDIRECT(fstatat, redirect_fstatat);
+REDIRECT(fstatat64, redirect_fstatat);
+
+/* programs that were linked before glibc 2.33 */
+int redirect_fxstat(int version, int fd, struct stat *st);
+int redirect_fxstat(int version, int fd, struct stat *st)
+{
+	(void)version;
+	return redirect_fstat(fd, st);
+}
+REDIRECT(__fxstat, redirect_fxstat);
+REDIRECT(__fxstat64, redirect_fxstat);
+
+int redirect_xstat(int version, const char *path, struct stat *st);
+int redirect_xstat(int version, const char *path, struct stat *st)
+{
+	(void)version;
+	return redirect_stat(path, st);
+}
+REDIRECT(__xstat, redirect_xstat);
+REDIRECT(__xstat64, redirect_xstat);
+
+int redirect_lxstat(int version, const char *path, struct stat *st);
+int redirect_lxstat(int version, const char *path, struct stat *st)
+{
+	(void)version;
+	return redirect_lstat(path, st);
+}
+REDIRECT(__lxstat, redirect_lxstat);
+REDIRECT(__lxstat64, redirect_lxstat);
+
+int redirect_fxstatat(int version, int dir, const char *path, struct stat *st, int flags);
+int redirect_fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
+{
+	(void)version;
+	return redirect_fstatat(dir, path, st, flags);
+}
+REDIRECT(__fxstatat, redirect_fxstatat);
+REDIRECT(__fxstatat64, redirect_fxstatat);
+
+int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x);
+int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x)
+{
+	const char *plain = redirect_plain_path(dir, path);
+	/* of which file it is must be known, though nobody asked */
+	long rc = RAW(statx, dir, plain, flags, redirect_on ? mask | STATX_TYPE | STATX_INO : mask, x);
+	struct stat st = { 0 };
+
+	if (rc < 0 || !redirect_on || redirect_inside)
+		return (int)raw_result(rc);
+	st.st_mode = x->stx_mode;
+	st.st_ino = x->stx_ino;
+	st.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor);
+	st.st_size = (off_t)x->stx_size;
+	st.st_blocks = (blkcnt_t)x->stx_blocks;
+	if (is_of_fd(plain, flags))
+		correct_fd(dir, REDIRECT_CALLER, &st);
+	else
+		correct(dir, plain, flags, &st);
+	x->stx_size = (uint64_t)st.st_size;
+	x->stx_blocks = (uint64_t)st.st_blocks;
+	return 0;
+}
+REDIRECT(statx, redirect_statx);
+
+/* ---- where in it ----------------------------------------------------------------------------------- */
+
+static off_t pool_seek(struct redirect_file *f, int fd, off_t off, int whence)
+{
+	off_t size = 0;
+	int rc;
+
+	redirect_inside++;
+	rc = redirect_pool()->size(f->file, &size);
+	redirect_inside--;
+	if (rc < 0)
+		return rc;
+	switch (whence) {
+	case SEEK_END:
+		if (__builtin_add_overflow(size, off, &off))
+			return -EOVERFLOW;
+		break;
+	case SEEK_DATA: /* no holes are told of */
+		if (off < 0 || off >= size)
+			return -ENXIO;
+		break;
+	default:
+		if (off < 0 || off >= size)
+			return -ENXIO;
+		off = size;
+	}
+	return off < 0 ? -EINVAL : RAW(lseek, fd, off, SEEK_SET);
+}
+
+off_t redirect_lseek(int fd, off_t off, int whence)
+{
+	struct redirect_file *f;
+	off_t rc;
+	int err;
+
+	if (whence != SEEK_END && whence != SEEK_DATA && whence != SEEK_HOLE)
+		return raw_result(RAW(lseek, fd, off, whence));
+	f = redirect_get(fd, REDIRECT_CALLER, &err);
+	if (!f)
+		return err < 0 ? redirect_result(err) : raw_result(RAW(lseek, fd, off, whence));
+	rc = pool_seek(f, fd, off, whence);
+	redirect_put(f);
+	return redirect_result(rc);
+}
+REDIRECT(lseek, redirect_lseek);
+REDIRECT(lseek64, redirect_lseek);
+
+/* ---- changing them ------------------------------------------------------------------------------------ */
+
+static int pool_resize(struct redirect_file *f, off_t size, bool grow)
+{
+	struct redirect_calm calm;
+	int rc;
+
+	if (size < 0)
+		return -EINVAL;
+	redirect_enter(&calm);
+	rc = grow ? redirect_pool()->grow(f->file, size) : redirect_pool()->truncate(f->file, size);
+	redirect_leave(&calm);
+	atomic_store(&f->wrote, true);
+	return rc;
+}
+
+int redirect_ftruncate(int fd, off_t size);
+int redirect_ftruncate(int fd, off_t size)
+{
+	int err, rc;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(ftruncate, fd, size)));
+	rc = f->access == O_RDONLY ? -EINVAL : pool_resize(f, size, false);
+	redirect_put(f);
+	return (int)redirect_result(rc);
+}
+REDIRECT(ftruncate, redirect_ftruncate);
+REDIRECT(ftruncate64, redirect_ftruncate);
+
+int redirect_truncate(const char *path, off_t size);
+int redirect_truncate(const char *path, off_t size)
+{
+	const char *plain = redirect_plain_path(AT_FDCWD, path);
+	char name[PATH_MAX];
+	struct stat st;
+	int known = redirect_path_fd(AT_FDCWD, plain, true, &st, name), fd, rc, err;
+
+	if (known < 0)
+		return (int)raw_result(RAW(truncate, plain, size));
+	RAW(close, known);
+	fd = redirect_open_at(AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0, REDIRECT_CALLER);
+	if (fd < 0)
+		return -1;
+	rc = redirect_ftruncate(fd, size);
+	err = errno;
+	if (redirect_close(fd) < 0 && rc == 0)
+		return -1;
+	errno = err;
+	return rc;
+}
+REDIRECT(truncate, redirect_truncate);
+REDIRECT(truncate64, redirect_truncate);
+
+/* what is beyond the end stays beyond it */
+static int write_zeros(struct redirect_file *f, off_t off, off_t len, bool keep_size)
+{
+	struct redirect_calm calm;
+	struct iovec v = { NULL, ZEROS };
+	off_t size, end = off + len;
+	ssize_t n = 0;
+
+	redirect_enter(&calm);
+	v.iov_base = calloc(1, ZEROS);
+	if (!v.iov_base)
+		n = -ENOMEM;
+	else
+		n = redirect_pool()->size(f->file, &size);
+	if (n == 0 && keep_size && end > size)
+		end = size;
+	for (; n >= 0 && off < end; off += n) {
+		v.iov_len = end - off < ZEROS ? (size_t)(end - off) : ZEROS;
+		n = redirect_pool()->write(f->file, &v, 1, off);
+	}
+	free(v.iov_base);
+	redirect_leave(&calm);
+	atomic_store(&f->wrote, true);
+	return n < 0 ? (int)n : 0;
+}
+
+/* room is not set aside: what finds none in the pool goes to the file system */
+static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
+{
+	off_t end;
+
+	if (f->access == O_RDONLY)
+		return -EBADF;
+	if (off < 0 || len <= 0)
+		return -EINVAL;
+	if (__builtin_add_overflow(off, len, &end))
+		return -EFBIG;
+	switch (mode) {
+	case 0:
+		return pool_resize(f, end, true);
+	case FALLOC_FL_KEEP_SIZE:
+		return 0;
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+		return write_zeros(f, off, len, true);
+	case FALLOC_FL_ZERO_RANGE:
+		return write_zeros(f, off, len, false);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static int fallocate_of(int fd, int mode, off_t off, off_t len, const void *caller)
+{
+	int err, rc;
+	struct redirect_file *f = redirect_get(fd, caller, &err);
+
+	if (!f)
+		return err < 0 ? err : (int)RAW(fallocate, fd, mode, off, len);
+	rc = allocate(f, mode, off, len);
+	redirect_put(f);
+	return rc;
+}
+
+int redirect_fallocate(int fd, int mode, off_t off, off_t len);
+int redirect_fallocate(int fd, int mode, off_t off, off_t len)
+{
+	return (int)redirect_result(fallocate_of(fd, mode, off, len, REDIRECT_CALLER));
+}
+REDIRECT(fallocate, redirect_fallocate);
+REDIRECT(fallocate64, redirect_fallocate);
+
+/* where a file system cannot set room aside the C library writes a byte to each block; this writes zeros past the end only */
+static int allocate_by_hand(int fd, off_t off, off_t len)
+{
+	struct stat st;
+	long n;
+
+	if (RAW(fstat, fd, &st) < 0)
+		return EBADF;
+	if (!S_ISREG(st.st_mode))
+		return ENODEV;
+	if (off + len <= st.st_size)
+		return 0;
+	n = RAW(ftruncate, fd, off + len);
+	return n < 0 ? (int)-n : 0;
+}
+
+int redirect_posix_fallocate(int fd, off_t off, off_t len);
+int redirect_posix_fallocate(int fd, off_t off, off_t len)
+{
+	int rc = fallocate_of(fd, 0, off, len, REDIRECT_CALLER);
+
+	if (rc == -EOPNOTSUPP)
+		return allocate_by_hand(fd, off, len);
+	return rc < 0 ? redirect_errno(rc) : 0;
+}
+REDIRECT(posix_fallocate, redirect_posix_fallocate);
+REDIRECT(posix_fallocate64, redirect_posix_fallocate);
+
+/* ---- durable ------------------------------------------------------------------------------------------- */
+
+int redirect_fsync(int fd)
+{
+	struct redirect_calm calm;
+	int err, rc;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(fsync, fd)));
+	redirect_enter(&calm);
+	rc = redirect_pool()->sync(f->file);
+	redirect_leave(&calm);
+	redirect_put(f);
+	return (int)redirect_result(rc);
+}
+REDIRECT(fsync, redirect_fsync);
+
+int redirect_fdatasync(int fd);
+int redirect_fdatasync(int fd)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(fdatasync, fd)));
+	redirect_put(f);
+	return redirect_fsync(fd);
+}
+REDIRECT(fdatasync, redirect_fdatasync);
+
+/* it promises nothing of the file's size, so it is nothing that one could rely on */
+int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags);
+int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
+
+	if (!f)
+		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(sync_file_range, fd, off, len, flags)));
+	redirect_put(f);
+	return 0;
+}
+REDIRECT(sync_file_range, redirect_sync_file_range);
+
+static bool is_redirected(int fd, const void *caller)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, caller, &err);
+
+	if (f)
+		redirect_put(f);
+	return f || err < 0;
+}
+
+int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice);
+int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice)
+{
+	return is_redirected(fd, REDIRECT_CALLER) ? 0 : (int)-RAW(fadvise64, fd, off, len, advice);
+}
+REDIRECT(posix_fadvise, redirect_posix_fadvise);
+REDIRECT(posix_fadvise64, redirect_posix_fadvise);
+
+ssize_t redirect_readahead(int fd, off_t off, size_t len);
+ssize_t redirect_readahead(int fd, off_t off, size_t len)
+{
+	return is_redirected(fd, REDIRECT_CALLER) ? 0 : raw_result(RAW(readahead, fd, off, len));
+}
+REDIRECT(readahead, redirect_readahead);

@@ -1,0 +1,38 @@
+/* start.c -- whether there is anything to do in this process */
+#include "redirect/redirect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* these have files in the pool by other means, and must see what is plain as it is */
+static bool is_command(void)
+{
+	static const char *const names[] = { "pmio", "pmiod" };
+	char path[PATH_MAX];
+	long n = RAW(readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path) - 1);
+	const char *name;
+
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	name = strrchr(path, '/');
+	for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(name + 1, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *paths = secure_getenv("PMIO_REDIRECT_PATHS"), *how = secure_getenv("PMIO_REDIRECT");
+
+	if (!paths || is_command() || redirect_names_init(paths) < 0)
+		return;
+	redirect_state_init();
+	redirect_notes_init(secure_getenv("PMIO_REDIRECT_CHECK"), redirect_write);
+	redirect_files_init(redirect_forget_maps);
+	if (!how || strcmp(how, "symbols") != 0)
+		redirect_patch();
+	redirect_on = true;
+}

@@ -1,0 +1,8 @@
+# pmio run --paths: any program's files in the pool
+redirect_tests = tests/redirect/programs.sh tests/redirect/calls.sh tests/redirect/run.sh tests/redirect/ends.sh tests/redirect/bypass.sh tests/redirect/mpi.sh
+TESTS += $(redirect_tests)
+EXTRA_DIST += $(redirect_tests) tests/redirect/lib.sh
+
+check_PROGRAMS += tests/redirect/calls
+tests_redirect_calls_SOURCES = tests/redirect/calls.c
+tests_redirect_calls_CFLAGS = -std=gnu11 -Wall -Wextra

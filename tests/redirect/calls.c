@@ -1,0 +1,610 @@
+/*
+ * calls.c -- calls that programs make on files, checked against what a plain file gives; redirected or not
+ *
+ * calls DIRECTORY TEST...: exit status 0, or a line about what is wrong
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define THREADS 4
+#define ROUNDS 500
+
+extern char **environ;
+
+#define must(x)                                                                                                  \
+	do {                                                                                                       \
+		if (!(x)) {                                                                                        \
+			printf("%s:%d: %s: %s\n", __func__, __LINE__, #x, strerror(errno));                        \
+			exit(EXIT_FAILURE);                                                                        \
+		}                                                                                                  \
+	} while (0)
+#define must_fail(x, code) must((x) == -1 && errno == (code))
+
+static int make(const char *name, const char *text)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0644);
+
+	must(fd >= 0);
+	must(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	must(lseek(fd, 0, SEEK_SET) == 0);
+	return fd;
+}
+
+static void is(const char *name, const char *text)
+{
+	char buf[4096];
+	int fd = open(name, O_RDONLY);
+	ssize_t n;
+
+	must(fd >= 0);
+	n = read(fd, buf, sizeof(buf));
+	must(n >= 0);
+	if ((size_t)n != strlen(text) || memcmp(buf, text, (size_t)n) != 0) {
+		printf("%s is \"%.*s\", should be \"%s\"\n", name, (int)n, buf, text);
+		exit(EXIT_FAILURE);
+	}
+	must(close(fd) == 0);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	must(waitpid(pid, &status, 0) > 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+static void test_vectors(void)
+{
+	char a[3], b[10];
+	struct iovec w[2] = { { "abc", 3 }, { "defgh", 5 } }, r[2] = { { a, 3 }, { b, 10 } };
+	int fd = make("v", "");
+
+	must(writev(fd, w, 2) == 8 && pwritev(fd, w, 2, 10) == 8 && lseek(fd, 0, SEEK_CUR) == 8);
+	must(preadv(fd, r, 2, 0) == 13 && memcmp(a, "abc", 3) == 0 && memcmp(b, "defgh\0\0abc", 10) == 0);
+	must(lseek(fd, 0, SEEK_SET) == 0 && readv(fd, r, 1) == 3 && lseek(fd, 0, SEEK_CUR) == 3);
+	must(preadv2(fd, r, 1, -1, 0) == 3 && memcmp(a, "def", 3) == 0);
+	must(pwritev2(fd, w, 1, 0, RWF_APPEND) == 3);
+	must(pread(fd, b, 10, 15) == 6 && memcmp(b, "fghabc", 6) == 0);
+	must(pread(fd, b, 10, 100) == 0 && pwrite(fd, b, 0, 200) == 0 && lseek(fd, 0, SEEK_END) == 21);
+	must_fail(pread(fd, b, 1, -1), EINVAL);
+	must(close(fd) == 0);
+}
+
+static void test_rights(void)
+{
+	int r = make("r", "text"), w;
+	char c;
+
+	must(close(r) == 0);
+	r = open("r", O_RDONLY);
+	w = open("r", O_WRONLY);
+	must_fail(write(r, "x", 1), EBADF);
+	must_fail(read(w, &c, 1), EBADF);
+	must_fail(ftruncate(r, 0), EINVAL);
+	must_fail(lseek(r, -1, SEEK_SET), EINVAL);
+	must_fail(open("r", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+	must_fail(open("none/r", O_RDWR | O_CREAT, 0600), ENOENT);
+	must(close(r) == 0 && close(w) == 0);
+	must_fail(write(w, "x", 1), EBADF);
+	/* who may write at its creation may do so though the mode says no */
+	w = open("ro", O_WRONLY | O_CREAT | O_EXCL, 0444);
+	must(w >= 0 && write(w, "data", 4) == 4 && close(w) == 0);
+	is("ro", "data");
+}
+
+static void test_seek(void)
+{
+	int fd = make("s", "0123456789");
+
+	must(lseek(fd, -3, SEEK_END) == 7 && lseek(fd, 1, SEEK_CUR) == 8);
+	must(lseek(fd, 2, SEEK_DATA) == 2 && lseek(fd, 2, SEEK_HOLE) == 10);
+	must_fail(lseek(fd, 10, SEEK_DATA), ENXIO);
+	must_fail(lseek(fd, -11, SEEK_END), EINVAL);
+	must(lseek(fd, 100, SEEK_SET) == 100 && write(fd, "x", 1) == 1 && lseek(fd, 0, SEEK_END) == 101);
+	must(close(fd) == 0);
+}
+
+static void test_sizes(void)
+{
+	int fd = make("t", "0123456789");
+	struct statx x;
+	struct stat st;
+	char b[8];
+
+	must(fstat(fd, &st) == 0 && st.st_size == 10 && stat("t", &st) == 0 && st.st_size == 10);
+	must(truncate("t", 4) == 0 && fstat(fd, &st) == 0 && st.st_size == 4);
+	must(ftruncate(fd, 8) == 0 && pread(fd, b, 8, 0) == 8 && memcmp(b, "0123\0\0\0\0", 8) == 0);
+	must(posix_fallocate(fd, 0, 100) == 0 && fstat(fd, &st) == 0 && st.st_size == 100);
+	must(posix_fallocate(fd, 0, 50) == 0 && fstatat(AT_FDCWD, "t", &st, 0) == 0 && st.st_size == 100);
+	must(statx(AT_FDCWD, "t", 0, STATX_SIZE, &x) == 0 && x.stx_size == 100);
+	must(statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &x) == 0 && x.stx_size == 100);
+	must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1, 2) == 0 && pread(fd, b, 4, 0) == 4 && memcmp(b, "0\0\0003", 4) == 0);
+	must(close(fd) == 0 && lstat("t", &st) == 0 && st.st_size == 100);
+	must(fsync(make("u", "x")) == 0 && truncate("none", 1) == -1);
+}
+
+static void test_append(void)
+{
+	int a = make("a", "start "), b = open("a", O_WRONLY | O_APPEND), c = open("a", O_WRONLY | O_APPEND);
+
+	must(write(b, "b", 1) == 1 && write(c, "c", 1) == 1 && write(b, "B", 1) == 1);
+	must(lseek(b, 0, SEEK_CUR) == 9 && pwrite(b, "p", 1, 0) == 1);
+	must(fcntl(b, F_SETFL, 0) == 0 && lseek(b, 0, SEEK_SET) == 0 && write(b, "S", 1) == 1);
+	must(fcntl(a, F_SETFL, O_APPEND) == 0 && write(a, ".", 1) == 1);
+	must(close(a) == 0 && close(b) == 0 && close(c) == 0);
+	is("a", "Start bcBp.");
+}
+
+static void test_copies(void)
+{
+	int from = make("from", "0123456789"), to = make("to", ""), p[2];
+	off_t off = 2, at = 1;
+	char b[16];
+
+	must(copy_file_range(from, &off, to, &at, 4, 0) == 4 && off == 6 && at == 5);
+	must(copy_file_range(from, NULL, to, NULL, 100, 0) == 10 && copy_file_range(from, NULL, to, NULL, 100, 0) == 0);
+	off = 7;
+	must(sendfile(to, from, &off, 100) == 3 && off == 10);
+	must(close(to) == 0);
+	is("to", "0123456789789");
+	must(pipe(p) == 0 && lseek(from, 0, SEEK_SET) == 0);
+	must(splice(from, NULL, p[1], NULL, 10, 0) == 10 && lseek(from, 0, SEEK_CUR) == 10);
+	must(read(p[0], b, 16) == 10 && memcmp(b, "0123456789", 10) == 0);
+	off = 3;
+	to = make("spliced", "");
+	must(splice(from, &off, p[1], NULL, 4, 0) == 4 && off == 7);
+	at = 2;
+	must(splice(p[0], NULL, to, &at, 100, 0) == 4 && at == 6 && lseek(to, 0, SEEK_CUR) == 0);
+	must_fail(splice(p[0], NULL, to, NULL, 100, SPLICE_F_NONBLOCK), EAGAIN);
+	must_fail(splice(from, NULL, to, NULL, 100, 0), EINVAL);
+	must(close(to) == 0);
+	is("to", "0123456789789");
+	must(close(from) == 0);
+}
+
+/* ---- descriptors -------------------------------------------------------------------------------- */
+
+static void test_duplicates(void)
+{
+	int a = make("d", ""), b = dup(a), c = fcntl(a, F_DUPFD_CLOEXEC, 100), d = open("other", O_WRONLY | O_CREAT, 0600);
+
+	must(b >= 0 && c >= 100 && d >= 0);
+	must(write(a, "a", 1) == 1 && write(b, "b", 1) == 1 && write(c, "c", 1) == 1);
+	must(close(a) == 0 && write(b, "d", 1) == 1 && dup2(b, d) == d && write(d, "e", 1) == 1);
+	must(dup3(b, d, O_CLOEXEC) == d && fcntl(d, F_GETFD) == FD_CLOEXEC && dup2(d, d) == d);
+	must_fail(dup3(b, b, 0), EINVAL);
+	must_fail(dup2(a, d), EBADF);
+	must(write(d, "f", 1) == 1 && close(b) == 0 && close(c) == 0 && write(d, "g", 1) == 1 && close(d) == 0);
+	is("d", "abcdefg");
+	is("other", "");
+}
+
+static void test_close_range(void)
+{
+	int a = make("cr", "x"), sock[2];
+
+	for (int i = a + 1; i < a + 5; i++)
+		must(dup2(a, i) == i);
+	must(close_range((unsigned)a, ~0u, 0) == 0);
+	must_fail(write(a, "x", 1), EBADF);
+	/* numbers are free for others, as they always are */
+	must(pipe(sock) == 0 && sock[0] == a && write(sock[1], "pipe", 4) == 4);
+	is("cr", "x");
+	for (int i = 3; i < 1024; i++)
+		close(i);
+	is("cr", "x");
+}
+
+static void test_reuse(void)
+{
+	for (int i = 0; i < 50; i++) {
+		int fd = make("re", "file"), p[2];
+
+		must(close(fd) == 0 && pipe(p) == 0 && p[0] == fd && write(p[1], "p", 1) == 1);
+		must(close(p[0]) == 0 && close(p[1]) == 0);
+	}
+	is("re", "file");
+}
+
+static void test_stdio(void)
+{
+	FILE *f = fopen("io", "w+");
+	char line[64];
+	int fd;
+
+	must(f && fprintf(f, "one\ntwo\n") == 8 && fflush(f) == 0 && fseek(f, 4, SEEK_SET) == 0 && fgets(line, 64, f) && strcmp(line, "two\n") == 0);
+	must(fputs("three\n", f) >= 0 && ftell(f) == 14 && fclose(f) == 0);
+	f = fopen("io", "a");
+	must(f && fputs("four\n", f) >= 0 && fclose(f) == 0);
+	is("io", "one\ntwo\nthree\nfour\n");
+	f = freopen("io2", "w", fopen("io", "r"));
+	must(f && fputs("five", f) >= 0 && fclose(f) == 0);
+	is("io2", "five");
+	fd = make("io3", "fd");
+	f = fdopen(fd, "r+");
+	must(f && fgetc(f) == 'f' && fseek(f, 0, SEEK_END) == 0 && fputs("open", f) >= 0 && fclose(f) == 0);
+	is("io3", "fdopen");
+	f = tmpfile();
+	must(f && fclose(f) == 0);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------ */
+
+static void test_nameless(void)
+{
+	int fd = make("n", "first"), other;
+	struct stat st;
+	char b[16];
+
+	must(unlink("n") == 0 && access("n", F_OK) == -1 && fstat(fd, &st) == 0 && st.st_nlink == 0 && st.st_size == 5);
+	must(lseek(fd, 0, SEEK_END) == 5 && write(fd, "more", 4) == 4 && pread(fd, b, 16, 0) == 9 && memcmp(b, "firstmore", 9) == 0);
+	other = make("n", "new");
+	must(pread(fd, b, 16, 0) == 9 && pread(other, b, 16, 0) == 3);
+	if (fork() == 0) { /* a child that has it, and its parent no longer */
+		usleep(200000);
+		_exit(pread(fd, b, 16, 0) == 9 && memcmp(b, "firstmore", 9) == 0 ? 0 : 1);
+	}
+	must(close(fd) == 0 && close(other) == 0 && wait_for(-1) == 0);
+	is("n", "new");
+}
+
+static void test_rename(void)
+{
+	int a = make("ra", "a"), b = make("rb", "b");
+	char c;
+
+	must(rename("ra", "rb") == 0 && write(a, "A", 1) == 1 && pread(b, &c, 1, 0) == 1 && c == 'b');
+	is("rb", "A");
+	must(close(a) == 0 && close(b) == 0 && link("rb", "rc") == 0 && unlink("rb") == 0);
+	is("rc", "A");
+	must(remove("rc") == 0 && mkdir("rd", 0700) == 0 && remove("rd") == 0);
+	must_fail(unlink("rc"), ENOENT);
+}
+
+static void test_times(void)
+{
+	const struct timespec ts[2] = { { 1300000000, 5 }, { 1300000001, 7 } };
+	const struct timeval tv[2] = { { 1300000002, 0 }, { 1300000003, 0 } };
+	int fd = make("tm", "times");
+	struct stat st;
+
+	must(futimens(fd, ts) == 0 && fstat(fd, &st) == 0 && st.st_mtim.tv_sec == 1300000001 && st.st_mtim.tv_nsec == 7);
+	must(close(fd) == 0 && stat("tm", &st) == 0 && st.st_mtim.tv_sec == 1300000001);
+	must(utimes("tm", tv) == 0 && stat("tm", &st) == 0 && st.st_mtim.tv_sec == 1300000003);
+	must(utimensat(AT_FDCWD, "tm", ts, 0) == 0 && stat("tm", &st) == 0 && st.st_mtim.tv_sec == 1300000001);
+	must(chmod("tm", 0600) == 0 && chown("tm", (uid_t)-1, (gid_t)-1) == 0 && fchmodat(AT_FDCWD, "tm", 0640, 0) == 0 && stat("tm", &st) == 0 && (st.st_mode & 07777) == 0640);
+	is("tm", "times");
+}
+
+/* ---- processes -------------------------------------------------------------------------------------------- */
+
+static void test_fork(void)
+{
+	int fd = make("f", "");
+	pid_t pid;
+
+	must(write(fd, "parent ", 7) == 7);
+	pid = fork();
+	if (pid == 0) {
+		must(write(fd, "child ", 6) == 6);
+		exit(0);
+	}
+	must(wait_for(pid) == 0 && write(fd, "parent", 6) == 6 && close(fd) == 0);
+	is("f", "parent child parent");
+	/* many at once on one offset */
+	fd = make("f2", "");
+	for (int i = 0; i < 4; i++) {
+		if (fork() == 0) {
+			for (int n = 0; n < 100; n++)
+				must(write(fd, "12345678\n", 9) == 9);
+			_exit(0);
+		}
+	}
+	while (wait(NULL) > 0)
+		;
+	must(lseek(fd, 0, SEEK_END) == 3600 && close(fd) == 0);
+}
+
+static void run_with_output(int fd, char *const argv[])
+{
+	posix_spawn_file_actions_t a;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_adddup2(&a, fd, 1);
+	must(posix_spawnp(&pid, argv[0], &a, NULL, argv, environ) == 0 && wait_for(pid) == 0);
+	posix_spawn_file_actions_destroy(&a);
+}
+
+static void spawn_into(const char *name, char *word, int flags)
+{
+	posix_spawn_file_actions_t a;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&a);
+	posix_spawn_file_actions_addopen(&a, 1, name, O_WRONLY | O_CREAT | flags, 0644);
+	must(posix_spawnp(&pid, "echo", &a, NULL, (char *[]){ "echo", word, NULL }, environ) == 0 && wait_for(pid) == 0);
+	posix_spawn_file_actions_destroy(&a);
+}
+
+static void test_exec(void)
+{
+	int fd = make("e", "");
+	pid_t pid;
+
+	must(write(fd, "before ", 7) == 7);
+	run_with_output(fd, (char *[]){ "echo", "spawned", NULL });
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd, 1);
+		execlp("nonexistent-program", "x", NULL);
+		must(write(1, "tried ", 6) == 6);
+		execlp("echo", "echo", "executed", NULL);
+		_exit(127);
+	}
+	must(wait_for(pid) == 0);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(fd, 1);
+		execlp("echo", "echo", "vforked", NULL);
+		_exit(127);
+	}
+	must(wait_for(pid) == 0);
+	spawn_into("e3", "a longer line than the next", O_TRUNC);
+	is("e3", "a longer line than the next\n");
+	spawn_into("e3", "short", O_TRUNC);
+	is("e3", "short\n");
+	spawn_into("e3", "more", O_APPEND);
+	is("e3", "short\nmore\n");
+	must(write(fd, "after", 5) == 5 && close(fd) == 0);
+	is("e", "before spawned\ntried executed\nvforked\nafter");
+	must(system("echo by system >e2") == 0);
+	is("e2", "by system\n");
+}
+
+/* what stdio holds back is written last of all */
+static void test_late(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		must(freopen("late", "w", stdout));
+		printf("held back");
+		exit(0);
+	}
+	must(wait_for(pid) == 0);
+	is("late", "held back");
+	fclose(fopen("late2", "w"));
+	pid = fork();
+	if (pid == 0) {
+		must(freopen("late2", "a", stdout));
+		printf("in a child");
+		exit(0);
+	}
+	must(wait_for(pid) == 0);
+	is("late2", "in a child");
+}
+
+static void *one_of_many(void *arg)
+{
+	long me = (long)arg;
+	char name[16], buf[64], back[64];
+	int shared = open("th", O_WRONLY | O_APPEND), fd;
+
+	snprintf(name, sizeof(name), "th%ld", me);
+	must(shared >= 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		int n = snprintf(buf, sizeof(buf), "thread %ld round %04d\n", me, i);
+
+		fd = open(name, O_RDWR | O_CREAT, 0644);
+		must(fd >= 0 && pwrite(fd, buf, (size_t)n, i * 10) == n && pread(fd, back, (size_t)n, i * 10) == n && memcmp(buf, back, (size_t)n) == 0);
+		must(close(fd) == 0 && write(shared, buf, (size_t)n) == n);
+	}
+	must(close(shared) == 0);
+	return NULL;
+}
+
+static void test_threads(void)
+{
+	pthread_t t[THREADS];
+	struct stat st;
+
+	must(close(make("th", "")) == 0);
+	for (long i = 0; i < THREADS; i++)
+		must(pthread_create(&t[i], NULL, one_of_many, (void *)i) == 0);
+	for (int i = 0; i < THREADS; i++)
+		must(pthread_join(t[i], NULL) == 0);
+	must(stat("th", &st) == 0 && st.st_size == THREADS * ROUNDS * 20);
+	must(unlink("th") == 0); /* its lines are in any order */
+}
+
+static void *read_for_ever(void *arg)
+{
+	char c;
+
+	must(read(*(int *)arg, &c, 1) == 1);
+	return NULL;
+}
+
+/* a thread that waits in a plain read can be cancelled */
+static void test_cancel(void)
+{
+	int p[2];
+	pthread_t t;
+	void *result;
+
+	must(pipe(p) == 0 && pthread_create(&t, NULL, read_for_ever, &p[0]) == 0);
+	usleep(100000);
+	must(pthread_cancel(t) == 0 && pthread_join(t, &result) == 0 && result == PTHREAD_CANCELED);
+}
+
+static volatile sig_atomic_t nr_signals;
+static void count(int sig)
+{
+	(void)sig;
+	nr_signals++;
+}
+
+static void test_signals(void)
+{
+	const struct itimerval every = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
+	int fd = make("sig", "");
+
+	signal(SIGALRM, count);
+	must(setitimer(ITIMER_REAL, &every, NULL) == 0);
+	for (int i = 0; i < 20000; i++)
+		must(write(fd, "0123456789", 10) == 10);
+	must(setitimer(ITIMER_REAL, &never, NULL) == 0);
+	must(lseek(fd, 0, SEEK_CUR) == 200000 && close(fd) == 0 && nr_signals > 0);
+}
+
+/* ---- locks and memory ----------------------------------------------------------------------------------------- */
+
+static void test_locks(void)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET }, end = { .l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -5, .l_len = 5 };
+	int fd = make("l", "0123456789");
+	pid_t pid;
+
+	must(fcntl(fd, F_SETLK, &whole) == 0);
+	pid = fork();
+	if (pid == 0) {
+		struct flock look = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+		must(fcntl(fd, F_SETLK, &end) == -1 && (errno == EAGAIN || errno == EACCES));
+		must(fcntl(fd, F_GETLK, &look) == 0 && look.l_type == F_WRLCK && look.l_start == 0 && look.l_len == 0 && look.l_pid == getppid());
+		_exit(0);
+	}
+	must(wait_for(pid) == 0);
+	whole.l_type = F_UNLCK;
+	must(fcntl(fd, F_SETLK, &whole) == 0 && lockf(fd, F_LOCK, 0) == 0 && lockf(fd, F_ULOCK, 0) == 0);
+	must(fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_WRLCK }) == 0 && close(fd) == 0);
+}
+
+static void test_private_map(void)
+{
+	int fd = make("m", "0123456789");
+	char *p = mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), *q;
+
+	must(p != MAP_FAILED && memcmp(p, "0123456789", 10) == 0);
+	p[0] = 'x';
+	must(munmap(p, 10) == 0 && close(fd) == 0);
+	is("m", "0123456789");
+	fd = open("m", O_RDONLY);
+	q = mmap(NULL, 10, PROT_READ, MAP_SHARED, fd, 0);
+	must(q != MAP_FAILED && memcmp(q, "0123456789", 10) == 0 && munmap(q, 10) == 0 && close(fd) == 0);
+}
+
+#define MAP_LEN (3 << 20)
+
+static void test_shared_map(void)
+{
+	int fd = make("sm", ""), other;
+	char *p, *q, b[8];
+
+	must(ftruncate(fd, MAP_LEN) == 0);
+	other = open("sm", O_RDWR);
+	p = mmap(NULL, MAP_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	q = mmap(NULL, 8192, PROT_READ, MAP_SHARED, other, 1 << 20);
+	must(p != MAP_FAILED && q != MAP_FAILED && close(fd) == 0);
+	memcpy(p + (1 << 20), "stored", 6);
+	must(memcmp(q, "stored", 6) == 0 && pread(other, b, 6, 1 << 20) == 6 && memcmp(b, "stored", 6) == 0);
+	must(pwrite(other, "written", 7, (1 << 20) + 4000) == 7 && memcmp(p + (1 << 20) + 4000, "written", 7) == 0 && memcmp(q + 4000, "written", 7) == 0);
+	must(msync(p, MAP_LEN, MS_SYNC) == 0 && munmap(q, 8192) == 0);
+	if (fork() == 0) {
+		memcpy(p + 100, "child", 5);
+		_exit(0);
+	}
+	must(wait_for(-1) == 0 && memcmp(p + 100, "child", 5) == 0);
+	/* it ends in pieces */
+	must(munmap(p + (1 << 20), 1 << 20) == 0);
+	memcpy(p, "first", 5);
+	memcpy(p + MAP_LEN - 4, "last", 4);
+	must(munmap(p, 1 << 20) == 0 && munmap(p + (2 << 20), 1 << 20) == 0);
+	must(pread(other, b, 4, MAP_LEN - 4) == 4 && memcmp(b, "last", 4) == 0 && close(other) == 0);
+}
+
+static void test_maps(void)
+{
+	int fd = make("ms", "0123456789");
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *p, *at;
+
+	must(mmap(NULL, 10, PROT_READ, MAP_SHARED, open("ms", O_WRONLY), 0) == MAP_FAILED && errno == EACCES);
+	must(mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, open("ms", O_RDONLY), 0) == MAP_FAILED && errno == EACCES);
+	must(mmap(NULL, 0, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+	must(mmap(NULL, 10, PROT_READ, MAP_SHARED, fd, 1) == MAP_FAILED && errno == EINVAL);
+	at = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = mmap(at + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	must(p == at + page && memcmp(p, "0123456789", 10) == 0);
+	p[0] = 'm';
+	must(mmap(at, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(p != MAP_FAILED && p[0] == 'm' && ftruncate(fd, (off_t)(3 * page)) == 0);
+	p = mremap(p, page, 3 * page, MREMAP_MAYMOVE);
+	must(p != MAP_FAILED && p[0] == 'm');
+	p[2 * page] = 'g';
+	must(close(fd) == 0);
+	/* and one that is there at the end */
+}
+
+static void test_syscall(void)
+{
+	int fd = make("sc", "");
+	char c;
+
+	must(syscall(SYS_write, fd, "by number", 9) == 9 && syscall(SYS_lseek, fd, 0, SEEK_SET) == 0 && syscall(SYS_read, fd, &c, 1) == 1 && c == 'b');
+	must(syscall(SYS_close, fd) == 0);
+	is("sc", "by number");
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
+	{ "append", test_append }, { "copies", test_copies }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
+	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename },
+	{ "times", test_times }, { "fork", test_fork }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
+	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
+	{ "shared_map", test_shared_map }, { "maps", test_maps },
+	{ "syscall", test_syscall },
+};
+#define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+		for (size_t i = 0; i < NR_TESTS; i++)
+			puts(tests[i].name);
+		return EXIT_SUCCESS;
+	}
+	if (argc != 3 || chdir(argv[1]) < 0)
+		return 2;
+	for (size_t i = 0; i < NR_TESTS; i++) {
+		if (strcmp(tests[i].name, argv[2]) == 0) {
+			tests[i].run();
+			return EXIT_SUCCESS;
+		}
+	}
+	return 2;
+}

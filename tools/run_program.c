@@ -1,0 +1,120 @@
+/*
+ * run_program.c -- a program that pmio run becomes, or waits for
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "run.h"
+
+/* pmio's library comes last: some present ones must be first (those of sanitizers), and all come before the MPI */
+int run_preload(const char *library)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char *all;
+	int rc;
+
+	if (strpbrk(library, " :")) {
+		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
+		return TOOL_RUN_FAILED;
+	}
+	if (asprintf(&all, "%s%s%s", before ? before : "", before && *before ? ":" : "", library) < 0)
+		return TOOL_RUN_FAILED;
+	rc = setenv("LD_PRELOAD", all, 1);
+	free(all);
+	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
+}
+
+int run_become(const char *path, char **argv)
+{
+	int err;
+
+	execvp(path, argv);
+	err = errno;
+	pmio_err("run: %s: %s", path, strerror(err));
+	return err == ENOENT ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;
+}
+
+/* ---- waiting for it ---------------------------------------------------------------------------- */
+
+/* signals that somebody may send to pmio and mean the program */
+static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH, SIGURG, SIGVTALRM };
+#define NR_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
+
+/* what the terminal sends goes to the program as well, by itself */
+static bool is_for_us_alone(const siginfo_t *info)
+{
+	return info->si_code <= 0;
+}
+
+static int wait_for(pid_t pid, const sigset_t *set)
+{
+	siginfo_t info;
+	int status;
+
+	for (;;) {
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		if (ended == pid)
+			return status;
+		if (ended < 0 && errno != EINTR)
+			return EXIT_FAILURE << 8;
+		if (sigwaitinfo(set, &info) > 0 && info.si_signo != SIGCHLD && is_for_us_alone(&info))
+			kill(pid, info.si_signo);
+	}
+}
+
+/* without a core file of ours */
+static void end_by(int sig, const sigset_t *before)
+{
+	struct rlimit none = { 0, 0 };
+	sigset_t one;
+
+	setrlimit(RLIMIT_CORE, &none);
+	signal(sig, SIG_DFL);
+	sigprocmask(SIG_SETMASK, before, NULL);
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	raise(sig);
+}
+
+int run_child(const char *path, char **argv, void (*tell)(struct run_paths *r), struct run_paths *r)
+{
+	struct sigaction ignored, dfl = { .sa_handler = SIG_DFL };
+	sigset_t set, before;
+	int status;
+	pid_t pid;
+
+	/* whoever ignores this signal gets no exit status */
+	sigaction(SIGCHLD, &dfl, &ignored);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < NR_PASSED_ON; i++)
+		sigaddset(&set, passed_on[i]);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	pid = fork();
+	if (pid == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		sigaction(SIGCHLD, &ignored, NULL);
+		_exit(run_become(path, argv));
+	}
+	if (pid < 0) {
+		pmio_err("run: %s: %s", path, strerror(errno));
+		return TOOL_RUN_FAILED;
+	}
+	status = wait_for(pid, &set);
+	tell(r);
+	if (WIFSIGNALED(status)) {
+		end_by(WTERMSIG(status), &before);
+		return 128 + WTERMSIG(status);
+	}
+	return WEXITSTATUS(status);
+}
