@@ -103,7 +103,10 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/* when its data get there the file system will say so; until then programs compare times, as make does */
+/*
+ * When its data get there the file system will say so; until then programs compare times, as make does.  Not with async: a
+ * drain that is under way would take it for a change by others, and ends soon
+ */
 static void set_time(const struct pmio_file *f)
 {
 	static const struct timespec now[2] = { { 0, UTIME_OMIT }, { 0, UTIME_NOW } };
