@@ -269,6 +269,7 @@ struct file {
 	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */
+	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
 	bool recovered;		/* it was open when the last agent ended */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
 	bool home;		/* ... and this agent sets its size */

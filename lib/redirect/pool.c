@@ -103,18 +103,6 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/*
- * When its data get there the file system will say so; until then programs compare times, as make does.  Not with async: a
- * drain that is under way would take it for a change by others, and ends soon
- */
-static void set_time(const struct pmio_file *f)
-{
-	static const struct timespec now[2] = { { 0, UTIME_OMIT }, { 0, UTIME_NOW } };
-
-	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD && futimens(f->pfs_fd, now) < 0)
-		pmio_dbg("times of %s: %s", f->path, strerror(errno));
-}
-
 /* who made it may write to it though its mode says no, but only now: later the agent could not */
 static bool must_drain_now(const struct pmio_file *f)
 {
@@ -138,7 +126,6 @@ static int close_file(struct pmio_file *f, unsigned how)
 	} else if (how & REDIRECT_CLOSE_WROTE) {
 		if (must_drain_now(f))
 			rc = pmio_drain(f);
-		set_time(f);
 	}
 	closed = pmio_close(&f);
 	if (left)
@@ -260,7 +247,7 @@ static int look(int fd, struct redirect_size *out)
 	if (rc == 0)
 		rc = pmio_stat_id(pm, fd, &st);
 	if (rc == 0)
-		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits };
+		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits, st.written_ns };
 	return rc;
 }
 

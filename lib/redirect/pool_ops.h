@@ -28,6 +28,7 @@ struct redirect_size {
 	uint64_t size;
 	unsigned nr_handles; /* of all processes */
 	bool waits;	     /* the file system has not all of it */
+	int64_t written_ns;  /* real time of the last close after a write, if that waits; 0: not known */
 };
 
 struct redirect_pool {

@@ -10,11 +10,12 @@
 
 #define SECTOR 512 /* bytes: what st_blocks counts */
 #define ZEROS (64u << 10)
+#define NS_PER_S 1000000000ll
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
 /* a regular file under a name that matches, which need not be open: what the pool knows */
-static bool pool_size(int dir, const char *path, bool follow, off_t *size)
+static bool pool_size(int dir, const char *path, bool follow, off_t *size, int64_t *written_ns)
 {
 	char name[PATH_MAX];
 	struct redirect_size known;
@@ -33,6 +34,7 @@ static bool pool_size(int dir, const char *path, bool follow, off_t *size)
 	if (rc < 0 || (!known.waits && !known.nr_handles))
 		return false;
 	*size = (off_t)known.size;
+	*written_ns = known.written_ns;
 	return true;
 }
 
@@ -53,16 +55,26 @@ int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, ch
 	return -1;
 }
 
+static int64_t ns_of(const struct timespec *ts)
+{
+	return ts->tv_sec * NS_PER_S + ts->tv_nsec;
+}
+
 /* dir, path, flags: where the attributes are from */
 static void correct(int dir, const char *path, int flags, struct stat *st)
 {
+	int64_t written_ns = 0;
 	off_t size;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev) || !redirect_ours())
 		return;
-	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size))
+	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size, &written_ns))
 		return;
 	st->st_size = size;
+	if (written_ns > ns_of(&st->st_mtim)) { /* what waits is not on the file system, nor is its time; make compares these */
+		st->st_mtim = (struct timespec){ written_ns / NS_PER_S, written_ns % NS_PER_S };
+		st->st_ctim = st->st_mtim;
+	}
 	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
 }
@@ -189,12 +201,18 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 	st.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor);
 	st.st_size = (off_t)x->stx_size;
 	st.st_blocks = (blkcnt_t)x->stx_blocks;
+	st.st_mtim = (struct timespec){ x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec };
+	st.st_ctim = (struct timespec){ x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec };
 	if (is_of_fd(plain, flags))
 		correct_fd(dir, REDIRECT_CALLER, &st);
 	else
 		correct(dir, plain, flags, &st);
 	x->stx_size = (uint64_t)st.st_size;
 	x->stx_blocks = (uint64_t)st.st_blocks;
+	x->stx_mtime.tv_sec = st.st_mtim.tv_sec;
+	x->stx_mtime.tv_nsec = (uint32_t)st.st_mtim.tv_nsec;
+	x->stx_ctime.tv_sec = st.st_ctim.tv_sec;
+	x->stx_ctime.tv_nsec = (uint32_t)st.st_ctim.tv_nsec;
 	return 0;
 }
 REDIRECT(statx, redirect_statx);
