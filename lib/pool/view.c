@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <zlib.h>
+
+#include <isa-l/crc.h>
 
 #include "core/log.h"
 #include "pmio.h"
@@ -20,7 +21,7 @@ static uint32_t super_crc(const struct pmio_super_df *super)
 
 	memcpy(&copy, super, covered);
 	copy.crc = 0;
-	return (uint32_t)crc32(crc32(0, NULL, 0), (const Bytef *)&copy, (uInt)covered);
+	return crc32_gzip_refl(0, (unsigned char *)&copy, covered); /* not zlib's crc32(): cksum(1) has a function of that name, which would be called */
 }
 
 static bool chunk_size_ok(uint64_t size)

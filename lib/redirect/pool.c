@@ -123,9 +123,8 @@ static int close_file(struct pmio_file *f, unsigned how)
 		if (how & REDIRECT_CLOSE_SHARED)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
-	} else if (how & REDIRECT_CLOSE_WROTE) {
-		if (must_drain_now(f))
-			rc = pmio_drain(f);
+	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f)) {
+		rc = pmio_drain(f);
 	}
 	closed = pmio_close(&f);
 	if (left)

@@ -25,6 +25,13 @@
 
 extern char **environ;
 
+/* programs have functions of names that libraries have, too: cksum this one.  It must not be called by libpmio */
+void *crc32(void);
+void *crc32(void)
+{
+	abort();
+}
+
 #define must(x)                                                                                                  \
 	do {                                                                                                       \
 		if (!(x)) {                                                                                        \
