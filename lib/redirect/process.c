@@ -210,6 +210,74 @@ REDIRECT(_Exit, redirect_exit);
 
 /* ---- by number -------------------------------------------------------------------------------------------- */
 
+/* libraries call these so, as libuv does; what returns no int returns a long */
+static const struct {
+	long nr;
+	const char *name;
+	bool is_int;
+} by_number[] = {
+	{ SYS_read, "read", false },
+	{ SYS_write, "write", false },
+	{ SYS_close, "close", true },
+	{ SYS_pread64, "pread64", false },
+	{ SYS_pwrite64, "pwrite64", false },
+	{ SYS_readv, "readv", false },
+	{ SYS_writev, "writev", false },
+	{ SYS_lseek, "lseek", false },
+	{ SYS_fsync, "fsync", true },
+	{ SYS_fdatasync, "fdatasync", true },
+	{ SYS_ftruncate, "ftruncate", true },
+	{ SYS_truncate, "truncate", true },
+	{ SYS_fallocate, "fallocate", true },
+	{ SYS_copy_file_range, "copy_file_range", false },
+	{ SYS_sendfile, "sendfile", false },
+	{ SYS_splice, "splice", false },
+	{ SYS_statx, "statx", true },
+	{ SYS_fstat, "fstat", true },
+	{ SYS_newfstatat, "fstatat", true },
+	{ SYS_unlinkat, "unlinkat", true },
+	{ SYS_renameat2, "renameat2", true },
+	{ SYS_linkat, "linkat", true },
+	{ SYS_close_range, "close_range", true },
+	{ SYS_dup, "dup", true },
+	{ SYS_dup3, "dup3", true },
+	{ SYS_fcntl, "fcntl", true },
+	{ SYS_ioctl, "ioctl", true },
+	{ SYS_mmap, "mmap", false },
+	{ SYS_munmap, "munmap", true },
+	{ SYS_mremap, "mremap", false },
+	{ SYS_msync, "msync", true },
+	{ SYS_execve, "execve", true },
+	{ SYS_execveat, "execveat", true },
+#ifdef SYS_dup2
+	{ SYS_dup2, "dup2", true },
+	{ SYS_stat, "stat", true },
+	{ SYS_lstat, "lstat", true },
+	{ SYS_unlink, "unlink", true },
+	{ SYS_rename, "rename", true },
+#endif
+};
+
+extern const struct redirect_entry __start_redirect_entries[], __stop_redirect_entries[] __attribute__((visibility("hidden")));
+
+static void *function_named(const char *name)
+{
+	for (const struct redirect_entry *e = __start_redirect_entries; e < __stop_redirect_entries; e++) {
+		if (strcmp(e->name, name) == 0)
+			return e->function;
+	}
+	return NULL;
+}
+
+static long call_named(const char *name, bool is_int, const long a[6])
+{
+	void *fn = function_named(name);
+
+	if (is_int)
+		return ((int (*)(long, long, long, long, long, long))fn)(a[0], a[1], a[2], a[3], a[4], a[5]);
+	return ((long (*)(long, long, long, long, long, long))fn)(a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 static long call_by_number(long nr, const long a[6], const void *caller)
 {
 	switch (nr) {
@@ -219,21 +287,8 @@ static long call_by_number(long nr, const long a[6], const void *caller)
 #endif
 	case SYS_openat:
 		return redirect_open_at((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3], caller);
-	case SYS_close:
-		return redirect_close((int)a[0]);
-	case SYS_read:
-		return redirect_read((int)a[0], (void *)a[1], (size_t)a[2]);
-	case SYS_write:
-		return redirect_write((int)a[0], (const void *)a[1], (size_t)a[2]);
-	case SYS_pread64:
-		return redirect_pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]);
-	case SYS_pwrite64:
-		return redirect_pwrite((int)a[0], (const void *)a[1], (size_t)a[2], a[3]);
-	case SYS_lseek:
-		return redirect_lseek((int)a[0], a[1], (int)a[2]);
-	case SYS_fsync:
-		return redirect_fsync((int)a[0]);
 	case SYS_io_uring_setup: /* programs fall back on calls that come here */
+	case SYS_openat2:
 		return raw_result(-ENOSYS);
 	case SYS_io_submit:
 	case SYS_io_getevents:
@@ -243,8 +298,13 @@ static long call_by_number(long nr, const long a[6], const void *caller)
 		redirect_exit((int)a[0]);
 		return 0;
 	default:
-		return raw_result(raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
+		break;
 	}
+	for (size_t i = 0; i < sizeof(by_number) / sizeof(by_number[0]); i++) {
+		if (by_number[i].nr == nr)
+			return call_named(by_number[i].name, by_number[i].is_int, a);
+	}
+	return raw_result(raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
 long redirect_syscall(long nr, ...);

@@ -79,6 +79,43 @@ case_of git settles git 'mkdir r; cd r; git init -q . 2>/dev/null; git config us
 case_of rsync settles rsync 'rsync -a "$TREE"/ t/; diff -r "$TREE" t && echo same; find t -type f -printf "%p %T@\n" | sort; echo new >>t/text; rsync -a --checksum "$TREE"/ t/; diff -r "$TREE" t && echo same; rsync -a --inplace t/ u/; rsync -a --delete --exclude=f1 t/ u/; diff -r t u && echo same'
 case_of sqlite holds sqlite3 'sqlite3 d "create table t(a,b); insert into t values(1,2),(3,4); select sum(a) from t;"; sqlite3 d "begin; delete from t where a=1; rollback; select count(*) from t; update t set b=9; vacuum; select * from t; pragma integrity_check"; sqlite3 d .dump; rm d'
 
+case_of perl holds perl 'perl -e "open F, q(>a); print F qq(line \$_\n) for 1..2000; close F; open F, q(+<a); seek F, 100, 0; print F q(XX); close F; open F, q(>>a); print F q(end); close F; open F, q(a); @l = <F>; print scalar @l, -s q(a), qq(\n)"; perl -ne "print if /77/" a | wc -l; perl -pe "s/line/LINE/" a >b; perl -e "rename q(b), q(c); unlink q(a); print -e q(a) ? 1 : 0, -s q(c)"'
+case_of perl_i settles perl 'seq 1000 >a; perl -pi -e "s/1/one/" a; wc a; perl -MFile::Copy -e "copy(q(a), q(b)); move(q(b), q(c))"; cmp a c; perl -e "truncate q(c), 10; utime 1300000000, 1300000000, q(c); print((stat q(c))[7, 9])"'
+case_of openssl holds openssl 'openssl enc -aes-256-cbc -pbkdf2 -nosalt -pass pass:x -in "$REF" -out a; openssl enc -d -aes-256-cbc -pbkdf2 -nosalt -pass pass:x -in a -out b; cmp b "$REF"; openssl dgst -sha256 b; openssl base64 -in b -out c; wc c'
+case_of netcdf settles ncgen 'printf "netcdf a { dimensions: x = 1000; variables: float v(x); data: v = %s; }" "$(seq -s, 1000)" >a.cdl; ncgen -o c.nc a.cdl; ncgen -k nc4 -o d.nc a.cdl; ncdump -h c.nc; ncdump d.nc | md5sum; ncdump c.nc | wc; nccopy -k classic d.nc e.nc; ncdump e.nc | wc; rm d.nc'
+case_of hdf5_tools settles h5repack 'printf "netcdf a { dimensions: x = 5000; variables: float v(x); data: v = %s; }" "$(seq -s, 5000)" >a.cdl; ncgen -k nc4 -o a.h5 a.cdl; h5dump -d v a.h5 | md5sum; h5repack -f GZIP=1 a.h5 b.h5; h5diff a.h5 b.h5; h5ls b.h5; h5stat b.h5 | head -n 3; h5copy -i a.h5 -o c.h5 -s v -d w; h5ls c.h5; rm a.h5 b.h5 c.h5'
+case_of fallocate holds fallocate 'fallocate -l 100000 a; stat -c %s a; fallocate -n -l 200000 a; stat -c %s a; seq 1000 >b; fallocate -p -o 0 -l 100 b; head -c 102 b | od -c | head -n 3; md5sum b'
+case_of shred holds shred 'seq 1000 >a; shred -n 1 -u a; ls; d=$(mktemp -d x.XXXX); mktemp -p "$d" f.XXXX >/dev/null; ls "$d" | wc -l; rm -r "$d"'
+case_of direct holds dd 'dd if="$REF" of=a bs=4096 count=100 oflag=direct status=none; dd if=a of=b bs=65536 iflag=direct status=none; cmp a b; dd if=a of=c bs=1k oflag=sync,append conv=notrunc status=none; dd if=/dev/zero of=d bs=1 count=0 seek=12345 status=none; stat -c %s a b c d'
+case_of ed settles ed 'printf "one\ntwo\n" >a; printf "1s/one/ONE/\nw\nq\n" | ed -s a; cat a'
+case_of hexdump holds xxd 'head -c 300 "$REF" >a; xxd a >b; xxd -r b >c; cmp a c; hexdump -C a | md5sum; cmp -l a c | wc -l'
+case_of zstd settles zstd 'cp "$TREE/text" a; zstd -q a; zstd -dc a.zst | cmp - a; rm a; zstd -dq --rm a.zst; wc a'
+case_of cmake settles cmake 'printf "cmake_minimum_required(VERSION 3.10)\nproject(x C)\nadd_executable(x x.c)\n" >CMakeLists.txt; printf "int main(void){return 3;}\n" >x.c; cmake -S . -B b >/dev/null && cmake --build b >/dev/null; ./b/x; echo $?; rm -r b'
+case_of node settles node 'node -e "
+const fs = require(\"fs\"); fs.writeFileSync(\"a\", \"text\".repeat(50000)); fs.appendFileSync(\"a\", \"end\"); console.log(fs.statSync(\"a\").size, fs.readFileSync(\"a\", \"utf8\").slice(-5));
+fs.copyFileSync(\"a\", \"b\"); fs.renameSync(\"b\", \"c\"); const fd = fs.openSync(\"c\", \"r+\"); fs.writeSync(fd, \"XX\", 3); fs.ftruncateSync(fd, 100); fs.closeSync(fd);
+fs.createReadStream(\"a\").pipe(fs.createWriteStream(\"d\")).on(\"close\", () => { console.log(fs.statSync(\"d\").size); fs.promises.readFile(\"c\", \"utf8\").then(t => console.log(t)); fs.unlinkSync(\"a\"); });
+require(\"child_process\").execSync(\"echo by a child >e\"); console.log(fs.readFileSync(\"e\", \"utf8\"));"'
+case_of java settles java 'cat >A.java <<E
+import java.io.*; import java.nio.*; import java.nio.channels.*; import java.nio.file.*;
+class A { public static void main(String[] x) throws Exception {
+ Path a = Path.of("a"), b = Path.of("b"); Files.writeString(a, "text".repeat(50000)); Files.copy(a, b); System.out.println(Files.size(b));
+ try (RandomAccessFile f = new RandomAccessFile("b", "rw")) { f.seek(10); f.writeBytes("XXX"); f.setLength(1000);
+  MappedByteBuffer m = f.getChannel().map(FileChannel.MapMode.READ_WRITE, 0, 1000); m.put(0, (byte)89); m.force(); System.out.println((char)f.read()); }
+ try (FileChannel c = FileChannel.open(a); FileChannel d = FileChannel.open(Path.of("d"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) { System.out.println(c.transferTo(0, c.size(), d)); }
+ Files.move(b, Path.of("c"), StandardCopyOption.REPLACE_EXISTING); System.out.println(Files.mismatch(a, Path.of("d"))); Files.delete(a);
+ System.out.println(new String(Files.readAllBytes(Path.of("c"))).substring(0, 20)); } }
+E
+java -Xshare:off A.java 2>&1'
+case_of vim settles vim 'seq 10 >a; vim -u NONE -es -c "%s/1/one/" -c "wq" a; cat a; vim -u NONE -es -c "normal Gotext" -c "w b" -c "q!" a; tail -n 1 b; ls -A'
+case_of rustc settles rustc 'printf "fn main() { std::fs::write(\"out\", \"data\").unwrap(); std::fs::copy(\"out\", \"out2\").unwrap(); println!(\"{}\", std::fs::read_to_string(\"out2\").unwrap()); }" >a.rs; rustc -o a a.rs 2>&1 && ./a; rm -f a'
+case_of clang settles clang 'printf "#include <stdio.h>\nint main(void) { FILE *f = fopen(\"o\", \"w\"); fputs(\"x\", f); return fclose(f); }\n" >a.c; clang -o a a.c && ./a && cat o; rm -f a'
+case_of jq holds jq 'seq 1000 | jq -s "{a: .}" >a; jq ".a | add" a; jq -c ".a[:3]" a >b; cat b'
+case_of tcl holds tclsh 'printf "set f [open a w]; puts \$f text; close \$f; set f [open a a+]; puts \$f more; seek \$f 0; puts [read \$f]; close \$f; file copy a b; file rename b c; puts [file size c]; file delete a; exec cat c >d" >t.tcl; tclsh t.tcl'
+case_of lua holds lua5.1 'lua5.1 -e "f = io.open([[a]], [[w+]]); f:write(string.rep([[line\n]], 1000)); f:seek([[set]], 0); n = 0; for l in f:lines() do n = n + 1 end; print(n); f:close(); os.rename([[a]], [[b]]); print(io.open([[b]]):seek([[end]])); io.popen([[cat >c]], [[w]]):write([[piped]])"; cat c'
+case_of ninja settles ninja 'printf "rule c\n  command = cat \$in >\$out\nbuild b: c a\nbuild d: c b b\n" >build.ninja; echo one >a; ninja -j2 | tail -n 1; cat d; ninja | tail -n 1; sleep 0.01; echo two >a; ninja | tail -n 1; cat d; rm -f .ninja_*'
+case_of fio settles fio 'for e in psync pvsync2 libaio posixaio mmap; do fio --name=j --filename=f.$e --rw=randrw --bs=4k --size=2m --ioengine=$e --iodepth=4 --verify=crc32c --randseed=1 --output=/dev/null; echo $?; done; rm f.*'
+
 python_case() { case_of "python_$1" "$2" python3 "python3 -c '$3'"; }
 python_case open holds 'import os
 with open("a", "w") as f: f.write("text\n" * 1000); f.flush(); f.seek(5); f.write("TEXT"); print(f.tell())
