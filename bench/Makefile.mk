@@ -44,3 +44,14 @@ EXTRA_DIST += bench/messages
 .PHONY: bench-messages
 bench-messages: all tests/cluster/steady
 	top_builddir=$(top_builddir) $(srcdir)/bench/messages
+
+# make bench-fio, as root: fio's random mix on NFS, a disk, and PMEM by itself and through pmio
+EXTRA_PROGRAMS += nfs_mount
+nfs_mount_SOURCES = bench/fio/nfs_mount.c
+nfs_mount_CPPFLAGS = $(FUSE3_CFLAGS) $(NFS_CFLAGS)
+nfs_mount_LDADD = $(FUSE3_LIBS) $(NFS_LIBS)
+CLEANFILES += nfs_mount
+EXTRA_DIST += bench/fio/run bench/fio/randrw.inc bench/fio/nfs.fio bench/fio/ssd.fio bench/fio/pmem.fio
+.PHONY: bench-fio
+bench-fio: all nfs_mount
+	top_builddir=$(top_builddir) $(srcdir)/bench/fio/run

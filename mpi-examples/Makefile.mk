@@ -18,3 +18,6 @@ mpi_examples_hdf5_parallel_SOURCES = mpi-examples/hdf5_parallel.c
 mpi_examples_hdf5_parallel_CPPFLAGS = $(AM_CPPFLAGS) $(HDF5_CFLAGS) $(OMPI_CPPFLAGS)
 mpi_examples_hdf5_parallel_LDADD = $(HDF5_LIBS) $(OMPI_LIBS)
 endif
+
+# six steps, most of them no MPI programs; scripts/quickstart and tests/redirect/workflow.sh run it
+EXTRA_DIST += mpi-examples/workflow/workflow.sh mpi-examples/workflow/analyse.py

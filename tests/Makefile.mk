@@ -29,6 +29,7 @@ include $(srcdir)/tests/openmpi/Makefile.mk
 include $(srcdir)/tests/abi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
 include $(srcdir)/tests/mount/Makefile.mk
+include $(srcdir)/tests/heap/Makefile.mk
 include $(srcdir)/tests/redirect/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/cluster/Makefile.mk

@@ -46,7 +46,7 @@ static void say_why(struct mpi_use *use, const char *fmt, ...)
 
 /* ---- the part of pmio that serves an MPI ------------------------------------------------------------------------ */
 
-static const char *library_dir(void)
+const char *mpi_library_dir(void)
 {
 	const char *dir = secure_getenv("PMIO_LIBDIR");
 
@@ -57,7 +57,7 @@ static void find_library(struct mpi_use *use)
 {
 	char *path;
 
-	if (asprintf(&path, "%s/%s", library_dir(), use->family->library) < 0)
+	if (asprintf(&path, "%s/%s", mpi_library_dir(), use->family->library) < 0)
 		return;
 	use->library = access(path, R_OK) == 0 ? path : NULL;
 	if (!use->library)
@@ -83,13 +83,13 @@ static void say_missing(struct mpi_use *use)
 	const char *list = use->family->component ? shut_out() : NULL;
 
 	if (list)
-		say_why(use, "OMPI_MCA_io=%s shuts %s out, and %s is not in %s", list, use->family->component, use->family->library, library_dir());
+		say_why(use, "OMPI_MCA_io=%s shuts %s out, and %s is not in %s", list, use->family->component, use->family->library, mpi_library_dir());
 	else if (use->family->component)
 		say_why(use, "it has no component %s where it looks%s, and %s is not in %s", use->family->component,
 			hides_components(use) ? " (mpirun of Open MPI 5 and later hides those that were added to it)" : "",
-			use->family->library, library_dir());
+			use->family->library, mpi_library_dir());
 	else
-		say_why(use, "%s is not in %s", use->family->library, library_dir());
+		say_why(use, "%s is not in %s", use->family->library, mpi_library_dir());
 }
 
 /* a library that the program already has is considered first */

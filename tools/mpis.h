@@ -53,6 +53,8 @@ void mpi_use_free(struct mpi_use *use);
 
 /* search for it like a shell; allocated, or NULL with errno set */
 char *mpi_find_program(const char *name);
+/* where libraries that are to be preloaded are installed ($PMIO_LIBDIR for tests) */
+const char *mpi_library_dir(void);
 
 /* ---- ask.c: other processes ------------------------------------------------------------------ */
 

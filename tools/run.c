@@ -13,13 +13,18 @@
 #include "core/log.h"
 #include "mpis.h"
 #include "run.h"
+#include "run_heap.h"
 #include "tools.h"
 
 #define OPTION_DRAIN 256
+#define OPTION_HEAP 300
+#define OPTION_HEAP_FULL 301
+#define OPTION_HEAP_FORK 302
 
 struct run_args {
 	struct tool *tool;
 	struct run_paths paths;
+	struct run_heap heap;
 	bool mpi;
 	const struct mpi_family *family; /* NULL: the one that the program is linked to */
 	char **argv;			 /* the program's; ends with NULL */
@@ -33,6 +38,10 @@ static const struct argp_option options[] = {
 	{ "drain", OPTION_DRAIN, "WHEN", 0, "When redirected files are drained: close, async, hold or aggregate (as PMIO_DRAIN)", 0 },
 	{ "check", 'c', NULL, 0, "Tell at the end which files each process had redirected, and what went past", 0 },
 	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, and what waits", 0 },
+	{ "heap", OPTION_HEAP, "SIZE", 0,
+	  "Have malloc() of the program, and of its children, in a file of that size in the pool's directory", 0 },
+	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "When that is full: dram (the system's memory, default) or fail", 0 },
+	{ "heap-fork", OPTION_HEAP_FORK, "WHAT", 0, "A child of fork() gets a copy of it (default), or refuse: it ends", 0 },
 	{ 0 },
 };
 
@@ -46,6 +55,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		args->family = arg ? mpi_family_named(arg) : NULL;
 		if (arg && !args->family)
 			argp_error(state, "--mpi=%s: there is no such family of MPIs", TOOL_PLAIN(arg));
+		return 0;
+	case OPTION_HEAP:
+		if (pmio_parse_size(arg, &args->heap.size) < 0 || !args->heap.size)
+			argp_error(state, "--heap=%s: not a size, such as 2GiB", TOOL_PLAIN(arg));
+		return 0;
+	case OPTION_HEAP_FULL:
+		if (!run_heap_word(arg, "dram", "fail"))
+			argp_error(state, "--heap-full=%s: say dram or fail", TOOL_PLAIN(arg));
+		args->heap.full = arg;
+		return 0;
+	case OPTION_HEAP_FORK:
+		if (!run_heap_word(arg, "copy", "refuse"))
+			argp_error(state, "--heap-fork=%s: say copy or refuse", TOOL_PLAIN(arg));
+		args->heap.fork = arg;
 		return 0;
 	case 'P':
 		args->paths.patterns = arg;
@@ -66,10 +89,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->argv)
 			argp_error(state, "which program?");
-		if (!args->mpi && !args->paths.patterns)
-			argp_error(state, "what for? Say --paths or --mpi");
+		if (!args->mpi && !args->paths.patterns && !args->heap.size)
+			argp_error(state, "what for? Say --paths, --mpi or --heap");
 		if ((args->paths.check || args->paths.report) && !args->paths.patterns)
 			argp_error(state, "--check and --report are for --paths");
+		if ((args->heap.full || args->heap.fork) && !args->heap.size)
+			argp_error(state, "--heap-full and --heap-fork are for --heap");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -90,6 +115,20 @@ static int prepare_mpi(const char *path, const struct mpi_family *family)
 		status = run_preload(use.library);
 	}
 	mpi_use_free(&use);
+	return status;
+}
+
+static int prepare_heap(const struct tool *tool, const struct run_heap *h)
+{
+	char *library;
+	int status = TOOL_RUN_FAILED;
+
+	if (asprintf(&library, "%s/libpmio-heap.so", mpi_library_dir()) < 0)
+		return status;
+	status = run_heap(tool, library, h);
+	if (status == TOOL_DONE)
+		status = run_preload(library);
+	free(library);
 	return status;
 }
 
@@ -140,6 +179,8 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		status = prepare_mpi(path, args.family);
 	if (status == TOOL_DONE && args.paths.patterns)
 		status = run_redirect(tool, path, &args.paths);
+	if (status == TOOL_DONE && args.heap.size)
+		status = prepare_heap(tool, &args.heap);
 	if (status == TOOL_DONE && (args.paths.check || args.paths.report))
 		status = run_child(path, args.argv, run_redirect_tell, &args.paths);
 	else if (status == TOOL_DONE)

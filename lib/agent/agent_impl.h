@@ -269,6 +269,7 @@ struct file {
 	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */
+	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
 	bool recovered;		/* it was open when the last agent ended */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
 	bool home;		/* ... and this agent sets its size */
@@ -555,6 +556,7 @@ static inline bool files_is_stale(const struct file *f)
 /* called before the agent changes the PFS file, which is st now: has another process changed it? */
 void files_notice_change(struct file *f, const struct stat *st);
 /* another process has changed it in such a way that the data that wait here cannot be written to it any more */
+bool files_was_emptied(const struct file *f, const struct stat *st); /* truncated to nothing since it was last seen */
 bool files_was_changed(const struct file *f, const struct stat *st);
 /* it was closed by all: from this state (st) on no other process may change it */
 void files_see_closed(struct file *f, const struct stat *st);
@@ -577,6 +579,8 @@ bool files_needs_drain(struct agent *a, struct file *f);
  * file; but held data stay until a user gives them up.  It may free f
  */
 void files_lost_name(struct agent *a, struct file *f);
+/* what waits for it does not belong to what the PFS file is now, which becomes another file here; no jobs.  f may be freed */
+void files_set_aside(struct agent *a, struct file *f);
 /* makes its slot and its frames free for other files; nobody may use it */
 void files_forget(struct agent *a, struct file *f);
 

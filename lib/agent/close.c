@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "agent/lookup.h"
 
@@ -47,6 +48,15 @@ static bool syncs_instead(struct agent *a, struct file *f)
 	return true;
 }
 
+/* as file systems have it */
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
@@ -54,6 +64,8 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 
 	if (msg)
 		files_see_at_close(f, &msg->close);
+	if ((h->flags & PMIO_OPEN_WRITE) && (!msg || msg->close.counts.written || (h->mapped & PMIO_MAP_WRITE)))
+		f->written_ns = now_ns();
 	maps_leave(a, h);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);

@@ -152,6 +152,8 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 		f->on_pfs.busy = false; /* the recorded state is what the file should be, and is not */
 	else if (d && d->pfs)
 		f->on_pfs.busy = f->shared || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
+	if (rc == 0 && d)
+		files_update_name(a, f); /* it may have been renamed meanwhile */
 	rc_record = files_update_catalog(a, f);
 	if (rc_record < 0)
 		f->on_pfs.busy = true;

@@ -48,6 +48,20 @@ bool files_was_changed(const struct file *f, const struct stat *st)
 	return f->nr_handles || !f->on_pfs.seen_closed ? (uint64_t)st->st_size < f->on_pfs.size : !files_same_content(f, st);
 }
 
+/*
+ * Where the file was empty before, only its times tell: truncate() and O_TRUNC set that of the content to now, and leave
+ * alone that of the last access, which touch(1) sets too.
+ */
+bool files_was_emptied(const struct file *f, const struct stat *st)
+{
+	const struct timespec *m = &st->st_mtim, *a = &st->st_atim;
+
+	if (f->on_pfs.busy || f->shared || st->st_size != 0 || files_same_content(f, st))
+		return false;
+	return f->on_pfs.size != 0 || (files_is_later(m, &f->on_pfs.seen.st_mtim) &&
+				       (m->tv_sec != a->tv_sec || m->tv_nsec != a->tv_nsec));
+}
+
 void files_notice_change(struct file *f, const struct stat *st)
 {
 	if (f->on_pfs.busy || f->on_pfs.stale || f->on_pfs.lost_sync || files_same_as_seen(f, st))

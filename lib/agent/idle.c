@@ -143,6 +143,32 @@ void files_idle(struct agent *a, struct file *f)
 	drain_start(a, f, NULL);
 }
 
+/* it has no inode any more; what the pool has of it stays */
+static void keep_nameless(struct agent *a, struct file *f)
+{
+	f->removal = FILE_KEPT_NAMELESS;
+	file_event(f, FILE_IS_HELD);
+	f->policy.hold = true;
+	f->error = 0;
+	files_update_catalog(a, f);
+}
+
+void files_set_aside(struct agent *a, struct file *f)
+{
+	bool keeps = files_needs_drain(a, f) && !f->policy.async;
+
+	pmio_warn("agent: %s was emptied on the file system, and is opened for writing: %s", f->path,
+		  keeps ? "what waits in the pool for it stays there until `pmio forget`" : "what was to be drained to it is given up");
+	if (!keeps) {
+		files_forget(a, f);
+		return;
+	}
+	files_lose_inode(a, f);
+	syncs_drop(a, f);
+	marks_drop(a, f);
+	keep_nameless(a, f);
+}
+
 void files_lost_name(struct agent *a, struct file *f)
 {
 	bool held = (f->policy.hold || f->was_held) && files_needs_drain(a, f);
@@ -158,11 +184,7 @@ void files_lost_name(struct agent *a, struct file *f)
 	syncs_drop(a, f);
 	marks_drop(a, f);
 	if (held) {
-		f->removal = FILE_KEPT_NAMELESS;
-		file_event(f, FILE_IS_HELD);
-		f->policy.hold = true;
-		f->error = 0;
-		files_update_catalog(a, f);
+		keep_nameless(a, f);
 		return;
 	}
 	f->removal = FILE_REMOVED; /* if it cannot be forgotten now, the next agent does it */

@@ -88,7 +88,9 @@ static int compare_with_drain(struct agent *a, struct lookup *l)
 	if (!f || f->nr_handles || !f->drain)
 		return 0;
 	rc = drain_compare(f, &l->st, &l->drain_steps);
-	if (rc == PMIO_ECHANGED && l->rc == 0)
+	if (rc == PMIO_ECHANGED && l->rc == 0 && (l->flags & PMIO_OPEN_WRITE) && l->st.st_size == 0)
+		f->on_pfs.stale = true; /* the drain will stop; then revalidate() decides */
+	else if (rc == PMIO_ECHANGED && l->rc == 0)
 		l->rc = files_say_changed(f);
 	return rc == -EAGAIN && ++l->nr_looks < LOOKS_MAX ? rc : 0;
 }

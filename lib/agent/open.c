@@ -164,6 +164,29 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 }
 
 /*
+ * A program has truncated the PFS file after all that waits was written, as libraries do that create a file by POSIX
+ * calls first: what it writes now is not to be mixed with that.  Readers, and other changes, are refused.
+ */
+static bool may_begin_anew(const struct file *f, const struct lookup *l)
+{
+	return (l->flags & PMIO_OPEN_WRITE) && files_was_emptied(f, &l->st);
+}
+
+static int begin_anew(struct agent *a, struct lookup *l, struct file **pf)
+{
+	bool marked = (*pf)->on_pfs.marked;
+	int rc;
+
+	if ((*pf)->nr_jobs)
+		return WHEN_IDLE;
+	files_set_aside(a, *pf);
+	rc = files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, pf);
+	if (rc == 0)
+		(*pf)->on_pfs.marked = marked;
+	return rc;
+}
+
+/*
  * No program has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent has
  * just changed it, or another process has, and another look after the job's end will tell.  A drain
  * under way has been told of a change by others, and at its end what is cached is dropped.
@@ -175,7 +198,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	int rc;
 
 	if (f->on_pfs.changed)
-		return files_say_changed(f);
+		return may_begin_anew(f, l) ? begin_anew(a, l, pf) : files_say_changed(f);
 	if ((f->drain && f->on_pfs.stale) ||
 	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
@@ -185,6 +208,8 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 			take_size(a, f, &l->st);
 		return 0;
 	}
+	if (!is_clean && may_begin_anew(f, l))
+		return begin_anew(a, l, pf);
 	if (!is_clean) {
 		rc = revalidate_waiting(a, f, l);
 		if (rc < 0)

@@ -100,6 +100,7 @@ int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st)
 	st->size = r->size;
 	st->nr_handles = r->nr_handles;
 	st->waits = r->waits != 0;
+	st->written_ns = r->written_ns;
 	return 0;
 }
 

@@ -28,7 +28,7 @@ const char *pmio_strerror(int code)
 		return "the file was changed on the file system while data for it wait in the pool: "
 		       "`pmio drain --force` writes them over it, `pmio forget` gives them up";
 	case PMIO_EGONE:
-		return "the file was removed on the file system, and the pool holds data of it: "
+		return "the file was removed on the file system, or emptied there, and the pool holds data of it: "
 		       "`pmio forget` gives them up";
 	case PMIO_EOTHER:
 		return "another pool has the file in use, or holds data for it";

@@ -10,9 +10,12 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/backoff.h"
 #include "fabric/initiator_impl.h"
 
 #define HELLO_MS 2 /* an unanswered HELLO is repeated after this time, then each time after HELLO_TIMES as long */
+#define PROOF_MS 250  /* likewise for the PROOF: its target has more to do */
+#define RESET_MS 2000 /* for connections that are ended before the target has answered */
 
 /* ---- connecting; lock held --------------------------------------------------------------------------------- */
 
@@ -106,6 +109,8 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uin
 	m.hdr.number = r->number;
 	m.hdr.session = t->session;
 	r->wants_answer = true;
+	r->again = &m.hdr;
+	r->probe_ms = PROOF_MS;
 	initiator_post_message(initiator, r, &m.hdr, &m.hdr + 1);
 	rc = await(initiator, r, FABRIC_WELCOME);
 	w = (const struct fabric_welcome_msg *)&r->answer;
@@ -185,10 +190,41 @@ int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const cha
 	return 0;
 }
 
+/* lock held; *out: NULL on failure */
+static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
+			  struct pmio_fabric_peer **out)
+{
+	struct pmio_fabric_peer *peer = calloc(1, sizeof(*peer));
+	int rc;
+
+	if (!peer)
+		return -ENOMEM;
+	peer->initiator = initiator;
+	peer->epoch = card->epoch;
+	memcpy(peer->key, key ? key : initiator->key, sizeof(peer->key));
+	if (strncmp(card->provider, fabric_ep_provider(&initiator->ep), sizeof(card->provider)) != 0)
+		rc = -EPROTO;
+	else
+		rc = fabric_ep_add_addr(&initiator->ep, card->addr, card->addr_len, &peer->fi);
+	/* operations under way refer to it: it is freed with the initiator */
+	DL_APPEND(initiator->peers, peer);
+	if (rc == 0)
+		rc = shake_hands(peer);
+	if (rc < 0)
+		initiator_peer_is_down(peer, rc);
+	else
+		*out = peer;
+	return rc;
+}
+
+/*
+ * A target with many connections of strangers ends some of those that have not proved to know the key yet (guard.c): on
+ * a slow machine, this one's, too.  Messages that were lost with it are repeated (request.c)
+ */
 int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
 			struct pmio_fabric_peer **out)
 {
-	struct pmio_fabric_peer *peer;
+	struct pmio_backoff b = PMIO_BACKOFF(20, 500, initiator->timeout_ms < RESET_MS ? initiator->timeout_ms : RESET_MS);
 	int rc;
 
 	*out = NULL;
@@ -196,30 +232,16 @@ int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pm
 		pmio_err("fabric: connect: no key");
 		return -EINVAL;
 	}
-	peer = calloc(1, sizeof(*peer));
-	if (!peer)
-		return -ENOMEM;
-	peer->initiator = initiator;
-	peer->epoch = card->epoch;
-	memcpy(peer->key, key ? key : initiator->key, sizeof(peer->key));
-	pthread_mutex_lock(&initiator->lock);
-	if (strncmp(card->provider, fabric_ep_provider(&initiator->ep), sizeof(card->provider)) != 0)
-		rc = -EPROTO;
-	else
-		rc = fabric_ep_add_addr(&initiator->ep, card->addr, card->addr_len, &peer->fi);
-	DL_APPEND(initiator->peers, peer);
-	if (rc == 0)
-		rc = shake_hands(peer);
-	if (rc < 0) {
+	do {
+		pthread_mutex_lock(&initiator->lock);
+		rc = try_to_connect(initiator, card, key, out);
+		pthread_mutex_unlock(&initiator->lock);
+	} while (rc == -ECONNRESET && pmio_backoff_sleep(&b));
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0)
 		pmio_err("fabric: connect: %s", why_not(rc));
-		rc = rc == -EPERM || rc == -ENOTSUP ? -EACCES : rc;
-		initiator_peer_is_down(peer, rc);
-	} else {
-		*out = peer;
-	}
-	/* operations under way refer to it: it is freed with the initiator */
-	pthread_mutex_unlock(&initiator->lock);
-	return rc;
+	return rc == -EPERM || rc == -ENOTSUP ? -EACCES : rc;
 }
 
 void pmio_fabric_disconnect(struct pmio_fabric_peer **pp)

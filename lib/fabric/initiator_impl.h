@@ -44,6 +44,7 @@ struct pmio_fabric_op {
 	int rc;			/* the first error */
 	bool wants_answer, answered;
 	const uint8_t *nonce;	/* of a HELLO that is repeated until it is answered; otherwise NULL */
+	const struct fabric_hdr_msg *again; /* likewise: the PROOF */
 	uint64_t alive_ms, probed_ms;
 	uint64_t forgiven_ms;	/* pauses to discount since alive_ms, when the peer last answered */
 	unsigned probe_ms;	/* interval to the next one */

@@ -387,12 +387,17 @@ static void probe(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op
 	static const uint8_t no_nonce[NONCE_SIZE];
 	uint64_t now = fabric_now_ms();
 
-	if ((!r->peer->session && !r->nonce) || r->answered || now - r->probed_ms < r->probe_ms)
+	if ((!r->peer->session && !r->nonce && !r->again) || r->answered || now - r->probed_ms < r->probe_ms)
 		return;
-	if (!r->nonce)
+	if (!r->nonce && !r->again)
 		r->probe_ms = r->probe_ms == PROBE_MS ? PROBE_AGAIN_MS : PROBE_MS;
 	else
 		r->probe_ms = r->probe_ms * HELLO_TIMES < PROBE_MS ? r->probe_ms * HELLO_TIMES : PROBE_MS;
+	if (r->again) {
+		initiator_post_message(initiator, r, r->again, r->again + 1);
+		r->probed_ms = fabric_now_ms();
+		return;
+	}
 	initiator_post_hello(initiator, r, r->nonce ? r->nonce : no_nonce);
 }
 

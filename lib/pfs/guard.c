@@ -238,10 +238,8 @@ void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
 	char own[33];
 
 	to_hex(uuid, own);
-	if (read_mark(fd, &m) && strcmp(m.hex, own) == 0) {
+	if (read_mark(fd, &m) && strcmp(m.hex, own) == 0)
 		fremovexattr(fd, PMIO_PFS_MARK_NAME);
-		fremovexattr(fd, PMIO_PFS_TIME_NAME);
-	}
 }
 
 /* of this machine: does the pool still exist? */

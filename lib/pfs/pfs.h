@@ -18,8 +18,6 @@
 #include <sys/types.h>
 
 #define PMIO_PFS_MARK_NAME "user.pmio.waits"  /* attribute of a file: guard.c */
-/* ... when it was last closed by a redirected program that wrote to it, while its data wait: nanoseconds since 1970, inode */
-#define PMIO_PFS_TIME_NAME "user.pmio.written"
 #define PMIO_PFS_MOUNT_NAME "user.pmio.mount" /* ... of one in a mount: the number of the process that serves it */
 
 /* ---- file.c ----------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/log.h"
 #include "pmio.h"
 #include "pool/catalog_df.h"
@@ -212,6 +213,12 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uin
 	return rc;
 }
 
+/*
+ * libpmemobj locks the catalog, too.  Of an agent that was killed the kernel may release the pool's lock some time before
+ * that one; and commands look at a pool for a moment
+ */
+#define LOCKED_MS 5000
+
 static int open_error(const char *dir, int err)
 {
 	pmemobj_error(dir, "open", err);
@@ -233,6 +240,7 @@ static int open_pop(struct pmio_catalog *cat, int dir_fd, const char *dir,
 		    enum pmio_catalog_mode mode)
 {
 	static pthread_mutex_t cow_lock = PTHREAD_MUTEX_INITIALIZER;
+	struct pmio_backoff b = PMIO_BACKOFF(1, 100, LOCKED_MS);
 	int cow = mode == PMIO_CATALOG_LOOK, no_cow = 0, rc = 0;
 	unsigned emulated;
 	char path[64];
@@ -244,7 +252,9 @@ static int open_pop(struct pmio_catalog *cat, int dir_fd, const char *dir,
 	if (cow && pmemobj_ctl_set(NULL, "copy_on_write.at_open", &cow) < 0)
 		rc = pmemobj_error(dir, "copy on write", errno);
 	if (rc == 0) {
-		cat->pop = pmemobj_open(path, PMIO_POOL_LAYOUT);
+		do
+			cat->pop = pmemobj_open(path, PMIO_POOL_LAYOUT);
+		while (!cat->pop && errno == EAGAIN && pmio_backoff_sleep(&b));
 		if (!cat->pop)
 			rc = open_error(dir, errno);
 	}

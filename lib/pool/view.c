@@ -7,24 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include <isa-l/crc.h>
+
 #include "core/log.h"
 #include "pmio.h"
 
 #define CLIENTS_MAX (1u << 20)
-
-/* as zlib's, whose name for it some programs have for something else: they would get this library's calls */
-static uint32_t crc_of(const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	uint32_t crc = ~0u;
-
-	for (size_t i = 0; i < len; i++) {
-		crc ^= p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-	}
-	return ~crc;
-}
 
 static uint32_t super_crc(const struct pmio_super_df *super)
 {
@@ -33,7 +21,7 @@ static uint32_t super_crc(const struct pmio_super_df *super)
 
 	memcpy(&copy, super, covered);
 	copy.crc = 0;
-	return crc_of(&copy, covered);
+	return crc32_gzip_refl(0, (unsigned char *)&copy, covered); /* a program may have a function of its own with the name of zlib's */
 }
 
 static bool chunk_size_ok(uint64_t size)

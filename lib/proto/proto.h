@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 10
+#define PMIO_PROTO_VERSION 11
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -297,6 +297,7 @@ struct pmio_stat_id_reply_msg {
 	uint32_t nr_handles;
 	uint32_t waits;	     /* what is on the PFS is not all of it, or not known to be */
 	uint32_t pad;
+	int64_t written_ns;  /* real time of the last close after a write that waits; 0: none, or not known */
 };
 
 #define PMIO_MAP_READ 1u
@@ -463,7 +464,7 @@ _Static_assert(sizeof(struct pmio_stat_reply_msg) == 224, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_reply_msg) == 4272, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_id_msg) == 48, "as it is sent");
-_Static_assert(sizeof(struct pmio_stat_id_reply_msg) == 56, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_id_reply_msg) == 64, "as it is sent");
 _Static_assert(sizeof(struct pmio_stage_msg) == 48, "as it is sent");
 _Static_assert(sizeof(struct pmio_map_msg) == 56, "as it is sent");
 _Static_assert(sizeof(struct pmio_pace_msg) == 40, "as it is sent");

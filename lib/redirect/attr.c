@@ -63,22 +63,6 @@ static int settle(int dir, const char *path, int flags)
 
 /* ---- times -------------------------------------------------------------------------------------- */
 
-/* that of a close (pool.c) is not the file's any more */
-static void forget_time(int dir, const char *path)
-{
-	char name[PATH_MAX];
-
-	if (!path) {
-		RAW(fremovexattr, dir, PMIO_PFS_TIME_NAME);
-		return;
-	}
-	if (dir == AT_FDCWD || *path == '/')
-		snprintf(name, sizeof(name), "%s", path);
-	else
-		snprintf(name, sizeof(name), "/proc/self/fd/%d/%s", dir, path);
-	RAW(lremovexattr, name, PMIO_PFS_TIME_NAME);
-}
-
 /* and again: while it is open the agent takes another look at it, or would take the times for others' doing */
 static int set_times(int dir, const char *path, const struct timespec ts[2], int flags)
 {
@@ -95,7 +79,6 @@ static int set_times(int dir, const char *path, const struct timespec ts[2], int
 		rc = settle(dir, path, flags);
 		if ((path ? RAW(newfstatat, dir, path, &st, flags) : RAW(fstat, dir, &st)) == 0)
 			redirect_times_set(st.st_dev, st.st_ino);
-		forget_time(dir, path);
 	}
 	return (int)(result < 0 ? raw_result(result) : redirect_result(rc));
 }

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/admin.h"
@@ -105,22 +103,6 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/* when its data get there the file system will say so; until then programs compare times, as make does */
-static void note_time(const struct pmio_file *f)
-{
-	struct timespec now;
-	struct stat st;
-	char text[64];
-	int n;
-
-	if (f->pm->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE || fstat(f->pfs_fd, &st) < 0)
-		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	n = snprintf(text, sizeof(text), REDIRECT_TIME_FORMAT, (long long)now.tv_sec * 1000000000 + now.tv_nsec, (unsigned long long)st.st_ino);
-	if (fsetxattr(f->pfs_fd, PMIO_PFS_TIME_NAME, text, (size_t)n, 0) < 0)
-		pmio_dbg("time of %s: %s", f->path, strerror(errno));
-}
-
 /* who made it may write to it though its mode says no, but only now: later the agent could not */
 static bool must_drain_now(const struct pmio_file *f)
 {
@@ -141,10 +123,8 @@ static int close_file(struct pmio_file *f, unsigned how)
 		if (how & REDIRECT_CLOSE_SHARED)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
-	} else if (how & REDIRECT_CLOSE_WROTE) {
-		if (must_drain_now(f))
-			rc = pmio_drain(f);
-		note_time(f);
+	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f)) {
+		rc = pmio_drain(f);
 	}
 	closed = pmio_close(&f);
 	if (left)
@@ -266,7 +246,7 @@ static int look(int fd, struct redirect_size *out)
 	if (rc == 0)
 		rc = pmio_stat_id(pm, fd, &st);
 	if (rc == 0)
-		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits };
+		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits, st.written_ns };
 	return rc;
 }
 

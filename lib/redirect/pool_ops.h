@@ -15,13 +15,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "pfs/pfs.h"
-
 #define REDIRECT_POOL_VERSION 1
 #define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
 #define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
-
-#define REDIRECT_TIME_FORMAT "%lld %llu" /* of PMIO_PFS_TIME_NAME: time, and inode, as a copy of the file may have it, too */
 
 #define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
 #define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */
@@ -32,6 +28,7 @@ struct redirect_size {
 	uint64_t size;
 	unsigned nr_handles; /* of all processes */
 	bool waits;	     /* the file system has not all of it */
+	int64_t written_ns;  /* real time of the last close after a write, if that waits; 0: not known */
 };
 
 struct redirect_pool {

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#define BUSY_TRIES 40 /* 1.6 s */
 #define PATHS_VARIABLE "PMIO_REDIRECT_PATHS="
 #define PRELOAD_VARIABLE "LD_PRELOAD="
 #define ENVIRONMENT_MAX 2048 /* strings, for what is made of it on the stack of a thread */
@@ -163,6 +164,20 @@ static long exec_with_patterns(int dir, const char *path, char *const argv[], ch
 	return RAW(execveat, dir, path, argv, env, flags);
 }
 
+/* the agent closes the file that it has drained a moment after it has said so; until then the kernel refuses to run it */
+static long exec_when_closed(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	struct timespec ts = { 0, 200000 };
+	long rc;
+
+	for (int tries = 0; (rc = exec_with_patterns(dir, path, argv, envp, flags)) == -ETXTBSY && tries < BUSY_TRIES; tries++) {
+		RAW(nanosleep, &ts, NULL);
+		if (ts.tv_nsec < 50000000)
+			ts.tv_nsec *= 2;
+	}
+	return rc;
+}
+
 /*
  * The next program has our descriptors, and recognises them; what we had of them is closed before.  If it comes to
  * nothing they are recognised here.
@@ -183,7 +198,7 @@ static int exec_program(int dir, const char *path, char *const argv[], char *con
 			redirect_settle_at(dir, path, true);
 		redirect_close_all();
 	}
-	return (int)raw_result(exec_with_patterns(dir, path, argv, envp, flags));
+	return (int)raw_result(exec_when_closed(dir, path, argv, envp, flags));
 }
 
 int redirect_execve(const char *path, char *const argv[], char *const envp[]);

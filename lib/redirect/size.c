@@ -1,7 +1,6 @@
 /* size.c -- sizes: asked for, and changed */
 #include "redirect/redirect.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -11,11 +10,12 @@
 
 #define SECTOR 512 /* bytes: what st_blocks counts */
 #define ZEROS (64u << 10)
+#define NS_PER_S 1000000000ll
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
 /* a regular file under a name that matches, which need not be open: what the pool knows */
-static bool pool_size(int dir, const char *path, bool follow, off_t *size)
+static bool pool_size(int dir, const char *path, bool follow, off_t *size, int64_t *written_ns)
 {
 	char name[PATH_MAX];
 	struct redirect_size known;
@@ -34,6 +34,7 @@ static bool pool_size(int dir, const char *path, bool follow, off_t *size)
 	if (rc < 0 || (!known.waits && !known.nr_handles))
 		return false;
 	*size = (off_t)known.size;
+	*written_ns = known.written_ns;
 	return true;
 }
 
@@ -54,50 +55,28 @@ int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, ch
 	return -1;
 }
 
-/* as the call has it: without links at its end, as it is of a regular file */
-static void proc_name(int dir, const char *path, char out[PATH_MAX])
+static int64_t ns_of(const struct timespec *ts)
 {
-	if (!path || *path == '\0')
-		snprintf(out, PATH_MAX, "/proc/self/fd/%d", dir);
-	else if (dir == AT_FDCWD || *path == '/')
-		snprintf(out, PATH_MAX, "%s", path);
-	else
-		snprintf(out, PATH_MAX, "/proc/self/fd/%d/%s", dir, path);
-}
-
-/* what it will have when its data get there, or later */
-static void raise_time(int dir, const char *path, struct stat *st)
-{
-	char name[PATH_MAX], text[64];
-	unsigned long long ino;
-	long long ns;
-	long n;
-
-	proc_name(dir, path, name);
-	n = RAW(getxattr, name, PMIO_PFS_TIME_NAME, text, sizeof(text) - 1);
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	if (sscanf(text, REDIRECT_TIME_FORMAT, &ns, &ino) != 2 || ino != st->st_ino)
-		return;
-	if (ns <= (long long)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec)
-		return;
-	st->st_mtim = st->st_ctim = (struct timespec){ ns / 1000000000, ns % 1000000000 };
+	return ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
 /* dir, path, flags: where the attributes are from */
 static void correct(int dir, const char *path, int flags, struct stat *st)
 {
+	int64_t written_ns = 0;
 	off_t size;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev) || !redirect_ours())
 		return;
-	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size))
+	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size, &written_ns))
 		return;
 	st->st_size = size;
+	if (written_ns > ns_of(&st->st_mtim)) { /* what waits is not on the file system, nor is its time; make compares these */
+		st->st_mtim = (struct timespec){ written_ns / NS_PER_S, written_ns % NS_PER_S };
+		st->st_ctim = st->st_mtim;
+	}
 	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
-	raise_time(dir, path, st);
 }
 
 /* the descriptor itself is what is meant */
@@ -230,8 +209,10 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 		correct(dir, plain, flags, &st);
 	x->stx_size = (uint64_t)st.st_size;
 	x->stx_blocks = (uint64_t)st.st_blocks;
-	x->stx_mtime = (struct statx_timestamp){ .tv_sec = st.st_mtim.tv_sec, .tv_nsec = (uint32_t)st.st_mtim.tv_nsec };
-	x->stx_ctime = (struct statx_timestamp){ .tv_sec = st.st_ctim.tv_sec, .tv_nsec = (uint32_t)st.st_ctim.tv_nsec };
+	x->stx_mtime.tv_sec = st.st_mtim.tv_sec;
+	x->stx_mtime.tv_nsec = (uint32_t)st.st_mtim.tv_nsec;
+	x->stx_ctime.tv_sec = st.st_ctim.tv_sec;
+	x->stx_ctime.tv_nsec = (uint32_t)st.st_ctim.tv_nsec;
 	return 0;
 }
 REDIRECT(statx, redirect_statx);

@@ -2,7 +2,7 @@
 # others write to the plain file while data for it wait, or are on their way to it
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 12
+plan 16
 
 LEN=4000000
 words='changed on the file system while data for it wait in the pool: .pmio drain --force. .* .pmio forget. '
@@ -23,13 +23,15 @@ fast() { expect 0 "$PMIO" agent rate 0; }
 # all of the plain file is what the others wrote, and the pool still has its own
 kept() {
 	until_ok is_changed "$1" && expect 1 "$PMIO" drain --all && one_line "$words" && cmp "$T/want" "$PFS/$1" &&
-		expect 1 "$PMIO" stage-out "$PFS/$1" && cmp "$T/want" "$PFS/$1" &&
-		fails PMIO_ECHANGED "$words" "$PFS/$1" && fails PMIO_ECHANGED "$words" -r "$PFS/$1"
+		expect 1 "$PMIO" stage-out "$PFS/$1" && cmp "$T/want" "$PFS/$1" && fails PMIO_ECHANGED "$words" -r "$PFS/$1" &&
+		{ [ ! -s "$T/want" ] || fails PMIO_ECHANGED "$words" "$PFS/$1"; }
 }
 resolved() {
 	expect 0 "$PMIO" drain --force "$PFS/$1" && expect 0 "$FILEIO" -p "$PFS/$1" verify 0 $LEN 1 &&
 		expect 0 "$FILEIO" -r "$PFS/$1" verify 0 $LEN 1
 }
+
+has_mark() { python3 -c 'import os, sys; sys.exit(not [a for a in os.listxattr(sys.argv[1]) if "pmio" in a])' "$1"; }
 
 for drain in async hold; do
 	truncated() {
@@ -37,6 +39,19 @@ for drain in async hold; do
 			kept tr && resolved tr && rm "$PFS/tr"
 	}
 	check "drain=$drain: cut to nothing" truncated
+	# as PnetCDF creates a file anew
+	cut_and_written() {
+		slow $drain cw && : >"$PFS/cw" || return
+		PMIO_DRAIN=$drain expect 0 "$FILEIO" "$PFS/cw" is 0 write 0 1000 2 && grep -q "cw was emptied on the file system" "$PMIO_POOL/agent.log" || return
+		if [ $drain = async ]; then
+			expect 0 "$PMIO" drain --all
+		else # what was held is not lost
+			expect 3 "$PMIO" drain --all && expect 0 "$PMIO" ls && says "^gone .* 3.8 MiB .*$PFS/cw \\(the file was removed on the file system, or emptied" &&
+				expect 0 "$PMIO" forget --gone
+		fi && expect 0 "$FILEIO" -p "$PFS/cw" is 1000 verify 0 1000 2 && expect 0 "$PMIO" drain --all &&
+			expect 0 "$FILEIO" -r "$PFS/cw" is 1000 verify 0 1000 2 && ! has_mark "$PFS/cw"
+	}
+	check "drain=$drain: cut to nothing, then opened for writing" cut_and_written
 	rewritten() {
 		slow $drain rw && echo new-contents >"$PFS/rw" && echo new-contents >"$T/want" && fast &&
 			{ [ $drain = async ] || expect 1 "$PMIO" drain "$PFS/rw"; } && kept rw &&
@@ -56,6 +71,25 @@ for drain in async hold; do
 	}
 	check "drain=$drain: appended to" appended
 done
+
+touched() {
+	slow hold to && sleep 0.02 && touch "$PFS/to" && fails PMIO_ECHANGED "$words" "$PFS/to" &&
+		expect 0 "$PMIO" drain --force "$PFS/to" && expect 0 "$FILEIO" -p "$PFS/to" is $LEN verify 0 $LEN 1
+}
+check "touched: that empties no file" touched
+
+cut_after_failed_close() {
+	export PMIO_DRAIN_RATE=200KiB
+	expect 0 "$PMIO" agent stop --force
+	background "$PFS/cf" write 0 $LEN 1 close
+	until_ok test -s "$PFS/cf" && : >"$PFS/cf"
+	unset PMIO_DRAIN_RATE
+	fast
+	wait "$BG"
+	expect 0 "$FILEIO" "$PFS/cf" is 0 write 0 1000 2 && expect 0 "$FILEIO" -p "$PFS/cf" is 1000 verify 0 1000 2 &&
+		expect 0 "$PMIO" ls && says "^gone .*$PFS/cf" && expect 0 "$PMIO" forget --gone
+}
+check "a close failed as the file was cut: what it wrote is kept aside" cut_after_failed_close
 
 open_meanwhile() {
 	slow async om && echo hello >"$PFS/om" && fails PMIO_ECHANGED "$words" -r "$PFS/om" &&

@@ -55,7 +55,7 @@ on_romio() {
 same_bytes() {
 	for f; do
 		[ -s "$PFS/plain/$f" ] || { echo "$PFS/plain/$f is empty or missing"; return 1; }
-		cmp "$PFS/plain/$f" "$PFS/pmem/$f" || return
+		same_file "$PFS/plain/$f" "$PFS/pmem/$f" || return
 	done
 }
 

@@ -107,13 +107,13 @@ sys.exit(0 if o["reached"] and o["drained"] > 0 and o["dirty"] == 0 else "%s" % 
 }
 
 nr() { echo $#; }
-# to look at: PROGRAMS="coll views" alone, on 2 hosts
-if [ -n "${PROGRAMS:-}" ]; then
+# to look at: PMIO_TEST_PROGRAMS="coll views" alone, on 2 hosts
+if [ -n "${PMIO_TEST_PROGRAMS:-}" ]; then
 	# shellcheck disable=SC2086
-	plan $(nr $PROGRAMS)
+	plan $(nr $PMIO_TEST_PROGRAMS)
 	pools "$PMIO_POOL" h1 h2 || exit 99
 	# shellcheck disable=SC2086
-	group "2 hosts" auto 4 "h1 h2" $PROGRAMS
+	group "2 hosts" auto 4 "h1 h2" $PMIO_TEST_PROGRAMS
 	exit $tap_failed
 fi
 # shellcheck disable=SC2086

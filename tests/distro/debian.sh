@@ -8,14 +8,16 @@
 # DISTRO_SUITE     which Debian (trixie)
 # DISTRO_MIRROR    the mirror (that of this machine's apt, or deb.debian.org)
 # DISTRO_TARGETS   what scripts/run-tests runs (check)
-# DISTRO_PACKAGES  packages beside those of scripts/packages.txt
+# DISTRO_PACKAGES  packages beside those of scripts/packages.txt (those for MPICH, and with check-slurm those for Slurm)
 # DISTRO_DIR       where the root is made: 4 GB (/var/tmp)
 # DISTRO_ROOT      a root that stays: it is made if it is not there, and used again if it is
 # DISTRO_LIMIT     seconds for all of it (1200)
 set -u
-: "${DISTRO_SUITE:=trixie}" "${top_srcdir:=.}" "${DISTRO_TARGETS:=check}" "${DISTRO_PACKAGES:=}" "${DISTRO_DIR:=/var/tmp}" "${DISTRO_ROOT:=}" "${DISTRO_LIMIT:=1200}"
-suite=$DISTRO_SUITE
+: "${DISTRO_SUITE:=trixie}" "${top_srcdir:=.}" "${DISTRO_TARGETS:=check}" "${DISTRO_DIR:=/var/tmp}" "${DISTRO_ROOT:=}" "${DISTRO_LIMIT:=1200}"
+suite=$DISTRO_SUITE lists=mpich
+case " $DISTRO_TARGETS " in *" check-slurm "*) lists="mpich slurm" ;; esac
 top_srcdir=$(cd "$top_srcdir" && pwd)
+: "${DISTRO_PACKAGES=$(for list in $lists; do sed 's/#.*//' "$top_srcdir/scripts/packages-$list.txt"; done | tr '\n' ' ')}"
 PATH=$PATH:/usr/sbin:/sbin
 
 skip_all() { echo "1..0 # SKIP $*"; exit 0; }

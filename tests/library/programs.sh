@@ -1,15 +1,16 @@
 #!/bin/bash
 # programs.sh -- programs of tests/mpi once more, by the library of the MPI that PMIO_TEST_MPI says
 #
-# On 3 ranks.  PROGRAMS: which; all: each of them, on 1 to 4, compared with what the MPI's own leave (make check-library)
+# On 3 ranks.  PMIO_TEST_PROGRAMS: which; all: each of them, on 1 to 4, compared with what the MPI's own leave (make check-library)
 . "${top_srcdir:-.}/tests/env.sh"
 all=$(cd "$MPI_PROGRAMS" 2>/dev/null && ls ./*.mpi 2>/dev/null | sed 's/^..\(.*\)\.mpi/\1/' | grep -vx handles)
 [ -r "$MPI_LIBRARY" ] && [ -n "$all" ] || skip_all "there was no such MPI when this was configured"
+[ "${PMIO_TEST_MPI%-*}" != abi ] || [ -r "$LD_LIBRARY_PATH/libmpi_abi.so.1" ] || skip_all "this MPI has no library of the ABI"
 # where it is what tests/mpi/*.mpi are run with, that was it
-[ -n "${PROGRAMS:-}" ] || [ "$PMIO_TEST_MPI:$OPENMPI_ADAPTER" != openmpi-library:library ] || skip_all "tests/mpi/*.mpi are run with the library"
+[ -n "${PMIO_TEST_PROGRAMS:-}" ] || [ "$PMIO_TEST_MPI:$OPENMPI_ADAPTER" != openmpi-library:library ] || skip_all "tests/mpi/*.mpi are run with the library"
 
 reference=no ranks=3
-programs=${PROGRAMS:-$(echo "$all" | grep -vx 'large\|long\|many\|perm')} # without the longest
+programs=${PMIO_TEST_PROGRAMS:-$(echo "$all" | grep -vx 'large\|long\|many\|perm')} # without the longest
 if [ "$programs" = all ]; then
 	programs=$all reference= ranks=
 fi

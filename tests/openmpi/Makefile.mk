@@ -17,6 +17,6 @@ EXTRA_DIST += tests/openmpi/library.sh tests/openmpi/programs.sh tests/openmpi/s
 
 # what takes longer: all programs, on 1 to 4 ranks and compared with what Open MPI's own leave, and the scripts of tests/mpi
 check-library:
-	PMIO_TEST_LIMIT=3600 PROGRAMS=all $(MAKE) $(AM_MAKEFLAGS) check \
+	PMIO_TEST_LIMIT=3600 PMIO_TEST_PROGRAMS=all $(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS="tests/openmpi/library.sh tests/openmpi/programs.sh tests/openmpi/scripts.sh tests/openmpi/together.sh"
 .PHONY: check-library

@@ -5,7 +5,9 @@
 : "${top_builddir:=.}" "${top_srcdir:=.}"
 top_builddir=$(cd "$top_builddir" && pwd)
 top_srcdir=$(cd "$top_srcdir" && pwd)
-export top_builddir top_srcdir
+# which adapter serves Open MPI's programs here
+: "${OPENMPI_ADAPTER=$(sed -n 's/^OPENMPI_ADAPTER = //p' "$top_builddir/Makefile" 2>/dev/null)}"
+export top_builddir top_srcdir OPENMPI_ADAPTER
 
 skip_all() {
 	echo "1..0 # SKIP $*"
@@ -47,11 +49,17 @@ check() {
 user=nobody
 as_nobody() { setpriv --reuid=$user --regid=nogroup --clear-groups --reset-env env SLURM_CONF="$SLURM_CONF" "$@"; }
 
-# what programs of jobs need to know here; job scripts begin with it
+# what programs of jobs need to know here; job scripts begin with it.  Open MPI 5 hands a path of components on to PMIx, which
+# would look for its own ones there
+components="export OMPI_MCA_mca_base_component_path=$C/bin:$OMPI_PKGLIBDIR" btl=self,vader,tcp
+[ "$OPENMPI_ADAPTER" != library ] || components='' btl=self,sm,tcp
 cat >"$C/bin/env.sh" <<EOF
-export OMPI_MCA_mca_base_component_path=$C/bin:$OMPI_PKGLIBDIR
+$components
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1
-export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_vader_single_copy_mechanism=none
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none # Open MPI 5
+export PRTE_MCA_mapby=:oversubscribe PRTE_MCA_bindto=none # 6
+export OMPI_MCA_btl_tcp_if_include=$NET.0/24 # Debian 14 has lo in its file of parameters
+export OMPI_MCA_pml=ob1 OMPI_MCA_btl=$btl OMPI_MCA_btl_vader_single_copy_mechanism=none
 PATH=$C/bin:\$PATH
 EOF
 

@@ -9,7 +9,9 @@ if [ -x "$C/bin/hdf5_parallel" ]; then
 		. $C/bin/env.sh
 		mpirun hdf5_parallel $PFS/plain.h5 && mpirun hdf5_parallel pmem:$PFS/data.h5
 	EOF
-	hdf5() { ended "$job" COMPLETED && cmp "$PFS/plain.h5" "$PFS/data.h5"; }
+	# HDF5 2 leaves times and checksums that differ from run to run
+	same_h5() { cmp "$1" "$2" || { h5diff --version | grep -q 'Version 2\.' && h5diff "$1" "$2"; }; }
+	hdf5() { ended "$job" COMPLETED && same_h5 "$PFS/plain.h5" "$PFS/data.h5"; }
 	check "an HDF5 program on two nodes" hdf5
 else
 	echo "ok 1 - an HDF5 program # SKIP not built"

@@ -1,4 +1,4 @@
--- directives.lua FOLDER -- tests of pmio_directives.lua and job_submit.lua there; run by directives.sh; TAP
+-- directives.lua FOLDER -- tests of pmio_directives.lua, job_submit.lua and burst_buffer.lua there; run by directives.sh; TAP
 local DIR = arg[1]
 local MIB = 1048576
 local D = dofile(DIR .. "/pmio_directives.lua")
@@ -184,6 +184,35 @@ check("what SPANK's value may be", function()
     if #said > 200 then error("it is too long") end
   end
   equal(submit(spank("PMIO_CAPACITY=16777216", "PMIO_CAPACITY=16777216")), "--pmem is given twice")
+end)
+
+-- ---- other versions of Slurm ------------------------------------------------------------------------
+
+check("GRES as Slurm 24.11 writes it", function()
+  slurm.STEPMGR_ENABLED = 1
+  local job = { script = "#!/bin/sh\n#PMEM capacity=20MiB\n" }
+  equal(submit(job), nil)
+  equal(job.tres_per_node, "gres/pmem:20")
+  slurm.STEPMGR_ENABLED = nil
+end)
+
+dofile(DIR .. "/burst_buffer.lua")
+local ran -- the helper's words
+io.popen = function(command)
+  ran = command:match("'none' (.*); }")
+  return { read = function() return "rc=0\n" end, close = function() end }
+end
+check("scontrol show bbstat: jobs, and not the user and group that Slurm 23.02 and later put before them", function()
+  slurm_bb_get_status()
+  equal(ran, "'status'")
+  slurm_bb_get_status("12", "13")
+  equal(ran, "'status' '12' '13'")
+  slurm.SLURM_BB_BUSY = "BUSY"
+  slurm_bb_get_status("65534", "0")
+  equal(ran, "'status'")
+  slurm_bb_get_status("65534", "0", "12")
+  equal(ran, "'status' '12'")
+  slurm.SLURM_BB_BUSY = nil
 end)
 
 print("1.." .. tests)

@@ -12,6 +12,8 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -1301,6 +1303,146 @@ static void target_killed__is_an_error_at_once(void **state)
 	free(buf);
 }
 
+static int listen_at(const char *service)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(service)), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+
+	assert_true(sock >= 0 && setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0);
+	assert_return_code(bind(sock, (struct sockaddr *)&at, sizeof(at)), errno);
+	assert_return_code(listen(sock, 5), errno);
+	return sock;
+}
+
+struct connecting {
+	struct pmio_fabric_card to;
+	struct pmio_fabric_peer *peer;
+	int rc;
+};
+
+static void *connect_to(void *arg)
+{
+	struct connecting *c = arg;
+
+	c->rc = pmio_fabric_connect(port, &c->to, NULL, &c->peer);
+	return NULL;
+}
+
+/* as by a target that is crowded: the first connections are reset; then there is a target */
+static void connection_reset__another_is_tried(void **state)
+{
+	const struct linger at_once = { 1, 0 };
+	struct connecting c;
+	char service[8], back[64];
+	pthread_t thread;
+	int sock;
+
+	(void)state;
+	service_of(&card, service);
+	pmio_fabric_disconnect(&peer);
+	stop_target();
+	sock = listen_at(service);
+	assert_int_equal(pmio_fabric_card_of(port, "127.0.0.1", service, &c.to), 0);
+	assert_int_equal(pthread_create(&thread, NULL, connect_to, &c), 0);
+	for (int i = 0; i < 2; i++) {
+		int s = accept(sock, NULL, NULL);
+
+		setsockopt(s, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		close(s);
+	}
+	close(sock);
+	start_target(service);
+	pthread_join(thread, NULL);
+	assert_int_equal(c.rc, 0);
+	assert_int_equal(ask(c.peer, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
+	pmio_fabric_disconnect(&c.peer);
+	assert_int_equal(nr_logged, 0);
+}
+
+/* has the message's header, whatever the provider puts before it */
+static bool is_proof(const uint8_t *bytes, size_t len)
+{
+	struct fabric_hdr_msg h;
+
+	fabric_msg_init(&h, FABRIC_PROOF, sizeof(h));
+	return memmem(bytes, len, &h, offsetof(struct fabric_hdr_msg, session)) != NULL;
+}
+
+/* pass on what comes at one end to the other; false: the end */
+static bool pass_on(int from, int to, bool *cuts)
+{
+	static uint8_t bytes[1 << 20];
+	ssize_t n = recv(from, bytes, sizeof(bytes), 0);
+
+	if (n <= 0)
+		return false;
+	if (*cuts && is_proof(bytes, (size_t)n)) {
+		*cuts = false;
+		return false;
+	}
+	return send(to, bytes, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+/* between the port and a target at that service: the first connection is reset in place of passing on the proof */
+static _Noreturn void be_between(int sock, const char *service)
+{
+	const struct linger at_once = { 1, 0 };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(service)), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	bool cuts = true;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		int near = accept(sock, NULL, NULL), far = socket(AF_INET, SOCK_STREAM, 0);
+		struct pollfd p[2] = { { near, POLLIN, 0 }, { far, POLLIN, 0 } };
+		bool goes_on = connect(far, (struct sockaddr *)&at, sizeof(at)) == 0;
+
+		while (goes_on && poll(p, 2, -1) > 0) {
+			static bool never;
+
+			goes_on = (!p[0].revents || pass_on(near, far, &cuts)) && (!p[1].revents || pass_on(far, near, &never));
+		}
+		setsockopt(near, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		setsockopt(far, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		close(near);
+		close(far);
+	}
+}
+
+static void proof_lost__is_repeated(void **state)
+{
+	struct pmio_fabric_config config = config_of(key, NULL);
+	struct pmio_fabric_card between;
+	char service[8], back[64];
+	struct pmio_fabric_initiator *fresh; /* a target has one connection with each */
+	struct pmio_fabric_peer *p;
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int sock;
+	pid_t pid;
+
+	(void)state;
+	if (strcmp(card.provider, "net") != 0)
+		skip(); /* others look at the address that they are connected to */
+	sock = listen_at("0");
+	service_of(&card, service);
+	assert_return_code(getsockname(sock, (struct sockaddr *)&at, &len), errno);
+	pid = fork();
+	assert_return_code(pid, errno);
+	if (pid == 0)
+		be_between(sock, service);
+	close(sock);
+	between = card;
+	memcpy(between.addr, &at, sizeof(at));
+	assert_int_equal(pmio_fabric_initiator_new(&config, &fresh), 0);
+	assert_int_equal(pmio_fabric_connect(fresh, &between, NULL, &p), 0);
+	assert_int_equal(ask(p, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
+	pmio_fabric_disconnect(&p);
+	pmio_fabric_initiator_delete(&fresh);
+	assert_int_equal(nr_logged, 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void target_restarted__is_another_one(void **state)
 {
 	char service[8], back[64];
@@ -1467,6 +1609,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strangers__idle_connections, set_up_few_fds, tear_down_few_fds),
 		T(connect__nobody_there),
 		T(target_killed__is_an_error_at_once),
+		T(connection_reset__another_is_tried),
+		T(proof_lost__is_repeated),
 		T(target_restarted__is_another_one),
 		T(target_stopped_for_a_while__costs_time_only),
 		T(target_does_not_answer__is_down_in_time),

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -717,6 +718,33 @@ static void open__catalog_missing(void **state)
 
 	assert_int_equal(unlink(in_pool(f, PMIO_POOL_CATALOG)), 0);
 	assert_open_fails(f, PMIO_EDAMAGED);
+}
+
+/* as by an agent that was killed and has not ended yet */
+static void open__catalog_locked_for_a_moment(void **state)
+{
+	struct fixture *f = *state;
+	int fds[2], status;
+	pid_t pid;
+	char c;
+
+	assert_return_code(pipe(fds), errno);
+	pid = fork();
+	assert_return_code(pid, errno);
+	if (pid == 0) {
+		int fd = open(in_pool(f, PMIO_POOL_CATALOG), O_RDWR);
+
+		if (flock(fd, LOCK_EX) < 0 || write(fds[1], "x", 1) != 1)
+			_exit(1);
+		usleep(300000);
+		_exit(0);
+	}
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	open_pool(f);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void open__catalog_is_not_one(void **state)
@@ -1605,6 +1633,7 @@ int main(void)
 		P(open__slot_without_generation),
 		P(open__file_size_that_no_file_has),
 		P(open__catalog_missing),
+		P(open__catalog_locked_for_a_moment),
 		P(open__catalog_is_not_one),
 		P(open__catalog_truncated),
 		P(open__catalog_damaged),

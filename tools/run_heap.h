@@ -1,0 +1,20 @@
+/*
+ * run_heap.h -- pmio run --heap
+ */
+#ifndef PMIO_TOOLS_RUN_HEAP_H
+#define PMIO_TOOLS_RUN_HEAP_H
+
+#include "tools.h"
+
+struct run_heap {
+	uint64_t size;	  /* bytes; 0: none is wanted */
+	const char *full; /* "dram" or "fail", of PMIO_HEAP_FULL; NULL: as the environment says */
+	const char *fork; /* "copy" or "refuse", of PMIO_HEAP_FORK; NULL: as the environment says */
+};
+
+/* is it one of two? */
+bool run_heap_word(const char *word, const char *first, const char *second);
+/* check that it can be had, and set the environment; TOOL_DONE or, after one line, TOOL_RUN_FAILED.  The library is not preloaded yet */
+int run_heap(const struct tool *tool, const char *library, const struct run_heap *h);
+
+#endif
