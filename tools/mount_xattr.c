@@ -14,14 +14,8 @@
 #include <unistd.h>
 
 #include "mount_impl.h"
+#include "pfs/attributes.h"
 #include "pfs/pfs.h"
-
-#define OWN_PREFIX "user.pmio."
-
-static bool is_own(const char *name)
-{
-	return strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0;
-}
 
 static void reply_text(fuse_req_t req, const char *text, size_t size)
 {
@@ -89,7 +83,7 @@ void mount_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 	struct mount_node *node = mount_node(m, ino);
 	char *buf;
 
-	if (is_own(name)) {
+	if (pmio_pfs_is_own_attribute(name)) {
 		get_own(req, m, node, name, size);
 		return;
 	}
@@ -99,23 +93,6 @@ void mount_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 	else
 		reply_list(req, getxattr(MOUNT_PROC(node->fd), name, buf, size), buf, size);
 	free(buf);
-}
-
-/* names that are not ours stay, the others close up; how many bytes that are */
-static size_t hide_own(char *list, size_t len)
-{
-	char *to = list;
-
-	for (char *p = list, *next; p < list + len; p = next) {
-		size_t n = strlen(p) + 1;
-
-		next = p + n;
-		if (is_own(p))
-			continue;
-		memmove(to, p, n);
-		to += n;
-	}
-	return (size_t)(to - list);
 }
 
 void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -130,7 +107,7 @@ void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		return;
 	}
 	n = listxattr(MOUNT_PROC(node->fd), buf, XATTR_LIST_MAX);
-	reply_list(req, n > 0 ? (ssize_t)hide_own(buf, (size_t)n) : n, buf, size);
+	reply_list(req, n > 0 ? (ssize_t)pmio_pfs_hide_own_attributes(buf, (size_t)n) : n, buf, size);
 	free(buf);
 }
 
@@ -139,7 +116,7 @@ void mount_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const c
 	struct mount *m = fuse_req_userdata(req);
 	struct mount_node *node = mount_node(m, ino);
 
-	if (is_own(name))
+	if (pmio_pfs_is_own_attribute(name))
 		fuse_reply_err(req, EPERM);
 	else
 		fuse_reply_err(req, setxattr(MOUNT_PROC(node->fd), name, value, size, flags) < 0 ? errno : 0);
@@ -150,7 +127,7 @@ void mount_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	struct mount *m = fuse_req_userdata(req);
 	struct mount_node *node = mount_node(m, ino);
 
-	if (is_own(name))
+	if (pmio_pfs_is_own_attribute(name))
 		fuse_reply_err(req, ENODATA);
 	else
 		fuse_reply_err(req, removexattr(MOUNT_PROC(node->fd), name) < 0 ? errno : 0);

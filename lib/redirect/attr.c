@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <utime.h>
 
-#define OWN_ATTRIBUTES "user.pmio."
+#include "pfs/attributes.h"
 
 int redirect_settle_fd(int fd)
 {
@@ -246,33 +246,11 @@ REDIRECT(lchown, redirect_lchown);
 
 /* ---- extended attributes: pmio's own are not for programs, which would copy them with the data ---------- */
 
-static bool is_own(const char *name)
-{
-	return redirect_on && !redirect_inside && name && strncmp(name, OWN_ATTRIBUTES, sizeof(OWN_ATTRIBUTES) - 1) == 0;
-}
-
-/* the others close up; how many bytes that are */
-static long hide_own(char *names, long len)
-{
-	char *to = names;
-
-	for (char *p = names, *next; p < names + len; p = next) {
-		size_t n = strlen(p) + 1;
-
-		next = p + n;
-		if (is_own(p))
-			continue;
-		memmove(to, p, n);
-		to += n;
-	}
-	return to - names;
-}
-
 /* who asks how long it is may get more than there is */
 static ssize_t listed(long n, char *names, size_t size)
 {
 	if (n > 0 && size && redirect_on && !redirect_inside)
-		n = hide_own(names, n);
+		n = (long)pmio_pfs_hide_own_attributes(names, (size_t)n);
 	return raw_result(n);
 }
 
