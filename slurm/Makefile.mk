@@ -15,7 +15,7 @@ slurm_DATA = slurm/pmio-slurm.conf slurm/pmio-target@.service slurm/pmio-memory.
 
 $(slurm_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) slurm && $(SED) -e 's|@bindir[@]|$(bindir)|' -e 's|@sbindir[@]|$(sbindir)|' \
-		-e 's|@slurmdir[@]|$(slurmdir)|' '$(srcdir)/$@.in' >$@.tmp && mv $@.tmp $@
+		-e 's|@slurmdir[@]|$(slurmdir)|' -e 's|@libdir[@]|$(libdir)|' '$(srcdir)/$@.in' >$@.tmp && mv $@.tmp $@
 EXTRA_DIST += slurm/pmio-slurm.conf.in slurm/pmio-target@.service.in slurm/pmio-memory.service.in
 CLEANFILES += $(slurm_DATA)
 

@@ -68,6 +68,7 @@ function slurm_bb_setup(id, uid, gid, pool, size, script)
   for _, b in ipairs(spec.destroy) do a[#a + 1] = "destroy " .. b end
   for _, p in ipairs(spec.stage_in) do a[#a + 1] = "stage_in " .. p end
   for _, p in ipairs(spec.stage_out) do a[#a + 1] = "stage_out " .. p end
+  if spec.redirect then a[#a + 1] = "redirect " .. spec.redirect end
   for k, v in pairs(spec.set) do a[#a + 1] = "set " .. k .. " " .. v end
   return stage("setup", id, uid, gid, unpack(a))
 end

@@ -18,7 +18,7 @@ local SETTINGS = {
 local VERBS = { stage_in = true, stage_out = true } -- which take source=, type=
 local PERSISTENT = { create_persistent = true, use_persistent = true, destroy_persistent = true }
 local KNOWN = "capacity=, pool=, stage_in, stage_out, create_persistent, use_persistent, destroy_persistent, drain=, "
-  .. "drain_early=, drain_sync=, sync=, cache=, fallback=, verify=, placement=, collective=, targets=, target_size=, log="
+  .. "drain_early=, drain_sync=, sync=, cache=, fallback=, verify=, placement=, collective=, targets=, target_size=, redirect=, log="
 local TARGETS_MAX = 4096
 local SMALL = 16 * MIB -- of each node, for a job that only uses a persistent buffer
 
@@ -209,6 +209,19 @@ function TAKE.target_size(spec, v)
   return spec.target_size, why
 end
 
+-- files of all programs of the job, by patterns of their names, as pmio run --paths
+function TAKE.redirect(spec, v)
+  if spec.redirect then return nil, "redirect= is given twice" end
+  if #v > PATH_MAX then return nil, ("redirect=: %d characters at most"):format(PATH_MAX) end
+  for pattern in (v .. ":"):gmatch("([^:]*):") do
+    if pattern:sub(1, 1) ~= "/" then
+      return nil, ("%s: each pattern of redirect= must begin with a slash"):format(quote(pattern))
+    end
+  end
+  spec.redirect = v
+  return true
+end
+
 local function take_setting(spec, k, v)
   if not among(v, SETTINGS[k]) then
     return nil, ("%s: %s is one of %s"):format(quote(k .. "=" .. v), k, table.concat(SETTINGS[k], ", "))
@@ -320,10 +333,10 @@ local function look_at_whole(spec, conf)
   spec.per_node = spec.per_node or spec.capacity
   spec.counted = spec.per_node ~= nil
   if spec.use and not spec.counted then spec.per_node = SMALL end
-  if not spec.per_node and #spec.create + #spec.destroy == 0 then
+  if not spec.per_node and not spec.redirect and #spec.create + #spec.destroy == 0 then
     return nil, "the job asks for no memory: #PMEM capacity=SIZE"
   end
-  if not spec.per_node and (memory or #spec.stage_in + #spec.stage_out > 0) then
+  if not spec.per_node and (memory or spec.redirect or #spec.stage_in + #spec.stage_out > 0) then
     return nil, "the job asks for no memory to work with: #PMEM capacity=SIZE, or use_persistent"
   end
   local why = spec.per_node and M.beyond_node(spec.per_node, conf)
@@ -335,6 +348,7 @@ end
 --   per_node               bytes, or nil; counted: the user has asked for them
 --   stage_in, stage_out    paths
 --   set                    settings
+--   redirect               patterns, or nil
 --   nr_targets             memory nodes for this job, or nil; target_size: bytes of each, or nil
 --   create                 { name, bytes of all, targets = number or 0 } of each
 --   use                    name or nil

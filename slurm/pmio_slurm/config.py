@@ -10,7 +10,7 @@ from .errors import Failure
 SPACE = " \t\n\v\f\r"
 DEFAULTS = {
     "STATE": "", "PMEM": "", "PMIO": "pmio", "PMIOD": "pmiod", "MEMORY_ADDRESS": "", "NODE_CAPACITY": "", "STALL": "900",
-    "LONGEST": "86400",
+    "LONGEST": "86400", "LIBDIR": "",
 }  # fmt: skip
 
 
@@ -27,6 +27,7 @@ class Config:
         self.pmem = values["PMEM"]
         self.pmio = values["PMIO"]
         self.pmiod = values["PMIOD"]
+        self.libraries = values["LIBDIR"]
         self.memory_address = values["MEMORY_ADDRESS"]
         stall, longest = text.number(values["STALL"]), text.number(values["LONGEST"])
         if stall is None or longest is None:

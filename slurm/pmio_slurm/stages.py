@@ -27,13 +27,14 @@ def setup(config: Config, number: str, uid: str, gid: str, *wishes: str) -> None
         raise Failure(f"job {job.id}: '{uid}' and '{gid}' are not a user's and a group's numbers")
     if any("\n" in wish for wish in wishes):
         raise Failure(f"job {job.id}: a line of its directives is several")
+    pool = config.pool_of_job(job.number)
+    settings = environment(config, pool, wishes)
     new = new_folder(job)
     files.remove_folder(new.path)
     job.discard()
     files.make_folder(new.path, 0o711)
-    pool = config.pool_of_job(job.number)
     new.put("spec", "\n".join([f"uid {uid}", f"gid {gid}", f"born {born()}", f"pool {pool}", *wishes]))
-    files.put(new.file("environment"), "".join(f"{line}\n" for line in environment(config, pool, wishes)), end="")
+    files.put(new.file("environment"), "".join(f"{line}\n" for line in settings), end="")
     try:
         check_buffers(new, int(uid), job)
     except Failure:
@@ -53,7 +54,12 @@ def environment(config: Config, pool: str, wishes: tuple[str, ...]) -> list[str]
     if any(wish.startswith("capacity ") for wish in wishes):
         found = [f"PMIO_POOL={pool}", f"PMIO_AGENT={config.pmiod}", "PMIO_IDLE_TIMEOUT=0"]
     settings = [re.fullmatch("set ([a-z_]+) (.*)", wish, re.DOTALL) for wish in wishes]
-    return found + [f"PMIO_{match.group(1).upper()}={match.group(2)}" for match in settings if match]
+    found += [f"PMIO_{match.group(1).upper()}={match.group(2)}" for match in settings if match]
+    for patterns in [wish.partition(" ")[2] for wish in wishes if wish.startswith("redirect ")]:
+        if not config.libraries:
+            raise Failure("LIBDIR of pmio-slurm.conf, where the library for redirect= is, is not set")
+        found += [f"PMIO_REDIRECT_PATHS={patterns}", f"LD_PRELOAD={config.libraries}/libpmio-redirect.so"]
+    return found
 
 
 def check_buffers(new: Lease, uid: int, job: Job) -> None:

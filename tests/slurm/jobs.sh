@@ -1,7 +1,7 @@
 #!/bin/bash
 # jobs.sh -- a job of two nodes: pools, settings, stage-out, nothing left
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
-plan 12
+plan 13
 
 hold epilog
 submit mpi -N2 --ntasks-per-node=2 <<EOF
@@ -38,6 +38,22 @@ cmp $PFS/plain $PFS/closed && echo same
 EOF
 close() { ended "$job" COMPLETED && grep -qx same "$C/jobs/close.out" && nothing_left; }
 check "a file of two nodes is complete after its close" close
+
+# files of programs that know nothing of pmio
+submit redirect -N1 <<EOF
+#PMEM capacity=48MiB drain=hold redirect=$PFS/steps/*
+#PMEM stage_out source=$PFS/steps
+mkdir $PFS/steps
+seq 1000 >$PFS/steps/a
+sort -rn $PFS/steps/a | sed 's/^/x/' >$PFS/steps/b
+srun -n1 sh -c 'wc -l <$PFS/steps/b'
+env -u LD_PRELOAD stat -c 'plain %s' $PFS/steps/a $PFS/steps/b
+EOF
+redirect() {
+	ended "$job" COMPLETED && grep -qx 1000 "$C/jobs/redirect.out" && [ "$(grep -cx 'plain 0' "$C/jobs/redirect.out")" = 2 ] &&
+		seq 1000 | cmp - "$PFS/steps/a" && seq 1000 -1 1 | sed 's/^/x/' | cmp - "$PFS/steps/b" && nothing_left
+}
+check "redirect=: files of all programs, on the file system after the job" redirect
 
 submit none -N2 <<EOF
 srun -N2 -n2 bash -c 'echo pool=\$PMIO_POOL'

@@ -46,6 +46,16 @@ check("sizes", function()
   equal(D.size(("1"):rep(33)), nil)
 end)
 
+check("redirect=", function()
+  equal(taken("#PMEM capacity=16M redirect=/pfs/run7/*:/pfs/in/*.dat\n").redirect, "/pfs/run7/*:/pfs/in/*.dat")
+  equal(taken("#PMEM use_persistent name=a\n#PMEM redirect=/a\n").redirect, "/a")
+  refused("#PMEM capacity=16M redirect=run7/*\n", "'run7/*': each pattern of redirect= must begin with a slash")
+  refused("#PMEM capacity=16M redirect=/a:\n", "''")
+  refused("#PMEM capacity=16M redirect=/a redirect=/b\n", "twice")
+  refused("#PMEM capacity=16M redirect=/" .. ("a"):rep(4095) .. "\n", "4095 characters at most")
+  refused("#PMEM redirect=/a\n", "no memory to work with")
+end)
+
 -- ---- how much may be written ----------------------------------------------------------------
 
 -- A pattern that can share digits out between two repetitions tries all ways before it says no: hours for a million of

@@ -35,6 +35,16 @@ class Setup(StagesTest):
             self.assertEqual(stat.S_IMODE(os.stat(job.file(name)).st_mode), 0o640)
         self.assertEqual(self.names(self.state), ["job.7"])
 
+    def test_redirect(self):
+        """redirect= preloads the library, for the job's programs and not for commands that run as its user"""
+        self.fails("LIBDIR", stages.setup, "7", "1", "1", "capacity 5", "redirect /a/*")
+        self.assertEqual(self.names(self.state), [])
+        self.config.libraries = "/lib"
+        job = self.setup_job(7, "capacity 5", "redirect /a/*:/b c/*")
+        lines = self.content(job.path, "environment").split("\n")
+        self.assertEqual(lines[3:], ["PMIO_REDIRECT_PATHS=/a/*:/b c/*", "LD_PRELOAD=/lib/libpmio-redirect.so"])
+        self.assertFalse(job.has_setting("LD_PRELOAD"))
+
     def test_empty(self):
         """without settings the environment is an empty file"""
         job = self.setup_job(7, "create a 5 0")
