@@ -7,6 +7,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
+unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs the tests
 
 export T REF=$T/ref HOME=$T GIT_CONFIG_NOSYSTEM=1
 pattern "$REF" 2300000 1
