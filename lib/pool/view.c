@@ -21,7 +21,7 @@ static uint32_t super_crc(const struct pmio_super_df *super)
 
 	memcpy(&copy, super, covered);
 	copy.crc = 0;
-	return crc32_gzip_refl(0, (unsigned char *)&copy, covered); /* not zlib's crc32(): programs, as cksum of coreutils 9.7, have a function of that name */
+	return crc32_gzip_refl(0, (unsigned char *)&copy, covered); /* not zlib's crc32(): programs, as cksum of coreutils 9.7, have a function of that name: findings/cksum-crc32.sh */
 }
 
 static bool chunk_size_ok(uint64_t size)
