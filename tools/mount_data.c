@@ -25,24 +25,6 @@ ssize_t mount_read(struct mount_handle *h, void *buf, size_t len, off_t off)
 	return n;
 }
 
-/* others that append do so by client_lock(), too: another mount, or a program in MPI's atomic mode */
-static ssize_t append(struct mount_handle *h, const void *buf, size_t len)
-{
-	ssize_t n;
-	off_t size;
-
-	pthread_mutex_lock(&h->node->append);
-	n = client_lock(h->file);
-	if (n == 0) {
-		n = pmio_size(h->file, &size);
-		if (n == 0)
-			n = pmio_pwrite(h->file, buf, len, size);
-		client_unlock(h->file);
-	}
-	pthread_mutex_unlock(&h->node->append);
-	return n;
-}
-
 static ssize_t write_plain(struct mount_handle *h, const void *buf, size_t len, off_t off, int flags)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
@@ -64,13 +46,14 @@ static int sync_file(const struct mount *m, struct mount_handle *h)
 ssize_t mount_write(struct mount *m, struct mount_handle *h, const void *buf, size_t len, off_t off, int flags)
 {
 	ssize_t n;
+	off_t at;
 
 	if (!h->pm)
 		return write_plain(h, buf, len, off, flags);
 	n = mount_begin(h);
 	if (n < 0)
 		return n;
-	n = flags & O_APPEND ? append(h, buf, len) : pmio_pwrite(h->file, buf, len, off);
+	n = flags & O_APPEND ? pmio_append(h->file, buf, len, &at) : pmio_pwrite(h->file, buf, len, off);
 	mount_note_written(h);
 	if (n >= 0 && (flags & O_DSYNC)) {
 		int rc = sync_file(m, h);
@@ -107,6 +90,62 @@ int mount_resize(struct mount *m, struct mount_handle *h, off_t size)
 	if (rc < 0 || !(h->flags & PMIO_OPEN_WRITE))
 		return rc;
 	rc = pmio_truncate(h->file, size);
+	mount_note_written(h);
+	mount_end(h);
+	return rc;
+}
+
+/* keep_size: not beyond the end */
+static int write_zeros(struct mount_handle *h, off_t off, off_t end, bool keep_size)
+{
+	static const uint8_t zeros[64 << 10];
+	off_t size;
+	ssize_t n = pmio_size(h->file, &size);
+
+	if (n == 0 && keep_size && end > size)
+		end = size;
+	for (; n >= 0 && off < end; off += n)
+		n = pmio_pwrite(h->file, zeros, end - off < (off_t)sizeof(zeros) ? (size_t)(end - off) : sizeof(zeros), off);
+	return n < 0 ? (int)n : 0;
+}
+
+static int extend(struct mount_handle *h, off_t end)
+{
+	off_t size;
+	int rc = pmio_size(h->file, &size);
+
+	return rc < 0 || end <= size ? rc : pmio_truncate(h->file, end);
+}
+
+/* no room is set aside: what finds none in the pool goes to the file system */
+int mount_allocate(struct mount_handle *h, int mode, off_t off, off_t len)
+{
+	off_t end;
+	int rc;
+
+	if (!h->pm)
+		return fallocate(h->fd, mode, off, len) < 0 ? -errno : 0;
+	if (__builtin_add_overflow(off, len, &end))
+		return -EFBIG;
+	rc = mount_begin(h);
+	if (rc < 0)
+		return rc;
+	switch (mode) {
+	case 0:
+		rc = extend(h, end);
+		break;
+	case FALLOC_FL_KEEP_SIZE:
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		rc = write_zeros(h, off, end, false);
+		break;
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+		rc = write_zeros(h, off, end, true);
+		break;
+	default:
+		rc = -EOPNOTSUPP;
+	}
 	mount_note_written(h);
 	mount_end(h);
 	return rc;

@@ -185,16 +185,12 @@ void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- holes -------------------------------------------------------------------------------------- */
 
-/* room in the pool cannot be promised, nor what lies on the file system be made a hole while the pool has blocks of it */
 void mount_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
-	struct mount_handle *h = handle_of(fi);
+	int rc = mount_allocate(handle_of(fi), mode, off, len);
 
 	(void)ino;
-	if (h->pm)
-		fuse_reply_err(req, EOPNOTSUPP);
-	else
-		fuse_reply_err(req, fallocate(h->fd, mode, off, len) < 0 ? errno : 0);
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
 }
 
 /* of a file in the pool all is data, up to its end */

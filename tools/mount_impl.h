@@ -5,7 +5,7 @@
  * whatever becomes of its names, here or on the file system below.  The kernel keeps nothing that it would have to
  * be told of: no name, no attribute and, by direct I/O, no data.
  *
- * Locks, in this order: mount->lock, node->append, node->lock, handle->lock.  handle->lock is held by those who read and
+ * Locks, in this order: mount->lock, node->lock, handle->lock.  handle->lock is held by those who read and
  * write, so that its pmio_file stays; and alone by who opens or closes that, which may take as long as a drain.
  * Nobody waits for it with node->lock.
  *
@@ -52,7 +52,6 @@ struct mount_node {
 	int fd;			 /* O_PATH */
 	mode_t type;		 /* S_IFMT of its mode */
 	uint64_t nr_lookups;	 /* under mount->lock */
-	pthread_mutex_t append;	 /* one after the other */
 	pthread_mutex_t lock;
 	struct mount_handle *handles; /* under lock */
 	struct mount_owner *owners;   /* under lock; of fcntl() locks */
@@ -142,6 +141,8 @@ ssize_t mount_read(struct mount_handle *h, void *buf, size_t len, off_t off);
 ssize_t mount_write(struct mount *m, struct mount_handle *h, const void *buf, size_t len, off_t off, int flags);
 int mount_sync(struct mount *m, struct mount_handle *h, bool data_only);
 int mount_resize(struct mount *m, struct mount_handle *h, off_t size);
+/* fallocate(2) */
+int mount_allocate(struct mount_handle *h, int mode, off_t off, off_t len);
 /* the same of a file that is not open here, or for reading only */
 int mount_cut(struct mount *m, struct mount_node *node, off_t size);
 /* 1: the pool knows the size better than the file system; 0: it does not */

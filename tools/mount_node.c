@@ -128,14 +128,12 @@ static void init_node(struct mount_node *node, struct mount_device *device, cons
 	node->type = st->st_mode & S_IFMT;
 	node->fd = fd;
 	node->nr_lookups = 1;
-	pthread_mutex_init(&node->append, NULL);
 	pthread_mutex_init(&node->lock, NULL);
 }
 
 static void free_node(struct mount_node *node)
 {
 	close(node->fd);
-	pthread_mutex_destroy(&node->append);
 	pthread_mutex_destroy(&node->lock);
 	free(node);
 }

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 14
+plan 15
 
 mkdir -p "$T/tree/sub/empty" "$T/plain"
 for n in 1 2 3 4 5 6 7 8; do pattern "$T/tree/file$n" $((n * n * 20001)) $n; done
@@ -121,5 +121,19 @@ done
 check "unmount" unmount_m
 nothing_open() { expect 0 "$PMIO" drain --all && expect 0 "$PMIO" ls --json && json 'all(f["handles"] == 0 and f["dirty"] == 0 for f in o["files"])'; }
 check "nothing is open or waits" nothing_open
+
+# they reach the pool in different ways
+appends() {
+	local w i pids=
+	unsanitized && { has_mount || mount_m; } || return
+	for w in 1 2; do
+		for i in $(seq 60); do echo "mount $w $i" >>"$M/both"; done &
+		pids="$pids $!"
+	done
+	PMIO_LIBDIR=$top_builddir/.libs expect 0 "$PMIO" run --paths "$PFS/both" -- bash -c 'for i in $(seq 60); do echo "redirected $i" >>"$0"; done' "$PFS/both" || return
+	# shellcheck disable=SC2086
+	wait $pids && expect 0 "$PMIO" drain --all && [ "$(wc -l <"$PFS/both") $(sort -u "$PFS/both" | tee "$T/both.log" | grep -cE '^(mount [12]|redirected) [0-9]+$')" = "180 180" ] || { cat -v "$T/both.log" | head -40; wc "$PFS/both"; return 1; }
+}
+check "appended to in a mount and by redirected programs" appends
 
 exit $tap_failed
