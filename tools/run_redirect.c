@@ -107,10 +107,9 @@ static void warn_of(const char *path)
 
 static int preload_library(void)
 {
-	const char *dir = secure_getenv("PMIO_LIBDIR");
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/%s", dir && *dir ? dir : PMIO_LIBDIR, LIBRARY);
+	snprintf(path, sizeof(path), "%s/%s", mpi_library_dir(), LIBRARY);
 	if (access(path, R_OK) < 0) {
 		pmio_err("run: %s: %s", path, strerror(errno));
 		return TOOL_RUN_FAILED;
