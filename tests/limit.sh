@@ -52,7 +52,7 @@ failed() { [ $rc != 77 ] && [ $rc != 99 ] && { [ $rc != 0 ] || grep -q '^not ok'
 if [ "${PMIO_TEST_AGAIN:-}" = 1 ] && [ ! -f "$out.late" ] && failed; then
 	{
 		echo "# failed at first:"
-		awk '/^not ok|^Bail out/ { left = 20 } left-- > 0 { print "#   " $0 }' "$out"
+		awk '/^not ok|^Bail out/ { left = 20 } left-- > 0 || /^# +(FAIL|ERROR): / { print "#   " $0 }' "$out"
 		echo "# and then:"
 	} >"$out.first"
 	env "$mark" "$@" >"$out" 2>&1
