@@ -45,6 +45,14 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
+/* an option's argument, which is one of two words */
+static const char *one_of(struct argp_state *state, const char *option, const char *arg, const char *first, const char *second)
+{
+	if (strcmp(arg, first) != 0 && strcmp(arg, second) != 0)
+		argp_error(state, "%s=%s: say %s or %s", option, TOOL_PLAIN(arg), first, second);
+	return arg;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct run_args *args = state->input;
@@ -61,14 +69,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--heap=%s: not a size, such as 2GiB", TOOL_PLAIN(arg));
 		return 0;
 	case OPTION_HEAP_FULL:
-		if (!run_heap_word(arg, "dram", "fail"))
-			argp_error(state, "--heap-full=%s: say dram or fail", TOOL_PLAIN(arg));
-		args->heap.full = arg;
+		args->heap.full = one_of(state, "--heap-full", arg, "dram", "fail");
 		return 0;
 	case OPTION_HEAP_FORK:
-		if (!run_heap_word(arg, "copy", "refuse"))
-			argp_error(state, "--heap-fork=%s: say copy or refuse", TOOL_PLAIN(arg));
-		args->heap.fork = arg;
+		args->heap.fork = one_of(state, "--heap-fork", arg, "copy", "refuse");
 		return 0;
 	case 'P':
 		args->paths.patterns = arg;

@@ -15,11 +15,6 @@
 
 #define SMALLEST (32ull << 20) /* bytes; as in lib/heap/heap.c */
 
-bool run_heap_word(const char *word, const char *first, const char *second)
-{
-	return strcmp(word, first) == 0 || strcmp(word, second) == 0;
-}
-
 /* is there room for it now?  Other processes may take it, so the library looks, too */
 static int check_room(const char *dir, uint64_t size)
 {

@@ -12,8 +12,6 @@ struct run_heap {
 	const char *fork; /* "copy" or "refuse", of PMIO_HEAP_FORK; NULL: as the environment says */
 };
 
-/* is it one of two? */
-bool run_heap_word(const char *word, const char *first, const char *second);
 /* check that it can be had, and set the environment; TOOL_DONE or, after one line, TOOL_RUN_FAILED.  The library is not preloaded yet */
 int run_heap(const struct tool *tool, const char *library, const struct run_heap *h);
 

@@ -61,6 +61,17 @@ static ssize_t copy_some(int from, off_t *off, int to, off_t *to_off, char *buf,
 	return w;
 }
 
+/* malloc() may be the program's own, which may use files */
+static char *new_buffer(size_t size)
+{
+	char *buf;
+
+	redirect_inside++;
+	buf = malloc(size);
+	redirect_inside--;
+	return buf;
+}
+
 static ssize_t copy(int from, off_t *off, int to, off_t *to_off, size_t len)
 {
 	size_t done = 0;
@@ -69,9 +80,7 @@ static ssize_t copy(int from, off_t *off, int to, off_t *to_off, size_t len)
 
 	if (len > REDIRECT_IO_MAX)
 		len = REDIRECT_IO_MAX;
-	redirect_inside++;
-	buf = malloc(BUFFER);
-	redirect_inside--;
+	buf = new_buffer(BUFFER);
 	if (!buf)
 		return raw_result(-ENOMEM);
 	while (done < len) {
@@ -187,9 +196,7 @@ static ssize_t splice_by_hand(int from, off_t *off, int to, off_t *to_off, size_
 
 	if (is_pipe(from) == is_pipe(to) || (is_pipe(from) && off) || (is_pipe(to) && to_off))
 		return raw_result(-EINVAL);
-	redirect_inside++;
-	buf = malloc(SPLICE_MAX);
-	redirect_inside--;
+	buf = new_buffer(SPLICE_MAX);
 	if (!buf)
 		return raw_result(-ENOMEM);
 	if (len > SPLICE_MAX)

@@ -237,14 +237,20 @@ static int unmap(struct pmio_file *f, bool writable)
 
 /* ---- files that need not be open ---------------------------------------------------------------- */
 
+/* -ENOENT: the pool does not know it */
+static int ask_after(int fd, struct pmio **pm, struct pmio_id_stat *st)
+{
+	int rc = reach(pm);
+
+	return rc < 0 ? rc : pmio_stat_id(*pm, fd, st);
+}
+
 static int look(int fd, struct redirect_size *out)
 {
 	struct pmio_id_stat st;
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = ask_after(fd, &pm, &st);
 
-	if (rc == 0)
-		rc = pmio_stat_id(pm, fd, &st);
 	if (rc == 0)
 		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits, st.written_ns };
 	return rc;
@@ -254,10 +260,8 @@ static int settle(int fd, const char *name)
 {
 	struct pmio_id_stat st;
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = ask_after(fd, &pm, &st);
 
-	if (rc == 0)
-		rc = pmio_stat_id(pm, fd, &st);
 	if (rc == -ENOENT || (rc == 0 && !st.waits && !st.nr_handles))
 		return 0;
 	if (rc == 0)
@@ -269,10 +273,8 @@ static int remove_file(int fd, const char *path)
 {
 	struct pmio_id_stat st;
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = ask_after(fd, &pm, &st);
 
-	if (rc == 0)
-		rc = pmio_stat_id(pm, fd, &st);
 	if (rc < 0)
 		return rc;
 	if (st.waits || st.nr_handles) {
@@ -293,7 +295,7 @@ static void give_up(int fd)
 	struct pmio_id_stat st;
 	struct pmio *pm;
 
-	if (reach(&pm) == 0 && pmio_stat_id(pm, fd, &st) == 0)
+	if (ask_after(fd, &pm, &st) == 0)
 		pmio_unlinked(pm, fd);
 }
 
