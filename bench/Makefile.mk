@@ -1,8 +1,8 @@
 # side by side with other components; `make bench` runs it (never part of the tests)
 EXTRA_PROGRAMS = bench_mpi
 bench_mpi_SOURCES = bench/bench_mpi.c
-bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS)
-bench_mpi_LDADD = $(OMPI_LIBS)
+bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS) $(PMEM2_CFLAGS)
+bench_mpi_LDADD = $(OMPI_LIBS) $(PMEM2_LIBS)
 EXTRA_DIST += bench/figure bench/run
 CLEANFILES += bench_mpi bench_fabric
 .PHONY: bench
@@ -11,7 +11,7 @@ bench: all bench_mpi
 
 # make bench-mpich: the library on MPICH, side by side with MPICH's own ROMIO
 bench_mpi_mpich: $(srcdir)/bench/bench_mpi.c
-	$(AM_V_CC)$(CC) $(MPICH_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(MPICH_LIBS) $(LIBS)
+	$(AM_V_CC)$(CC) $(MPICH_CPPFLAGS) $(PMEM2_CFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(MPICH_LIBS) $(PMEM2_LIBS) $(LIBS)
 CLEANFILES += bench_mpi_mpich
 .PHONY: bench-mpich
 bench-mpich: all bench_mpi bench_mpi_mpich

@@ -2,7 +2,8 @@
  * bench_mpi.c -- how fast MPI-IO is on a file, whatever component serves it
  *
  *	mpirun -n 2 bench_mpi FILE [MIB]
- *	mpirun -n 2 bench_mpi --mmap FILE
+ *	mpirun -n 2 bench_mpi --mmap FILE [MIB]
+ *	mpirun -n 2 bench_mpi --durable FILE [MIB]
  *	mpirun -n 1 bench_mpi --files FILE NAME
  *	mpirun -n 1 bench_mpi --threads FILE
  *
@@ -13,7 +14,10 @@
  *
  * With --mmap no MPI-IO is called: the same pieces are copied by memcpy() to and from
  * a mapping of the file that all ranks share, its pages there already.  No
- * component can be much faster than that on the same machine.
+ * component can be much faster than that on the same machine.  --durable: the same by the functions of libpmem2
+ * that make bytes durable, with one drain a request of 4 MiB (or of one small piece): the limit of a component
+ * of which each write is durable when it returns.  In both, "write" is what comes first to pages that
+ * were touched before, and "rewrite" the same once more.
  *
  * With --files each rank creates small files one after the other, FILE with a number behind it; NAME
  * is that of the result.
@@ -25,6 +29,7 @@
  */
 #include <mpi.h>
 #include <fcntl.h>
+#include <libpmem2.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +125,10 @@ static void set_interleaved_view(MPI_File f, int piece, int count, MPI_Datatype 
 	      "set_view");
 }
 
+static const char *const passes[] = { "write", "rewrite", "read" };
+#define NR_PASSES 3
+#define READ_PASS 2
+
 /* pieces interleaved over the ranks through a view; one call moves 4 MiB a rank */
 static void interleaved(int piece, int calls, int collective, const char *label)
 {
@@ -130,14 +139,14 @@ static void interleaved(int piece, int calls, int collective, const char *label)
 	double t0;
 
 	set_interleaved_view(f, piece, bytes / piece, &type);
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; pass < NR_PASSES; pass++) {
 		MPI_Offset off = 0;
 
 		t0 = start();
 		for (int i = 0; i < calls; i++, off += bytes) {
 			int rc;
 
-			if (pass == 0)
+			if (pass != READ_PASS)
 				rc = collective ? MPI_File_write_at_all(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE)
 						: MPI_File_write_at(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE);
 			else
@@ -145,7 +154,7 @@ static void interleaved(int piece, int calls, int collective, const char *label)
 						: MPI_File_read_at(f, off, buf, bytes, MPI_BYTE, MPI_STATUS_IGNORE);
 			check(rc, label);
 		}
-		snprintf(what, sizeof(what), "%s_%s", pass ? "read" : "write", label);
+		snprintf(what, sizeof(what), "%s_%s", passes[pass], label);
 		report(what, calls * (bytes / MIB) * nr / stop(t0), "MiB/s");
 	}
 	check(MPI_File_close(&f), "close");
@@ -160,41 +169,155 @@ static void delete_file(void)
 	MPI_Barrier(MPI_COMM_WORLD);
 }
 
-/* what interleaved() does, without MPI-IO; the compiler must not see that the size of a piece is known */
-static __attribute__((noinline)) void copy_pieces(char *map, size_t piece, int calls, int to_map)
-{
-	size_t bytes = 4 << 20;
-	char *at = map + (size_t)rank * piece;
+/* ---- what the machine can do ------------------------------------------------------------------------ */
 
-	for (int i = 0; i < calls; i++)
-		for (size_t done = 0; done < bytes; done += piece, at += piece * (size_t)nr)
-			to_map ? memcpy(at, buf + done, piece) : memcpy(buf + done, at, piece);
+/* a mapping of the file, and how bytes get there and back */
+struct target {
+	char *base;
+	size_t size;
+	struct pmem2_map *map; /* NULL: by memcpy() */
+	pmem2_memcpy_fn copy;
+	pmem2_drain_fn drain;
+};
+
+static void need(int ok, const char *what)
+{
+	if (ok)
+		return;
+	perror(what);
+	MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-static void mapped(size_t piece, int calls, const char *label)
+static void map_durable(struct target *t, int fd)
 {
-	size_t size = ((size_t)calls * (size_t)nr) << 22;
-	int fd = open(name, O_RDWR | O_CREAT, 0600);
-	char *map = MAP_FAILED, what[64];
-	double t0;
+	struct pmem2_config *config;
+	struct pmem2_source *source;
 
-	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
-		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED) {
-		perror(name);
-		MPI_Abort(MPI_COMM_WORLD, 1);
-	}
-	copy_pieces(map, piece, calls, 1); /* touches this rank's pages */
-	for (int pass = 0; pass < 2; pass++) {
-		t0 = start();
-		copy_pieces(map, piece, calls, pass == 0);
-		snprintf(what, sizeof(what), "%s_%s", pass ? "read" : "write", label);
-		report(what, calls * 4.0 * nr / stop(t0), "MiB/s");
-	}
-	munmap(map, size);
+	setenv("PMEM2_FORCE_GRANULARITY", "CACHE_LINE", 0); /* a tmpfs is as good as PMEM here */
+	need(pmem2_config_new(&config) == 0 && pmem2_source_from_fd(&source, fd) == 0 &&
+	     pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_CACHE_LINE) == 0 &&
+	     pmem2_map_new(&t->map, config, source) == 0, pmem2_errormsg());
+	pmem2_source_delete(&source);
+	pmem2_config_delete(&config);
+	t->base = pmem2_map_get_address(t->map);
+	t->copy = pmem2_get_memcpy_fn(t->map);
+	t->drain = pmem2_get_drain_fn(t->map);
+}
+
+static void map_target(struct target *t, size_t size, int durable)
+{
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
+
+	need(fd >= 0 && ftruncate(fd, (off_t)size) == 0, name);
+	*t = (struct target){ .size = size };
+	if (durable)
+		map_durable(t, fd);
+	else
+		t->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	need(t->base != MAP_FAILED, name);
 	close(fd);
+}
+
+static void unmap_target(struct target *t)
+{
+	if (t->map)
+		pmem2_map_delete(&t->map);
+	else
+		munmap(t->base, t->size);
 	delete_file();
 }
+
+/* what interleaved() does, without MPI-IO; the compiler must not see that the size of a piece is known */
+static __attribute__((noinline)) void copy_pieces(const struct target *t, size_t piece, int calls, int to_map)
+{
+	size_t bytes = 4 << 20;
+	char *at = t->base + (size_t)rank * piece;
+
+	for (int i = 0; i < calls; i++) {
+		for (size_t done = 0; done < bytes; done += piece, at += piece * (size_t)nr) {
+			if (!to_map)
+				memcpy(buf + done, at, piece);
+			else if (t->map)
+				t->copy(at, buf + done, piece, PMEM2_F_MEM_NODRAIN);
+			else
+				memcpy(at, buf + done, piece);
+		}
+		if (to_map && t->map)
+			t->drain();
+	}
+}
+
+static void mapped(size_t piece, int calls, const char *label, int durable)
+{
+	struct target t;
+	char what[64];
+	double t0;
+
+	map_target(&t, ((size_t)calls * (size_t)nr) << 22, durable);
+	copy_pieces(&t, piece, calls, 1); /* touches this rank's pages */
+	for (int pass = 0; pass < NR_PASSES; pass++) {
+		t0 = start();
+		copy_pieces(&t, piece, calls, pass != READ_PASS);
+		snprintf(what, sizeof(what), "%s_%s", passes[pass], label);
+		report(what, calls * 4.0 * nr / stop(t0), "MiB/s");
+	}
+	unmap_target(&t);
+}
+
+/* as write_own() */
+static void copy_own(const struct target *t, int mib, const char *what, int to_map)
+{
+	char *base = t->base + ((size_t)rank * (size_t)mib << 20);
+	double t0 = start();
+
+	for (size_t i = 0; i < (size_t)mib << 20; i += 1 << 20) {
+		if (!to_map)
+			memcpy(buf + i, base + i, 1 << 20);
+		else if (t->map)
+			t->copy(base + i, buf + i, 1 << 20, 0);
+		else
+			memcpy(base + i, buf + i, 1 << 20);
+	}
+	report(what, mib * nr / stop(t0), "MiB/s");
+}
+
+/* as own_region() */
+static void mapped_own(int mib, int durable)
+{
+	int nr_small = 2000;
+	struct target t;
+	char *base;
+	double t0;
+
+	map_target(&t, ((size_t)mib * (size_t)nr) << 20, durable);
+	base = t.base + ((size_t)rank * (size_t)mib << 20);
+	memset(base, 1, (size_t)mib << 20);
+	copy_own(&t, mib, "own_write_1MiB", 1);
+	copy_own(&t, mib, "own_rewrite_1MiB", 1);
+	copy_own(&t, mib, "own_read_1MiB", 0);
+	t0 = start();
+	for (int i = 0; i < nr_small; i++) {
+		char *at = base + (size_t)i * 7919 % ((size_t)mib * 256) * 4096;
+
+		if (durable)
+			t.copy(at, buf, 4096, 0);
+		else
+			memcpy(at, buf, 4096);
+	}
+	report("own_write_4KiB", stop(t0) / nr_small * 1e6, "us");
+	unmap_target(&t);
+}
+
+static void limits(int mib, int durable)
+{
+	mapped(64, 1, "coll_64B", durable);
+	mapped(1024, 2, "coll_1KiB", durable);
+	mapped(65536, 8, "coll_64KiB", durable);
+	mapped(4096, 4, "indep_4KiB", durable);
+	mapped_own(mib, durable);
+}
+
+/* ---- MPI-IO in files of one kind or another ---------------------------------------------------------- */
 
 static double write_own(MPI_File f, MPI_Offset base, int mib)
 {
@@ -418,17 +541,18 @@ int main(int argc, char **argv)
 {
 	static const char *const sections[] = { "independent", "open", "coll_64B", "coll_1KiB", "coll_64KiB", "indep_4KiB", "own", "calls",
 						"shared" };
-	int mib, only_map;
+	int mib, only_map, durable;
 
 	if (run_other(argc, argv))
 		return 0;
 	MPI_Init(&argc, &argv);
-	only_map = argc == 3 && strcmp(argv[1], "--mmap") == 0;
-	mib = argc > 2 && !only_map ? atoi(argv[2]) : 64;
+	durable = argc > 2 && strcmp(argv[1], "--durable") == 0;
+	only_map = durable || (argc > 2 && strcmp(argv[1], "--mmap") == 0);
+	mib = argc > 2 + only_map ? atoi(argv[2 + only_map]) : 64;
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &nr);
 	if (argc < 2 || mib < 1) {
-		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE | --files FILE NAME | --threads FILE\n");
+		fprintf(stderr, "usage: bench_mpi FILE [MIB] | --mmap FILE [MIB] | --durable FILE [MIB] | --files FILE NAME | --threads FILE\n");
 		MPI_Abort(MPI_COMM_WORLD, 2);
 	}
 	name = argv[only_map ? 2 : 1];
@@ -438,10 +562,7 @@ int main(int argc, char **argv)
 	memset(buf, rank + 1, (size_t)(mib < 4 ? 4 : mib) << 20);
 
 	if (only_map) {
-		mapped(64, 1, "coll_64B");
-		mapped(1024, 2, "coll_1KiB");
-		mapped(65536, 8, "coll_64KiB");
-		mapped(4096, 4, "indep_4KiB");
+		limits(mib, durable);
 		free(buf);
 		MPI_Finalize();
 		return 0;
