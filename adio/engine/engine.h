@@ -374,6 +374,7 @@ struct flat {
 	size_t nr;
 	uint64_t size;	 /* bytes of data in one element */
 	int64_t extent;	 /* bytes from one element to the next */
+	int64_t stride;	 /* all pieces are of one length, each this many bytes behind the one before; 0: it is not so */
 	bool dense;	 /* one piece at 0, of the extent's length: elements follow each other without gaps */
 };
 

@@ -451,6 +451,20 @@ static bool build(MPI_Datatype type, struct builder *b)
 	return good && !b->failed;
 }
 
+static int64_t stride_of(const struct flat *fl)
+{
+	int64_t stride;
+
+	if (fl->nr < 2)
+		return 0;
+	stride = fl->pieces[1].off - fl->pieces[0].off;
+	for (size_t i = 1; i < fl->nr; i++) {
+		if (fl->pieces[i].len != fl->pieces[0].len || fl->pieces[i].off - fl->pieces[i - 1].off != stride)
+			return 0;
+	}
+	return stride;
+}
+
 static struct flat *make_flat(MPI_Datatype type, bool with_leaves)
 {
 	struct builder b = { .with_leaves = with_leaves };
@@ -473,6 +487,7 @@ static struct flat *make_flat(MPI_Datatype type, bool with_leaves)
 		fl->pieces[i].before = fl->size;
 		fl->size += fl->pieces[i].len;
 	}
+	fl->stride = stride_of(fl);
 	fl->dense = fl->size == 0 ||
 		    (fl->nr == 1 && fl->pieces[0].off == 0 && (int64_t)fl->size == fl->extent);
 	return fl;

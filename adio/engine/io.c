@@ -129,6 +129,33 @@ static void make_room(struct batch *b)
 	}
 }
 
+/*
+ * Memory without gaps, and a view of equal pieces at equal distances, as most views of many pieces are: whole pieces up to
+ * the end of the view's element, without a look at the list, which is larger than the data if they are small.
+ */
+static inline ALWAYS_INLINE size_t add_strided(struct pmio_piece *p, size_t room, struct cursor *m, struct cursor *f)
+{
+	uint64_t len = f->fl->pieces[0].len;
+	int64_t stride = f->fl->stride, off = f->at.base + f->fl->pieces[0].off + (int64_t)f->at.piece * stride;
+	size_t nr = f->fl->nr - f->at.piece, most = (uint64_t)m->left / len;
+
+	nr = nr < room ? nr : room;
+	nr = nr < most ? nr : most;
+	for (size_t i = 0; i < nr; i++) {
+		p[i].buf = (void *)(intptr_t)(m->at.base + (int64_t)(i * len));
+		p[i].off = off + (int64_t)i * stride;
+		p[i].len = len;
+	}
+	m->at.base += (int64_t)(nr * len);
+	m->left -= (int64_t)(nr * len);
+	f->at.piece += nr;
+	if (f->at.piece == f->fl->nr) {
+		f->at.piece = 0;
+		f->at.base += f->fl->extent;
+	}
+	return nr;
+}
+
 /* add pieces until the batch is full, or the request ends (*over) */
 static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, bool *over)
 {
@@ -137,8 +164,17 @@ static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, 
 	int64_t address = 0, off = 0;
 	size_t bytes = 0;
 	uint64_t n = 1, in_file = 1; /* 0: that cursor is at its end; a batch may be full already */
+	bool strided = !m.fl && f.fl && f.fl->stride;
 
-	for (; p < full; p++) {
+	while (p < full) {
+		if (strided && f.at.in_piece == 0) {
+			size_t added = add_strided(p, (size_t)(full - p), &m, &f);
+
+			p += added;
+			bytes += added * f.fl->pieces[0].len;
+			if (added)
+				continue;
+		}
 		n = cursor_run(&m, &address);
 		if (n == 0)
 			break;
@@ -149,7 +185,7 @@ static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, 
 			n = in_file;
 		p->buf = (void *)(intptr_t)address;
 		p->off = off;
-		p->len = n;
+		p++->len = n;
 		bytes += n;
 		cursor_advance(&m, n);
 		cursor_advance(&f, n);

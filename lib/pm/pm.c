@@ -51,6 +51,11 @@ const char *pmio_pm_granularity_name(enum pmio_pm_granularity g)
 	return "?";
 }
 
+bool pmio_pm_is_plain(const struct pmio_pm *pm)
+{
+	return pm->plain;
+}
+
 /* only a bug, not media or users, can lead to an address outside */
 static void assert_inside(const struct pmio_pm *pm, const void *addr, size_t len)
 {

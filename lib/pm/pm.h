@@ -59,6 +59,9 @@ size_t pmio_pm_size(const struct pmio_pm *pm); /* bytes */
 enum pmio_pm_granularity pmio_pm_granularity(const struct pmio_pm *pm);
 const char *pmio_pm_granularity_name(enum pmio_pm_granularity g);
 
+/* may small.h store to it by instructions of its own?  (Not to the recorder, nor to a processor without them.) */
+bool pmio_pm_is_plain(const struct pmio_pm *pm);
+
 /* copy len bytes to dst in the mapping; flushed, not fenced */
 void pmio_pm_copy(struct pmio_pm *pm, void *dst, const void *src, size_t len);
 

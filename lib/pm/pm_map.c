@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "pm/small.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -22,7 +23,6 @@
 
 #define HUGE_PAGE (2ul << 20)   /* bytes */
 #define READ_PAST_CACHE (256u << 10) /* bytes */
-#define READ_SMALL 512u /* bytes: memcpy() takes no rep movsb (glibc's threshold is 2 KiB and up) */
 
 struct map_pm {
 	struct pmio_pm pm;
@@ -117,7 +117,7 @@ static void map_read(struct pmio_pm *pm, void *dst, const void *src, size_t len)
 {
 	unsigned flags = PMEM2_F_MEM_NOFLUSH | PMEM2_F_MEM_NODRAIN;
 
-	if (len <= READ_SMALL) {
+	if (len <= PMIO_PM_LOAD_SMALL) {
 		memcpy(dst, src, len);
 		return;
 	}
@@ -346,6 +346,7 @@ int pmio_pm_map(int fd, struct pmio_pm **out)
 	}
 
 	m->pm.ops = &map_ops;
+	m->pm.plain = true;
 	m->page_mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
 	/* NOFLUSH there: a plain vector copy, without an msync() for each piece */
 	m->store_flags = PMEM2_F_MEM_NODRAIN;

@@ -32,6 +32,7 @@ struct pmio_pm {
 	uint8_t *base;
 	size_t size; /* bytes */
 	enum pmio_pm_granularity granularity;
+	bool plain; /* see small.h */
 };
 
 #endif

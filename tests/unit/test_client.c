@@ -335,6 +335,75 @@ static void pieces__many_in_one_call(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
+/* what small.h and the groups of write.c tell apart: parts of lines, lines, blocks, chunks; empty pieces; any order */
+static size_t random_pieces(struct pmio_piece *p, size_t max, uint8_t *buf, size_t size)
+{
+	static const uint32_t lengths[] = { 0, 1, 8, 63, 64, 65, 128, 512, 576, BLOCK - 64, BLOCK, BLOCK + 64, 2 * BLOCK, CHUNK - 1, CHUNK + 128 };
+	static const uint32_t aligned[] = { 1, 8, 64, BLOCK, CHUNK };
+	size_t nr = 1 + (size_t)rand() % max, len = lengths[(size_t)rand() % 15], off = 0, gap = (size_t)rand() % 2 * len;
+	uint32_t align = aligned[rand() % 5];
+	bool in_order = rand() % 2, same = rand() % 2;
+	size_t room = 3 * CHUNK;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!same)
+			len = lengths[(size_t)rand() % 12];
+		if (!in_order || off + len > size)
+			off = (size_t)rand() % (size - 2 * CHUNK) / align * align;
+		if (len > room)
+			return i;
+		room -= len;
+		p[i] = (struct pmio_piece){ (off_t)off, buf, len };
+		buf += len;
+		off += len + gap;
+	}
+	return nr;
+}
+
+static void pieces__random_ones_against_a_model(void **state)
+{
+	enum { NR = 300, SIZE = 6 * CHUNK };
+	uint8_t *model = calloc(1, SIZE), *buf = malloc(3 * CHUNK), *in = malloc(SIZE);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+	struct pmio_piece p[NR];
+
+	(void)state;
+	assert_int_equal(pmio_pwrite(f, model, SIZE, 0), SIZE);
+	srand(7);
+	for (int i = 0; i < 400; i++) {
+		size_t nr, sum = 0, done = 0;
+
+		fill_pattern(buf, 3 * CHUNK, (unsigned)i);
+		nr = random_pieces(p, NR, buf, SIZE);
+		for (size_t k = 0; k < nr; k++) {
+			memcpy(model + p[k].off, p[k].buf, p[k].len); /* in their order, where they overlap */
+			sum += p[k].len;
+		}
+		assert_int_equal(pmio_writex(f, p, nr), sum);
+		memset(buf, 0, 3 * CHUNK);
+		assert_int_equal(pmio_readx(f, p, nr), sum);
+		for (size_t k = 0; k < nr; k++) {
+			assert_memory_equal(p[k].buf, model + p[k].off, p[k].len);
+			done += p[k].len;
+		}
+		assert_int_equal(done, sum);
+		if (i % 20 == 0) {
+			assert_int_equal(pmio_pread(f, in, SIZE, 0), SIZE);
+			assert_memory_equal(in, model, SIZE);
+			if (i % 40 == 0)
+				assert_int_equal(pmio_truncate(f, 0), 0);
+			if (i % 40 == 0) /* blocks that are not valid, and lie behind the end */
+				memset(model, 0, SIZE);
+			assert_int_equal(pmio_truncate(f, SIZE), 0);
+		}
+	}
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(model, SIZE);
+	free(model);
+	free(buf);
+	free(in);
+}
+
 static void hole__reads_zero_and_takes_no_frame(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
@@ -1242,6 +1311,7 @@ int main(void)
 		SMALL(write__full_pool_without_fallback),
 		T(write__block_that_is_covered_reads_nothing),
 		T(pieces__many_in_one_call),
+		T(pieces__random_ones_against_a_model),
 		T(hole__reads_zero_and_takes_no_frame),
 		T(truncate__shrunk_data_do_not_come_back),
 		T(open__errors),
