@@ -5,6 +5,7 @@
  * All of an agent's answers are dropped when another agent has taken over.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "client/client.h"
 #include "core/error.h"
@@ -16,13 +17,32 @@ void client_cache_clear(struct pmio_file *f)
 	pmio_u64map_clear(&f->cache);
 }
 
-bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame)
+bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known)
 {
 	const struct cache_entry *e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
 
-	if (e)
-		*frame = e->frame;
-	return e != NULL;
+	if (!e)
+		return false;
+	*frame = e->frame;
+	if (known)
+		*known = e->known;
+	return true;
+}
+
+void client_remember(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct client_known *more)
+{
+	struct cache_entry *e;
+
+	if (pthread_mutex_trylock(&f->lock) != 0)
+		return;
+	e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
+	if (e && e->frame == frame) {
+		if (e->known.word != more->word)
+			e->known = *more;
+		for (int i = 0; i < PMIO_MASK_WORDS; i++)
+			e->known.blocks.w[i] |= more->blocks.w[i];
+	}
+	pthread_mutex_unlock(&f->lock);
 }
 
 int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame)
@@ -34,6 +54,8 @@ int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame)
 	e = pmio_u64map_get(&f->cache, sizeof(*e), chunk);
 	if (!e)
 		return -ENOMEM;
+	if (e->frame != frame)
+		memset(&e->known, 0, sizeof(e->known));
 	e->frame = frame;
 	return 0;
 }

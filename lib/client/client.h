@@ -63,11 +63,19 @@ static inline bool client_is_forked(const struct pmio *pm)
 	return getpid() != pm->pid;
 }
 
+/* blocks of a chunk whose bits are known to be set and durable, as long as the frame's word is this: pmio_frame_cleared() */
+struct client_known {
+	uint64_t word;
+	struct pmio_mask blocks;
+};
+
 struct cache_entry {
 	uint64_t chunk;		/* plus one; 0 is an empty entry */
 	int64_t frame;
 	bool touched;		/* its pages were mapped here */
+	struct client_known known;
 };
+_Static_assert(sizeof(struct cache_entry) == 64, "a process keeps one for each chunk that it knows");
 
 #define PMIO_CLOSE_DISCARD 1u /* delete on close */
 
@@ -192,8 +200,10 @@ int client_check_epoch(struct pmio_file *f, uint64_t *epoch);
 /* claim_cache.c: the frames of chunks, from an agent's answers; f->lock held, or f not yet known to other threads */
 /* 0, PMIO_EPROTO, -ENOMEM */
 int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame);
-/* false: not known */
-bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame);
+/* false: the chunk is not in the cache; known may be NULL */
+bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known);
+/* more of such blocks, if the frame is still this; a hint: takes f->lock, if it need not wait for it */
+void client_remember(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct client_known *more);
 void client_cache_clear(struct pmio_file *f);
 /*
  * Map the pages of a chunk's frame that this handle has not used yet, and of the

@@ -98,24 +98,27 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 	return *frame == PMIO_CLAIM_NONE ? PMIO_EPROTO : 0;
 }
 
-int io_get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame)
+int io_get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known)
 {
 	bool found;
 
 	if (pthread_mutex_trylock(&f->lock) != 0)
 		return -EAGAIN;
-	found = client_cache_get(f, chunk, frame);
+	found = client_cache_get(f, chunk, frame, known);
 	pthread_mutex_unlock(&f->lock);
 	return found && *frame >= 0 ? 0 : -EAGAIN;
 }
 
-int io_get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
+int io_get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame, struct client_known *known)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&f->lock);
-	if (!client_cache_get(f, chunk, frame))
+	if (!client_cache_get(f, chunk, frame, known)) {
+		if (known)
+			memset(known, 0, sizeof(*known));
 		rc = claim(f, chunk, needed, how, frame);
+	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }
@@ -155,7 +158,7 @@ int io_fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct pmi
 int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame)
 {
 	struct pmio_mask all;
-	int rc = io_get_frame(f, chunk, needed, writable ? PMIO_CLAIM_WRITE : 0, frame);
+	int rc = io_get_frame(f, chunk, needed, writable ? PMIO_CLAIM_WRITE : 0, frame, NULL);
 
 	if (rc == 0 && *frame < 0)
 		rc = *frame == PMIO_CLAIM_PFS ? -ENOSPC : -ENODATA;

@@ -35,10 +35,13 @@ static inline void io_add_count(uint64_t *counter, uint64_t n)
 /* the bytes of all pieces; -EINVAL, -EFBIG: there cannot be such a request */
 ssize_t io_check_pieces(const struct pmio_piece *pieces, size_t nr);
 
-/* the chunk's frame, or PMIO_CLAIM_*; needed: chunks of this request from here on; how: PMIO_CLAIM_WRITE... */
-int io_get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame);
+/*
+ * the chunk's frame, or PMIO_CLAIM_*; needed: chunks of this request from here on; how: PMIO_CLAIM_WRITE...; known: out,
+ * may be NULL
+ */
+int io_get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame, struct client_known *known);
 /* without asking the agent, or waiting for a thread that does; -EAGAIN: it is not known, or there is none */
-int io_get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame);
+int io_get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known);
 
 /*
  * Ask the agent to make blocks valid; until: not needed if these are (may be NULL).  -EAGAIN from it: another

@@ -44,7 +44,8 @@ static int enter_chunk(struct reader *r, uint64_t chunk, uint64_t needed)
 	if (r->here && r->chunk == chunk)
 		return 0;
 	r->here = false;
-	rc = r->at_once ? io_get_frame_at_once(r->f, chunk, &r->frame) : io_get_frame(r->f, chunk, needed, 0, &r->frame);
+	rc = r->at_once ? io_get_frame_at_once(r->f, chunk, &r->frame, NULL)
+			  : io_get_frame(r->f, chunk, needed, 0, &r->frame, NULL);
 	if (rc < 0)
 		return rc;
 	r->chunk = chunk;

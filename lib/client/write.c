@@ -29,6 +29,12 @@ struct group {
 	struct pmio_mask partial; /* those of them that the pieces do not cover whole */
 	bool raised;	 /* the file's size was raised, and is not flushed yet */
 	bool at_once;	 /* return -EAGAIN instead of waiting */
+	struct client_known known;
+	uint64_t word;	 /* pmio_frame_cleared(), before a byte was stored */
+	/* the bytes are stored; after the next fence: */
+	enum { DONE, COMPARE, /* the short cut of frame.h: is the word still the same? */
+	       REMEMBER,      /* if it is, the next write may take that */
+	} then;
 };
 
 /* what a group has of a piece */
@@ -236,6 +242,16 @@ static uint64_t last_chunk(const struct group *g)
 	return expected > last ? expected : last;
 }
 
+/* are the bits of these blocks set and durable? */
+static bool is_durable(const struct client_known *known, uint64_t word, const struct pmio_mask *blocks)
+{
+	uint64_t missing = known->word ^ word;
+
+	for (int i = 0; i < PMIO_MASK_WORDS; i++)
+		missing |= blocks->w[i] & ~known->blocks.w[i];
+	return missing == 0;
+}
+
 static int write_group(struct group *g)
 {
 	uint32_t how = PMIO_CLAIM_WRITE, bytes = extent_of(g, 0).len;
@@ -246,12 +262,19 @@ static int write_group(struct group *g)
 		how |= PMIO_CLAIM_ZERO;
 	if (g->nr == 1 && bytes == g->v->chunk_size)
 		how |= PMIO_CLAIM_WHOLE;
-	rc = g->at_once ? io_get_frame_at_once(g->f, g->chunk, &g->frame)
-			: io_get_frame(g->f, g->chunk, g->needed, how, &g->frame);
+	rc = g->at_once ? io_get_frame_at_once(g->f, g->chunk, &g->frame, &g->known)
+			: io_get_frame(g->f, g->chunk, g->needed, how, &g->frame, &g->known);
 	if (rc < 0)
 		return rc;
 	if (g->frame == PMIO_CLAIM_PFS)
 		return write_to_pfs(g);
+	g->word = pmio_frame_cleared(g->v, (uint64_t)g->frame);
+	if (is_durable(&g->known, g->word, &g->touched)) {
+		copy_in(g, 0, g->nr);
+		raise_size(g, g->end);
+		g->then = COMPARE;
+		return 0;
+	}
 	if (!g->at_once && (g->nr > 1 || bytes >= POPULATE_MIN))
 		client_populate(g->f, g->chunk, g->frame, last_chunk(g));
 	if (!pmio_mask_empty(&g->partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &g->partial)) {
@@ -259,9 +282,32 @@ static int write_group(struct group *g)
 		if (rc < 0)
 			return rc;
 	}
-	if (pmio_frame_valid(g->v, (uint64_t)g->frame, &g->touched))
-		return store(g, 0, g->nr, g->end, &g->touched);
-	return store_runs(g);
+	rc = pmio_frame_valid(g->v, (uint64_t)g->frame, &g->touched) ? store(g, 0, g->nr, g->end, &g->touched) : store_runs(g);
+	g->then = REMEMBER;
+	return rc;
+}
+
+/* after the fence of a group whose bytes are stored; true: its bits had to be set again, and another fence is needed */
+static bool end_group(struct group *g)
+{
+	bool same = g->then != DONE && pmio_frame_cleared(g->v, (uint64_t)g->frame) == g->word, again = g->then == COMPARE && !same;
+
+	if (again)
+		pmio_frame_write_end(g->v, (uint64_t)g->frame, &g->touched);
+	if (g->then == REMEMBER && same)
+		client_remember(g->f, g->chunk, g->frame, &(struct client_known){ g->word, g->touched });
+	g->then = DONE;
+	return again;
+}
+
+/* the same before the next group, which has a fence of its own for what this one still needs */
+static void end_inner_group(struct group *g)
+{
+	if (g->then == COMPARE) {
+		pmio_pm_fence(g->v->pm);
+		end_group(g);
+	}
+	g->then = DONE;
 }
 
 /* ---- requests --------------------------------------------------------------------------------------- */
@@ -298,6 +344,7 @@ static int write_groups(struct group *g, const struct pmio_piece *pieces, size_t
 		g->chunk = at >> g->v->chunk_shift;
 		g->base = g->chunk << g->v->chunk_shift;
 		g->needed = (((uint64_t)p->off + p->len - 1) >> g->v->chunk_shift) - g->chunk + 1;
+		end_inner_group(g);
 		*done += take_pieces(g, p, nr - *done);
 		rc = write_group(g);
 		if (g->base + g->end > *end)
@@ -316,7 +363,7 @@ static int write_groups(struct group *g, const struct pmio_piece *pieces, size_t
 static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_piece *pieces, size_t nr,
 			bool at_once, bool *raised)
 {
-	struct group g = { .f = f, .v = f->pm->view, .epoch = epoch, .at_once = at_once };
+	struct group g = { .f = f, .v = f->pm->view, .epoch = epoch, .at_once = at_once, .then = DONE };
 	struct pmio_slot_df *slot = client_slot(f);
 	uint64_t end = 0;
 	size_t done;
@@ -330,6 +377,8 @@ static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_p
 	g.raised |= pmio_pm_max64(g.v->pm, &slot->size, end);
 	*raised |= g.raised;
 	flush_size(f, slot, end, g.raised);
+	if (end_group(&g))
+		pmio_pm_fence(g.v->pm);
 	return 0;
 }
 

@@ -148,6 +148,32 @@ static void flush_words(struct pmio_view *v, const uint64_t *map, const struct p
 /* each call is a site that the mutation tests leave out */
 #define flush_bits(v, map, m) PMIO_PM_SITE(PMIO_PM_FLUSHES, flush_words(v, map, m))
 
+/* orders our store before our loads; atomic operations alone do so on x86 only */
+static void full_barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/*
+ * Bits of valid or dirty are about to be cleared.  As above, a client that writes blocks without
+ * setting their bits again:
+ *
+ *   client                             agent
+ *     store the bytes                    change cleared
+ *     barrier                            barrier
+ *     look at cleared: set the bits      clear dirty, read the bytes
+ *
+ * If the client finds the old word, the bits were set when its bytes were there, and whoever
+ * clears them later sees the bytes.  Never flushed: clients of before a power cut are gone.
+ */
+static void announce_clearing(struct pmio_view *v, struct pmio_frame_df *h)
+{
+	uint64_t old;
+
+	pmio_pm_add64(v->pm, &h->cleared, 1, UINT64_MAX, &old);
+	full_barrier();
+}
+
 static struct pmio_mask and_not(struct pmio_mask a, const struct pmio_mask *b)
 {
 	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++)
@@ -162,10 +188,9 @@ static struct pmio_mask and(struct pmio_mask a, const struct pmio_mask *b)
 	return a;
 }
 
-/* orders our store before our loads; atomic operations alone do so on x86 only */
-static void full_barrier(void)
+uint64_t pmio_frame_cleared(const struct pmio_view *v, uint64_t frame)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return pmio_pm_load64(&header(v, frame)->cleared);
 }
 
 bool pmio_frame_valid(const struct pmio_view *v, uint64_t frame, const struct pmio_mask *m)
@@ -358,6 +383,7 @@ void pmio_frame_drain_begin(struct pmio_view *v, uint64_t frame, struct pmio_mas
 	flush_bits(v, h->draining, taken);
 	pmio_pm_fence(v->pm); /* P1 */
 
+	announce_clearing(v, h);
 	clear_bits(v, h->dirty, taken);
 	flush_bits(v, h->dirty, taken);
 	pmio_pm_fence(v->pm); /* P2; and dirty is cleared before the bytes are read */
@@ -412,6 +438,7 @@ void pmio_frame_drop(struct pmio_view *v, uint64_t frame, const struct pmio_mask
 	 * The other way round a dirty block could be found clean, with bytes that
 	 * are not the PFS's.
 	 */
+	announce_clearing(v, h);
 	clear_bits(v, h->valid, m);
 	flush_bits(v, h->valid, m);
 	pmio_pm_fence(v->pm); /* P1 */
@@ -440,6 +467,7 @@ static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t g
 	 * That the frame was freed before P1 needs no fence: owner lies in the cache
 	 * line of chunk and valid, and was stored first.
 	 */
+	announce_clearing(v, h);
 	pmio_pm_store64(v->pm, &h->chunk, chunk);
 	for (unsigned i = 0; i < PMIO_MASK_WORDS; i++) {
 		pmio_pm_store64(v->pm, &h->valid[i], valid);
@@ -543,6 +571,7 @@ void pmio_frame_recover(struct pmio_view *v, uint64_t frame, uint64_t file_size)
 	}
 	clear_bits(v, h->draining, &draining);
 	flush_bits(v, h->draining, &draining);
+	announce_clearing(v, h);
 	m = and_not(dirty, &valid);
 	clear_bits(v, h->dirty, &m);
 	flush_bits(v, h->dirty, &m);

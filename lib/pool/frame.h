@@ -64,6 +64,17 @@ void pmio_frame_get(const struct pmio_view *v, uint64_t frame, struct pmio_mask 
  */
 int pmio_frame_write_begin(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 
+/*
+ * pmio_frame_cleared -- for a short cut: a word that changes before any bit of valid or dirty is cleared
+ *
+ * A client that has written blocks (1. to 5. above), and finds the word after 5. as it was before 2., knows that
+ * their bits are durable.  As long as the word stays the same it may write them again by
+ *   1. copy the bytes;
+ *   2. raise the file's size if it grew, then pmio_pm_fence();
+ *   3. compare the word.  It is the same: durable.  It is not: pmio_frame_write_end(), then pmio_pm_fence().
+ */
+uint64_t pmio_frame_cleared(const struct pmio_view *v, uint64_t frame);
+
 /* after the write's bytes were flushed and fenced; flushed, not fenced */
 void pmio_frame_write_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 

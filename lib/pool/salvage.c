@@ -148,9 +148,11 @@ static bool slot_ok(const struct pmio_slot_df *df)
 	return generation_ok(df->generation) && df->size <= INT64_MAX && is_zero(df->reserved, sizeof(df->reserved));
 }
 
+#define CLEARED_MAX (UINT64_MAX >> 16) /* more often than any pool is used */
+
 static bool header_ok(const struct pmio_frame_df *df, uint32_t nr_slots)
 {
-	if (df->blank > 1 || !is_zero(df->reserved, sizeof(df->reserved)))
+	if (df->blank > 1 || df->cleared > CLEARED_MAX)
 		return false;
 	return df->owner == 0 ||
 	       (PMIO_OWNER_SLOT(df->owner) < nr_slots && PMIO_OWNER_GENERATION(df->owner) > 0);

@@ -462,6 +462,87 @@ static const char *look_mixed(struct test *t, size_t cut, unsigned b)
 	return NULL;
 }
 
+/* ---- blocks written again, without setting their bits (frame.h's short cut) --------------- */
+
+/* from the bytes on; word: as it was before they were written the last time.  mark 0: the write has returned */
+static void end_again(struct test *t, uint64_t word, bool is_same)
+{
+	by(t, CLIENT);
+	put(t, NEW);
+	fence(t);
+	assert_int_equal(pmio_frame_cleared(t->v, FRAME) == word, is_same);
+	if (!is_same) {
+		mark(t, 1);
+		write_end(t);
+		fence(t);
+	}
+	mark(t, 0);
+}
+
+static void write_again(struct test *t)
+{
+	end_again(t, pmio_frame_cleared(t->v, FRAME), true);
+}
+
+/* then the drain takes the new bytes */
+static void drain_after_again(struct test *t)
+{
+	write_again(t);
+	drain_begin(t);
+	assert_true(pmio_frame_cleared(t->v, FRAME) != 0);
+	mark(t, 1);
+	drain_end(t, true);
+}
+
+static void drain_in_again(struct test *t)
+{
+	uint64_t word = pmio_frame_cleared(t->v, FRAME);
+
+	drain_begin(t);
+	end_again(t, word, false);
+	drain_end(t, true);
+	fence(t);
+}
+
+static void drain_before_again(struct test *t)
+{
+	uint64_t word = pmio_frame_cleared(t->v, FRAME);
+
+	drain_begin(t);
+	drain_end(t, true);
+	fence(t);
+	end_again(t, word, false);
+}
+
+/* the drain has begun before the new bytes: the old ones are in the file only when it has ended */
+static const char *look_drained_before(struct test *t, size_t cut, unsigned b)
+{
+	if (past(t, cut, 0) && !kept(t, b, NEW))
+		return "the write is lost";
+	return valid(t, b) && holds(t, b, OLD, NEW) ? NULL : "bytes are lost";
+}
+
+static const char *look_drained_after(struct test *t, size_t cut, unsigned b)
+{
+	if (!valid(t, b) || !holds(t, b, OLD, NEW))
+		return "bytes are lost";
+	if (past(t, cut, 0) && !holds(t, b, NEW, NEW))
+		return "the write is lost";
+	return cut <= t->mark[1] && !dirty(t, b) ? "clean before it is on the PFS" : NULL;
+}
+
+/* a truncation that drops the blocks, between the bytes and the look at the word: it is noticed */
+static void drop_in_again(struct test *t)
+{
+	uint64_t word = pmio_frame_cleared(t->v, FRAME);
+	struct pmio_mask m = used(t);
+
+	by(t, AGENT);
+	pmio_frame_drop(t->v, FRAME, &m);
+	fence(t);
+	end_again(t, word, false);
+}
+
 /* ---- fill -------------------------------------------------------------------------------- */
 
 static void setup_fill(struct test *t)
@@ -802,6 +883,11 @@ static const struct sequence sequences[] = {
 	{"drain, failed", setup_dirty, drain_failed, look_drain_failed, false},
 	{"drain in write", setup_dirty, drain_in_write, look_mixed, false},
 	{"drain around write", setup_dirty, drain_around_write, look_mixed, false},
+	{"write again", setup_dirty, write_again, look_over_dirty, false},
+	{"drain after write again", setup_dirty, drain_after_again, look_drained_after, false},
+	{"drain in write again", setup_dirty, drain_in_again, look_mixed, false},
+	{"drain before write again", setup_dirty, drain_before_again, look_drained_before, false},
+	{"drop in write again", setup_dirty, drop_in_again, look_promise, false},
 	{"fill", setup_fill, fill, look_fill, false},
 	{"write after fill", setup_fill, write_after_fill, look_after_fill, false},
 	{"abort", setup_empty, abort_beside_write, look_abort, false},
