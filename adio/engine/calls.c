@@ -387,7 +387,7 @@ int call_preallocate(struct pmio_mpi_file *f, MPI_Offset size)
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank == 0)
 		rc = engine_preallocate(f, size);
-	PMPI_Bcast(&rc, 1, MPI_INT, 0, f->comm);
+	engine_bcast(&rc, 1, MPI_INT, 0, f->comm);
 	return engine_error(rc);
 }
 

@@ -42,7 +42,7 @@ int engine_agree_amode(MPI_Comm comm, const char *path, int amode)
 	int says[AMODE_SAYS];
 
 	engine_say_amode(amode, says);
-	PMPI_Allreduce(MPI_IN_PLACE, says, AMODE_SAYS, MPI_INT, MPI_MAX, comm);
+	engine_allreduce(MPI_IN_PLACE, says, AMODE_SAYS, MPI_INT, MPI_MAX, comm);
 	return engine_hear_amode(comm, path, amode, says);
 }
 

@@ -343,6 +343,12 @@ void engine_together_end(struct together *t);
 /* wait until all ranks have ended the collective calls that this one has ended; they have begun them */
 void engine_together_await_end(struct together *t);
 
+/* ---- wait.c: collective calls of MPI; ranks that wait leave the processors to the agent; an MPI error code ------- */
+
+int engine_bcast(void *buf, int count, MPI_Datatype type, int root, MPI_Comm comm);
+int engine_allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm);
+int engine_reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, int root, MPI_Comm comm);
+
 /* ---- view.c: views ------------------------------------------------------------------ */
 
 /* no types yet */

@@ -212,7 +212,7 @@ static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, stru
 
 static int64_t worst_of(const struct pmio_mpi_file *f, int64_t rc)
 {
-	PMPI_Allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT64_T, MPI_MIN, f->comm);
+	engine_allreduce(MPI_IN_PLACE, &rc, 1, MPI_INT64_T, MPI_MIN, f->comm);
 	return rc;
 }
 
@@ -229,7 +229,7 @@ static int share_use(const struct pmio_mpi_file *f, int rank, struct remote_use 
 		rc = -ENOMEM;
 	rc = worst_of(f, rc);
 	if (rc == 0)
-		PMPI_Bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, f->comm);
+		engine_bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, f->comm);
 	return (int)rc;
 }
 
@@ -249,7 +249,7 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 	rc = (int)worst_of(f, rc);
 	if (rc < 0)
 		return rc;
-	PMPI_Bcast(&root_ino, 1, MPI_UINT64_T, 0, f->comm);
+	engine_bcast(&root_ino, 1, MPI_UINT64_T, 0, f->comm);
 	if (root_ino != ino) {
 		pmio_err("open %s: processes see different files under this name", f->path);
 		rc = -ESTALE;
@@ -405,7 +405,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 		memcpy(said.id, use.id, sizeof(said.id));
 	}
 	if (rc == 0) {
-		PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm);
+		engine_bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm);
 		rc = (int)said.rc;
 	}
 	began = rc == 0;
@@ -507,7 +507,7 @@ static int mark_use(struct pmio_mpi_file *f, int rank, int access_mode, struct o
 
 	if (rank == 0)
 		mark_here(f, access_mode, root);
-	PMPI_Bcast(root, (int)sizeof(*root), MPI_BYTE, 0, f->comm);
+	engine_bcast(root, (int)sizeof(*root), MPI_BYTE, 0, f->comm);
 	if (root->rc < 0 || root->nr_targets == before)
 		return (int)root->rc;
 	if (rank != 0)
@@ -526,7 +526,7 @@ static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 	if (rank == 0 && mine.rc == 0 && f->shares)
 		engine_shared_make(f, &mine.shared);
 	root = mine;
-	PMPI_Bcast(&root, (int)sizeof(root), MPI_BYTE, 0, f->comm);
+	engine_bcast(&root, (int)sizeof(root), MPI_BYTE, 0, f->comm);
 	if (root.rc == 0 && rank != 0) {
 		mine.rc = engine_pool(&f->settings, &f->pm);
 		if (mine.rc == 0)
@@ -541,7 +541,7 @@ static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 	rc = (int)root.rc;
 	if (rc == 0) {
 		said[0] = mine.rc;
-		PMPI_Allreduce(MPI_IN_PLACE, said, 3, MPI_INT64_T, MPI_MIN, f->comm);
+		engine_allreduce(MPI_IN_PLACE, said, 3, MPI_INT64_T, MPI_MIN, f->comm);
 		rc = (int)said[0];
 		if (said[2])
 			engine_shared_free(f);
@@ -573,7 +573,7 @@ static int begin_open(MPI_Comm comm, struct pmio_mpi_file *f, int *amode)
 	}
 	if (amode)
 		memcpy(&all[2], amode, AMODE_SAYS * sizeof(*amode));
-	PMPI_Allreduce(MPI_IN_PLACE, all, amode ? 2 + AMODE_SAYS : 2, MPI_INT, MPI_MAX, comm);
+	engine_allreduce(MPI_IN_PLACE, all, amode ? 2 + AMODE_SAYS : 2, MPI_INT, MPI_MAX, comm);
 	if (amode)
 		memcpy(amode, &all[2], AMODE_SAYS * sizeof(*amode));
 	if (f && !all[1]) {
@@ -646,7 +646,7 @@ int engine_close(struct pmio_mpi_file *f)
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank != 0)
 		rc = close_here(f);
-	PMPI_Reduce(&rc, &worst, 1, MPI_INT, MPI_MIN, 0, f->comm);
+	engine_reduce(&rc, &worst, 1, MPI_INT, MPI_MIN, 0, f->comm);
 	if (rank == 0) {
 		if (worst < 0)
 			remote_striped_keep(f->file);
@@ -654,7 +654,7 @@ int engine_close(struct pmio_mpi_file *f)
 		rc = close_here(f);
 		rc = worst < rc ? worst : rc;
 	}
-	PMPI_Bcast(&rc, 1, MPI_INT, 0, f->comm);
+	engine_bcast(&rc, 1, MPI_INT, 0, f->comm);
 	return rc;
 }
 

@@ -30,7 +30,7 @@ int engine_resize(struct pmio_mpi_file *f, MPI_Offset size)
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank == 0)
 		rc = pmio_truncate(f->file, size);
-	PMPI_Bcast(&rc, 1, MPI_INT, 0, f->comm);
+	engine_bcast(&rc, 1, MPI_INT, 0, f->comm);
 	return rc;
 }
 

@@ -234,7 +234,7 @@ static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, st
 	mine = h ? open_shadow(info, &shadow) : MPI_ERR_NO_MEM;
 	if (h && mine != MPI_SUCCESS)
 		pmio_err("%s: the MPI cannot open %s, of which the handle is to be", name, SHADOW);
-	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, comm);
+	engine_allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, comm);
 	if (rc == MPI_SUCCESS) {
 		h->shadow = (word)shadow;
 		h->file = file;

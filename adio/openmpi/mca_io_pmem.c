@@ -268,7 +268,7 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 	engine_view_clear(&next);
 	if (mine == MPI_SUCCESS)
 		mine = engine_error(engine_view_init(&next, disp, etype, filetype));
-	PMPI_Allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
+	engine_allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
 	if (rc == MPI_SUCCESS)
 		rc = romio_module()->io_module_file_set_view(fh, disp, MPI_BYTE, MPI_BYTE, datarep, info);
 	if (rc != MPI_SUCCESS) {
@@ -507,7 +507,7 @@ static void make_name_unique(struct adio_file *fd, int rank)
 
 	if (rank == 0 && getrandom(&mine[1], sizeof(mine[1]), GRND_NONBLOCK) < 0)
 		pmio_dbg("getrandom: %s", strerror(errno)); /* the counter still distinguishes them */
-	PMPI_Bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
+	engine_bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
 	len = strlen(fd->shared_fp_fname);
 	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* it has PATH_MAX bytes */
 }

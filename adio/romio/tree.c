@@ -117,7 +117,7 @@ void ADIOI_PMEM_Set_view(ADIO_File fd, int *error)
 
 	engine_view_clear(&next);
 	mine = make_view(fd, &next);
-	PMPI_Allreduce(&mine, error, 1, MPI_INT, MPI_MAX, fd->comm);
+	engine_allreduce(&mine, error, 1, MPI_INT, MPI_MAX, fd->comm);
 	if (*error != MPI_SUCCESS) {
 		engine_view_fini(&next);
 		return;
