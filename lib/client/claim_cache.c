@@ -69,11 +69,28 @@ void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_
 	for (; nr < POPULATE_MAX && chunk + nr <= last; nr++) {
 		struct cache_entry *e = pmio_u64map_find(&f->cache, sizeof(*e), chunk + nr);
 
-		if (!e || e->touched || e->frame != frame + (int64_t)nr)
+		if (!e || e->touched == UINT32_MAX || e->frame != frame + (int64_t)nr)
 			break;
-		e->touched = true;
+		e->touched = UINT32_MAX;
 	}
 	pthread_mutex_unlock(&f->lock);
 	if (nr)
 		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame), nr << v->chunk_shift);
+}
+
+void client_populate_window(struct pmio_file *f, uint64_t chunk, int64_t frame, uint32_t byte)
+{
+	struct pmio_view *v = f->pm->view;
+	uint32_t len = client_window(v), window = byte / len;
+	struct cache_entry *e;
+	bool is_new;
+
+	pthread_mutex_lock(&f->lock);
+	e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
+	is_new = e && e->frame == frame && !(e->touched & 1u << window);
+	if (is_new)
+		e->touched |= 1u << window;
+	pthread_mutex_unlock(&f->lock);
+	if (is_new)
+		pmio_pm_populate(v->pm, pmio_view_frame(v, (uint64_t)frame) + (size_t)window * len, len);
 }

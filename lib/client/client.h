@@ -72,10 +72,18 @@ struct client_known {
 struct cache_entry {
 	uint64_t chunk;		/* plus one; 0 is an empty entry */
 	int64_t frame;
-	bool touched;		/* its pages were mapped here */
+	uint32_t touched;	/* a bit for each window whose pages were mapped here */
 	struct client_known known;
 };
 _Static_assert(sizeof(struct cache_entry) == 64, "a process keeps one for each chunk that it knows");
+
+/* bytes of a chunk whose pages are mapped at once for a writer of small pieces; at most 32 in a chunk */
+static inline uint32_t client_window(const struct pmio_view *v)
+{
+	uint32_t least = v->chunk_size < 64u << 10 ? (uint32_t)v->chunk_size : 64u << 10;
+
+	return v->chunk_size / 32 > least ? (uint32_t)(v->chunk_size / 32) : least;
+}
 
 #define PMIO_CLOSE_DISCARD 1u /* delete on close */
 
@@ -113,7 +121,7 @@ struct pmio_file {
 	pthread_mutex_t lock;
 	struct pmio_u64map cache; /* of struct cache_entry */
 	_Atomic uint64_t cache_epoch; /* epoch of the agent that gave these answers; changed under lock */
-	_Atomic uint64_t next_read; /* where a sequential reader would continue; a hint, without the lock */
+	_Atomic uint64_t next_read, next_write; /* where a sequential reader or writer would continue; hints, without the lock */
 	_Atomic uint64_t size_flushed; /* the file's size, as this handle last made it durable; without the lock */
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
@@ -211,6 +219,8 @@ void client_cache_clear(struct pmio_file *f);
  * Takes f->lock.
  */
 void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_t last);
+/* the same for a writer of small pieces: only the window around this byte of the chunk */
+void client_populate_window(struct pmio_file *f, uint64_t chunk, int64_t frame, uint32_t byte);
 
 /* direct.c: of a chunk that is only on the PFS; 0 or an error, which is logged */
 int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off);

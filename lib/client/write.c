@@ -252,6 +252,18 @@ static bool is_durable(const struct client_known *known, uint64_t word, const st
 	return missing == 0;
 }
 
+/* the pages that this group, or the next ones of a sequential writer, will touch; bytes: of the first piece */
+static void map_pages(struct group *g, uint32_t bytes)
+{
+	uint32_t start = g->end - bytes, window = client_window(g->v);
+
+	if (g->nr > 1 || bytes >= POPULATE_MIN)
+		client_populate(g->f, g->chunk, g->frame, last_chunk(g));
+	else if (g->base + start == atomic_load_explicit(&g->f->next_write, memory_order_relaxed) && g->end < g->v->chunk_size &&
+		 (start % window == 0 || start / window != g->end / window))
+		client_populate_window(g->f, g->chunk, g->frame, g->end);
+}
+
 static int write_group(struct group *g)
 {
 	uint32_t how = PMIO_CLAIM_WRITE, bytes = extent_of(g, 0).len;
@@ -275,8 +287,8 @@ static int write_group(struct group *g)
 		g->then = COMPARE;
 		return 0;
 	}
-	if (!g->at_once && (g->nr > 1 || bytes >= POPULATE_MIN))
-		client_populate(g->f, g->chunk, g->frame, last_chunk(g));
+	if (!g->at_once)
+		map_pages(g, bytes);
 	if (!pmio_mask_empty(&g->partial) && !pmio_frame_valid(g->v, (uint64_t)g->frame, &g->partial)) {
 		rc = g->at_once ? -EAGAIN : io_fill(g->f, g->chunk, g->frame, &g->partial, &g->partial);
 		if (rc < 0)
@@ -379,6 +391,7 @@ static int write_pieces(struct pmio_file *f, uint64_t epoch, const struct pmio_p
 	flush_size(f, slot, end, g.raised);
 	if (end_group(&g))
 		pmio_pm_fence(g.v->pm);
+	atomic_store_explicit(&f->next_write, end, memory_order_relaxed);
 	return 0;
 }
 
