@@ -3,7 +3,7 @@ EXTRA_PROGRAMS = bench_mpi
 bench_mpi_SOURCES = bench/bench_mpi.c
 bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS) $(PMEM2_CFLAGS)
 bench_mpi_LDADD = $(OMPI_LIBS) $(PMEM2_LIBS)
-EXTRA_DIST += bench/figure bench/run
+EXTRA_DIST += bench/figure bench/run bench/table
 CLEANFILES += bench_mpi bench_fabric
 .PHONY: bench
 bench: all bench_mpi
