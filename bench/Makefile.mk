@@ -55,3 +55,10 @@ EXTRA_DIST += bench/fio/run bench/fio/randrw.inc bench/fio/nfs.fio bench/fio/ssd
 .PHONY: bench-fio
 bench-fio: all nfs_mount
 	top_builddir=$(top_builddir) $(srcdir)/bench/fio/run
+
+# make bench-network-fs, as root: files of several nodes beside GlusterFS and NFS (without libnfs: GlusterFS only)
+EXTRA_DIST += bench/network-fs
+.PHONY: bench-network-fs
+bench-network-fs: all bench_mpi
+	-[ -z '$(NFS_LIBS)' ] || $(MAKE) nfs_mount
+	top_builddir=$(top_builddir) $(srcdir)/bench/network-fs

@@ -1,10 +1,11 @@
 /*
- * nfs_mount.c -- an NFS client through FUSE, where the kernel has none; for bench/fio/run
+ * nfs_mount.c -- an NFS client through FUSE, where the kernel has none; for bench/fio/run and bench/network-fs
  *
  *	nfs_mount nfs://HOST/EXPORT?version=3&... MOUNTPOINT
  *
  * It stays in the foreground.  One thread: a context of libnfs must not be used by two.  The kernel caches what it read,
- * as it does for its own NFS client, and sends writes at once.
+ * as it does for its own NFS client, and sends writes at once.  Files have the server's inode numbers, and a name is looked up
+ * at each open, so that several hosts see the same file under it.
  */
 #define FUSE_USE_VERSION 312
 #include <errno.h>
@@ -120,7 +121,16 @@ static int op_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_t o
 	return 0;
 }
 
+static void *op_init(struct fuse_conn_info *conn, struct fuse_config *config)
+{
+	(void)conn;
+	config->use_ino = 1;
+	config->entry_timeout = 0;
+	return NULL;
+}
+
 static const struct fuse_operations operations = {
+	.init = op_init,
 	.getattr = op_getattr, .open = op_open, .create = op_create, .read = op_read, .write = op_write, .fsync = op_fsync,
 	.release = op_release, .truncate = op_truncate, .unlink = op_unlink, .readdir = op_readdir,
 };
