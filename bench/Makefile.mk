@@ -62,3 +62,14 @@ EXTRA_DIST += bench/network-fs
 bench-network-fs: all bench_mpi
 	-[ -z '$(NFS_LIBS)' ] || $(MAKE) nfs_mount
 	top_builddir=$(top_builddir) $(srcdir)/bench/network-fs
+
+# make bench-memory: what an agent and a rank take
+EXTRA_PROGRAMS += bench_memory
+bench_memory_SOURCES = bench/bench_memory.c
+bench_memory_CPPFLAGS = $(OMPI_CPPFLAGS)
+bench_memory_LDADD = $(OMPI_LIBS)
+EXTRA_DIST += bench/memory
+CLEANFILES += bench_memory
+.PHONY: bench-memory
+bench-memory: all bench_memory
+	top_builddir=$(top_builddir) $(srcdir)/bench/memory
