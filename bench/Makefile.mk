@@ -73,3 +73,12 @@ CLEANFILES += bench_memory
 .PHONY: bench-memory
 bench-memory: all bench_memory
 	top_builddir=$(top_builddir) $(srcdir)/bench/memory
+
+# make bench-report: all of them, and doc/performance.md from what they measured; what cannot be built or run is left out
+EXTRA_DIST += bench/report bench/page bench/performance.md
+.PHONY: bench-report
+bench-report: all
+	-$(MAKE) -k bench_mpi bench_fabric bench_drain bench_memory tests/cluster/steady
+	-[ -z '$(MPICH_LIBS)' ] || $(MAKE) bench_mpi_mpich
+	-[ -z '$(NFS_LIBS)' ] || $(MAKE) nfs_mount
+	top_builddir=$(top_builddir) $(srcdir)/bench/report
