@@ -5,6 +5,7 @@
  * All of an agent's answers are dropped when another agent has taken over.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/client.h"
@@ -12,36 +13,53 @@
 
 #define POPULATE_MAX CLIENT_AHEAD_MAX /* chunks whose pages are mapped by one call */
 
+/*
+ * What client_remember() keeps, of the chunks written last: 64 KiB a file at most, as files have chunks
+ * by the ten thousands, and small writes again to the same blocks are in few of them.
+ */
+#define REMEMBERED 1024
+
+struct remembered {
+	uint64_t chunk;		/* chunks that differ by a multiple of REMEMBERED have one entry */
+	int64_t frame;
+	struct client_known known; /* no blocks: nothing */
+};
+
 void client_cache_clear(struct pmio_file *f)
 {
 	pmio_u64map_clear(&f->cache);
+	free(f->remembered);
+	f->remembered = NULL;
 }
 
 bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known)
 {
 	const struct cache_entry *e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
+	const struct remembered *r = known && f->remembered ? &f->remembered[chunk % REMEMBERED] : NULL;
 
 	if (!e)
 		return false;
 	*frame = e->frame;
-	if (known)
-		*known = e->known;
+	if (r && r->chunk == chunk && r->frame == e->frame)
+		*known = r->known;
+	else if (known)
+		memset(known, 0, sizeof(*known));
 	return true;
 }
 
 void client_remember(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct client_known *more)
 {
-	struct cache_entry *e;
+	struct remembered *r;
 
 	if (pthread_mutex_trylock(&f->lock) != 0)
 		return;
-	e = pmio_u64map_find(&f->cache, sizeof(*e), chunk);
-	if (e && e->frame == frame) {
-		if (e->known.word != more->word)
-			e->known = *more;
-		for (int i = 0; i < PMIO_MASK_WORDS; i++)
-			e->known.blocks.w[i] |= more->blocks.w[i];
-	}
+	if (!f->remembered)
+		f->remembered = calloc(REMEMBERED, sizeof(*f->remembered));
+	r = f->remembered ? &f->remembered[chunk % REMEMBERED] : NULL;
+	if (r && (r->chunk != chunk || r->frame != frame || r->known.word != more->word))
+		*r = (struct remembered){ chunk, frame, { .word = more->word } };
+	for (int i = 0; r && i < PMIO_MASK_WORDS; i++)
+		r->known.blocks.w[i] |= more->blocks.w[i];
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -54,8 +72,6 @@ int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame)
 	e = pmio_u64map_get(&f->cache, sizeof(*e), chunk);
 	if (!e)
 		return -ENOMEM;
-	if (e->frame != frame)
-		memset(&e->known, 0, sizeof(e->known));
 	e->frame = frame;
 	return 0;
 }

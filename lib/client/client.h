@@ -63,19 +63,17 @@ static inline bool client_is_forked(const struct pmio *pm)
 	return getpid() != pm->pid;
 }
 
+struct cache_entry {
+	uint64_t chunk;		/* plus one; 0 is an empty entry */
+	int64_t frame;
+	uint32_t touched;	/* a bit for each window whose pages were mapped here */
+};
+
 /* blocks of a chunk whose bits are known to be set and durable, as long as the frame's word is this: pmio_frame_cleared() */
 struct client_known {
 	uint64_t word;
 	struct pmio_mask blocks;
 };
-
-struct cache_entry {
-	uint64_t chunk;		/* plus one; 0 is an empty entry */
-	int64_t frame;
-	uint32_t touched;	/* a bit for each window whose pages were mapped here */
-	struct client_known known;
-};
-_Static_assert(sizeof(struct cache_entry) == 64, "a process keeps one for each chunk that it knows");
 
 /* bytes of a chunk whose pages are mapped at once for a writer of small pieces; at most 32 in a chunk */
 static inline uint32_t client_window(const struct pmio_view *v)
@@ -120,6 +118,7 @@ struct pmio_file {
 
 	pthread_mutex_t lock;
 	struct pmio_u64map cache; /* of struct cache_entry */
+	struct remembered *remembered; /* owned; claim_cache.c; NULL: nothing yet */
 	_Atomic uint64_t cache_epoch; /* epoch of the agent that gave these answers; changed under lock */
 	_Atomic uint64_t next_read, next_write; /* where a sequential reader or writer would continue; hints, without the lock */
 	_Atomic uint64_t size_flushed; /* the file's size, as this handle last made it durable; without the lock */

@@ -65,7 +65,7 @@ static inline void *pmio_u64map_get(struct pmio_u64map *m, size_t len, uint64_t 
 {
 	uint64_t *e;
 
-	if ((m->used + 1) * 2 > m->size && pmio_u64map_grow(m, len) < 0)
+	if ((m->used + 1) * 4 > m->size * 3 && pmio_u64map_grow(m, len) < 0)
 		return NULL;
 	e = pmio_u64map_probe(m, len, key);
 	m->used += *e == 0;
