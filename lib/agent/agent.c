@@ -116,23 +116,20 @@ static void close_fd(int *fd)
  */
 static void answer_shutdown(struct agent *a, int status)
 {
-	struct conn *c = a->shutdown ? agent_conn(a, a->shutdown->conn_id) : NULL;
-
-	if (c)
-		agent_reply_status(a, c, &a->shutdown->msg.hdr, status);
-	free(a->shutdown);
+	if (a->shutdown)
+		request_finish(a, a->shutdown, status);
 	a->shutdown = NULL;
 }
 
-static void drop_deferred(struct deferred **list)
+static void drop_deferred(struct request **list)
 {
-	struct deferred *p, *next;
+	struct request *r, *next;
 
-	DL_FOREACH_SAFE(*list, p, next) {
-		DL_DELETE(*list, p);
-		if (p->fd >= 0)
-			close(p->fd);
-		free(p);
+	DL_FOREACH_SAFE(*list, r, next) {
+		DL_DELETE(*list, r);
+		if (r->fd >= 0)
+			close(r->fd);
+		free(r);
 	}
 }
 
@@ -222,7 +219,6 @@ static void start_leaving(struct agent *a)
 static void finish_draining(struct agent *a)
 {
 	const struct file *failed = find_failed(a);
-	struct conn *c;
 
 	/* after a signal, programs that still run continue with the next agent, which tries again */
 	if (!failed || (a->clients_until_ns && conn_count_clients(a))) {
@@ -231,14 +227,8 @@ static void finish_draining(struct agent *a)
 	}
 	a->state = AGENT_RUNNING;
 	a->clients_until_ns = 0;
-	deferred_retry(a, &a->late);
-	if (!a->shutdown)
-		return;
-	c = agent_conn(a, a->shutdown->conn_id);
-	if (c)
-		agent_reply_status(a, c, &a->shutdown->msg.hdr, failed->error ? -failed->error : -EIO);
-	free(a->shutdown);
-	a->shutdown = NULL;
+	requests_retry(a, &a->late);
+	answer_shutdown(a, failed->error ? -failed->error : -EIO);
 }
 
 /*
@@ -376,7 +366,7 @@ static int loop(struct agent *a)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
 		if (a->fd_closed)
-			deferred_retry(a, &a->no_fds);
+			requests_retry(a, &a->no_fds);
 		a->fd_closed = false;
 		early_look(a);
 		survey_look(a);

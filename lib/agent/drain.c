@@ -189,7 +189,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		deferred_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
+		requests_finish(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -283,8 +283,8 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
 	    f->on_pfs.lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
-	for (const struct deferred *p = f->drain_waiters; p; p = p->next) {
-		if (p->msg.hdr.op != PMIO_OP_CLOSE)
+	for (const struct request *r = f->drain_waiters; r; r = r->next) {
+		if (r->msg->hdr.op != PMIO_OP_CLOSE)
 			return false;
 	}
 	return true;
@@ -512,7 +512,7 @@ static void start_now(struct agent *a, struct file *f, bool early)
 		ended(a, f, f->drain, rc);
 }
 
-void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
+void drain_start(struct agent *a, struct file *f, struct request *waiter)
 {
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
@@ -521,7 +521,7 @@ void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
 	DL_CONCAT(f->next_drain_waiters, f->mark_waiters);
 	f->mark_waiters = NULL;
 	if (file_is_gone(f) && f->nr_handles == 0) {
-		deferred_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
+		requests_finish(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;

@@ -81,7 +81,7 @@ static void fill_done(struct agent *a, struct job *job)
 	fl->chunk->filling = false;
 	if (fl->error) {
 		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
-		deferred_answer_fills(a, &f->deferred, fl->number, fl->error);
+		requests_finish_fills(a, &f->deferred, fl->number, fl->error);
 	}
 	if (fl->look && fl->look->pfs)
 		files_adopt_pfs(a, f, &fl->look->pfs);

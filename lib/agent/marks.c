@@ -89,7 +89,7 @@ static void unlist(struct agent *a, struct file *f)
 void marks_drop(struct agent *a, struct file *f)
 {
 	unlist(a, f);
-	deferred_answer(a, &f->mark_waiters, 0);
+	requests_finish(a, &f->mark_waiters, 0);
 }
 
 void marks_want_again(struct agent *a, struct file *f)
@@ -145,7 +145,7 @@ static void apply(struct agent *a, struct item *i)
 	else if (!i->removes && f->shared && !f->mark_listed) /* since it was listed */
 		marks_want_none(a, f);
 	if (i->removes || f->nr_handles)
-		deferred_answer(a, &f->mark_waiters, 0);
+		requests_finish(a, &f->mark_waiters, 0);
 	files_job_end(a, f);
 }
 
@@ -219,7 +219,7 @@ void marks_want_none(struct agent *a, struct file *f)
 	if (f->on_pfs.marked && !file_is_gone(f) && !(f->mark_waiters && remove_at_once(a, f)))
 		list(a, f);
 	if (!f->on_pfs.marked)
-		deferred_answer(a, &f->mark_waiters, 0);
+		requests_finish(a, &f->mark_waiters, 0);
 }
 
 bool marks_defer(struct agent *a, struct file *f, struct conn *c, const union pmio_any_msg *msg)
@@ -227,7 +227,7 @@ bool marks_defer(struct agent *a, struct file *f, struct conn *c, const union pm
 	if (f->nr_handles || file_is_gone(f) || (f->state != PMIO_FILE_CLEAN && f->state != PMIO_FILE_OPEN) ||
 	    (!f->on_pfs.marked && f->busy != FILE_MARKING))
 		return false;
-	deferred_add(a, &f->mark_waiters, c, msg, -1);
+	request_defer(a, &f->mark_waiters, c, msg, -1);
 	return true;
 }
 

@@ -149,7 +149,7 @@ void syncs_done(struct agent *a, struct file *f)
 void syncs_drop(struct agent *a, struct file *f)
 {
 	syncs_done(a, f);
-	deferred_answer(a, &f->sync_waiters, -ENOENT);
+	requests_finish(a, &f->sync_waiters, -ENOENT);
 }
 
 /* the PFS could not keep the data that it had accepted; all of them are still in their frames */
@@ -194,7 +194,7 @@ static void apply(struct agent *a, struct item *i)
 		durable(a, f);
 		files_update_catalog(a, f);
 	}
-	deferred_answer(a, &f->sync_waiters, i->rc);
+	requests_finish(a, &f->sync_waiters, i->rc);
 	a->idle(a, f);
 }
 
