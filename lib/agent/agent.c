@@ -16,10 +16,11 @@
 
 #include "agent/agent_impl.h"
 #include "core/clock.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 
 #define LOG_FILE "agent.log"
 #define BACKLOG 512
+#define STACK_SIZE (256u << 10) /* bytes, of a worker */
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
@@ -75,6 +76,15 @@ static int catch_signals(struct agent *a)
 	return a->signal_fd < 0 ? a->signal_fd : pmio_daemon_watch(a->epoll_fd, a->signal_fd, ID_SIGNAL);
 }
 
+static int start_workers(struct agent *a)
+{
+	const struct workers_config c = {
+		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
+	};
+
+	return workers_new(&c, &a->workers);
+}
+
 static int set_up(struct agent *a)
 {
 	int rc = open_pool(a->config, &a->pool);
@@ -91,7 +101,7 @@ static int set_up(struct agent *a)
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	rc = a->epoll_fd < 0 ? -errno : catch_signals(a);
 	if (rc == 0)
-		rc = workers_new(a->config->drain_threads, &a->workers);
+		rc = start_workers(a);
 	if (rc == 0)
 		rc = pmio_daemon_watch(a->epoll_fd, workers_event_fd(a->workers), ID_WORKERS);
 	if (rc == 0)

@@ -29,6 +29,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "daemon/workers.h"
 #include "pfs/pfs.h"
 #include "pool/pool.h"
 #include "proto/proto.h"
@@ -39,46 +40,6 @@ struct conn;
 struct drain;
 struct file;
 struct verify;
-
-/* ---- workers.c ------------------------------------------------------------ */
-
-enum job_kind {
-	JOB_CALL, /* one call that a client waits for; it never waits for other jobs */
-	JOB_BULK, /* moves bytes; at most drain_threads (a setting) of them run at a time */
-};
-
-/* work for another thread; embedded in what it works on */
-struct job {
-	void (*run)(struct job *job);			   /* in a worker */
-	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
-	enum job_kind kind;
-	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
-	bool throttled;		/* JOB_BULK: subject to the drain rate (throttle.c) */
-	bool high_priority;		/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
-	/* private to workers.c */
-	struct job *prev, *next;
-	atomic_int_fast64_t alive_ms;
-	atomic_bool resting;
-};
-
-/* called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck */
-void job_alive(struct job *job);
-/* the job sleeps for a time of its own choice: another job may run in its place */
-void job_resting(struct job *job, bool resting);
-
-struct workers;
-
-/* limit: the number of JOB_BULKs that run at a time */
-int workers_new(unsigned limit, struct workers **out);
-/*
- * Waits up to limit_ms for the jobs that run; queued jobs are dropped.  Returns false
- * if some still run: they may use their jobs for as long as the process lives.
- */
-bool workers_delete(struct workers **w, unsigned limit_ms);
-int workers_event_fd(const struct workers *w); /* readable when jobs are done */
-void workers_submit(struct workers *w, struct job *job);
-/* call done() of all finished jobs */
-void workers_reap(struct workers *w, struct agent *agent);
 
 /* ---- throttle.c ----------------------------------------------------------------- */
 

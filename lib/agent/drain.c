@@ -198,8 +198,9 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	files_job_end(a, f);
 }
 
-static void part_done(struct agent *a, struct job *job)
+static void part_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = ((struct part *)job)->drain;
 
 	if (++d->nr_done == d->nr_parts)
@@ -265,8 +266,9 @@ static void begin_writing(struct agent *a, struct drain *d)
 		workers_submit(a->workers, &d->parts[i].job);
 }
 
-static void was_cut(struct agent *a, struct job *job)
+static void was_cut(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = (struct drain *)job;
 
 	if (d->open_rc < 0)
@@ -373,8 +375,9 @@ static int judge(struct agent *a, struct drain *d)
 	return can_write(f) ? 0 : -EACCES;
 }
 
-static void opened(struct agent *a, struct job *job)
+static void opened(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = (struct drain *)job;
 	struct file *f = d->file;
 	int rc = judge(a, d);
@@ -438,8 +441,9 @@ static void judge_first(struct agent *a, struct drain *d)
 		opened(a, &d->opening);
 }
 
-static void at_once_done(struct agent *a, struct job *job)
+static void at_once_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = ((struct part *)job)->drain;
 
 	if (d->differs)

@@ -69,8 +69,9 @@ static void run_fill(struct job *job)
 		fl->error = -EIO; /* the same, found by the kernel while it copied */
 }
 
-static void fill_done(struct agent *a, struct job *job)
+static void fill_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct fill *fl = (struct fill *)job;
 	struct file *f = fl->file;
 

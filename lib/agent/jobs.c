@@ -17,8 +17,9 @@ void files_job_end(struct agent *a, struct file *f)
 	a->idle(a, f);
 }
 
-static void step_done(struct agent *a, struct job *job)
+static void step_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct request *r = (struct request *)job;
 	struct file *f = r->file;
 

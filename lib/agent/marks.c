@@ -149,8 +149,9 @@ static void apply(struct agent *a, struct item *i)
 	files_job_end(a, f);
 }
 
-static void done(struct agent *a, struct job *job)
+static void done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct batch *b = (struct batch *)job;
 
 	if (b->scheduled) {

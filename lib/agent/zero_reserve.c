@@ -24,8 +24,9 @@ static void run(struct job *job)
 	b->rc = (int)pmio_pm_guarded(b->view->pm, make_blank, b);
 }
 
-static void done(struct agent *a, struct job *job)
+static void done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	(void)job;
 	pmio_pool_blank_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
 	if (a->zero_reserve.rc < 0)

@@ -14,7 +14,7 @@
 #include <utlist.h>
 
 #include "core/clock.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 #include "core/error.h"
 #include "target/target_impl.h"
 
@@ -134,9 +134,9 @@ static void forget_use(struct server *s, const char *owner, const uint8_t id[REM
 }
 
 /* a user who removes an owner's file confirms that the process is dead.  A thread of its own, as the file system may hang */
-static void *keep(void *arg)
+static void keep(struct job *job)
 {
-	struct server *s = arg;
+	struct server *s = ((struct server_job *)job)->server;
 	uint8_t id[REMOTE_USE_ID];
 	char *owner;
 
@@ -159,13 +159,14 @@ static void *keep(void *arg)
 		}
 		pthread_mutex_unlock(&s->lock);
 	}
-	return NULL;
 }
 
 static void start_keeper(struct server *s)
 {
-	if (s->keeper_wanted && !s->has_keeper)
-		s->has_keeper = target_start_thread(keep, s) == 0;
+	if (!s->keeper_wanted || s->keeper.job.run)
+		return;
+	s->keeper = (struct server_job){ .job.run = keep, .server = s };
+	workers_submit(s->workers, &s->keeper.job);
 }
 
 /* ---- lifelines of sessions ---- */
