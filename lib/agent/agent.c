@@ -199,7 +199,7 @@ static const struct file *find_failed(const struct agent *a)
 
 static bool has_batches(const struct agent *a)
 {
-	return a->unsynced || a->to_mark;
+	return a->syncs.list || a->marks.list;
 }
 
 static bool is_clean(const struct agent *a)

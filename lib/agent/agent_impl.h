@@ -219,6 +219,13 @@ struct file_on_pfs {
 	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
 };
 
+/* a file in a list of batch.h */
+struct batch_entry {
+	bool listed;
+	struct file *file;
+	struct batch_entry *prev, *next;
+};
+
 struct file {
 	struct file_key key;
 	int64_t birth_ns;	/* birth time of the inode; 0: not known */
@@ -253,18 +260,16 @@ struct file {
 	bool was_held;		/* it was held until the drain that is to come was asked for */
 
 	/* marks.c */
-	bool mark_listed;	/* in agent->to_mark */
+	struct batch_entry mark; /* in agent->marks: it is to get a mark, or to lose it */
 	struct request *mark_waiters; /* answered when it has no mark */
-	struct file *mark_prev, *mark_next;
 	/* syncs.c */
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
-	bool sync_listed;	/* in agent->unsynced */
+	struct batch_entry sync; /* in agent->syncs: it is to be made durable */
 	bool syncing;		/* a worker is making it durable */
 	uint64_t sync_change;	/* counts the times that there was something new to make durable */
 	struct pfs_fd *sync_pfs; /* held; NULL: too many are open already */
 	struct request *sync_waiters; /* answered when the file is durable */
-	struct file *sync_prev, *sync_next;
 
 	unsigned nr_jobs;	/* under way, of any kind */
 	struct drain *drain;	/* the running one, or NULL */
@@ -319,34 +324,17 @@ struct conn {
 	UT_hash_handle hh;
 };
 
-/* file systems for which a worker runs a batch now: one that hangs does not delay the others */
+/* batch.h: one kind of work for many files; its entries are in the files */
 #define BUSY_DEVS_MAX 8
-struct busy_devs {
-	uint64_t dev[BUSY_DEVS_MAX];
+struct batches {
+	struct batch_entry *list; /* files that wait for their turn, or whose work is not done */
 	unsigned nr;
+	uint64_t next_ms;	/* CLOCK_MONOTONIC */
+	struct busy_devs {	/* file systems that have a batch under way */
+		uint64_t dev[BUSY_DEVS_MAX];
+		unsigned nr;
+	} busy;
 };
-
-static inline bool busy_devs_take(struct busy_devs *b, uint64_t dev)
-{
-	for (unsigned i = 0; i < b->nr; i++) {
-		if (b->dev[i] == dev)
-			return false;
-	}
-	if (b->nr == BUSY_DEVS_MAX)
-		return false;
-	b->dev[b->nr++] = dev;
-	return true;
-}
-
-static inline void busy_devs_leave(struct busy_devs *b, uint64_t dev)
-{
-	for (unsigned i = 0; i < b->nr; i++) {
-		if (b->dev[i] == dev) {
-			b->dev[i] = b->dev[--b->nr];
-			return;
-		}
-	}
-}
 
 enum agent_state {
 	AGENT_RUNNING,
@@ -391,13 +379,7 @@ struct agent {
 	bool orphaned;			/* the pool's folder was removed */
 	unsigned nr_ghosts;		/* files for maps.c */
 	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
-	struct file *to_mark;		/* files for marks.c */
-	uint64_t next_mark_ms;		/* CLOCK_MONOTONIC */
-	struct busy_devs marking;
-	struct file *unsynced;		/* files for syncs.c */
-	unsigned nr_unsynced;
-	uint64_t next_sync_ms;		/* CLOCK_MONOTONIC */
-	struct busy_devs syncing;
+	struct batches marks, syncs;	/* marks.c, syncs.c */
 	uint8_t *client_used;		/* one byte per client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */

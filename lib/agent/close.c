@@ -94,7 +94,7 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 {
 	struct request *r;
 
-	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_gone(f)) {
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync.listed && !file_is_gone(f)) {
 		request_defer(a, &f->sync_waiters, c, msg, -1);
 		return;
 	}
