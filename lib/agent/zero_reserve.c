@@ -7,7 +7,7 @@
  */
 #include "agent/agent_impl.h"
 
-static ssize_t make_blank(struct pmio_pm_guard *guard, void *arg)
+static ssize_t make_zero(struct pmio_pm_guard *guard, void *arg)
 {
 	struct zero_reserve *b = arg;
 
@@ -21,7 +21,7 @@ static void run(struct job *job)
 {
 	struct zero_reserve *b = (struct zero_reserve *)job;
 
-	b->rc = (int)pmio_pm_guarded(b->view->pm, make_blank, b);
+	b->rc = (int)pmio_pm_guarded(b->view->pm, make_zero, b);
 }
 
 static void done(void *agent, struct job *job)

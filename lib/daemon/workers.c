@@ -149,16 +149,16 @@ static void *work(void *arg);
 /* lock held: one more idle thread */
 static int add_thread(struct workers *w)
 {
-	static bool said;
+	static bool warned;
 	pthread_t thread;
 	int rc = w->nr_threads < THREADS_MAX ? -pthread_create(&thread, &w->attr, work, w) : -EAGAIN;
 
 	if (rc == 0) {
 		w->nr_threads++;
 		w->nr_idle++;
-	} else if (!said) {
+	} else if (!warned) {
 		pmio_warn("%s: no more threads than %u: %s", w->config.daemon, w->nr_threads, pmio_strerror(rc));
-		said = true;
+		warned = true;
 	}
 	return rc;
 }

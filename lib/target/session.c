@@ -93,9 +93,9 @@ static struct link *least_used_link(struct server *s)
 		if (!best || l->nr_sessions < best->nr_sessions)
 			best = l;
 	}
-	if (best && !s->said_links)
+	if (best && !s->warned_links)
 		pmio_info("target: sessions share connections to the agent from now on");
-	s->said_links |= best != NULL;
+	s->warned_links |= best != NULL;
 	return best;
 }
 
@@ -240,9 +240,9 @@ void target_note_lost(struct server *s, struct process *p)
 	uint8_t id[REMOTE_USE_ID];
 	bool joined;
 
-	if (p->said_lost)
+	if (p->warned_lost)
 		return;
-	p->said_lost = true;
+	p->warned_lost = true;
 	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
 		if (owner)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "

@@ -195,7 +195,7 @@ static int take_key(struct server *s)
 	return rc == -ENOENT ? pmio_fabric_new_key(s->card.key) : rc;
 }
 
-static int offer(struct server *s, const char *address, const char *service)
+static int advertise(struct server *s, const char *address, const char *service)
 {
 	struct pmio_fabric_config c = {
 		.provider = s->settings.str[PMIO_SET_PROVIDER], .address = address,
@@ -273,7 +273,7 @@ static int set_up(struct server *s)
 	if (rc == 0)
 		rc = take_key(s);
 	if (rc == 0)
-		rc = offer(s, address, service);
+		rc = advertise(s, address, service);
 	if (rc == 0 && c->card_file)
 		rc = remote_card_save(AT_FDCWD, c->card_file, &s->card);
 	if (rc == 0)
@@ -325,7 +325,7 @@ static void limit_sessions(struct server *s)
 	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
 	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
 	s->links_max += s->links_max == 0;
-	s->fresh_max = (unsigned)(other / 4);
+	s->pending_max = (unsigned)(other / 4);
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 

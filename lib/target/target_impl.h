@@ -46,7 +46,7 @@ struct process {
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid lifeline, which ends when the process dies; NULL: none */
 	bool dead;
-	bool said_lost;
+	bool warned_lost;
 	uint32_t pid;
 	char host[64];
 	UT_hash_handle hh;
@@ -120,10 +120,10 @@ struct server_job {
 };
 
 /* a connection that has not identified itself as a lifeline */
-struct fresh {
+struct pending {
 	int sock;
 	uint64_t since_ms;
-	struct fresh *prev, *next; /* oldest first */
+	struct pending *prev, *next; /* oldest first */
 };
 
 struct server {
@@ -141,9 +141,9 @@ struct server {
 	struct remote_job *jobs; /* all without a final answer (hash) */
 	struct watches *watches;
 	uint64_t next_id;
-	unsigned sessions_max, links_max, fresh_max; /* by the number of descriptors */
+	unsigned sessions_max, links_max, pending_max; /* by the number of descriptors */
 	int spare_fd;		/* for refusing connections when no descriptor is free */
-	bool said_full, said_links;
+	bool warned_full, warned_links;
 	struct process *processes;
 	struct session *sessions;
 	struct link *links;
@@ -153,8 +153,8 @@ struct server {
 	struct uses *uses;
 	uint64_t slot_free_ms[NR_SLOTS]; /* when it may be used again; UINT64_MAX: in use */
 	uint64_t busy_ms;	/* when there last was a session */
-	struct fresh *fresh;	/* of the first thread only */
-	unsigned nr_fresh;
+	struct pending *pending;	/* of the first thread only */
+	unsigned nr_pending;
 };
 
 /* ---- session.c ---- */

@@ -148,7 +148,7 @@ static void run(struct job *job)
 	pthread_mutex_lock(&all->lock);
 	for (;;) {
 		struct watch *w = first_of(all);
-		bool goes_on;
+		bool more;
 
 		if (!w || w->due_ms > pmio_now_ms()) {
 			wait_for_change(all, w);
@@ -160,11 +160,11 @@ static void run(struct job *job)
 		if (first_of(all))
 			start_thread(all); /* the present one may hang */
 		pthread_mutex_unlock(&all->lock);
-		goes_on = step(w);
+		more = step(w);
 		pthread_mutex_lock(&all->lock);
 		if (w->again)
 			w->wait = 0;
-		if (goes_on || w->again) {
+		if (more || w->again) {
 			put_back(w);
 		} else {
 			HASH_DEL(all->hash, w);
