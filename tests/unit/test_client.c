@@ -906,7 +906,7 @@ static void agent_replaced__again_and_again_is_an_error(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
-/* who is in the middle of a write must not take the other thread's new agent for its own */
+/* a thread in the middle of a write must not take the other thread's new agent for its own */
 static void agent_replaced__another_thread_has_gone_on(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);

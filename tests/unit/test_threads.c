@@ -183,7 +183,7 @@ static void kill_agent(void)
 	struct pmio *admin;
 	struct pmio_pool_stat st;
 
-	/* a connection of its own: this must not be the one who starts the next agent */
+	/* a connection of its own: this must not be the one that starts the next agent */
 	if (pmio_attach(pool, &admin) < 0)
 		return;
 	if (pmio_stat_pool(admin, &st) == 0)
