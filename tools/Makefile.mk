@@ -13,7 +13,7 @@ else
 pmio_SOURCES += tools/mount_none.c
 endif
 pmio_CPPFLAGS = $(AM_CPPFLAGS) $(JSON_CFLAGS) $(UUID_CFLAGS) $(ELF_CFLAGS) $(FUSE3_CFLAGS) -DPMIO_LIBDIR=\"$(libdir)\"
-pmio_LDADD = libpmio_remote.la libpmio_client.la libpmio_pool.la $(UUID_LIBS) $(JSON_LIBS) $(ELF_LIBS) $(FUSE3_LIBS) -ldl
+pmio_LDADD = libpmio_daemon.la libpmio_remote.la libpmio_client.la libpmio_pool.la $(UUID_LIBS) $(JSON_LIBS) $(ELF_LIBS) $(FUSE3_LIBS) -ldl
 
 sbin_PROGRAMS += pmiod
 pmiod_SOURCES = tools/pmiod.c

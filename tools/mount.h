@@ -4,7 +4,7 @@
 #ifndef PMIO_TOOLS_MOUNT_H
 #define PMIO_TOOLS_MOUNT_H
 
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 #include "tools.h"
 
 struct mount_request {

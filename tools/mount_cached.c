@@ -30,7 +30,7 @@ static void drop(struct mount_cached *c, const fuse_ino_t *inos, size_t nr)
 		fuse_lowlevel_notify_inval_inode(c->mount->session, inos[i], 0, 0);
 }
 
-/* not by who serves the kernel: it waits for pages that are being read */
+/* in a thread of its own: it waits for pages that are being read */
 static void *drop_them(void *arg)
 {
 	struct mount_cached *c = arg;

@@ -97,7 +97,7 @@ static struct mount_handle *new_handle(struct mount_node *node, int flags)
 {
 	struct mount_handle *h = calloc(1, sizeof(*h));
 	bool reads = (flags & O_ACCMODE) != O_WRONLY;
-	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); /* the kernel lets nobody write who may not */
+	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC); /* the kernel refuses writes that are not permitted */
 
 	if (!h)
 		return NULL;

@@ -5,8 +5,8 @@
  * whatever becomes of its names, here or on the file system below.  The kernel keeps nothing that it would have to
  * be told of: no name, no attribute and, by direct I/O, no data.
  *
- * Locks, in this order: mount->lock, node->lock, handle->lock.  handle->lock is held by those who read and
- * write, so that its pmio_file stays; and alone by who opens or closes that, which may take as long as a drain.
+ * Locks, in this order: mount->lock, node->lock, handle->lock.  handle->lock is held by reads and
+ * writes, so that its pmio_file stays; and exclusively while that is opened or closed, which may take as long as a drain.
  * Nobody waits for it with node->lock.
  *
  * Functions return 0 or a count, or a negative code as pmio.h has them; mount_errno() translates.
@@ -89,7 +89,7 @@ struct mount {
 	struct mount_waits *waits;
 	struct mount_cached *cached;
 	pthread_key_t buffer;		/* of each thread, to read into */
-	fuse_req_t ender;		/* under lock; who waits until it has ended, or NULL */
+	fuse_req_t ender;		/* under lock; the request that waits until it has ended, or NULL */
 };
 
 /* ---- mount_node.c: what the kernel knows ----------------------------------------------- */
@@ -121,7 +121,7 @@ int mount_connect(struct mount *m, const struct tool *tool);
 void mount_disconnect(struct mount *m);
 /* flags of open(2); is_new: it has just been made */
 int mount_open(struct mount *m, struct mount_node *node, int flags, bool is_new, struct mount_handle **out);
-/* with h->file there until mount_end(), which is not for who was refused; of a handle with pm */
+/* with h->file there until mount_end(), which is not called after a refusal; of a handle with pm */
 int mount_begin(struct mount_handle *h);
 void mount_end(struct mount_handle *h);
 void mount_note_written(struct mount_handle *h);
@@ -205,7 +205,7 @@ void mount_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struc
 /* ---- mount_lock.c ---------------------------------------------------------------------------------- */
 
 int mount_locks_init(struct mount *m);
-/* who waits for a lock is told that nothing comes of it */
+/* the request that waits for a lock is told that it will not get it */
 void mount_locks_end(struct mount *m);
 void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl);
 void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl, int sleep);

@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "heap/heap.h"
 #include "run_heap.h"
-
-#define SMALLEST (32ull << 20) /* bytes; as in lib/heap/heap.c */
 
 /* is there room for it now?  Other processes may take it, so the library looks, too */
 static int check_room(const char *dir, uint64_t size)
@@ -52,8 +51,8 @@ int run_heap(const struct tool *tool, const char *library, const struct run_heap
 		pmio_err("run: --heap: %s: %s: pmio was built without memkind (Debian 12: libmemkind-dev)", library, strerror(errno));
 		return TOOL_RUN_FAILED;
 	}
-	if (h->size < SMALLEST) {
-		pmio_err("run: --heap: at least %llu MiB", SMALLEST >> 20);
+	if (h->size < PMIO_HEAP_MIN) {
+		pmio_err("run: --heap: at least %zu MiB", PMIO_HEAP_MIN >> 20);
 		return TOOL_RUN_FAILED;
 	}
 	status = tool_pool_dir(tool, dir) == TOOL_DONE ? check_room(dir, h->size) : TOOL_RUN_FAILED;

@@ -16,10 +16,11 @@
 
 #include "agent/agent_impl.h"
 #include "core/clock.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 
 #define LOG_FILE "agent.log"
 #define BACKLOG 512
+#define STACK_SIZE (256u << 10) /* bytes, of a worker */
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
@@ -75,6 +76,15 @@ static int catch_signals(struct agent *a)
 	return a->signal_fd < 0 ? a->signal_fd : pmio_daemon_watch(a->epoll_fd, a->signal_fd, ID_SIGNAL);
 }
 
+static int start_workers(struct agent *a)
+{
+	const struct workers_config c = {
+		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
+	};
+
+	return workers_new(&c, &a->workers);
+}
+
 static int set_up(struct agent *a)
 {
 	int rc = open_pool(a->config, &a->pool);
@@ -91,7 +101,7 @@ static int set_up(struct agent *a)
 	a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	rc = a->epoll_fd < 0 ? -errno : catch_signals(a);
 	if (rc == 0)
-		rc = workers_new(a->config->drain_threads, &a->workers);
+		rc = start_workers(a);
 	if (rc == 0)
 		rc = pmio_daemon_watch(a->epoll_fd, workers_event_fd(a->workers), ID_WORKERS);
 	if (rc == 0)
@@ -116,23 +126,20 @@ static void close_fd(int *fd)
  */
 static void answer_shutdown(struct agent *a, int status)
 {
-	struct conn *c = a->shutdown ? agent_conn(a, a->shutdown->conn_id) : NULL;
-
-	if (c)
-		agent_reply_status(a, c, &a->shutdown->msg.hdr, status);
-	free(a->shutdown);
+	if (a->shutdown)
+		request_finish(a, a->shutdown, status);
 	a->shutdown = NULL;
 }
 
-static void drop_deferred(struct deferred **list)
+static void drop_deferred(struct request **list)
 {
-	struct deferred *p, *next;
+	struct request *r, *next;
 
-	DL_FOREACH_SAFE(*list, p, next) {
-		DL_DELETE(*list, p);
-		if (p->fd >= 0)
-			close(p->fd);
-		free(p);
+	DL_FOREACH_SAFE(*list, r, next) {
+		DL_DELETE(*list, r);
+		if (r->fd >= 0)
+			close(r->fd);
+		free(r);
 	}
 }
 
@@ -192,7 +199,7 @@ static const struct file *find_failed(const struct agent *a)
 
 static bool has_batches(const struct agent *a)
 {
-	return a->unsynced || a->to_mark;
+	return a->syncs.list || a->marks.list;
 }
 
 static bool is_clean(const struct agent *a)
@@ -222,7 +229,6 @@ static void start_leaving(struct agent *a)
 static void finish_draining(struct agent *a)
 {
 	const struct file *failed = find_failed(a);
-	struct conn *c;
 
 	/* after a signal, programs that still run continue with the next agent, which tries again */
 	if (!failed || (a->clients_until_ns && conn_count_clients(a))) {
@@ -231,14 +237,8 @@ static void finish_draining(struct agent *a)
 	}
 	a->state = AGENT_RUNNING;
 	a->clients_until_ns = 0;
-	deferred_retry(a, &a->late);
-	if (!a->shutdown)
-		return;
-	c = agent_conn(a, a->shutdown->conn_id);
-	if (c)
-		agent_reply_status(a, c, &a->shutdown->msg.hdr, failed->error ? -failed->error : -EIO);
-	free(a->shutdown);
-	a->shutdown = NULL;
+	requests_retry(a, &a->late);
+	answer_shutdown(a, failed->error ? -failed->error : -EIO);
 }
 
 /*
@@ -376,7 +376,7 @@ static int loop(struct agent *a)
 			handle_event(a, events[i].data.u64);
 		remove_dead(a);
 		if (a->fd_closed)
-			deferred_retry(a, &a->no_fds);
+			requests_retry(a, &a->no_fds);
 		a->fd_closed = false;
 		early_look(a);
 		survey_look(a);

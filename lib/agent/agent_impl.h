@@ -29,6 +29,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "daemon/workers.h"
 #include "pfs/pfs.h"
 #include "pool/pool.h"
 #include "proto/proto.h"
@@ -39,46 +40,6 @@ struct conn;
 struct drain;
 struct file;
 struct verify;
-
-/* ---- workers.c ------------------------------------------------------------ */
-
-enum job_kind {
-	JOB_CALL, /* one call that a client waits for; it never waits for other jobs */
-	JOB_BULK, /* moves bytes; at most drain_threads (a setting) of them run at a time */
-};
-
-/* work for another thread; embedded in what it works on */
-struct job {
-	void (*run)(struct job *job);			   /* in a worker */
-	void (*done)(struct agent *agent, struct job *job); /* in the loop; frees it */
-	enum job_kind kind;
-	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
-	bool throttled;		/* JOB_BULK: subject to the drain rate (throttle.c) */
-	bool high_priority;		/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
-	/* private to workers.c */
-	struct job *prev, *next;
-	atomic_int_fast64_t alive_ms;
-	atomic_bool resting;
-};
-
-/* called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck */
-void job_alive(struct job *job);
-/* the job sleeps for a time of its own choice: another job may run in its place */
-void job_resting(struct job *job, bool resting);
-
-struct workers;
-
-/* limit: the number of JOB_BULKs that run at a time */
-int workers_new(unsigned limit, struct workers **out);
-/*
- * Waits up to limit_ms for the jobs that run; queued jobs are dropped.  Returns false
- * if some still run: they may use their jobs for as long as the process lives.
- */
-bool workers_delete(struct workers **w, unsigned limit_ms);
-int workers_event_fd(const struct workers *w); /* readable when jobs are done */
-void workers_submit(struct workers *w, struct job *job);
-/* call done() of all finished jobs */
-void workers_reap(struct workers *w, struct agent *agent);
 
 /* ---- throttle.c ----------------------------------------------------------------- */
 
@@ -181,12 +142,18 @@ typedef void request_fn(struct agent *a, struct conn *c, const union pmio_any_ms
 /* decides what becomes of a file that no program has open and no job works on; it may free the file */
 typedef void idle_fn(struct agent *a, struct file *f);
 
-/* a deferred request: it is answered, or dispatched again, later */
-struct deferred {
-	uint64_t conn_id;
+/*
+ * a request that is not answered yet: it is deferred, in a list, until it can be answered or dispatched again; or workers
+ * take steps for it (request_step), and then it is the first member of a struct with what they need
+ */
+struct request {
+	struct job job;		/* first; the step that is under way */
+	void (*done)(struct agent *a, struct request *r); /* in the loop, after the step */
+	struct file *file;	/* held during a step; NULL: none */
+	uint64_t conn_id;	/* 0: no client waits for an answer */
 	int fd;			/* owned: came with the request; -1: none */
-	struct deferred *prev, *next;
-	union pmio_any_msg msg;	/* allocated with the size of the message */
+	struct request *prev, *next;
+	const union pmio_any_msg *msg; /* a copy, allocated with the request; NULL: the agent's own request */
 };
 
 struct file_key {
@@ -252,6 +219,13 @@ struct file_on_pfs {
 	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
 };
 
+/* a file in a list of batch.h */
+struct batch_entry {
+	bool listed;
+	struct file *file;
+	struct batch_entry *prev, *next;
+};
+
 struct file {
 	struct file_key key;
 	int64_t birth_ns;	/* birth time of the inode; 0: not known */
@@ -286,24 +260,22 @@ struct file {
 	bool was_held;		/* it was held until the drain that is to come was asked for */
 
 	/* marks.c */
-	bool mark_listed;	/* in agent->to_mark */
-	struct deferred *mark_waiters; /* answered when it has no mark */
-	struct file *mark_prev, *mark_next;
+	struct batch_entry mark; /* in agent->marks: it is to get a mark, or to lose it */
+	struct request *mark_waiters; /* answered when it has no mark */
 	/* syncs.c */
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
-	bool sync_listed;	/* in agent->unsynced */
+	struct batch_entry sync; /* in agent->syncs: it is to be made durable */
 	bool syncing;		/* a worker is making it durable */
 	uint64_t sync_change;	/* counts the times that there was something new to make durable */
 	struct pfs_fd *sync_pfs; /* held; NULL: too many are open already */
-	struct deferred *sync_waiters; /* answered when the file is durable */
-	struct file *sync_prev, *sync_next;
+	struct request *sync_waiters; /* answered when the file is durable */
 
 	unsigned nr_jobs;	/* under way, of any kind */
 	struct drain *drain;	/* the running one, or NULL */
-	struct deferred *drain_waiters;	   /* answered when the running drain ends */
-	struct deferred *next_drain_waiters; /* came too late for the running drain: answered by the next one */
-	struct deferred *deferred;		   /* dispatched again when a job ends */
+	struct request *drain_waiters;	   /* answered when the running drain ends */
+	struct request *next_drain_waiters; /* came too late for the running drain: answered by the next one */
+	struct request *deferred;		   /* dispatched again when a job ends */
 
 	/* for `pmio stat`, since the agent started */
 	uint64_t drained_bytes, filled_bytes;
@@ -352,34 +324,17 @@ struct conn {
 	UT_hash_handle hh;
 };
 
-/* file systems for which a worker runs a batch now: one that hangs does not delay the others */
+/* batch.h: one kind of work for many files; its entries are in the files */
 #define BUSY_DEVS_MAX 8
-struct busy_devs {
-	uint64_t dev[BUSY_DEVS_MAX];
+struct batches {
+	struct batch_entry *list; /* files that wait for their turn, or whose work is not done */
 	unsigned nr;
+	uint64_t next_ms;	/* CLOCK_MONOTONIC */
+	struct busy_devs {	/* file systems that have a batch under way */
+		uint64_t dev[BUSY_DEVS_MAX];
+		unsigned nr;
+	} busy;
 };
-
-static inline bool busy_devs_take(struct busy_devs *b, uint64_t dev)
-{
-	for (unsigned i = 0; i < b->nr; i++) {
-		if (b->dev[i] == dev)
-			return false;
-	}
-	if (b->nr == BUSY_DEVS_MAX)
-		return false;
-	b->dev[b->nr++] = dev;
-	return true;
-}
-
-static inline void busy_devs_leave(struct busy_devs *b, uint64_t dev)
-{
-	for (unsigned i = 0; i < b->nr; i++) {
-		if (b->dev[i] == dev) {
-			b->dev[i] = b->dev[--b->nr];
-			return;
-		}
-	}
-}
 
 enum agent_state {
 	AGENT_RUNNING,
@@ -397,10 +352,10 @@ struct agent {
 	enum agent_state state;
 	bool forced;
 	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits until then for clients to leave */
-	struct deferred *shutdown;	/* the request to answer when leaving */
-	struct deferred *late;		/* opens that came while the agent drains before it leaves */
-	struct deferred *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
-	struct deferred *no_fds;		/* requests that found no free descriptor, until one is closed */
+	struct request *shutdown;	/* the request to answer when leaving */
+	struct request *late;		/* opens that came while the agent drains before it leaves */
+	struct request *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
+	struct request *no_fds;		/* requests that found no free descriptor, until one is closed */
 	bool fd_closed;			/* one was closed since the loop last looked */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
@@ -424,13 +379,7 @@ struct agent {
 	bool orphaned;			/* the pool's folder was removed */
 	unsigned nr_ghosts;		/* files for maps.c */
 	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
-	struct file *to_mark;		/* files for marks.c */
-	uint64_t next_mark_ms;		/* CLOCK_MONOTONIC */
-	struct busy_devs marking;
-	struct file *unsynced;		/* files for syncs.c */
-	unsigned nr_unsynced;
-	uint64_t next_sync_ms;		/* CLOCK_MONOTONIC */
-	struct busy_devs syncing;
+	struct batches marks, syncs;	/* marks.c, syncs.c */
 	uint8_t *client_used;		/* one byte per client record */
 	struct timespec started, last_busy;
 	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
@@ -475,19 +424,31 @@ struct conn *agent_conn(struct agent *a, uint64_t id); /* NULL: gone */
 void conn_sum_counts(const struct agent *a, struct pmio_counts_df *sum);
 unsigned conn_count_clients(const struct agent *a); /* those that keep the agent here */
 
-/* deferred requests */
-struct deferred *deferred_new(struct conn *c, const union pmio_any_msg *msg);
+/* request.c */
 /*
- * the same with the descriptor that came with the request, which is kept with it, or closed if memory is out (then it
- * is answered)
+ * size: that of the struct which the request is the first member of; the rest of it is 0.  Without c and msg the agent
+ * itself asks.  NULL: out of memory, and c was told so
  */
-void deferred_add(struct agent *a, struct deferred **list, struct conn *c, const union pmio_any_msg *msg, int fd);
-/* answer every request of the list with status, and free the list */
-void deferred_answer(struct agent *a, struct deferred **list, int status);
-/* answer those that wait for one chunk: FILLs and STAGEs */
-void deferred_answer_fills(struct agent *a, struct deferred **list, uint64_t chunk, int status);
-/* pass every request of the list to a->dispatch again */
-void deferred_retry(struct agent *a, struct deferred **list);
+void *request_new(struct agent *a, struct conn *c, const union pmio_any_msg *msg, size_t size);
+/* answer, if the client is still there, and free it */
+void request_finish(struct agent *a, struct request *r, int status);
+void request_free(struct agent *a, struct request *r); /* it was answered, or is not to be */
+/* a new request, deferred; fd came with it, -1: none; it is taken over */
+void request_defer(struct agent *a, struct request **list, struct conn *c, const union pmio_any_msg *msg, int fd);
+/* all of a list, which is empty then */
+void requests_finish(struct agent *a, struct request **list, int status);
+/* those that wait for one chunk: FILLs and STAGEs */
+void requests_finish_fills(struct agent *a, struct request **list, uint64_t chunk, int status);
+/* dispatch all of a list again */
+void requests_retry(struct agent *a, struct request **list);
+
+/* jobs.c */
+/* from _begin to _end the file stays; _end dispatches the requests again that waited for it */
+void files_job_begin(struct agent *a, struct file *f);
+void files_job_end(struct agent *a, struct file *f);
+/* a worker calls run(), which must not wait for other jobs, and then the loop done(), which may start another step */
+void request_step(struct agent *a, struct request *r, void (*run)(struct job *job),
+		  void (*done)(struct agent *a, struct request *r));
 
 /* ops.c */
 request_fn ops_dispatch;
@@ -538,9 +499,6 @@ void files_become(struct agent *a, struct file *f, const struct pmio_pfs_id *id,
 /* of f's descriptor and this one keep the one that permits more or, if f's is doubtful, the newer; takes *pfs over */
 void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs);
 bool files_pfs_can_as_much(const struct pfs_fd *new, const struct pfs_fd *old);
-/* from _begin to _end the file stays; _end dispatches the requests again that waited for it */
-void files_job_begin(struct agent *a, struct file *f);
-void files_job_end(struct agent *a, struct file *f);
 
 /* file_seen.c */
 /*
@@ -689,7 +647,7 @@ static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
  * which may be NULL, is answered when everything written before this call is on the
  * PFS, or is known not to get there.
  */
-void drain_start(struct agent *a, struct file *f, struct deferred *waiter);
+void drain_start(struct agent *a, struct file *f, struct request *waiter);
 /* start a drain of the chunks that are ripe (early.c) */
 void drain_start_early(struct agent *a, struct file *f);
 /* end an early drain soon: a request waits for its end */

@@ -12,9 +12,7 @@
 #include "agent/agent_impl.h"
 
 struct call {
-	struct job job;		/* first */
-	struct deferred *req;	/* owned */
-	struct file *file;	/* held; NULL: none */
+	struct request req;	/* first */
 	struct pfs_fd *pfs;	/* held; NULL: none */
 	struct pfs_look *look;	/* owned: opens it where pfs is NULL; or NULL */
 	int rc;
@@ -36,64 +34,37 @@ struct call {
 };
 
 /* NULL: out of memory; answered */
-static struct call *new_call(struct agent *a, struct conn *c, struct file *f,
-			     const union pmio_any_msg *msg)
+static struct call *new_call(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct call *call = calloc(1, sizeof(*call));
+	struct call *call = request_new(a, c, msg, sizeof(*call));
 
 	if (call)
-		call->req = deferred_new(c, msg);
-	if (!call || !call->req) {
-		free(call);
-		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
-		return NULL;
-	}
-	call->file = f;
+		call->req.file = f;
 	return call;
 }
 
 static void start_call(struct agent *a, struct call *call, void (*run)(struct job *job),
-		       void (*done)(struct agent *a, struct job *job))
+		       void (*done)(struct agent *a, struct request *r))
 {
-	if (call->file) {
-		files_job_begin(a, call->file);
-		call->pfs = call->file->pfs ? pfs_get(call->file->pfs) : NULL;
-		call->look = call->pfs ? NULL : pfs_look_new(call->file);
-	} else {
-		a->nr_jobs++;
+	struct file *f = call->req.file;
+
+	if (f) {
+		call->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
+		call->look = call->pfs ? NULL : pfs_look_new(f);
 	}
-	call->job.kind = JOB_CALL;
-	call->job.run = run;
-	call->job.done = done;
-	workers_submit(a->workers, &call->job);
+	request_step(a, &call->req, run, done);
 }
 
-static void free_call(struct agent *a, struct call *call)
+static void end_call(struct agent *a, struct call *call, int status)
 {
 	pfs_put(a, &call->pfs);
 	pfs_put(a, &call->pin);
-	if (call->file && call->look && call->look->pfs)
-		files_adopt_pfs(a, call->file, &call->look->pfs);
+	if (call->req.file && call->look && call->look->pfs)
+		files_adopt_pfs(a, call->req.file, &call->look->pfs);
 	pfs_look_delete(a, &call->look);
 	free(call->path);
 	free(call->frames);
-	free(call->req);
-	free(call);
-}
-
-/* answers, unless status is positive */
-static void end_call(struct agent *a, struct call *call, int status)
-{
-	struct conn *c = call->req ? agent_conn(a, call->req->conn_id) : NULL;
-	struct file *f = call->file;
-
-	if (c && status <= 0)
-		agent_reply_status(a, c, &call->req->msg.hdr, status);
-	free_call(a, call);
-	if (f)
-		files_job_end(a, f);
-	else
-		a->nr_jobs--;
+	request_finish(a, &call->req, status);
 }
 
 /* ---- names that go ------------------------------------------------------------------ */
@@ -163,30 +134,21 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 	files_job_end(a, f);
 }
 
-static void go_on(struct agent *a, struct call *call, void (*run)(struct job *job),
-		  void (*done)(struct agent *a, struct job *job))
+static void abandoned(struct agent *a, struct request *r)
 {
-	call->job.run = run;
-	call->job.done = done;
-	workers_submit(a->workers, &call->job);
-}
-
-static void abandoned(struct agent *a, struct job *job)
-{
-	struct call *call = (struct call *)job;
+	struct call *call = (struct call *)r;
 
 	end_removal(a, call, call->rc < 0 || !call->nameless ? -ECANCELED : 0);
-	a->nr_jobs--;
-	free_call(a, call);
+	end_call(a, call, 0);
 }
 
-static void found_removed(struct agent *a, struct job *job)
+static void found_removed(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)job;
-	struct conn *c = agent_conn(a, call->req->conn_id);
+	struct call *call = (struct call *)r;
+	struct conn *c = agent_conn(a, r->conn_id);
 	struct file *f = call->rc == 0 ? files_find(a, &call->id) : NULL;
 
-	if (c && f && call->req->msg.remove.is_last && !file_is_unlinked(f) && !file_is_gone(f))
+	if (c && f && r->msg->remove.is_last && !file_is_unlinked(f) && !file_is_gone(f))
 		call->rc = begin_removal(a, c, call, f);
 	if (!c || call->rc < 0) {
 		end_removal(a, call, -ECANCELED);
@@ -194,8 +156,8 @@ static void found_removed(struct agent *a, struct job *job)
 		return;
 	}
 	c->removal = call;
-	a->nr_jobs--;
-	agent_reply_status(a, c, &call->req->msg.hdr, 0);
+	r->conn_id = 0;
+	agent_reply_status(a, c, &r->msg->hdr, 0);
 }
 
 void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
@@ -214,8 +176,7 @@ void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 	}
 	call->pin = pfs_wrap(fd);
 	if (!call->pin) {
-		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
-		free_call(a, call);
+		end_call(a, call, -ENOMEM);
 		return;
 	}
 	start_call(a, call, run_look, found_removed);
@@ -229,7 +190,7 @@ void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 	c->removal = NULL;
 	if (call) {
 		end_removal(a, call, msg->removed.status);
-		free_call(a, call);
+		end_call(a, call, 0);
 	}
 	agent_reply_status(a, c, &msg->hdr, 0);
 }
@@ -240,8 +201,7 @@ void calls_abandon_removal(struct agent *a, struct conn *c)
 	struct call *call = c->removal;
 
 	c->removal = NULL;
-	a->nr_jobs++;
-	go_on(a, call, run_look, abandoned);
+	request_step(a, &call->req, run_look, abandoned);
 }
 
 /*
@@ -282,35 +242,35 @@ static void run_end_removal(struct job *job)
 		close(fd);
 }
 
-static void removal_ended(struct agent *a, struct job *job)
+static void removal_ended(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)job;
+	struct call *call = (struct call *)r;
 
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
 	end_removal(a, call, call->rc);
-	free_call(a, call);
-	deferred_answer(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
+	end_call(a, call, 0);
+	requests_finish(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
 {
-	struct call *call = calloc(1, sizeof(*call));
+	struct call *call = new_call(a, NULL, NULL, NULL);
 
-	if (call)
-		call->path = strdup(f->path);
-	if (!call || !call->path) {
-		free(call);
+	if (!call)
+		return -ENOMEM;
+	call->path = strdup(f->path);
+	if (!call->path) {
+		end_call(a, call, 0);
 		return -ENOMEM;
 	}
 	call->id = files_id(f);
 	call->st = f->on_pfs.seen;
 	call->was_busy = f->on_pfs.busy;
 	call->removes = f;
-	call->job.kind = JOB_CALL;
 	files_job_begin(a, f);
 	f->removal = FILE_REMOVAL_RESUMED;
-	go_on(a, call, run_end_removal, removal_ended);
+	request_step(a, &call->req, run_end_removal, removal_ended);
 	return 0;
 }
 
@@ -352,10 +312,10 @@ static void run_cut(struct job *job)
 		call->rc = -errno;
 }
 
-static void cut(struct agent *a, struct job *job)
+static void cut(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)job;
-	struct file *f = call->file;
+	struct call *call = (struct call *)r;
+	struct file *f = r->file;
 	int rc = call->rc;
 
 	f->busy = FILE_NOT_BUSY;
@@ -422,8 +382,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
 		cut_chunk(a, ch, size); /* T4 */
 	if (!cuts_pfs || rc < 0) {
-		agent_reply_status(a, c, &msg->hdr, rc);
-		free_call(a, call);
+		end_call(a, call, rc);
 		return;
 	}
 	call->size = size;
@@ -438,14 +397,14 @@ static void run_forget(struct job *job)
 	struct call *call = (struct call *)job;
 	int fd;
 
-	if (call->file->on_pfs.marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
+	if (call->req.file->on_pfs.marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
 		pmio_pfs_unmark(fd, call->view->super->uuid);
 }
 
-static void forgotten(struct agent *a, struct job *job)
+static void forgotten(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)job;
-	struct file *f = call->file;
+	struct call *call = (struct call *)r;
+	struct file *f = r->file;
 
 	if (f->nr_handles) {
 		end_call(a, call, -EBUSY);
@@ -499,9 +458,11 @@ static void run_sync(struct job *job)
 		pmio_err("agent: %s: fdatasync: %s", call->path, pmio_strerror(call->rc));
 }
 
-static void synced(struct agent *a, struct job *job)
+static void synced(struct agent *a, struct request *r)
 {
-	end_call(a, (struct call *)job, ((struct call *)job)->rc);
+	struct call *call = (struct call *)r;
+
+	end_call(a, call, call->rc);
 }
 
 static int list_frames(struct call *call, const struct file *f)
@@ -534,8 +495,7 @@ void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmi
 	else if (pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE)
 		rc = list_frames(call, f);
 	if (rc < 0) {
-		agent_reply_status(a, c, &msg->hdr, rc);
-		free_call(a, call);
+		end_call(a, call, rc);
 		return;
 	}
 	start_call(a, call, run_sync, synced);

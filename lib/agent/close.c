@@ -60,7 +60,6 @@ static int64_t now_ns(void)
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct file *f = h->file;
-	struct deferred *p;
 
 	if (msg)
 		files_see_at_close(f, &msg->close);
@@ -86,20 +85,17 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 		files_idle(a, f);
 		return;
 	}
-	p = deferred_new(c, msg);
-	if (!p)
-		answer(a, c, msg, -ENOMEM);
-	drain_start(a, f, p);
+	drain_start(a, f, request_new(a, c, msg, sizeof(struct request)));
 }
 
 /* ---- jobs on a file --------------------------------------------------------------- */
 
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct deferred *p;
+	struct request *r;
 
-	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync_listed && !file_is_gone(f)) {
-		deferred_add(a, &f->sync_waiters, c, msg, -1);
+	if (f->nr_handles == 0 && f->state == PMIO_FILE_CLEAN && f->sync.listed && !file_is_gone(f)) {
+		request_defer(a, &f->sync_waiters, c, msg, -1);
 		return;
 	}
 	if (f->state == PMIO_FILE_CLEAN && marks_defer(a, f, c, msg)) {
@@ -110,31 +106,30 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 		agent_reply_status(a, c, &msg->hdr, f->removal == FILE_KEPT_NAMELESS ? PMIO_EGONE : 0);
 		return;
 	}
-	p = deferred_new(c, msg);
-	if (!p) {
-		agent_reply_status(a, c, &msg->hdr, -ENOMEM);
+	r = request_new(a, c, msg, sizeof(*r));
+	if (!r)
 		return;
-	}
 	if (f->nr_handles == 0) {
 		f->was_held |= f->policy.hold;
 		f->policy.hold = false;
 		file_event(f, FILE_DRAIN_WANTED);
 	}
 	f->force |= !!(msg->drain.flags & PMIO_DRAIN_FORCE);
-	drain_start(a, f, p);
+	drain_start(a, f, r);
 }
 
-static void drain_it(struct agent *a, struct conn *c, struct lookup *l)
+static bool drain_it(struct agent *a, struct conn *c, struct lookup *l)
 {
 	struct file *f = l->rc == 0 ? lookup_find(a, l) : NULL;
 
 	if (!f) {
-		agent_reply_status(a, c, &l->req->msg.hdr, l->rc < 0 ? l->rc : -ESRCH);
-		return;
+		agent_reply_status(a, c, &l->req.msg->hdr, l->rc < 0 ? l->rc : -ESRCH);
+		return false;
 	}
 	if (l->pfs->writes)
 		files_adopt_pfs(a, f, &l->pfs);
-	files_drain(a, c, f, &l->req->msg);
+	files_drain(a, c, f, l->req.msg);
+	return false;
 }
 
 void files_drain_by_fd(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
@@ -150,7 +145,7 @@ void files_give_up(struct agent *a, struct conn *c, struct file *f, const union 
 	}
 	if (f->nr_jobs) {
 		drain_end(f);
-		deferred_add(a, &f->deferred, c, msg, -1);
+		request_defer(a, &f->deferred, c, msg, -1);
 		return;
 	}
 	calls_forget(a, c, f, msg);

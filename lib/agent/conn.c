@@ -44,11 +44,11 @@ static bool is_ours(int sock, pid_t *pid)
 /* a connection that cannot be served must not wait for ever: refuse it */
 static int turn_away(int sock)
 {
-	static bool said;
+	static bool warned;
 
-	if (!said)
+	if (!warned)
 		pmio_err("agent: out of file descriptors (ulimit -n): refusing a client");
-	said = true;
+	warned = true;
 	close(sock);
 	return -EMFILE;
 }

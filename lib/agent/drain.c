@@ -189,7 +189,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		deferred_answer(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
+		requests_finish(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -198,8 +198,9 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	files_job_end(a, f);
 }
 
-static void part_done(struct agent *a, struct job *job)
+static void part_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = ((struct part *)job)->drain;
 
 	if (++d->nr_done == d->nr_parts)
@@ -265,8 +266,9 @@ static void begin_writing(struct agent *a, struct drain *d)
 		workers_submit(a->workers, &d->parts[i].job);
 }
 
-static void was_cut(struct agent *a, struct job *job)
+static void was_cut(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = (struct drain *)job;
 
 	if (d->open_rc < 0)
@@ -283,8 +285,8 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
 	    f->on_pfs.lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
-	for (const struct deferred *p = f->drain_waiters; p; p = p->next) {
-		if (p->msg.hdr.op != PMIO_OP_CLOSE)
+	for (const struct request *r = f->drain_waiters; r; r = r->next) {
+		if (r->msg->hdr.op != PMIO_OP_CLOSE)
 			return false;
 	}
 	return true;
@@ -373,8 +375,9 @@ static int judge(struct agent *a, struct drain *d)
 	return can_write(f) ? 0 : -EACCES;
 }
 
-static void opened(struct agent *a, struct job *job)
+static void opened(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = (struct drain *)job;
 	struct file *f = d->file;
 	int rc = judge(a, d);
@@ -438,8 +441,9 @@ static void judge_first(struct agent *a, struct drain *d)
 		opened(a, &d->opening);
 }
 
-static void at_once_done(struct agent *a, struct job *job)
+static void at_once_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct drain *d = ((struct part *)job)->drain;
 
 	if (d->differs)
@@ -512,7 +516,7 @@ static void start_now(struct agent *a, struct file *f, bool early)
 		ended(a, f, f->drain, rc);
 }
 
-void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
+void drain_start(struct agent *a, struct file *f, struct request *waiter)
 {
 	if (waiter)
 		DL_APPEND(f->next_drain_waiters, waiter);
@@ -521,7 +525,7 @@ void drain_start(struct agent *a, struct file *f, struct deferred *waiter)
 	DL_CONCAT(f->next_drain_waiters, f->mark_waiters);
 	f->mark_waiters = NULL;
 	if (file_is_gone(f) && f->nr_handles == 0) {
-		deferred_answer(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
+		requests_finish(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;

@@ -301,21 +301,3 @@ void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 	f->reopen = false;
 	pfs_put(a, &old); /* jobs that use it have their own reference */
 }
-
-/* ---- jobs on a file --------------------------------------------------------------- */
-
-void files_job_begin(struct agent *a, struct file *f)
-{
-	files_lru_remove(a, f); /* its frames cannot be evicted now */
-	f->nr_jobs++;
-	a->nr_jobs++;
-}
-
-void files_job_end(struct agent *a, struct file *f)
-{
-	f->nr_jobs--;
-	a->nr_jobs--;
-	/* first the requests that a drain would delay again */
-	deferred_retry(a, &f->deferred);
-	a->idle(a, f);
-}

@@ -69,8 +69,9 @@ static void run_fill(struct job *job)
 		fl->error = -EIO; /* the same, found by the kernel while it copied */
 }
 
-static void fill_done(struct agent *a, struct job *job)
+static void fill_done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct fill *fl = (struct fill *)job;
 	struct file *f = fl->file;
 
@@ -81,7 +82,7 @@ static void fill_done(struct agent *a, struct job *job)
 	fl->chunk->filling = false;
 	if (fl->error) {
 		pmio_err("agent: read %s: %s", f->path, pmio_strerror(fl->error));
-		deferred_answer_fills(a, &f->deferred, fl->number, fl->error);
+		requests_finish_fills(a, &f->deferred, fl->number, fl->error);
 	}
 	if (fl->look && fl->look->pfs)
 		files_adopt_pfs(a, f, &fl->look->pfs);

@@ -81,11 +81,11 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	marks_want_none(a, f);
 	if (f->nr_jobs)
 		return; /* its end comes back here */
-	if (!f->mark_listed)
+	if (!f->mark.listed)
 		pfs_put(a, &f->pfs);
 	if (f->unsynced)
 		return; /* its frames stay until it is durable: syncs.c */
-	if (f->policy.drop_cache && !f->mark_listed && files_frames_may_move(a))
+	if (f->policy.drop_cache && !f->mark.listed && files_frames_may_move(a))
 		files_forget(a, f);
 	else
 		files_lru_add(a, f);

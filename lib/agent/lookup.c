@@ -67,16 +67,12 @@ static void run_look(struct job *job)
 
 /* ---- in the loop ------------------------------------------------------------------ */
 
-static void looked(struct agent *a, struct job *job);
+static void looked(struct agent *a, struct request *r);
 
 static void look(struct agent *a, struct lookup *l)
 {
-	a->nr_jobs++;
 	l->changes = a->pfs_changes;
-	l->job.kind = JOB_CALL;
-	l->job.run = run_look;
-	l->job.done = looked;
-	workers_submit(a->workers, &l->job);
+	request_step(a, &l->req, run_look, looked);
 }
 
 /* no program has it open, and it is being drained: the drain's own writes do not count as a change */
@@ -97,19 +93,23 @@ static int compare_with_drain(struct agent *a, struct lookup *l)
 
 static void end(struct agent *a, struct conn *c, struct lookup *l)
 {
-	if (c)
-		l->go_on(a, c, l);
+	if (c && l->go_on(a, c, l))
+		return;
 	pfs_put(a, &l->pfs);
-	free(l->req);
-	free(l);
+	request_free(a, &l->req);
 }
 
-static void looked(struct agent *a, struct job *job)
+void lookup_defer(struct agent *a, struct request **list, struct lookup *l)
 {
-	struct lookup *l = (struct lookup *)job;
-	struct conn *c = agent_conn(a, l->req->conn_id);
+	pfs_put(a, &l->pfs);
+	DL_APPEND(*list, &l->req);
+}
 
-	a->nr_jobs--;
+static void looked(struct agent *a, struct request *r)
+{
+	struct lookup *l = (struct lookup *)r;
+	struct conn *c = agent_conn(a, r->conn_id);
+
 	if (c && l->rc == 0 && (l->changes != a->pfs_changes || compare_with_drain(a, l) == -EAGAIN)) {
 		look(a, l);
 		return;
@@ -125,7 +125,7 @@ static bool look_at_new(struct agent *a, struct lookup *l)
 {
 	struct file *f;
 
-	if (!l->path || l->anew || (l->req->msg.open.flags & PMIO_OPEN_SHARED) ||
+	if (!l->path || l->anew || (l->req.msg->open.flags & PMIO_OPEN_SHARED) ||
 	    pmio_pfs_identify_cached(l->pfs->fd, &l->st, &l->id) < 0 || !S_ISREG(l->st.st_mode) ||
 	    l->st.st_size != 0 || l->st.st_nlink != 1)
 		return false;
@@ -137,27 +137,22 @@ static bool look_at_new(struct agent *a, struct lookup *l)
 }
 
 void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const char *path, int fd,
-		  void (*go_on)(struct agent *a, struct conn *c, struct lookup *l))
+		  bool (*go_on)(struct agent *a, struct conn *c, struct lookup *l))
 {
-	struct lookup *l = calloc(1, sizeof(*l));
-	int rc = -ENOMEM;
+	struct lookup *l = request_new(a, c, msg, sizeof(*l));
+	int rc;
 
-	if (l) {
-		l->anew = path && (msg->open.flags & PMIO_OPEN_BY_FD);
-		l->pfs = pfs_adopt(a, fd, l->anew, &rc);
-	}
-	else
+	if (!l) {
 		pfs_close(a, fd);
-	if (l && l->pfs)
-		l->req = deferred_new(c, msg);
-	if (!l || !l->req) {
-		if (l)
-			pfs_put(a, &l->pfs);
-		free(l);
-		agent_reply_status(a, c, &msg->hdr, rc < 0 ? rc : -ENOMEM);
 		return;
 	}
-	l->path = path ? (const char *)&l->req->msg + (path - (const char *)msg) : NULL;
+	l->anew = path && (msg->open.flags & PMIO_OPEN_BY_FD);
+	l->pfs = pfs_adopt(a, fd, l->anew, &rc);
+	if (!l->pfs) {
+		request_finish(a, &l->req, rc);
+		return;
+	}
+	l->path = path ? (const char *)l->req.msg + (path - (const char *)msg) : NULL;
 	l->go_on = go_on;
 	memcpy(l->uuid, a->view->super->uuid, sizeof(l->uuid));
 	l->flags = path ? msg->open.flags : 0;

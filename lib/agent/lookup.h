@@ -8,8 +8,7 @@
 #include "agent/agent_impl.h"
 
 struct lookup {
-	struct job job;		/* first */
-	struct deferred *req;	/* owned */
+	struct request req;	/* first */
 	const char *path;	/* in req; the file's name as the client saw it */
 	uint32_t flags;		/* OPEN: PMIO_OPEN_* */
 	uint64_t changes;	/* a->pfs_changes when st was asked for */
@@ -24,12 +23,14 @@ struct lookup {
 	bool keeps;		/* the worker itself makes the name durable, as too many files wait for that */
 	unsigned nr_looks;
 	uint64_t drain_steps;	/* steps of the file's drain when this look began; 0: not known */
-	void (*go_on)(struct agent *a, struct conn *c, struct lookup *l);
+	bool (*go_on)(struct agent *a, struct conn *c, struct lookup *l); /* answers; true: it has deferred the request instead */
 };
 
-/* takes fd over; path: in msg, or NULL; go_on answers, unless it keeps l->req (and clears it) or l->pfs */
+/* takes fd over; path: in msg, or NULL */
 void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const char *path, int fd,
-		  void (*go_on)(struct agent *a, struct conn *c, struct lookup *l));
+		  bool (*go_on)(struct agent *a, struct conn *c, struct lookup *l));
+/* nothing but its request stays */
+void lookup_defer(struct agent *a, struct request **list, struct lookup *l);
 /* NULL: not known.  A file that had the inode number before went with its last name. */
 struct file *lookup_find(struct agent *a, const struct lookup *l);
 

@@ -84,7 +84,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
 	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
-	deferred_answer(a, &f->mark_waiters, 0);
+	requests_finish(a, &f->mark_waiters, 0);
 	if (f->shared)
 		marks_want_none(a, f);
 	else if (flags & PMIO_OPEN_WRITE)
@@ -293,41 +293,40 @@ static bool is_just_going(struct agent *a, const struct lookup *l)
 /* the request is dispatched again, with its descriptor, when the file's jobs have ended */
 static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
 {
-	l->req->fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
-	if (l->req->fd < 0)
+	l->req.fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
+	if (l->req.fd < 0)
 		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
-	DL_APPEND(f->deferred, l->req);
-	l->req = NULL;
+	lookup_defer(a, &f->deferred, l);
 	return 0;
 }
 
-static void open_it(struct agent *a, struct conn *c, struct lookup *l)
+static bool open_it(struct agent *a, struct conn *c, struct lookup *l)
 {
-	const union pmio_any_msg *msg = &l->req->msg;
+	const union pmio_any_msg *msg = l->req.msg;
 	struct file *f = NULL;
 	int rc = l->rc;
 
 	if (rc == 0 && is_just_going(a, l)) {
-		DL_APPEND(a->after_removals, l->req);
-		l->req = NULL;
-		return;
+		lookup_defer(a, &a->after_removals, l);
+		return true;
 	}
 	if (rc == 0)
 		rc = find_or_add(a, l, &f);
 	if (rc == WHEN_IDLE) {
 		rc = open_when_idle(a, f, l);
 		if (rc == 0)
-			return;
+			return true;
 	}
 	if (rc < 0) {
 		pmio_dbg("agent: open %s for process %u: %s", l->path, c->pid, pmio_strerror(rc));
 		agent_reply_status(a, c, &msg->hdr, rc);
-		return;
+		return false;
 	}
 	f->sees_names = l->sees_names;
 	if (l->flags & PMIO_OPEN_NEW)
 		syncs_later(a, f, true, false); /* attach() records it */
 	attach(a, c, f, msg, &l->pfs);
+	return false;
 }
 
 /*
@@ -374,7 +373,7 @@ void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, 
 	if (!pfs_fd_is_reserved(fd)) {
 		lookup_start(a, c, msg, msg->open.path, fd, open_it);
 	} else if (pfs_shrink(a)) {
-		deferred_add(a, &a->no_fds, c, msg, fd);
+		request_defer(a, &a->no_fds, c, msg, fd);
 	} else {
 		pfs_close(a, fd);
 		agent_reply_status(a, c, &msg->hdr, -EMFILE);

@@ -19,7 +19,7 @@ static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
 /* dispatch the request again when a job of the file has ended */
 static void defer(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	deferred_add(a, &f->deferred, c, msg, -1);
+	request_defer(a, &f->deferred, c, msg, -1);
 }
 
 static int take_client_record(struct agent *a)
@@ -65,7 +65,7 @@ static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	if (a->state == AGENT_RUNNING)
 		files_open(a, c, msg, fd);
 	else
-		deferred_add(a, &a->late, c, msg, fd);
+		request_defer(a, &a->late, c, msg, fd);
 }
 
 static int claim_one(struct agent *a, struct handle *h, const struct pmio_claim_msg *m, uint32_t i,
@@ -402,7 +402,9 @@ static void op_shutdown(struct agent *a, struct conn *c, const union pmio_any_ms
 		agent_reply_status(a, c, &msg->hdr, -EBUSY);
 		return;
 	}
-	a->shutdown = deferred_new(c, msg);
+	a->shutdown = request_new(a, c, msg, sizeof(*a->shutdown));
+	if (!a->shutdown)
+		return;
 	a->forced = msg->shutdown.force != 0;
 	a->state = a->forced || atomic_load(&a->throttle.paused) ? AGENT_LEAVING : AGENT_DRAINING;
 }

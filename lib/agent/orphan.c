@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 
 #define EVERY_MS 1000
 #define AGAIN_MS 10000 /* after a drain that failed */

@@ -86,8 +86,9 @@ static void run_close(struct job *job)
 	close(((struct pfs_fd *)job)->fd);
 }
 
-static void closed(struct agent *a, struct job *job)
+static void closed(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	a->nr_closing--;
 	a->fd_closed = true;
 	free(job);

@@ -53,8 +53,9 @@ static void not_made(struct agent *a, struct file *f, int rc)
 	files_lost_name(a, f);
 }
 
-static void remade(struct agent *a, struct job *job)
+static void remade(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct remake *r = (struct remake *)job;
 	struct file *f = r->file;
 

@@ -97,8 +97,9 @@ static void apply(struct agent *a, struct item *i)
 		files_adopt_name(a, f, i->look->path);
 }
 
-static void done(struct agent *a, struct job *job)
+static void done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	struct survey *s = (struct survey *)job;
 	uint64_t now = pmio_now_ms();
 

@@ -7,7 +7,7 @@
  */
 #include "agent/agent_impl.h"
 
-static ssize_t make_blank(struct pmio_pm_guard *guard, void *arg)
+static ssize_t make_zero(struct pmio_pm_guard *guard, void *arg)
 {
 	struct zero_reserve *b = arg;
 
@@ -21,11 +21,12 @@ static void run(struct job *job)
 {
 	struct zero_reserve *b = (struct zero_reserve *)job;
 
-	b->rc = (int)pmio_pm_guarded(b->view->pm, make_blank, b);
+	b->rc = (int)pmio_pm_guarded(b->view->pm, make_zero, b);
 }
 
-static void done(struct agent *a, struct job *job)
+static void done(void *agent, struct job *job)
 {
+	struct agent *a = agent;
 	(void)job;
 	pmio_pool_blank_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
 	if (a->zero_reserve.rc < 0)

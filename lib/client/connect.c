@@ -75,6 +75,18 @@ static int connect_once(struct pmio *pm, int *out)
 	return 0;
 }
 
+/* the same, and wait for up to limit_ms for room in the queue */
+static int connect_within(struct pmio *pm, int limit_ms, int *out)
+{
+	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, limit_ms);
+	int rc;
+
+	do
+		rc = connect_once(pm, out);
+	while (rc == -EAGAIN && pmio_backoff_sleep(&b));
+	return rc;
+}
+
 /* check which user the agent belongs to, and get its process */
 static int check_peer(int sock, pid_t *pid)
 {
@@ -90,11 +102,8 @@ static int check_peer(int sock, pid_t *pid)
 /* 0: connected; -ECONNREFUSED or -ENOENT: no agent; else another error */
 static int try_connect(struct pmio *pm)
 {
-	int64_t until = now_ms() + client_timeout_ms(pm);
-	int sock, rc;
+	int sock, rc = connect_within(pm, client_timeout_ms(pm), &sock);
 
-	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
-		pmio_sleep_us(RETRY_MS * 1000);
 	if (rc == -EAGAIN) {
 		pmio_err("pool %s: its agent takes nobody in; `pmio agent stop --force` ends it, and what it "
 			 "has stays in the pool", pm->dir);
@@ -154,10 +163,8 @@ static bool agent_is_there(struct pmio *pm, int ms)
 	int64_t until = now_ms() + ms;
 	union pmio_any_msg msg, reply;
 	bool there = false;
-	int sock, rc;
+	int sock, rc = connect_within(pm, ms, &sock);
 
-	while ((rc = connect_once(pm, &sock)) == -EAGAIN && now_ms() < until)
-		pmio_sleep_us(RETRY_MS * 1000);
 	if (rc < 0) /* also if this process lacks the resources to ask */
 		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
 	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
@@ -345,18 +352,17 @@ static int start_if_free(struct pmio *pm, int waited_ms)
  */
 static int lock_dir(struct pmio *pm)
 {
-	struct pmio_backoff b = { 1000, LOCK_POLL_MS * 1000, PMIO_BACKOFF_NO_LIMIT };
-	int64_t until = now_ms() + client_timeout_ms(pm);
+	const struct pmio_backoff first = PMIO_BACKOFF(1, LOCK_POLL_MS, client_timeout_ms(pm));
+	struct pmio_backoff b = first;
 	const char *stopped;
 	pid_t pid;
 
 	while (flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		pmio_backoff_sleep(&b);
-		if (now_ms() < until)
+		if (pmio_backoff_sleep(&b))
 			continue;
-		until = now_ms() + client_timeout_ms(pm);
+		b = first;
 		pid = pmio_lock_holder(pm->dir_fd);
 		stopped = pid ? pmio_process_stopped(pid) : NULL;
 		if (stopped) {
@@ -382,9 +388,10 @@ static bool is_removed(const struct pmio *pm)
  */
 static int connect_or_start(struct pmio *pm)
 {
-	int rc;
+	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, START_LIMIT_MS);
+	int rc, started = 0;
 
-	for (int waited = 0;; waited += RETRY_MS) {
+	for (;;) {
 		rc = try_connect(pm);
 		if (rc != -ECONNREFUSED && rc != -ENOENT)
 			return rc;
@@ -399,15 +406,15 @@ static int connect_or_start(struct pmio *pm)
 			return rc;
 		rc = try_connect(pm);
 		if (rc == -ECONNREFUSED || rc == -ENOENT)
-			rc = start_if_free(pm, waited);
+			rc = start_if_free(pm, START_LIMIT_MS - (int)(b.left_us / 1000));
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
 		/* -EBUSY: an agent that is leaving still has the pool, or another is starting */
-		if (waited >= START_LIMIT_MS)
+		if (rc == 0 && ++started < AGENTS_MAX)
+			continue;
+		if (!pmio_backoff_sleep(&b))
 			return rc < 0 ? rc : PMIO_EAGENT;
-		if (rc < 0)
-			pmio_sleep_us(RETRY_MS * 1000);
 	}
 }
 
@@ -438,7 +445,7 @@ static int no_descriptor(void)
 }
 
 /* pm->lock held, or pm not yet known to other threads */
-static int greet(struct pmio *pm, bool admin)
+static int handshake(struct pmio *pm, bool admin)
 {
 	union pmio_any_msg msg, reply;
 	int rc, fd;
@@ -521,7 +528,7 @@ static int replace_agent(struct pmio *pm)
 		return rc;
 	rc = try_connect(pm);
 	if (rc == 0)
-		rc = greet(pm, true);
+		rc = handshake(pm, true);
 	limit = rc == 0 ? lower_limit(pm) : NULL; /* another client may have replaced it */
 	if (limit) {
 		pmio_warn("pool %s: the agent, process %d, has a lower limit on %s than this program: "
@@ -547,7 +554,7 @@ int client_reach(struct pmio *pm, bool admin)
 		rc = connect_or_start(pm);
 		if (rc < 0)
 			return rc;
-		rc = greet(pm, admin);
+		rc = handshake(pm, admin);
 		if (rc == 0 && !admin && lower_limit(pm)) {
 			rc = replace_agent(pm);
 			if (rc == 0)

@@ -400,7 +400,7 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	/* nobody will see its data; but who else has it open may still give it a name (O_TMPFILE) */
+	/* nobody will see its data; but another process that has it open may still give it a name (O_TMPFILE) */
 	if (say_how_it_is(f, &msg.close))
 		client_unlinked(f->pm, f->pfs_fd, 1);
 	rc = client_detach(f, &msg, &reply);

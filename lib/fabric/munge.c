@@ -51,12 +51,12 @@ static void load(void)
 
 /* ---- without SIGPIPE, which libmunge gets from a daemon that ends -------------------------- */
 
-struct quiet {
+struct sigpipe {
 	sigset_t before;
 	bool was_pending;
 };
 
-static void hush(struct quiet *q)
+static void block_sigpipe(struct sigpipe *q)
 {
 	sigset_t pipe, pending;
 
@@ -67,7 +67,7 @@ static void hush(struct quiet *q)
 	pthread_sigmask(SIG_BLOCK, &pipe, &q->before);
 }
 
-static void unhush(const struct quiet *q)
+static void unblock_sigpipe(const struct sigpipe *q)
 {
 	const struct timespec at_once = { 0 };
 	sigset_t pipe;
@@ -105,13 +105,13 @@ ssize_t fabric_munge_encode(const struct fabric_munge *m, const uint8_t mac[MAC_
 	munge_ctx_t ctx = new_ctx(m);
 	char *made = NULL;
 	munge_err_t rc = EMUNGE_NO_MEMORY;
-	struct quiet q;
+	struct sigpipe q;
 	size_t len;
 
 	if (ctx) {
-		hush(&q);
+		block_sigpipe(&q);
 		rc = lib.encode(&made, ctx, mac, MAC_SIZE);
-		unhush(&q);
+		unblock_sigpipe(&q);
 		lib.ctx_destroy(ctx);
 	}
 	len = made ? strlen(made) : 0;
@@ -149,13 +149,13 @@ int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE]
 	int payload_len = 0, rc;
 	uid_t uid = (uid_t)-1;
 	gid_t gid;
-	struct quiet q;
+	struct sigpipe q;
 
 	memcpy(copy, credential, len);
 	if (ctx) {
-		hush(&q);
+		block_sigpipe(&q);
 		said = lib.decode(copy, ctx, &payload, &payload_len, &uid, &gid);
-		unhush(&q);
+		unblock_sigpipe(&q);
 		lib.ctx_destroy(ctx);
 	}
 	rc = judge(said, why);

@@ -202,7 +202,7 @@ static int make_region(struct pmio_fabric_target *t)
 	return 0;
 }
 
-static int offer(struct pmio_fabric_target *t, void *base, size_t len)
+static int advertise(struct pmio_fabric_target *t, void *base, size_t len)
 {
 	int rc = pmio_fabric_random(&t->epoch, sizeof(t->epoch));
 
@@ -250,7 +250,7 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 	if (rc == 0)
 		rc = fabric_ep_open(&t->ep, config, config->service);
 	if (rc == 0)
-		rc = offer(t, base, len);
+		rc = advertise(t, base, len);
 	if (rc == 0)
 		rc = make_slots(t);
 	if (rc == 0) {

@@ -121,7 +121,7 @@ struct pmio_fabric_target {
 	struct slot *free_sends, *free_strange;
 	uint8_t *memory;	/* owned; the slots' */
 	struct pmio_note no_key, no_user, refused;
-	bool said_full;
+	bool warned_full;
 };
 
 struct pmio_fabric_call {

@@ -158,9 +158,9 @@ struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const 
 
 	fabric_target_forget_ended(t);
 	if (atomic_load(&t->nr_proven) >= SESSIONS_MAX) {
-		if (!t->said_full)
+		if (!t->warned_full)
 			pmio_err("fabric: more than %u sessions: refusing others", SESSIONS_MAX);
-		t->said_full = true;
+		t->warned_full = true;
 		return NULL;
 	}
 	s = calloc(1, sizeof(*s));

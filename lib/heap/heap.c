@@ -44,12 +44,13 @@
 
 #include <memkind.h>
 
+#include "heap/heap.h"
+
 #define EXPORT __attribute__((visibility("default")))
 #define LIBRARY "libmemkind.so.0"
 #define HUGE_PAGE (2ul << 20)
 #define AHEAD (8ul << 20)
 #define STEP (4ul << 20)
-#define SMALLEST (32ul << 20) /* room for memkind's own structures, and something to give out */
 #define BLOCK 4096
 #define LOW_FD 512	      /* programs use, and close, low descriptors by their numbers */
 #define NONSENSE (1ul << 46)  /* bytes: more than a process can have */
@@ -610,8 +611,8 @@ __attribute__((constructor)) static void begin(void)
 	heap.size = strtoull(size, NULL, 10) / HUGE_PAGE * HUGE_PAGE;
 	heap.fails = says("PMIO_HEAP_FULL", "fail");
 	heap.refuses = says("PMIO_HEAP_FORK", "refuse");
-	if (!heap.dir || heap.size < SMALLEST) {
-		say("PMIO_HEAP_SIZE=%s: at least %zu MiB", size, SMALLEST >> 20);
+	if (!heap.dir || heap.size < PMIO_HEAP_MIN) {
+		say("PMIO_HEAP_SIZE=%s: at least %zu MiB", size, PMIO_HEAP_MIN >> 20);
 		if (heap.fails)
 			_exit(125);
 		return;

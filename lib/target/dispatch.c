@@ -1,20 +1,16 @@
-/* dispatch.c -- the operations of calls: carried out at once, or as a job of a helper thread */
+/* dispatch.c -- the operations of calls: carried out at once, or as a job of a worker */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <uthash.h>
-#include <utlist.h>
 
 #include "core/clock.h"
 #include "core/error.h"
 #include "target/target_impl.h"
 
-#define HELPERS_MAX 4096     /* each may wait for a file system that hangs */
-
-static int do_job(struct server *s, struct job *j)
+static int do_job(struct server *s, struct remote_job *j)
 {
 	j->answer_len = 0;
 	switch (j->msg.hdr.op) {
@@ -42,7 +38,7 @@ static int own_error(int rc)
 }
 
 /* lock held */
-static void answer(struct server *s, struct job *j)
+static void answer(struct server *s, struct remote_job *j)
 {
 	struct pmio_fabric_call *call = j->call;
 
@@ -54,51 +50,24 @@ static void answer(struct server *s, struct job *j)
 	free(j);
 }
 
-static void *help(void *arg)
+static void run_job(struct job *job)
 {
-	struct server *s = arg;
+	struct remote_job *j = (struct remote_job *)job;
+	struct server *s = j->server;
+	struct session *n = j->session;
 
+	j->status = own_error(do_job(s, j));
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop) {
-		struct job *j = s->queue;
-		struct session *n;
-
-		if (!j) {
-			s->nr_idle++;
-			pthread_cond_wait(&s->work, &s->lock);
-			s->nr_idle--;
-			continue;
-		}
-		DL_DELETE(s->queue, j);
-		s->nr_queued--;
-		n = j->session;
-		pthread_mutex_unlock(&s->lock);
-		j->status = own_error(do_job(s, j));
-		pthread_mutex_lock(&s->lock);
-		answer(s, j);
-		n->nr_jobs--;
-		target_put_session(s, n);
-	}
-	s->nr_helpers--;
+	answer(s, j);
+	n->nr_jobs--;
+	target_put_session(s, n);
 	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
-/* lock held */
-static void start_helper(struct server *s)
-{
-	if (s->nr_idle > s->nr_queued || s->nr_helpers == HELPERS_MAX)
-		return;
-	if (target_start_thread(help, s) == 0)
-		s->nr_helpers++;
-	else if (!s->nr_helpers)
-		pmio_err("target: no thread for a call");
 }
 
 /* lock held: WAIT asks for the answer to an earlier call */
 static void take_wait(struct server *s, struct session *n, struct pmio_fabric_call *call, uint64_t ticket)
 {
-	struct job *j;
+	struct remote_job *j;
 
 	HASH_FIND(hh, s->jobs, &ticket, sizeof(ticket), j);
 	if (!j || j->session != n || j->call) {
@@ -111,13 +80,13 @@ static void take_wait(struct server *s, struct session *n, struct pmio_fabric_ca
 		answer(s, j);
 }
 
-static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_t len)
+static struct remote_job *new_job(struct pmio_fabric_call *call, const void *msg, size_t len)
 {
-	struct job *j = malloc(sizeof(*j));
+	struct remote_job *j = malloc(sizeof(*j));
 
 	if (!j)
 		return NULL;
-	memset(j, 0, offsetof(struct job, msg));
+	memset(j, 0, offsetof(struct remote_job, msg));
 	j->call = call;
 	j->len = len;
 	j->since_ms = pmio_now_ms();
@@ -126,7 +95,7 @@ static struct job *new_job(struct pmio_fabric_call *call, const void *msg, size_
 }
 
 /*
- * lock held: GROW without a helper if it is only a store to the pool: in some programs
+ * lock held: GROW without a worker if it is only a store to the pool: in some programs
  * each write makes the file longer, and the ranks wait for this.
  */
 static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
@@ -146,10 +115,10 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 }
 
 /*
- * lock held: small pieces within the message, for known frames, without a helper: waking
+ * lock held: small pieces within the message, for known frames, without a worker: waking
  * it up, and another wake-up for the answer, cost more than copying them here.
  */
-static bool io_at_once(struct server *s, struct job *j)
+static bool io_at_once(struct server *s, struct remote_job *j)
 {
 	struct rhandle *h;
 	int rc;
@@ -166,7 +135,7 @@ static bool io_at_once(struct server *s, struct job *j)
 	return true;
 }
 
-/* lock held; calls that need neither agent nor file system are answered even if all helpers wait for a file system */
+/* lock held; calls that need neither agent nor file system are answered even if all workers wait for a file system */
 static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
 {
 	const struct remote_hdr_msg *h = msg;
@@ -189,7 +158,7 @@ static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric
 }
 
 /* lock held: carry the job out at once if possible */
-static bool job_at_once(struct server *s, struct job *j)
+static bool job_at_once(struct server *s, struct remote_job *j)
 {
 	if (j->msg.hdr.op != REMOTE_JOIN)
 		return io_at_once(s, j);
@@ -202,7 +171,7 @@ static bool job_at_once(struct server *s, struct job *j)
 static void take_sessions_call(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg,
 			       size_t len)
 {
-	struct job *j;
+	struct remote_job *j;
 
 	if (take_at_once(s, n, call, msg, len))
 		return;
@@ -211,16 +180,15 @@ static void take_sessions_call(struct server *s, struct session *n, struct pmio_
 		pmio_fabric_reply(call, -ENOMEM, NULL, 0);
 		return;
 	}
+	j->job.run = run_job;
+	j->server = s;
 	j->session = n;
 	if (job_at_once(s, j))
 		return;
 	j->id = ++s->next_id;
 	HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
 	n->nr_jobs++;
-	start_helper(s);
-	DL_APPEND(s->queue, j);
-	s->nr_queued++;
-	pthread_cond_signal(&s->work);
+	workers_submit(s->workers, &j->job);
 }
 
 void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
@@ -254,7 +222,7 @@ void target_take_call(struct pmio_fabric_call *call, const void *msg, size_t len
 
 void target_jobs_look(struct server *s, uint64_t now)
 {
-	for (struct job *j = s->jobs; j; j = j->hh.next) {
+	for (struct remote_job *j = s->jobs; j; j = j->hh.next) {
 		struct remote_ticket_msg t = { j->id };
 		struct pmio_fabric_call *call = j->call;
 

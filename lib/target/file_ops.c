@@ -41,14 +41,14 @@ static void put_handle(struct server *s, struct rhandle *h)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool target_is_path(const struct job *j, const char *path)
+bool target_is_path(const struct remote_job *j, const char *path)
 {
 	size_t room = j->len - (size_t)(path - (const char *)j->msg.bytes);
 
 	return room > 1 && room <= PATH_MAX && *path == '/' && memchr(path, '\0', room) == path + room - 1;
 }
 
-int target_do_open(struct server *s, struct job *j)
+int target_do_open(struct server *s, struct remote_job *j)
 {
 	struct client_open how = { .flags = j->msg.open.flags, .mode = j->msg.open.mode & 07777, .quiet = true };
 	struct rhandle *h;
@@ -83,7 +83,7 @@ int target_do_open(struct server *s, struct job *j)
 }
 
 /* find the list of pieces and the data; false: the message is not valid */
-static bool look_at_io(struct server *s, struct job *j, const struct remote_desc **descs, uint8_t **data)
+static bool look_at_io(struct server *s, struct remote_job *j, const struct remote_desc **descs, uint8_t **data)
 {
 	const struct remote_io_msg *m = &j->msg.io;
 	bool write = m->hdr.op == REMOTE_WRITE, has_slot = m->slot != REMOTE_NO_SLOT;
@@ -135,7 +135,7 @@ static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struc
 }
 
 /* at_once: -EAGAIN if it would have to wait */
-static ssize_t copy(struct job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
+static ssize_t copy(struct remote_job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
 {
 	const struct remote_io_msg *m = &j->msg.io;
 
@@ -145,7 +145,7 @@ static ssize_t copy(struct job *j, struct pmio_file *f, const struct pmio_piece 
 	return at_once ? client_readx_at_once(f, pieces, m->nr, m->size) : client_readx(f, pieces, m->nr, m->size);
 }
 
-int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once)
+int target_do_io(struct server *s, struct remote_job *j, struct pmio_file *f, bool at_once)
 {
 	const struct remote_io_msg *m = &j->msg.io;
 	const struct remote_desc *descs;
@@ -172,7 +172,7 @@ int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_o
 	return 0;
 }
 
-static int do_file(struct server *s, struct job *j, struct pmio_file *f)
+static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 {
 	off_t size;
 	int rc;
@@ -216,7 +216,7 @@ static int do_file(struct server *s, struct job *j, struct pmio_file *f)
 	}
 }
 
-static int do_close(struct server *s, struct job *j, struct rhandle *h)
+static int do_close(struct server *s, struct remote_job *j, struct rhandle *h)
 {
 	int rc = 0;
 
@@ -230,7 +230,7 @@ static int do_close(struct server *s, struct job *j, struct rhandle *h)
 	return rc;
 }
 
-int target_do_handle(struct server *s, struct job *j)
+int target_do_handle(struct server *s, struct remote_job *j)
 {
 	bool closing = j->msg.hdr.op == REMOTE_CLOSE;
 	struct rhandle *h = get_handle(s, j->session, j->msg.hdr.handle, closing);
@@ -245,7 +245,7 @@ int target_do_handle(struct server *s, struct job *j)
 	return rc;
 }
 
-int target_do_delete(struct server *s, struct job *j)
+int target_do_delete(struct server *s, struct remote_job *j)
 {
 	int rc;
 
@@ -255,7 +255,7 @@ int target_do_delete(struct server *s, struct job *j)
 	return rc < 0 ? rc : pmio_delete(j->session->link->pm, j->msg.path.path);
 }
 
-int target_do_stat(struct server *s, struct job *j)
+int target_do_stat(struct server *s, struct remote_job *j)
 {
 	struct remote_stat_answer_msg *a = &j->answer.stat;
 	struct pmio_pool_stat st;

@@ -14,10 +14,10 @@ static int look_for_room(struct server *s, const struct process *p)
 {
 	if (p->sessions || HASH_COUNT(s->sessions) < s->sessions_max)
 		return 0;
-	if (!s->said_full)
+	if (!s->warned_full)
 		pmio_err("target: more than %u sessions: refusing others%s", s->sessions_max,
 			 s->sessions_max < SESSIONS_MAX ? "; the limit of descriptors (ulimit -Hn) has no room for more" : "");
-	s->said_full = true;
+	s->warned_full = true;
 	return -EMFILE;
 }
 
@@ -90,11 +90,11 @@ void target_take_hello(struct server *s, struct pmio_fabric_call *call, const vo
 	}
 	n->fabric = pmio_fabric_call_session(call);
 	n->hello = call;
-	if (p->said_lost)
+	if (p->warned_lost)
 		pmio_warn("target: process %u of node %s is there again", p->pid, p->host);
 	else if (n->prev == n)
 		pmio_info("target: process %u of node %s has come", p->pid, p->host);
-	p->said_lost = false;
+	p->warned_lost = false;
 	end_earlier(s, n);
 	target_go_on(s, p);
 }

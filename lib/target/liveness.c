@@ -14,7 +14,7 @@
 #include <utlist.h>
 
 #include "core/clock.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 #include "core/error.h"
 #include "target/target_impl.h"
 
@@ -36,19 +36,19 @@ static void keep_alive(int sock, int interval)
 	setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
-static void forget_fresh(struct server *s, struct fresh *f)
+static void forget_pending(struct server *s, struct pending *f)
 {
-	DL_DELETE(s->fresh, f);
-	s->nr_fresh--;
+	DL_DELETE(s->pending, f);
+	s->nr_pending--;
 	free(f);
 }
 
 /* close connections that stay silent and, if there are too many, the oldest */
-static void end_fresh(struct server *s)
+static void end_pending(struct server *s)
 {
-	while (s->fresh && (s->nr_fresh > s->fresh_max || pmio_now_ms() - s->fresh->since_ms > LIFELINE_MS)) {
-		close(s->fresh->sock);
-		forget_fresh(s, s->fresh);
+	while (s->pending && (s->nr_pending > s->pending_max || pmio_now_ms() - s->pending->since_ms > LIFELINE_MS)) {
+		close(s->pending->sock);
+		forget_pending(s, s->pending);
 	}
 }
 
@@ -57,14 +57,14 @@ static void turn_away(struct server *s)
 {
 	int sock;
 
-	if (s->fresh) {
-		close(s->fresh->sock);
-		forget_fresh(s, s->fresh);
+	if (s->pending) {
+		close(s->pending->sock);
+		forget_pending(s, s->pending);
 		return;
 	}
-	if (!s->said_full)
+	if (!s->warned_full)
 		pmio_err("target: out of descriptors (ulimit -Hn): refusing a process");
-	s->said_full = true;
+	s->warned_full = true;
 	close(s->spare_fd);
 	sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (sock >= 0)
@@ -75,7 +75,7 @@ static void turn_away(struct server *s)
 void target_accept_lifeline(struct server *s)
 {
 	int sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct fresh *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
+	struct pending *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
 
 	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
 		turn_away(s);
@@ -88,9 +88,9 @@ void target_accept_lifeline(struct server *s)
 	keep_alive(sock, KEEPALIVE_S);
 	f->sock = sock;
 	f->since_ms = pmio_now_ms();
-	DL_APPEND(s->fresh, f);
-	s->nr_fresh++;
-	end_fresh(s);
+	DL_APPEND(s->pending, f);
+	s->nr_pending++;
+	end_pending(s);
 }
 
 /* ---- lost processes ---- */
@@ -134,9 +134,9 @@ static void forget_use(struct server *s, const char *owner, const uint8_t id[REM
 }
 
 /* a user who removes an owner's file confirms that the process is dead.  A thread of its own, as the file system may hang */
-static void *keep(void *arg)
+static void keep(struct job *job)
 {
-	struct server *s = arg;
+	struct server *s = ((struct server_job *)job)->server;
 	uint8_t id[REMOTE_USE_ID];
 	char *owner;
 
@@ -159,13 +159,14 @@ static void *keep(void *arg)
 		}
 		pthread_mutex_unlock(&s->lock);
 	}
-	return NULL;
 }
 
 static void start_keeper(struct server *s)
 {
-	if (s->keeper_wanted && !s->has_keeper)
-		s->has_keeper = target_start_thread(keep, s) == 0;
+	if (!s->keeper_wanted || s->keeper.job.run)
+		return;
+	s->keeper = (struct server_job){ .job.run = keep, .server = s };
+	workers_submit(s->workers, &s->keeper.job);
 }
 
 /* ---- lifelines of sessions ---- */
@@ -193,16 +194,16 @@ static void take_lifeline(struct server *s, int sock)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct session *n;
-	struct fresh *f;
+	struct pending *f;
 	uint64_t id;
 
-	DL_FOREACH(s->fresh, f) {
+	DL_FOREACH(s->pending, f) {
 		if (f->sock == sock)
 			break;
 	}
 	if (!f)
 		return; /* it was closed in this turn of the loop */
-	forget_fresh(s, f);
+	forget_pending(s, f);
 	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = target_find_session(s, id)) || n->ended || n->hello ||
 	    n->lifeline >= 0) {
 		close(sock); /* an unidentified connection: closed without an answer */
@@ -277,6 +278,6 @@ void target_lifelines_look(struct server *s, uint64_t now)
 		else if (now - n->since_ms > LIFELINE_MS)
 			target_end_session(s, n, false);
 	}
-	end_fresh(s);
+	end_pending(s);
 	start_keeper(s);
 }

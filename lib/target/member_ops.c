@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-int target_do_join(struct server *s, struct session *n, const struct job *j)
+int target_do_join(struct server *s, struct session *n, const struct remote_job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
 
@@ -16,7 +16,7 @@ int target_do_join(struct server *s, struct session *n, const struct job *j)
 	return uses_join(s->uses, &n->process->uses, m->use, m->number, m->create ? m->path : NULL);
 }
 
-int target_do_leave(struct server *s, struct job *j)
+int target_do_leave(struct server *s, struct remote_job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
 	char *owner = NULL;
@@ -48,9 +48,9 @@ bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID])
 	return active;
 }
 
-void *target_watch_known(void *arg)
+static void watch_known(struct job *job)
 {
-	struct server *s = arg;
+	struct server *s = ((struct server_job *)job)->server;
 	struct pmio_file_stat *st = malloc(sizeof(*st));
 	struct pmio *pm = NULL;
 	uint32_t cursor = 0;
@@ -64,10 +64,15 @@ void *target_watch_known(void *arg)
 	if (pm)
 		client_drop(&pm);
 	free(st);
-	return NULL;
 }
 
-int target_do_watch(struct server *s, struct job *j)
+void target_watch_known(struct server *s)
+{
+	s->watcher = (struct server_job){ .job.run = watch_known, .server = s };
+	workers_submit(s->workers, &s->watcher.job);
+}
+
+int target_do_watch(struct server *s, struct remote_job *j)
 {
 	if (j->len <= sizeof(j->msg.path) || !target_is_path(j, j->msg.path.path))
 		return PMIO_EPROTO;

@@ -93,9 +93,9 @@ static struct link *least_used_link(struct server *s)
 		if (!best || l->nr_sessions < best->nr_sessions)
 			best = l;
 	}
-	if (best && !s->said_links)
+	if (best && !s->warned_links)
 		pmio_info("target: sessions share connections to the agent from now on");
-	s->said_links |= best != NULL;
+	s->warned_links |= best != NULL;
 	return best;
 }
 
@@ -121,14 +121,15 @@ int target_get_link(struct server *s, struct session *n)
 
 /* files of an ended session, on a connection that other sessions use */
 struct closing {
+	struct job job;		/* first */
 	struct server *s;
 	struct link *link;
 	struct rhandle *handles; /* owned */
 };
 
-static void *run_closing(void *arg)
+static void run_closing(struct job *job)
 {
-	struct closing *c = arg;
+	struct closing *c = (struct closing *)job;
 	struct rhandle *h, *next;
 
 	for (h = c->handles; h; h = h->hh.next) {
@@ -144,7 +145,6 @@ static void *run_closing(void *arg)
 	put_link(c->s, c->link);
 	pthread_mutex_unlock(&c->s->lock);
 	free(c);
-	return NULL;
 }
 
 static void close_handles(struct server *s, struct session *n)
@@ -153,17 +153,15 @@ static void close_handles(struct server *s, struct session *n)
 	struct rhandle *h, *next;
 
 	if (c) {
-		*c = (struct closing){ s, n->link, n->handles };
-		if (target_start_thread(run_closing, c) == 0) {
-			n->handles = NULL;
-			n->link = NULL;
-			return;
-		}
-		free(c);
+		*c = (struct closing){ .job.run = run_closing, .s = s, .link = n->link, .handles = n->handles };
+		n->handles = NULL;
+		n->link = NULL;
+		workers_submit(s->workers, &c->job);
+		return;
 	}
 	if (n->handles && n->link->nr_sessions > 1)
-		pmio_err("target: files of process %u of node %s stay open: no memory or thread to close them",
-			 n->process->pid, n->process->host);
+		pmio_err("target: files of process %u of node %s stay open: no memory to close them", n->process->pid,
+			 n->process->host);
 	HASH_ITER(hh, n->handles, h, next) {
 		HASH_DEL(n->handles, h);
 		free(h); /* the file belongs to the connection, and is closed with it */
@@ -171,6 +169,43 @@ static void close_handles(struct server *s, struct session *n)
 	if (n->link)
 		put_link(s, n->link);
 	n->link = NULL;
+}
+
+/* ---- removing owner's files ---------------------------------------------------------- */
+
+struct removal {
+	struct job job;		/* first */
+	uint8_t id[REMOTE_USE_ID];
+	char *owner;		/* owned */
+	bool keep;
+};
+
+static void run_removal(struct job *job)
+{
+	struct removal *r = (struct removal *)job;
+
+	if (r->keep)
+		remote_owner_keep(r->owner, r->id);
+	else
+		remote_owner_remove(r->owner, r->id, false);
+	free(r->owner);
+	free(r);
+}
+
+/* in a worker, as the file system may hang.  Takes owner over */
+static void remove_owner(struct server *s, char *owner, const uint8_t id[REMOTE_USE_ID], bool keep)
+{
+	struct removal *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		free(owner);
+		return;
+	}
+	r->job.run = run_removal;
+	memcpy(r->id, id, sizeof(r->id));
+	r->owner = owner;
+	r->keep = keep;
+	workers_submit(s->workers, &r->job);
 }
 
 /* ---- processes and their sessions; lock held ------------------------------------------ */
@@ -205,9 +240,9 @@ void target_note_lost(struct server *s, struct process *p)
 	uint8_t id[REMOTE_USE_ID];
 	bool joined;
 
-	if (p->said_lost)
+	if (p->warned_lost)
 		return;
-	p->said_lost = true;
+	p->warned_lost = true;
 	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
 		if (owner)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
@@ -229,7 +264,7 @@ void target_put_process(struct server *s, struct process *p)
 		return;
 	}
 	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
-		target_remove_owner(owner, id, keep);
+		remove_owner(s, owner, id, keep);
 	HASH_DEL(s->processes, p);
 	free(p);
 	s->busy_ms = pmio_now_ms();
@@ -268,7 +303,7 @@ void target_go_on(struct server *s, struct process *p)
 /* close its files and everything else except the lifeline */
 static void close_session(struct server *s, struct session *n)
 {
-	struct job *j, *next;
+	struct remote_job *j, *next;
 
 	HASH_ITER(hh, s->jobs, j, next) {
 		if (j->session != n)

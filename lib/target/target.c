@@ -4,9 +4,11 @@
  * Threads:
  *
  *   lib/fabric's	takes calls; carries out those that only need memory, makes jobs of the others
- *   helpers		do the jobs; as many as there are jobs that wait for something
+ *   workers		do the jobs; as many as there are jobs that wait for something (daemon/workers.h)
  *   the first one	watches lifelines and long jobs, and ends the target
- *   the keeper		looks whether owner's files of lost processes have been removed
+ *
+ * Of the workers one has the keeper's job, for ever: it looks whether owner's files of lost processes have been removed;
+ * and a few that of watch.c.
  *
  * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
@@ -46,7 +48,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 #include "core/error.h"
 #include "target/target_impl.h"
 
@@ -57,6 +59,8 @@
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
+#define IDLE_MAX 128	       /* workers that are kept: as many calls have slots */
+#define STACK_SIZE (512u << 10) /* bytes, of a worker; there may be many */
 
 /* lock held */
 static void tick(struct server *s)
@@ -191,7 +195,7 @@ static int take_key(struct server *s)
 	return rc == -ENOENT ? pmio_fabric_new_key(s->card.key) : rc;
 }
 
-static int offer(struct server *s, const char *address, const char *service)
+static int advertise(struct server *s, const char *address, const char *service)
 {
 	struct pmio_fabric_config c = {
 		.provider = s->settings.str[PMIO_SET_PROVIDER], .address = address,
@@ -231,6 +235,17 @@ static int look_at_pool(struct server *s)
 	return 0;
 }
 
+/* signals are caught: the threads do not get them */
+static int start_workers(struct server *s)
+{
+	static const struct workers_config c = { .daemon = "target", .nr_bulk = 1, .nr_idle = IDLE_MAX, .stack_size = STACK_SIZE };
+	int rc = workers_new(&c, &s->workers);
+
+	if (rc == 0)
+		s->watches = watches_new(s->workers, &s->settings, s->card.uuid, target_in_use, s);
+	return rc < 0 || s->watches ? rc : -ENOMEM;
+}
+
 static int set_up(struct server *s)
 {
 	struct stat st;
@@ -252,11 +267,13 @@ static int set_up(struct server *s)
 		rc = s->epoll_fd < 0 ? -errno : catch_signals(s);
 	}
 	if (rc == 0)
+		rc = start_workers(s);
+	if (rc == 0)
 		rc = listen_at(s, address, service);
 	if (rc == 0)
 		rc = take_key(s);
 	if (rc == 0)
-		rc = offer(s, address, service);
+		rc = advertise(s, address, service);
 	if (rc == 0 && c->card_file)
 		rc = remote_card_save(AT_FDCWD, c->card_file, &s->card);
 	if (rc == 0)
@@ -278,13 +295,12 @@ static void close_fd(int *fd)
 /* the remaining sessions lose their connections, and the agent closes their files */
 static void tear_down(struct server *s)
 {
+	struct workers *w = s->workers; /* s keeps it, for the jobs that still run */
+
 	if (s->card.chunk_size && s->lock_fd >= 0)
 		unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0);
 	pmio_fabric_target_delete(&s->target);
-	pthread_mutex_lock(&s->lock);
-	s->stop = true;
-	pthread_cond_broadcast(&s->work);
-	pthread_mutex_unlock(&s->lock);
+	workers_delete(&w, 0); /* no further job is begun */
 	close_fd(&s->listen_fd);
 	close_fd(&s->signal_fd);
 	close_fd(&s->epoll_fd);
@@ -309,14 +325,14 @@ static void limit_sessions(struct server *s)
 	s->sessions_max = (unsigned)((all - other) / FDS_EACH);
 	s->links_max = other / 4 / FDS_LINK < LINKS_MAX ? (unsigned)(other / 4 / FDS_LINK) : LINKS_MAX;
 	s->links_max += s->links_max == 0;
-	s->fresh_max = (unsigned)(other / 4);
+	s->pending_max = (unsigned)(other / 4);
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static int serve(struct pmio_daemon *d, void *arg)
 {
 	const struct remote_target_config *c = arg;
-	struct server *s = calloc(1, sizeof(*s)); /* never freed: helpers may be in a call up to the very end */
+	struct server *s = calloc(1, sizeof(*s)); /* never freed: workers may be in a call up to the very end */
 	int rc;
 
 	if (!s)
@@ -324,11 +340,9 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->config = c;
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->work, NULL);
 	umask(0); /* clients give the mode of what they create */
 	s->uses = uses_new();
-	s->watches = watches_new(&s->settings, s->card.uuid, target_in_use, s);
-	rc = s->uses && s->watches ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	rc = s->uses ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
 	limit_sessions(s);
 	if (rc == 0)
 		rc = set_up(s);
@@ -338,8 +352,8 @@ static int serve(struct pmio_daemon *d, void *arg)
 		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
 			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
-		if (c->card_file && target_start_thread(target_watch_known, s) < 0)
-			pmio_warn("target: no thread to watch what the pool has: marks next to its files may stay");
+		if (c->card_file)
+			target_watch_known(s);
 		rc = loop(s);
 	}
 	tear_down(s);

@@ -1,7 +1,7 @@
 /*
  * target_impl.h -- shared by the files of a target
  *
- * All functions are called with server.lock held, except where noted.  The order of files: background, session <
+ * All functions are called with server.lock held, except where noted.  The order of files: session <
  * file_ops, member_ops, handshake, liveness < dispatch < target.
  */
 #ifndef PMIO_TARGET_IMPL_H
@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "client/client.h"
+#include "daemon/workers.h"
 #include "remote/remote.h"
 #include "remote/wire.h"
 #include "target/target.h"
@@ -45,7 +46,7 @@ struct process {
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid lifeline, which ends when the process dies; NULL: none */
 	bool dead;
-	bool said_lost;
+	bool warned_lost;
 	uint32_t pid;
 	char host[64];
 	UT_hash_handle hh;
@@ -78,9 +79,10 @@ struct session {
 };
 
 /* a call that is carried out */
-struct job {
+struct remote_job {
+	struct job job;		/* first */
 	uint64_t id;		/* key; the ticket */
-	struct job *prev, *next; /* in the queue for a helper */
+	struct server *server;
 	struct session *session;
 	struct pmio_fabric_call *call; /* to be answered; NULL: the client was told to ask again */
 	uint64_t since_ms;	/* of the call */
@@ -111,11 +113,17 @@ struct job {
 	UT_hash_handle hh;
 };
 
+/* work that is not a call's */
+struct server_job {
+	struct job job;		/* first; run: NULL until it was submitted */
+	struct server *server;
+};
+
 /* a connection that has not identified itself as a lifeline */
-struct fresh {
+struct pending {
 	int sock;
 	uint64_t since_ms;
-	struct fresh *prev, *next; /* oldest first */
+	struct pending *prev, *next; /* oldest first */
 };
 
 struct server {
@@ -129,32 +137,25 @@ struct server {
 	uint16_t port;		/* of lifelines */
 
 	pthread_mutex_t lock;
-	pthread_cond_t work;	/* there is a job */
-	struct job *queue, *jobs; /* waiting; all without a final answer (hash) */
-	unsigned nr_helpers, nr_idle, nr_queued; /* idle: also those woken up that do not run yet */
+	struct workers *workers;
+	struct remote_job *jobs; /* all without a final answer (hash) */
 	struct watches *watches;
 	uint64_t next_id;
-	bool stop;
-	unsigned sessions_max, links_max, fresh_max; /* by the number of descriptors */
+	unsigned sessions_max, links_max, pending_max; /* by the number of descriptors */
 	int spare_fd;		/* for refusing connections when no descriptor is free */
-	bool said_full, said_links;
+	bool warned_full, warned_links;
 	struct process *processes;
 	struct session *sessions;
 	struct link *links;
 	unsigned nr_links;	/* including those that are being made */
-	bool has_keeper, keeper_wanted;
+	struct server_job keeper, watcher; /* liveness.c, member_ops.c */
+	bool keeper_wanted;
 	struct uses *uses;
 	uint64_t slot_free_ms[NR_SLOTS]; /* when it may be used again; UINT64_MAX: in use */
 	uint64_t busy_ms;	/* when there last was a session */
-	struct fresh *fresh;	/* of the first thread only */
-	unsigned nr_fresh;
+	struct pending *pending;	/* of the first thread only */
+	unsigned nr_pending;
 };
-
-/* ---- background.c: also without the lock ---- */
-
-int target_start_thread(void *(*run)(void *arg), void *arg);
-/* in a thread of its own, as the file system may hang.  Takes owner over */
-void target_remove_owner(char *owner, const uint8_t id[REMOTE_USE_ID], bool keep);
 
 /* ---- session.c ---- */
 
@@ -183,23 +184,23 @@ void target_end_process(struct server *s, struct process *p);
 /* lock held; NULL also for one that is being closed */
 struct rhandle *target_find_handle(const struct session *n, uint64_t id);
 /* does the path end within the message? */
-bool target_is_path(const struct job *j, const char *path);
-int target_do_open(struct server *s, struct job *j);
-int target_do_io(struct server *s, struct job *j, struct pmio_file *f, bool at_once);
-int target_do_handle(struct server *s, struct job *j);
-int target_do_delete(struct server *s, struct job *j);
-int target_do_stat(struct server *s, struct job *j);
+bool target_is_path(const struct remote_job *j, const char *path);
+int target_do_open(struct server *s, struct remote_job *j);
+int target_do_io(struct server *s, struct remote_job *j, struct pmio_file *f, bool at_once);
+int target_do_handle(struct server *s, struct remote_job *j);
+int target_do_delete(struct server *s, struct remote_job *j);
+int target_do_stat(struct server *s, struct remote_job *j);
 
 /* ---- member_ops.c: no lock held except where noted ---- */
 
 /* lock held */
-int target_do_join(struct server *s, struct session *n, const struct job *j);
+int target_do_join(struct server *s, struct session *n, const struct remote_job *j);
 /* answered when the owner's file has been removed */
-int target_do_leave(struct server *s, struct job *j);
+int target_do_leave(struct server *s, struct remote_job *j);
 bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
 /* of a restarted memory node: drain what it has, and remove the marks */
-void *target_watch_known(void *arg);
-int target_do_watch(struct server *s, struct job *j);
+void target_watch_known(struct server *s);
+int target_do_watch(struct server *s, struct remote_job *j);
 /* lock held; answers */
 void target_take_claim(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len);
 /* likewise */

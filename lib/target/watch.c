@@ -39,7 +39,14 @@ struct watch {
 	char path[];		/* key */
 };
 
+/* a job that has no end: it does the steps of files that are due */
+struct watcher {
+	struct job job;		/* first */
+	struct watches *all;
+};
+
 struct watches {
+	struct workers *workers;
 	const struct pmio_settings *settings;
 	const uint8_t *uuid;
 	bool (*in_use)(void *arg, const uint8_t *id);
@@ -48,6 +55,7 @@ struct watches {
 	pthread_cond_t changed;
 	struct watch *hash;
 	struct watch *lists[NR_WAITS]; /* the files that no thread is working on */
+	struct watcher threads[THREADS_MAX];
 	unsigned nr_threads, nr_idle;
 };
 
@@ -119,32 +127,28 @@ static void wait_for_change(struct watches *all, const struct watch *first)
 	all->nr_idle--;
 }
 
-static void *run(void *arg);
+static void run(struct job *job);
 
-/* 0; -EAGAIN: there is no thread at all */
-static int start_thread(struct watches *all)
+/* lock held */
+static void start_thread(struct watches *all)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
+	struct watcher *t = &all->threads[all->nr_threads];
 
 	if (all->nr_idle || all->nr_threads == THREADS_MAX)
-		return 0;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, run, all) == 0)
-		all->nr_threads++;
-	pthread_attr_destroy(&attr);
-	return all->nr_threads ? 0 : -EAGAIN;
+		return;
+	all->nr_threads++;
+	*t = (struct watcher){ .job.run = run, .all = all };
+	workers_submit(all->workers, &t->job);
 }
 
-static void *run(void *arg)
+static void run(struct job *job)
 {
-	struct watches *all = arg;
+	struct watches *all = ((struct watcher *)job)->all;
 
 	pthread_mutex_lock(&all->lock);
 	for (;;) {
 		struct watch *w = first_of(all);
-		bool goes_on;
+		bool more;
 
 		if (!w || w->due_ms > pmio_now_ms()) {
 			wait_for_change(all, w);
@@ -156,35 +160,33 @@ static void *run(void *arg)
 		if (first_of(all))
 			start_thread(all); /* the present one may hang */
 		pthread_mutex_unlock(&all->lock);
-		goes_on = step(w);
+		more = step(w);
 		pthread_mutex_lock(&all->lock);
 		if (w->again)
 			w->wait = 0;
-		if (goes_on || w->again) {
+		if (more || w->again) {
 			put_back(w);
 		} else {
 			HASH_DEL(all->hash, w);
 			free(w);
 		}
 	}
-	return NULL;
 }
 
 static int add(struct watches *all, const char *path)
 {
 	const size_t len = strlen(path);
 	struct watch *w;
-	int rc;
 
 	HASH_FIND(hh, all->hash, path, len, w);
 	if (w) {
 		w->again = true;
 		return 0;
 	}
-	rc = start_thread(all);
-	w = rc == 0 ? calloc(1, sizeof(*w) + len + 1) : NULL;
+	w = calloc(1, sizeof(*w) + len + 1);
 	if (!w)
-		return rc < 0 ? rc : -ENOMEM;
+		return -ENOMEM;
+	start_thread(all);
 	w->all = all;
 	memcpy(w->path, path, len + 1);
 	HASH_ADD(hh, all->hash, path, len, w);
@@ -195,7 +197,7 @@ static int add(struct watches *all, const char *path)
 
 /* ---- for the target ------------------------------------------------------------------------ */
 
-struct watches *watches_new(const struct pmio_settings *settings, const uint8_t *uuid,
+struct watches *watches_new(struct workers *workers, const struct pmio_settings *settings, const uint8_t *uuid,
 			    bool (*in_use)(void *arg, const uint8_t *id), void *arg)
 {
 	struct watches *all = calloc(1, sizeof(*all));
@@ -203,6 +205,7 @@ struct watches *watches_new(const struct pmio_settings *settings, const uint8_t 
 
 	if (!all)
 		return NULL;
+	all->workers = workers;
 	all->settings = settings;
 	all->uuid = uuid;
 	all->in_use = in_use;

@@ -13,19 +13,19 @@
 #include <stdint.h>
 
 #include "core/settings.h"
+#include "daemon/workers.h"
 
 struct watches;
 
 /*
- * watches_new -- in_use: has a process joined that use?  Called by threads of this
- * module
+ * watches_new -- in_use: has a process joined that use?  Called in a worker
  *
- * settings, uuid, arg  belong to the caller, and stay as long as the process lives.
+ * workers, settings, uuid, arg  belong to the caller, and stay as long as the process lives.
  *                      NULL: out of memory
  */
-struct watches *watches_new(const struct pmio_settings *settings, const uint8_t *uuid,
+struct watches *watches_new(struct workers *workers, const struct pmio_settings *settings, const uint8_t *uuid,
 			    bool (*in_use)(void *arg, const uint8_t *id), void *arg);
-/* also for a file that is in the list and was closed again; 0 or -ENOMEM, -EAGAIN (no thread) */
+/* also for a file that is in the list and was closed again; 0 or -ENOMEM */
 int watches_add(struct watches *all, const char *path);
 unsigned watches_count(struct watches *all);
 

@@ -60,4 +60,4 @@ check "others get in" reached
 check "they go, and so do their descriptors" go
 check "1,100 idle connections to its own port" come lifeline
 check "others get in" reached
-check "who has another key is counted" counted
+check "clients with another key are counted" counted

@@ -92,7 +92,7 @@ try:
 except ChildProcessError:
 	sys.exit(rc)' "$FILEIO" "$PFS/reaped" write 0 1000 1
 }
-check "who waits for all descendants does not wait for an agent that was there" subreaper
+check "a process that waits for all descendants does not wait for an agent that was there" subreaper
 
 # with hard limits, which an ordinary user cannot raise
 low() { prlimit --fsize=2097152:2097152 "$@"; }
@@ -123,7 +123,7 @@ replaced_once() {
 	for i in $pids; do wait "$i" || rc=1; done
 	[ $rc = 0 ] && same "$(cat "$T"/once.* | grep -c 'has a lower limit on the size of files')" 1 ||
 		{ cat "$T"/once.*; return 1; }
-	# who has the lower one has the agent as it is
+	# a client with the lower one uses the agent as it is
 	pid=$(agent_pid)
 	expect 0 prlimit --fsize=2097152:2097152 "$FILEIO" "$PFS/after" write 0 1000 1 && silent && same "$(agent_pid)" "$pid"
 }

@@ -79,7 +79,7 @@ smaller_by_command() {
 }
 check "so it is with pool create" smaller_by_command
 
-# its pages were made, and are charged to who made it.  The file must not be in memory here
+# its pages were made, and are charged to the process that made it.  The file must not be in memory here
 made_before() {
 	local PFS=$disk
 	[ -n "$disk" ] || { echo "no folder that is not in memory"; return 77; }

@@ -179,7 +179,7 @@ check "the pool's folder is removed: what is held is drained" pool_removed
 
 pool_removed_open() {
 	background "$PFS/x" write 0 $LEN 1 wait "$T/go3" write $LEN $LEN 1
-	bg_says waiting && rm -rf "$PMIO_POOL" && sleep 2 && touch "$T/go3" && bg_ends &&
+	bg_says waiting && rm -rf "$PMIO_POOL" && until_ok grep -q 'removed while it was in use' "$PMIO_POOL/agent.log" && touch "$T/go3" && bg_ends &&
 		expect 0 "$FILEIO" -p "$PFS/x" is $((2 * LEN)) verify 0 $((2 * LEN)) 1
 }
 check "... while a program has a file open: it goes on to its close" pool_removed_open

@@ -4,7 +4,7 @@
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 7
 
-export PMIO_LOG=info PMIO_ADDRESS=127.0.0.1
+export PMIO_LOG=info PMIO_ADDRESS=127.0.0.1 PMIO_IDLE_TIMEOUT=300
 # an escape, a newline that begins a line as the log's, DEL, and one of the characters above ASCII's, in UTF-8 and alone
 ODD=$'odd\x1b]0;title\x07\nT pmiod[1]: error: \x7f\xc2\x9b\x9bname'
 D="$PFS/$ODD"
@@ -90,11 +90,11 @@ target_log() {
 	"$top_builddir/pmiod" --target --foreground --card="$D/card" --log-file="$T/target.log" >"$OUT" 2>"$ERR" </dev/null &
 	pid=$!
 	bgs="$bgs $pid"
-	until_ok test -s "$D/card" && kill "$pid" && until_ok gone "$pid" && both && clean "$T/target.log" || return
+	until_ok test -s "$D/card" && kill "$pid" && until_ok gone "$pid" && wait "$pid" && ! [ -e "$PMIO_POOL/target" ] && both && clean "$T/target.log" || return
 	# and one that cannot start
 	tried 1 "$top_builddir/pmiod" --target --foreground --card="$D/no/card" && tried 1 "$top_builddir/pmiod" --foreground --pool="$D/no"
 }
-check "a target's log" target_log
+check "a target's log; told to end, it does so in good order" target_log
 
 agent_log() {
 	stop_agent && grep -q . "$PMIO_POOL/agent.log" && clean "$PMIO_POOL/agent.log"

@@ -34,6 +34,6 @@ goes_on() {
 	crash "$PFS/a" write 0 1000 3 && expect 0 "$FILEIO" "$PFS/a" verify 0 1000 3 write 1000 1000 3 &&
 		expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 2000 3 verify 2000 998000 2
 }
-check "recover=hold: who opens the file for writing takes it over" goes_on
+check "recover=hold: a program that opens the file for writing takes it over" goes_on
 
 exit $tap_failed

@@ -47,7 +47,7 @@ directions() {
 	python3 - "$top_srcdir" <<-'END'
 	import os, re, sys
 	# a folder may include those of lower rank, and itself
-	rank = {"core": 0, "heap": 0, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6,
+	rank = {"core": 0, "heap": 0, "daemon": 1, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6,
 	        "redirect": 6, "target": 7, "engine": 7, "romio": 8, "openmpi": 9, "library": 9}
 	adio = ("engine", "romio", "openmpi", "library")
 	bad = seen = 0

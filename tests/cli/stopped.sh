@@ -89,7 +89,7 @@ not_another() {
 	expect 1 "$PMIO" agent stop --force && err_lines 2 "is held by process $other" || return
 	! gone "$other" && ! gone "$pid" && echo "$line" >"$PMIO_POOL/lock" && expect 0 "$PMIO" agent stop --force && gone "$pid"
 }
-check "only who has the pool's lock open is killed" not_another
+check "only a process that has the pool's lock open is killed" not_another
 
 before_ready() {
 	# it has the pool, and no socket that answers

@@ -116,7 +116,7 @@ refused() {
 	chmod 700 "$PMIO_POOL"
 	[ $rc = 0 ] && [ "$(grep -c "refused process .* of user $THEM" "$PMIO_POOL/agent.log")" = 1 ]
 }
-check "who is refused again and again does not fill its log" refused
+check "a process that is refused again and again does not fill its log" refused
 
 log_link() {
 	local log=$T/open/log what
@@ -152,7 +152,7 @@ card() {
 	kill "$pid" && until_ok gone "$pid"
 	return $rc
 }
-check "a card's key does not go to who knew the name on its way" card
+check "a card's key does not go to a user who knew its temporary name" card
 
 key_of() { sed -n 's/^key = //p' "$1"; }
 exposed() {

@@ -34,7 +34,7 @@ struct disk;
 struct disk *disk_new(struct pmio_pm *pm);
 void disk_delete(struct disk **disk); /* takes a pointer to NULL */
 
-/* who acts from now on, for the recorder */
+/* the thread that acts from now on, for the recorder */
 void disk_thread(struct disk *disk, unsigned thread);
 
 /* the one that calls go to; NULL: none */

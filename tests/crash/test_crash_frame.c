@@ -84,7 +84,7 @@ static bool past(const struct test *t, size_t cut, unsigned i)
 	return cut >= t->mark[i];
 }
 
-/* who does it: a fence waits for the flushes of its own thread */
+/* the thread that does it: a fence waits for the flushes of its own thread */
 enum who { CLIENT, AGENT };
 
 /* ---- the functions of frame.h ------------------------------------------------------ */

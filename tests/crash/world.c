@@ -25,7 +25,7 @@
 #define OTHERS_SIZE 700
 #define OTHERS_VALUE 63
 
-/* who acts: a fence waits for the flushes of its own thread */
+/* the thread that acts: a fence waits for the flushes of its own thread */
 enum thread { CLIENT, LOOP = NR_CLIENTS, WORKER };
 
 struct workers {

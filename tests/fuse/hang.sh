@@ -1,5 +1,5 @@
 #!/bin/bash
-# the file system hangs: who waits for it waits, nobody else
+# the file system hangs: programs that need it wait, all others go on
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/fuse/lib.sh" || exit 99
@@ -121,7 +121,7 @@ client_killed() {
 		until_ok gone "$BG" && others_go_on client2 && no_fault &&
 		expect 0 "$PMIO" drain "$PFS/hung/client" && whole client
 }
-check "who waits is killed" client_killed
+check "a program that waits is killed" client_killed
 no_fault
 
 # an agent that finds data for a file system that hangs starts all the same

@@ -99,7 +99,7 @@ static unsigned kill_agents_below(pid_t parent)
 	return nr;
 }
 
-/* an agent is our child when who started it has ended, or it has let go of that one */
+/* an agent becomes our child when the process that started it has ended, or when it has detached from it */
 static unsigned kill_agents(void)
 {
 	unsigned nr = kill_agents_below(getpid());

@@ -46,17 +46,17 @@ tests_unit_test_system_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_system_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 
 # starts an agent of its own
-tests_unit_test_client_SOURCES = tests/unit/test_client.c
+tests_unit_test_client_SOURCES = tests/unit/test_client.c tests/unit/with_agent.h tests/unit/scratch.h
 tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_client_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
 # also
-tests_unit_test_posix_SOURCES = tests/unit/test_posix.c tests/unit/scratch.h
+tests_unit_test_posix_SOURCES = tests/unit/test_posix.c tests/unit/with_agent.h tests/unit/scratch.h
 tests_unit_test_posix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_posix_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
 # also
-tests_unit_test_threads_SOURCES = tests/unit/test_threads.c
+tests_unit_test_threads_SOURCES = tests/unit/test_threads.c tests/unit/with_agent.h tests/unit/scratch.h
 tests_unit_test_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_threads_LDADD = libpmio_client.la $(CMOCKA_LIBS)
 

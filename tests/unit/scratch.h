@@ -64,7 +64,7 @@ static inline const char *scratch_file(const struct scratch *s, const char *name
 /* ---- skipping ------------------------------------------------------------- */
 
 /*
- * cmocka's skip() prints "not ok N # SKIP", which is a failure to who reads TAP.
+ * cmocka's skip() prints "not ok N # SKIP", which is a failure in TAP.
  * What it prints of a test that passed is its name: give that the directive.
  */
 static struct CMUnitTest *scratch_tests;

@@ -2,83 +2,21 @@
  * libpmio against an agent of its own: what is written is what is read, by every
  * handle, and what lies on the file system after the last close
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "with_agent.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "client/admin.h"
-#include "client/client.h"
-#include "pmio.h"
 #include "pool/pool.h"
 
 #define CHUNK (1 << 20)
 #define BLOCK 4096
 
-static char root[64], pool[96], path[96];
-static struct pmio *pm;
-
-static int remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(p);
-}
-
-static char agent[512];
-
-static int prepare(const char *pool_size)
-{
-	snprintf(root, sizeof(root), "/dev/shm/pmio-client.XXXXXX");
-	if (!mkdtemp(root))
-		return -1;
-	snprintf(pool, sizeof(pool), "%s/pool", root);
-	snprintf(path, sizeof(path), "%s/file", root);
-	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
-	setenv("PMIO_AGENT", agent, 1);
-	setenv("PMIO_CONF", "/dev/null", 1);
-	setenv("PMIO_POOL_SIZE", pool_size, 1);
-	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
-	return mkdir(pool, 0700);
-}
-
-static int start_with(const char *pool_size)
-{
-	return prepare(pool_size) < 0 ? -1 : pmio_connect(pool, &pm);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	return start_with("32MiB");
-}
-
 static int set_up_impatient(void **state)
 {
 	setenv("PMIO_TIMEOUT", "2", 1);
 	return set_up(state);
-}
-
-static int set_up_small(void **state)
-{
-	(void)state;
-	return start_with("8MiB");
 }
 
 enum { FEW_SLOTS = 8 };
@@ -99,7 +37,7 @@ static int set_up_few_slots(void **state)
 		pmio_disconnect(&admin);
 	}
 	if (rc == 0)
-		rc = nftw(pool, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		rc = nftw(pool, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	if (rc == 0)
 		rc = pmio_pool_create(pool, &params);
 	return rc < 0 ? rc : pmio_connect(pool, &pm);
@@ -128,51 +66,6 @@ static int set_up_few_descriptors(void **state)
 		return rc;
 	pmio_disconnect(&admin);
 	return pmio_connect(pool, &pm);
-}
-
-static int tear_down(void **state)
-{
-	struct pmio *admin;
-
-	(void)state;
-	pmio_disconnect(&pm);
-	unsetenv("PMIO_DRAIN");
-	unsetenv("PMIO_FALLBACK");
-	unsetenv("PMIO_TIMEOUT");
-	if (pmio_attach(pool, &admin) == 0) {
-		pmio_shutdown(admin, true);
-		pmio_disconnect(&admin);
-	}
-	return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void fill_pattern(uint8_t *buf, size_t len, unsigned seed)
-{
-	for (size_t i = 0; i < len; i++)
-		buf[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
-}
-
-/* the file on the file system, whole */
-static void assert_on_pfs(const uint8_t *want, size_t len)
-{
-	uint8_t *have = malloc(len + 1);
-	int fd = open(path, O_RDONLY);
-
-	assert_non_null(have);
-	assert_true(fd >= 0);
-	assert_int_equal(read(fd, have, len + 1), len);
-	assert_memory_equal(have, want, len);
-	close(fd);
-	free(have);
-}
-
-static void put_on_pfs(const uint8_t *buf, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, buf, len), len);
-	close(fd);
 }
 
 static struct pmio_file *must_open(int flags)
@@ -461,14 +354,14 @@ static void truncate__shrunk_data_do_not_come_back(void **state)
 static void open__errors(void **state)
 {
 	struct pmio_file *f = (struct pmio_file *)&f;
-	char missing[128];
+	char missing[PATH_MAX + 64];
 
 	(void)state;
 	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &f), -ENOENT);
 	assert_null(f);
-	assert_int_equal(pmio_open(pm, root, O_RDWR, 0, &f), -EISDIR);
-	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &f), -EISDIR);
-	snprintf(missing, sizeof(missing), "%s/no/file", root);
+	assert_int_equal(pmio_open(pm, root.path, O_RDWR, 0, &f), -EISDIR);
+	assert_int_equal(pmio_open(pm, root.path, O_RDONLY, 0, &f), -EISDIR);
+	snprintf(missing, sizeof(missing), "%s/no/file", root.path);
 	assert_int_equal(pmio_open(pm, missing, O_RDWR | O_CREAT, 0666, &f), -ENOENT);
 	assert_int_equal(pmio_open(pm, path, O_RDWR | O_DIRECTORY, 0666, &f), -EINVAL);
 	assert_int_equal(pmio_open(pm, path, O_RDONLY | O_TRUNC, 0666, &f), -EINVAL);
@@ -511,11 +404,11 @@ static void handles__only_what_they_were_opened_for(void **state)
 static void names__one_file_through_links(void **state)
 {
 	struct pmio_file *a = must_open(O_RDWR | O_CREAT), *b, *c;
-	char hard[128], soft[128], c1 = 0;
+	char hard[PATH_MAX + 64], soft[PATH_MAX + 64], c1 = 0;
 
 	(void)state;
-	snprintf(hard, sizeof(hard), "%s/hard", root);
-	snprintf(soft, sizeof(soft), "%s/../%s/soft", root, strrchr(root, '/') + 1);
+	snprintf(hard, sizeof(hard), "%s/hard", root.path);
+	snprintf(soft, sizeof(soft), "%s/../%s/soft", root.path, strrchr(root.path, '/') + 1);
 	assert_int_equal(link(path, hard), 0);
 	assert_int_equal(symlink("file", soft), 0);
 	assert_int_equal(pmio_pwrite(a, "Q", 1, 3), 1);
@@ -579,7 +472,7 @@ static void stat__sums_are_for_who_asks(void **state)
 
 static void stat_id__open_held_and_unknown(void **state)
 {
-	int fd = open(root, O_PATH | O_CLOEXEC);
+	int fd = open(root.path, O_PATH | O_CLOEXEC);
 	struct pmio_id_stat st;
 	struct pmio *other;
 	struct pmio_file *f;
@@ -613,7 +506,7 @@ static void stat_id__open_held_and_unknown(void **state)
 static void open__by_a_name_of_a_descriptor(void **state)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	char proc[64], moved[128];
+	char proc[64], moved[PATH_MAX + 64];
 	const struct client_open how = { .flags = PMIO_OPEN_READ | PMIO_OPEN_WRITE, .name = path, .is_new = true };
 	struct pmio_file *f;
 
@@ -647,9 +540,9 @@ static void delete__open_file_goes_on(void **state)
 static struct pmio_file *open_nr(unsigned nr, int want)
 {
 	struct pmio_file *f;
-	char name[128];
+	char name[PATH_MAX + 64];
 
-	snprintf(name, sizeof(name), "%s/%u", root, nr);
+	snprintf(name, sizeof(name), "%s/%u", root.path, nr);
 	assert_int_equal(pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f), want);
 	return f;
 }
@@ -657,7 +550,7 @@ static struct pmio_file *open_nr(unsigned nr, int want)
 /* error lines in the agent's log */
 static unsigned errors_logged(void)
 {
-	char name[128], line[1024];
+	char name[PATH_MAX + 64], line[1024];
 	unsigned nr = 0;
 	FILE *log;
 
@@ -705,13 +598,13 @@ static void slots__more_files_than_the_pool_knows(void **state)
 static void descriptors__none_left(void **state)
 {
 	struct pmio_file *f[64];
-	char name[128], c;
+	char name[PATH_MAX + 64], c;
 	unsigned nr = 0;
 	int rc = 0;
 
 	(void)state;
 	for (; nr < 64 && rc == 0; nr += rc == 0) {
-		snprintf(name, sizeof(name), "%s/%u", root, nr);
+		snprintf(name, sizeof(name), "%s/%u", root.path, nr);
 		rc = pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f[nr]);
 		if (rc == 0)
 			assert_int_equal(pmio_pwrite(f[nr], &(char){ (char)nr }, 1, 0), 1);
@@ -777,11 +670,11 @@ static void rename__held_file_can_be_drained(void **state)
 	assert_int_equal(pmio_pwrite(f, "held", 4, 0), 4);
 	assert_int_equal(pmio_close(&f), 0);
 	pmio_disconnect(&other);
-	snprintf(path, sizeof(path), "%s/renamed", root);
+	snprintf(path, sizeof(path), "%s/renamed", root.path);
 	{
-		char old[128];
+		char old[PATH_MAX + 64];
 
-		snprintf(old, sizeof(old), "%s/file", root);
+		snprintf(old, sizeof(old), "%s/file", root.path);
 		assert_int_equal(rename(old, path), 0);
 	}
 	assert_int_equal(pmio_drain_path(pm, path), 0);
@@ -886,7 +779,7 @@ static off_t data_size; /* of the pool, before that */
 static int lose_most_of_a_chunk(const uint8_t *buf, int nr_chunks)
 {
 	off_t highest = 0;
-	char data[128];
+	char data[PATH_MAX + 64];
 	int fd, lost = 0;
 
 	snprintf(data, sizeof(data), "%s/" PMIO_POOL_DATA, pool);
@@ -907,7 +800,7 @@ static int lose_most_of_a_chunk(const uint8_t *buf, int nr_chunks)
 /* else the agent cannot be told to go: nobody maps a pool that is too short */
 static void make_whole(void)
 {
-	char data[128];
+	char data[PATH_MAX + 64];
 
 	snprintf(data, sizeof(data), "%s/" PMIO_POOL_DATA, pool);
 	assert_int_equal(truncate(data, data_size), 0);
@@ -1082,7 +975,7 @@ static void agent_replaced__again_and_again_is_an_error(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 }
 
-/* who is in the middle of a write must not take the other thread's new agent for its own */
+/* a thread in the middle of a write must not take the other thread's new agent for its own */
 static void agent_replaced__another_thread_has_gone_on(void **state)
 {
 	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
@@ -1166,7 +1059,7 @@ static void agent_stopped__calls_end_and_the_program_goes_on(void **state)
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	assert_int_equal(pmio_pwrite(f, &c, 1, 5 << 20), 1);
 	assert_int_equal(kill(pid, SIGSTOP), 0);
-	assert_int_equal(pmio_open(pm, root, O_RDONLY, 0, &other), -EISDIR); /* that takes no agent */
+	assert_int_equal(pmio_open(pm, root.path, O_RDONLY, 0, &other), -EISDIR); /* that takes no agent */
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	assert_int_equal(pmio_stat_pool(pm, &st), 0);
 	assert_int_equal(kill(pid, SIGSTOP), 0);

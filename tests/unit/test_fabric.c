@@ -523,7 +523,7 @@ static void begin__disconnected_meanwhile(void **state)
 	assert_int_equal(end(&op, back, sizeof(back)), -ENOTCONN);
 }
 
-/* ---- who may ---------------------------------------------------------------------------------- */
+/* ---- who is accepted ---------------------------------------------------------------------------------- */
 
 static uint64_t nr_sessions(void)
 {
@@ -1131,7 +1131,7 @@ static void honest_come_and_go(int nr)
 	}
 }
 
-/* HELLOs; from: the n-th one's address, or NULL: that of who says them.  nr 0: for ever */
+/* HELLOs; from: the n-th one's address, or NULL: that of the sender.  nr 0: for ever */
 static void say_hellos(unsigned nr, void (*from)(unsigned n, uint8_t *addr))
 {
 	struct pmio_fabric_config c = config_of(key, NULL);
@@ -1159,7 +1159,7 @@ static void say_hellos(unsigned nr, void (*from)(unsigned n, uint8_t *addr))
 	}
 }
 
-/* who says them takes no answer */
+/* the sender takes no answer */
 static void flood(const void *arg)
 {
 	(void)arg;

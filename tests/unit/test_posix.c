@@ -2,7 +2,7 @@
  * what programs need that know nothing of pools, only of descriptors: files opened by one, appends, forks, and
  * numbers that stay free
  */
-#include "scratch.h"
+#include "with_agent.h"
 
 #include <grp.h>
 #include <pthread.h>
@@ -12,58 +12,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "client/admin.h"
-#include "client/client.h"
-#include "pmio.h"
 #include "pool/pool.h"
 
 #define BLOCK 4096
-
-static struct scratch dir;
-static char pool[PATH_MAX], agent[PATH_MAX], path[PATH_MAX];
-static struct pmio *pm;
-
-static int start_with(const char *pool_size)
-{
-	if (!scratch_init(&dir, "/dev/shm"))
-		return -1;
-	snprintf(pool, sizeof(pool), "%s/pool", dir.path);
-	snprintf(path, sizeof(path), "%s/file", dir.path);
-	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
-	setenv("PMIO_AGENT", agent, 1);
-	setenv("PMIO_CONF", "/dev/null", 1);
-	setenv("PMIO_POOL_SIZE", pool_size, 1);
-	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
-	return mkdir(pool, 0700) < 0 ? -1 : pmio_connect(pool, &pm);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	return start_with("32MiB");
-}
-
-static int set_up_small(void **state)
-{
-	(void)state;
-	return start_with("8MiB");
-}
-
-static int tear_down(void **state)
-{
-	struct pmio *admin;
-
-	(void)state;
-	pmio_disconnect(&pm);
-	unsetenv("PMIO_DRAIN");
-	unsetenv("PMIO_FALLBACK");
-	if (pmio_attach(pool, &admin) == 0) {
-		pmio_shutdown(admin, true);
-		pmio_disconnect(&admin);
-	}
-	scratch_fini(&dir);
-	return 0;
-}
 
 static int must_open(int flags)
 {
@@ -79,17 +30,6 @@ static struct pmio_file *must_open_fd(int fd, int flags)
 
 	assert_int_equal(pmio_open_fd(pm, fd, NULL, flags, &f), 0);
 	return f;
-}
-
-/* the file on the file system, from its beginning */
-static void assert_on_pfs(int fd, const void *want, size_t len)
-{
-	uint8_t *have = malloc(len + 1);
-
-	assert_non_null(have);
-	assert_int_equal(pread(fd, have, len + 1, 0), len);
-	assert_memory_equal(have, want, len);
-	free(have);
 }
 
 static void kill_agent(void)
@@ -131,7 +71,7 @@ static void open_fd__is_the_file_of_the_name(void **state)
 	assert_int_equal(pmio_pwrite(f, "again", 5, 5), 5);
 	assert_int_equal(pmio_close(&f), 0);
 	fd = must_open(O_RDONLY);
-	assert_on_pfs(fd, "helloagain", 10);
+	assert_fd_has(fd, "helloagain", 10);
 	close(fd);
 }
 
@@ -150,7 +90,7 @@ static void open_fd__its_flags_do_not_matter(void **state)
 	memcpy(buf + BLOCK + 3, "new", 3);
 	assert_int_equal(pmio_pwrite(f, "new", 3, BLOCK + 3), 3);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, buf, sizeof(buf));
+	assert_fd_has(fd, buf, sizeof(buf));
 	assert_int_equal(fcntl(ap, F_GETFL) & (O_APPEND | O_DIRECT), O_APPEND | O_DIRECT);
 
 	/* also if they are set later */
@@ -159,7 +99,7 @@ static void open_fd__its_flags_do_not_matter(void **state)
 	memcpy(buf + 5, "later", 5);
 	assert_int_equal(pmio_pwrite(f, "later", 5, 5), 5);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, buf, sizeof(buf));
+	assert_fd_has(fd, buf, sizeof(buf));
 	close(ap);
 	close(fd);
 }
@@ -180,7 +120,7 @@ static void open_fd__appending_one_in_a_full_pool(void **state)
 	assert_int_equal(pmio_pwrite(f, buf, LEN / 2, 0), LEN / 2);
 	assert_true(f->counts.pfs_written > 0);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, buf, LEN);
+	assert_fd_has(fd, buf, LEN);
 	close(ap);
 	close(fd);
 	free(buf);
@@ -201,7 +141,7 @@ static void open_fd__rights_are_the_descriptor_s(void **state)
 	up = must_open(O_PATH);
 	assert_int_equal(pmio_open_fd(pm, up, NULL, O_RDONLY, &f), -EBADF);
 	close(up);
-	up = open(dir.path, O_RDONLY | O_DIRECTORY);
+	up = open(root.path, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(pmio_open_fd(pm, up, NULL, O_RDONLY, &f), -EISDIR);
 	close(up);
 	up = open("/dev/null", O_RDWR);
@@ -231,7 +171,7 @@ static void open_fd__mode_that_allows_no_other_open(void **state)
 	f = must_open_fd(fd, O_RDWR | O_CREAT | O_EXCL);
 	assert_int_equal(pmio_pwrite(f, "secret", 6, 0), 6);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, "secret", 6);
+	assert_fd_has(fd, "secret", 6);
 	close(fd);
 }
 
@@ -254,7 +194,7 @@ static void open_fd__rights_that_the_agent_has_not(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		SKIP("only root has other groups at will");
-	assert_int_equal(chmod(dir.path, 0755), 0);
+	assert_int_equal(chmod(root.path, 0755), 0);
 	snprintf(pool + strlen(pool), 8, "2");
 	assert_int_equal(mkdir(pool, 0700), 0);
 	assert_int_equal(chown(pool, 65534, 65534), 0);
@@ -290,7 +230,7 @@ static void open_fd__rights_that_the_agent_has_not(void **state)
 		}
 		assert_int_equal(status, 0);
 	}
-	assert_on_pfs(fd, "olnew", 5);
+	assert_fd_has(fd, "olnew", 5);
 	close(fd);
 	pool[strlen(pool) - 1] = '\0';
 }
@@ -301,6 +241,14 @@ static uint64_t frames_free(void)
 
 	assert_int_equal(pmio_stat_pool(pm, &st), 0);
 	return st.nr_frames_free;
+}
+
+/* as soon as no worker has the file any more, as to mark it */
+static void assert_frames_free(uint64_t want)
+{
+	for (int i = 0; i < 300 && frames_free() != want; i++)
+		usleep(100000);
+	assert_int_equal(frames_free(), want);
 }
 
 /* also after another agent has come; its data go with the last handle */
@@ -321,9 +269,7 @@ static void open_fd__no_name_any_more(void **state)
 	assert_memory_equal(buf, "hello", 5);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_int_equal(pmio_close(&g), 0);
-	for (int i = 0; i < 300 && frames_free() != before; i++)
-		usleep(100000);
-	assert_int_equal(frames_free(), before);
+	assert_frames_free(before);
 	close(fd);
 }
 
@@ -354,7 +300,7 @@ static void open_fd__another_pool_has_it(void **state)
 	struct pmio *first = pm;
 
 	(void)state;
-	snprintf(other, sizeof(other), "%s/other", dir.path);
+	snprintf(other, sizeof(other), "%s/other", root.path);
 	assert_int_equal(mkdir(other, 0700), 0);
 	setenv("PMIO_TIMEOUT", "5", 1);
 	assert_int_equal(pmio_connect(other, &pm), 0);
@@ -448,7 +394,7 @@ static void unlinked__gives_its_frames_back(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(pmio_unlinked(pm, fd), 0); /* it has another name */
 	assert_int_equal(pmio_close(&f), 0);
-	assert_int_equal(frames_free(), before - 1);
+	assert_frames_free(before - 1);
 	f = must_open_fd(fd, O_RDWR);
 	assert_int_equal(unlink(other), 0);
 	assert_int_equal(pmio_unlinked(pm, fd), 0);
@@ -456,7 +402,7 @@ static void unlinked__gives_its_frames_back(void **state)
 	assert_memory_equal(buf, "data", 4);
 	assert_int_equal(pmio_pwrite(f, "more", 4, 5 << 20), 4);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_int_equal(frames_free(), before);
+	assert_frames_free(before);
 	close(fd);
 
 	/* closed and held */
@@ -466,7 +412,7 @@ static void unlinked__gives_its_frames_back(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(pmio_unlinked(pm, fd), 0);
-	assert_int_equal(frames_free(), before);
+	assert_frames_free(before);
 	close(fd);
 }
 
@@ -483,13 +429,13 @@ static void unlinked__file_without_a_name(void **state)
 	setenv("PMIO_DRAIN", "hold", 1);
 	pmio_disconnect(&pm);
 	assert_int_equal(pmio_connect(pool, &pm), 0);
-	fd = open(dir.path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	fd = open(root.path, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (fd < 0)
 		SKIP("no O_TMPFILE here");
 	f = must_open_fd(fd, O_RDWR);
 	assert_int_equal(pmio_pwrite(f, "data", 4, 0), 4);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_int_equal(frames_free(), before);
+	assert_frames_free(before);
 
 	/* it gets one while another has it open */
 	f = must_open_fd(fd, O_RDWR);
@@ -502,7 +448,7 @@ static void unlinked__file_without_a_name(void **state)
 	assert_int_equal(pmio_close(&g), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 4);
-	assert_on_pfs(fd, "data", 4);
+	assert_fd_has(fd, "data", 4);
 	close(fd);
 }
 
@@ -535,12 +481,12 @@ static void rename__replaced_file_gives_its_frames_back(void **state)
 	assert_memory_equal(buf, "newer", 5);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_int_equal(pmio_close(&g), 0);
-	assert_int_equal(frames_free(), before - 1); /* at once, though it was held */
+	assert_frames_free(before - 1); /* at once, though it was held */
 	assert_int_equal(pmio_open(pm, path, O_RDWR, 0, &f), 0);
 	assert_int_equal(pmio_drain(f), 0);
 	assert_int_equal(pmio_close(&f), 0);
 	fd = must_open(O_RDONLY);
-	assert_on_pfs(fd, "newer", 5);
+	assert_fd_has(fd, "newer", 5);
 	close(fd);
 
 	/* what loses no file */
@@ -843,20 +789,6 @@ static uint8_t *reserve(size_t len)
 	return at;
 }
 
-static void fill_pattern(uint8_t *buf, size_t len, unsigned seed)
-{
-	for (size_t i = 0; i < len; i++)
-		buf[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
-}
-
-static void put_on_pfs(const uint8_t *buf, size_t len)
-{
-	int fd = must_open(O_WRONLY | O_CREAT | O_TRUNC);
-
-	assert_int_equal(write(fd, buf, len), len);
-	close(fd);
-}
-
 static void map__same_bytes_as_reads_and_writes(void **state)
 {
 	enum { LEN = 4 * MIB + 3000, OFF = 8 * BLOCK };
@@ -888,11 +820,11 @@ static void map__same_bytes_as_reads_and_writes(void **state)
 	assert_int_equal(pmio_map_sync(f, 0, LEN), 0);
 	/* a drain does not see what comes after it: the end does */
 	assert_int_equal(pmio_drain(f), 0);
-	assert_on_pfs(fd, want, LEN);
+	assert_fd_has(fd, want, LEN);
 	p[LEN - OFF - 1] = want[LEN - 1] = 'e';
 	p[MIB] = want[MIB + OFF] = 'm';
 	assert_int_equal(pmio_drain(f), 0);
-	assert_on_pfs(fd, want, LEN);
+	assert_fd_has(fd, want, LEN);
 	p[7] = want[OFF + 7] = 'x';
 	assert_int_equal(mprotect(q, BLOCK, PROT_READ | PROT_WRITE), -1);
 	assert_int_equal(munmap(p, LEN - OFF), 0);
@@ -901,7 +833,7 @@ static void map__same_bytes_as_reads_and_writes(void **state)
 	assert_int_equal(pmio_unmap(f, q, LEN, 0), 0);
 	assert_int_equal(pmio_unmap(f, q, LEN, 0), -EINVAL);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, want, LEN);
+	assert_fd_has(fd, want, LEN);
 	close(fd);
 }
 
@@ -1020,7 +952,7 @@ static void map__program_is_killed(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	f = must_open_fd(fd, O_RDWR);
 	assert_int_equal(pmio_close(&f), 0);
-	assert_on_pfs(fd, want, sizeof(want));
+	assert_fd_has(fd, want, sizeof(want));
 	close(ready[0]);
 	close(ready[1]);
 	close(fd);

@@ -445,7 +445,7 @@ static void file__opens_that_fail(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 	scratch_catch_log();
 	assert_int_equal(remote_delete(settings, &sites[1].card, path), -ENOENT);
-	assert_int_equal(scratch_nr_errors, 0); /* who deletes on all nodes expects it */
+	assert_int_equal(scratch_nr_errors, 0); /* a deletion on all nodes expects it */
 	pmio_log_set_handler(NULL);
 }
 
@@ -1193,7 +1193,7 @@ static void *say_hello(void *arg)
 	return NULL;
 }
 
-/* the agent stands still, and who waits for it comes again and again: others are answered, and in the end he is */
+/* the agent stands still, and the clients that wait for it come again and again: others are answered, and in the end he is */
 static void agent_stopped__others_are_answered(void **state)
 {
 	struct pmio_fabric_initiator *port = new_port(), *ports[4];
@@ -1399,7 +1399,7 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 	remote_use_fini(&use);
 }
 
-/* it knows of nobody: who has the file open says so before others take it over */
+/* it knows of no process: one that has the file open says so before others take it over */
 static void use__target_started_anew(void **state)
 {
 	char owner[PATH_MAX + 32];

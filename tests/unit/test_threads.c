@@ -3,28 +3,11 @@
  * dies meanwhile; what each thread wrote is what it reads, and what is on the file system
  * in the end.  For `make check-tsan` too, which sees races that did no harm today.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "with_agent.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "client/admin.h"
-#include "client/client.h"
-#include "pmio.h"
 
 #define NR_THREADS 6
 #define ROUNDS 120
@@ -32,8 +15,7 @@
 #define PIECE 3000u	      /* bytes of a thread, then the next one's: no multiple of blocks */
 #define KILL_EVERY 150u	      /* operations of all threads */
 
-static char root[64], pool[96], path[96], cut_path[96];
-static struct pmio *pm;
+static char cut_path[PATH_MAX];
 
 struct worker {
 	pthread_t thread;
@@ -45,58 +27,25 @@ struct worker {
 
 static atomic_uint nr_done; /* operations of all */
 
-/* ---- an agent and a pool ------------------------------------------------------------------- */
-
-static int remove_entry(const char *p, const struct stat *st, int type, struct FTW *ftw)
+static int start_threads_with(const char *pool_size)
 {
-	(void)st, (void)type, (void)ftw;
-	return remove(p);
-}
+	int rc = start_with(pool_size);
 
-static int start_with(const char *pool_size)
-{
-	char agent[512];
-
-	snprintf(root, sizeof(root), "/dev/shm/pmio-threads.XXXXXX");
-	if (!mkdtemp(root))
-		return -1;
-	snprintf(pool, sizeof(pool), "%s/pool", root);
-	snprintf(path, sizeof(path), "%s/file", root);
-	snprintf(cut_path, sizeof(cut_path), "%s/cut", root);
-	snprintf(agent, sizeof(agent), "%s/pmiod", getenv("top_builddir") ? getenv("top_builddir") : ".");
-	setenv("PMIO_AGENT", agent, 1);
-	setenv("PMIO_CONF", "/dev/null", 1);
-	setenv("PMIO_POOL_SIZE", pool_size, 1);
-	setenv("PMIO_IDLE_TIMEOUT", "20", 1);
+	snprintf(cut_path, sizeof(cut_path), "%s/cut", root.path);
 	nr_done = 0;
-	if (mkdir(pool, 0700) < 0)
-		return -1;
-	return pmio_connect(pool, &pm);
+	return rc;
 }
 
-static int set_up(void **state)
+static int set_up_roomy(void **state)
 {
 	(void)state;
-	return start_with("64MiB");
+	return start_threads_with("64MiB");
 }
 
-static int set_up_small(void **state)
+static int set_up_tight(void **state)
 {
 	(void)state;
-	return start_with("8MiB");
-}
-
-static int tear_down(void **state)
-{
-	struct pmio *admin;
-
-	(void)state;
-	pmio_disconnect(&pm);
-	if (pmio_attach(pool, &admin) == 0) {
-		pmio_shutdown(admin, true);
-		pmio_disconnect(&admin);
-	}
-	return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	return start_threads_with("8MiB");
 }
 
 static struct pmio_file *must_open(const char *name)
@@ -210,7 +159,7 @@ static void *work(void *arg)
 static void *open_and_close(void *arg)
 {
 	struct worker *w = arg;
-	char own[128], in[8];
+	char own[PATH_MAX + 64], in[8];
 
 	snprintf(own, sizeof(own), "%s.%u", path, w->number);
 	for (unsigned i = 0; i < ROUNDS / 4 && !w->error[0]; i++) {
@@ -234,7 +183,7 @@ static void kill_agent(void)
 	struct pmio *admin;
 	struct pmio_pool_stat st;
 
-	/* a connection of its own: this must not be the one who starts the next agent */
+	/* a connection of its own: this must not be the one that starts the next agent */
 	if (pmio_attach(pool, &admin) < 0)
 		return;
 	if (pmio_stat_pool(admin, &st) == 0)
@@ -250,18 +199,6 @@ static void *kill_agents(void *arg)
 		kill_agent();
 	}
 	return NULL;
-}
-
-static void assert_on_pfs(const uint8_t *model)
-{
-	uint8_t *in = malloc(FILE_SIZE);
-	int fd = open(path, O_RDONLY);
-
-	assert_true(in && fd >= 0);
-	assert_int_equal(read(fd, in, FILE_SIZE), FILE_SIZE);
-	assert_memory_equal(in, model, FILE_SIZE);
-	close(fd);
-	free(in);
 }
 
 static void run(unsigned nr_handles, bool opener, bool killer)
@@ -299,7 +236,7 @@ static void run(unsigned nr_handles, bool opener, bool killer)
 		assert_int_equal(pmio_close(&cuts[i]), 0);
 		assert_int_equal(pmio_close(&f[i]), 0);
 	}
-	assert_on_pfs(model);
+	assert_on_pfs(model, FILE_SIZE);
 	free(model);
 }
 
@@ -337,11 +274,11 @@ int main(void)
 {
 #define T(name, up) cmocka_unit_test_setup_teardown(name, up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(threads__on_one_handle, set_up),
-		T(threads__with_a_handle_each, set_up),
-		T(threads__in_a_pool_too_small, set_up_small),
-		T(threads__while_agents_are_killed, set_up),
-		T(threads__while_agents_of_many_handles_are_killed, set_up),
+		T(threads__on_one_handle, set_up_roomy),
+		T(threads__with_a_handle_each, set_up_roomy),
+		T(threads__in_a_pool_too_small, set_up_tight),
+		T(threads__while_agents_are_killed, set_up_roomy),
+		T(threads__while_agents_of_many_handles_are_killed, set_up_roomy),
 	};
 
 	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));

@@ -1,8 +1,8 @@
 /*
  * daemon.h -- common to the processes that outlive their caller
  */
-#ifndef PMIO_CORE_DAEMON_H
-#define PMIO_CORE_DAEMON_H
+#ifndef PMIO_DAEMON_DAEMON_H
+#define PMIO_DAEMON_DAEMON_H
 
 #include <stdbool.h>
 #include <stdint.h>

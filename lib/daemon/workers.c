@@ -6,30 +6,34 @@
  * progress:
  *
  *   JOB_CALL   one call for a waiting client (open, stat, ...): starts at once
- *   JOB_BULK   moves bytes: `limit` of them at a time.  One that has made no progress
+ *   JOB_BULK   moves bytes: `nr_bulk` of them at a time.  One that has made no progress
  *              (job_alive) for STUCK_MS no longer counts, and jobs of other devices go
  *              before those of a device on which some are stuck.
  *
  * An idle thread checks that: while bulk jobs wait for their turn it wakes up from time
  * to time to see whether a running one has become stuck.
  */
+#include "daemon/workers.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "core/clock.h"
-#include "agent/agent_impl.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define STUCK_MS 1000
 #define STUCK_MAX 512	       /* stuck bulk jobs; more wait */
 #define THREADS_MAX 4096
-#define STACK_SIZE (256u << 10) /* bytes */
 
 struct workers {
-	unsigned limit;
+	struct workers_config config;
 	int event_fd;
 	pthread_attr_t attr;
 	pthread_mutex_t lock;	/* of all below */
@@ -93,10 +97,10 @@ static struct job *next_bulk(struct workers *w)
 		else
 			nr_busy++;
 	}
-	if (nr_busy >= w->limit)
+	if (nr_busy >= w->config.nr_bulk)
 		return NULL;
 	DL_FOREACH(w->bulk, job) {
-		if (job->throttled && nr_resting >= w->limit)
+		if (job->throttled && nr_resting >= w->config.nr_bulk)
 			continue;
 		if (!nr_stuck || !device_is_stuck(w, job->dev, now))
 			return job;
@@ -145,22 +149,23 @@ static void *work(void *arg);
 /* lock held: one more idle thread */
 static int add_thread(struct workers *w)
 {
-	static bool said;
+	static bool warned;
 	pthread_t thread;
 	int rc = w->nr_threads < THREADS_MAX ? -pthread_create(&thread, &w->attr, work, w) : -EAGAIN;
 
 	if (rc == 0) {
 		w->nr_threads++;
 		w->nr_idle++;
-	} else if (!said) {
-		pmio_warn("agent: no more threads than %u: %s", w->nr_threads, pmio_strerror(rc));
-		said = true;
+	} else if (!warned) {
+		pmio_warn("%s: no more threads than %u: %s", w->config.daemon, w->nr_threads, pmio_strerror(rc));
+		warned = true;
 	}
 	return rc;
 }
 
 static void run_job(struct workers *w, struct job *job)
 {
+	bool is_bulk = job->kind == JOB_BULK, has_done = job->done;
 	uint64_t one = 1;
 
 	w->nr_idle--;
@@ -171,11 +176,13 @@ static void run_job(struct workers *w, struct job *job)
 	pthread_mutex_unlock(&w->lock);
 	job->run(job);
 	pthread_mutex_lock(&w->lock);
-	if (job->kind == JOB_BULK)
+	if (is_bulk)
 		DL_DELETE(w->running, job);
-	DL_APPEND(w->finished, job);
-	if (write(w->event_fd, &one, sizeof(one)) < 0)
-		pmio_err("agent: eventfd: %s", strerror(errno));
+	if (has_done) {
+		DL_APPEND(w->finished, job);
+		if (write(w->event_fd, &one, sizeof(one)) < 0)
+			pmio_err("%s: eventfd: %s", w->config.daemon, strerror(errno));
+	}
 	w->nr_idle++;
 }
 
@@ -189,7 +196,7 @@ static void *work(void *arg)
 		job = w->stop ? NULL : take_job(w);
 		if (job)
 			run_job(w, job);
-		else if (w->stop || w->nr_idle > w->limit + 1)
+		else if (w->stop || w->nr_idle > w->config.nr_idle)
 			break;
 		else
 			wait_for_more(w);
@@ -201,7 +208,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* ---- for the loop --------------------------------------------------------------------- */
+/* ---- for the daemon --------------------------------------------------------------------- */
 
 static int init(struct workers *w)
 {
@@ -216,7 +223,7 @@ static int init(struct workers *w)
 	pthread_condattr_destroy(&attr);
 	pthread_attr_init(&w->attr);
 	pthread_attr_setdetachstate(&w->attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&w->attr, STACK_SIZE);
+	pthread_attr_setstacksize(&w->attr, w->config.stack_size);
 	w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->event_fd < 0)
 		return -errno;
@@ -226,7 +233,7 @@ static int init(struct workers *w)
 	return rc;
 }
 
-int workers_new(unsigned limit, struct workers **out)
+int workers_new(const struct workers_config *config, struct workers **out)
 {
 	struct workers *w = calloc(1, sizeof(*w));
 	int rc;
@@ -234,10 +241,10 @@ int workers_new(unsigned limit, struct workers **out)
 	*out = NULL;
 	if (!w)
 		return -ENOMEM;
-	w->limit = limit;
+	w->config = *config;
 	rc = init(w);
 	if (rc < 0) {
-		pmio_err("agent: worker threads: %s", pmio_strerror(rc));
+		pmio_err("%s: worker threads: %s", config->daemon, pmio_strerror(rc));
 		workers_delete(&w, 0);
 		return rc;
 	}
@@ -246,7 +253,7 @@ int workers_new(unsigned limit, struct workers **out)
 }
 
 /*
- * Jobs that are not done when the agent leaves end with the process, such as closes of
+ * Jobs that are not done when the daemon leaves end with the process, such as closes of
  * files; they are kept here, or they would look like leaked memory.
  */
 static struct workers *volatile left_behind;
@@ -298,23 +305,25 @@ void workers_submit(struct workers *w, struct job *job)
 		DL_PREPEND(w->bulk, job);
 	else
 		DL_APPEND(w->bulk, job);
+	if (w->nr_idle == 0)
+		add_thread(w); /* there may be room for one now */
 	pthread_cond_signal(&w->more);
 	pthread_mutex_unlock(&w->lock);
 }
 
-void workers_reap(struct workers *w, struct agent *agent)
+void workers_reap(struct workers *w, void *daemon)
 {
 	struct job *list, *job;
 	uint64_t n;
 
 	if (read(w->event_fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
-		pmio_err("agent: eventfd: %s", strerror(errno));
+		pmio_err("%s: eventfd: %s", w->config.daemon, strerror(errno));
 	pthread_mutex_lock(&w->lock);
 	list = w->finished;
 	w->finished = NULL;
 	pthread_mutex_unlock(&w->lock);
 	while ((job = list) != NULL) {
 		DL_DELETE(list, job);
-		job->done(agent, job);
+		job->done(daemon, job);
 	}
 }

@@ -1,4 +1,4 @@
-#include "core/daemon.h"
+#include "daemon/daemon.h"
 
 #include <dirent.h>
 #include <errno.h>

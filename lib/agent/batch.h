@@ -1,0 +1,55 @@
+/*
+ * batch.h -- work that can wait for a moment, which a worker then does for many files of one file system at a time
+ * (marks.c, syncs.c)
+ */
+#ifndef PMIO_AGENT_BATCH_H
+#define PMIO_AGENT_BATCH_H
+
+#include "agent/agent_impl.h"
+
+struct batch_item {
+	struct file *file;	/* marks.c: held; syncs.c finds it again by slot and generation */
+	struct pfs_fd *pfs;	/* held; NULL: look opens it */
+	struct pfs_look *look;	/* owned; NULL: pfs is enough */
+	int rc;
+	union {
+		struct {
+			bool removes;
+			struct stat before, after;
+		} mark;
+		struct {
+			uint32_t slot;
+			uint64_t generation, change;
+			bool is_new;
+			int fd;
+		} sync;
+	};
+};
+
+struct batch_kind {
+	enum job_kind job;
+	size_t max;		/* files */
+	bool (*take)(struct agent *a, struct file *f, struct batch_item *i); /* false: not now, or there is nothing to do */
+	void (*run)(struct job *job); /* in a worker */
+	int (*finish)(struct agent *a, struct batch_item *i); /* -errno: the next batch is to wait for longer */
+};
+
+struct batch {
+	struct job job;		/* first */
+	struct agent *agent;	/* workers read view and the pool's name only */
+	const struct batch_kind *kind;
+	struct batches *of;	/* has its file system in `busy`; NULL: batch_one() */
+	size_t nr;
+	struct batch_item items[];
+};
+
+void batch_list(struct batches *b, struct batch_entry *e, struct file *f);
+void batch_unlist(struct batches *b, struct batch_entry *e); /* also if it is not listed */
+/* take(): pfs, or how the file is to be looked for; false: out of memory */
+bool batch_hold(struct batch_item *i, const struct file *f, struct pfs_fd *pfs);
+/* a batch of this file alone, at once; false: nothing to do, or out of memory */
+bool batch_one(struct agent *a, const struct batch_kind *kind, struct file *f);
+int batches_wait_ms(const struct batches *b); /* until the next batch; -1: nothing to do */
+void batches_look(struct agent *a, struct batches *b, const struct batch_kind *kind); /* if it is time */
+
+#endif
