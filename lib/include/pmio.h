@@ -169,13 +169,12 @@ ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t o
  *
  * at   out: the offset at which the bytes are now; may be NULL
  *
- * The file first gets longer by len, in one step: no two appends of any process of this node
- * get the same bytes, nor does an append those of a write that made the file longer before.
- * Until it returns others read zeros there or what has been written already, and that remains if
- * the process dies or an error is returned: the file is len bytes longer then.
+ * The file first gets longer by len, in one step: no two appends of any process get the same
+ * bytes, also from other nodes, nor does an append those of a write that made the file longer
+ * before.  Until it returns others read zeros there or what has been written already, and that
+ * remains if the process dies or an error is returned: the file is len bytes longer then.
  *
- * Returns len or as pmio_pwrite(); -EOPNOTSUPP: a file that several nodes have open (which only
- * MPI programs open so).
+ * Returns len or as pmio_pwrite().
  */
 ssize_t pmio_append(struct pmio_file *file, const void *buf, size_t len, off_t *at);
 

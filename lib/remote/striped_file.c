@@ -316,6 +316,14 @@ static int striped_grow(struct pmio_file *f, uint64_t *size)
 	return rc < 0 ? rc : client_grow(home, size);
 }
 
+static int striped_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+{
+	struct pmio_file *home;
+	int rc = at_home(striped_of(f), &home);
+
+	return rc < 0 ? rc : client_reserve(home, len, at);
+}
+
 /* the first target last: when it has the new size, no other target has bytes beyond it */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
 {
@@ -502,6 +510,7 @@ static const struct client_ops ops = {
 	.readx = striped_readx,
 	.writex = striped_writex,
 	.grow = striped_grow,
+	.reserve = striped_reserve,
 	.size = striped_size,
 	.truncate = striped_truncate,
 	.sync = striped_sync,
