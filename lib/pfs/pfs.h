@@ -115,6 +115,11 @@ enum pmio_pfs_use {
 	PMIO_PFS_SHARES, /* one of the pools of a use on several nodes */
 };
 
+static inline enum pmio_pfs_use pmio_pfs_use_of(bool writes, bool shares)
+{
+	return shares ? PMIO_PFS_SHARES : writes ? PMIO_PFS_WRITES : PMIO_PFS_READS;
+}
+
 /*
  * pmio_pfs_take -- lock a file for a pool, as long as this open file description exists
  *
