@@ -136,6 +136,14 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
 }
 
+/* nodes.c: settings about other nodes (lib/remote) */
+/* do files go to memory nodes alone? */
+bool client_wants_memory_nodes(const struct pmio_settings *s);
+/* may pieces go to memory nodes if the pool is full? */
+bool client_spills(const struct pmio_settings *s);
+/* setting `owner`: are others to find a file that is open on this node alone? */
+bool client_wants_mark(const struct pmio_settings *s);
+
 /* fork.c: all connections and their files, which a child of fork() forgets */
 void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);

@@ -554,6 +554,15 @@ void remote_disconnect_all(void)
 	pthread_mutex_unlock(&nodes_lock);
 }
 
+void remote_forget(void)
+{
+	pthread_mutex_init(&nodes_lock, NULL);
+	nodes = NULL;
+	initiator = NULL;
+	owner = 0;
+	atomic_store(&nr_ended, 0);
+}
+
 int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file)
 {
 	struct membership *m = calloc(1, sizeof(*m));
