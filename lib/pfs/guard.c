@@ -105,6 +105,11 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	return rc > 0 ? -EBUSY : rc < 0 && !has_no_locks(-rc) ? rc : 0;
 }
 
+bool pmio_pfs_is_taken(int fd)
+{
+	return is_locked(fd, REGION(0), 3 * REGION_LEN) > 0;
+}
+
 /* ---- in use by several nodes ----------------------------------------------------------- */
 
 static bool is_layout(const char *name, bool ours)

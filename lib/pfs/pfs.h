@@ -128,6 +128,9 @@ static inline enum pmio_pfs_use pmio_pfs_use_of(bool writes, bool shares)
  */
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use);
 
+/* has any pool taken it? */
+bool pmio_pfs_is_taken(int fd);
+
 /* describe the likely holder; looks at processes of this machine */
 void pmio_pfs_holder(int fd, char *who, size_t size);
 
