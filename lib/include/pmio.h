@@ -114,7 +114,8 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
  * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -ELOOP, -EROFS, -ENOSPC,
  * -EINVAL (flags, or not a regular file), -ENFILE (the pool's table of files is full),
  * PMIO_ECHANGED (data of an earlier program wait in the pool, and the PFS file was
- * changed since: see pmio(1), drain), PMIO_EAGENT.
+ * changed since: see pmio(1), drain), PMIO_EOTHER (another pool has it in use, also as one of
+ * several nodes: only MPI programs and `pmio run --paths` join these), PMIO_EAGENT.
  */
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
 	      struct pmio_file **out);
@@ -275,8 +276,9 @@ int pmio_unlinked(struct pmio *pm, int fd);
  *
  * fd   as of pmio_open_fd(), but O_PATH suffices
  *
- * Opens nothing and waits for no other request's end.  Returns 0; -ENOENT (not logged): the
- * pool has nothing of it that the file system has not, so fstat(2) is right; or an error.
+ * Asks this pool only, opens nothing and waits for no other request's end.  Returns 0; -ENOENT
+ * (not logged): the pool has nothing of it that the file system has not, so fstat(2) is right; or
+ * an error.
  */
 int pmio_stat_fd(struct pmio *pm, int fd, off_t *size);
 
