@@ -52,6 +52,18 @@ script_to_script() { # NAME
 		is "$(tr '\n' ' ' <"$f")" "one two sub three "
 }
 
+# a script has it open, an MPI program on another host reads and writes it meanwhile
+script_and_mpi() { # NAME
+	local f=$D/$1 first rc
+	rm -f "$SHARED"/say.*
+	script h1 "exec 3>>$f; echo script >&3; touch $SHARED/say.1; until [ -e $SHARED/say.2 ]; do sleep 0.05; done; echo again >&3; cat $f" >"$SHARED/first.out" 2>&1 &
+	first=$!
+	said 1 && job 2 h2 "$STEPS" "pmem:$f" print:"$SHARED/printed" write:0:SCR last:7:MPI
+	rc=$?
+	say 2
+	wait $first && [ $rc = 0 ] && is "$(cat "$SHARED/printed")" script && is "$(tr '\n' ' ' <"$SHARED/first.out")" "SCRipt MPIagain " && cmp "$f" "$SHARED/first.out"
+}
+
 # ranks of a step on two hosts that are no MPI programs: with owner=auto
 ranks() {
 	local f=$D/ranks
@@ -168,13 +180,14 @@ target_killed() {
 		on h1 "$PMIO drain $f" && is "$(script h2 "cat $f")" good && [ -z "$(find "$D" -name '.pmio-owner.*')" ]
 }
 
-plan 19
+plan 20
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_OWNER=always
 check "close: MPI on one host, a script on another reads and appends" mpi_then_script 1 h1 one
 check "the same with an MPI program on two hosts" mpi_then_script 1 "h1 h3" two
 check "a script on one of its hosts" mpi_then_script 1 "h1 h3" three h3
 check "script to script" script_to_script scripts
+check "a script, and MPI meanwhile" script_and_mpi meanwhile
 export PMIO_DRAIN=hold
 check "hold: MPI to script" mpi_then_script 1 h1 one.hold
 export PMIO_DRAIN=async
