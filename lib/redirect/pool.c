@@ -359,20 +359,24 @@ static int say_waiting(struct pmio *pm, int fd, const char *name)
 static int open_elsewhere(int fd, struct pmio_file **out)
 {
 	struct client_open how = { .quiet = true, .flags = PMIO_OPEN_READ };
-	bool has, waits;
+	struct pmio_backoff b = PMIO_BACKOFF(10, 100, MARK_WAIT_MS);
+	bool has, waits, memory;
 	char name[PATH_MAX];
 	struct pmio *pm;
 	int rc = reach(&pm);
 
 	if (rc < 0 || pmio_pfs_name(fd, name) < 0)
 		return 1;
-	has = pool_nodes_has(fd, name, true);
-	waits = !has && pmio_pfs_waits_elsewhere(fd, pm->uuid);
+	memory = client_wants_memory_nodes(&pm->settings);
+	do {
+		has = pool_nodes_has(fd, name, true);
+		waits = !has && pmio_pfs_waits_elsewhere(fd, pm->uuid);
+	} while (waits && !memory && pmio_backoff_sleep(&b)); /* see may_change_soon() */
 	if (!has && !waits)
 		return 1;
 	how.flags |= client_settings_flags(&pm->settings);
 	nr_elsewhere++;
-	rc = has || client_wants_memory_nodes(&pm->settings) ? pool_nodes_open(pm, fd, name, &how, out) : say_waiting(pm, fd, name);
+	rc = has || memory ? pool_nodes_open(pm, fd, name, &how, out) : say_waiting(pm, fd, name);
 	if (rc == -EAGAIN)
 		rc = -EBUSY;
 	if (rc < 0 && rc != PMIO_EOTHER)
