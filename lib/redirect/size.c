@@ -14,11 +14,24 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
+/* its drain may have ended since the file system was asked: what that says now */
+static void take_again(int fd, struct stat *st)
+{
+	struct stat now;
+
+	if (RAW(fstat, fd, &now) < 0)
+		return;
+	st->st_size = now.st_size;
+	st->st_blocks = now.st_blocks;
+	st->st_mtim = now.st_mtim;
+	st->st_ctim = now.st_ctim;
+}
+
 /*
  * a regular file under a name that matches, which need not be open: what the pool knows.  1; 0: no more than the file
- * system; or an error of other nodes
+ * system; or an error of other nodes.  seen: what that has said
  */
-static int pool_size(int dir, const char *path, bool follow, off_t *size, int64_t *written_ns)
+static int pool_size(int dir, const char *path, bool follow, struct stat *seen, off_t *size, int64_t *written_ns)
 {
 	char name[PATH_MAX];
 	struct redirect_size known = { .elsewhere = false };
@@ -33,6 +46,8 @@ static int pool_size(int dir, const char *path, bool follow, off_t *size, int64_
 		rc = redirect_pool()->look(fd, &known);
 		redirect_leave(&calm);
 	}
+	if (rc == 0 && !known.waits)
+		take_again(fd, seen);
 	RAW(close, fd);
 	if (rc < 0 || (!known.waits && !known.nr_handles))
 		return rc < 0 && known.elsewhere ? rc : 0;
@@ -74,7 +89,7 @@ static int correct(int dir, const char *path, int flags, struct stat *st)
 		return 0;
 	rc = redirect_open_size(st->st_dev, st->st_ino, &size);
 	if (rc == 0)
-		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size, &written_ns);
+		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
 	if (rc <= 0)
 		return rc;
 	st->st_size = size;
