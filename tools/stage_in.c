@@ -108,7 +108,7 @@ int tool_stage_in(struct tool *tool, int argc, char **argv)
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_FAILED;
 	t.nr_jobs = args.nr_jobs;
-	if (remote_memory_wanted(&tool->settings)) { /* where the programs will look */
+	if (client_wants_memory_nodes(&tool->settings)) { /* where the programs will look */
 		memory.pm = pm;
 		memory.settings = &tool->settings;
 		t.move = move_to_memory;

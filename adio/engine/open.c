@@ -160,7 +160,7 @@ static void leave_failed(const struct pmio_mpi_file *f, const struct remote_use 
 static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, bool first)
 {
 	struct remote_use use = { .nr = 0 };
-	bool remote = first && remote_memory_wanted(&f->settings);
+	bool remote = first && client_wants_memory_nodes(&f->settings);
 	int rc = first ? remote_use_find(&f->settings, f->path, &use) : -ENOENT;
 
 	if (rc == -ENAMETOOLONG) /* that of the owner's file; if the file's own name is too long, its open reports it */
@@ -310,74 +310,11 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 	return (int)rc;
 }
 
-/* pieces on several nodes would be drained at different times; a held file has to stay together */
-static enum pmio_placement choose_placement(const struct pmio_mpi_file *f, const struct remote_use *use)
-{
-	enum pmio_placement p = (enum pmio_placement)f->settings.num[PMIO_SET_PLACEMENT];
-
-	for (uint32_t i = 1; i < use->nr; i++) {
-		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
-			return PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
-	}
-	if (f->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
-		return PMIO_PLACE_SINGLE;
-	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
-}
-
-/* a memory node that is only for full pools must not prevent the open of the file */
-static bool is_of_use(const struct pmio_mpi_file *f, const struct remote_card *memory, const struct remote_use *use)
-{
-	struct remote_stat_answer_msg st;
-	int rc;
-
-	if (memory->chunk_size != use->cards[0].chunk_size) {
-		pmio_warn("memory node %s is not used: its chunks have another size", memory->host);
-		return false;
-	}
-	rc = remote_stat(&f->settings, memory, &st);
-	if (rc < 0)
-		pmio_warn("memory node %s is not used: %s", memory->host, pmio_strerror(rc));
-	return rc == 0;
-}
-
-/* append the memory nodes of the setting `targets` to the compute nodes; their chunk size must be the same */
-static int add_memory_nodes(const struct pmio_mpi_file *f, struct remote_use *use)
-{
-	struct remote_card *memory, *all;
-	uint32_t nr;
-	int rc = remote_targets_load(f->settings.str[PMIO_SET_TARGETS], &memory, &nr);
-
-	if (rc < 0)
-		return rc;
-	all = reallocarray(use->cards, use->nr + nr, sizeof(*all));
-	if (all)
-		use->cards = all;
-	for (uint32_t i = 0; i < nr && all; i++) {
-		if (is_of_use(f, &memory[i], use)) {
-			all[use->nr++] = memory[i];
-			use->nr_memory++;
-		}
-	}
-	free(memory);
-	return all ? 0 : -ENOMEM;
-}
-
-static bool has_memory_nodes(const struct pmio_mpi_file *f)
-{
-	return *f->settings.str[PMIO_SET_TARGETS] && f->settings.num[PMIO_SET_PLACEMENT] == PMIO_PLACE_AUTO &&
-	       f->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE;
-}
-
 /* rank 0: the list is complete, begin the use */
 static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *found)
 {
-	int rc = 0;
+	int rc = remote_use_complete(&f->settings, use);
 
-	use->placement = choose_placement(f, use);
-	if (use->placement == PMIO_PLACE_SINGLE)
-		use->nr = 1;
-	else if (has_memory_nodes(f))
-		rc = add_memory_nodes(f, use);
 	if (rc < 0)
 		return rc;
 	/* it was open for this node alone; the file stays as it was */
@@ -452,51 +389,15 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 	return rc;
 }
 
-/* setting `owner` */
-static bool is_to_be_marked(const struct pmio_settings *s)
-{
-	static const char *const of_node[] = { "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", NULL };
-	static const char *const of_job[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL };
-	const char *local = engine_environment(of_node), *world = engine_environment(of_job);
-	const char *nodes = secure_getenv("SLURM_STEP_NUM_NODES");
-
-	if (s->num[PMIO_SET_OWNER] != PMIO_OWNER_AUTO)
-		return s->num[PMIO_SET_OWNER] == PMIO_OWNER_ALWAYS;
-	if (local && world)
-		return strcmp(local, world) != 0;
-	return nodes && strcmp(nodes, "1") != 0;
-}
-
 /* rank 0 has the file open in this node's pool, alone or with all ranks: let other jobs find it there */
 static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
-	struct remote_use use = { .nr = 1, .placement = PMIO_PLACE_SINGLE };
-	struct pmio_file *marked = NULL;
-	bool found = false;
-	int rc;
+	bool found;
+	int rc = remote_share(f->pm, &f->settings, f->path, &how, false, &f->file, &found);
 
-	use.cards = calloc(1, sizeof(*use.cards));
-	rc = use.cards ? remote_offer(f->pm, use.cards) : -ENOMEM;
-	if (rc == 0)
-		rc = remote_use_begin_or_join(&f->settings, f->path, &use, &found);
-	if (rc == 0) {
-		if (found) /* the file open here must not conflict with that use */
-			rc = pmio_close(&f->file);
-		if (rc == 0)
-			rc = remote_striped_open(f->pm, &f->settings, f->path, &how, &use, true, &marked);
-		if (rc < 0)
-			leave_failed(f, &use);
-	}
-	if (rc == 0) {
-		pmio_close(&f->file);
-		f->file = marked;
-		if (found)
-			take_identity(f, f->pm, o);
-	} else if (!found && (rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG)) {
-		rc = 0; /* a user who cannot make it there cannot keep others from the file either */
-	}
-	remote_use_fini(&use);
+	if (rc == 0 && found)
+		take_identity(f, f->pm, o);
 	o->rc = rc;
 }
 
@@ -548,9 +449,9 @@ static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 	}
 	if (rc == 0 && root.nr_targets)
 		rc = join_on_nodes(f, rank, access_mode, &root);
-	else if (rc == 0 && (said[1] || has_memory_nodes(f)))
+	else if (rc == 0 && (said[1] || client_spills(&f->settings)))
 		rc = open_on_nodes(f, rank, access_mode);
-	else if (rc == 0 && is_to_be_marked(&f->settings))
+	else if (rc == 0 && client_wants_mark(&f->settings))
 		rc = mark_use(f, rank, access_mode, &root);
 	if (rc < 0)
 		pmio_close(&f->file);

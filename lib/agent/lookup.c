@@ -44,7 +44,7 @@ static int open_anew(struct lookup *l)
 		return rc;
 	l->anew = false;
 	l->pfs->reads = pmio_pfs_rights(l->pfs->fd) != O_WRONLY;
-	rc = pmio_pfs_take(l->pfs->fd, l->uuid, l->flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS);
+	rc = pmio_pfs_take(l->pfs->fd, l->uuid, pmio_pfs_use_of(l->flags & PMIO_OPEN_WRITE, l->flags & PMIO_OPEN_SHARED));
 	return rc == -EBUSY ? PMIO_EOTHER : rc;
 }
 

@@ -3,7 +3,8 @@
  *
  * A part of the file is reserved by one addition to its size; then the bytes are written there as by any other write.
  * So appends of all processes and threads get different parts, and none that another write has made part of the file
- * before.  The size need not be durable before the bytes: the write makes both durable.
+ * before.  The size need not be durable before the bytes: the write makes both durable.  Of a file of several nodes the
+ * size is at its home (lib/remote), where the addition is made; the bytes go where those of any other write go.
  */
 #include <errno.h>
 
@@ -34,12 +35,17 @@ static int take(struct pmio_file *f, uint64_t len, struct part *p)
 	return 0;
 }
 
-static int reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 {
 	struct part p = { .taken = false };
 	bool done = false;
 	uint64_t epoch;
 	int rc = 0;
+
+	if (!(f->flags & PMIO_OPEN_WRITE))
+		return -EBADF;
+	if (f->ops)
+		return f->ops->reserve(f, len, at);
 
 	for (int tries = 0; tries < CLIENT_AGENTS_MAX && rc == 0 && !done; tries++) {
 		rc = client_begin_try(f, &epoch);
@@ -58,20 +64,15 @@ ssize_t pmio_append(struct pmio_file *f, const void *buf, size_t len, off_t *at)
 	uint64_t start = 0;
 	off_t size = 0;
 	ssize_t n;
-	int rc = 0;
+	int rc;
 
 	if (!(f->flags & PMIO_OPEN_WRITE))
 		return -EBADF;
 	if (len > SSIZE_MAX)
 		return -EINVAL;
-	if (f->ops)
-		rc = -EOPNOTSUPP;
-	else if (len)
-		rc = reserve(f, len, &start);
-	else
-		rc = pmio_size(f, &size);
+	rc = len ? client_reserve(f, len, &start) : pmio_size(f, &size);
 	if (rc < 0) {
-		pmio_err("append to %s: %s", f->path, rc == -EOPNOTSUPP ? "it is a file of several nodes" : pmio_strerror(rc));
+		pmio_err("append to %s: %s", f->path, pmio_strerror(rc));
 		return rc;
 	}
 	n = len ? pmio_pwrite(f, buf, len, (off_t)start) : 0;

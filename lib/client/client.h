@@ -94,6 +94,7 @@ struct client_ops {
 	ssize_t (*readx)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 	ssize_t (*writex)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 	int (*grow)(struct pmio_file *f, uint64_t *size); /* may be NULL */
+	int (*reserve)(struct pmio_file *f, uint64_t len, uint64_t *at); /* client_reserve() */
 	int (*size)(struct pmio_file *f, off_t *size);
 	int (*truncate)(struct pmio_file *f, uint64_t size);
 	int (*sync)(struct pmio_file *f);
@@ -149,6 +150,14 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 {
 	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
 }
+
+/* nodes.c: settings about other nodes (lib/remote) */
+/* do files go to memory nodes alone? */
+bool client_wants_memory_nodes(const struct pmio_settings *s);
+/* may pieces go to memory nodes if the pool is full? */
+bool client_spills(const struct pmio_settings *s);
+/* setting `owner`: are others to find a file that is open on this node alone? */
+bool client_wants_mark(const struct pmio_settings *s);
 
 /* fork.c: all connections and their files, which a child of fork() forgets */
 void client_add(struct pmio *pm);
@@ -269,6 +278,13 @@ ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *piec
 int client_grow(struct pmio_file *f, uint64_t *size);
 /* the same if no waiting is necessary: stores to the pool and a flush; otherwise false */
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
+/*
+ * client_reserve -- make the file len bytes longer, in one step for all processes; append.c
+ *
+ * at   out: where these bytes begin.  They are zeros until they are written
+ * Not to be repeated if it fails: of a file of another node it is then not known whether it is longer.  Not logged.
+ */
+int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
  *

@@ -136,9 +136,7 @@ static int say_taken(const struct pmio_file *f)
 /* another process may be closing it: its agent releases the file only after it has answered */
 static int take(struct pmio_file *f, const struct client_open *how)
 {
-	uint32_t flags = how->flags;
-	enum pmio_pfs_use use = flags & PMIO_OPEN_SHARED ? PMIO_PFS_SHARES
-				: flags & PMIO_OPEN_WRITE ? PMIO_PFS_WRITES : PMIO_PFS_READS;
+	enum pmio_pfs_use use = pmio_pfs_use_of(how->flags & PMIO_OPEN_WRITE, how->flags & PMIO_OPEN_SHARED);
 	struct pmio_backoff b = PMIO_BACKOFF(1, 500, TAKE_LIMIT_MS);
 	int rc;
 
@@ -173,10 +171,12 @@ static int attach_by_fd(struct pmio_file *f, const struct client_open *how, unio
 
 	do
 		rc = client_attach(f, msg, reply);
-	while (rc == PMIO_EOTHER && pmio_backoff_sleep(&b));
+	while (rc == PMIO_EOTHER && !how->no_wait && pmio_backoff_sleep(&b));
 	if (rc == -EACCES)
 		return attach_opened_here(f, how, msg, reply);
-	return rc == PMIO_EOTHER ? say_taken(f) : rc;
+	if (rc == PMIO_EOTHER)
+		return how->no_wait ? -EBUSY : say_taken(f);
+	return rc;
 }
 
 static bool may_sync_later(const struct pmio_file *f)

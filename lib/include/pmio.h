@@ -114,7 +114,8 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
  * Returns 0; -ENOENT, -EACCES, -EEXIST, -EISDIR, -ENOTDIR, -ELOOP, -EROFS, -ENOSPC,
  * -EINVAL (flags, or not a regular file), -ENFILE (the pool's table of files is full),
  * PMIO_ECHANGED (data of an earlier program wait in the pool, and the PFS file was
- * changed since: see pmio(1), drain), PMIO_EAGENT.
+ * changed since: see pmio(1), drain), PMIO_EOTHER (another pool has it in use, also as one of
+ * several nodes: only MPI programs and `pmio run --paths` join these), PMIO_EAGENT.
  */
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
 	      struct pmio_file **out);
@@ -169,13 +170,12 @@ ssize_t pmio_pwrite(struct pmio_file *file, const void *buf, size_t len, off_t o
  *
  * at   out: the offset at which the bytes are now; may be NULL
  *
- * The file first gets longer by len, in one step: no two appends of any process of this node
- * get the same bytes, nor does an append those of a write that made the file longer before.
- * Until it returns others read zeros there or what has been written already, and that remains if
- * the process dies or an error is returned: the file is len bytes longer then.
+ * The file first gets longer by len, in one step: no two appends of any process get the same
+ * bytes, also from other nodes, nor does an append those of a write that made the file longer
+ * before.  Until it returns others read zeros there or what has been written already, and that
+ * remains if the process dies or an error is returned: the file is len bytes longer then.
  *
- * Returns len or as pmio_pwrite(); -EOPNOTSUPP: a file that several nodes have open (which only
- * MPI programs open so).
+ * Returns len or as pmio_pwrite().
  */
 ssize_t pmio_append(struct pmio_file *file, const void *buf, size_t len, off_t *at);
 
@@ -276,8 +276,9 @@ int pmio_unlinked(struct pmio *pm, int fd);
  *
  * fd   as of pmio_open_fd(), but O_PATH suffices
  *
- * Opens nothing and waits for no other request's end.  Returns 0; -ENOENT (not logged): the
- * pool has nothing of it that the file system has not, so fstat(2) is right; or an error.
+ * Asks this pool only, opens nothing and waits for no other request's end.  Returns 0; -ENOENT
+ * (not logged): the pool has nothing of it that the file system has not, so fstat(2) is right; or
+ * an error.
  */
 int pmio_stat_fd(struct pmio *pm, int fd, off_t *size);
 

@@ -105,6 +105,35 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	return rc > 0 ? -EBUSY : rc < 0 && !has_no_locks(-rc) ? rc : 0;
 }
 
+bool pmio_pfs_is_taken(int fd)
+{
+	return is_locked(fd, REGION(0), 3 * REGION_LEN) > 0;
+}
+
+/* ---- in use by several nodes ----------------------------------------------------------- */
+
+static bool is_layout(const char *name, bool ours)
+{
+	struct stat st;
+
+	return lstat(name, &st) == 0 && (!ours || st.st_uid == geteuid());
+}
+
+bool pmio_pfs_has_layout(const char *name, uint64_t ino, bool ours)
+{
+	const char *slash = strrchr(name, '/');
+	char layout[PATH_MAX];
+	int n = slash ? snprintf(layout, sizeof(layout), "%.*s/" PMIO_PFS_LAYOUT "%" PRIu64, (int)(slash - name), name, ino) : -1;
+	size_t len = (size_t)n;
+
+	if (n < 0 || len >= sizeof(layout)) /* nor can anybody make one */
+		return false;
+	if (is_layout(layout, ours))
+		return true;
+	n = snprintf(layout + len, sizeof(layout) - len, ".%u", (unsigned)geteuid());
+	return (size_t)n < sizeof(layout) - len && is_layout(layout, true);
+}
+
 /* ---- the holder ------------------------------------------------------------------- */
 
 /* does the process have this file open? */
@@ -260,6 +289,25 @@ static bool pool_exists(const char *dir, const char *hex)
 	}
 	close(fd);
 	return is_it;
+}
+
+/* mostly there is no mark: one call to the file system */
+bool pmio_pfs_waits_elsewhere(int fd, const uint8_t uuid[16])
+{
+	char name[40], own[33];
+	struct mark m;
+	bool waits;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (getxattr(name, PMIO_PFS_MARK_NAME, NULL, 0) <= 0)
+		return false;
+	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return false; /* nor can it be opened to see other data */
+	to_hex(uuid, own);
+	waits = read_mark(fd, &m) && strcmp(m.hex, own) != 0;
+	close(fd);
+	return waits;
 }
 
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)

@@ -115,6 +115,11 @@ enum pmio_pfs_use {
 	PMIO_PFS_SHARES, /* one of the pools of a use on several nodes */
 };
 
+static inline enum pmio_pfs_use pmio_pfs_use_of(bool writes, bool shares)
+{
+	return shares ? PMIO_PFS_SHARES : writes ? PMIO_PFS_WRITES : PMIO_PFS_READS;
+}
+
 /*
  * pmio_pfs_take -- lock a file for a pool, as long as this open file description exists
  *
@@ -122,6 +127,9 @@ enum pmio_pfs_use {
  * conflicting way; or -errno.  Not logged.
  */
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use);
+
+/* has any pool taken it? */
+bool pmio_pfs_is_taken(int fd);
 
 /* describe the likely holder; looks at processes of this machine */
 void pmio_pfs_holder(int fd, char *who, size_t size);
@@ -135,8 +143,21 @@ int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir);
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16]);
 /* remove the mark of any pool: the data are given up; -ENOENT: there is no mark */
 int pmio_pfs_clear_mark(const char *path);
+/* do data for it wait in another pool?  fd: O_PATH will do */
+bool pmio_pfs_waits_elsewhere(int fd, const uint8_t uuid[16]);
 /* PMIO_EOTHER: data for it wait in another pool (logged); otherwise 0.  path: for messages */
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
+
+/*
+ * a file that several nodes have open, or that is on memory nodes, has a layout file beside it (lib/remote/owner.c): this,
+ * the file's inode number, and perhaps "." and its user
+ */
+#define PMIO_PFS_LAYOUT ".pmio-owner."
+/*
+ * has the file one?  name: absolute, without symbolic links; ours: one that another user has made does not count, which
+ * may be a forgery
+ */
+bool pmio_pfs_has_layout(const char *name, uint64_t ino, bool ours);
 
 /* ---- find.c ----------------------------------------------------------------- */
 

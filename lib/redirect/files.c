@@ -50,11 +50,18 @@ void redirect_leave(const struct redirect_calm *calm)
 
 /* ---- the pool's library ------------------------------------------------------------------ */
 
-/* before the destructors of libraries, which libpmio's own need not survive, what stdio holds back is written */
+static void close_elsewhere(void);
+
+/*
+ * before the destructors of libraries, which libpmio's own need not survive, what stdio holds back is written; and what is
+ * on other nodes is closed, as the library for their network need not survive them either
+ */
 static void flush_early(void)
 {
-	if (redirect_ours())
-		fflush(NULL);
+	if (!redirect_ours())
+		return;
+	fflush(NULL);
+	close_elsewhere();
 }
 
 static const struct redirect_pool *load(void)
@@ -273,6 +280,7 @@ static int open_file(int fd, const struct stat *st, const char *name, int flags,
 		keep_for_later(f);
 		return rc;
 	}
+	f->elsewhere = p->is_elsewhere(f->file);
 	atomic_store(&f->refs, 1);
 	list(f);
 	redirect_note('+', name, "");
@@ -496,18 +504,35 @@ struct redirect_file *redirect_find(uint64_t dev, uint64_t ino)
 	return f;
 }
 
-bool redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
+int redirect_size(struct redirect_file *f, off_t *size)
+{
+	struct redirect_calm calm;
+	int rc;
+
+	if (f->elsewhere)
+		redirect_enter(&calm);
+	else
+		redirect_inside++;
+	rc = redirect_pool()->size(f->file, size);
+	if (f->elsewhere)
+		redirect_leave(&calm);
+	else
+		redirect_inside--;
+	return rc;
+}
+
+int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
 {
 	struct redirect_file *f = __atomic_load_n(&files, __ATOMIC_RELAXED) ? redirect_find(dev, ino) : NULL;
+	bool elsewhere;
 	int rc;
 
 	if (!f)
-		return false;
-	redirect_inside++;
-	rc = redirect_pool()->size(f->file, size);
-	redirect_inside--;
+		return 0;
+	rc = redirect_size(f, size);
+	elsewhere = f->elsewhere;
 	redirect_put(f);
-	return rc == 0;
+	return rc == 0 ? 1 : elsewhere ? rc : 0;
 }
 
 void redirect_times_set(uint64_t dev, uint64_t ino)
@@ -536,6 +561,31 @@ void redirect_close_all(void)
 		if (IS_FILE(atomic_load_explicit(&table[fd], memory_order_relaxed)))
 			redirect_forget(fd);
 	}
+}
+
+void redirect_end_pool(void)
+{
+	struct redirect_calm calm;
+
+	if (!redirect_on || redirect_inside || !redirect_ours() || !__atomic_load_n(&pool, __ATOMIC_RELAXED))
+		return;
+	redirect_enter(&calm);
+	pool->end();
+	redirect_leave(&calm);
+}
+
+/* a descriptor that is used after all is recognised again */
+static void close_elsewhere(void)
+{
+	if (!redirect_on || redirect_inside)
+		return;
+	for (int fd = 0; fd <= atomic_load(&highest); fd++) {
+		uintptr_t v = atomic_load_explicit(&table[fd], memory_order_relaxed);
+
+		if (IS_FILE(v) && ((struct redirect_file *)v)->elsewhere)
+			redirect_forget(fd);
+	}
+	redirect_end_pool();
 }
 
 /* ---- fork ------------------------------------------------------------------------------------------------ */

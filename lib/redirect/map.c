@@ -3,7 +3,8 @@
  *
  * A shared mapping is of the pool's frames.  It keeps the file open, as the program may close its descriptor, and is
  * known by its pieces, as a program may end it piece by piece.  A private one is a copy; of a large file, a mapping of
- * the plain one after a drain: others' later writes need not show in it.
+ * the plain one after a drain: others' later writes need not show in it.  Of a file whose pieces are on other nodes there
+ * are only copies.
  */
 #include "redirect/redirect.h"
 
@@ -247,9 +248,7 @@ static int map_shared_at(struct redirect_file *f, char *base, size_t len, int pr
 	size_t there;
 	int rc;
 
-	redirect_inside++;
-	rc = redirect_pool()->size(f->file, &size);
-	redirect_inside--;
+	rc = redirect_size(f, &size);
 	if (rc < 0 || off >= size)
 		return rc;
 	there = round_up((size_t)(size - off));
@@ -268,15 +267,20 @@ static int map_shared_at(struct redirect_file *f, char *base, size_t len, int pr
 	return rc;
 }
 
-static void say_refused(int fd, int rc)
+/* of other nodes' files once in a process: programs may try it for each */
+static void say_refused(int fd, bool elsewhere, int rc)
 {
+	static bool said;
 	char name[PATH_MAX] = "a file";
 	struct stat st;
 
 	if (RAW(fstat, fd, &st) == 0)
 		redirect_fd_name(fd, &st, name);
-	redirect_error("mmap %s: %s", name, rc == -ENOSPC ? "the pool has no room for all of it" : "the pool cannot map it");
 	redirect_note('-', name, "it could not be mapped");
+	if (elsewhere && __atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		return;
+	redirect_error("mmap %s: %s", name, elsewhere ? "pieces of it are on other nodes, so it cannot be mapped shared; reads and writes work"
+				    : rc == -ENOSPC ? "the pool has no room for all of it" : "the pool cannot map it");
 }
 
 static void *map_shared(struct redirect_file *f, int fd, void *addr, size_t len, int prot, int flags, off_t off)
@@ -292,7 +296,7 @@ static void *map_shared(struct redirect_file *f, int fd, void *addr, size_t len,
 	if (rc == 0)
 		return (void *)base;
 	RAW(munmap, base, len);
-	say_refused(fd, rc);
+	say_refused(fd, f->elsewhere && rc == -EOPNOTSUPP, rc);
 	return fail(rc == -ENOSPC ? -ENOMEM : rc == -EOPNOTSUPP ? -ENODEV : rc);
 }
 
@@ -308,7 +312,7 @@ static void *map_file(struct redirect_file *f, int fd, void *addr, size_t len, i
 		return fail(-EINVAL);
 	if (shared)
 		return map_shared(f, fd, addr, len, prot, flags, off);
-	return len <= COPY_MAX ? map_copy(f, addr, len, prot, flags, off) : map_plain(fd, addr, len, prot, flags, off);
+	return len <= COPY_MAX || f->elsewhere ? map_copy(f, addr, len, prot, flags, off) : map_plain(fd, addr, len, prot, flags, off);
 }
 
 void *redirect_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);

@@ -47,6 +47,7 @@ static void open_and_end(void)
 	int fd = redirect_open_at(opening.dir, opening.path, opening.flags, opening.mode, NULL);
 	int err = fd < 0 || redirect_close(fd) < 0 ? errno : 0;
 
+	redirect_end_pool();
 	RAW(exit_group, err);
 }
 
@@ -185,6 +186,77 @@ int redirect_socket(int domain, int type, int protocol)
 }
 REDIRECT(socket, redirect_socket);
 
+/* what the library for other nodes' network makes */
+#define OWN_ONLY(name, function) __asm__(".weak " #name "\n.type " #name ", %function\n.set " #name ", " #function)
+
+static int maybe_own(long fd)
+{
+	return (int)raw_result(fd >= 0 && redirect_on && redirect_inside ? redirect_own((int)fd) : fd);
+}
+
+static int maybe_own_both(long rc, int fds[2])
+{
+	for (int i = 0; rc >= 0 && i < 2 && redirect_on && redirect_inside; i++)
+		fds[i] = redirect_own(fds[i]);
+	return (int)raw_result(rc);
+}
+
+int redirect_accept(int fd, struct sockaddr *addr, socklen_t *len);
+int redirect_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return maybe_own(CANCELLABLE(RAW(accept4, fd, addr, len, 0)));
+}
+OWN_ONLY(accept, redirect_accept);
+
+int redirect_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int redirect_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	return maybe_own(CANCELLABLE(RAW(accept4, fd, addr, len, flags)));
+}
+OWN_ONLY(accept4, redirect_accept4);
+
+int redirect_epoll_create(int size);
+int redirect_epoll_create(int size)
+{
+	return maybe_own(size > 0 ? RAW(epoll_create1, 0) : -EINVAL);
+}
+OWN_ONLY(epoll_create, redirect_epoll_create);
+
+int redirect_epoll_create1(int flags);
+int redirect_epoll_create1(int flags)
+{
+	return maybe_own(RAW(epoll_create1, flags));
+}
+OWN_ONLY(epoll_create1, redirect_epoll_create1);
+
+int redirect_eventfd(unsigned count, int flags);
+int redirect_eventfd(unsigned count, int flags)
+{
+	return maybe_own(RAW(eventfd2, count, flags));
+}
+OWN_ONLY(eventfd, redirect_eventfd);
+
+int redirect_socketpair(int domain, int type, int protocol, int fds[2]);
+int redirect_socketpair(int domain, int type, int protocol, int fds[2])
+{
+	return maybe_own_both(RAW(socketpair, domain, type, protocol, fds), fds);
+}
+OWN_ONLY(socketpair, redirect_socketpair);
+
+int redirect_pipe2(int fds[2], int flags);
+int redirect_pipe2(int fds[2], int flags)
+{
+	return maybe_own_both(RAW(pipe2, fds, flags), fds);
+}
+OWN_ONLY(pipe2, redirect_pipe2);
+
+int redirect_pipe(int fds[2]);
+int redirect_pipe(int fds[2])
+{
+	return redirect_pipe2(fds, 0);
+}
+OWN_ONLY(pipe, redirect_pipe);
+
 /* ---- close ----------------------------------------------------------------------------------- */
 
 int redirect_close(int fd)
@@ -305,12 +377,10 @@ static long set_lock(struct redirect_file *f, int fd, int cmd, const struct floc
 	off_t base = 0;
 	long rc;
 
-	redirect_inside++;
 	if (fl.l_whence == SEEK_CUR)
 		base = RAW(lseek, fd, 0, SEEK_CUR);
-	else if (fl.l_whence == SEEK_END && redirect_pool()->size(f->file, &base) < 0)
+	else if (fl.l_whence == SEEK_END && redirect_size(f, &base) < 0)
 		base = -1;
-	redirect_inside--;
 	if (base < 0 || base > OWN_LOCKS || fl.l_start > OWN_LOCKS)
 		return RAW(fcntl, fd, cmd, asked);
 	fl.l_whence = SEEK_SET;

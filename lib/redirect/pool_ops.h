@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define REDIRECT_POOL_VERSION 1
+#define REDIRECT_POOL_VERSION 2
 #define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
 #define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
 
@@ -29,6 +29,7 @@ struct redirect_size {
 	unsigned nr_handles; /* of all processes */
 	bool waits;	     /* the file system has not all of it */
 	int64_t written_ns;  /* real time of the last close after a write, if that waits; 0: not known */
+	bool elsewhere;	     /* other nodes have it; also if asking them has failed */
 };
 
 struct redirect_pool {
@@ -37,9 +38,13 @@ struct redirect_pool {
 	int (*start)(void (*say)(const char *line));
 	/* in a child of fork: the parent's connection and files are not for it */
 	void (*forget)(void);
+	/* what may be kept for later files is given back: this process ends, or becomes another program */
+	void (*end)(void);
 	/* the descriptor's file: access is O_RDONLY, O_WRONLY or O_RDWR; name: for messages */
 	int (*open)(int fd, const char *name, int access, bool is_new, struct pmio_file **out);
 	int (*close)(struct pmio_file *f, unsigned how); /* REDIRECT_CLOSE_* */
+	/* are other nodes asked about it?  Then calls that are otherwise short may wait */
+	bool (*is_elsewhere)(const struct pmio_file *f);
 	/* without system calls, as far as that is possible; otherwise -EAGAIN, also for what would fail */
 	ssize_t (*read_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
 	ssize_t (*write_at_once)(struct pmio_file *f, const struct iovec *v, off_t off);
@@ -52,7 +57,7 @@ struct redirect_pool {
 	int (*grow)(struct pmio_file *f, off_t size);
 	int (*sync)(struct pmio_file *f);
 	int (*drain)(struct pmio_file *f);
-	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already */
+	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already; -EOPNOTSUPP: pieces of it are on other nodes */
 	int (*map)(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable);
 	int (*map_sync)(struct pmio_file *f, off_t off, size_t len);
 	int (*unmap)(struct pmio_file *f, bool writable);
@@ -60,6 +65,8 @@ struct redirect_pool {
 	int (*look)(int fd, struct redirect_size *out);
 	/* what waits of the descriptor's file is on the file system when it returns */
 	int (*settle)(int fd, const char *name);
+	/* do other nodes have the file of this descriptor, or may they? */
+	bool (*shared_by_nodes)(int fd);
 	/* remove a name, and with it the data; -ENOENT: the pool knows nothing of the file */
 	int (*remove)(int fd, const char *path);
 	/* the descriptor's file has lost its last name, and nobody has it open: so its data go */

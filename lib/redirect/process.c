@@ -197,6 +197,7 @@ static int exec_program(int dir, const char *path, char *const argv[], char *con
 		if (path && *path) /* the kernel reads it, too */
 			redirect_settle_at(dir, path, true);
 		redirect_close_all();
+		redirect_end_pool();
 	}
 	return (int)raw_result(exec_when_closed(dir, path, argv, envp, flags));
 }
@@ -231,6 +232,7 @@ void redirect_exit(int status)
 	if (redirect_on && !redirect_inside && redirect_ours())
 		redirect_unmap_all();
 	redirect_close_all();
+	redirect_end_pool();
 	for (;;)
 		RAW(exit_group, status);
 }

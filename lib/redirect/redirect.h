@@ -42,6 +42,7 @@ struct redirect_file {
 	atomic_bool append, sync; /* O_APPEND, O_DSYNC */
 	atomic_bool shared; /* other processes may have it, too */
 	atomic_bool wrote;
+	bool elsewhere; /* other nodes are asked about it */
 };
 
 /* a function that takes the place of the C library's */
@@ -107,14 +108,18 @@ bool redirect_is_own(int fd);
 void redirect_disown(int fd);
 /* of all descriptors that the table knows anything of */
 int redirect_highest(void);
-/* the size of a file that is open here; false: it is not, or not known */
-bool redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
+/* of this file; it may wait if other nodes are asked */
+int redirect_size(struct redirect_file *f, off_t *size);
+/* the size of a file that may be open here: 1; 0: it is not; or an error */
+int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
 /* of an open file, with a reference; NULL: it is not open here */
 struct redirect_file *redirect_find(uint64_t dev, uint64_t ino);
 /* a program has set the file's times: they stay at its close */
 void redirect_times_set(uint64_t dev, uint64_t ino);
 /* before another program takes the place of this one, or this process ends: files are closed, descriptors stay */
 void redirect_close_all(void);
+/* and after that, what the pool's library keeps */
+void redirect_end_pool(void);
 /* other processes may have our files from now on */
 void redirect_share_all(void);
 /* the pool's calls; NULL: it cannot be loaded */

@@ -76,6 +76,46 @@ static int settle_for(int dir, const char *path, bool follow, int to_dir, const 
 	return redirect_settle_at(dir, path, follow);
 }
 
+/*
+ * A layout file is beside its file: with a name in another folder other nodes would not find it.  Once all of the file is on
+ * the file system, and nobody has it open, it is gone.  While that is not so the file cannot be renamed to there, and
+ * programs copy it (mv).  A file that is replaced may have a layout file, too.
+ */
+static int settle_shared(int dir, const char *path, bool moves)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int fd = redirect_path_fd(dir, path, false, &st, name), rc = 0;
+	const struct redirect_pool *pool = fd >= 0 ? redirect_pool() : NULL;
+	struct redirect_calm calm;
+
+	if (pool) {
+		redirect_enter(&calm);
+		if (pool->shared_by_nodes(fd)) {
+			rc = pool->settle(fd, name);
+			if (rc == 0 && moves && pool->shared_by_nodes(fd))
+				rc = -EXDEV;
+		}
+		redirect_leave(&calm);
+	}
+	if (fd >= 0)
+		RAW(close, fd);
+	if (rc == -EXDEV)
+		redirect_warning("%s: other processes have it open, maybe on other nodes, so it cannot be renamed to another folder", name);
+	return rc;
+}
+
+static bool is_same_folder(int dir, const char *path, int to_dir, const char *to)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	size_t n;
+
+	if (!redirect_absolute(dir, path, a) || !redirect_absolute(to_dir, to, b))
+		return false;
+	n = (size_t)(strrchr(a, '/') - a);
+	return n == (size_t)(strrchr(b, '/') - b) && memcmp(a, b, n) == 0;
+}
+
 /* a file that has lost its name to another: what waits of it is for nobody */
 static void give_up(int fd)
 {
@@ -111,6 +151,10 @@ int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, un
 	long rc = settle_for(dir, from, false, to_dir, plain_to);
 	int fd;
 
+	if (rc == 0 && redirect_on && !redirect_inside && from && plain_to)
+		rc = settle_shared(dir, from, !is_same_folder(dir, from, to_dir, plain_to));
+	if (rc == 0 && redirect_on && !redirect_inside && from && plain_to)
+		rc = settle_shared(to_dir, plain_to, false);
 	if (rc < 0)
 		return (int)redirect_result(rc);
 	fd = redirect_path_fd(to_dir, plain_to, false, &st, name);

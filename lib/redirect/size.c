@@ -14,28 +14,46 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* a regular file under a name that matches, which need not be open: what the pool knows */
-static bool pool_size(int dir, const char *path, bool follow, off_t *size, int64_t *written_ns)
+/* its drain may have ended since the file system was asked: what that says now */
+static void take_again(int fd, struct stat *st)
+{
+	struct stat now;
+
+	if (RAW(fstat, fd, &now) < 0)
+		return;
+	st->st_size = now.st_size;
+	st->st_blocks = now.st_blocks;
+	st->st_mtim = now.st_mtim;
+	st->st_ctim = now.st_ctim;
+}
+
+/*
+ * a regular file under a name that matches, which need not be open: what the pool knows.  1; 0: no more than the file
+ * system; or an error of other nodes.  seen: what that has said
+ */
+static int pool_size(int dir, const char *path, bool follow, struct stat *seen, off_t *size, int64_t *written_ns)
 {
 	char name[PATH_MAX];
-	struct redirect_size known;
+	struct redirect_size known = { .elsewhere = false };
 	struct redirect_calm calm;
 	struct stat st;
 	int fd = redirect_path_fd(dir, path, follow, &st, name), rc = -ENOENT;
 
 	if (fd < 0)
-		return false;
+		return 0;
 	if (redirect_pool()) {
 		redirect_enter(&calm);
 		rc = redirect_pool()->look(fd, &known);
 		redirect_leave(&calm);
 	}
+	if (rc == 0 && !known.waits)
+		take_again(fd, seen);
 	RAW(close, fd);
 	if (rc < 0 || (!known.waits && !known.nr_handles))
-		return false;
+		return rc < 0 && known.elsewhere ? rc : 0;
 	*size = (off_t)known.size;
 	*written_ns = known.written_ns;
-	return true;
+	return 1;
 }
 
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
@@ -60,16 +78,20 @@ static int64_t ns_of(const struct timespec *ts)
 	return ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
-/* dir, path, flags: where the attributes are from */
-static void correct(int dir, const char *path, int flags, struct stat *st)
+/* dir, path, flags: where the attributes are from.  0 or an error */
+static int correct(int dir, const char *path, int flags, struct stat *st)
 {
 	int64_t written_ns = 0;
 	off_t size;
+	int rc;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev) || !redirect_ours())
-		return;
-	if (!redirect_open_size(st->st_dev, st->st_ino, &size) && !pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), &size, &written_ns))
-		return;
+		return 0;
+	rc = redirect_open_size(st->st_dev, st->st_ino, &size);
+	if (rc == 0)
+		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
+	if (rc <= 0)
+		return rc;
 	st->st_size = size;
 	if (written_ns > ns_of(&st->st_mtim)) { /* what waits is not on the file system, nor is its time; make compares these */
 		st->st_mtim = (struct timespec){ written_ns / NS_PER_S, written_ns % NS_PER_S };
@@ -77,6 +99,7 @@ static void correct(int dir, const char *path, int flags, struct stat *st)
 	}
 	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
+	return 0;
 }
 
 /* the descriptor itself is what is meant */
@@ -86,17 +109,18 @@ static bool is_of_fd(const char *path, int flags)
 }
 
 /* one that came from elsewhere is recognised, too: its size is known from then on */
-static void correct_fd(int fd, const void *caller, struct stat *st)
+static int correct_fd(int fd, const void *caller, struct stat *st)
 {
 	struct redirect_file *f;
 	int rc;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
-		return;
+		return 0;
 	f = redirect_get(fd, caller, &rc);
-	correct(fd, NULL, 0, st);
+	rc = correct(fd, NULL, 0, st);
 	if (f)
 		redirect_put(f);
+	return rc;
 }
 
 static int stat_at(int dir, const char *path, struct stat *st, int flags, const void *caller)
@@ -106,11 +130,7 @@ static int stat_at(int dir, const char *path, struct stat *st, int flags, const 
 
 	if (rc < 0 || !redirect_on || redirect_inside)
 		return (int)raw_result(rc);
-	if (is_of_fd(plain, flags))
-		correct_fd(dir, caller, st);
-	else
-		correct(dir, plain, flags, st);
-	return 0;
+	return (int)redirect_result(is_of_fd(plain, flags) ? correct_fd(dir, caller, st) : correct(dir, plain, flags, st));
 }
 
 int redirect_fstat(int fd, struct stat *st);
@@ -119,7 +139,7 @@ int redirect_fstat(int fd, struct stat *st)
 	long rc = RAW(fstat, fd, st);
 
 	if (rc == 0 && redirect_on && !redirect_inside)
-		correct_fd(fd, REDIRECT_CALLER, st);
+		return (int)redirect_result(correct_fd(fd, REDIRECT_CALLER, st));
 	return (int)raw_result(rc);
 }
 REDIRECT(fstat, redirect_fstat);
@@ -203,10 +223,9 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 	st.st_blocks = (blkcnt_t)x->stx_blocks;
 	st.st_mtim = (struct timespec){ x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec };
 	st.st_ctim = (struct timespec){ x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec };
-	if (is_of_fd(plain, flags))
-		correct_fd(dir, REDIRECT_CALLER, &st);
-	else
-		correct(dir, plain, flags, &st);
+	rc = is_of_fd(plain, flags) ? correct_fd(dir, REDIRECT_CALLER, &st) : correct(dir, plain, flags, &st);
+	if (rc < 0)
+		return (int)redirect_result(rc);
 	x->stx_size = (uint64_t)st.st_size;
 	x->stx_blocks = (uint64_t)st.st_blocks;
 	x->stx_mtime.tv_sec = st.st_mtim.tv_sec;
@@ -224,9 +243,7 @@ static off_t pool_seek(struct redirect_file *f, int fd, off_t off, int whence)
 	off_t size = 0;
 	int rc;
 
-	redirect_inside++;
-	rc = redirect_pool()->size(f->file, &size);
-	redirect_inside--;
+	rc = redirect_size(f, &size);
 	if (rc < 0)
 		return rc;
 	switch (whence) {

@@ -75,15 +75,12 @@ static int reopen(struct remote_file *r, uint64_t generation)
 	return rc == -ESTALE ? -EIO : rc;
 }
 
-/*
- * Call run() with a session and the file's handle in it.  Call it again if the session
- * is lost and a new one can be made: all requests are idempotent.
- */
-static int with_session(struct remote_file *r, int (*run)(struct remote_file *r, void *arg), void *arg)
+/* call run() with a session and the file's handle in it, in at most that many sessions */
+static int in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, void *arg), void *arg)
 {
 	int rc = -EIO;
 
-	for (int tries = 0; tries < ENTER_TRIES; tries++) {
+	for (int tries = 0; tries < most; tries++) {
 		uint64_t generation;
 
 		rc = node_enter(r->node, &generation);
@@ -99,6 +96,12 @@ static int with_session(struct remote_file *r, int (*run)(struct remote_file *r,
 			break;
 	}
 	return -EIO;
+}
+
+/* again if the session is lost and a new one can be made: all requests but one are idempotent */
+static int with_session(struct remote_file *r, int (*run)(struct remote_file *r, void *arg), void *arg)
+{
+	return in_sessions(r, ENTER_TRIES, run, arg);
 }
 
 struct call {
@@ -470,6 +473,23 @@ static int remote_grow(struct pmio_file *f, uint64_t *size)
 	return rc;
 }
 
+/*
+ * After the loss of a session nobody knows whether the target has done it already: then it is not asked once more, or a
+ * part that nobody writes would be left in the file
+ */
+static int remote_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+{
+	struct remote_file *r = remote_of(f);
+	struct remote_truncate_msg m = { .size = len };
+	struct remote_size_answer_msg a;
+	struct call c = { &m, sizeof(m), REMOTE_RESERVE, &a, sizeof(a) };
+	int rc = in_sessions(r, 1, run_call, &c);
+
+	if (rc == 0)
+		*at = a.size;
+	return rc;
+}
+
 static int remote_truncate(struct pmio_file *f, uint64_t size)
 {
 	struct remote_file *r = remote_of(f);
@@ -545,6 +565,7 @@ static const struct client_ops ops = {
 	.readx = remote_readx,
 	.writex = remote_writex,
 	.grow = remote_grow,
+	.reserve = remote_reserve,
 	.size = remote_size,
 	.truncate = remote_truncate,
 	.sync = remote_sync,

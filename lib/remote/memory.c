@@ -17,11 +17,6 @@
 
 #define BEGIN_TRIES 100
 
-bool remote_memory_wanted(const struct pmio_settings *s)
-{
-	return s->num[PMIO_SET_PLACEMENT] == PMIO_PLACE_REMOTE || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-}
-
 static bool is_drained_later(const struct pmio_settings *s)
 {
 	return s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;

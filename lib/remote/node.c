@@ -159,7 +159,7 @@ static void say_sent(const struct node *n)
 	static const char *const names[REMOTE_NR_OPS] = {
 		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
 		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim", "watch",
-		"stage", "pointer",
+		"stage", "pointer", "reserve",
 	};
 	char text[512] = "";
 	size_t len = 0;
@@ -552,6 +552,15 @@ void remote_disconnect_all(void)
 		owner = 0;
 	}
 	pthread_mutex_unlock(&nodes_lock);
+}
+
+void remote_forget(void)
+{
+	pthread_mutex_init(&nodes_lock, NULL);
+	nodes = NULL;
+	initiator = NULL;
+	owner = 0;
+	atomic_store(&nr_ended, 0);
 }
 
 int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file)

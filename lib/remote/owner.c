@@ -54,10 +54,11 @@
 #include "core/backoff.h"
 #include "core/path.h"
 #include "core/system.h"
+#include "pfs/pfs.h"
 #include "remote/owner.h"
 #include "remote/remote_impl.h"
 
-#define PREFIX ".pmio-owner."
+#define PREFIX PMIO_PFS_LAYOUT
 #define LOCK_POLL_MS 20
 #define TEXT_MAX (64u << 20)
 

@@ -40,13 +40,15 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 	struct client_open how = { .flags = s->f.flags, .quiet = true };
 	int rc;
 
+	if (i == s->own && s->fd >= 0) {
+		how.by_fd = true;
+		how.fd = s->fd;
+	}
 	if (striped_is_shared(s))
 		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
 	rc = try_target(s, i, &how, out);
-	if (rc == 0 && (i == s->own || striped_is_shared(s)) && s->f.ino &&
-	    ((*out)->ino != s->f.ino)) {
-		pmio_err("open %s: nodes %s and %s see different files under this name", s->f.path,
-			 s->use.cards[0].host, s->use.cards[i].host);
+	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
+		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->use.cards[i].host);
 		pmio_close(out);
 		rc = -ESTALE;
 	}

@@ -66,6 +66,11 @@ int remote_stat(const struct pmio_settings *settings, const struct remote_card *
 
 /* end the sessions with all nodes; no file may be open */
 void remote_disconnect_all(void);
+/*
+ * in a child of fork(), which has no other thread: its parent's sessions and files are not used here, and their memory
+ * stays.  The caller closes the descriptors: the parent's lifelines must end with the parent
+ */
+void remote_forget(void);
 
 /* ---- cards in files ---------------------------------------------------------------- */
 
@@ -140,6 +145,7 @@ int remote_use_leave(const struct pmio_settings *settings, const struct remote_u
  * remote_striped_open -- open a file whose pieces are on several targets
  *
  * pm      this node's pool; its target's index in the list is found by the pool's uuid
+ * how     by_fd: the file of this descriptor is meant, and it is used for the open on this node
  * use     copied; stays the caller's
  * joined  this handle's close leaves the use
  */
@@ -249,10 +255,15 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
  */
 int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr);
 
-/* do files that are opened with these settings go to memory nodes alone? */
-bool remote_memory_wanted(const struct pmio_settings *settings);
 /*
- * remote_memory_begin -- begin the use of such a file, or join it
+ * remote_use_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
+ *
+ * use  cards: of the nodes of the processes that open it.  0 or an error
+ */
+int remote_use_complete(const struct pmio_settings *settings, struct remote_use *use);
+
+/*
+ * remote_memory_begin -- begin the use of a file that goes to memory nodes alone (client_wants_memory_nodes()), or join it
  *
  * how  CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
  * in any case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
@@ -260,6 +271,32 @@ bool remote_memory_wanted(const struct pmio_settings *settings);
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_use *use);
+
+/*
+ * remote_open_elsewhere -- open a file where others have it, or on memory nodes if the settings say so
+ *
+ * pm   this node's pool
+ * how  CREATE and TRUNC are carried out if it goes to memory nodes
+ * Returns 0; 1: it is for the pool of this node; -EAGAIN: others have it open as a file of one node; or an error, not
+ * logged if it is remote_striped_open()'s.
+ */
+int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how,
+			  struct pmio_file **out);
+/*
+ * remote_share -- let processes of other nodes find a file that this one has open in its node's pool
+ *
+ * spill  its pieces may also go to memory nodes
+ * file   closed, and then opened once more, as a file of several nodes; unchanged if it cannot be marked as one
+ *        (-EACCES, -ENOSPC, ... of its folder)
+ * found  out: others had begun a use meanwhile, and this process has joined it
+ * Returns 0, or an error: *file is closed then, or open as it was
+ */
+int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,
+		 struct pmio_file **file, bool *found);
+/* pmio_drain() of all pieces, also of those that others have written to targets that this process has not used yet */
+int remote_drain_all(struct pmio_file *f);
+/* all pieces are in this node's pool: the file there, which stays f's; NULL: they are not */
+struct pmio_file *remote_whole_here(struct pmio_file *f);
 
 /*
  * remote_stage_in -- bring a file into the memory nodes where a program with these settings looks for

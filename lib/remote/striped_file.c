@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/path.h"
@@ -316,6 +317,14 @@ static int striped_grow(struct pmio_file *f, uint64_t *size)
 	return rc < 0 ? rc : client_grow(home, size);
 }
 
+static int striped_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+{
+	struct pmio_file *home;
+	int rc = at_home(striped_of(f), &home);
+
+	return rc < 0 ? rc : client_reserve(home, len, at);
+}
+
 /* the first target last: when it has the new size, no other target has bytes beyond it */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
 {
@@ -502,6 +511,7 @@ static const struct client_ops ops = {
 	.readx = striped_readx,
 	.writex = striped_writex,
 	.grow = striped_grow,
+	.reserve = striped_reserve,
 	.size = striped_size,
 	.truncate = striped_truncate,
 	.sync = striped_sync,
@@ -592,6 +602,7 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 		free_striped(s);
 		return NULL;
 	}
+	s->fd = -1;
 	s->pm = pm;
 	s->settings = settings;
 	s->own = REMOTE_NOBODY;
@@ -605,6 +616,18 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	while (1ULL << s->chunk_shift < s->f.chunk_size)
 		s->chunk_shift++;
 	return s;
+}
+
+/* a program's descriptor: other nodes must have the same file under its name; here it will do for the open */
+static int take_fd(struct striped_file *s, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	s->f.ino = st.st_ino;
+	s->fd = fd;
+	return 0;
 }
 
 int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
@@ -624,6 +647,13 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 	/* pieces in several pools are drained together; those on memory nodes can be found in the meantime */
 	if (striped_is_shared(s))
 		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
+	if (how->by_fd) {
+		rc = take_fd(s, how->fd);
+		if (rc < 0) {
+			free_striped(s);
+			return rc;
+		}
+	}
 	/* at the first target even if only local pieces are needed; and on this node while the file still has a name */
 	rc = at_home(s, &home);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
@@ -636,6 +666,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		free_striped(s);
 		return rc;
 	}
+	s->fd = -1;
 	s->f.dev = home->dev;
 	s->f.ino = home->ino;
 	s->joined = joined;

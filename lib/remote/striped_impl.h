@@ -22,6 +22,7 @@ struct striped_file {
 	struct remote_use use;	/* owned */
 	uint32_t own;		/* index of this node in the list; REMOTE_NOBODY: it is not there */
 	bool joined, keep;
+	int fd;			/* while it is being opened: of the program, to open it on this node; -1: none */
 	unsigned chunk_shift;
 	pthread_mutex_t lock;	/* of all below; not held during calls to targets */
 	pthread_cond_t opened;

@@ -60,6 +60,7 @@ enum remote_op {
 	REMOTE_WATCH, /* path: remove the mark in its owner's file when the pool has drained it */
 	REMOTE_STAGE, /* chunks that are to be brought in before a program reads them */
 	REMOTE_POINTER,
+	REMOTE_RESERVE, /* the file gets longer by so many bytes, for an append */
 	REMOTE_NR_OPS,
 };
 
@@ -132,12 +133,12 @@ struct remote_write_answer_msg {
 	uint64_t raised;   /* 1: the file got longer in its pool */
 };
 
-/* SIZE, GROW */
+/* SIZE, GROW, RESERVE */
 struct remote_size_answer_msg {
 	uint64_t size;
 };
 
-/* TRUNCATE, GROW */
+/* TRUNCATE, GROW; RESERVE: the bytes by which it gets longer, and its size before in the answer */
 struct remote_truncate_msg {
 	struct remote_hdr_msg hdr;
 	uint64_t size;

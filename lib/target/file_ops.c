@@ -198,6 +198,11 @@ static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 		j->answer.size.size = j->msg.truncate.size;
 		j->answer_len = sizeof(j->answer.size);
 		return client_grow(f, &j->answer.size.size);
+	case REMOTE_RESERVE:
+		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
+			return PMIO_EPROTO;
+		j->answer_len = sizeof(j->answer.size);
+		return client_reserve(f, j->msg.truncate.size, &j->answer.size.size);
 	case REMOTE_STAGE:
 		if (j->len != sizeof(j->msg.stage)) /* the agent checks the rest */
 			return PMIO_EPROTO;

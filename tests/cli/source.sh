@@ -35,7 +35,7 @@ environment() {
 	local lib
 	[ -e "$top_builddir/.libs/libpmio.so" ] || return
 	for lib in libpmio.so mca_io_pmem.so mca_hook_pmem.so libpmio-mpi-mpich.so libpmio-mpi-openmpi.so libpmio-mpi-abi.so libpmio-driver.so \
-		libpmio-redirect.so libpmio-redirect-pool.so; do
+		libpmio-redirect.so libpmio-redirect-pool.so libpmio-redirect-nodes.so; do
 		[ -e "$top_builddir/.libs/$lib" ] || continue # of an MPI that is not there
 		nm -D --undefined-only "$top_builddir/.libs/$lib" >"$T/needs" || return 1
 		! grep -Ew 'setenv|unsetenv|putenv|clearenv' "$T/needs" || return 1
@@ -48,7 +48,7 @@ directions() {
 	import os, re, sys
 	# a folder may include those of lower rank, and itself
 	rank = {"core": 0, "heap": 0, "daemon": 1, "pm": 1, "pool": 2, "proto": 3, "pfs": 3, "fabric": 4, "client": 5, "agent": 5, "remote": 6,
-	        "redirect": 6, "target": 7, "engine": 7, "romio": 8, "openmpi": 9, "library": 9}
+	        "redirect": 7, "target": 7, "engine": 7, "romio": 8, "openmpi": 9, "library": 9}
 	adio = ("engine", "romio", "openmpi", "library")
 	bad = seen = 0
 	def look(path, mine, own):

@@ -1,9 +1,10 @@
 # pmio run --paths: any program's files in the pool
-redirect_tests = tests/redirect/programs.sh tests/redirect/calls.sh tests/redirect/run.sh tests/redirect/ends.sh tests/redirect/bypass.sh tests/redirect/mpi.sh tests/redirect/workflow.sh tests/redirect/together.sh tests/redirect/fsx.sh
+redirect_tests = tests/redirect/programs.sh tests/redirect/calls.sh tests/redirect/run.sh tests/redirect/ends.sh tests/redirect/bypass.sh tests/redirect/mpi.sh tests/redirect/workflow.sh tests/redirect/together.sh tests/redirect/nodes.sh tests/redirect/fsx.sh
 TESTS += $(redirect_tests)
 EXTRA_DIST += $(redirect_tests) tests/redirect/lib.sh tests/redirect/cases.sh
 
-check_PROGRAMS += tests/redirect/calls tests/redirect/fsx
+check_PROGRAMS += tests/redirect/calls tests/redirect/fsx tests/redirect/late
+tests_redirect_late_SOURCES = tests/redirect/late.c
 tests_redirect_fsx_SOURCES = tests/redirect/fsx.c
 tests_redirect_calls_SOURCES = tests/redirect/calls.c
 tests_redirect_calls_CFLAGS = -std=gnu11 -Wall -Wextra

@@ -718,6 +718,110 @@ static void span__shared_pointers(void **state)
 	remote_use_fini(&use);
 }
 
+/* ---- appends, by processes of all nodes ------------------------------------------------------------ */
+
+#define APPENDS 200
+#define RECORD 37
+
+struct appender {
+	struct pmio_file *f;
+	char name;
+};
+
+static void *append_records(void *arg)
+{
+	const struct appender *a = arg;
+	char record[RECORD];
+	intptr_t bad = 0;
+
+	memset(record, a->name, sizeof(record));
+	for (int i = 0; i < APPENDS; i++) {
+		off_t at = -1;
+
+		bad += pmio_append(a->f, record, sizeof(record), &at) != sizeof(record) || at % RECORD;
+	}
+	return (void *)bad;
+}
+
+/* f: owned by this.  The records of all are there, and none has lost a byte to another */
+static void append_and_look(struct pmio_file *const f[SITES])
+{
+	struct appender a[SITES];
+	pthread_t t[SITES];
+	unsigned count[SITES] = { 0 };
+	char *all = calloc(SITES * APPENDS, RECORD);
+	off_t size, at = -1;
+
+	assert_non_null(all);
+	for (int i = 0; i < SITES; i++) {
+		a[i] = (struct appender){ f[i], (char)('a' + i) };
+		assert_int_equal(pthread_create(&t[i], NULL, append_records, &a[i]), 0);
+	}
+	for (int i = 0; i < SITES; i++) {
+		void *bad;
+
+		pthread_join(t[i], &bad);
+		assert_int_equal((intptr_t)bad, 0);
+	}
+	assert_int_equal(pmio_size(f[2], &size), 0);
+	assert_int_equal(size, SITES * APPENDS * RECORD);
+	assert_int_equal(pmio_append(f[1], "", 0, &at), 0);
+	assert_int_equal(at, size);
+	assert_int_equal(pmio_pread(f[0], all, (size_t)size, 0), size);
+	for (int i = 0; i < SITES * APPENDS; i++) {
+		const char *record = all + i * RECORD;
+
+		assert_in_range(*record, 'a', 'a' + SITES - 1);
+		count[*record - 'a']++;
+		for (int k = 1; k < RECORD; k++)
+			assert_int_equal(record[k], *record);
+	}
+	for (int i = 0; i < SITES; i++)
+		assert_int_equal(count[i], APPENDS);
+	free(all);
+}
+
+static void append_in(enum pmio_placement placement, const char *name)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(placement);
+	struct pmio_file *f[SITES];
+
+	name_file(name);
+	begin_use(&use);
+	for (int i = 0; i < SITES; i++)
+		assert_int_equal(remote_striped_open(sites[i].pm, settings, path, &how, &use, i == 0, &f[i]), 0);
+	append_and_look(f);
+	for (int i = SITES; i-- > 0;)
+		assert_int_equal(pmio_close(&f[i]), 0);
+	remote_use_fini(&use);
+}
+
+static void span__appends(void **state)
+{
+	(void)state;
+	append_in(PMIO_PLACE_STRIPED, "append-striped");
+	append_in(PMIO_PLACE_LOCAL, "append-local");
+}
+
+/* one by the pool, the others by its target */
+static void file__appends(void **state)
+{
+	struct pmio_file *f[SITES];
+
+	(void)state;
+	name_file("append");
+	assert_int_equal(pmio_open(sites[1].pm, path, O_RDWR | O_CREAT, 0644, &f[0]), 0);
+	f[1] = open_at(1, RW);
+	f[2] = open_at(1, RW);
+	append_and_look(f);
+	for (int i = SITES; i-- > 0;)
+		assert_int_equal(pmio_close(&f[i]), 0);
+	f[0] = open_at(1, PMIO_OPEN_READ);
+	assert_int_equal(pmio_append(f[0], "x", 1, NULL), -EBADF);
+	assert_int_equal(pmio_close(&f[0]), 0);
+}
+
 /* an owner's file that is not whole yet; what its writer found when he was done */
 struct writer {
 	int fd;
@@ -1829,6 +1933,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(span__single),
 		cmocka_unit_test(span__threads_share_it),
 		cmocka_unit_test(span__shared_pointers),
+		cmocka_unit_test(file__appends),
+		cmocka_unit_test(span__appends),
 		cmocka_unit_test(find__not_before_its_writer_is_done),
 		cmocka_unit_test(open__with_another_key),
 		cmocka_unit_test(target_killed__error_and_then_another),
