@@ -88,6 +88,7 @@ static int after_write(struct redirect_file *f, bool sync)
 	int rc = 0;
 
 	atomic_store_explicit(&f->wrote, true, memory_order_relaxed);
+	redirect_grow_maps(f->dev, f->ino);
 	if (sync || atomic_load_explicit(&f->sync, memory_order_relaxed)) {
 		redirect_enter(&calm);
 		rc = redirect_pool()->sync(f->file);
@@ -112,6 +113,8 @@ static ssize_t pool_write(struct redirect_file *f, const struct iovec *v, int nr
 		n = redirect_pool()->write(f->file, v, nr, off);
 		redirect_leave(&calm);
 	}
+	if (off == 0 && n >= (ssize_t)sizeof(Elf64_Ehdr) && v->iov_len >= sizeof(Elf64_Ehdr) && redirect_is_library(v->iov_base))
+		atomic_store(&f->loads, true);
 	rc = n > 0 ? after_write(f, sync) : 0;
 	return rc < 0 ? rc : n;
 }

@@ -241,7 +241,8 @@ int redirect_put(struct redirect_file *f)
 		return 0;
 	unlist(f);
 	redirect_enter(&calm);
-	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) | (atomic_load(&f->wrote) ? REDIRECT_CLOSE_WROTE : 0));
+	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) |
+						     (atomic_load(&f->wrote) ? REDIRECT_CLOSE_WROTE : 0) | (atomic_load(&f->loads) ? REDIRECT_CLOSE_LOADS : 0));
 	redirect_leave(&calm);
 	keep_for_later(f);
 	return rc;
@@ -266,6 +267,7 @@ static int open_file(int fd, const struct stat *st, const char *name, int flags,
 	atomic_store(&f->sync, (flags & O_DSYNC) != 0);
 	atomic_store(&f->shared, shared);
 	atomic_store(&f->wrote, false);
+	atomic_store(&f->loads, false);
 	redirect_enter(&calm);
 	rc = p->open(fd, name, f->access, is_new, &f->file);
 	redirect_leave(&calm);

@@ -103,12 +103,31 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+
+	return client_readx_at_once(f, &piece, 1, 0);
+}
+
+/* the loader maps libraries by its own system calls.  Without the right to read it is known by who wrote it */
+static bool is_library(struct pmio_file *f, unsigned how)
+{
+	Elf64_Ehdr head;
+	struct iovec v = { &head, sizeof(head) };
+
+	if (how & REDIRECT_CLOSE_LOADS)
+		return true;
+	return (f->flags & PMIO_OPEN_READ) && read_at_once(f, &v, 0) == sizeof(head) && redirect_is_library(&head);
+}
+
 /* who made it may write to it though its mode says no, but only now: later the agent could not */
-static bool must_drain_now(const struct pmio_file *f)
+static bool must_drain_now(struct pmio_file *f, unsigned how)
 {
 	char path[PROC_LEN];
 
-	return f->pm->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE && faccessat(AT_FDCWD, proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
+	return f->pm->settings.num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE &&
+	       (is_library(f, how) || faccessat(AT_FDCWD, proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0);
 }
 
 /* what waits of a file without a name is for nobody, unless others have it open and have not told so */
@@ -123,20 +142,13 @@ static int close_file(struct pmio_file *f, unsigned how)
 		if (how & REDIRECT_CLOSE_SHARED)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
-	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f)) {
+	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how)) {
 		rc = pmio_drain(f);
 	}
 	closed = pmio_close(&f);
 	if (left)
 		pmio_forget_entry(pm, &st.entry, "a file without a name");
 	return rc < 0 ? rc : closed;
-}
-
-static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
-{
-	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
-
-	return client_readx_at_once(f, &piece, 1, 0);
 }
 
 static ssize_t write_at_once(struct pmio_file *f, const struct iovec *v, off_t off)

@@ -10,8 +10,10 @@
 #ifndef PMIO_REDIRECT_POOL_OPS_H
 #define PMIO_REDIRECT_POOL_OPS_H
 
+#include <elf.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -21,8 +23,15 @@
 
 #define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
 #define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */
+#define REDIRECT_CLOSE_LOADS 4u	 /* the loader may map it as a library */
 
 struct pmio_file;
+
+/* by its first bytes */
+static inline bool redirect_is_library(const Elf64_Ehdr *head)
+{
+	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_type == ET_DYN;
+}
 
 struct redirect_size {
 	uint64_t size;

@@ -42,6 +42,7 @@ struct redirect_file {
 	atomic_bool append, sync; /* O_APPEND, O_DSYNC */
 	atomic_bool shared; /* other processes may have it, too */
 	atomic_bool wrote;
+	atomic_bool loads; /* what was written is a library */
 };
 
 /* a function that takes the place of the C library's */
@@ -162,14 +163,32 @@ int redirect_settle_fd(int fd);
 int redirect_settle_at(int dir, const char *path, bool follow);
 /* O_PATH, of a regular file whose name matches, with that; -1: it is no such file */
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
+/* the same, also in a child of vfork */
+int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
 
 /* process.c */
 void redirect_process_init(void);
+/* child.c: for a child of vfork, in one of its own; fn returns 0, an errno or -errno.  0 or an errno */
+int redirect_in_child(int (*fn)(void));
 /* aio.c: io_submit, io_getevents, io_destroy */
 long redirect_aio_by_number(long nr, const long a[6], const void *caller);
-/* map.c: at the process's end, and in a child of fork */
+/* map.c: a file was written to, which may have become longer than what was mapped of it */
+void redirect_grow_maps(uint64_t dev, uint64_t ino);
+/* at the process's end, and in a child of fork */
 void redirect_unmap_all(void);
 void redirect_forget_maps(void);
+
+/* ---- environ.c: the environment of other programs ------------------------------------------- */
+
+struct redirect_environment {
+	char *const *from;
+	const char *patterns; /* changed ones, or NULL */
+	bool bare;	      /* it was made empty: what makes a program redirected is added */
+	size_t size;	      /* bytes of what is made of it */
+};
+void redirect_environ_init(void);
+void redirect_environment(char *const envp[], struct redirect_environment *e);
+void redirect_make_environment(const struct redirect_environment *e, char **out);
 
 /* ---- notes.c: what is told -------------------------------------------------------------------- */
 

@@ -40,9 +40,14 @@ static bool pool_size(int dir, const char *path, bool follow, off_t *size, int64
 
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
 {
+	return redirect_ours() ? redirect_matching_fd(dir, path, follow, st, name) : -1;
+}
+
+int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
+{
 	long fd;
 
-	if (!redirect_on || redirect_inside || !path || !redirect_ours())
+	if (!redirect_on || redirect_inside || !path)
 		return -1;
 	if (RAW(newfstatat, dir, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
 		return -1;
@@ -277,6 +282,7 @@ static int pool_resize(struct redirect_file *f, off_t size, bool grow)
 	rc = grow ? redirect_pool()->grow(f->file, size) : redirect_pool()->truncate(f->file, size);
 	redirect_leave(&calm);
 	atomic_store(&f->wrote, true);
+	redirect_grow_maps(f->dev, f->ino);
 	return rc;
 }
 

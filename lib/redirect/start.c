@@ -43,6 +43,7 @@ __attribute__((constructor)) static void start(void)
 		return;
 	redirect_notes_init(secure_getenv("PMIO_REDIRECT_CHECK"), redirect_write);
 	redirect_process_init();
+	redirect_environ_init();
 	redirect_files_init(redirect_forget_maps);
 	if (!how || strcmp(how, "symbols") != 0)
 		redirect_patch();

@@ -5,9 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +292,33 @@ static void test_rename(void)
 	is("rc", "A");
 	must(remove("rc") == 0 && mkdir("rd", 0700) == 0 && remove("rd") == 0);
 	must_fail(unlink("rc"), ENOENT);
+}
+
+/* two files change their names, and one of the two is outside then */
+static void test_exchange(void)
+{
+	char b[16];
+	int fd;
+
+	must(close(make("xa", "a")) == 0 && close(make("xb", "bb")) == 0 && close(make("../../outside", "out")) == 0);
+	must(renameat2(AT_FDCWD, "xa", AT_FDCWD, "xb", RENAME_EXCHANGE) == 0);
+	is("xa", "bb");
+	must_fail(renameat2(AT_FDCWD, "xa", AT_FDCWD, "xb", RENAME_NOREPLACE), EEXIST);
+	must(renameat2(AT_FDCWD, "xb", AT_FDCWD, "../../outside", RENAME_EXCHANGE) == 0);
+	is("xb", "out");
+	is("../../outside", "a");
+	fd = open("xb", O_WRONLY | O_TRUNC);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	must(renameat2(AT_FDCWD, "../../outside", AT_FDCWD, "xb", RENAME_EXCHANGE) == 0);
+	is("../../outside", "new");
+	must(unlink("../../outside") == 0);
+	/* and a folder */
+	must(mkdir("xd", 0700) == 0 && mkdir("xd/xe", 0700) == 0 && close(make("xd/xe/f", "below")) == 0);
+	must(rename("xd", "../../outside") == 0);
+	is("../../outside/xe/f", "below");
+	must(rename("../../outside", "xf") == 0);
+	fd = open("xf/xe/f", O_RDONLY);
+	must(fd >= 0 && read(fd, b, sizeof(b)) == 5 && close(fd) == 0);
 }
 
 static void test_times(void)
@@ -578,6 +608,73 @@ static void test_maps(void)
 	/* and one that is there at the end */
 }
 
+static sigjmp_buf no_such_page;
+static void on_bus(int sig)
+{
+	(void)sig;
+	siglongjmp(no_such_page, 1);
+}
+
+/* more of a file is mapped than there is, and it grows: by this process, and by another */
+static void test_grown_map(void)
+{
+	const size_t len = 64u << 20;
+	int fd = open("gm", O_RDWR | O_CREAT, 0644);
+	char *p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0), *w, b[8];
+
+	must(fd >= 0 && p != MAP_FAILED && pwrite(fd, "first", 5, 0) == 5 && memcmp(p, "first", 5) == 0);
+	must(pwrite(fd, "far", 3, 3 << 20) == 3 && memcmp(p + (3 << 20), "far", 3) == 0 && memcmp(p, "first", 5) == 0);
+	if (fork() == 0) {
+		int other = open("gm", O_WRONLY);
+
+		_exit(pwrite(other, "child", 5, 5 << 20) == 5 ? 0 : 1);
+	}
+	must(wait_for(-1) == 0 && memcmp(p + (5 << 20), "child", 5) == 0);
+	signal(SIGBUS, on_bus);
+	if (sigsetjmp(no_such_page, 1) == 0) {
+		printf("beyond the end is %d\n", *(volatile char *)(p + (8 << 20)));
+		exit(EXIT_FAILURE);
+	}
+	signal(SIGBUS, SIG_DFL);
+	must(ftruncate(fd, 10 << 20) == 0 && p[8 << 20] == 0);
+	w = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(w != MAP_FAILED && ftruncate(fd, 12 << 20) == 0);
+	memcpy(w + (11 << 20), "grown", 5);
+	must(pread(fd, b, 5, 11 << 20) == 5 && memcmp(b, "grown", 5) == 0 && memcmp(p + (11 << 20), "grown", 5) == 0);
+	must(munmap(p, len) == 0 && munmap(w, len) == 0 && close(fd) == 0);
+}
+
+static void *wait_for_event(void *arg)
+{
+	struct io_event *e = arg;
+
+	return (void *)(intptr_t)syscall(SYS_io_getevents, (aio_context_t)e->data, 1L, 2L, e, NULL);
+}
+
+/* a thread waits in the kernel for what another one submits */
+static void test_events(void)
+{
+	int fd = make("ev", "0123456789");
+	char b[8];
+	aio_context_t context = 0;
+	struct iocb c = { .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (uint32_t)fd, .aio_buf = (uintptr_t)b, .aio_nbytes = 4, .aio_offset = 3, .aio_data = 7 };
+	struct iocb *v = &c;
+	struct io_event e[2];
+	void *result;
+	pthread_t t;
+
+	must(syscall(SYS_io_setup, 8, &context) == 0);
+	for (int i = 0; i < 3; i++) {
+		e[0].data = context;
+		must(pthread_create(&t, NULL, wait_for_event, e) == 0);
+		usleep(100000);
+		must(syscall(SYS_io_submit, context, 1L, &v) == 1 && pthread_join(t, &result) == 0 && result == (void *)1);
+		must(e[0].data == 7 && e[0].res == 4 && e[0].obj == (uintptr_t)&c && memcmp(b, "3456", 4) == 0);
+	}
+	must(syscall(SYS_io_submit, context, 1L, &v) == 1 && syscall(SYS_io_getevents, context, 0L, 2L, e, NULL) == 1);
+	must(syscall(SYS_io_getevents, context, 0L, 2L, e, NULL) == 0 && syscall(SYS_io_destroy, context) == 0 && close(fd) == 0);
+}
+
 static void test_syscall(void)
 {
 	int fd = make("sc", "");
@@ -596,10 +693,10 @@ static const struct {
 } tests[] = {
 	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
 	{ "append", test_append }, { "copies", test_copies }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
-	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename },
+	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
 	{ "times", test_times }, { "fork", test_fork }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
-	{ "shared_map", test_shared_map }, { "maps", test_maps },
+	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
 	{ "syscall", test_syscall },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
