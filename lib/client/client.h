@@ -136,6 +136,8 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 }
 
 /* fork.c: all connections and their files, which a child of fork() forgets */
+/* the same in a child that was made by clone(), with a copy of the memory */
+void client_in_copy(void);
 void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);
 void client_add_file(struct pmio_file *f); /* f->pm->lock held */

@@ -155,6 +155,16 @@ int redirect_socket(int domain, int type, int protocol)
 }
 REDIRECT(socket, redirect_socket);
 
+/* who gets a descriptor by it has not told the agent yet */
+ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
+ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
+{
+	if (redirect_on && !redirect_inside && m && m->msg_control && m->msg_controllen && redirect_ours())
+		redirect_share_all();
+	return raw_result(CANCELLABLE(RAW(sendmsg, sock, m, flags)));
+}
+REDIRECT(sendmsg, redirect_sendmsg);
+
 /* ---- close ----------------------------------------------------------------------------------- */
 
 int redirect_close(int fd)

@@ -41,8 +41,10 @@ static int start(void (*fn)(const char *line))
 	return 0;
 }
 
-static void forget(void)
+static void forget(bool of_fork)
 {
+	if (!of_fork)
+		client_in_copy();
 	lock = removal = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	connection = NULL; /* its memory stays: whoever uses it in the parent may hold its locks */
 }

@@ -44,8 +44,8 @@ struct redirect_pool {
 	int version;
 	/* its log lines go there; by the time it returns there may be no connection yet */
 	int (*start)(void (*say)(const char *line));
-	/* in a child of fork: the parent's connection and files are not for it */
-	void (*forget)(void);
+	/* in a child: the parent's connection and files are not for it.  of_fork: fork() has told libpmio */
+	void (*forget)(bool of_fork);
 	/* the descriptor's file: access is O_RDONLY, O_WRONLY or O_RDWR; name: for messages */
 	int (*open)(int fd, const char *name, int access, bool is_new, struct pmio_file **out);
 	int (*close)(struct pmio_file *f, unsigned how); /* REDIRECT_CLOSE_* */

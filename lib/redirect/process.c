@@ -270,6 +270,10 @@ static const struct {
 	{ SYS_munmap, "munmap", true },
 	{ SYS_mremap, "mremap", false },
 	{ SYS_msync, "msync", true },
+	{ SYS_prlimit64, "prlimit", true },
+	{ SYS_setrlimit, "setrlimit", true },
+	{ SYS_fstatfs, "fstatfs", true },
+	{ SYS_sendmsg, "sendmsg", false },
 	{ SYS_execve, "execve", true },
 	{ SYS_execveat, "execveat", true },
 #ifdef SYS_dup2

@@ -64,8 +64,13 @@ struct redirect_entry {
 extern bool redirect_on;
 extern _Thread_local int redirect_inside __attribute__((tls_model("initial-exec")));
 
-/* of a new process, or a child of fork */
+/* of a new process: in_copy is called in a child that is a copy of it, and was not made by fork() */
+void redirect_state_begin(void (*in_copy)(void));
+/* in a child of fork */
 void redirect_state_init(void);
+/* 0 in such a child until it is noticed; redirect_is_copy() does that */
+extern _Atomic uint32_t *redirect_original;
+bool redirect_is_copy(void);
 /* false: a child of vfork */
 bool redirect_ours(void);
 
@@ -90,6 +95,8 @@ const char *redirect_patterns_changed(void);
 
 /* in_child: also to be called in a child of fork */
 void redirect_files_init(void (*in_child)(void));
+/* what fork() has called is not called here */
+void redirect_in_copy(void);
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
 /* one more reference, of a file that somebody has; false: it is gone */
@@ -110,6 +117,8 @@ void redirect_disown(int fd);
 int redirect_highest(void);
 /* the size of a file that is open here; false: it is not, or not known */
 bool redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
+/* 0 if that is not known */
+off_t redirect_size_of(struct redirect_file *f);
 /* of an open file, with a reference; NULL: it is not open here */
 struct redirect_file *redirect_find(uint64_t dev, uint64_t ino);
 /* a program has set the file's times: they stay at its close */
@@ -177,6 +186,14 @@ void redirect_grow_maps(uint64_t dev, uint64_t ino);
 /* at the process's end, and in a child of fork */
 void redirect_unmap_all(void);
 void redirect_forget_maps(void);
+
+/* ---- limit.c: RLIMIT_FSIZE; 0, or -EFBIG after the signal ------------------------------------- */
+
+void redirect_limit_init(void);
+bool redirect_limited(void);
+/* *len: as much as there may be */
+int redirect_limit_write(off_t off, size_t *len);
+int redirect_limit_size(off_t size, off_t before);
 
 /* ---- environ.c: the environment of other programs ------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/falloc.h>
@@ -222,6 +223,31 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 }
 REDIRECT(statx, redirect_statx);
 
+static bool is_redirected(int fd, const void *caller)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, caller, &err);
+
+	if (f)
+		redirect_put(f);
+	return f || err < 0;
+}
+
+#define LIKE_FUSE 0x65735546 /* FUSE_SUPER_MAGIC */
+
+/* inotify tells nothing of what is written, as on a network: who asks for the kind of file system looks itself (tail -f) */
+int redirect_fstatfs(int fd, struct statfs *st);
+int redirect_fstatfs(int fd, struct statfs *st)
+{
+	long rc = RAW(fstatfs, fd, st);
+
+	if (rc == 0 && redirect_on && !redirect_inside && is_redirected(fd, REDIRECT_CALLER))
+		st->f_type = LIKE_FUSE;
+	return (int)raw_result(rc);
+}
+REDIRECT(fstatfs, redirect_fstatfs);
+REDIRECT(fstatfs64, redirect_fstatfs);
+
 /* ---- where in it ----------------------------------------------------------------------------------- */
 
 static off_t pool_seek(struct redirect_file *f, int fd, off_t off, int whence)
@@ -278,6 +304,9 @@ static int pool_resize(struct redirect_file *f, off_t size, bool grow)
 
 	if (size < 0)
 		return -EINVAL;
+	rc = redirect_limited() ? redirect_limit_size(size, redirect_size_of(f)) : 0;
+	if (rc < 0)
+		return rc;
 	redirect_enter(&calm);
 	rc = grow ? redirect_pool()->grow(f->file, size) : redirect_pool()->truncate(f->file, size);
 	redirect_leave(&calm);
@@ -371,6 +400,8 @@ static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
 	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
 		return write_zeros(f, off, len, true);
 	case FALLOC_FL_ZERO_RANGE:
+		if (redirect_limited() && redirect_limit_size(end, redirect_size_of(f)) < 0)
+			return -EFBIG;
 		return write_zeros(f, off, len, false);
 	default:
 		return -EOPNOTSUPP;
@@ -469,16 +500,6 @@ int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags)
 	return 0;
 }
 REDIRECT(sync_file_range, redirect_sync_file_range);
-
-static bool is_redirected(int fd, const void *caller)
-{
-	int err;
-	struct redirect_file *f = redirect_get(fd, caller, &err);
-
-	if (f)
-		redirect_put(f);
-	return f || err < 0;
-}
 
 int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice);
 int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice)

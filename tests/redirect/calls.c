@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -76,6 +79,13 @@ static int wait_for(pid_t pid)
 
 	must(waitpid(pid, &status, 0) > 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static volatile sig_atomic_t nr_signals;
+static void count(int sig)
+{
+	(void)sig;
+	nr_signals++;
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
@@ -156,6 +166,25 @@ static void test_sizes(void)
 	must(fsync(make("u", "x")) == 0 && truncate("none", 1) == -1);
 }
 
+/* how long a file may become */
+static void test_limit(void)
+{
+	const struct rlimit limit = { 10, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
+	int fd = make("li", "");
+
+	signal(SIGXFSZ, count);
+	nr_signals = 0;
+	must(setrlimit(RLIMIT_FSIZE, &limit) == 0 && write(fd, "0123456789abc", 13) == 10 && nr_signals == 0);
+	must_fail(write(fd, "x", 1), EFBIG);
+	must_fail(pwrite(fd, "x", 1, 12), EFBIG);
+	must(pwrite(fd, "xyz", 3, 8) == 2);
+	must_fail(ftruncate(fd, 11), EFBIG);
+	must(posix_fallocate(fd, 0, 11) == EFBIG && nr_signals == 4 && ftruncate(fd, 9) == 0);
+	must(fcntl(fd, F_SETFL, O_APPEND) == 0 && write(fd, "ends", 4) == 1 && close(fd) == 0);
+	must(setrlimit(RLIMIT_FSIZE, &none) == 0);
+	is("li", "01234567xe");
+}
+
 static void test_append(void)
 {
 	int a = make("a", "start "), b = open("a", O_WRONLY | O_APPEND), c = open("a", O_WRONLY | O_APPEND);
@@ -196,6 +225,31 @@ static void test_copies(void)
 }
 
 /* ---- descriptors -------------------------------------------------------------------------------- */
+
+/* a descriptor that another process gets by a socket, of a file without a name */
+static void test_passed(void)
+{
+	int fd = make("pa", "passed"), pair[2];
+	char control[CMSG_SPACE(sizeof(int))] = "", c = 'x', b[16];
+	struct iovec v = { &c, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+
+	must(unlink("pa") == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	if (fork() == 0) {
+		must(close(fd) == 0 && close(pair[0]) == 0 && recvmsg(pair[1], &m, 0) == 1 && CMSG_FIRSTHDR(&m));
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+		must(read(pair[1], &c, 1) == 1);
+		_exit(pread(fd, b, 16, 0) == 6 && memcmp(b, "passed", 6) == 0 ? 0 : 1);
+	}
+	must(close(pair[1]) == 0);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+	must(sendmsg(pair[0], &m, 0) == 1 && close(fd) == 0 && write(pair[0], "y", 1) == 1 && wait_for(-1) == 0);
+	must(close(pair[0]) == 0);
+}
 
 static void test_duplicates(void)
 {
@@ -365,6 +419,34 @@ static void test_fork(void)
 	must(lseek(fd, 0, SEEK_END) == 3600 && close(fd) == 0);
 }
 
+static int in_clone(void *arg)
+{
+	int fd = *(int *)arg, own = open("clone.own", O_RDWR | O_CREAT, 0644);
+	char b[4];
+
+	_exit(write(fd, "child ", 6) == 6 && write(own, "own", 3) == 3 && pread(own, b, 3, 0) == 3 && memcmp(b, "own", 3) == 0 && close(own) == 0 ? 0 : 1);
+}
+
+/* children of which no library is told */
+static void test_clone(void)
+{
+	const size_t size = 1u << 20;
+	char *stack = malloc(size);
+	int fd = make("clone", "");
+	pid_t pid;
+
+	must(stack && write(fd, "parent ", 7) == 7);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		in_clone(&fd);
+	must(wait_for(pid) == 0 && write(fd, "parent ", 7) == 7);
+	pid = clone(in_clone, stack + size, SIGCHLD, &fd);
+	must(wait_for(pid) == 0 && write(fd, "parent ", 7) == 7);
+	must(close(fd) == 0);
+	is("clone", "parent child parent child parent ");
+	free(stack);
+}
+
 static void run_with_output(int fd, char *const argv[])
 {
 	posix_spawn_file_actions_t a;
@@ -498,19 +580,13 @@ static void test_cancel(void)
 	must(pthread_cancel(t) == 0 && pthread_join(t, &result) == 0 && result == PTHREAD_CANCELED);
 }
 
-static volatile sig_atomic_t nr_signals;
-static void count(int sig)
-{
-	(void)sig;
-	nr_signals++;
-}
-
 static void test_signals(void)
 {
 	const struct itimerval every = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
 	int fd = make("sig", "");
 
 	signal(SIGALRM, count);
+	nr_signals = 0;
 	must(setitimer(ITIMER_REAL, &every, NULL) == 0);
 	for (int i = 0; i < 20000; i++)
 		must(write(fd, "0123456789", 10) == 10);
@@ -692,9 +768,9 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
-	{ "append", test_append }, { "copies", test_copies }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
+	{ "limit", test_limit }, { "append", test_append }, { "copies", test_copies }, { "passed", test_passed }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
 	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
-	{ "times", test_times }, { "fork", test_fork }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
+	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
 	{ "syscall", test_syscall },
