@@ -2,8 +2,8 @@
  * map.c -- files in memory
  *
  * A shared mapping is of the pool's frames.  It keeps the file open, as the program may close its descriptor, and is
- * known by its pieces, as a program may end it piece by piece.  A private one is a copy; of a large file, a mapping of
- * the plain one after a drain: others' later writes need not show in it.
+ * known by its pieces, as a program may end it piece by piece.  A private one is of a copy; of a large file, it is of the
+ * plain one after a drain: others' later writes need not show in it.
  *
  * What is beyond the file's end, up to the end of the mapping, is a mapping of an empty file, so that an access is
  * SIGBUS, as it should be.  When the file has grown it becomes one of frames: after this process has made it grow, or at
@@ -157,25 +157,49 @@ static int forget_range(void *addr, size_t len)
 
 /* ---- private mappings ---------------------------------------------------------------------------- */
 
-static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
+/* fill a file without a name from the pool: as long as what there is of the part */
+static int fill_copy(struct redirect_file *f, int fd, size_t len, off_t off)
 {
+	off_t size = redirect_size_of(f);
 	struct redirect_calm calm;
 	struct iovec v;
 	ssize_t n;
-	long base = RAW(mmap, addr, len, PROT_READ | PROT_WRITE, (flags & ~MAP_TYPE) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p;
 
-	if (is_error(base))
-		return fail(base);
-	v = (struct iovec){ (void *)base, len };
+	if (size <= off)
+		return 0;
+	if (len > (size_t)(size - off))
+		len = (size_t)(size - off);
+	n = RAW(ftruncate, fd, len);
+	if (n < 0)
+		return (int)n;
+	p = RAW(mmap, NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (is_error(p))
+		return (int)p;
+	v = (struct iovec){ (void *)p, len };
 	redirect_enter(&calm);
 	n = redirect_pool()->read(f->file, &v, 1, off);
 	redirect_leave(&calm);
-	if (n >= 0 && prot != (PROT_READ | PROT_WRITE))
-		n = RAW(mprotect, base, len, prot);
-	if (n >= 0)
-		return (void *)base;
-	RAW(munmap, base, len);
-	return fail(n);
+	RAW(munmap, p, len);
+	return n < 0 ? (int)n : 0;
+}
+
+/* of a file, so that pages which the program gives back (MADV_DONTNEED) are as they were */
+static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	long fd = RAW(memfd_create, "pmio", MFD_CLOEXEC), base;
+	int rc;
+
+	if (fd < 0)
+		return fail(fd);
+	rc = fill_copy(f, (int)fd, len, off);
+	base = rc < 0 ? rc : RAW(mmap, addr, len, prot, flags, fd, 0);
+	RAW(close, fd);
+	if (is_error(base))
+		return fail(base);
+	if (flags & MAP_FIXED)
+		forget_range((void *)base, len);
+	return (void *)base;
 }
 
 static void *map_plain(int fd, void *addr, size_t len, int prot, int flags, off_t off)

@@ -123,11 +123,11 @@ static int settle_for(int dir, const char *path, bool follow, int to_dir, const 
 {
 	struct stat st;
 
-	if (!redirect_on || redirect_inside || !redirect_ours() || !path || !to || redirect_may_match(to_dir, to))
+	if (!redirect_on || redirect_inside || !redirect_ours() || !path || !to)
 		return 0;
 	if (!follow && RAW(newfstatat, dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
 		return settle_folder(dir, path, to_dir, to);
-	return redirect_settle_at(dir, path, follow);
+	return redirect_may_match(to_dir, to) ? 0 : redirect_settle_at(dir, path, follow);
 }
 
 /* a file that has lost its name to another: what waits of it is for nobody */

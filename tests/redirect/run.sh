@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 19
+plan 20
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -28,6 +28,12 @@ prefix() {
 prefix_inherited() {
 	run --paths "/nonexistent/*" -- bash -c "exec 3>pmem:$PFS/p2; /bin/echo by a child >&3; cat pmem:$PFS/p2" && says '^by a child$' &&
 		held_size "$PFS/p2" 11
+}
+# in calls that have nothing to do with data
+prefix_elsewhere() {
+	run --paths "/nonexistent/*" -- bash -c "p=pmem:$PFS/pe; mkdir \$p && mkdir -p \$p/a/b && echo 1 >\$p/a/b/f && ls \$p/a/b && mv \$p/a \$p/c && ln -s c \$p/l && readlink \$p/l && cat \$p/l/b/f &&
+		mkfifo \$p/p && [ -p $PFS/pe/p ] && cd \$p/c && pwd && find \$p -name f && rm -r \$p/c && df \$p >/dev/null && ls -A \$p" &&
+		[ "$(tr '\n' ' ' <"$OUT")" = "f c 1 $PFS/pe/c pmem:$PFS/pe/c/b/f l p " ]
 }
 status() {
 	expect 7 "$PMIO" run --paths "$PFS/*" -- sh -c 'exit 7' && expect 7 "$PMIO" run --paths "$PFS/*" --report -- sh -c 'exit 7' &&
@@ -108,6 +114,7 @@ check "patterns select files" patterns
 check "relative patterns" relative
 check "patterns and names with symbolic links" linked
 check "names with pmem:" prefix
+check "... in calls that have nothing to do with data" prefix_elsewhere
 check "a descriptor of such a name that a child inherits" prefix_inherited
 check "the exit status is the program's" status
 check "signals reach the program" passes_signals
