@@ -250,7 +250,9 @@ ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *piece
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /* make the file at least *size bytes long; out: its size */
 int client_grow(struct pmio_file *f, uint64_t *size);
-/* the same if no waiting is necessary: stores to the pool and a flush; otherwise false */
+/* allocate.c: fallocate(); -EOPNOTSUPP: a mode that the pool does not have */
+int client_allocate(struct pmio_file *f, int mode, off_t off, off_t len);
+/* the same as client_grow() if no waiting is necessary: stores to the pool and a flush; otherwise false */
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on

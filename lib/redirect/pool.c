@@ -223,13 +223,6 @@ static ssize_t append(struct pmio_file *f, const struct iovec *v, int nr, off_t 
 	return nr == 1 ? pmio_append(f, v->iov_base, v->iov_len, at) : append_pieces(f, v, nr, at);
 }
 
-static int grow(struct pmio_file *f, off_t size)
-{
-	uint64_t n = (uint64_t)size;
-
-	return client_grow(f, &n);
-}
-
 static int sync_file(struct pmio_file *f)
 {
 	const uint64_t *num = f->pm->settings.num;
@@ -327,7 +320,7 @@ const struct redirect_pool pmio_redirect_pool = {
 	.append = append,
 	.size = pmio_size,
 	.truncate = pmio_truncate,
-	.grow = grow,
+	.allocate = client_allocate,
 	.sync = sync_file,
 	.drain = pmio_drain,
 	.map = map,

@@ -58,7 +58,7 @@ struct redirect_pool {
 	ssize_t (*append)(struct pmio_file *f, const struct iovec *v, int nr, off_t *at);
 	int (*size)(struct pmio_file *f, off_t *size);
 	int (*truncate)(struct pmio_file *f, off_t size);
-	int (*grow)(struct pmio_file *f, off_t size);
+	int (*allocate)(struct pmio_file *f, int mode, off_t off, off_t len); /* as fallocate() has them */
 	int (*sync)(struct pmio_file *f);
 	int (*drain)(struct pmio_file *f);
 	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already */

@@ -10,7 +10,6 @@
 #include <linux/falloc.h>
 
 #define SECTOR 512 /* bytes: what st_blocks counts */
-#define ZEROS (64u << 10)
 #define NS_PER_S 1000000000ll
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -297,7 +296,13 @@ REDIRECT(lseek64, redirect_lseek);
 
 /* ---- changing them ------------------------------------------------------------------------------------ */
 
-static int pool_resize(struct redirect_file *f, off_t size, bool grow)
+static void changed(struct redirect_file *f)
+{
+	atomic_store(&f->wrote, true);
+	redirect_grow_maps(f->dev, f->ino);
+}
+
+static int pool_resize(struct redirect_file *f, off_t size)
 {
 	struct redirect_calm calm;
 	int rc;
@@ -308,10 +313,9 @@ static int pool_resize(struct redirect_file *f, off_t size, bool grow)
 	if (rc < 0)
 		return rc;
 	redirect_enter(&calm);
-	rc = grow ? redirect_pool()->grow(f->file, size) : redirect_pool()->truncate(f->file, size);
+	rc = redirect_pool()->truncate(f->file, size);
 	redirect_leave(&calm);
-	atomic_store(&f->wrote, true);
-	redirect_grow_maps(f->dev, f->ino);
+	changed(f);
 	return rc;
 }
 
@@ -323,7 +327,7 @@ int redirect_ftruncate(int fd, off_t size)
 
 	if (!f)
 		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(ftruncate, fd, size)));
-	rc = f->access == O_RDONLY ? -EINVAL : pool_resize(f, size, false);
+	rc = f->access == O_RDONLY ? -EINVAL : pool_resize(f, size);
 	redirect_put(f);
 	return (int)redirect_result(rc);
 }
@@ -354,58 +358,22 @@ int redirect_truncate(const char *path, off_t size)
 REDIRECT(truncate, redirect_truncate);
 REDIRECT(truncate64, redirect_truncate);
 
-/* what is beyond the end stays beyond it */
-static int write_zeros(struct redirect_file *f, off_t off, off_t len, bool keep_size)
-{
-	struct redirect_calm calm;
-	struct iovec v = { NULL, ZEROS };
-	off_t size, end = off + len;
-	ssize_t n = 0;
-
-	redirect_enter(&calm);
-	v.iov_base = calloc(1, ZEROS);
-	if (!v.iov_base)
-		n = -ENOMEM;
-	else
-		n = redirect_pool()->size(f->file, &size);
-	if (n == 0 && keep_size && end > size)
-		end = size;
-	for (; n >= 0 && off < end; off += n) {
-		v.iov_len = end - off < ZEROS ? (size_t)(end - off) : ZEROS;
-		n = redirect_pool()->write(f->file, &v, 1, off);
-	}
-	free(v.iov_base);
-	redirect_leave(&calm);
-	atomic_store(&f->wrote, true);
-	return n < 0 ? (int)n : 0;
-}
-
-/* room is not set aside: what finds none in the pool goes to the file system */
 static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
 {
+	struct redirect_calm calm;
 	off_t end;
+	int rc = 0;
 
-	if (f->access == O_RDONLY)
-		return -EBADF;
-	if (off < 0 || len <= 0)
-		return -EINVAL;
-	if (__builtin_add_overflow(off, len, &end))
-		return -EFBIG;
-	switch (mode) {
-	case 0:
-		return pool_resize(f, end, true);
-	case FALLOC_FL_KEEP_SIZE:
-		return 0;
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		return write_zeros(f, off, len, true);
-	case FALLOC_FL_ZERO_RANGE:
-		if (redirect_limited() && redirect_limit_size(end, redirect_size_of(f)) < 0)
-			return -EFBIG;
-		return write_zeros(f, off, len, false);
-	default:
-		return -EOPNOTSUPP;
-	}
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && redirect_limited() && !__builtin_add_overflow(off, len, &end))
+		rc = redirect_limit_size(end, redirect_size_of(f));
+	if (rc < 0)
+		return rc;
+	redirect_enter(&calm);
+	rc = redirect_pool()->allocate(f->file, mode, off, len);
+	redirect_leave(&calm);
+	if (rc == 0)
+		changed(f);
+	return rc;
 }
 
 static int fallocate_of(int fd, int mode, off_t off, off_t len, const void *caller)
