@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "mount_impl.h"
 #include "pfs/pfs.h"
 
@@ -95,57 +96,16 @@ int mount_resize(struct mount *m, struct mount_handle *h, off_t size)
 	return rc;
 }
 
-/* keep_size: not beyond the end */
-static int write_zeros(struct mount_handle *h, off_t off, off_t end, bool keep_size)
-{
-	static const uint8_t zeros[64 << 10];
-	off_t size;
-	ssize_t n = pmio_size(h->file, &size);
-
-	if (n == 0 && keep_size && end > size)
-		end = size;
-	for (; n >= 0 && off < end; off += n)
-		n = pmio_pwrite(h->file, zeros, end - off < (off_t)sizeof(zeros) ? (size_t)(end - off) : sizeof(zeros), off);
-	return n < 0 ? (int)n : 0;
-}
-
-static int extend(struct mount_handle *h, off_t end)
-{
-	off_t size;
-	int rc = pmio_size(h->file, &size);
-
-	return rc < 0 || end <= size ? rc : pmio_truncate(h->file, end);
-}
-
-/* no room is set aside: what finds none in the pool goes to the file system */
 int mount_allocate(struct mount_handle *h, int mode, off_t off, off_t len)
 {
-	off_t end;
 	int rc;
 
 	if (!h->pm)
 		return fallocate(h->fd, mode, off, len) < 0 ? -errno : 0;
-	if (__builtin_add_overflow(off, len, &end))
-		return -EFBIG;
 	rc = mount_begin(h);
 	if (rc < 0)
 		return rc;
-	switch (mode) {
-	case 0:
-		rc = extend(h, end);
-		break;
-	case FALLOC_FL_KEEP_SIZE:
-		break;
-	case FALLOC_FL_ZERO_RANGE:
-		rc = write_zeros(h, off, end, false);
-		break;
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-		rc = write_zeros(h, off, end, true);
-		break;
-	default:
-		rc = -EOPNOTSUPP;
-	}
+	rc = client_allocate(h->file, mode, off, len);
 	mount_note_written(h);
 	mount_end(h);
 	return rc;

@@ -233,6 +233,7 @@ struct file {
 	uint32_t slot;
 	char *path;		/* owned; absolute: its last known name */
 	bool sees_names;	/* the name of pfs is the same here as where it was opened */
+	bool seen_nameless;	/* by the last survey */
 	struct pfs_fd *pfs;	/* while it is open or drained, or its data wait and there are enough descriptors */
 	bool reopen;		/* a drain failed: open the PFS file again for the next one */
 	struct file_on_pfs on_pfs;

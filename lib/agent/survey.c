@@ -3,7 +3,8 @@
  *
  * They may be renamed or removed without the agent's knowledge.  So from time to time a
  * worker looks: a file that has lost its last name is given up or, if it is held, reported
- * as gone; and the catalog gets the current name of each file, by which it is found after a
+ * as gone.  That is decided by the second look: who has replaced a file by another one tells the agent
+ * afterwards (pmio_rename).  And the catalog gets the current name of each file, by which it is found after a
  * crash.
  *
  * One survey runs at a time: if the file system hangs, so does the survey.
@@ -91,10 +92,13 @@ static void apply(struct agent *a, struct item *i)
 		return;
 	if (!i->pfs && i->look->pfs && !pfs_fd_is_high(i->look->pfs->fd) && (i->look->st.st_dev == f->key.dev || files_adopt_device(a, f, &i->look->st)))
 		files_adopt_pfs(a, f, &i->look->pfs);
-	if (i->nameless)
+	if (i->nameless && f->seen_nameless) {
 		files_lost_name(a, f);
-	else if (i->named && (!i->pfs || f->sees_names))
+		return;
+	}
+	if (i->named && (!i->pfs || f->sees_names))
 		files_adopt_name(a, f, i->look->path);
+	f->seen_nameless = i->nameless;
 }
 
 static void done(void *agent, struct job *job)

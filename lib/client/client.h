@@ -160,6 +160,8 @@ bool client_spills(const struct pmio_settings *s);
 bool client_wants_mark(const struct pmio_settings *s);
 
 /* fork.c: all connections and their files, which a child of fork() forgets */
+/* the same in a child that was made by clone(), with a copy of the memory */
+void client_in_copy(void);
 void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);
 void client_add_file(struct pmio_file *f); /* f->pm->lock held */
@@ -276,7 +278,9 @@ ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *piece
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /* make the file at least *size bytes long; out: its size */
 int client_grow(struct pmio_file *f, uint64_t *size);
-/* the same if no waiting is necessary: stores to the pool and a flush; otherwise false */
+/* allocate.c: fallocate(); -EOPNOTSUPP: a mode that the pool does not have */
+int client_allocate(struct pmio_file *f, int mode, off_t off, off_t len);
+/* the same as client_grow() if no waiting is necessary: stores to the pool and a flush; otherwise false */
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
 /*
  * client_reserve -- make the file len bytes longer, in one step for all processes; append.c

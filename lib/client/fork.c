@@ -74,6 +74,13 @@ static void in_child(void)
 	in_parent();
 }
 
+void client_in_copy(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	before_fork();
+	in_child();
+}
+
 static void begin(void)
 {
 	pthread_atfork(before_fork, in_parent, in_child);

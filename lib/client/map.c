@@ -176,7 +176,7 @@ int pmio_map(struct pmio_file *f, void *addr, size_t len, off_t off, int writabl
 		f->nr_maps[r.writable]++;
 	else if (!f->ops && !f->nr_maps[0] && !f->nr_maps[1] && (f->flags & PMIO_OPEN_MAPPED))
 		end(f);
-	if (rc < 0)
+	if (rc < 0 && rc != -ENODATA) /* that is an answer */
 		pmio_err("map %s: %s", f->path, pmio_strerror(rc));
 	return rc;
 }

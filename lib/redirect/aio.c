@@ -1,8 +1,9 @@
 /*
  * aio.c -- asynchronous calls
  *
- * libaio's are done at once where the file is redirected, and their ends are kept until the program asks.  POSIX's need
- * nothing: the C library makes plain calls for them in threads.  io_uring is not there: programs fall back.
+ * libaio's are done at once where the file is redirected, and their ends are kept until the program asks.  A thread that
+ * waits for them in the kernel is woken by one that the kernel has, too, and which no program sees.  POSIX's need nothing:
+ * the C library makes plain calls for them in threads.  io_uring is not there: programs fall back.
  */
 #include "redirect/redirect.h"
 
@@ -19,8 +20,16 @@ struct ended {
 	struct io_event event;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ended *first, **last = &first; /* under lock */
+/* a thread that waits in the kernel */
+struct waiter {
+	struct waiter *next;
+	aio_context_t context;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all of these */
+static struct ended *first, **last = &first;
+static struct waiter *waiters;
+static struct iocb wake_up; /* by its address an event is known */
 
 static ssize_t transfer_vector(const struct iocb *c, bool write)
 {
@@ -76,6 +85,32 @@ static void tell(const struct iocb *c)
 		RAW(write, c->aio_resfd, &one, sizeof(one));
 }
 
+/* nothing is written to nothing, and that has an end; lock held */
+static void wake(aio_context_t context)
+{
+	static int nowhere = -1;
+	struct iocb *v = &wake_up;
+
+	if (nowhere < 0)
+		nowhere = redirect_own((int)RAW(openat, AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC, 0));
+	wake_up = (struct iocb){ .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)nowhere, .aio_buf = (uintptr_t)&wake_up };
+	RAW(io_submit, context, 1, &v);
+}
+
+static void keep(struct ended *e)
+{
+	pthread_mutex_lock(&lock);
+	*last = e;
+	last = &e->next;
+	for (const struct waiter *w = waiters; w; w = w->next) {
+		if (w->context == e->context) {
+			wake(e->context);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 static long do_at_once(aio_context_t context, struct iocb *c)
 {
 	struct ended *e;
@@ -89,10 +124,7 @@ static long do_at_once(aio_context_t context, struct iocb *c)
 	*e = (struct ended){ .context = context, .event = { .data = c->aio_data, .obj = (uintptr_t)c } };
 	e->event.res = perform(c);
 	errno = before;
-	pthread_mutex_lock(&lock);
-	*last = e;
-	last = &e->next;
-	pthread_mutex_unlock(&lock);
+	keep(e);
 	tell(c);
 	return 1;
 }
@@ -126,14 +158,11 @@ static long submit(aio_context_t context, long nr, struct iocb **v, const void *
 	return n;
 }
 
-/* up to nr ends of that context */
+/* up to nr ends of that context; lock held */
 static long take(aio_context_t context, long nr, struct io_event *out)
 {
 	long n = 0;
 
-	if (!__atomic_load_n(&first, __ATOMIC_ACQUIRE))
-		return 0;
-	pthread_mutex_lock(&lock);
 	for (struct ended **at = &first; *at && n < nr;) {
 		struct ended *e = *at;
 
@@ -149,19 +178,95 @@ static long take(aio_context_t context, long nr, struct io_event *out)
 		n++;
 		free(e);
 	}
-	pthread_mutex_unlock(&lock);
 	return n;
 }
 
-static long get_events(aio_context_t context, long min, long nr, struct io_event *out, struct timespec *limit)
+/* what only woke somebody is taken out */
+static long without_wakes(struct io_event *out, long n)
+{
+	long to = 0;
+
+	for (long i = 0; i < n; i++) {
+		if (out[i].obj != (uintptr_t)&wake_up)
+			out[to++] = out[i];
+	}
+	return to;
+}
+
+struct asked {
+	aio_context_t context;
+	long min, nr;
+	struct io_event *out;
+	struct timespec *limit;
+	const void *mask; /* of io_pgetevents(), or NULL */
+	bool has_mask;
+};
+
+static long ask_kernel(const struct asked *a, long n, bool wait)
 {
 	static struct timespec none = { 0, 0 };
-	long n = redirect_on && !redirect_inside ? take(context, nr, out) : 0, more;
+	long min = wait ? a->min - n : 0;
+	struct timespec *limit = wait ? a->limit : &none;
 
-	if (n == nr && nr)
+	if (a->has_mask)
+		return RAW(io_pgetevents, a->context, min, a->nr - n, a->out + n, limit, a->mask);
+	return RAW(io_getevents, a->context, min, a->nr - n, a->out + n, limit);
+}
+
+/* once; *woken: there may be more of ours by now */
+static long get_some(const struct asked *a, long n, bool *woken)
+{
+	struct waiter me = { .context = a->context };
+	bool wait;
+	long more, kept;
+
+	pthread_mutex_lock(&lock);
+	n += take(a->context, a->nr - n, a->out + n);
+	wait = n < a->min;
+	if (wait) {
+		me.next = waiters;
+		waiters = &me;
+	}
+	pthread_mutex_unlock(&lock);
+	*woken = false;
+	if (n == a->nr && n)
 		return n;
-	more = RAW(io_getevents, context, n < min ? min - n : 0, nr - n, out + n, n < min ? limit : &none);
-	return more < 0 ? (n ? n : more) : n + more;
+	more = ask_kernel(a, n, wait);
+	if (wait) {
+		pthread_mutex_lock(&lock);
+		for (struct waiter **w = &waiters; *w; w = &(*w)->next) {
+			if (*w == &me) {
+				*w = me.next;
+				break;
+			}
+		}
+		pthread_mutex_unlock(&lock);
+	}
+	if (more < 0)
+		return n ? n : more;
+	kept = without_wakes(a->out + n, more);
+	*woken = kept < more;
+	return n + kept;
+}
+
+static long get_events(const struct asked *a)
+{
+	bool woken;
+	long n = 0;
+
+	if (!redirect_on || redirect_inside)
+		return ask_kernel(a, 0, true);
+	do {
+		n = get_some(a, n, &woken);
+	} while (woken && n < a->nr);
+	return n;
+}
+
+static void forget_context(aio_context_t context)
+{
+	pthread_mutex_lock(&lock);
+	take(context, LONG_MAX, NULL);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- libaio's functions, which return a negative errno ---------------------------------------------- */
@@ -176,14 +281,29 @@ REDIRECT(io_submit, redirect_io_submit);
 int redirect_io_getevents(aio_context_t context, long min, long nr, struct io_event *out, struct timespec *limit);
 int redirect_io_getevents(aio_context_t context, long min, long nr, struct io_event *out, struct timespec *limit)
 {
-	return (int)get_events(context, min, nr, out, limit);
+	return (int)get_events(&(struct asked){ context, min, nr, out, limit, NULL, false });
 }
 REDIRECT(io_getevents, redirect_io_getevents);
+
+/* the kernel has the mask with its length */
+struct sized_mask {
+	const void *mask;
+	size_t size;
+};
+
+int redirect_io_pgetevents(aio_context_t context, long min, long nr, struct io_event *out, struct timespec *limit, const void *mask);
+int redirect_io_pgetevents(aio_context_t context, long min, long nr, struct io_event *out, struct timespec *limit, const void *mask)
+{
+	const struct sized_mask sized = { mask, sizeof(uint64_t) };
+
+	return (int)get_events(&(struct asked){ context, min, nr, out, limit, &sized, true });
+}
+REDIRECT(io_pgetevents, redirect_io_pgetevents);
 
 int redirect_io_destroy(aio_context_t context);
 int redirect_io_destroy(aio_context_t context)
 {
-	take(context, LONG_MAX, NULL);
+	forget_context(context);
 	return (int)RAW(io_destroy, context);
 }
 REDIRECT(io_destroy, redirect_io_destroy);
@@ -194,7 +314,9 @@ long redirect_aio_by_number(long nr, const long a[6], const void *caller)
 	case SYS_io_submit:
 		return submit((aio_context_t)a[0], a[1], (struct iocb **)a[2], caller);
 	case SYS_io_getevents:
-		return get_events((aio_context_t)a[0], a[1], a[2], (struct io_event *)a[3], (struct timespec *)a[4]);
+	case SYS_io_pgetevents:
+		return get_events(&(struct asked){ (aio_context_t)a[0], a[1], a[2], (struct io_event *)a[3], (struct timespec *)a[4], (const void *)a[5],
+						   nr == SYS_io_pgetevents });
 	default:
 		return redirect_io_destroy((aio_context_t)a[0]);
 	}

@@ -257,14 +257,14 @@ static ssize_t listed(long n, char *names, size_t size)
 ssize_t redirect_listxattr(const char *path, char *names, size_t size);
 ssize_t redirect_listxattr(const char *path, char *names, size_t size)
 {
-	return listed(RAW(listxattr, path, names, size), names, size);
+	return listed(RAW(listxattr, redirect_plain_path(AT_FDCWD, path), names, size), names, size);
 }
 REDIRECT(listxattr, redirect_listxattr);
 
 ssize_t redirect_llistxattr(const char *path, char *names, size_t size);
 ssize_t redirect_llistxattr(const char *path, char *names, size_t size)
 {
-	return listed(RAW(llistxattr, path, names, size), names, size);
+	return listed(RAW(llistxattr, redirect_plain_path(AT_FDCWD, path), names, size), names, size);
 }
 REDIRECT(llistxattr, redirect_llistxattr);
 

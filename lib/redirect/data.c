@@ -9,9 +9,10 @@
 
 #define NR_IOV_MAX 1024
 #define AT_ONCE_MAX (1u << 20) /* bytes: of more, pages are better mapped before */
-#define RWF_KNOWN 0x1f /* hints, and RWF_APPEND, RWF_SYNC, RWF_DSYNC */
+#define RWF_KNOWN 0x3f /* hints, and RWF_APPEND, RWF_NOAPPEND, RWF_SYNC, RWF_DSYNC */
 #define RWF_SYNCS 0x6
 #define RWF_APPENDS 0x10
+#define RWF_NOT_APPENDS 0x20
 
 /* -EINVAL as the kernel has it; *total: at most REDIRECT_IO_MAX */
 static int sum_up(const struct iovec *v, int nr, size_t *total)
@@ -27,25 +28,45 @@ static int sum_up(const struct iovec *v, int nr, size_t *total)
 	return 0;
 }
 
-/* of more bytes than one call may have, the pieces that fit, or a part of the first one */
-static const struct iovec *limit(const struct iovec *v, int *nr, size_t *len, struct iovec *part)
+/* of more bytes than that, the pieces that fit, or a part of the first one */
+static const struct iovec *limit_to(size_t most, const struct iovec *v, int *nr, size_t *len, struct iovec *part)
 {
 	size_t sum = 0;
 	int n = 0;
 
-	if (*len <= REDIRECT_IO_MAX)
+	if (*len <= most)
 		return v;
-	while (n < *nr && v[n].iov_len <= REDIRECT_IO_MAX - sum)
+	while (n < *nr && v[n].iov_len <= most - sum)
 		sum += v[n++].iov_len;
 	if (sum) {
 		*nr = n;
 		*len = sum;
 		return v;
 	}
-	*part = (struct iovec){ v[n].iov_base, REDIRECT_IO_MAX };
+	*part = (struct iovec){ v[n].iov_base, most };
 	*nr = 1;
-	*len = REDIRECT_IO_MAX;
+	*len = most;
 	return part;
+}
+
+/* than one call may have */
+static const struct iovec *limit(const struct iovec *v, int *nr, size_t *len, struct iovec *part)
+{
+	return limit_to(REDIRECT_IO_MAX, v, nr, len, part);
+}
+
+/* as far as RLIMIT_FSIZE allows: a write that begins before the limit is shortened.  off: -1 for the end */
+static int limit_write(struct redirect_file *f, off_t off, const struct iovec **v, int *nr, size_t *len, struct iovec *part)
+{
+	size_t most = *len;
+	int rc;
+
+	if (!redirect_limited())
+		return 0;
+	rc = redirect_limit_write(off < 0 ? redirect_size_of(f) : off, &most);
+	if (rc == 0)
+		*v = limit_to(most, *v, nr, len, part);
+	return rc;
 }
 
 /* ---- with the pool ------------------------------------------------------------------------ */
@@ -88,6 +109,7 @@ static int after_write(struct redirect_file *f, bool sync)
 	int rc = 0;
 
 	atomic_store_explicit(&f->wrote, true, memory_order_relaxed);
+	redirect_grow_maps(f->dev, f->ino);
 	if (sync || atomic_load_explicit(&f->sync, memory_order_relaxed)) {
 		redirect_enter(&calm);
 		rc = redirect_pool()->sync(f->file);
@@ -112,6 +134,8 @@ static ssize_t pool_write(struct redirect_file *f, const struct iovec *v, int nr
 		n = redirect_pool()->write(f->file, v, nr, off);
 		redirect_leave(&calm);
 	}
+	if (off == 0 && n >= (ssize_t)sizeof(Elf64_Ehdr) && v->iov_len >= sizeof(Elf64_Ehdr) && redirect_is_library(v->iov_base))
+		atomic_store(&f->loads, true);
 	rc = n > 0 ? after_write(f, sync) : 0;
 	return rc < 0 ? rc : n;
 }
@@ -165,9 +189,10 @@ static ssize_t read_on(struct redirect_file *f, int fd, const struct iovec *v, i
 	return sequential(f, fd, v, nr, len, false, false);
 }
 
-static ssize_t write_on(struct redirect_file *f, int fd, const struct iovec *v, int nr, bool append, bool sync)
+static ssize_t write_on(struct redirect_file *f, int fd, const struct iovec *v, int nr, unsigned flags)
 {
-	struct iovec part;
+	bool sync = flags & RWF_SYNCS, append = flags & RWF_APPENDS;
+	struct iovec part, shorter;
 	size_t len;
 	ssize_t n;
 	off_t end;
@@ -180,7 +205,13 @@ static ssize_t write_on(struct redirect_file *f, int fd, const struct iovec *v, 
 		return -EBADF;
 	if (len == 0)
 		return 0;
-	if (!append && !atomic_load_explicit(&f->append, memory_order_relaxed))
+	append = append || (!(flags & RWF_NOT_APPENDS) && atomic_load_explicit(&f->append, memory_order_relaxed));
+	if (redirect_limited()) {
+		rc = limit_write(f, append ? -1 : (off_t)RAW(lseek, fd, 0, SEEK_CUR), &v, &nr, &len, &shorter);
+		if (rc < 0)
+			return rc;
+	}
+	if (!append)
 		return sequential(f, fd, v, nr, len, true, sync);
 	n = pool_append(f, v, nr, &end, sync);
 	if (n > 0)
@@ -189,17 +220,22 @@ static ssize_t write_on(struct redirect_file *f, int fd, const struct iovec *v, 
 }
 
 /* Linux appends here, too, if the descriptor has O_APPEND */
-static ssize_t write_at(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool append, bool sync)
+static ssize_t write_at(struct redirect_file *f, const struct iovec *v, int nr, off_t off, unsigned flags)
 {
+	bool sync = flags & RWF_SYNCS, append = (flags & RWF_APPENDS) || (!(flags & RWF_NOT_APPENDS) && atomic_load_explicit(&f->append, memory_order_relaxed));
+	struct iovec part;
 	size_t len;
 	off_t end;
 	int rc = sum_up(v, nr, &len);
 
 	if (rc < 0 || off < 0)
 		return -EINVAL;
-	if (append || atomic_load_explicit(&f->append, memory_order_relaxed))
-		return pool_append(f, v, nr, &end, sync);
-	return pool_write(f, v, nr, off, sync);
+	if (redirect_limited() && len) {
+		rc = limit_write(f, append ? -1 : off, &v, &nr, &len, &part);
+		if (rc < 0)
+			return rc;
+	}
+	return append ? pool_append(f, v, nr, &end, sync) : pool_write(f, v, nr, off, sync);
 }
 
 static ssize_t read_at(struct redirect_file *f, const struct iovec *v, int nr, off_t off)
@@ -237,7 +273,7 @@ ssize_t redirect_write(int fd, const void *buf, size_t len)
 	int err;
 	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
 
-	return f ? done(f, write_on(f, fd, &v, 1, false, false)) : WITHOUT(err, CANCELLABLE(RAW(write, fd, buf, len)));
+	return f ? done(f, write_on(f, fd, &v, 1, 0)) : WITHOUT(err, CANCELLABLE(RAW(write, fd, buf, len)));
 }
 REDIRECT(write, redirect_write);
 REDIRECT_ENTRY(__write_nocancel, redirect_write);
@@ -260,7 +296,7 @@ ssize_t redirect_pwrite(int fd, const void *buf, size_t len, off_t off)
 	int err;
 	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
 
-	return f ? done(f, write_at(f, &v, 1, off, false, false)) : WITHOUT(err, CANCELLABLE(RAW(pwrite64, fd, buf, len, off)));
+	return f ? done(f, write_at(f, &v, 1, off, 0)) : WITHOUT(err, CANCELLABLE(RAW(pwrite64, fd, buf, len, off)));
 }
 REDIRECT(pwrite, redirect_pwrite);
 REDIRECT(pwrite64, redirect_pwrite);
@@ -281,7 +317,7 @@ ssize_t redirect_writev(int fd, const struct iovec *v, int nr)
 	int err;
 	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
 
-	return f ? done(f, write_on(f, fd, v, nr, false, false)) : WITHOUT(err, CANCELLABLE(RAW(writev, fd, v, nr)));
+	return f ? done(f, write_on(f, fd, v, nr, 0)) : WITHOUT(err, CANCELLABLE(RAW(writev, fd, v, nr)));
 }
 REDIRECT(writev, redirect_writev);
 
@@ -303,7 +339,6 @@ REDIRECT(preadv64v2, redirect_preadv2);
 ssize_t redirect_pwritev2(int fd, const struct iovec *v, int nr, off_t off, int flags);
 ssize_t redirect_pwritev2(int fd, const struct iovec *v, int nr, off_t off, int flags)
 {
-	bool append = flags & RWF_APPENDS, sync = flags & RWF_SYNCS;
 	int err;
 	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
 
@@ -311,7 +346,9 @@ ssize_t redirect_pwritev2(int fd, const struct iovec *v, int nr, off_t off, int 
 		return WITHOUT(err, CANCELLABLE(RAW(pwritev2, fd, v, nr, off, 0, flags)));
 	if (flags & ~RWF_KNOWN)
 		return done(f, -EOPNOTSUPP);
-	return done(f, off == -1 ? write_on(f, fd, v, nr, append, sync) : write_at(f, v, nr, off, append, sync));
+	if ((flags & RWF_APPENDS) && (flags & RWF_NOT_APPENDS))
+		return done(f, -EINVAL);
+	return done(f, off == -1 ? write_on(f, fd, v, nr, (unsigned)flags) : write_at(f, v, nr, off, (unsigned)flags));
 }
 REDIRECT(pwritev2, redirect_pwritev2);
 REDIRECT(pwritev64v2, redirect_pwritev2);
@@ -333,7 +370,7 @@ ssize_t redirect_pwritev(int fd, const struct iovec *v, int nr, off_t off)
 	int err;
 	struct redirect_file *f = redirect_get(fd, REDIRECT_CALLER, &err);
 
-	return f ? done(f, write_at(f, v, nr, off, false, false)) : WITHOUT(err, CANCELLABLE(RAW(pwritev, fd, v, nr, off, 0)));
+	return f ? done(f, write_at(f, v, nr, off, 0)) : WITHOUT(err, CANCELLABLE(RAW(pwritev, fd, v, nr, off, 0)));
 }
 REDIRECT(pwritev, redirect_pwritev);
 REDIRECT(pwritev64, redirect_pwritev);

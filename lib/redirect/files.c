@@ -25,6 +25,7 @@ static _Atomic uintptr_t table[REDIRECT_FDS];
 static _Atomic int highest = -1; /* entry that was ever set */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the lists */
 static pthread_mutex_t recognising = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t raising = PTHREAD_MUTEX_INITIALIZER; /* the limit of descriptors */
 static struct redirect_file *files, *unused;
 static int first_own = REDIRECT_FDS;
 
@@ -126,7 +127,12 @@ static void find_first_own(void)
 	struct rlimit limit = { 1024, 1024 };
 
 	RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
-	first_own = limit.rlim_cur >= 8192 ? 4096 : limit.rlim_cur > 1024 ? 1024 : (int)(limit.rlim_cur / 4 * 3);
+	if (limit.rlim_cur >= 8192)
+		first_own = 4096;
+	else if (limit.rlim_max > limit.rlim_cur) /* all that the program may have is its own */
+		first_own = (int)limit.rlim_cur;
+	else
+		first_own = limit.rlim_cur > 1024 ? 1024 : (int)(limit.rlim_cur / 4 * 3);
 }
 
 int redirect_highest(void)
@@ -140,13 +146,17 @@ static long move_up(int fd)
 	struct rlimit limit, more;
 	long to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
 
-	if (to >= 0 || RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+	if (to >= 0)
 		return to;
-	more = limit;
-	more.rlim_cur = limit.rlim_max < REDIRECT_FDS ? limit.rlim_max : REDIRECT_FDS;
-	RAW(prlimit64, 0, RLIMIT_NOFILE, &more, 0);
-	to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
-	RAW(prlimit64, 0, RLIMIT_NOFILE, &limit, 0);
+	pthread_mutex_lock(&raising); /* the limit is what it was when it is unlocked */
+	if (RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		more = limit;
+		more.rlim_cur = limit.rlim_max < REDIRECT_FDS ? limit.rlim_max : REDIRECT_FDS;
+		RAW(prlimit64, 0, RLIMIT_NOFILE, &more, 0);
+		to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
+		RAW(prlimit64, 0, RLIMIT_NOFILE, &limit, 0);
+	}
+	pthread_mutex_unlock(&raising);
 	return to;
 }
 
@@ -248,7 +258,8 @@ int redirect_put(struct redirect_file *f)
 		return 0;
 	unlist(f);
 	redirect_enter(&calm);
-	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) | (atomic_load(&f->wrote) ? REDIRECT_CLOSE_WROTE : 0));
+	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) |
+						     (atomic_load(&f->wrote) ? REDIRECT_CLOSE_WROTE : 0) | (atomic_load(&f->loads) ? REDIRECT_CLOSE_LOADS : 0));
 	redirect_leave(&calm);
 	keep_for_later(f);
 	return rc;
@@ -273,6 +284,7 @@ static int open_file(int fd, const struct stat *st, const char *name, int flags,
 	atomic_store(&f->sync, (flags & O_DSYNC) != 0);
 	atomic_store(&f->shared, shared);
 	atomic_store(&f->wrote, false);
+	atomic_store(&f->loads, false);
 	redirect_enter(&calm);
 	rc = p->open(fd, name, f->access, is_new, &f->file);
 	redirect_leave(&calm);
@@ -354,6 +366,8 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
 	*rc = 0;
 	if (!redirect_on || fd < 0 || fd >= REDIRECT_FDS)
 		return NULL;
+	if (!atomic_load_explicit(redirect_original, memory_order_relaxed))
+		redirect_is_copy();
 	for (;;) {
 		v = atomic_load_explicit(&table[fd], memory_order_acquire);
 		if (v == PLAIN || v == OWN)
@@ -535,6 +549,13 @@ int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
 	return rc == 0 ? 1 : elsewhere ? rc : 0;
 }
 
+off_t redirect_size_of(struct redirect_file *f)
+{
+	off_t size = 0;
+
+	return redirect_size(f, &size) < 0 ? 0 : size;
+}
+
 void redirect_times_set(uint64_t dev, uint64_t ino)
 {
 	pthread_mutex_lock(&lock);
@@ -605,11 +626,12 @@ static void after_fork(void)
 /* what the parent has open is recognised when it is used; its connection is its own */
 static void (*also_in_child)(void);
 
-static void in_child(void)
+static void begin_child(bool of_fork)
 {
 	redirect_state_init();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	recognising = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	raising = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	for (int fd = 0; fd <= atomic_load(&highest); fd++) {
 		uintptr_t v = atomic_load_explicit(&table[fd], memory_order_relaxed);
 
@@ -621,8 +643,21 @@ static void in_child(void)
 	loading = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	files = NULL;
 	also_in_child();
-	if (pool)
-		pool->forget();
+	if (pool) {
+		redirect_inside++;
+		pool->forget(of_fork);
+		redirect_inside--;
+	}
+}
+
+static void in_child(void)
+{
+	begin_child(true);
+}
+
+void redirect_in_copy(void)
+{
+	begin_child(false);
 }
 
 void redirect_files_init(void (*fn)(void))

@@ -2,13 +2,18 @@
  * map.c -- files in memory
  *
  * A shared mapping is of the pool's frames.  It keeps the file open, as the program may close its descriptor, and is
- * known by its pieces, as a program may end it piece by piece.  A private one is a copy; of a large file, a mapping of
- * the plain one after a drain: others' later writes need not show in it.  Of a file whose pieces are on other nodes there
+ * known by its pieces, as a program may end it piece by piece.  A private one is of a copy; of a large file, it is of the
+ * plain one after a drain: others' later writes need not show in it.  Of a file whose pieces are on other nodes there
  * are only copies.
+ *
+ * What is beyond the file's end, up to the end of the mapping, is a mapping of an empty file, so that an access is
+ * SIGBUS, as it should be.  When the file has grown it becomes one of frames: after this process has made it grow, or at
+ * the access.
  */
 #include "redirect/redirect.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -20,7 +25,9 @@
 struct mapping {
 	struct redirect_file *f; /* with a reference */
 	bool writable;
+	int prot;
 	unsigned nr_pieces;
+	unsigned nr_maps; /* calls of the pool's map() */
 };
 
 struct piece {
@@ -30,10 +37,12 @@ struct piece {
 	size_t len;
 	off_t off; /* in the file */
 	bool writable;
+	bool is_tail; /* beyond the file's end */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all pieces */
 static struct piece *pieces;
+static unsigned nr_tails; /* that were ever made */
 
 static size_t page_size(void)
 {
@@ -63,7 +72,7 @@ static void *fail(long rc)
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
 /* without handlers and recursion; lock held */
-static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t off)
+static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t off, bool is_tail)
 {
 	struct piece *p;
 
@@ -72,7 +81,7 @@ static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t 
 	redirect_inside--;
 	if (!p)
 		return NULL;
-	*p = (struct piece){ pieces, m, addr, len, off, m->writable };
+	*p = (struct piece){ pieces, m, addr, len, off, m->writable, is_tail };
 	pieces = p;
 	m->nr_pieces++;
 	return p;
@@ -81,10 +90,11 @@ static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t 
 static int end_mapping(struct mapping *m)
 {
 	struct redirect_calm calm;
-	int rc, closed;
+	int rc = 0, closed;
 
 	redirect_enter(&calm);
-	rc = redirect_pool()->unmap(m->f->file, m->writable);
+	for (unsigned i = 0; i < m->nr_maps && rc == 0; i++)
+		rc = redirect_pool()->unmap(m->f->file, m->writable);
 	redirect_leave(&calm);
 	if (m->writable)
 		atomic_store(&m->f->wrote, true);
@@ -102,7 +112,7 @@ static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
 	*ended = NULL;
 	if (to <= p->addr || from >= end)
 		return true;
-	if (from > p->addr && to < end && !new_piece(p->mapping, to, (size_t)(end - to), p->off + (to - p->addr)))
+	if (from > p->addr && to < end && !new_piece(p->mapping, to, (size_t)(end - to), p->off + (to - p->addr), p->is_tail))
 		return true; /* it stays whole, and so longer than it is: no harm but a handle that stays open */
 	if (from > p->addr) {
 		p->len = (size_t)(from - p->addr);
@@ -148,25 +158,49 @@ static int forget_range(void *addr, size_t len)
 
 /* ---- private mappings ---------------------------------------------------------------------------- */
 
-static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
+/* fill a file without a name from the pool: as long as what there is of the part */
+static int fill_copy(struct redirect_file *f, int fd, size_t len, off_t off)
 {
 	struct redirect_calm calm;
 	struct iovec v;
-	ssize_t n;
-	long base = RAW(mmap, addr, len, PROT_READ | PROT_WRITE, (flags & ~MAP_TYPE) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	off_t size;
+	ssize_t n = redirect_size(f, &size);
+	long p;
 
-	if (is_error(base))
-		return fail(base);
-	v = (struct iovec){ (void *)base, len };
+	if (n < 0 || size <= off)
+		return (int)n;
+	if (len > (size_t)(size - off))
+		len = (size_t)(size - off);
+	n = RAW(ftruncate, fd, len);
+	if (n < 0)
+		return (int)n;
+	p = RAW(mmap, NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (is_error(p))
+		return (int)p;
+	v = (struct iovec){ (void *)p, len };
 	redirect_enter(&calm);
 	n = redirect_pool()->read(f->file, &v, 1, off);
 	redirect_leave(&calm);
-	if (n >= 0 && prot != (PROT_READ | PROT_WRITE))
-		n = RAW(mprotect, base, len, prot);
-	if (n >= 0)
-		return (void *)base;
-	RAW(munmap, base, len);
-	return fail(n);
+	RAW(munmap, p, len);
+	return n < 0 ? (int)n : 0;
+}
+
+/* of a file, so that pages which the program gives back (MADV_DONTNEED) are as they were */
+static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	long fd = RAW(memfd_create, "pmio", MFD_CLOEXEC), base;
+	int rc;
+
+	if (fd < 0)
+		return fail(fd);
+	rc = fill_copy(f, (int)fd, len, off);
+	base = rc < 0 ? rc : RAW(mmap, addr, len, prot, flags, fd, 0);
+	RAW(close, fd);
+	if (is_error(base))
+		return fail(base);
+	if (flags & MAP_FIXED)
+		forget_range((void *)base, len);
+	return (void *)base;
 }
 
 static void *map_plain(int fd, void *addr, size_t len, int prot, int flags, off_t off)
@@ -221,50 +255,170 @@ static int map_frames(struct redirect_file *f, char *base, size_t len, off_t off
 	return rc;
 }
 
-static int keep_mapping(struct redirect_file *f, char *base, size_t len, off_t off, bool writable)
+/* the file's part of a mapping, or more of it */
+static int map_part(struct redirect_file *f, char *base, size_t len, int prot, off_t off, bool writable)
 {
+	int rc = map_frames(f, base, len, off, writable);
+
+	if (rc == 0 && prot != (writable ? PROT_READ | PROT_WRITE : PROT_READ))
+		rc = (int)RAW(mprotect, base, len, prot);
+	return rc;
+}
+
+/* addresses where every access is SIGBUS */
+static int map_nothing(char *base, size_t len, int prot)
+{
+	long fd = RAW(memfd_create, "pmio", MFD_CLOEXEC), p;
+
+	if (fd < 0)
+		return (int)fd;
+	p = RAW(mmap, base, len, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+	RAW(close, fd);
+	return is_error(p) ? (int)p : 0;
+}
+
+/* there: bytes of the file; len: of the mapping.  f has a reference for it */
+static int keep_mapping(struct redirect_file *f, char *base, size_t there, size_t len, int prot, off_t off)
+{
+	bool writable = prot & PROT_WRITE, kept = true;
 	struct mapping *m;
-	bool kept;
 
 	redirect_inside++;
 	m = calloc(1, sizeof(*m));
 	redirect_inside--;
 	if (!m)
 		return -ENOMEM;
-	*m = (struct mapping){ .f = f, .writable = writable };
+	*m = (struct mapping){ .f = f, .writable = writable, .prot = prot, .nr_maps = there ? 1 : 0 };
 	pthread_mutex_lock(&lock);
-	kept = new_piece(m, base, len, off);
+	if (there)
+		kept = new_piece(m, base, there, off, false);
+	if (kept && there < len && (new_piece(m, base + there, len - there, off + (off_t)there, true) || !there))
+		__atomic_store_n(&nr_tails, nr_tails + 1, __ATOMIC_RELAXED);
+	kept = m->nr_pieces;
 	pthread_mutex_unlock(&lock);
 	if (!kept)
 		free(m);
 	return kept ? 0 : -ENOMEM;
 }
 
-/* only as far as the file goes: there is nothing beyond its end */
+static void await_growth(void);
+
 static int map_shared_at(struct redirect_file *f, char *base, size_t len, int prot, off_t off)
 {
-	bool writable = prot & PROT_WRITE;
+	size_t there = 0;
 	off_t size = 0;
-	size_t there;
 	int rc;
 
+	len = round_up(len);
 	rc = redirect_size(f, &size);
-	if (rc < 0 || off >= size)
-		return rc;
-	there = round_up((size_t)(size - off));
-	if (there > round_up(len))
-		there = round_up(len);
-	rc = map_frames(f, base, there, off, writable);
 	if (rc < 0)
 		return rc;
-	if (prot != (writable ? PROT_READ | PROT_WRITE : PROT_READ))
-		rc = (int)RAW(mprotect, base, there, prot);
+	if (off < size)
+		there = round_up((size_t)(size - off));
+	if (there > len)
+		there = len;
+	if (there)
+		rc = map_part(f, base, there, prot, off, prot & PROT_WRITE);
+	if (rc == 0 && there < len) {
+		rc = map_nothing(base + there, len - there, prot);
+		await_growth();
+	}
 	if (rc == 0 && redirect_hold(f)) {
-		rc = keep_mapping(f, base, there, off, writable);
+		rc = keep_mapping(f, base, there, len, prot, off);
 		if (rc < 0)
 			redirect_put(f);
 	}
 	return rc;
+}
+
+/* ---- files that grow ------------------------------------------------------------------------------- */
+
+/* lock held: nobody else may change the piece meanwhile.  false: the file does not go so far */
+static bool extend(struct piece *p)
+{
+	struct redirect_file *f = p->mapping->f;
+	off_t size = 0;
+	size_t more;
+
+	if (redirect_size(f, &size) < 0)
+		size = 0;
+	if (size <= p->off)
+		return false;
+	more = round_up((size_t)(size - p->off));
+	if (more > p->len)
+		more = p->len;
+	if (map_part(f, p->addr, more, p->mapping->prot, p->off, p->writable) < 0)
+		return false;
+	p->mapping->nr_maps++;
+	if (more == p->len) {
+		p->is_tail = false;
+	} else if (new_piece(p->mapping, p->addr, more, p->off, false)) {
+		p->addr += more;
+		p->len -= more;
+		p->off += (off_t)more;
+	}
+	return true;
+}
+
+void redirect_grow_maps(uint64_t dev, uint64_t ino)
+{
+	if (!__atomic_load_n(&nr_tails, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
+		return;
+	pthread_mutex_lock(&lock);
+	for (struct piece *p = pieces; p; p = p->next) {
+		if (p->is_tail && p->mapping->f->ino == ino && p->mapping->f->dev == dev)
+			extend(p);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* another process has made it grow? */
+static bool has_grown(const char *addr)
+{
+	bool has = false;
+
+	if (redirect_inside || !redirect_ours())
+		return false;
+	pthread_mutex_lock(&lock);
+	for (struct piece *p = pieces; p && !has; p = p->next) {
+		if (addr < p->addr || addr >= p->addr + p->len)
+			continue;
+		has = !p->is_tail; /* another thread was faster */
+		if (p->is_tail && extend(p))
+			has = addr < p->addr || !p->is_tail;
+	}
+	pthread_mutex_unlock(&lock);
+	return has;
+}
+
+static struct sigaction before;
+
+static void caught(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_code > 0 && has_grown(info->si_addr))
+		return;
+	if (before.sa_flags & SA_SIGINFO) {
+		before.sa_sigaction(sig, info, context);
+	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+		before.sa_handler(sig);
+	} else {
+		signal(sig, SIG_DFL);
+		if (info->si_code <= 0)
+			raise(sig);
+	}
+}
+
+/* on the thread's own stack: libpmio needs more than others have.  A program's later handler takes its place */
+static void await_growth(void)
+{
+	struct sigaction ours = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_NODEFER }, now;
+
+	pthread_mutex_lock(&lock);
+	if (sigaction(SIGBUS, NULL, &now) == 0 && now.sa_sigaction != caught) {
+		before = now;
+		sigaction(SIGBUS, &ours, NULL);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 /* of other nodes' files once in a process: programs may try it for each */
@@ -380,6 +534,8 @@ int redirect_msync(void *addr, size_t len, int flags)
 	if (!find_piece(addr, &p))
 		return (int)raw_result(RAW(msync, addr, len, flags));
 	f = p.mapping->f;
+	if (p.is_tail)
+		len = 0;
 	if (len > p.len - (size_t)((char *)addr - p.addr))
 		len = p.len - (size_t)((char *)addr - p.addr);
 	redirect_enter(&calm);

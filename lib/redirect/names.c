@@ -205,6 +205,8 @@ const char *redirect_plain_path(int dir, const char *path)
 	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
 		return path;
 	path += sizeof(PREFIX) - 1;
+	if (!*path) /* who takes a name apart at its slashes, as mkdir -p, begins with that */
+		return "/";
 	if (redirect_inside || !redirect_absolute(dir, path, name))
 		return path;
 	/* by what the kernel will call it; of a new file that is in a folder with a link in its name, only the folder */

@@ -8,8 +8,6 @@
 #include <sys/single_threaded.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "redirect/cancel.h"
@@ -32,8 +30,6 @@ static bool is_plain_open(int flags)
 
 /* ---- in a child of vfork, as posix_spawn() has them for its file actions ------------------------- */
 
-#define STACK_SIZE (512u << 10) /* libpmio needs more than such children have */
-
 struct opening {
 	int dir;
 	const char *path;
@@ -42,39 +38,11 @@ struct opening {
 };
 static struct opening opening; /* of a process that has only this to do */
 
-static void open_and_end(void)
+static int open_there(void)
 {
 	int fd = redirect_open_at(opening.dir, opening.path, opening.flags, opening.mode, NULL);
-	int err = fd < 0 || redirect_close(fd) < 0 ? errno : 0;
 
-	redirect_end_pool();
-	RAW(exit_group, err);
-}
-
-/* 0 or an errno: it is opened, and shortened, by a child with a memory of its own */
-static int open_in_child(int dir, const char *path, int flags, mode_t mode)
-{
-	int status = 0;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		ucontext_t there;
-		void *stack = (void *)RAW(mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		opening = (struct opening){ dir, path, flags, mode };
-		getcontext(&there);
-		there.uc_stack.ss_sp = stack;
-		there.uc_stack.ss_size = STACK_SIZE;
-		there.uc_link = NULL;
-		makecontext(&there, open_and_end, 0);
-		setcontext(&there);
-		RAW(exit_group, EIO);
-	}
-	if (pid < 0)
-		return errno;
-	while (RAW(wait4, pid, &status, 0, NULL) == -EINTR)
-		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	return fd < 0 || redirect_close(fd) < 0 ? errno : 0;
 }
 
 /* what is opened there is recognised by the program that it becomes; it may only not be shortened by the kernel */
@@ -83,7 +51,8 @@ static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
 	int err;
 
 	if ((flags & O_TRUNC) && redirect_may_match(dir, path)) {
-		err = open_in_child(dir, path, flags & ~O_CLOEXEC, mode);
+		opening = (struct opening){ dir, path, flags & ~O_CLOEXEC, mode };
+		err = redirect_in_child(open_there);
 		if (err)
 			return (int)raw_result(-err);
 		flags &= ~(O_TRUNC | O_EXCL);
@@ -256,6 +225,15 @@ int redirect_pipe(int fds[2])
 	return redirect_pipe2(fds, 0);
 }
 OWN_ONLY(pipe, redirect_pipe);
+/* who gets a descriptor by it has not told the agent yet */
+ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
+ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
+{
+	if (redirect_on && !redirect_inside && m && m->msg_control && m->msg_controllen && redirect_ours())
+		redirect_share_all();
+	return raw_result(CANCELLABLE(RAW(sendmsg, sock, m, flags)));
+}
+REDIRECT(sendmsg, redirect_sendmsg);
 
 /* ---- close ----------------------------------------------------------------------------------- */
 

@@ -47,8 +47,10 @@ static int start(void (*fn)(const char *line))
 	return 0;
 }
 
-static void forget(void)
+static void forget(bool of_fork)
 {
+	if (!of_fork)
+		client_in_copy();
 	lock = removal = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	connection = NULL; /* its memory stays: whoever uses it in the parent may hold its locks */
 	nr_elsewhere = 0;
@@ -164,14 +166,32 @@ static bool is_nameless(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
+{
+	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
+
+	return client_readx_at_once(f, &piece, 1, 0);
+}
+
+/* the loader maps libraries by its own system calls.  Without the right to read it is known by who wrote it */
+static bool is_library(struct pmio_file *f, unsigned how)
+{
+	Elf64_Ehdr head;
+	struct iovec v = { &head, sizeof(head) };
+
+	if (how & REDIRECT_CLOSE_LOADS)
+		return true;
+	return (f->flags & PMIO_OPEN_READ) && read_at_once(f, &v, 0) == sizeof(head) && redirect_is_library(&head);
+}
+
 /* who made it may write to it though its mode says no, but only now: later the agent could not */
-static bool must_drain_now(const struct pmio_file *f)
+static bool must_drain_now(struct pmio_file *f, unsigned how)
 {
 	char path[PROC_LEN];
 
 	if (connection->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE)
 		return false;
-	return faccessat(AT_FDCWD, f->ops ? f->path : proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
+	return is_library(f, how) || faccessat(AT_FDCWD, f->ops ? f->path : proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
 }
 
 static int drain(struct pmio_file *f)
@@ -181,7 +201,7 @@ static int drain(struct pmio_file *f)
 
 static int close_elsewhere(struct pmio_file *f, unsigned how)
 {
-	int rc = (how & REDIRECT_CLOSE_WROTE) && must_drain_now(f) ? drain(f) : 0, closed = pmio_close(&f);
+	int rc = (how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how) ? drain(f) : 0, closed = pmio_close(&f);
 
 	nr_elsewhere--;
 	return rc < 0 ? rc : closed;
@@ -201,20 +221,13 @@ static int close_file(struct pmio_file *f, unsigned how)
 		if (how & REDIRECT_CLOSE_SHARED)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
-	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f)) {
+	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how)) {
 		rc = pmio_drain(f);
 	}
 	closed = pmio_close(&f);
 	if (left)
 		pmio_forget_entry(pm, &st.entry, "a file without a name");
 	return rc < 0 ? rc : closed;
-}
-
-static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
-{
-	struct pmio_piece piece = { off, v->iov_base, v->iov_len };
-
-	return client_readx_at_once(f, &piece, 1, 0);
 }
 
 static ssize_t write_at_once(struct pmio_file *f, const struct iovec *v, off_t off)
@@ -285,13 +298,6 @@ static ssize_t append_pieces(struct pmio_file *f, const struct iovec *v, int nr,
 static ssize_t append(struct pmio_file *f, const struct iovec *v, int nr, off_t *at)
 {
 	return nr == 1 ? pmio_append(f, v->iov_base, v->iov_len, at) : append_pieces(f, v, nr, at);
-}
-
-static int grow(struct pmio_file *f, off_t size)
-{
-	uint64_t n = (uint64_t)size;
-
-	return client_grow(f, &n);
 }
 
 static int sync_file(struct pmio_file *f)
@@ -521,7 +527,7 @@ const struct redirect_pool pmio_redirect_pool = {
 	.append = append,
 	.size = pmio_size,
 	.truncate = pmio_truncate,
-	.grow = grow,
+	.allocate = client_allocate,
 	.sync = sync_file,
 	.drain = drain,
 	.map = map,

@@ -10,8 +10,10 @@
 #ifndef PMIO_REDIRECT_POOL_OPS_H
 #define PMIO_REDIRECT_POOL_OPS_H
 
+#include <elf.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -21,8 +23,15 @@
 
 #define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
 #define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */
+#define REDIRECT_CLOSE_LOADS 4u	 /* the loader may map it as a library */
 
 struct pmio_file;
+
+/* by its first bytes */
+static inline bool redirect_is_library(const Elf64_Ehdr *head)
+{
+	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_type == ET_DYN;
+}
 
 struct redirect_size {
 	uint64_t size;
@@ -36,8 +45,8 @@ struct redirect_pool {
 	int version;
 	/* its log lines go there; by the time it returns there may be no connection yet */
 	int (*start)(void (*say)(const char *line));
-	/* in a child of fork: the parent's connection and files are not for it */
-	void (*forget)(void);
+	/* in a child: the parent's connection and files are not for it.  of_fork: fork() has told libpmio */
+	void (*forget)(bool of_fork);
 	/* what may be kept for later files is given back: this process ends, or becomes another program */
 	void (*end)(void);
 	/* the descriptor's file: access is O_RDONLY, O_WRONLY or O_RDWR; name: for messages */
@@ -54,7 +63,7 @@ struct redirect_pool {
 	ssize_t (*append)(struct pmio_file *f, const struct iovec *v, int nr, off_t *at);
 	int (*size)(struct pmio_file *f, off_t *size);
 	int (*truncate)(struct pmio_file *f, off_t size);
-	int (*grow)(struct pmio_file *f, off_t size);
+	int (*allocate)(struct pmio_file *f, int mode, off_t off, off_t len); /* as fallocate() has them */
 	int (*sync)(struct pmio_file *f);
 	int (*drain)(struct pmio_file *f);
 	/* pmio_map(), pmio_map_sync(), pmio_unmap() of what is unmapped already; -EOPNOTSUPP: pieces of it are on other nodes */

@@ -11,9 +11,6 @@
 #include <unistd.h>
 
 #define BUSY_TRIES 40 /* 1.6 s */
-#define PATHS_VARIABLE "PMIO_REDIRECT_PATHS="
-#define PRELOAD_VARIABLE "LD_PRELOAD="
-#define ENVIRONMENT_MAX 2048 /* strings, for what is made of it on the stack of a thread */
 #define SCRIPTS_MAX 4	     /* of scripts, the kernel's limit */
 
 /* ---- what cannot be redirected ---------------------------------------------------------------- */
@@ -122,60 +119,54 @@ static void warn_of(int dir, const char *path)
 
 /* ---- exec --------------------------------------------------------------------------------------------- */
 
-static bool begins(const char *s, const char *with)
-{
-	return strncmp(s, with, strlen(with)) == 0;
-}
-
-/* libpmio starts an agent: nothing of this is for it */
-static long exec_agent(int dir, const char *path, char *const argv[], char *const envp[], int flags)
-{
-	size_t n = 0, to = 0;
-	char **env;
-
-	while (envp[n] && n < ENVIRONMENT_MAX)
-		n++;
-	env = alloca((n + 1) * sizeof(*env));
-	for (size_t i = 0; i < n; i++) {
-		if (!begins(envp[i], "PMIO_REDIRECT") && !begins(envp[i], PRELOAD_VARIABLE))
-			env[to++] = envp[i];
-	}
-	env[to] = NULL;
-	return RAW(execveat, dir, path, argv, env, flags);
-}
-
-/* with the names that pmem: has added here */
-static long exec_with_patterns(int dir, const char *path, char *const argv[], char *const envp[], int flags)
-{
-	const char *patterns = redirect_patterns_changed();
-	size_t n = 0, len;
-	char **env, *paths;
-
-	while (envp && envp[n])
-		n++;
-	if (!patterns || !envp || n >= ENVIRONMENT_MAX)
-		return RAW(execveat, dir, path, argv, envp, flags);
-	len = strlen(patterns) + sizeof(PATHS_VARIABLE);
-	env = alloca((n + 1) * sizeof(*env) + len);
-	paths = (char *)(env + n + 1);
-	snprintf(paths, len, "%s%s", PATHS_VARIABLE, patterns);
-	for (size_t i = 0; i <= n; i++)
-		env[i] = envp[i] && begins(envp[i], PATHS_VARIABLE) ? paths : envp[i];
-	return RAW(execveat, dir, path, argv, env, flags);
-}
-
 /* the agent closes the file that it has drained a moment after it has said so; until then the kernel refuses to run it */
 static long exec_when_closed(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	struct timespec ts = { 0, 200000 };
 	long rc;
 
-	for (int tries = 0; (rc = exec_with_patterns(dir, path, argv, envp, flags)) == -ETXTBSY && tries < BUSY_TRIES; tries++) {
+	for (int tries = 0; (rc = RAW(execveat, dir, path, argv, envp, flags)) == -ETXTBSY && tries < BUSY_TRIES; tries++) {
 		RAW(nanosleep, &ts, NULL);
 		if (ts.tv_nsec < 50000000)
 			ts.tv_nsec *= 2;
 	}
 	return rc;
+}
+
+/* in a child of vfork, which has no connection of its own, another one does it */
+static struct {
+	int dir;
+	const char *path;
+} program;
+
+static int settle_there(void)
+{
+	return redirect_settle_at(program.dir, program.path, true);
+}
+
+/* the kernel reads the program, too */
+static void settle_program(int dir, const char *path)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	if (!path || !*path) {
+		if (redirect_ours())
+			redirect_settle_fd(dir);
+		return;
+	}
+	if (redirect_ours()) {
+		redirect_settle_at(dir, path, true);
+		return;
+	}
+	fd = redirect_matching_fd(dir, path, true, &st, name);
+	if (fd < 0)
+		return;
+	RAW(close, fd);
+	program.dir = dir;
+	program.path = path;
+	redirect_in_child(settle_there);
 }
 
 /*
@@ -184,22 +175,25 @@ static long exec_when_closed(int dir, const char *path, char *const argv[], char
  */
 static int exec_program(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	if (!redirect_on)
+	struct redirect_environment e;
+	char **env;
+
+	if (!redirect_on || (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0 && !redirect_inside)) /* one of many folders that are tried */
 		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
-	if (redirect_inside)
-		return (int)raw_result(exec_agent(dir, path, argv, envp, flags));
-	if (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0) /* one of many folders that are tried */
-		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
-	redirect_share_all();
-	if (path && *path)
-		warn_of(dir, path);
-	if (redirect_ours()) {
-		if (path && *path) /* the kernel reads it, too */
-			redirect_settle_at(dir, path, true);
+	if (!redirect_inside) {
+		redirect_share_all();
+		settle_program(dir, path);
+		if (path && *path)
+			warn_of(dir, path);
 		redirect_close_all();
 		redirect_end_pool();
 	}
-	return (int)raw_result(exec_when_closed(dir, path, argv, envp, flags));
+	redirect_environment(envp, &e);
+	env = alloca(e.size);
+	redirect_make_environment(&e, env);
+	if (redirect_inside)
+		return (int)raw_result(RAW(execveat, dir, path, argv, env, flags));
+	return (int)raw_result(exec_when_closed(dir, path, argv, env, flags));
 }
 
 int redirect_execve(const char *path, char *const argv[], char *const envp[]);
@@ -278,6 +272,10 @@ static const struct {
 	{ SYS_munmap, "munmap", true },
 	{ SYS_mremap, "mremap", false },
 	{ SYS_msync, "msync", true },
+	{ SYS_prlimit64, "prlimit", true },
+	{ SYS_setrlimit, "setrlimit", true },
+	{ SYS_fstatfs, "fstatfs", true },
+	{ SYS_sendmsg, "sendmsg", false },
 	{ SYS_execve, "execve", true },
 	{ SYS_execveat, "execveat", true },
 #ifdef SYS_dup2
@@ -323,6 +321,7 @@ static long call_by_number(long nr, const long a[6], const void *caller)
 		return raw_result(-ENOSYS);
 	case SYS_io_submit:
 	case SYS_io_getevents:
+	case SYS_io_pgetevents:
 	case SYS_io_destroy:
 		return raw_result(redirect_aio_by_number(nr, a, caller));
 	case SYS_exit_group:

@@ -43,6 +43,7 @@ struct redirect_file {
 	atomic_bool shared; /* other processes may have it, too */
 	atomic_bool wrote;
 	bool elsewhere; /* other nodes are asked about it */
+	atomic_bool loads; /* what was written is a library */
 };
 
 /* a function that takes the place of the C library's */
@@ -64,8 +65,13 @@ struct redirect_entry {
 extern bool redirect_on;
 extern _Thread_local int redirect_inside __attribute__((tls_model("initial-exec")));
 
-/* of a new process, or a child of fork */
+/* of a new process: in_copy is called in a child that is a copy of it, and was not made by fork() */
+void redirect_state_begin(void (*in_copy)(void));
+/* in a child of fork */
 void redirect_state_init(void);
+/* 0 in such a child until it is noticed; redirect_is_copy() does that */
+extern _Atomic uint32_t *redirect_original;
+bool redirect_is_copy(void);
 /* false: a child of vfork */
 bool redirect_ours(void);
 
@@ -90,6 +96,8 @@ const char *redirect_patterns_changed(void);
 
 /* in_child: also to be called in a child of fork */
 void redirect_files_init(void (*in_child)(void));
+/* what fork() has called is not called here */
+void redirect_in_copy(void);
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
 /* one more reference, of a file that somebody has; false: it is gone */
@@ -112,6 +120,8 @@ int redirect_highest(void);
 int redirect_size(struct redirect_file *f, off_t *size);
 /* the size of a file that may be open here: 1; 0: it is not; or an error */
 int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
+/* 0 if that is not known */
+off_t redirect_size_of(struct redirect_file *f);
 /* of an open file, with a reference; NULL: it is not open here */
 struct redirect_file *redirect_find(uint64_t dev, uint64_t ino);
 /* a program has set the file's times: they stay at its close */
@@ -167,14 +177,40 @@ int redirect_settle_fd(int fd);
 int redirect_settle_at(int dir, const char *path, bool follow);
 /* O_PATH, of a regular file whose name matches, with that; -1: it is no such file */
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
+/* the same, also in a child of vfork */
+int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
 
 /* process.c */
 void redirect_process_init(void);
+/* child.c: for a child of vfork, in one of its own; fn returns 0, an errno or -errno.  0 or an errno */
+int redirect_in_child(int (*fn)(void));
 /* aio.c: io_submit, io_getevents, io_destroy */
 long redirect_aio_by_number(long nr, const long a[6], const void *caller);
-/* map.c: at the process's end, and in a child of fork */
+/* map.c: a file was written to, which may have become longer than what was mapped of it */
+void redirect_grow_maps(uint64_t dev, uint64_t ino);
+/* at the process's end, and in a child of fork */
 void redirect_unmap_all(void);
 void redirect_forget_maps(void);
+
+/* ---- limit.c: RLIMIT_FSIZE; 0, or -EFBIG after the signal ------------------------------------- */
+
+void redirect_limit_init(void);
+bool redirect_limited(void);
+/* *len: as much as there may be */
+int redirect_limit_write(off_t off, size_t *len);
+int redirect_limit_size(off_t size, off_t before);
+
+/* ---- environ.c: the environment of other programs ------------------------------------------- */
+
+struct redirect_environment {
+	char *const *from;
+	const char *patterns; /* changed ones, or NULL */
+	bool bare;	      /* it was made empty: what makes a program redirected is added */
+	size_t size;	      /* bytes of what is made of it */
+};
+void redirect_environ_init(void);
+void redirect_environment(char *const envp[], struct redirect_environment *e);
+void redirect_make_environment(const struct redirect_environment *e, char **out);
 
 /* ---- notes.c: what is told -------------------------------------------------------------------- */
 

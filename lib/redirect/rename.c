@@ -1,6 +1,7 @@
 /* rename.c -- names: removed, replaced, given */
 #include "redirect/redirect.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,12 +69,65 @@ REDIRECT(remove, redirect_remove);
 
 /* ---- given and replaced --------------------------------------------------------------------------- */
 
-/* of a file that gets a name which is not redirected all has to be there */
+#define LISTED 1024 /* bytes of names at once */
+
+/* to: what the folder will be called; both are changed, and are what they were when this returns */
+static int settle_below(char from[PATH_MAX], char to[PATH_MAX])
+{
+	char names[LISTED] __attribute__((aligned(8)));
+	size_t from_len = strlen(from), to_len = strlen(to);
+	long fd = RAW(openat, AT_FDCWD, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), n;
+	int rc = 0;
+
+	if (fd < 0)
+		return 0;
+	while (rc == 0 && (n = RAW(getdents64, fd, names, sizeof(names))) > 0) {
+		for (long at = 0; at < n && rc == 0;) {
+			const struct dirent64 *d = (const struct dirent64 *)(names + at);
+			size_t len = strlen(d->d_name) + 2;
+
+			at += d->d_reclen;
+			if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || from_len + len > PATH_MAX || to_len + len > PATH_MAX)
+				continue;
+			snprintf(from + from_len, len, "/%s", d->d_name);
+			snprintf(to + to_len, len, "/%s", d->d_name);
+			if (d->d_type == DT_DIR || d->d_type == DT_UNKNOWN)
+				rc = settle_below(from, to);
+			if (rc == 0 && d->d_type != DT_DIR && redirect_matches(from) && !redirect_matches(to))
+				rc = redirect_settle_at(AT_FDCWD, from, false);
+		}
+	}
+	RAW(close, fd);
+	from[from_len] = to[to_len] = '\0';
+	return rc;
+}
+
+static int settle_folder(int dir, const char *path, int to_dir, const char *to)
+{
+	char from[PATH_MAX], name[PATH_MAX], inside[PATH_MAX];
+	long fd = RAW(openat, dir, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	struct stat st;
+	bool known;
+
+	if (fd < 0)
+		return 0;
+	known = RAW(fstat, fd, &st) == 0 && redirect_device_may(st.st_dev) && redirect_fd_name((int)fd, &st, from) && redirect_absolute(to_dir, to, name);
+	RAW(close, fd);
+	if (!known || snprintf(inside, sizeof(inside), "%s/x", name) >= (int)sizeof(inside) || redirect_matches(inside))
+		return 0; /* most patterns have all that is below a folder, or nothing */
+	return settle_below(from, name);
+}
+
+/* of a file that gets a name which is not redirected all has to be there, and of all files in a folder */
 static int settle_for(int dir, const char *path, bool follow, int to_dir, const char *to)
 {
-	if (!redirect_on || redirect_inside || redirect_may_match(to_dir, to))
+	struct stat st;
+
+	if (!redirect_on || redirect_inside || !redirect_ours() || !path || !to)
 		return 0;
-	return redirect_settle_at(dir, path, follow);
+	if (!follow && RAW(newfstatat, dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		return settle_folder(dir, path, to_dir, to);
+	return redirect_may_match(to_dir, to) ? 0 : redirect_settle_at(dir, path, follow);
 }
 
 /*
@@ -155,6 +209,8 @@ int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, un
 		rc = settle_shared(dir, from, !is_same_folder(dir, from, to_dir, plain_to));
 	if (rc == 0 && redirect_on && !redirect_inside && from && plain_to)
 		rc = settle_shared(to_dir, plain_to, false);
+	if (rc == 0 && (flags & RENAME_EXCHANGE))
+		rc = settle_for(to_dir, plain_to, false, dir, from);
 	if (rc < 0)
 		return (int)redirect_result(rc);
 	fd = redirect_path_fd(to_dir, plain_to, false, &st, name);

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/falloc.h>
 
 #define SECTOR 512 /* bytes: what st_blocks counts */
-#define ZEROS (64u << 10)
 #define NS_PER_S 1000000000ll
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -58,9 +58,14 @@ static int pool_size(int dir, const char *path, bool follow, struct stat *seen, 
 
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
 {
+	return redirect_ours() ? redirect_matching_fd(dir, path, follow, st, name) : -1;
+}
+
+int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
+{
 	long fd;
 
-	if (!redirect_on || redirect_inside || !path || !redirect_ours())
+	if (!redirect_on || redirect_inside || !path)
 		return -1;
 	if (RAW(newfstatat, dir, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
 		return -1;
@@ -236,6 +241,31 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 }
 REDIRECT(statx, redirect_statx);
 
+static bool is_redirected(int fd, const void *caller)
+{
+	int err;
+	struct redirect_file *f = redirect_get(fd, caller, &err);
+
+	if (f)
+		redirect_put(f);
+	return f || err < 0;
+}
+
+#define LIKE_FUSE 0x65735546 /* FUSE_SUPER_MAGIC */
+
+/* inotify tells nothing of what is written, as on a network: who asks for the kind of file system looks itself (tail -f) */
+int redirect_fstatfs(int fd, struct statfs *st);
+int redirect_fstatfs(int fd, struct statfs *st)
+{
+	long rc = RAW(fstatfs, fd, st);
+
+	if (rc == 0 && redirect_on && !redirect_inside && is_redirected(fd, REDIRECT_CALLER))
+		st->f_type = LIKE_FUSE;
+	return (int)raw_result(rc);
+}
+REDIRECT(fstatfs, redirect_fstatfs);
+REDIRECT(fstatfs64, redirect_fstatfs);
+
 /* ---- where in it ----------------------------------------------------------------------------------- */
 
 static off_t pool_seek(struct redirect_file *f, int fd, off_t off, int whence)
@@ -283,17 +313,26 @@ REDIRECT(lseek64, redirect_lseek);
 
 /* ---- changing them ------------------------------------------------------------------------------------ */
 
-static int pool_resize(struct redirect_file *f, off_t size, bool grow)
+static void changed(struct redirect_file *f)
+{
+	atomic_store(&f->wrote, true);
+	redirect_grow_maps(f->dev, f->ino);
+}
+
+static int pool_resize(struct redirect_file *f, off_t size)
 {
 	struct redirect_calm calm;
 	int rc;
 
 	if (size < 0)
 		return -EINVAL;
+	rc = redirect_limited() ? redirect_limit_size(size, redirect_size_of(f)) : 0;
+	if (rc < 0)
+		return rc;
 	redirect_enter(&calm);
-	rc = grow ? redirect_pool()->grow(f->file, size) : redirect_pool()->truncate(f->file, size);
+	rc = redirect_pool()->truncate(f->file, size);
 	redirect_leave(&calm);
-	atomic_store(&f->wrote, true);
+	changed(f);
 	return rc;
 }
 
@@ -305,7 +344,7 @@ int redirect_ftruncate(int fd, off_t size)
 
 	if (!f)
 		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(ftruncate, fd, size)));
-	rc = f->access == O_RDONLY ? -EINVAL : pool_resize(f, size, false);
+	rc = f->access == O_RDONLY ? -EINVAL : pool_resize(f, size);
 	redirect_put(f);
 	return (int)redirect_result(rc);
 }
@@ -336,56 +375,22 @@ int redirect_truncate(const char *path, off_t size)
 REDIRECT(truncate, redirect_truncate);
 REDIRECT(truncate64, redirect_truncate);
 
-/* what is beyond the end stays beyond it */
-static int write_zeros(struct redirect_file *f, off_t off, off_t len, bool keep_size)
-{
-	struct redirect_calm calm;
-	struct iovec v = { NULL, ZEROS };
-	off_t size, end = off + len;
-	ssize_t n = 0;
-
-	redirect_enter(&calm);
-	v.iov_base = calloc(1, ZEROS);
-	if (!v.iov_base)
-		n = -ENOMEM;
-	else
-		n = redirect_pool()->size(f->file, &size);
-	if (n == 0 && keep_size && end > size)
-		end = size;
-	for (; n >= 0 && off < end; off += n) {
-		v.iov_len = end - off < ZEROS ? (size_t)(end - off) : ZEROS;
-		n = redirect_pool()->write(f->file, &v, 1, off);
-	}
-	free(v.iov_base);
-	redirect_leave(&calm);
-	atomic_store(&f->wrote, true);
-	return n < 0 ? (int)n : 0;
-}
-
-/* room is not set aside: what finds none in the pool goes to the file system */
 static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
 {
+	struct redirect_calm calm;
 	off_t end;
+	int rc = 0;
 
-	if (f->access == O_RDONLY)
-		return -EBADF;
-	if (off < 0 || len <= 0)
-		return -EINVAL;
-	if (__builtin_add_overflow(off, len, &end))
-		return -EFBIG;
-	switch (mode) {
-	case 0:
-		return pool_resize(f, end, true);
-	case FALLOC_FL_KEEP_SIZE:
-		return 0;
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		return write_zeros(f, off, len, true);
-	case FALLOC_FL_ZERO_RANGE:
-		return write_zeros(f, off, len, false);
-	default:
-		return -EOPNOTSUPP;
-	}
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && redirect_limited() && !__builtin_add_overflow(off, len, &end))
+		rc = redirect_limit_size(end, redirect_size_of(f));
+	if (rc < 0)
+		return rc;
+	redirect_enter(&calm);
+	rc = redirect_pool()->allocate(f->file, mode, off, len);
+	redirect_leave(&calm);
+	if (rc == 0)
+		changed(f);
+	return rc;
 }
 
 static int fallocate_of(int fd, int mode, off_t off, off_t len, const void *caller)
@@ -480,16 +485,6 @@ int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags)
 	return 0;
 }
 REDIRECT(sync_file_range, redirect_sync_file_range);
-
-static bool is_redirected(int fd, const void *caller)
-{
-	int err;
-	struct redirect_file *f = redirect_get(fd, caller, &err);
-
-	if (f)
-		redirect_put(f);
-	return f || err < 0;
-}
 
 int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice);
 int redirect_posix_fadvise(int fd, off_t off, off_t len, int advice)

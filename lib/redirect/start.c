@@ -38,11 +38,13 @@ __attribute__((constructor)) static void start(void)
 
 	if (!paths || is_command() || redirect_names_init(paths) < 0)
 		return;
-	redirect_state_init();
+	redirect_state_begin(redirect_in_copy);
 	if (!has_proc())
 		return;
 	redirect_notes_init(secure_getenv("PMIO_REDIRECT_CHECK"), redirect_write);
 	redirect_process_init();
+	redirect_environ_init();
+	redirect_limit_init();
 	redirect_files_init(redirect_forget_maps);
 	if (!how || strcmp(how, "symbols") != 0)
 		redirect_patch();

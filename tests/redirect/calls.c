@@ -5,14 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -73,6 +79,13 @@ static int wait_for(pid_t pid)
 
 	must(waitpid(pid, &status, 0) > 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static volatile sig_atomic_t nr_signals;
+static void count(int sig)
+{
+	(void)sig;
+	nr_signals++;
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
@@ -153,6 +166,25 @@ static void test_sizes(void)
 	must(fsync(make("u", "x")) == 0 && truncate("none", 1) == -1);
 }
 
+/* how long a file may become */
+static void test_limit(void)
+{
+	const struct rlimit limit = { 10, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
+	int fd = make("li", "");
+
+	signal(SIGXFSZ, count);
+	nr_signals = 0;
+	must(setrlimit(RLIMIT_FSIZE, &limit) == 0 && write(fd, "0123456789abc", 13) == 10 && nr_signals == 0);
+	must_fail(write(fd, "x", 1), EFBIG);
+	must_fail(pwrite(fd, "x", 1, 12), EFBIG);
+	must(pwrite(fd, "xyz", 3, 8) == 2);
+	must_fail(ftruncate(fd, 11), EFBIG);
+	must(posix_fallocate(fd, 0, 11) == EFBIG && nr_signals == 4 && ftruncate(fd, 9) == 0);
+	must(fcntl(fd, F_SETFL, O_APPEND) == 0 && write(fd, "ends", 4) == 1 && close(fd) == 0);
+	must(setrlimit(RLIMIT_FSIZE, &none) == 0);
+	is("li", "01234567xe");
+}
+
 static void test_append(void)
 {
 	int a = make("a", "start "), b = open("a", O_WRONLY | O_APPEND), c = open("a", O_WRONLY | O_APPEND);
@@ -193,6 +225,31 @@ static void test_copies(void)
 }
 
 /* ---- descriptors -------------------------------------------------------------------------------- */
+
+/* a descriptor that another process gets by a socket, of a file without a name */
+static void test_passed(void)
+{
+	int fd = make("pa", "passed"), pair[2];
+	char control[CMSG_SPACE(sizeof(int))] = "", c = 'x', b[16];
+	struct iovec v = { &c, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+
+	must(unlink("pa") == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	if (fork() == 0) {
+		must(close(fd) == 0 && close(pair[0]) == 0 && recvmsg(pair[1], &m, 0) == 1 && CMSG_FIRSTHDR(&m));
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+		must(read(pair[1], &c, 1) == 1);
+		_exit(pread(fd, b, 16, 0) == 6 && memcmp(b, "passed", 6) == 0 ? 0 : 1);
+	}
+	must(close(pair[1]) == 0);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+	must(sendmsg(pair[0], &m, 0) == 1 && close(fd) == 0 && write(pair[0], "y", 1) == 1 && wait_for(-1) == 0);
+	must(close(pair[0]) == 0);
+}
 
 static void test_duplicates(void)
 {
@@ -291,6 +348,33 @@ static void test_rename(void)
 	must_fail(unlink("rc"), ENOENT);
 }
 
+/* two files change their names, and one of the two is outside then */
+static void test_exchange(void)
+{
+	char b[16];
+	int fd;
+
+	must(close(make("xa", "a")) == 0 && close(make("xb", "bb")) == 0 && close(make("../../outside", "out")) == 0);
+	must(renameat2(AT_FDCWD, "xa", AT_FDCWD, "xb", RENAME_EXCHANGE) == 0);
+	is("xa", "bb");
+	must_fail(renameat2(AT_FDCWD, "xa", AT_FDCWD, "xb", RENAME_NOREPLACE), EEXIST);
+	must(renameat2(AT_FDCWD, "xb", AT_FDCWD, "../../outside", RENAME_EXCHANGE) == 0);
+	is("xb", "out");
+	is("../../outside", "a");
+	fd = open("xb", O_WRONLY | O_TRUNC);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	must(renameat2(AT_FDCWD, "../../outside", AT_FDCWD, "xb", RENAME_EXCHANGE) == 0);
+	is("../../outside", "new");
+	must(unlink("../../outside") == 0);
+	/* and a folder */
+	must(mkdir("xd", 0700) == 0 && mkdir("xd/xe", 0700) == 0 && close(make("xd/xe/f", "below")) == 0);
+	must(rename("xd", "../../outside") == 0);
+	is("../../outside/xe/f", "below");
+	must(rename("../../outside", "xf") == 0);
+	fd = open("xf/xe/f", O_RDONLY);
+	must(fd >= 0 && read(fd, b, sizeof(b)) == 5 && close(fd) == 0);
+}
+
 static void test_times(void)
 {
 	const struct timespec ts[2] = { { 1300000000, 5 }, { 1300000001, 7 } };
@@ -333,6 +417,34 @@ static void test_fork(void)
 	while (wait(NULL) > 0)
 		;
 	must(lseek(fd, 0, SEEK_END) == 3600 && close(fd) == 0);
+}
+
+static int in_clone(void *arg)
+{
+	int fd = *(int *)arg, own = open("clone.own", O_RDWR | O_CREAT, 0644);
+	char b[4];
+
+	_exit(write(fd, "child ", 6) == 6 && write(own, "own", 3) == 3 && pread(own, b, 3, 0) == 3 && memcmp(b, "own", 3) == 0 && close(own) == 0 ? 0 : 1);
+}
+
+/* children of which no library is told */
+static void test_clone(void)
+{
+	const size_t size = 1u << 20;
+	char *stack = malloc(size);
+	int fd = make("clone", "");
+	pid_t pid;
+
+	must(stack && write(fd, "parent ", 7) == 7);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		in_clone(&fd);
+	must(wait_for(pid) == 0 && write(fd, "parent ", 7) == 7);
+	pid = clone(in_clone, stack + size, SIGCHLD, &fd);
+	must(wait_for(pid) == 0 && write(fd, "parent ", 7) == 7);
+	must(close(fd) == 0);
+	is("clone", "parent child parent child parent ");
+	free(stack);
 }
 
 static void run_with_output(int fd, char *const argv[])
@@ -468,19 +580,13 @@ static void test_cancel(void)
 	must(pthread_cancel(t) == 0 && pthread_join(t, &result) == 0 && result == PTHREAD_CANCELED);
 }
 
-static volatile sig_atomic_t nr_signals;
-static void count(int sig)
-{
-	(void)sig;
-	nr_signals++;
-}
-
 static void test_signals(void)
 {
 	const struct itimerval every = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
 	int fd = make("sig", "");
 
 	signal(SIGALRM, count);
+	nr_signals = 0;
 	must(setitimer(ITIMER_REAL, &every, NULL) == 0);
 	for (int i = 0; i < 20000; i++)
 		must(write(fd, "0123456789", 10) == 10);
@@ -518,6 +624,7 @@ static void test_private_map(void)
 
 	must(p != MAP_FAILED && memcmp(p, "0123456789", 10) == 0);
 	p[0] = 'x';
+	must(p[9] == '9' && madvise(p, 10, MADV_DONTNEED) == 0 && p[0] == '0'); /* given back, it is as it was */
 	must(munmap(p, 10) == 0 && close(fd) == 0);
 	is("m", "0123456789");
 	fd = open("m", O_RDONLY);
@@ -578,6 +685,73 @@ static void test_maps(void)
 	/* and one that is there at the end */
 }
 
+static sigjmp_buf no_such_page;
+static void on_bus(int sig)
+{
+	(void)sig;
+	siglongjmp(no_such_page, 1);
+}
+
+/* more of a file is mapped than there is, and it grows: by this process, and by another */
+static void test_grown_map(void)
+{
+	const size_t len = 64u << 20;
+	int fd = open("gm", O_RDWR | O_CREAT, 0644);
+	char *p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0), *w, b[8];
+
+	must(fd >= 0 && p != MAP_FAILED && pwrite(fd, "first", 5, 0) == 5 && memcmp(p, "first", 5) == 0);
+	must(pwrite(fd, "far", 3, 3 << 20) == 3 && memcmp(p + (3 << 20), "far", 3) == 0 && memcmp(p, "first", 5) == 0);
+	if (fork() == 0) {
+		int other = open("gm", O_WRONLY);
+
+		_exit(pwrite(other, "child", 5, 5 << 20) == 5 ? 0 : 1);
+	}
+	must(wait_for(-1) == 0 && memcmp(p + (5 << 20), "child", 5) == 0);
+	signal(SIGBUS, on_bus);
+	if (sigsetjmp(no_such_page, 1) == 0) {
+		printf("beyond the end is %d\n", *(volatile char *)(p + (8 << 20)));
+		exit(EXIT_FAILURE);
+	}
+	signal(SIGBUS, SIG_DFL);
+	must(ftruncate(fd, 10 << 20) == 0 && p[8 << 20] == 0);
+	w = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(w != MAP_FAILED && ftruncate(fd, 12 << 20) == 0);
+	memcpy(w + (11 << 20), "grown", 5);
+	must(pread(fd, b, 5, 11 << 20) == 5 && memcmp(b, "grown", 5) == 0 && memcmp(p + (11 << 20), "grown", 5) == 0);
+	must(munmap(p, len) == 0 && munmap(w, len) == 0 && close(fd) == 0);
+}
+
+static void *wait_for_event(void *arg)
+{
+	struct io_event *e = arg;
+
+	return (void *)(intptr_t)syscall(SYS_io_getevents, (aio_context_t)e->data, 1L, 2L, e, NULL);
+}
+
+/* a thread waits in the kernel for what another one submits */
+static void test_events(void)
+{
+	int fd = make("ev", "0123456789");
+	char b[8];
+	aio_context_t context = 0;
+	struct iocb c = { .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (uint32_t)fd, .aio_buf = (uintptr_t)b, .aio_nbytes = 4, .aio_offset = 3, .aio_data = 7 };
+	struct iocb *v = &c;
+	struct io_event e[2];
+	void *result;
+	pthread_t t;
+
+	must(syscall(SYS_io_setup, 8, &context) == 0);
+	for (int i = 0; i < 3; i++) {
+		e[0].data = context;
+		must(pthread_create(&t, NULL, wait_for_event, e) == 0);
+		usleep(100000);
+		must(syscall(SYS_io_submit, context, 1L, &v) == 1 && pthread_join(t, &result) == 0 && result == (void *)1);
+		must(e[0].data == 7 && e[0].res == 4 && e[0].obj == (uintptr_t)&c && memcmp(b, "3456", 4) == 0);
+	}
+	must(syscall(SYS_io_submit, context, 1L, &v) == 1 && syscall(SYS_io_getevents, context, 0L, 2L, e, NULL) == 1);
+	must(syscall(SYS_io_getevents, context, 0L, 2L, e, NULL) == 0 && syscall(SYS_io_destroy, context) == 0 && close(fd) == 0);
+}
+
 static void test_syscall(void)
 {
 	int fd = make("sc", "");
@@ -595,11 +769,11 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
-	{ "append", test_append }, { "copies", test_copies }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
-	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename },
-	{ "times", test_times }, { "fork", test_fork }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
+	{ "limit", test_limit }, { "append", test_append }, { "copies", test_copies }, { "passed", test_passed }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
+	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
+	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
-	{ "shared_map", test_shared_map }, { "maps", test_maps },
+	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
 	{ "syscall", test_syscall },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))

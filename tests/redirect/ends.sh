@@ -59,6 +59,7 @@ file_system_full() {
 random_kills() {
 	local i pid last nr
 	for i in $(seq 8); do
+		: >"$T/said"
 		"$PMIO" run --paths "$PFS/*" --drain $([ $((i % 2)) = 0 ] && echo hold || echo close) -- python3 -c 'import os, sys
 f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 i = 0
@@ -67,6 +68,10 @@ while True:
     os.write(1, b"%d\n" % i)
     i += 1' "$PFS/rk$i" >"$T/said" 2>"$ERR" &
 		pid=$!
+		for _ in $(seq 1000); do # a loaded machine takes a while to start it
+			[ ! -s "$T/said" ] || break
+			sleep 0.01
+		done
 		sleep "0.$((RANDOM % 5 + 2))"
 		[ $((i % 3)) != 0 ] || "$PMIO" agent stop --force
 		kill -9 $pid

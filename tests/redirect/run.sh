@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 19
+plan 21
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -28,6 +28,12 @@ prefix() {
 prefix_inherited() {
 	run --paths "/nonexistent/*" -- bash -c "exec 3>pmem:$PFS/p2; /bin/echo by a child >&3; cat pmem:$PFS/p2" && says '^by a child$' &&
 		held_size "$PFS/p2" 11
+}
+# in calls that have nothing to do with data
+prefix_elsewhere() {
+	run --paths "/nonexistent/*" -- bash -c "p=pmem:$PFS/pe; mkdir \$p && mkdir -p \$p/a/b && echo 1 >\$p/a/b/f && ls \$p/a/b && mv \$p/a \$p/c && ln -s c \$p/l && readlink \$p/l && cat \$p/l/b/f &&
+		mkfifo \$p/p && [ -p $PFS/pe/p ] && cd \$p/c && pwd && find \$p -name f && rm -r \$p/c && df \$p >/dev/null && ls -A \$p" &&
+		[ "$(tr '\n' ' ' <"$OUT")" = "f c 1 $PFS/pe/c pmem:$PFS/pe/c/b/f l p " ]
 }
 status() {
 	expect 7 "$PMIO" run --paths "$PFS/*" -- sh -c 'exit 7' && expect 7 "$PMIO" run --paths "$PFS/*" --report -- sh -c 'exit 7' &&
@@ -76,6 +82,11 @@ no_io_uring() {
 	run --paths "$PFS/*" -- python3 -c "import ctypes
 c = ctypes.CDLL(None, use_errno=True); print(c.syscall(425, 1, 0), ctypes.get_errno())" && says '^-1 38$'
 }
+with_asan() {
+	printf '#include <stdio.h>\nint main(int n, char **v) { FILE *f = fopen(v[n - 1], "w"); fputs("asan", f); return fclose(f); }\n' >"$T/asan.c"
+	gcc -fsanitize=address -o "$T/asan" "$T/asan.c" 2>/dev/null || { echo "no compiler with it"; return 77; }
+	run --paths "$PFS/*" -- "$T/asan" "$PFS/asan" && silent && held_size "$PFS/asan" 4
+}
 by_symbols() {
 	run --paths "$PFS/*" -- env PMIO_REDIRECT=symbols python3 -c "import os
 f = os.open('$PFS/sym', os.O_RDWR | os.O_CREAT); os.write(f, b'symbols'); print(os.pread(f, 10, 0))" && says symbols && held_size "$PFS/sym" 7
@@ -108,6 +119,7 @@ check "patterns select files" patterns
 check "relative patterns" relative
 check "patterns and names with symbolic links" linked
 check "names with pmem:" prefix
+check "... in calls that have nothing to do with data" prefix_elsewhere
 check "a descriptor of such a name that a child inherits" prefix_inherited
 check "the exit status is the program's" status
 check "signals reach the program" passes_signals
@@ -118,6 +130,7 @@ check "a static program is told of" static_command
 check "a static child is told of" static_child
 check "a mapping that the pool has no room for is refused" refuses_to_map
 check "io_uring is not there" no_io_uring
+check "a program with AddressSanitizer" with_asan
 check "PMIO_REDIRECT=symbols" by_symbols
 check "a program that touches no such file starts as quickly" quick_start
 check "marks of pmio are not shown" own_xattr

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 12
+plan 13
 
 cat >"$T/database.py" <<'END'
 import os, sqlite3, sys
@@ -76,6 +76,21 @@ lines() {
 	PMIO_DRAIN=$1 expect 0 "$PMIO" run --paths "$PFS/*" -- bash "$T/lines.sh" "$PFS/lines.$1" && silent && drain_all &&
 		[ "$(cat "$PFS/lines.$1".* | wc -l)" = 120 ]
 }
+
+# while the agent looks after what has become of held files; none is reported as removed by others
+cat >"$T/replaces.py" <<'END'
+import os, sys, time
+name, end = sys.argv[1], time.time() + 4
+while time.time() < end:
+    for i in range(50):
+        with open(name + ".new", "w") as f:
+            f.write("%d" % i)
+        os.rename(name + ".new", name)
+END
+replaces() {
+	PMIO_DRAIN=hold expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$T/replaces.py" "$PFS/replaced" && silent && drain_all && [ "$(cat "$PFS/replaced")" = 49 ]
+}
+check "a held file is replaced again and again" replaces
 
 for drain in close hold async; do
 	check "drain=$drain: writers of one database" database $drain
