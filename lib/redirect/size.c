@@ -56,28 +56,6 @@ static int pool_size(int dir, const char *path, bool follow, struct stat *seen, 
 	return 1;
 }
 
-int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
-{
-	return redirect_ours() ? redirect_matching_fd(dir, path, follow, st, name) : -1;
-}
-
-int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX])
-{
-	long fd;
-
-	if (!redirect_on || redirect_inside || !path)
-		return -1;
-	if (RAW(newfstatat, dir, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
-		return -1;
-	fd = RAW(openat, dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0);
-	if (fd < 0)
-		return -1;
-	if (RAW(fstat, fd, st) == 0 && S_ISREG(st->st_mode) && redirect_fd_name((int)fd, st, name) && redirect_matches(name))
-		return (int)fd;
-	RAW(close, fd);
-	return -1;
-}
-
 static int64_t ns_of(const struct timespec *ts)
 {
 	return ts->tv_sec * NS_PER_S + ts->tv_nsec;
