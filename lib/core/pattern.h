@@ -6,7 +6,7 @@
 /*
  * pmio_pattern_selects -- does one of the patterns select this name?
  *
- * patterns  fnmatch(3)'s, separated by ':'; a star matches slashes, too
+ * patterns  fnmatch(3)'s, separated by ':'; a star matches slashes, too, and a question mark one byte
  * name      absolute
  */
 bool pmio_pattern_selects(const char *patterns, const char *name);

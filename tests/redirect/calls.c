@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <locale.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -762,6 +763,24 @@ static void test_syscall(void)
 	is("sc", "by number");
 }
 
+/* setlocale() opens files while it has locked the locales, and of this program no character set is loaded yet */
+static void test_locales(void)
+{
+	static const int categories[] = { LC_CTYPE, LC_COLLATE, LC_MESSAGES, LC_MONETARY, LC_NUMERIC, LC_TIME };
+	static const char *const names[] = { "C.utf8", "C" };
+	char here[PATH_MAX];
+
+	if (access("/usr/lib/locale/C.utf8", R_OK) < 0)
+		return; /* other systems have it elsewhere */
+	must(getcwd(here, sizeof(here)) && setenv("LOCPATH", here, 1) == 0 && system("cp -r /usr/lib/locale/C.utf8 .") == 0);
+	alarm(60);
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t k = 0; k < sizeof(categories) / sizeof(categories[0]); k++)
+			must(setlocale(categories[k], names[i]) != NULL);
+	}
+	alarm(0);
+}
+
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -774,7 +793,7 @@ static const struct {
 	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
-	{ "syscall", test_syscall },
+	{ "syscall", test_syscall }, { "locales", test_locales },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
 
