@@ -39,15 +39,8 @@ _Static_assert(offsetof(struct pmio_frame_df, dirty) <= PMIO_PM_LINE,
 void pmio_mask_set_range(struct pmio_mask *m, unsigned first, unsigned last)
 {
 	assert(first <= last && last < PMIO_CHUNK_BLOCKS);
-	for (unsigned i = first / 64; i <= last / 64; i++) {
-		uint64_t w = ~0ULL;
-
-		if (i == first / 64)
-			w &= ~0ULL << first % 64;
-		if (i == last / 64)
-			w &= ~0ULL >> (63 - last % 64);
-		m->w[i] |= w;
-	}
+	for (unsigned i = first / 64; i <= last / 64; i++)
+		m->w[i] |= pmio_mask_bits(i, first, last);
 }
 
 void pmio_mask_range(struct pmio_mask *m, unsigned first, unsigned last)

@@ -31,21 +31,23 @@ void pmio_mask_range(struct pmio_mask *m, unsigned first, unsigned last);
 bool pmio_mask_empty(const struct pmio_mask *m);
 unsigned pmio_mask_count(const struct pmio_mask *m);
 bool pmio_mask_test(const struct pmio_mask *m, unsigned block);
+/* the bits of first..last in word i, which has some of them */
+static inline uint64_t pmio_mask_bits(unsigned i, unsigned first, unsigned last)
+{
+	uint64_t from = i == first / 64 ? ~0ULL << first % 64 : ~0ULL;
+
+	return i == last / 64 ? from & ~0ULL >> (63 - last % 64) : from;
+}
+
 /* are all of first..last set? */
 static inline bool pmio_mask_has_range(const struct pmio_mask *m, unsigned first, unsigned last)
 {
-	for (unsigned i = first / 64; i <= last / 64; i++) {
-		uint64_t want = ~0ULL;
-
-		if (i == first / 64)
-			want &= ~0ULL << first % 64;
-		if (i == last / 64)
-			want &= ~0ULL >> (63 - last % 64);
-		if (want & ~m->w[i])
+	for (unsigned i = first / 64; i <= last / 64; i++)
+		if (pmio_mask_bits(i, first, last) & ~m->w[i])
 			return false;
-	}
 	return true;
 }
+
 /* next set block at or after from, PMIO_CHUNK_BLOCKS if none; *len: length of the run that it begins */
 unsigned pmio_mask_next_run(const struct pmio_mask *m, unsigned from, unsigned *len);
 
