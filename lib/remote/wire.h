@@ -27,7 +27,7 @@
 
 #include "fabric/fabric.h"
 
-#define REMOTE_VERSION 4
+#define REMOTE_VERSION 5
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_SLOTS_MAX 4		/* of a session */
 #define REMOTE_DESCS_MAX 16384u		/* pieces of a call that has its list in a slot */
