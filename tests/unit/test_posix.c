@@ -905,14 +905,14 @@ static void map__errors(void **state)
 	assert_int_equal(pmio_map(f, p, 0, 0, 1), -EINVAL);
 	assert_int_equal(pmio_map(r, p, BLOCK, 0, 1), -EACCES);
 	assert_int_equal(pmio_truncate(f, 5 * MIB), 0);
-	assert_int_equal(pmio_map(r, p, BLOCK, 4 * MIB, 0), -ENODATA);
+	assert_int_equal(pmio_map(r, p, BLOCK, 4 * MIB, 0), -ENODATA); /* an answer, which is not logged */
 	assert_int_equal(pmio_truncate(f, 3 * BLOCK + 1), 0);
 	assert_int_equal(pmio_map(f, p, 4 * BLOCK, 0, 1), 0);
 	assert_int_equal(p[3 * BLOCK], 0);
 	p[3 * BLOCK] = 'z';
 	assert_int_equal(pmio_truncate(f, 20 * MIB), 0);
 	assert_int_equal(pmio_map(f, p + MIB, 20 * MIB, 0, 1), -ENOSPC);
-	assert_int_equal(scratch_nr_errors, 8);
+	assert_int_equal(scratch_nr_errors, 7);
 	pmio_log_set_handler(NULL);
 	assert_int_equal(p[3 * BLOCK], 'z');
 	assert_int_equal(pmio_unmap(f, p, 4 * BLOCK, 1), 0);
