@@ -126,12 +126,14 @@ last_steps() {
 }
 # check NAME cmd...: one test that passes when cmd does; its output and its last steps are shown if not
 check() {
-	local name=$1 log=$T/check.log rc
+	local name=$1 log=$T/check.log rc began=${SECONDS:-0}
 	shift
 	steps_begin
 	"$@" >"$log" 2>&1
 	rc=$?
 	steps_end
+	# some scripts once took minutes longer than usual: which of their checks it was
+	[ $((${SECONDS:-0} - began)) -lt 60 ] || echo "# the next one took $((${SECONDS:-0} - began)) s"
 	if [ $rc = 0 ]; then
 		ok "$name"
 	elif [ $rc = 77 ]; then
