@@ -14,10 +14,10 @@
 #define POPULATE_MAX CLIENT_AHEAD_MAX /* chunks whose pages are mapped by one call */
 
 /*
- * What client_remember() keeps, of the chunks written last: 64 KiB a file at most, as files have chunks
+ * What client_remember() keeps, of the chunks written last: 14 KiB a file at most, as files have chunks
  * by the ten thousands, and small writes again to the same blocks are in few of them.
  */
-#define REMEMBERED 1024
+#define REMEMBERED 256
 
 struct remembered {
 	uint64_t chunk;		/* chunks that differ by a multiple of REMEMBERED have one entry */
