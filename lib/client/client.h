@@ -160,12 +160,12 @@ bool client_spills(const struct pmio_settings *s);
 bool client_wants_mark(const struct pmio_settings *s);
 
 /* fork.c: all connections and their files, which a child of fork() forgets */
-/* the same in a child that was made by clone(), with a copy of the memory */
-void client_in_copy(void);
 void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);
 void client_add_file(struct pmio_file *f); /* f->pm->lock held */
 void client_remove_file(struct pmio_file *f);
+/* what a child of fork() does, in one that was made by clone(), with a copy of the memory */
+void client_in_copy(void);
 
 /* connect.c */
 int client_connect(const struct pmio_settings *settings, const char *pool, bool attach_only,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/signals.h"
 
 /*
  * caught() blocks no signal, so there is no mask to restore, which would cost a system
@@ -33,20 +34,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned nr_users;	/* under lock */
 static struct sigaction before; /* under lock; the previous handler */
 
-static void pass_on(int sig, siginfo_t *info, void *context)
-{
-	if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(sig, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(sig);
-	} else {
-		/* let the signal kill the process, as without pmio: by the repeated access, or by this */
-		signal(sig, SIG_DFL);
-		if (info->si_code <= 0)
-			raise(sig);
-	}
-}
-
 static void caught(int sig, siginfo_t *info, void *context)
 {
 	struct pmio_pm_guard *g = current;
@@ -57,7 +44,7 @@ static void caught(int sig, siginfo_t *info, void *context)
 		siglongjmp(g->env, 1);
 	/* that handler may jump away, over the frame that g is in */
 	current = NULL;
-	pass_on(sig, info, context);
+	pmio_signal_pass_on(&before, sig, info, context);
 	current = g;
 }
 

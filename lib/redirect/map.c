@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/signals.h"
+
 #define COPY_MAX (64u << 20) /* bytes */
 #define HUGE ((size_t)2 << 20)
 
@@ -337,11 +339,9 @@ static int map_shared_at(struct redirect_file *f, char *base, size_t len, int pr
 static bool extend(struct piece *p)
 {
 	struct redirect_file *f = p->mapping->f;
-	off_t size = 0;
+	off_t size = redirect_size_of(f);
 	size_t more;
 
-	if (redirect_size(f, &size) < 0)
-		size = 0;
 	if (size <= p->off)
 		return false;
 	more = round_up((size_t)(size - p->off));
@@ -397,15 +397,7 @@ static void caught(int sig, siginfo_t *info, void *context)
 {
 	if (info->si_code > 0 && has_grown(info->si_addr))
 		return;
-	if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(sig, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(sig);
-	} else {
-		signal(sig, SIG_DFL);
-		if (info->si_code <= 0)
-			raise(sig);
-	}
+	pmio_signal_pass_on(&before, sig, info, context);
 }
 
 /* on the thread's own stack: libpmio needs more than others have.  A program's later handler takes its place */
