@@ -76,7 +76,7 @@ static int on_delete(bool profiled, word name, word info, word c, word d, word e
  */
 static int on_register_datarep(const char *symbol, bool large, word name, word read, word write, word extent, word extra)
 {
-	bool serves = library_serves();
+	bool serves = library_serves(), fortran = library_from_fortran();
 	void *p = library_symbol(symbol);
 	library_fn *fn;
 	int rc;
@@ -88,7 +88,7 @@ static int on_register_datarep(const char *symbol, bool large, word name, word r
 	}
 	if (!serves || !library_has_mpi())
 		return fn(name, read, write, extent, extra, 0);
-	rc = library_register_datarep(large, name, read, write, extent, extra);
+	rc = library_register_datarep(large, fortran, name, read, write, extent, extra);
 	/* for plain names, too; the MPI's result is ignored, as Open MPI's ompio refuses every representation */
 	if (rc == 0 && !read && !write)
 		(void)fn(name, read, write, extent, extra, 0);

@@ -321,7 +321,7 @@ int library_delete(word name, word info)
 
 /* ---- data representations ------------------------------------------------------------------------------ */
 
-int library_register_datarep(bool large, word name, word read, word write, word extent, word extra)
+int library_register_datarep(bool large, bool fortran, word name, word read, word write, word extent, word extra)
 {
 	struct datarep r = { .large = large, .extra = (void *)extra };
 	int rc;
@@ -333,6 +333,8 @@ int library_register_datarep(bool large, word name, word read, word write, word 
 	r.write = (MPI_Datarep_conversion_function *)write;
 	r.extent = (MPI_Datarep_extent_function *)extent;
 	rc = engine_datarep_check(&r);
+	if (rc == MPI_SUCCESS && fortran && !library_call_fortran(&r))
+		rc = MPI_ERR_NO_MEM;
 	return answer(NULL, rc == MPI_SUCCESS ? engine_datarep_add(&r) : rc);
 }
 

@@ -100,6 +100,14 @@ void library_remove(struct handle *h);
 /* the MPI has opened a file of its own with that handle */
 void library_not_ours(word handle);
 
+/* ---- fortran.c: functions of Fortran programs --------------------------------------------------------- */
+
+struct datarep;
+/* was the call of MPI_Register_datarep that is being served made by the MPI for Fortran, with Fortran's functions?  Asked once a call */
+bool library_from_fortran(void);
+/* put C functions that call Fortran's in the place of those; false: no memory */
+bool library_call_fortran(struct datarep *r);
+
 /* ---- files.c: the calls --------------------------------------------------------------------- */
 
 /* is MPI initialized and not finalized? */
@@ -113,9 +121,9 @@ int library_close(struct handle *h, word *file);
 int library_delete(word name, word info);
 /*
  * MPI_Register_datarep, or the one with _c: an error is an MPI error class, and the handler has been called; then the
- * MPI is not called
+ * MPI is not called.  fortran: the functions are Fortran's
  */
-int library_register_datarep(bool large, word name, word read, word write, word extent, word extra);
+int library_register_datarep(bool large, bool fortran, word name, word read, word write, word extent, word extra);
 /* a call on a closed handle: returns an error code, and logs a line */
 int library_after_close(enum library_call call);
 /* indexed by enum library_call: with a struct handle * in place of the MPI_File */
