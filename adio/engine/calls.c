@@ -165,6 +165,50 @@ int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
 	return engine_error(rc);
 }
 
+/* with the individual pointer: whether it is over (0) or under way, it moves at once */
+static int start_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *done, MPI_Request *request)
+{
+	int rc;
+
+	pthread_mutex_lock(&f->pos_lock);
+	rc = engine_transfer_start(f, c->buf, c->count, c->type, f->pos, c->write, true, done, request);
+	if (rc == 0 || rc == -EINPROGRESS)
+		f->pos += *done;
+	pthread_mutex_unlock(&f->pos_lock);
+	return rc;
+}
+
+static int start(struct pmio_mpi_file *f, const struct call *c, uint64_t *done, MPI_Request *request)
+{
+	uint64_t pos = 0;
+	int rc = 0;
+
+	if (c->pointer == POINTER_OWN)
+		return start_own(f, c, done, request);
+	if (c->pointer == POINTER_NONE)
+		pos = engine_position(f, c->offset);
+	else
+		rc = engine_shared_add(f, bytes_of(c), &pos);
+	return rc < 0 ? rc : engine_transfer_start(f, c->buf, c->count, c->type, pos, c->write, false, done, request);
+}
+
+int call_start(struct pmio_mpi_file *f, const struct call *c, MPI_Request *request)
+{
+	int rc = check(f, c);
+	uint64_t done = 0;
+
+	*request = MPI_REQUEST_NULL;
+	if (rc == MPI_SUCCESS && (f->rep || f->external)) {
+		rc = call_transfer(f, c, &done); /* conversion calls MPI, or the program's functions */
+	} else if (rc == MPI_SUCCESS) {
+		rc = start(f, c, &done, request);
+		if (rc == -EINPROGRESS)
+			return MPI_SUCCESS;
+		rc = engine_error(rc);
+	}
+	return rc == MPI_SUCCESS ? engine_request_completed(done, request) : rc;
+}
+
 int call_begin(struct pmio_mpi_file *f, const struct call *c)
 {
 	int rc;
@@ -184,36 +228,6 @@ int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI
 	f->split = 0;
 	engine_set_status(status, f->split_done);
 	return MPI_SUCCESS;
-}
-
-/* ---- requests that are complete from the start: loads and stores have nothing to wait for ---- */
-
-static int query(void *state, MPI_Status *status)
-{
-	engine_set_status(status, (uint64_t)(uintptr_t)state);
-	status->MPI_SOURCE = MPI_UNDEFINED;
-	status->MPI_TAG = MPI_UNDEFINED;
-	return MPI_SUCCESS;
-}
-
-static int free_state(void *state)
-{
-	(void)state;
-	return MPI_SUCCESS;
-}
-
-static int cancel(void *state, int complete)
-{
-	(void)state;
-	(void)complete;
-	return MPI_SUCCESS;
-}
-
-int call_request(uint64_t done, MPI_Request *request)
-{
-	int rc = PMPI_Grequest_start(query, free_state, cancel, (void *)(uintptr_t)done, request);
-
-	return rc == MPI_SUCCESS ? PMPI_Grequest_complete(*request) : rc;
 }
 
 /* ---- pointers -------------------------------------------------------------------------------- */
@@ -373,8 +387,10 @@ static int check_size(const struct pmio_mpi_file *f, MPI_Offset size)
 
 int call_set_size(struct pmio_mpi_file *f, MPI_Offset size)
 {
-	int rc = check_size(f, size); /* all ranks have come: none writes any more */
+	int rc;
 
+	engine_later_wait(f);
+	rc = check_size(f, size); /* all ranks have come: none writes any more */
 	return rc == MPI_SUCCESS ? engine_error(engine_resize(f, size)) : rc;
 }
 
@@ -407,6 +423,7 @@ int call_sync(struct pmio_mpi_file *f)
 		PMPI_Barrier(f->comm);
 		return MPI_SUCCESS;
 	}
+	engine_later_wait(f);
 	engine_meet(f);
 	return engine_error(engine_flush(f));
 }

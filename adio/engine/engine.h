@@ -15,6 +15,7 @@
 
 #include <mpi.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,6 +57,8 @@ struct pmio_mpi_file {
 	MPI_Win shared_window;	 /* owned; MPI_WIN_NULL: not in a window */
 	_Atomic uint64_t shared_own; /* of one rank */
 	uint64_t shared_start;	 /* the position at which its word is 0 */
+	pthread_mutex_t later_lock;
+	struct later *later;	 /* owned; NULL: no transfer had to wait yet; under later_lock, except while the file is closed */
 	unsigned split;		 /* the split call that has begun, see SPLIT; 0: none */
 	uint64_t split_done;	 /* bytes */
 };
@@ -174,6 +177,59 @@ typedef int engine_transfer_fn(struct pmio_mpi_file *f, const void *buf, int64_t
 			       uint64_t *done);
 void engine_set_status(MPI_Status *status, uint64_t bytes);
 
+/*
+ * engine_transfer_prepare -- a transfer that can be made later, by any thread and without MPI
+ *
+ * It needs neither the datatype nor the view any more, but the buffer and the file; freed by the caller.
+ * bytes: that it has, if the file does not end before
+ * NULL: there is nothing to do (*rc is 0), or an error
+ */
+struct transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
+					 bool write, uint64_t *bytes, int *rc);
+int engine_transfer_run(struct transfer *t, uint64_t *done);
+/* a read of a file of one node, if it need not wait; -EAGAIN: it would have to, so run it, from its start */
+int engine_transfer_at_once(struct transfer *t, uint64_t *done);
+void engine_transfer_free(struct transfer *t);
+
+/* ---- later.c, request.c: nonblocking calls --------------------------------------------------------------- */
+
+/* a transfer that waits, or is under way */
+struct job {
+	struct job *next;	/* later.c */
+	struct job *more;	/* request.c */
+	struct transfer *transfer;
+	MPI_Request request;
+	uint64_t bytes;		/* transferred */
+	int rc;
+	_Atomic bool done;	/* bytes and rc are set */
+	_Atomic unsigned users;	/* the thread, and the request */
+	_Atomic bool completed; /* and its request is complete */
+	void (*over)(struct job *j); /* called by the thread when they are: j is not used afterwards */
+};
+
+/* has the file a thread for them, or can it have one? */
+bool engine_later_ready(struct pmio_mpi_file *f);
+/* run it after those that were added before; the file is ready */
+void engine_later_add(struct pmio_mpi_file *f, struct job *j);
+/* wait until all are done; their requests may still have to be completed by MPI */
+void engine_later_wait(struct pmio_mpi_file *f);
+/* the same, and end the thread; no other may use the file any more */
+void engine_later_end(struct pmio_mpi_file *f);
+/* a completed request; an MPI error code */
+int engine_request_completed(uint64_t done, MPI_Request *request);
+/*
+ * engine_transfer_start -- a nonblocking transfer
+ *
+ * 0: it is done, *done bytes; -EINPROGRESS: *request will be completed, with the number of bytes or an error, and *done is
+ * the distance by which a file pointer moves.  pointer: it is wanted.
+ */
+int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write, bool pointer,
+		 uint64_t *done, MPI_Request *request);
+/* can this MPI complete requests of transfers that wait?  Any thread */
+bool engine_requests_wait(void);
+/* before MPI_Finalize ends */
+void engine_requests_stop(void);
+
 /* ---- external.c ------------------------------------------------------------------------------------- */
 
 /* one of the two above, with data that are external32 in the file */
@@ -256,8 +312,8 @@ int call_close(struct pmio_mpi_file *f);
 int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done);
 int call_begin(struct pmio_mpi_file *f, const struct call *c);
 int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI_Status *status);
-/* a completed request */
-int call_request(uint64_t done, MPI_Request *request);
+/* a nonblocking call: independent, also if its name ends with _all */
+int call_start(struct pmio_mpi_file *f, const struct call *c, MPI_Request *request);
 int call_seek(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position(struct pmio_mpi_file *f, MPI_Offset *offset);
 int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
@@ -402,6 +458,8 @@ int flat_seek(const struct flat *fl, int64_t origin, uint64_t pos, struct flat_a
 /* the pieces with leaves, and one piece for each run of elements of one basic type; owned by the caller */
 struct flat *flat_with_leaves(MPI_Datatype type);
 void flat_free(struct flat *fl);
+/* one more user, who calls flat_free() */
+struct flat *flat_keep(const struct flat *fl);
 bool flat_is_named(MPI_Datatype type);
 /* free the attribute's key; before MPI_Finalize ends */
 void flat_fini(void);

@@ -372,6 +372,14 @@ static int get_large(MPI_Datatype type, struct parts *p)
 
 static struct flat *make_flat(MPI_Datatype type, bool with_leaves);
 
+struct flat *flat_keep(const struct flat *fl)
+{
+	struct flat *own = (struct flat *)(uintptr_t)fl;
+
+	atomic_fetch_add(&own->users, 1);
+	return own;
+}
+
 void flat_free(struct flat *fl)
 {
 	if (!fl || atomic_fetch_sub(&fl->users, 1) != 1)

@@ -31,6 +31,12 @@ struct cursor {
 	int64_t left;		/* elements left; -1: no end (a view) */
 };
 
+struct transfer {
+	struct pmio_mpi_file *f;
+	struct cursor mem, file; /* users of their lists of pieces */
+	bool write;
+};
+
 /* the next run: its offset; returns its length, 0 at the end */
 static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t *place)
 {
@@ -79,6 +85,7 @@ static inline ALWAYS_INLINE void cursor_advance(struct cursor *c, uint64_t n)
 struct batch {
 	struct pmio_file *file;
 	bool write;
+	bool at_once;	/* a read that is not to wait */
 	struct pmio_piece near[BATCH];
 	struct pmio_piece *pieces; /* near, or owned */
 	size_t nr, room, most;
@@ -92,6 +99,7 @@ static void batch_init(struct batch *b, struct pmio_file *file, bool write)
 {
 	b->file = file;
 	b->write = write;
+	b->at_once = false;
 	b->pieces = b->near;
 	b->nr = 0;
 	b->room = BATCH;
@@ -103,8 +111,9 @@ static void batch_init(struct batch *b, struct pmio_file *file, bool write)
 
 static int run_batch(struct batch *b)
 {
-	ssize_t n = b->write ? pmio_writex(b->file, b->pieces, b->nr)
-			     : pmio_readx(b->file, b->pieces, b->nr);
+	ssize_t n = b->write	? pmio_writex(b->file, b->pieces, b->nr)
+		    : b->at_once ? client_readx_at_once(b->file, b->pieces, b->nr, 0)
+				 : pmio_readx(b->file, b->pieces, b->nr);
 
 	if (n < 0)
 		return (int)n;
@@ -281,6 +290,68 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 	if (rc == -EBADF) /* a handle for the other access; not all adapters have checked that */
 		rc = write ? -EROFS : -EACCES;
 	return rc;
+}
+
+/* ---- the same in two steps, for nonblocking calls ---------------------------------------------- */
+
+struct transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
+					 bool write, uint64_t *bytes, int *rc)
+{
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	*bytes = 0;
+	*rc = t ? memory_cursor(&t->mem, buf, count, type) : -ENOMEM;
+	if (*rc < 0 || count == 0 || (f->view.fl && f->view.fl->size == 0)) {
+		free(t);
+		return NULL;
+	}
+	t->f = f;
+	t->write = write;
+	t->file.fl = f->view.fl;
+	t->file.left = -1;
+	*rc = flat_seek(t->file.fl, f->view.disp, pos, &t->file.at);
+	if (*rc < 0) {
+		free(t);
+		return NULL;
+	}
+	*bytes = cursor_bytes(&t->mem);
+	t->mem.fl = t->mem.fl ? flat_keep(t->mem.fl) : NULL;
+	t->file.fl = t->file.fl ? flat_keep(t->file.fl) : NULL;
+	return t;
+}
+
+void engine_transfer_free(struct transfer *t)
+{
+	flat_free((struct flat *)(uintptr_t)t->mem.fl); /* NULL is allowed */
+	flat_free((struct flat *)(uintptr_t)t->file.fl);
+	free(t);
+}
+
+static int run(struct transfer *t, bool at_once, uint64_t *done)
+{
+	struct cursor mem = t->mem, file = t->file;
+	struct batch b;
+	int rc;
+
+	batch_init(&b, t->f->file, t->write);
+	b.at_once = at_once;
+	rc = transfer_pieces(&b, &mem, &file);
+	if (b.pieces != b.near)
+		free(b.pieces);
+	*done = b.done;
+	if (rc == -EBADF)
+		rc = t->write ? -EROFS : -EACCES;
+	return rc;
+}
+
+int engine_transfer_run(struct transfer *t, uint64_t *done)
+{
+	return run(t, false, done);
+}
+
+int engine_transfer_at_once(struct transfer *t, uint64_t *done)
+{
+	return run(t, true, done);
 }
 
 void engine_set_status(MPI_Status *status, uint64_t bytes)

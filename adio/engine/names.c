@@ -95,6 +95,7 @@ static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 	(void)extra;
 	engine_stop();
 	flat_fini();
+	engine_requests_stop();
 	if (at_end)
 		at_end();
 	return MPI_SUCCESS;

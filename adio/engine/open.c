@@ -37,6 +37,7 @@ struct pmio_mpi_file *engine_new(MPI_Comm comm, const char *path, bool plain, MP
 	f->perm = -1;
 	f->shared_window = MPI_WIN_NULL;
 	pthread_mutex_init(&f->pos_lock, NULL);
+	pthread_mutex_init(&f->later_lock, NULL);
 	f->path = strdup(path);
 	engine_view_clear(&f->view);
 	if (!f->path || pmio_settings_copy(&f->settings, engine_settings()) < 0) {
@@ -530,6 +531,7 @@ int engine_open_alone(struct pmio_mpi_file *f, int amode)
 
 static int close_here(struct pmio_mpi_file *f)
 {
+	engine_later_end(f);
 	return f->amode & MPI_MODE_DELETE_ON_CLOSE ? pmio_close_discard(&f->file) : pmio_close(&f->file);
 }
 

@@ -351,13 +351,7 @@ static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
 
 static int transfer_nonblocking(struct handle *h, const struct call *c, MPI_Request *request)
 {
-	uint64_t done;
-	int rc = call_transfer(h->file, c, &done);
-
-	*request = MPI_REQUEST_NULL;
-	if (rc == MPI_SUCCESS)
-		rc = call_request(done, request);
-	return answer(h, rc);
+	return answer(h, call_start(h->file, c, request));
 }
 
 static int begin(struct handle *h, const struct call *c)

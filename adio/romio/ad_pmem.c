@@ -95,13 +95,19 @@ static void blocking(adio_handle fd, int how, const void *buf, int count, MPI_Da
 	engine_set_status(status, done);
 }
 
-/* loads and stores have nothing to wait for: the request is complete when it is returned */
+/* loads and stores have nothing to wait for: their request is complete when it is returned */
 static void nonblocking(adio_handle fd, const void *buf, int count, MPI_Datatype type, int fp_kind,
 			adio_offset offset, bool write, bool in_bytes, MPI_Request *request, int *error)
 {
-	uint64_t done;
+	bool own = fp_kind == ADIO_INDIVIDUAL;
+	uint64_t done, pos = romio_position(fd, fp_kind, offset, in_bytes);
+	int rc = engine_transfer_start(ad_pmem_file(fd), buf, count, type, pos, write, own, &done, request);
 
-	*error = engine_error(transfer(fd, BLOCKING, buf, count, type, fp_kind, offset, write, in_bytes, &done));
+	if (own && (rc == 0 || rc == -EINPROGRESS))
+		romio_advance(fd, pos + done);
+	*error = rc == -EINPROGRESS ? MPI_SUCCESS : engine_error(rc);
+	if (rc == -EINPROGRESS)
+		return;
 	if (*error == MPI_SUCCESS)
 		romio_completed_request(fd, done, request, error);
 	else

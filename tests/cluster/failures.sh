@@ -243,7 +243,7 @@ is_on_its_way() {
 # drain=aggregate: the job has gone, and a memory node dies while it drains
 memory_node_killed_draining() (
 	export PMIO_DRAIN=aggregate
-	for h in h3 h4; do on $h "$PMIO --pool=/dev/shm/memory agent rate 512KiB" || return; done
+	for h in h3 h4; do on $h "$PMIO --pool=/dev/shm/memory agent rate 32KiB" || return; done
 	start draining 4 "h1 h2" && stop 0 && sleep 1 && is_on_its_way &&
 		kill_daemon h3 /dev/shm/memory agent && kill_daemon h3 /dev/shm/memory target && is_on_its_way &&
 		memory_node h3 /dev/shm/memory && on h4 "$PMIO --pool=/dev/shm/memory agent rate 0" && clean && verify
@@ -251,19 +251,21 @@ memory_node_killed_draining() (
 
 # the close waits for the drain, and goes on with the next agent
 agent_killed_draining() (
-	start closing 4 "h1 h2" && on h2 "$PMIO agent rate 512KiB" || return
+	start closing 4 "h1 h2" && on h2 "$PMIO agent rate 32KiB" || return
 	touch "$D/stop"
 	sleep 1.5
 	is_on_its_way && kill_daemon h2 "$PMIO_POOL" agent && stop 0 && verify && clean
 )
 
-# mpirun may wait for a host that is gone for ever; the number is one of these hosts' own
+# mpirun may wait for minutes for a host that is gone for ever; only processes of these hosts are found
 end_mpirun() {
+	local name=${MPIRUN##*/}
+	name=${name:0:15} # of the process
 	for _ in $(seq 100); do
-		pgrep -x mpirun >/dev/null || return 0
+		pgrep -x "$name" >/dev/null || return 0
 		sleep 0.1
 	done
-	pkill -KILL -x mpirun
+	pkill -KILL -x "$name"
 	on h1 'pkill -KILL -x orted; pkill -KILL -x steady; true' 2>/dev/null || true
 }
 
@@ -275,31 +277,47 @@ host_lost() (
 		nothing_left h1:/dev/shm/pool h3:/dev/shm/pool
 )
 
+# try NAME COMMAND...: check; what a failure leaves is no reason for the next ones to fail
+try() {
+	local failed=$tap_failed h
+	tap_failed=0
+	check "$@"
+	if [ $tap_failed = 0 ]; then
+		tap_failed=$failed
+		return
+	fi
+	for h in h3 h4; do
+		[ -n "$(daemon $h /dev/shm/memory target)" ] || memory_node $h /dev/shm/memory
+		on $h "$PMIO --pool=/dev/shm/memory agent rate 0"
+	done
+	for h in 1 2 3 4; do ip link set v$h up; done 2>/dev/null
+}
+
 plan 22
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
 for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
 # before links are cut: after that a call to a memory node that is killed was seen to take 30 s, not 6, which is not understood yet
-check "a memory node is killed, and comes back" memory_node_killed
-check "a memory node cannot be reached" memory_node_unreachable
-check "a memory node is killed while it drains what a job has left" memory_node_killed_draining
-check "each process opens it for itself, on 2 hosts" self
-check "the same, with equal process numbers" self_equal_numbers
-check "two groups open it at the same time" groups auto
-check "two groups open it at the same time, on memory nodes" groups remote
-check "two jobs on two hosts at once" at_once at_once h1 h2
-check "two jobs on overlapping hosts at once" at_once overlapping "h1 h2" "h2 h3"
-check "jobs on overlapping hosts in turn" in_turn
-check "a rank is killed" rank_killed
-check "an agent is killed" agent_killed
-check "a target is killed" target_killed striped h2 0 2
-check "the first target is killed" target_killed auto h1 1 3
-check "a link is cut for 2 seconds" link_cut
-check "a target is stopped for 2 seconds" target_stopped
-check "a link is cut for longer than the timeout" link_cut_long
-check "a target is stopped for longer than the timeout" target_stopped_long
-check "processes are killed while they are cut off" killed_while_cut_off
-check "an agent is killed while the job's close drains" agent_killed_draining
-check "a host is lost" host_lost
-check "a host is lost that has joined a file" lost_for_ever
+try "a memory node is killed, and comes back" memory_node_killed
+try "a memory node cannot be reached" memory_node_unreachable
+try "a memory node is killed while it drains what a job has left" memory_node_killed_draining
+try "each process opens it for itself, on 2 hosts" self
+try "the same, with equal process numbers" self_equal_numbers
+try "two groups open it at the same time" groups auto
+try "two groups open it at the same time, on memory nodes" groups remote
+try "two jobs on two hosts at once" at_once at_once h1 h2
+try "two jobs on overlapping hosts at once" at_once overlapping "h1 h2" "h2 h3"
+try "jobs on overlapping hosts in turn" in_turn
+try "a rank is killed" rank_killed
+try "an agent is killed" agent_killed
+try "a target is killed" target_killed striped h2 0 2
+try "the first target is killed" target_killed auto h1 1 3
+try "a link is cut for 2 seconds" link_cut
+try "a target is stopped for 2 seconds" target_stopped
+try "a link is cut for longer than the timeout" link_cut_long
+try "a target is stopped for longer than the timeout" target_stopped_long
+try "processes are killed while they are cut off" killed_while_cut_off
+try "an agent is killed while the job's close drains" agent_killed_draining
+try "a host is lost" host_lost
+try "a host is lost that has joined a file" lost_for_ever
 exit $tap_failed

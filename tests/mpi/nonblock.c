@@ -244,6 +244,63 @@ static void mixed_requests(MPI_File fh)
 	barrier();
 }
 
+/* a view of every np-th piece */
+static MPI_Datatype every_np(void)
+{
+	MPI_Datatype piece, view;
+
+	mpi(MPI_Type_contiguous(PIECE, MPI_BYTE, &piece));
+	mpi(MPI_Type_create_resized(piece, 0, (MPI_Aint)np * PIECE, &view));
+	mpi(MPI_Type_commit(&view));
+	mpi(MPI_Type_free(&piece));
+	return view;
+}
+
+/* what a request must not need any more: the view, datatypes, and the file's handle */
+static void gone_before(unsigned gen)
+{
+	MPI_File fh = open_file(MPI_COMM_WORLD, name(".3"), RDWR_NEW);
+	MPI_Datatype view = every_np(), gaps;
+	MPI_Request r[NR];
+	MPI_Status st[NR];
+	unsigned char *spread = xmalloc(2 * PIECE);
+
+	fill(gen);
+	for (int i = 0; i < PIECE; i++)
+		spread[2 * i] = buf[0][i];
+	mpi(MPI_Type_create_resized(MPI_BYTE, 0, 2, &gaps));
+	mpi(MPI_Type_commit(&gaps));
+	mpi(MPI_File_set_view(fh, me * (MPI_Offset)PIECE, MPI_BYTE, view, "native", MPI_INFO_NULL));
+	mpi(MPI_File_iwrite_at(fh, 0, spread, PIECE, gaps, &r[0]));
+	mpi(MPI_Type_free(&gaps));
+	for (int i = 1; i < NR / 2; i++)
+		mpi(MPI_File_iwrite_at(fh, (MPI_Offset)i * PIECE, buf[i], PIECE, MPI_BYTE, &r[i]));
+	mpi(MPI_Type_free(&view));
+	mpi(MPI_File_set_view(fh, 0, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL));
+	for (int i = NR / 2; i < NR; i++)
+		mpi(MPI_File_iwrite_at(fh, at(me, i), buf[i], PIECE, MPI_BYTE, &r[i]));
+	mpi(MPI_File_sync(fh));
+	check_all(fh, gen, "before its request was completed"); /* durable, and so visible */
+	fill(gen + 1);
+	memcpy(spread, buf[0], PIECE);
+	mpi(MPI_Waitall(NR, r, st));
+	for (int i = 0; i < NR; i++) {
+		check_bytes(&st[i], PIECE, "completed after a sync");
+		mpi(MPI_File_iwrite_at(fh, at(me, i), i ? buf[i] : spread, PIECE, MPI_BYTE, &r[i]));
+	}
+	mpi(MPI_File_close(&fh));
+	mpi(MPI_Waitall(NR, r, st));
+	for (int i = 0; i < NR; i++)
+		check_bytes(&st[i], PIECE, "completed after the close");
+	mpi(MPI_File_open(MPI_COMM_WORLD, name(".3"), MPI_MODE_RDONLY, MPI_INFO_NULL, &fh));
+	check_all(fh, gen + 1, "closed before its requests were completed");
+	mpi(MPI_File_close(&fh));
+	barrier();
+	if (me == 0)
+		mpi(MPI_File_delete(name(".3"), MPI_INFO_NULL)); /* others do not leave it */
+	free(spread);
+}
+
 int main(int argc, char **argv)
 {
 	MPI_File fh;
@@ -264,6 +321,7 @@ int main(int argc, char **argv)
 	if (ours) { /* OMPIO's wait for the others */
 		others_are_late(fh);
 		mixed_requests(fh);
+		gone_before(30);
 		fill(12); /* leaves what the others leave */
 		for (int i = 0; i < NR; i++)
 			mpi(MPI_File_write_at(fh, at(me, i), buf[i], PIECE, MPI_BYTE, MPI_STATUS_IGNORE));
