@@ -22,7 +22,8 @@
  * With --files each rank creates small files one after the other, FILE with a number behind it; NAME
  * is that of the result.
  *
- * BENCH_ONLY in the environment, words with commas between: of the first form only these sections, see there.
+ * BENCH_ONLY in the environment, words with commas between: of the first form only these sections, see there.  "overlap" is
+ * run only if it is among them.
  *
  * With --threads one thread writes 4 KiB at a time, then two threads do, each in a file of its own: rates
  * of all threads together.
@@ -357,6 +358,54 @@ static void own_region(int mib)
 	check(MPI_File_close(&f), "close");
 }
 
+/* seconds of work: by this thread, or by something else, as by an accelerator, while it sleeps */
+static void work(double seconds, int elsewhere)
+{
+	double end = MPI_Wtime() + seconds;
+
+	if (elsewhere && seconds > 0)
+		usleep((useconds_t)(seconds * 1e6));
+	while (MPI_Wtime() < end)
+		;
+}
+
+/* seconds for all pieces of 1 MiB, with so much work for each while it is under way */
+static double work_and_transfer(MPI_File f, MPI_Offset base, int mib, int write, double each, int elsewhere)
+{
+	double t0 = start();
+
+	for (int i = 0; i < mib; i++) {
+		MPI_Offset at = base + ((MPI_Offset)i << 20);
+		void *piece = buf + ((size_t)i << 20);
+		MPI_Request r;
+
+		check(write ? MPI_File_iwrite_at(f, at, piece, 1 << 20, MPI_BYTE, &r) : MPI_File_iread_at(f, at, piece, 1 << 20, MPI_BYTE, &r),
+		      "nonblocking call");
+		work(each, elsewhere);
+		check(MPI_Wait(&r, MPI_STATUS_IGNORE), "wait");
+	}
+	return stop(t0);
+}
+
+/* which part of the shorter of two times is hidden behind the other: as much work as a transfer takes */
+static void overlap(int mib)
+{
+	MPI_File f = open_file(MPI_MODE_CREATE | MPI_MODE_RDWR);
+	MPI_Offset base = ((MPI_Offset)rank * mib) << 20;
+
+	write_own(f, base, mib);
+	for (int k = 0; k < 4; k++) {
+		int write = k % 2 == 0, elsewhere = k / 2;
+		double alone = work_and_transfer(f, base, mib, write, 0, 0), both;
+		char what[64];
+
+		both = work_and_transfer(f, base, mib, write, alone / mib, elsewhere);
+		snprintf(what, sizeof(what), "overlap_%s_1MiB_%s", write ? "write" : "read", elsewhere ? "asleep" : "busy");
+		report(what, 100 * (2 * alone - both) / alone, "%");
+	}
+	check(MPI_File_close(&f), "close");
+}
+
 /* how long a collective call of 4 KiB a rank takes: in a file that grows, then written once more, and read */
 static void collective_calls(int times)
 {
@@ -494,7 +543,7 @@ static int is_asked(const char *section)
 
 static void run_section(const char *section, int mib)
 {
-	if (!is_asked(section))
+	if (!is_asked(section) || (!getenv("BENCH_ONLY") && strcmp(section, "overlap") == 0))
 		return;
 	if (strcmp(section, "independent") == 0)
 		independent(mib);
@@ -510,6 +559,8 @@ static void run_section(const char *section, int mib)
 		interleaved(4096, 4, 0, section);
 	else if (strcmp(section, "own") == 0)
 		own_region(mib);
+	else if (strcmp(section, "overlap") == 0)
+		overlap(mib);
 	else if (strcmp(section, "calls") == 0)
 		collective_calls(4000);
 	else if (strcmp(section, "shared") == 0)
@@ -540,7 +591,7 @@ static int run_other(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static const char *const sections[] = { "independent", "open", "coll_64B", "coll_1KiB", "coll_64KiB", "indep_4KiB", "own", "calls",
-						"shared" };
+						"shared", "overlap" };
 	int mib, only_map, durable;
 
 	if (run_other(argc, argv))
