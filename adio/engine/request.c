@@ -77,7 +77,7 @@ static void release(struct job *j)
 	free(j);
 }
 
-/* with the request: of MPICH's also by MPI_Request_free before it is complete */
+/* with the request; in MPICH 4.0.2 also before it is complete: findings/mpich-grequest-free-early.sh */
 static int free_job(void *state)
 {
 	release(state);
