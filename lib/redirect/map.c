@@ -608,7 +608,7 @@ void redirect_unmap_all(void)
 	}
 }
 
-/* a child's mappings are its parent's, and stay; whoever has one last is known to the agent */
+/* a child's mappings are its parent's, and stay; the agent knows which process has one last */
 void redirect_forget_maps(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

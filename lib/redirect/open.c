@@ -226,7 +226,7 @@ int redirect_pipe(int fds[2])
 }
 OWN_ONLY(pipe, redirect_pipe);
 
-/* who gets a descriptor by it has not told the agent yet */
+/* the process that gets a descriptor by it has not told the agent yet */
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
 {

@@ -201,7 +201,7 @@ static void close_earlier(struct node *n, uint64_t but)
 static void end_session(struct node *n)
 {
 	if (n->lifeline.session)
-		n->earlier[n->nr_earlier++] = n->lifeline; /* greet() makes sure that there is room */
+		n->earlier[n->nr_earlier++] = n->lifeline; /* handshake() makes sure that there is room */
 	else
 		close_lifeline(&n->lifeline);
 	n->lifeline = (struct lifeline){ .sock = -1 };
@@ -418,7 +418,7 @@ static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 	return rc == 0 && (len != sizeof(*a) || a->nr_slots > REMOTE_SLOTS_MAX) ? PMIO_EPROTO : rc;
 }
 
-static int greet(struct node *n)
+static int handshake(struct node *n)
 {
 	struct remote_hello_answer_msg a;
 	int rc = n->nr_earlier < LIFELINES_MAX ? say_hello(n, &a) : -EMFILE;
@@ -454,7 +454,7 @@ static int begin_session(struct node *n)
 		return n->lifeline.sock;
 	rc = pmio_fabric_connect(initiator, &card, n->card.key, &n->peer);
 	if (rc == 0)
-		rc = greet(n);
+		rc = handshake(n);
 	if (rc < 0) {
 		end_session(n);
 		return rc;

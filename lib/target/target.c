@@ -349,7 +349,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
 		pmio_daemon_is_up(c->foreground, s->log_fd);
-		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
+		pmio_info("target: serving %s as %s", c->pool_dir, s->card.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
 			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
 		if (c->card_file)

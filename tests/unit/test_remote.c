@@ -908,7 +908,7 @@ static void target_killed__error_and_then_another(void **state)
 	/* a close says that nothing is known of it */
 	assert_int_equal(pmio_close(&g), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
 	assert_int_equal(pmio_pread(f, buf, 8, 0), 6);
 	assert_memory_equal(buf, "before", 6);
 	assert_int_equal(pmio_pwrite(f, "after", 5, 6), 5);
@@ -942,7 +942,7 @@ static void target_killed__in_mid_write(void **state)
 	kill_target(2);
 	pthread_join(t, NULL); /* or the test hangs */
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_offer(sites[2].pm, &sites[2].card), 0);
+	assert_int_equal(remote_advertise(sites[2].pm, &sites[2].card), 0);
 	assert_int_equal(pmio_size(f, &size), 0);
 	assert_int_equal(size, 8 << 20);
 	assert_int_equal(pmio_close(&f), 0);
@@ -1515,7 +1515,7 @@ static void use__target_started_anew(void **state)
 	kill_target(1);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
 	assert_int_equal(pmio_pwrite(f, "now", 3, 0), 3);
 	assert_int_equal(found_by_another(), 'n');
 	assert_true(exists(owner));
@@ -1536,7 +1536,7 @@ static void use__taken_over_meanwhile(void **state)
 	kill_target(1);
 	assert_int_equal(found_by_another(), -ENOENT);
 	assert_false(exists(owner));
-	assert_int_equal(remote_offer(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
 	assert_int_equal(pmio_close(&f), -EIO);
