@@ -21,6 +21,7 @@
 #define LOG_FILE "agent.log"
 #define BACKLOG 512
 #define STACK_SIZE (256u << 10) /* bytes, of a worker */
+#define STUCK_MAX 512 /* drains and fills that hang; with more, those of other devices only */
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
@@ -79,7 +80,8 @@ static int catch_signals(struct agent *a)
 static int start_workers(struct agent *a)
 {
 	const struct workers_config c = {
-		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
+		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_stuck = STUCK_MAX,
+		.nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
 	};
 
 	return workers_new(&c, &a->workers);
