@@ -128,7 +128,7 @@ static bool take(struct agent *a, struct file *f, struct batch_item *i)
 	return true;
 }
 
-static const struct batch_kind kind = { JOB_CALL, FILES_MAX, take, run, finish };
+static const struct batch_kind kind = { .job = JOB_CALL, .max = FILES_MAX, .take = take, .run = run, .finish = finish };
 
 void marks_want_none(struct agent *a, struct file *f)
 {
