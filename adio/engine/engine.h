@@ -239,7 +239,7 @@ int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was);
 enum call_pointer { POINTER_NONE, POINTER_OWN, POINTER_SHARED };
 
 /* a call that reads or writes */
-struct call {
+struct io_call {
 	enum call_pointer pointer; /* NONE: use offset */
 	bool all;		   /* collective; with the shared pointer: in the order of the ranks */
 	bool write;
@@ -253,8 +253,8 @@ struct call {
 int call_open(MPI_Comm comm, const char *path, bool plain, int amode, MPI_Info info, struct pmio_mpi_file **out);
 /* frees f, whatever the result */
 int call_close(struct pmio_mpi_file *f);
-int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done);
-int call_begin(struct pmio_mpi_file *f, const struct call *c);
+int call_transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done);
+int call_begin(struct pmio_mpi_file *f, const struct io_call *c);
 int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI_Status *status);
 /* a completed request */
 int call_request(uint64_t done, MPI_Request *request);

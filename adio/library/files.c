@@ -338,7 +338,7 @@ int library_register_datarep(bool large, word name, word read, word write, word 
 
 /* ---- reading and writing ---------------------------------------------------------------------------- */
 
-static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
+static int transfer(struct handle *h, const struct io_call *c, MPI_Status *status)
 {
 	uint64_t done;
 	int rc = call_transfer(h->file, c, &done);
@@ -347,7 +347,7 @@ static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
 	return answer(h, rc);
 }
 
-static int transfer_nonblocking(struct handle *h, const struct call *c, MPI_Request *request)
+static int transfer_nonblocking(struct handle *h, const struct io_call *c, MPI_Request *request)
 {
 	uint64_t done;
 	int rc = call_transfer(h->file, c, &done);
@@ -358,13 +358,13 @@ static int transfer_nonblocking(struct handle *h, const struct call *c, MPI_Requ
 	return answer(h, rc);
 }
 
-static int begin(struct handle *h, const struct call *c)
+static int begin(struct handle *h, const struct io_call *c)
 {
 	return answer(h, call_begin(h->file, c));
 }
 
 #define CALL(p, at, all_, write_) \
-	&(struct call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
+	&(struct io_call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
 #define AT(name, count_t, p, all, write) \
 	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
 	{ \
