@@ -1,6 +1,6 @@
 /*
  * marks.c -- dirty marks: they show other pools which files have data in this pool
- * (lib/pfs/guard.c)
+ * (lib/pfs/exclusion.c)
  *
  * As long as a program or the agent has a file open, a lock says so.  For the time after, when
  * both may have been killed, the PFS file is marked: when it has been open for writing for a

@@ -66,7 +66,7 @@ static void end(void)
 		n->end();
 }
 
-static int reach(struct pmio **out)
+static int get_connection(struct pmio **out)
 {
 	int rc = 0;
 
@@ -130,7 +130,7 @@ static int open_file(int fd, const char *name, int access, bool is_new, struct p
 	struct pmio_backoff b = PMIO_BACKOFF(10, 500, BUSY_WAIT_MS);
 	uint64_t since = pmio_now_ms();
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	*out = NULL;
 	if (rc < 0)
@@ -338,7 +338,7 @@ static int unmap(struct pmio_file *f, bool writable)
 /* -ENOENT: the pool does not know it */
 static int ask_after(int fd, struct pmio **pm, struct pmio_id_stat *st)
 {
-	int rc = reach(pm);
+	int rc = get_connection(pm);
 
 	return rc < 0 ? rc : pmio_stat_id(*pm, fd, st);
 }
@@ -369,7 +369,7 @@ static int open_elsewhere(int fd, struct pmio_file **out)
 	bool has, waits, memory;
 	char name[PATH_MAX];
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	if (rc < 0 || pmio_pfs_name(fd, name) < 0)
 		return 1;
@@ -481,7 +481,7 @@ static int remove_file(int fd, const char *path)
 	char name[PATH_MAX];
 	struct pmio_id_stat st;
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	if (rc == 0 && pool_nodes_has(fd, name, false))
 		rc = remove_elsewhere(pm, path);
