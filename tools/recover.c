@@ -46,8 +46,8 @@ static int check_owner(const char *dir, bool force)
 	gethostname(here, sizeof(here) - 1);
 	if (force || owner.host[0] == '\0' || strcmp(owner.host, here) == 0)
 		return TOOL_DONE;
-	pmio_err("pool %s: the agent on %s (process %u) has not released it; if neither that nor a "
-		 "program runs there any more: --force", dir, owner.host, owner.pid);
+	pmio_err("pool %s: the agent on %s (process %u) has not released it; if neither it nor a "
+		 "program runs there any longer, use --force", dir, owner.host, owner.pid);
 	return TOOL_FAILED;
 }
 

@@ -390,8 +390,8 @@ static void opened(void *agent, struct job *job)
 	}
 	f->reopen = false;
 	if (rc == -ENOENT)
-		pmio_err("agent: drain %s: it is not there any more, nor found in the folders about: if it has another "
-			 "name, `pmio drain` with that name goes on; else `pmio forget` gives up what the pool holds",
+		pmio_err("agent: drain %s: the file no longer exists there, and was not found in the directories around: if it has "
+			 "another name, run `pmio drain` with that name; otherwise `pmio forget` discards its data in the pool",
 			 f->path);
 	if (rc == 0)
 		begin(a, d);

@@ -119,8 +119,8 @@ int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *pa
 	if (fd >= 0)
 		close(fd);
 	if (rc == -ENOENT)
-		pmio_err("drain %s: No such file or directory: it is not where it was, nor in the folders about; `pmio drain` "
-			 "with its new name goes on, `pmio forget` gives up what waits", path);
+		pmio_err("drain %s: No such file or directory: the file is not where it was, nor in the directories around; run "
+			 "`pmio drain` with its new name, or `pmio forget`, which discards its data in the pool", path);
 	else if (rc < 0 && rc != -ESRCH)
 		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;

@@ -103,8 +103,8 @@ static void look_at_refused(struct pmio_fabric_target *t)
 	atomic_store(&t->nr_refused, nr);
 	told = pmio_note(&t->refused, more);
 	if (told)
-		pmio_warn("fabric: refused %llu reads and writes of memory, by a wrong key or beyond its end: somebody guesses, "
-			  "or is out of order", (unsigned long long)told);
+		pmio_warn("fabric: refused %llu reads and writes of memory, by a wrong key or beyond its end: a peer guesses keys, "
+			  "or is faulty", (unsigned long long)told);
 	if (nr < t->renew_at)
 		return;
 	t->renew_at = nr + RENEW_AFTER;
