@@ -3,7 +3,7 @@ bin_PROGRAMS += pmio
 pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/reach.c \
 	tools/progress.c tools/progress.h tools/transfer.c tools/transfer.h tools/select.c tools/select.h \
 	tools/pool.c tools/show.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
-	tools/drain.c tools/recover.c tools/salvage.c tools/salvage.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c \
+	tools/drain.c tools/recover.c tools/recover_to.c tools/recover_to.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c \
 	tools/mpis.h tools/families.c tools/mpis.c tools/ask.c tools/program.h tools/program.c tools/mpi_info.c tools/run.h tools/run.c tools/run_program.c tools/run_redirect.c tools/run_heap.h tools/run_heap.c \
 	tools/mount.h tools/mount.c tools/unmount.c
 if HAVE_FUSE3

@@ -262,7 +262,7 @@ static int set_paused(struct tool *tool, const struct argp *argp, bool paused, i
 static int pause_drains(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp argp = {
-		.doc = "let drains wait: nothing is written to the file system until `pmio agent resume`, or "
+		.doc = "pause drains: nothing is written to the file system until `pmio agent resume`, or "
 		       "the agent leaves",
 	};
 
@@ -271,7 +271,7 @@ static int pause_drains(struct tool *tool, int argc, char **argv)
 
 static int resume_drains(struct tool *tool, int argc, char **argv)
 {
-	static const struct argp argp = { .doc = "let drains go on after a pause" };
+	static const struct argp argp = { .doc = "continue drains after a pause" };
 
 	return set_paused(tool, &argp, false, argc, argv);
 }
@@ -318,8 +318,8 @@ int tool_agent(struct tool *tool, int argc, char **argv)
 	static const struct tool_command commands[] = {
 		{ "start", start, "start it" },
 		{ "stop", stop, "end it" },
-		{ "pause", pause_drains, "let drains wait" },
-		{ "resume", resume_drains, "let drains go on" },
+		{ "pause", pause_drains, "pause drains" },
+		{ "resume", resume_drains, "continue drains" },
 		{ "rate", set_rate, "limit the rate of drains" },
 		{ "status", status, "show whether it runs" },
 		{ NULL, NULL, NULL },

@@ -95,7 +95,7 @@ static bool in_mount(const struct tool_args *paths)
 	return found;
 }
 
-static int run(struct tool *tool, struct transfer *t, bool waiting_only, const char *doc, int argc,
+static int run(struct tool *tool, struct transfer_run *t, bool waiting_only, const char *doc, int argc,
 	       char **argv)
 {
 	static const struct argp_option options[] = {
@@ -130,7 +130,7 @@ static int run(struct tool *tool, struct transfer *t, bool waiting_only, const c
 
 int tool_drain(struct tool *tool, int argc, char **argv)
 {
-	struct transfer t = { .tool = tool, .command = "drain", .done_word = "drained",
+	struct transfer_run t = { .tool = tool, .command = "drain", .done_word = "drained",
 			      .move = drain, .counter = drained };
 
 	return run(tool, &t, true,
@@ -141,7 +141,7 @@ int tool_drain(struct tool *tool, int argc, char **argv)
 
 int tool_stage_out(struct tool *tool, int argc, char **argv)
 {
-	struct transfer t = { .tool = tool, .command = "stage-out", .done_word = "staged out",
+	struct transfer_run t = { .tool = tool, .command = "stage-out", .done_word = "staged out",
 			      .move = stage_out, .counter = drained, .moved_only = true };
 
 	return run(tool, &t, false,

@@ -2,7 +2,7 @@
  * mount_lock.c -- locks of programs, which are those of the file below: so others see them that do not use the mount
  *
  * An owner of fcntl() locks, that is a process, has an open file description of each file that it locks, with OFD
- * locks; one of flock() is a handle, and has one, too.  The bytes beyond 2^62 are libpmio's (lib/pfs/guard.c).
+ * locks; one of flock() is a handle, and has one, too.  The bytes beyond 2^62 are libpmio's (lib/pfs/exclusion.c).
  *
  * Who waits for a lock is not waited for by a thread: those that unlock need one.  A thread of our own tries again.
  */

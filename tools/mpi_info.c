@@ -115,7 +115,7 @@ static void print_use(const char *what, const struct mpi_use *use)
 		tool_print_path(use->component);
 		printf(": nothing to preload");
 	} else if (use->by == MPI_BY_LIBRARY) {
-		printf("served by the library %s: %s", use->family->library, use->loaded ? "is there already" : "pmio run --mpi -- PROGRAM");
+		printf("served by the library %s: %s", use->family->library, use->loaded ? "already loaded" : "pmio run --mpi -- PROGRAM");
 	} else {
 		printf("not served: ");
 		tool_print_path(use->why ? use->why : "no memory");

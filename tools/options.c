@@ -136,7 +136,7 @@ error_t tool_parse_args(int key, char *arg, struct argp_state *state)
 
 /* ---- groups ---------------------------------------------------------------- */
 
-struct group {
+struct command_group {
 	const struct tool_command *commands;
 	const struct tool_command *chosen;
 	int first; /* index of the command's name in argv */
@@ -144,7 +144,7 @@ struct group {
 
 static error_t parse_group(int key, char *arg, struct argp_state *state)
 {
-	struct group *group = state->input;
+	struct command_group *group = state->input;
 
 	switch (key) {
 	case ARGP_KEY_ARG:
@@ -183,7 +183,7 @@ static char *describe(const char *what, const struct tool_command *commands)
 int tool_dispatch(struct tool *tool, const char *what, const struct tool_command *commands,
 		  int argc, char **argv)
 {
-	struct group group = { .commands = commands };
+	struct command_group group = { .commands = commands };
 	char *doc = describe(what, commands), *name;
 	const struct argp argp = { .parser = parse_group, .args_doc = "COMMAND [ARGUMENT...]",
 				   .doc = doc };

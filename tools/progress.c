@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
+
 #define BAR_EVERY 0.1	/* seconds */
 #define EVENT_EVERY 1.0
 #define RATE_EVERY 0.5	/* seconds between samples */
@@ -15,10 +17,7 @@
 
 double tool_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	return (double)pmio_now_ns() / 1e9;
 }
 
 /* a moving average, in which recent samples count most */

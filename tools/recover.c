@@ -4,7 +4,7 @@
  *
  * If the pool's agent runs, it drains.  Otherwise one is started that touches only the
  * requested files, and leaves afterwards.  To another place (--to) files are saved
- * without an agent, by salvage.c.
+ * without an agent, by recover_to.c.
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@
 #include "core/backoff.h"
 #include "core/log.h"
 #include "pool/pool.h"
-#include "salvage.h"
+#include "recover_to.h"
 #include "select.h"
 
 struct recover_args {
@@ -46,8 +46,8 @@ static int check_owner(const char *dir, bool force)
 	gethostname(here, sizeof(here) - 1);
 	if (force || owner.host[0] == '\0' || strcmp(owner.host, here) == 0)
 		return TOOL_DONE;
-	pmio_err("pool %s: the agent on %s (process %u) has not let go of it; if neither that nor a "
-		 "program runs there any more: --force", dir, owner.host, owner.pid);
+	pmio_err("pool %s: the agent on %s (process %u) has not released it; if neither it nor a "
+		 "program runs there any longer, use --force", dir, owner.host, owner.pid);
 	return TOOL_FAILED;
 }
 
@@ -82,7 +82,7 @@ static uint64_t drained(const struct pmio_file_stat *st)
 
 static int drain_all(struct tool *tool, const struct recover_args *args, struct pmio *pm)
 {
-	struct transfer t = { .tool = tool, .command = "recover", .done_word = "recovered",
+	struct transfer_run t = { .tool = tool, .command = "recover", .done_word = "recovered",
 			      .nr_jobs = args->files.nr_jobs, .move = drain, .counter = drained };
 
 	if (select_in_pool(&t, pm, &args->files.paths, true) < 0)
@@ -172,7 +172,7 @@ static void show_one(const struct transfer_file *f, struct json_object *files)
 static int show_known(const struct tool *tool, const struct recover_args *args, struct pmio *pm)
 {
 	struct json_object *files = tool->json ? json_object_new_array() : NULL, *o;
-	struct transfer t = { .tool = tool };
+	struct transfer_run t = { .tool = tool };
 	int rc = select_in_pool(&t, pm, &args->files.paths, true), status;
 
 	if (!files && !tool->quiet)
@@ -197,7 +197,7 @@ static int show(const struct tool *tool, const struct recover_args *args, const 
 	int status, rc = reach(dir, &pm);
 
 	if (rc == PMIO_EAGENT)
-		return tool_salvage_list(tool, dir, &args->files.paths);
+		return tool_recover_list(tool, dir, &args->files.paths);
 	if (rc < 0)
 		return tool_failed(rc, "pool %s", dir);
 	status = show_known(tool, args, pm);
@@ -237,7 +237,7 @@ int tool_recover(struct tool *tool, int argc, char **argv)
 		{ "to", 't', "PATH", 0,
 		  "Save them there instead, a directory or one file; only reads the pool, which may be damaged", 0 },
 		{ "dry-run", 'n', NULL, 0, "Show the files, and do nothing", 0 },
-		{ "force", 'f', NULL, 0, "Also if an agent on another machine has not let go of the pool", 0 },
+		{ "force", 'f', NULL, 0, "Also if an agent on another machine has not released the pool", 0 },
 		{ 0 },
 	};
 	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };
@@ -259,6 +259,6 @@ int tool_recover(struct tool *tool, int argc, char **argv)
 		return show(tool, &args, dir);
 	if (args.to)
 		return check_owner(dir, args.force) != TOOL_DONE ? TOOL_FAILED
-								 : tool_salvage(tool, dir, args.to, &args.files.paths);
+								 : tool_recover_to(tool, dir, args.to, &args.files.paths);
 	return recover_in_place(tool, &args, dir);
 }

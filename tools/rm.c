@@ -95,12 +95,12 @@ static int check_meant(const struct found *f, const char *arg, bool force)
 	if (!f->has_other || (f->has_is && tool_waits(&f->is)) || force)
 		return 0;
 	if (!f->exists) {
-		pmio_err("%s: it is not there any more; data that wait for what had this name are in the pool: "
-			 "`pmio forget` gives them up", arg);
+		pmio_err("%s: the file does not exist any more; data of the file that had this name wait in the pool: "
+			 "`pmio forget` discards them", arg);
 		return -ENOENT;
 	}
-	pmio_err("%s: what is there now is not the file of this name of which data wait in the pool (state %s): "
-		 "--force removes what is there, `pmio forget` gives up what waits", arg,
+	pmio_err("%s: the file is not the one of this name whose data wait in the pool (state %s): "
+		 "--force removes the file, `pmio forget` discards the data", arg,
 		 tool_file_state(&f->other));
 	return is_agreed(arg) ? 0 : -EPERM;
 }

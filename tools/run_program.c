@@ -93,7 +93,7 @@ int run_child(const char *path, char **argv, void (*tell)(struct run_paths *r), 
 	int status;
 	pid_t pid;
 
-	/* whoever ignores this signal gets no exit status */
+	/* a process that ignores this signal gets no exit status from waitpid() */
 	sigaction(SIGCHLD, &dfl, &ignored);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);

@@ -28,7 +28,7 @@ struct known {
 };
 
 struct walk {
-	struct transfer *t;
+	struct transfer_run *t;
 	struct known *known; /* hash of the files that have been added */
 };
 
@@ -130,7 +130,7 @@ static int add_matches(struct walk *w, const char *pattern)
 	return 0;
 }
 
-void select_on_pfs(struct transfer *t, const struct tool_args *args)
+void select_on_pfs(struct transfer_run *t, const struct tool_args *args)
 {
 	struct walk w = { .t = t };
 	struct known *k, *tmp;
@@ -197,7 +197,7 @@ static bool matches(const struct selector *s, const struct pmio_file_stat *st, b
 	return is_pattern(s->arg) && fnmatch(s->path, st->path, FNM_PATHNAME | FNM_LEADING_DIR) == 0;
 }
 
-static int take(struct transfer *t, const struct pmio_file_stat *st, const char *path, bool is_here)
+static int take(struct transfer_run *t, const struct pmio_file_stat *st, const char *path, bool is_here)
 {
 	struct transfer_file *f = transfer_add(t, path);
 
@@ -213,7 +213,7 @@ static int take(struct transfer *t, const struct pmio_file_stat *st, const char 
 	return 0;
 }
 
-static int consider(struct transfer *t, const struct pmio_file_stat *st, struct selector *s,
+static int consider(struct transfer_run *t, const struct pmio_file_stat *st, struct selector *s,
 		    size_t nr, bool waiting_only)
 {
 	bool wanted = nr == 0 && (tool_waits(st) || !waiting_only);
@@ -257,7 +257,7 @@ static int make_selectors(const struct tool_args *args, struct selector *s)
 	return 0;
 }
 
-int select_in_pool(struct transfer *t, struct pmio *pm, const struct tool_args *args,
+int select_in_pool(struct transfer_run *t, struct pmio *pm, const struct tool_args *args,
 		   bool waiting_only)
 {
 	struct selector *s = calloc(args->nr + 1, sizeof(*s));

@@ -11,7 +11,7 @@
 #include "transfer.h"
 
 /* regular files of the file system, each once even if it is named several times */
-void select_on_pfs(struct transfer *t, const struct tool_args *args);
+void select_on_pfs(struct transfer_run *t, const struct tool_args *args);
 
 /*
  * select_in_pool -- files that the pool knows
@@ -23,7 +23,7 @@ void select_on_pfs(struct transfer *t, const struct tool_args *args);
  * An argument that exists on the file system may match nothing: then there is nothing
  * to do.  Returns 0 or an error, logged.
  */
-int select_in_pool(struct transfer *t, struct pmio *pm, const struct tool_args *args,
+int select_in_pool(struct transfer_run *t, struct pmio *pm, const struct tool_args *args,
 		   bool waiting_only);
 
 #endif

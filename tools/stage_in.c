@@ -96,7 +96,7 @@ int tool_stage_in(struct tool *tool, int argc, char **argv)
 		.children = children,
 	};
 	struct transfer_args args = { .nr_jobs = TRANSFER_JOBS };
-	struct transfer t = { .tool = tool, .command = "stage-in", .done_word = "staged in",
+	struct transfer_run t = { .tool = tool, .command = "stage-in", .done_word = "staged in",
 			      .move = move, .counter = filled };
 	struct pmio *pm;
 	int status;

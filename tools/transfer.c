@@ -14,7 +14,7 @@
 
 /* shared by the threads of one transfer */
 struct crew {
-	struct transfer *t;
+	struct transfer_run *t;
 	const char *pool;
 	atomic_size_t next;		/* index of the next file to take */
 	pthread_mutex_t lock;
@@ -23,7 +23,7 @@ struct crew {
 	struct transfer_file *ended, **ended_tail; /* under lock */
 };
 
-struct transfer_file *transfer_add(struct transfer *t, const char *path)
+struct transfer_file *transfer_add(struct transfer_run *t, const char *path)
 {
 	struct transfer_file *f;
 
@@ -46,7 +46,7 @@ struct transfer_file *transfer_add(struct transfer *t, const char *path)
 	return f;
 }
 
-void transfer_refuse(struct transfer *t, const char *what, int rc)
+void transfer_refuse(struct transfer_run *t, const char *what, int rc)
 {
 	struct transfer_refused *r = calloc(1, sizeof(*r));
 
@@ -105,7 +105,7 @@ static void hand_over(struct crew *crew, struct transfer_file *f)
 static void *work(void *arg)
 {
 	struct crew *crew = arg;
-	struct transfer *t = crew->t;
+	struct transfer_run *t = crew->t;
 	struct pmio *pm = NULL;
 	int rc = pmio_connect(crew->pool, &pm);
 	size_t i;
@@ -152,12 +152,12 @@ static struct transfer_file *await_ended(struct crew *crew, bool *running)
 	return ended;
 }
 
-static bool is_told(const struct transfer *t, const struct transfer_file *f)
+static bool is_told(const struct transfer_run *t, const struct transfer_file *f)
 {
 	return f->waits || !t->moved_only;
 }
 
-static void report(struct transfer *t, struct tool_progress *p, struct transfer_file *f)
+static void report(struct transfer_run *t, struct tool_progress *p, struct transfer_file *f)
 {
 	if (f->rc == 0)
 		f->moved = f->bytes;
@@ -177,7 +177,7 @@ static void report(struct transfer *t, struct tool_progress *p, struct transfer_
 	}
 }
 
-static void ask(struct transfer *t, struct pmio *pm, struct transfer_file *f)
+static void ask(struct transfer_run *t, struct pmio *pm, struct transfer_file *f)
 {
 	int64_t slot = f->slot;
 	uint32_t cursor = (uint32_t)slot;
@@ -194,7 +194,7 @@ static void ask(struct transfer *t, struct pmio *pm, struct transfer_file *f)
 		f->moved = f->bytes;
 }
 
-static void sum_up(const struct transfer *t, struct tool_progress *p)
+static void sum_up(const struct transfer_run *t, struct tool_progress *p)
 {
 	p->bytes = p->bytes_done = 0;
 	for (size_t i = 0; i < t->nr; i++) {
@@ -205,7 +205,7 @@ static void sum_up(const struct transfer *t, struct tool_progress *p)
 
 static void look_on(struct crew *crew, struct pmio *pm, struct tool_progress *p)
 {
-	struct transfer *t = crew->t;
+	struct transfer_run *t = crew->t;
 	double ask_next = tool_now() + LOOK_EVERY;
 	bool running = true;
 
@@ -228,7 +228,7 @@ static void look_on(struct crew *crew, struct pmio *pm, struct tool_progress *p)
 	}
 }
 
-static void print_sum(const struct transfer *t, const struct tool_progress *p)
+static void print_sum(const struct transfer_run *t, const struct tool_progress *p)
 {
 	double seconds = tool_now() - p->start;
 
@@ -241,7 +241,7 @@ static void print_sum(const struct transfer *t, const struct tool_progress *p)
 	putchar('\n');
 }
 
-void transfer_free(struct transfer *t)
+void transfer_free(struct transfer_run *t)
 {
 	struct transfer_refused *r, *tmp;
 
@@ -254,7 +254,7 @@ void transfer_free(struct transfer *t)
 	free(t->files);
 }
 
-int transfer_run(struct transfer *t, struct pmio *pm)
+int transfer_run(struct transfer_run *t, struct pmio *pm)
 {
 	struct crew crew = { .t = t, .pool = pmio_pool_path(pm), .lock = PTHREAD_MUTEX_INITIALIZER,
 			     .changed = PTHREAD_COND_INITIALIZER };

@@ -30,7 +30,7 @@ struct transfer_file {
 	struct transfer_file *next_ended;
 };
 
-struct transfer {
+struct transfer_run {
 	const struct tool *tool;
 	const char *command;
 	const char *done_word;	/* "drained" */
@@ -53,16 +53,16 @@ struct transfer {
 };
 
 /* add a file; NULL: out of memory */
-struct transfer_file *transfer_add(struct transfer *t, const char *path);
+struct transfer_file *transfer_add(struct transfer_run *t, const char *path);
 
 /* an argument for which nothing could begin (logged); counts as a failed file */
-void transfer_refuse(struct transfer *t, const char *what, int rc);
+void transfer_refuse(struct transfer_run *t, const char *what, int rc);
 
 /* move all files; pm is for queries.  Frees the files; returns an exit status. */
-int transfer_run(struct transfer *t, struct pmio *pm);
+int transfer_run(struct transfer_run *t, struct pmio *pm);
 
 /* instead of running it */
-void transfer_free(struct transfer *t);
+void transfer_free(struct transfer_run *t);
 
 /* arguments of the commands that move files: PATHs and --jobs; a child of their argp */
 struct transfer_args {

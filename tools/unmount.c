@@ -59,7 +59,7 @@ static int detach_as_user(const char *path)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-/* whoever served it is gone */
+/* the process that served it is gone */
 static int detach(const struct tool *tool, const char *path)
 {
 	int rc = umount2(path, MNT_DETACH) == 0 ? 0 : -errno;

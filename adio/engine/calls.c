@@ -59,7 +59,7 @@ int call_close(struct pmio_mpi_file *f)
 /* ---- reading and writing ------------------------------------------------------------------ */
 
 /* an MPI error class */
-static int check(const struct pmio_mpi_file *f, const struct call *c)
+static int check(const struct pmio_mpi_file *f, const struct io_call *c)
 {
 	MPI_Count size;
 
@@ -83,7 +83,7 @@ static int check(const struct pmio_mpi_file *f, const struct call *c)
 }
 
 /* the distance by which a pointer moves */
-static uint64_t bytes_of(const struct call *c)
+static uint64_t bytes_of(const struct io_call *c)
 {
 	MPI_Count size;
 
@@ -108,7 +108,7 @@ static int take_turns(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *pos)
 	return (int)said.rc;
 }
 
-static int transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t pos, uint64_t *done)
+static int transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t pos, uint64_t *done)
 {
 	engine_transfer_fn *by = c->all ? engine_transfer_all : engine_transfer;
 
@@ -123,7 +123,7 @@ static int transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t pos,
  * With the individual pointer.  Independent calls of two threads are serialized; a collective one,
  * which waits for other ranks, does not lock the pointer meanwhile.
  */
-static int transfer_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+static int transfer_own(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done)
 {
 	uint64_t pos;
 	int rc;
@@ -141,7 +141,7 @@ static int transfer_own(struct pmio_mpi_file *f, const struct call *c, uint64_t 
 	return rc;
 }
 
-static int transfer_shared(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+static int transfer_shared(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done)
 {
 	uint64_t pos;
 	int rc = c->all ? take_turns(f, bytes_of(c), &pos) : engine_shared_add(f, bytes_of(c), &pos);
@@ -149,7 +149,7 @@ static int transfer_shared(struct pmio_mpi_file *f, const struct call *c, uint64
 	return rc < 0 ? rc : transfer(f, c, pos, done);
 }
 
-int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
+int call_transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done)
 {
 	int rc = check(f, c);
 
@@ -166,7 +166,7 @@ int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done)
 }
 
 /* with the individual pointer: whether it is over (0) or under way, it moves at once */
-static int start_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *done, MPI_Request *request)
+static int start_own(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done, MPI_Request *request)
 {
 	int rc;
 
@@ -178,7 +178,7 @@ static int start_own(struct pmio_mpi_file *f, const struct call *c, uint64_t *do
 	return rc;
 }
 
-static int start(struct pmio_mpi_file *f, const struct call *c, uint64_t *done, MPI_Request *request)
+static int start(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done, MPI_Request *request)
 {
 	uint64_t pos = 0;
 	int rc = 0;
@@ -192,7 +192,7 @@ static int start(struct pmio_mpi_file *f, const struct call *c, uint64_t *done, 
 	return rc < 0 ? rc : engine_transfer_start(f, c->buf, c->count, c->type, pos, c->write, false, done, request);
 }
 
-int call_start(struct pmio_mpi_file *f, const struct call *c, MPI_Request *request)
+int call_start(struct pmio_mpi_file *f, const struct io_call *c, MPI_Request *request)
 {
 	int rc = check(f, c);
 	uint64_t done = 0;
@@ -209,7 +209,7 @@ int call_start(struct pmio_mpi_file *f, const struct call *c, MPI_Request *reque
 	return rc == MPI_SUCCESS ? engine_request_completed(done, request) : rc;
 }
 
-int call_begin(struct pmio_mpi_file *f, const struct call *c)
+int call_begin(struct pmio_mpi_file *f, const struct io_call *c)
 {
 	int rc;
 

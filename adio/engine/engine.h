@@ -184,33 +184,33 @@ void engine_set_status(MPI_Status *status, uint64_t bytes);
  * bytes: that it has, if the file does not end before
  * NULL: there is nothing to do (*rc is 0), or an error
  */
-struct transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
+struct io_transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
 					 bool write, uint64_t *bytes, int *rc);
-int engine_transfer_run(struct transfer *t, uint64_t *done);
+int engine_transfer_run(struct io_transfer *t, uint64_t *done);
 /* a read of a file of one node, if it need not wait; -EAGAIN: it would have to, so run it, from its start */
-int engine_transfer_at_once(struct transfer *t, uint64_t *done);
-void engine_transfer_free(struct transfer *t);
+int engine_transfer_at_once(struct io_transfer *t, uint64_t *done);
+void engine_transfer_free(struct io_transfer *t);
 
 /* ---- later.c, request.c: nonblocking calls --------------------------------------------------------------- */
 
 /* a transfer that waits, or is under way */
-struct job {
-	struct job *next;	/* later.c */
-	struct job *more;	/* request.c */
-	struct transfer *transfer;
+struct deferred {
+	struct deferred *next;	/* later.c */
+	struct deferred *more;	/* request.c */
+	struct io_transfer *transfer;
 	MPI_Request request;
 	uint64_t bytes;		/* transferred */
 	int rc;
 	_Atomic bool done;	/* bytes and rc are set */
 	_Atomic unsigned users;	/* the thread, and the request */
 	_Atomic bool completed; /* and its request is complete */
-	void (*over)(struct job *j); /* called by the thread when they are: j is not used afterwards */
+	void (*over)(struct deferred *j); /* called by the thread when they are: j is not used afterwards */
 };
 
 /* has the file a thread for them, or can it have one? */
 bool engine_later_ready(struct pmio_mpi_file *f);
 /* run it after those that were added before; the file is ready */
-void engine_later_add(struct pmio_mpi_file *f, struct job *j);
+void engine_later_add(struct pmio_mpi_file *f, struct deferred *j);
 /* wait until all are done; their requests may still have to be completed by MPI */
 void engine_later_wait(struct pmio_mpi_file *f);
 /* the same, and end the thread; no other may use the file any more */
@@ -295,7 +295,7 @@ int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was);
 enum call_pointer { POINTER_NONE, POINTER_OWN, POINTER_SHARED };
 
 /* a call that reads or writes */
-struct call {
+struct io_call {
 	enum call_pointer pointer; /* NONE: use offset */
 	bool all;		   /* collective; with the shared pointer: in the order of the ranks */
 	bool write;
@@ -309,11 +309,11 @@ struct call {
 int call_open(MPI_Comm comm, const char *path, bool plain, int amode, MPI_Info info, struct pmio_mpi_file **out);
 /* frees f, whatever the result */
 int call_close(struct pmio_mpi_file *f);
-int call_transfer(struct pmio_mpi_file *f, const struct call *c, uint64_t *done);
-int call_begin(struct pmio_mpi_file *f, const struct call *c);
+int call_transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done);
+int call_begin(struct pmio_mpi_file *f, const struct io_call *c);
 int call_end(struct pmio_mpi_file *f, enum call_pointer pointer, bool write, MPI_Status *status);
 /* a nonblocking call: independent, also if its name ends with _all */
-int call_start(struct pmio_mpi_file *f, const struct call *c, MPI_Request *request);
+int call_start(struct pmio_mpi_file *f, const struct io_call *c, MPI_Request *request);
 int call_seek(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position(struct pmio_mpi_file *f, MPI_Offset *offset);
 int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence);

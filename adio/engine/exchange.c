@@ -8,7 +8,7 @@
  * until all have entered it (sparse exchange with nonblocking consensus: Hoefler, Siebert,
  * Lumsdaine, "Scalable communication protocols for dynamic sparse data exchange", PPoPP
  * 2010).  So ranks get messages only from ranks that have requests for them, and no rank
- * holds more than SLOTS_MAX messages.
+ * holds more than OUTGOING_MAX messages.
  *
  * A write is durable before it is answered; the pieces are written as they are, without
  * reading the bytes between them.
@@ -24,40 +24,41 @@
 #include "core/error.h"
 #include "remote/remote.h"
 
-#define SLOTS_MAX 8
+#define OUTGOING_MAX 8
 #define DATA_MAX (48u << 10)	/* bytes of pieces in one message */
 #define PIECES_MAX 8192u
 #define LARGE (1u << 20)	/* pieces of this average length or more go directly to their target (see bench/remote) */
 #define TAG_REQUEST 1024	/* an adapter's own messages on the file's communicator have other tags */
-#define TAG_ANSWER 1025		/* plus the slot's number */
+#define TAG_ANSWER 1025		/* plus the number of the request */
 
 struct range {
 	uint64_t off, len;
 };
 
-struct request {
-	uint32_t slot, nr, len, write; /* nr: ranges, which come after the data of a write */
+struct exchange_request {
+	uint32_t number, nr, len, write; /* nr: ranges, which come after the data of a write */
 	uint8_t data[];
 };
-#define REQUEST_MAX (sizeof(struct request) + DATA_MAX + PIECES_MAX * sizeof(struct range))
+#define REQUEST_MAX (sizeof(struct exchange_request) + DATA_MAX + PIECES_MAX * sizeof(struct range))
 
-struct answer {
+struct exchange_answer {
 	int64_t rc;	/* bytes, or an error */
 	uint8_t data[];	/* of a read */
 };
-#define ANSWER_MAX (sizeof(struct answer) + DATA_MAX)
+_Static_assert(sizeof(struct range) == 16 && sizeof(struct exchange_request) == 16 && sizeof(struct exchange_answer) == 8, "as they are sent");
+#define ANSWER_MAX (sizeof(struct exchange_answer) + DATA_MAX)
 
 /* the memory that one request needs, half a MiB */
 struct buffers {
 	struct buffers *next;
-	struct request *request;   /* owned; REQUEST_MAX bytes */
-	struct answer *answer;	   /* owned; ANSWER_MAX bytes */
+	struct exchange_request *request;   /* owned; REQUEST_MAX bytes */
+	struct exchange_answer *answer;	   /* owned; ANSWER_MAX bytes */
 	struct pmio_piece *pieces; /* owned; PIECES_MAX: of a read, for the answer */
 	struct range *ranges;	   /* owned; PIECES_MAX: the same in the file, adjacent ones joined */
 };
 
 /* a request under way */
-struct slot {
+struct outgoing {
 	bool busy;
 	MPI_Request mpi[2];	/* the message sent, the answer to come */
 	struct buffers *b;	/* owned; NULL: none since the call began */
@@ -71,10 +72,10 @@ struct exchange {
 	uint32_t nr_targets, own; /* own: index of this node's; nr_targets: it has none */
 	uint32_t *first;	/* owned; of target t: ranks[first[t]] up to ranks[first[t + 1]] */
 	int *ranks;		/* owned */
-	struct slot slots[SLOTS_MAX];
+	struct outgoing outgoing[OUTGOING_MAX];
 	struct buffers *taken;	/* owned; for others' requests: allocated at the start, as these must be answered */
 	bool serving;		/* the file's current operation is for another rank */
-	int rc;			/* of the slots that have ended: 0, 1 (a read met the end of the file) or an error */
+	int rc;			/* of the requests that have ended: 0, 1 (a read met the end of the file) or an error */
 };
 
 /* ---- making an exchange --------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ static struct buffers *new_buffers(void)
 
 /* buffers of requests are shared in the process: a file has some only during a call, and there are few calls at a time */
 static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct buffers *spare; /* under spare_lock; owned; not more than SLOTS_MAX */
+static struct buffers *spare; /* under spare_lock; owned; not more than OUTGOING_MAX */
 static unsigned nr_spare, nr_users; /* likewise; users: exchanges */
 
 static struct buffers *take_buffers(void)
@@ -129,7 +130,7 @@ static struct buffers *take_buffers(void)
 static void give_back(struct buffers *b)
 {
 	pthread_mutex_lock(&spare_lock);
-	if (nr_spare < SLOTS_MAX) {
+	if (nr_spare < OUTGOING_MAX) {
 		b->next = spare;
 		spare = b;
 		nr_spare++;
@@ -162,8 +163,8 @@ void engine_exchange_free(struct exchange *x)
 {
 	if (!x)
 		return;
-	for (int i = 0; i < SLOTS_MAX; i++)
-		free_buffers(x->slots[i].b);
+	for (int i = 0; i < OUTGOING_MAX; i++)
+		free_buffers(x->outgoing[i].b);
 	free(x->first);
 	free(x->ranks);
 	free_buffers(x->taken);
@@ -267,12 +268,12 @@ int engine_choose_exchange(struct pmio_mpi_file *f)
 /* ---- requests of other ranks ----------------------------------------------------------------------------- */
 
 /* convert its ranges to pieces at data; false: it is not a valid request */
-static bool take_apart(const struct request *r, size_t len, uint8_t *data, struct pmio_piece *pieces)
+static bool take_apart(const struct exchange_request *r, size_t len, uint8_t *data, struct pmio_piece *pieces)
 {
 	const uint8_t *list = r->data + (r->write ? r->len : 0);
 	uint64_t sum = 0;
 
-	if (len < sizeof(*r) || r->nr > PIECES_MAX || r->len > DATA_MAX || r->slot >= SLOTS_MAX ||
+	if (len < sizeof(*r) || r->nr > PIECES_MAX || r->len > DATA_MAX || r->number >= OUTGOING_MAX ||
 	    len != sizeof(*r) + (r->write ? r->len : 0) + r->nr * sizeof(struct range))
 		return false;
 	for (uint32_t i = 0; i < r->nr; i++) {
@@ -290,8 +291,8 @@ static bool take_apart(const struct request *r, size_t len, uint8_t *data, struc
 /* serve one request, if there is one; returns whether there was one */
 static bool serve(struct exchange *x)
 {
-	struct request *r = x->taken->request;
-	struct answer *a = x->taken->answer;
+	struct exchange_request *r = x->taken->request;
+	struct exchange_answer *a = x->taken->answer;
 	struct pmio_piece *pieces = x->taken->pieces;
 	MPI_Message message;
 	MPI_Status status;
@@ -310,13 +311,13 @@ static bool serve(struct exchange *x)
 		back = r->write || a->rc < 0 ? 0 : (size_t)a->rc;
 	}
 	/* the other rank waits for it with a receive */
-	PMPI_Send(a, (int)(sizeof(*a) + back), MPI_BYTE, status.MPI_SOURCE, TAG_ANSWER + (int)r->slot, x->comm);
+	PMPI_Send(a, (int)(sizeof(*a) + back), MPI_BYTE, status.MPI_SOURCE, TAG_ANSWER + (int)r->number, x->comm);
 	return true;
 }
 
 /* ---- this rank's own requests --------------------------------------------------------------------------- */
 
-static void scatter(const struct slot *s)
+static void scatter(const struct outgoing *s)
 {
 	const struct pmio_piece *pieces = s->b->pieces;
 	const uint8_t *from = s->b->answer->data;
@@ -327,10 +328,10 @@ static void scatter(const struct slot *s)
 	}
 }
 
-static void end_slot(struct exchange *x, struct slot *s, int len)
+static void end_outgoing(struct exchange *x, struct outgoing *s, int len)
 {
-	const struct request *r = s->b->request;
-	const struct answer *a = s->b->answer;
+	const struct exchange_request *r = s->b->request;
+	const struct exchange_answer *a = s->b->answer;
 	int64_t rc = len >= (int)sizeof(*a) ? a->rc : PMIO_EPROTO;
 
 	s->busy = false;
@@ -344,14 +345,14 @@ static void end_slot(struct exchange *x, struct slot *s, int len)
 		scatter(s);
 }
 
-/* do what is possible without waiting; returns the number of busy slots */
+/* do what is possible without waiting; returns the number of requests under way */
 static unsigned progress(struct exchange *x)
 {
 	unsigned busy = 0;
 
 	serve(x);
-	for (int i = 0; i < SLOTS_MAX; i++) {
-		struct slot *s = &x->slots[i];
+	for (int i = 0; i < OUTGOING_MAX; i++) {
+		struct outgoing *s = &x->outgoing[i];
 		MPI_Status status[2];
 		int done = 0, len = 0;
 
@@ -362,7 +363,7 @@ static unsigned progress(struct exchange *x)
 		else if (done)
 			PMPI_Get_count(&status[1], MPI_BYTE, &len);
 		if (done)
-			end_slot(x, s, len);
+			end_outgoing(x, s, len);
 		busy += !done;
 	}
 	return busy;
@@ -372,19 +373,19 @@ static bool has_buffers(const struct exchange *x)
 {
 	bool has = false;
 
-	for (int i = 0; i < SLOTS_MAX; i++)
-		has |= x->slots[i].b != NULL;
+	for (int i = 0; i < OUTGOING_MAX; i++)
+		has |= x->outgoing[i].b != NULL;
 	return has;
 }
 
 /* NULL: out of memory for the first one */
-static struct slot *free_slot(struct exchange *x)
+static struct outgoing *get_outgoing(struct exchange *x)
 {
 	do {
-		struct slot *bare = NULL;
+		struct outgoing *bare = NULL;
 
-		for (int i = 0; i < SLOTS_MAX; i++) {
-			struct slot *s = &x->slots[i];
+		for (int i = 0; i < OUTGOING_MAX; i++) {
+			struct outgoing *s = &x->outgoing[i];
 
 			if (s->b && !s->busy)
 				return s;
@@ -401,9 +402,9 @@ static struct slot *free_slot(struct exchange *x)
 }
 
 /* add pieces as long as the message has room */
-static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct pmio_piece *end, size_t *done, bool write)
+static void fill_outgoing(struct outgoing *s, const struct pmio_piece **p, const struct pmio_piece *end, size_t *done, bool write)
 {
-	struct request *r = s->b->request;
+	struct exchange_request *r = s->b->request;
 	struct range *ranges = s->b->ranges, *last = ranges - 1;
 
 	s->nr_pieces = 0;
@@ -435,14 +436,14 @@ static void fill_slot(struct slot *s, const struct pmio_piece **p, const struct 
 	memcpy(r->data + (write ? r->len : 0), ranges, r->nr * sizeof(*ranges));
 }
 
-static int send_slot(struct exchange *x, struct slot *s, int to)
+static int send_outgoing(struct exchange *x, struct outgoing *s, int to)
 {
-	struct request *r = s->b->request;
+	struct exchange_request *r = s->b->request;
 	size_t len = sizeof(*r) + (r->write ? r->len : 0) + r->nr * sizeof(struct range);
 	int tag;
 
-	r->slot = (uint32_t)(s - x->slots);
-	tag = TAG_ANSWER + (int)r->slot;
+	r->number = (uint32_t)(s - x->outgoing);
+	tag = TAG_ANSWER + (int)r->number;
 	if (PMPI_Irecv(s->b->answer, (int)ANSWER_MAX, MPI_BYTE, to, tag, x->comm, &s->mpi[1]) != MPI_SUCCESS ||
 	    PMPI_Isend(r, (int)len, MPI_BYTE, to, TAG_REQUEST, x->comm, &s->mpi[0]) != MPI_SUCCESS)
 		return -EIO;
@@ -458,13 +459,13 @@ static int post(void *arg, uint32_t holder, const struct pmio_piece *pieces, siz
 	size_t done = 0;
 	int rc = 0;
 
-	if (x->serving || there == 0 || bytes / nr >= LARGE || !free_slot(x))
+	if (x->serving || there == 0 || bytes / nr >= LARGE || !get_outgoing(x))
 		return -EOPNOTSUPP;
 	while (p < end && rc == 0) {
-		struct slot *s = free_slot(x);
+		struct outgoing *s = get_outgoing(x);
 
-		fill_slot(s, &p, end, &done, write);
-		rc = send_slot(x, s, x->ranks[x->first[holder] + (uint32_t)x->rank % there]);
+		fill_outgoing(s, &p, end, &done, write);
+		rc = send_outgoing(x, s, x->ranks[x->first[holder] + (uint32_t)x->rank % there]);
 	}
 	return rc;
 }
@@ -506,11 +507,11 @@ static void serve_all(struct exchange *x)
 
 void engine_exchange_end(struct exchange *x)
 {
-	finish(x); /* after an error: end the slots that are still under way */
-	for (int i = 0; i < SLOTS_MAX; i++) {
-		if (x->slots[i].b)
-			give_back(x->slots[i].b);
-		x->slots[i].b = NULL;
+	finish(x); /* after an error: end those that are still under way */
+	for (int i = 0; i < OUTGOING_MAX; i++) {
+		if (x->outgoing[i].b)
+			give_back(x->outgoing[i].b);
+		x->outgoing[i].b = NULL;
 	}
 	serve_all(x);
 	remote_striped_use_transport(NULL, NULL, NULL);

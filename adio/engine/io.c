@@ -25,20 +25,20 @@
 /* ---- cursors --------------------------------------------------------------------------- */
 
 /* elements of a type, one every extent bytes, from an origin; yields runs of bytes */
-struct cursor {
+struct elements {
 	const struct flat *fl;	/* NULL: no gaps at all */
 	struct flat_at at;	/* the next byte */
 	int64_t left;		/* elements left; -1: no end (a view) */
 };
 
-struct transfer {
+struct io_transfer {
 	struct pmio_mpi_file *f;
-	struct cursor mem, file; /* users of their lists of pieces */
+	struct elements mem, file; /* users of their lists of pieces */
 	bool write;
 };
 
 /* the next run: its offset; returns its length, 0 at the end */
-static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t *place)
+static inline ALWAYS_INLINE uint64_t cursor_run(const struct elements *c, int64_t *place)
 {
 	const struct flat_piece *p;
 
@@ -54,13 +54,13 @@ static inline ALWAYS_INLINE uint64_t cursor_run(const struct cursor *c, int64_t 
 }
 
 /* all bytes of the caller's memory */
-static uint64_t cursor_bytes(const struct cursor *c)
+static uint64_t cursor_bytes(const struct elements *c)
 {
 	return (uint64_t)c->left * (c->fl ? c->fl->size : 1);
 }
 
 /* n bytes of the run are done; n is not more than it has */
-static inline ALWAYS_INLINE void cursor_advance(struct cursor *c, uint64_t n)
+static inline ALWAYS_INLINE void cursor_advance(struct elements *c, uint64_t n)
 {
 	if (!c->fl) {
 		c->at.base += (int64_t)n;
@@ -82,7 +82,7 @@ static inline ALWAYS_INLINE void cursor_advance(struct cursor *c, uint64_t n)
 
 /* ---- the engine ------------------------------------------------------------------------------- */
 
-struct batch {
+struct piece_batch {
 	struct pmio_file *file;
 	bool write;
 	bool at_once;	/* a read that is not to wait */
@@ -95,7 +95,7 @@ struct batch {
 };
 
 /* not by an initializer, which would clear all of its 12 KiB: that takes as long as copying 4 KiB */
-static void batch_init(struct batch *b, struct pmio_file *file, bool write)
+static void batch_init(struct piece_batch *b, struct pmio_file *file, bool write)
 {
 	b->file = file;
 	b->write = write;
@@ -109,7 +109,7 @@ static void batch_init(struct batch *b, struct pmio_file *file, bool write)
 	b->at_end = false;
 }
 
-static int run_batch(struct batch *b)
+static int run_batch(struct piece_batch *b)
 {
 	ssize_t n = b->write	? pmio_writex(b->file, b->pieces, b->nr)
 		    : b->at_once ? client_readx_at_once(b->file, b->pieces, b->nr, 0)
@@ -125,7 +125,7 @@ static int run_batch(struct batch *b)
 }
 
 /* if memory is out the batches are smaller */
-static void make_room(struct batch *b)
+static void make_room(struct piece_batch *b)
 {
 	struct pmio_piece *more = malloc(b->most * sizeof(*more));
 
@@ -142,7 +142,7 @@ static void make_room(struct batch *b)
  * Memory without gaps, and a view of equal pieces at equal distances, as most views of many pieces are: whole pieces up to
  * the end of the view's element, without a look at the list, which is larger than the data if they are small.
  */
-static inline ALWAYS_INLINE size_t add_strided(struct pmio_piece *p, size_t room, struct cursor *m, struct cursor *f)
+static inline ALWAYS_INLINE size_t add_strided(struct pmio_piece *p, size_t room, struct elements *m, struct elements *f)
 {
 	uint64_t len = f->fl->pieces[0].len;
 	int64_t stride = f->fl->stride, off = f->at.base + f->fl->pieces[0].off + (int64_t)f->at.piece * stride;
@@ -166,10 +166,10 @@ static inline ALWAYS_INLINE size_t add_strided(struct pmio_piece *p, size_t room
 }
 
 /* add pieces until the batch is full, or the request ends (*over) */
-static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, bool *over)
+static int add_pieces(struct piece_batch *b, struct elements *mem, struct elements *file, bool *over)
 {
 	struct pmio_piece *p = b->pieces + b->nr, *full = b->pieces + b->room;
-	struct cursor m = *mem, f = *file; /* their addresses are not passed on, so they stay in registers */
+	struct elements m = *mem, f = *file; /* their addresses are not passed on, so they stay in registers */
 	int64_t address = 0, off = 0;
 	size_t bytes = 0;
 	uint64_t n = 1, in_file = 1; /* 0: that cursor is at its end; a batch may be full already */
@@ -207,7 +207,7 @@ static int add_pieces(struct batch *b, struct cursor *mem, struct cursor *file, 
 	return in_file ? 0 : -EFBIG;
 }
 
-static int transfer_pieces(struct batch *b, struct cursor *mem, struct cursor *file)
+static int transfer_pieces(struct piece_batch *b, struct elements *mem, struct elements *file)
 {
 	bool over = false;
 	int rc = 0;
@@ -240,7 +240,7 @@ static bool announce(const struct pmio_mpi_file *f, uint64_t pos, uint64_t bytes
 }
 
 /* a cursor over the caller's memory; 0, -ENOMEM, or -EFBIG */
-static int memory_cursor(struct cursor *c, const void *buf, int64_t count, MPI_Datatype type)
+static int memory_cursor(struct elements *c, const void *buf, int64_t count, MPI_Datatype type)
 {
 	const struct flat *fl = flat_get(type);
 
@@ -264,8 +264,8 @@ uint64_t engine_position(const struct pmio_mpi_file *f, MPI_Offset offset)
 int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
 		    uint64_t *done)
 {
-	struct batch b;
-	struct cursor mem, file = { .fl = f->view.fl, .left = -1 };
+	struct piece_batch b;
+	struct elements mem, file = { .fl = f->view.fl, .left = -1 };
 	bool announced;
 	int rc = memory_cursor(&mem, buf, count, type);
 
@@ -294,10 +294,10 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 
 /* ---- the same in two steps, for nonblocking calls ---------------------------------------------- */
 
-struct transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
+struct io_transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
 					 bool write, uint64_t *bytes, int *rc)
 {
-	struct transfer *t = calloc(1, sizeof(*t));
+	struct io_transfer *t = calloc(1, sizeof(*t));
 
 	*bytes = 0;
 	*rc = t ? memory_cursor(&t->mem, buf, count, type) : -ENOMEM;
@@ -320,17 +320,17 @@ struct transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *bu
 	return t;
 }
 
-void engine_transfer_free(struct transfer *t)
+void engine_transfer_free(struct io_transfer *t)
 {
 	flat_free((struct flat *)(uintptr_t)t->mem.fl); /* NULL is allowed */
 	flat_free((struct flat *)(uintptr_t)t->file.fl);
 	free(t);
 }
 
-static int run(struct transfer *t, bool at_once, uint64_t *done)
+static int run(struct io_transfer *t, bool at_once, uint64_t *done)
 {
-	struct cursor mem = t->mem, file = t->file;
-	struct batch b;
+	struct elements mem = t->mem, file = t->file;
+	struct piece_batch b;
 	int rc;
 
 	batch_init(&b, t->f->file, t->write);
@@ -344,12 +344,12 @@ static int run(struct transfer *t, bool at_once, uint64_t *done)
 	return rc;
 }
 
-int engine_transfer_run(struct transfer *t, uint64_t *done)
+int engine_transfer_run(struct io_transfer *t, uint64_t *done)
 {
 	return run(t, false, done);
 }
 
-int engine_transfer_at_once(struct transfer *t, uint64_t *done)
+int engine_transfer_at_once(struct io_transfer *t, uint64_t *done)
 {
 	return run(t, true, done);
 }
@@ -368,7 +368,7 @@ void engine_set_status(MPI_Status *status, uint64_t bytes)
 static bool may_grow(const struct pmio_mpi_file *f, int64_t count, MPI_Datatype type, uint64_t pos)
 {
 	uint64_t last;
-	struct cursor mem = { .fl = NULL };
+	struct elements mem = { .fl = NULL };
 	int64_t place;
 	off_t size;
 

@@ -13,17 +13,17 @@
 
 struct later {
 	pthread_mutex_t lock;
-	pthread_cond_t come; /* a job has been added, or the thread is to end */
+	pthread_cond_t come; /* a deferred transfer has been added, or the thread is to end */
 	pthread_cond_t gone; /* the last job has been done */
-	struct job *first, **last; /* in the order of the calls */
+	struct deferred *first, **last; /* in the order of the calls */
 	unsigned nr;	      /* jobs that are not done, with the one under way */
 	bool ends;
 	pthread_t thread;
 };
 
-static struct job *next_job(struct later *l)
+static struct deferred *next_job(struct later *l)
 {
-	struct job *j;
+	struct deferred *j;
 
 	pthread_mutex_lock(&l->lock);
 	while (!l->first && !l->ends)
@@ -41,7 +41,7 @@ static struct job *next_job(struct later *l)
 static void *work(void *arg)
 {
 	struct later *l = arg;
-	struct job *j;
+	struct deferred *j;
 
 	while ((j = next_job(l))) {
 		j->rc = engine_transfer_run(j->transfer, &j->bytes);
@@ -100,7 +100,7 @@ bool engine_later_ready(struct pmio_mpi_file *f)
 	return f->later != NULL;
 }
 
-void engine_later_add(struct pmio_mpi_file *f, struct job *j)
+void engine_later_add(struct pmio_mpi_file *f, struct deferred *j)
 {
 	struct later *l = f->later;
 

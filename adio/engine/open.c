@@ -272,7 +272,7 @@ static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
  * One rank of each pool has its target started, and rank 0 gets the cards, in the order
  * of the ranks.  Collective.
  */
-static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *offers)
+static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *advertises)
 {
 	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
 	uint8_t own[16], (*uuids)[16];
@@ -286,14 +286,14 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 	if (rc == 0) {
 		pmio_pool_uuid(f->pm, own);
 		PMPI_Allgather(own, 16, MPI_BYTE, uuids, 16, MPI_BYTE, f->comm);
-		*offers = is_first_of_pool((const uint8_t (*)[16])uuids, rank);
-		if (*offers)
-			rc = remote_offer(f->pm, mine);
+		*advertises = is_first_of_pool((const uint8_t (*)[16])uuids, rank);
+		if (*advertises)
+			rc = remote_advertise(f->pm, mine);
 		rc = worst_of(f, rc);
 	}
 	if (rc == 0) {
 		/* rank 0 could find these ranks from uuids, but only by comparing each with each */
-		len = *offers ? (int)sizeof(*mine) : 0;
+		len = *advertises ? (int)sizeof(*mine) : 0;
 		PMPI_Gather(&len, 1, MPI_INT, counts, 1, MPI_INT, 0, f->comm);
 		for (int i = 0; i < nr && rank == 0; i++) {
 			places[i] = total;
@@ -329,8 +329,8 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	struct remote_use use = { .nr = 0 };
 	struct remote_card mine = { .chunk_size = 0 };
 	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
-	bool offers = false, began, found = false;
-	int rc = gather_cards(f, rank, &use, &mine, &offers);
+	bool advertises = false, began, found = false;
+	int rc = gather_cards(f, rank, &use, &mine, &advertises);
 
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
@@ -352,7 +352,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	use.placement = (enum pmio_placement)said.placement;
 	memcpy(use.id, said.id, sizeof(use.id));
 	/* before any rank asks */
-	if (rc == 0 && offers && !said.found && use.placement == PMIO_PLACE_LOCAL)
+	if (rc == 0 && advertises && !said.found && use.placement == PMIO_PLACE_LOCAL)
 		rc = remote_use_serve(&f->settings, &mine, &use);
 	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
 		rc = remote_use_serve(&f->settings, &use.cards[i], &use);

@@ -2,7 +2,7 @@
  * request.c -- the MPI requests of nonblocking calls
  *
  * What can be done with loads and stores is done at once, and its request is complete when it is returned.  What has to
- * wait for another node, a memory node or the file system becomes a job (later.c), with a generalized request.  MPI
+ * wait for another node, a memory node or the file system becomes a deferred transfer (later.c), with a generalized request.  MPI
  * lets another thread complete that only in programs with MPI_THREAD_MULTIPLE; in all others it must be done by a thread
  * of the program when it is in MPI anyway:
  *
@@ -62,14 +62,14 @@ int engine_request_completed(uint64_t done, MPI_Request *request)
 
 static int query_job(void *state, MPI_Status *status)
 {
-	const struct job *j = state;
+	const struct deferred *j = state;
 	int rc = engine_error(j->rc);
 
 	fill_status(status, j->bytes, rc);
 	return rc;
 }
 
-static void release(struct job *j)
+static void release(struct deferred *j)
 {
 	if (atomic_fetch_sub(&j->users, 1) != 1)
 		return;
@@ -85,7 +85,7 @@ static int free_job(void *state)
 }
 
 /* MPICH's MPI_Testall asks for a request that is complete again, and ends the program if it is completed twice (4.0.2) */
-static int complete_once(struct job *j)
+static int complete_once(struct deferred *j)
 {
 	return atomic_exchange(&j->completed, true) ? MPI_SUCCESS : PMPI_Grequest_complete(j->request);
 }
@@ -93,7 +93,7 @@ static int complete_once(struct job *j)
 /* called by MPICH in MPI_Wait, MPI_Test and the like until the request is complete */
 static int poll_job(void *state, MPI_Status *status)
 {
-	struct job *j = state;
+	struct deferred *j = state;
 
 	(void)status;
 	if (!atomic_load_explicit(&j->done, memory_order_acquire)) {
@@ -109,7 +109,7 @@ static int wait_for_jobs(int nr, void **states, double timeout, MPI_Status *stat
 	(void)timeout;
 	(void)status;
 	for (int i = 0; i < nr; i++) {
-		struct job *j = states[i];
+		struct deferred *j = states[i];
 
 		while (!atomic_load_explicit(&j->done, memory_order_acquire))
 			sched_yield();
@@ -121,13 +121,13 @@ static int wait_for_jobs(int nr, void **states, double timeout, MPI_Status *stat
 /* ---- Open MPI: jobs whose requests are to be completed ------------------------------------------------------------ */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct job *started; /* under lock, linked by `more` */
+static struct deferred *started; /* under lock, linked by `more` */
 static _Atomic unsigned nr_done; /* of them */
 
 /* one of them that is done, no longer in the list; NULL: there is none */
-static struct job *take_done(void)
+static struct deferred *take_done(void)
 {
-	struct job **p, *j = NULL;
+	struct deferred **p, *j = NULL;
 
 	pthread_mutex_lock(&lock);
 	for (p = &started; *p && !atomic_load_explicit(&(*p)->done, memory_order_acquire); p = &(*p)->more)
@@ -144,7 +144,7 @@ static struct job *take_done(void)
 /* called by Open MPI whenever it makes progress; the number of requests completed */
 static int make_progress(void)
 {
-	struct job *j;
+	struct deferred *j;
 	int nr = 0;
 
 	while (atomic_load_explicit(&nr_done, memory_order_relaxed) && (j = take_done())) {
@@ -207,7 +207,7 @@ void engine_requests_stop(void)
 }
 
 /* before it is given to the thread */
-static int start_request(struct job *j)
+static int start_request(struct deferred *j)
 {
 	int rc;
 
@@ -223,7 +223,7 @@ static int start_request(struct job *j)
 	return MPI_SUCCESS;
 }
 
-static void is_over(struct job *j)
+static void is_over(struct deferred *j)
 {
 	bool by_progress = way == BY_PROGRESS;
 
@@ -236,9 +236,9 @@ static void is_over(struct job *j)
 }
 
 /* a started job; -ENOMEM */
-static int defer(struct pmio_mpi_file *f, struct transfer *t, MPI_Request *request)
+static int defer(struct pmio_mpi_file *f, struct io_transfer *t, MPI_Request *request)
 {
-	struct job *j = calloc(1, sizeof(*j));
+	struct deferred *j = calloc(1, sizeof(*j));
 
 	if (!j || !engine_later_ready(f)) {
 		free(j);
@@ -276,7 +276,7 @@ int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t coun
 		 uint64_t *done, MPI_Request *request)
 {
 	bool far = f->file->ops;
-	struct transfer *t;
+	struct io_transfer *t;
 	uint64_t bytes;
 	int rc;
 

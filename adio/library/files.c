@@ -340,7 +340,7 @@ int library_register_datarep(bool large, bool fortran, word name, word read, wor
 
 /* ---- reading and writing ---------------------------------------------------------------------------- */
 
-static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
+static int transfer(struct handle *h, const struct io_call *c, MPI_Status *status)
 {
 	uint64_t done;
 	int rc = call_transfer(h->file, c, &done);
@@ -349,18 +349,18 @@ static int transfer(struct handle *h, const struct call *c, MPI_Status *status)
 	return answer(h, rc);
 }
 
-static int transfer_nonblocking(struct handle *h, const struct call *c, MPI_Request *request)
+static int transfer_nonblocking(struct handle *h, const struct io_call *c, MPI_Request *request)
 {
 	return answer(h, call_start(h->file, c, request));
 }
 
-static int begin(struct handle *h, const struct call *c)
+static int begin(struct handle *h, const struct io_call *c)
 {
 	return answer(h, call_begin(h->file, c));
 }
 
 #define CALL(p, at, all_, write_) \
-	&(struct call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
+	&(struct io_call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
 #define AT(name, count_t, p, all, write) \
 	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
 	{ \

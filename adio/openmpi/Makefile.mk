@@ -5,7 +5,7 @@ endif
 mca_io_pmem_la_SOURCES = adio/openmpi/mca_io_pmem.c
 mca_io_pmem_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(OMPI_CPPFLAGS)
 mca_io_pmem_la_LIBADD = libpmio_adio.la $(OMPI_LIBS) -ldl
-# nodelete: Open MPI unloads it before the process ends, and whoever took our SIGBUS handler for his next may yet call it
+# nodelete: Open MPI unloads it before the process ends, and a handler that was set after our SIGBUS handler may yet call it
 mca_io_pmem_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,nodelete \
 	-export-symbols-regex '^mca_io_pmem_component$$'
 mca_hook_pmem_la_SOURCES = adio/openmpi/mca_hook_pmem.c

@@ -21,6 +21,7 @@
 #define LOG_FILE "agent.log"
 #define BACKLOG 512
 #define STACK_SIZE (256u << 10) /* bytes, of a worker */
+#define STUCK_MAX 512 /* drains and fills that hang; with more, those of other devices only */
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
@@ -79,7 +80,8 @@ static int catch_signals(struct agent *a)
 static int start_workers(struct agent *a)
 {
 	const struct workers_config c = {
-		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
+		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_stuck = STUCK_MAX,
+		.nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
 	};
 
 	return workers_new(&c, &a->workers);
@@ -300,25 +302,22 @@ static bool is_idle(const struct agent *a)
 /* milliseconds to wait for events; -1: no limit */
 static int next_timeout(struct agent *a)
 {
-	struct timespec now;
-	long ms;
+	uint64_t now;
 
 	if (a->state == AGENT_DRAINING && a->nr_jobs)
 		return -1;
 	if (a->state == AGENT_DRAINING)
 		return has_batches(a) ? batch_wait_ms(a) : clients_wait_ms(a);
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	now = pmio_now_ms();
 	if (conn_count_clients(a) || !is_clean(a)) {
-		a->last_busy = now;
-		return sooner(sooner(early_wait_ms(a), survey_wait_ms(a)), sooner(sooner(orphan_wait_ms(a), maps_wait_ms(a)), batch_wait_ms(a)));
+		a->last_busy_ms = now;
+		return sooner(sooner(background_wait_ms(a), survey_wait_ms(a)), sooner(sooner(orphan_wait_ms(a), maps_wait_ms(a)), batch_wait_ms(a)));
 	}
 	if (a->orphaned)
 		return 0; /* no client can reach this agent any more */
 	if (a->config->idle_timeout_s == 0)
 		return -1;
-	ms = a->config->idle_timeout_s * 1000L - (now.tv_sec - a->last_busy.tv_sec) * 1000 -
-	     (now.tv_nsec - a->last_busy.tv_nsec) / 1000000;
-	return ms > 0 ? (int)ms : 0;
+	return agent_until_ms(a->last_busy_ms + (uint64_t)a->config->idle_timeout_s * 1000);
 }
 
 static void handle_event(struct agent *a, uint64_t id)
@@ -378,7 +377,7 @@ static int loop(struct agent *a)
 		if (a->fd_closed)
 			requests_retry(a, &a->no_fds);
 		a->fd_closed = false;
-		early_look(a);
+		background_look(a);
 		survey_look(a);
 		orphan_look(a);
 		maps_look(a);
@@ -406,8 +405,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	throttle_init(&a.throttle, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
 	umask(0); /* clients give the mode of what they create */
-	clock_gettime(CLOCK_MONOTONIC, &a.started);
-	a.last_busy = a.started;
+	a.started_ms = a.last_busy_ms = pmio_now_ms();
 	rc = set_up(&a);
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {

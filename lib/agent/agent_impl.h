@@ -35,7 +35,7 @@
 #include "proto/proto.h"
 
 struct agent;
-struct call;
+struct pfs_call;
 struct conn;
 struct drain;
 struct file;
@@ -122,8 +122,8 @@ struct chunk {
 	uint64_t number;	/* key */
 	int64_t frame;		/* the frame's number, or PMIO_CLAIM_PFS */
 	bool filling;		/* a fill job is under way */
-	unsigned full_looks;	/* early.c: consecutive looks that found it full */
-	uint64_t early_in;	/* file->nr_opens when it was drained early; 0: it was not */
+	unsigned full_looks;	/* background.c: consecutive looks that found it full */
+	uint64_t background_in;	/* file->nr_opens when a background drain took it; 0: none has */
 	UT_hash_handle hh;
 };
 
@@ -199,7 +199,7 @@ enum file_busy {
 /* as the last opens have asked for it: the settings of these names */
 struct file_policy {
 	bool hold, async;	/* drain=hold, drain=async */
-	bool early;		/* drain_early=on */
+	bool background;	/* drain_early=on */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
 	bool sync_later;	/* drain_sync: a close need not wait until the data it drains are durable */
@@ -215,7 +215,7 @@ struct file_on_pfs {
 	bool recent;		/* open on several nodes, and just modified: times may not tell the next change */
 	bool stale;		/* others changed it while it was open here: clean blocks may be out of date */
 	bool changed;		/* others have changed it since it was closed, and no user has decided yet what to do */
-	bool marked;		/* it has the mark that tells other pools that data wait here (lib/pfs/guard.c) */
+	bool marked;		/* it has the mark that tells other pools that data wait here (lib/pfs/exclusion.c) */
 	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
 };
 
@@ -247,7 +247,7 @@ struct file {
 	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
 	bool recovered;		/* it was open when the last agent ended */
 	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
-	bool home;		/* ... and this agent sets its size */
+	bool sets_size;	/* ... and this agent sets its size there */
 	struct file_policy policy;
 
 	struct chunk *chunks;	/* hash by number */
@@ -320,7 +320,7 @@ struct conn {
 	bool greeted;
 	bool admin;
 	int client;		/* index of its record, -1: none */
-	struct call *removal;	/* the client is removing a name: REMOVE was answered; NULL: it is not */
+	struct pfs_call *removal;	/* the client is removing a name: REMOVE was answered; NULL: it is not */
 	bool dead;		/* to be freed at the end of this turn of the loop */
 	UT_hash_handle hh;
 };
@@ -371,8 +371,8 @@ struct agent {
 	request_fn *dispatch;		/* handles a request: ops_dispatch() */
 	idle_fn *idle;		/* a file may have to change its state: files_idle() */
 	uint64_t next_conn, next_handle;
-	unsigned nr_early_handles;	/* of writers with drain_early=on */
-	uint64_t next_look_ms;		/* early.c, CLOCK_MONOTONIC */
+	unsigned nr_background_handles; /* of writers with drain_early=on */
+	uint64_t next_look_ms;		/* background.c, CLOCK_MONOTONIC */
 	uint64_t next_survey_ms, next_orphan_ms; /* survey.c, orphan.c; the same */
 	bool survey_wanted;		/* there may be files for it */
 	bool survey_hurries;		/* a request waits for what it may find */
@@ -382,8 +382,8 @@ struct agent {
 	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
 	struct batches marks, syncs;	/* marks.c, syncs.c */
 	uint8_t *client_used;		/* one byte per client record */
-	struct timespec started, last_busy;
-	time_t evict_not_before;	/* CLOCK_MONOTONIC seconds */
+	uint64_t started_ms, last_busy_ms; /* pmio_now_ms(); so is the next */
+	uint64_t evict_not_before_ms;
 	unsigned nr_jobs;
 	struct zero_reserve {
 		struct job job;
@@ -544,8 +544,8 @@ void files_set_aside(struct agent *a, struct file *f);
 void files_forget(struct agent *a, struct file *f);
 
 /* open.c */
-/* are written data drained early? */
-static inline bool open_is_early(uint32_t flags)
+/* are written data drained while the file is open? */
+static inline bool open_drains_in_background(uint32_t flags)
 {
 	return (flags & PMIO_OPEN_WRITE) && (flags & PMIO_OPEN_EARLY);
 }
@@ -633,13 +633,13 @@ void syncs_drop(struct agent *a, struct file *f); /* the file is forgotten */
 int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing to do */
 void syncs_look(struct agent *a);		  /* if it is time */
 
-/* early.c */
-int early_wait_ms(const struct agent *a); /* until the next look; -1: no file needs it */
-void early_look(struct agent *a);	   /* if it is time */
-#define EARLY_RIPE_LOOKS 2 /* a chunk that is full at this number of looks in a row is ripe */
-static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
+/* background.c */
+int background_wait_ms(const struct agent *a); /* until the next look; -1: no file needs it */
+void background_look(struct agent *a);	   /* if it is time */
+#define RIPE_LOOKS 2 /* a chunk that is full at this number of looks in a row is ripe */
+static inline bool background_is_ripe(const struct file *f, const struct chunk *ch)
 {
-	return ch->full_looks >= EARLY_RIPE_LOOKS && ch->early_in != f->nr_opens;
+	return ch->full_looks >= RIPE_LOOKS && ch->background_in != f->nr_opens;
 }
 
 /* drain.c */
@@ -649,9 +649,9 @@ static inline bool early_is_ripe(const struct file *f, const struct chunk *ch)
  * PFS, or is known not to get there.
  */
 void drain_start(struct agent *a, struct file *f, struct request *waiter);
-/* start a drain of the chunks that are ripe (early.c) */
-void drain_start_early(struct agent *a, struct file *f);
-/* end an early drain soon: a request waits for its end */
+/* start a drain of the chunks that are ripe (background.c) */
+void drain_start_background(struct agent *a, struct file *f);
+/* end a background drain soon: a request waits for its end */
 void drain_hurry(struct file *f);
 /* end the running drain, if there is one, early: it is not wanted any more */
 void drain_end(struct file *f);

@@ -68,7 +68,7 @@ static void done(void *agent, struct job *job)
 
 	if (b->of)
 		leave_dev(&b->of->busy, b->job.dev);
-	a->nr_jobs--;
+	a->nr_jobs -= !b->kind->idle;
 	for (size_t i = 0; i < b->nr; i++) {
 		int one = b->kind->finish(a, &b->items[i]);
 
@@ -78,6 +78,8 @@ static void done(void *agent, struct job *job)
 	}
 	if (b->of)
 		b->of->next_ms = pmio_now_ms() + (rc < 0 ? RETRY_MS : EVERY_MS);
+	if (b->kind->ended)
+		b->kind->ended(a, b);
 	free(b);
 }
 
@@ -97,6 +99,8 @@ static void take(struct agent *a, struct batch *b, struct file *f)
 {
 	struct batch_item *i = &b->items[b->nr];
 
+	i->slot = f->slot;
+	i->generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
 	if (b->kind->take(a, f, i))
 		b->nr++;
 	else
@@ -110,11 +114,12 @@ static bool submit(struct agent *a, struct batch *b, uint64_t dev)
 		free(b);
 		return false;
 	}
+	b->start_ms = pmio_now_ms();
 	b->job.kind = b->kind->job;
 	b->job.dev = dev;
 	b->job.run = b->kind->run;
 	b->job.done = done;
-	a->nr_jobs++;
+	a->nr_jobs += !b->kind->idle;
 	workers_submit(a->workers, &b->job);
 	return true;
 }
@@ -127,6 +132,25 @@ bool batch_one(struct agent *a, const struct batch_kind *kind, struct file *f)
 		return false;
 	take(a, b, f);
 	return submit(a, b, f->key.dev);
+}
+
+bool batch_all(struct agent *a, const struct batch_kind *kind)
+{
+	size_t nr = HASH_COUNT(a->files);
+	struct batch *b = new_batch(a, NULL, kind, nr < kind->max ? nr : kind->max);
+
+	if (!b)
+		return false;
+	for (struct file *f = a->files; f && b->nr < kind->max; f = f->hh.next)
+		take(a, b, f);
+	return submit(a, b, 0);
+}
+
+struct file *batch_file(const struct agent *a, const struct batch_item *i)
+{
+	struct file *f = a->by_slot[i->slot];
+
+	return f && pmio_pm_load64(&a->view->slots[i->slot].generation) == i->generation ? f : NULL;
 }
 
 /* false: nothing to do there now */

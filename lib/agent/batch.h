@@ -1,6 +1,6 @@
 /*
- * batch.h -- work that can wait for a moment, which a worker then does for many files of one file system at a time
- * (marks.c, syncs.c)
+ * batch.h -- work that can wait for a moment, which a worker then does for many files at a time: of one file system
+ * (marks.c, syncs.c), or of all (survey.c)
  */
 #ifndef PMIO_AGENT_BATCH_H
 #define PMIO_AGENT_BATCH_H
@@ -8,7 +8,9 @@
 #include "agent/agent_impl.h"
 
 struct batch_item {
-	struct file *file;	/* marks.c: held; syncs.c finds it again by slot and generation */
+	struct file *file;	/* marks.c: held; the others find it again by slot and generation (batch_file) */
+	uint32_t slot;
+	uint64_t generation;
 	struct pfs_fd *pfs;	/* held; NULL: look opens it */
 	struct pfs_look *look;	/* owned; NULL: pfs is enough */
 	int rc;
@@ -18,27 +20,34 @@ struct batch_item {
 			struct stat before, after;
 		} mark;
 		struct {
-			uint32_t slot;
-			uint64_t generation, change;
+			uint64_t change;
 			bool is_new;
 			int fd;
 		} sync;
+		struct {
+			bool nameless, named;
+		} survey;
 	};
 };
+
+struct batch;
 
 struct batch_kind {
 	enum job_kind job;
 	size_t max;		/* files */
+	bool idle;		/* the agent may leave meanwhile */
 	bool (*take)(struct agent *a, struct file *f, struct batch_item *i); /* false: not now, or there is nothing to do */
 	void (*run)(struct job *job); /* in a worker */
 	int (*finish)(struct agent *a, struct batch_item *i); /* -errno: the next batch is to wait for longer */
+	void (*ended)(struct agent *a, const struct batch *b); /* after that, for all of them; or NULL */
 };
 
 struct batch {
 	struct job job;		/* first */
 	struct agent *agent;	/* workers read view and the pool's name only */
 	const struct batch_kind *kind;
-	struct batches *of;	/* has its file system in `busy`; NULL: batch_one() */
+	struct batches *of;	/* has its file system in `busy`; NULL: batch_one(), batch_all() */
+	uint64_t start_ms;
 	size_t nr;
 	struct batch_item items[];
 };
@@ -49,6 +58,10 @@ void batch_unlist(struct batches *b, struct batch_entry *e); /* also if it is no
 bool batch_hold(struct batch_item *i, const struct file *f, struct pfs_fd *pfs);
 /* a batch of this file alone, at once; false: nothing to do, or out of memory */
 bool batch_one(struct agent *a, const struct batch_kind *kind, struct file *f);
+/* a batch of all files of the agent that it takes, at once; false: nothing to do, or out of memory */
+bool batch_all(struct agent *a, const struct batch_kind *kind);
+/* finish(): the file that was taken; NULL: it has gone */
+struct file *batch_file(const struct agent *a, const struct batch_item *i);
 int batches_wait_ms(const struct batches *b); /* until the next batch; -1: nothing to do */
 void batches_look(struct agent *a, struct batches *b, const struct batch_kind *kind); /* if it is time */
 

@@ -11,7 +11,7 @@
 
 #include "agent/agent_impl.h"
 
-struct call {
+struct pfs_call {
 	struct request req;	/* first */
 	struct pfs_fd *pfs;	/* held; NULL: none */
 	struct pfs_look *look;	/* owned: opens it where pfs is NULL; or NULL */
@@ -34,16 +34,16 @@ struct call {
 };
 
 /* NULL: out of memory; answered */
-static struct call *new_call(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+static struct pfs_call *new_call(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct call *call = request_new(a, c, msg, sizeof(*call));
+	struct pfs_call *call = request_new(a, c, msg, sizeof(*call));
 
 	if (call)
 		call->req.file = f;
 	return call;
 }
 
-static void start_call(struct agent *a, struct call *call, void (*run)(struct job *job),
+static void start_call(struct agent *a, struct pfs_call *call, void (*run)(struct job *job),
 		       void (*done)(struct agent *a, struct request *r))
 {
 	struct file *f = call->req.file;
@@ -55,7 +55,7 @@ static void start_call(struct agent *a, struct call *call, void (*run)(struct jo
 	request_step(a, &call->req, run, done);
 }
 
-static void end_call(struct agent *a, struct call *call, int status)
+static void end_call(struct agent *a, struct pfs_call *call, int status)
 {
 	pfs_put(a, &call->pfs);
 	pfs_put(a, &call->pin);
@@ -83,7 +83,7 @@ static void end_call(struct agent *a, struct call *call, int status)
 
 static void run_look(struct job *job)
 {
-	struct call *call = (struct call *)job;
+	struct pfs_call *call = (struct pfs_call *)job;
 
 	call->rc = pmio_pfs_identify(call->pin->fd, &call->st, &call->id);
 	call->nameless = call->rc == 0 && call->st.st_nlink == 0;
@@ -103,7 +103,7 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
  * catalog has its size and times: after a crash another file may have its name and its inode
  * number.
  */
-static int begin_removal(struct agent *a, struct conn *c, struct call *call, struct file *f)
+static int begin_removal(struct agent *a, struct conn *c, struct pfs_call *call, struct file *f)
 {
 	call->was_busy = f->on_pfs.busy;
 	if (!f->drain && f->busy != FILE_CUTTING && !f->shared && !others_have_it(a, f, c)) {
@@ -118,7 +118,7 @@ static int begin_removal(struct agent *a, struct conn *c, struct call *call, str
 }
 
 /* the name was removed, or not: rc */
-static void end_removal(struct agent *a, struct call *call, int rc)
+static void end_removal(struct agent *a, struct pfs_call *call, int rc)
 {
 	struct file *f = call->removes;
 
@@ -136,7 +136,7 @@ static void end_removal(struct agent *a, struct call *call, int rc)
 
 static void abandoned(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 
 	end_removal(a, call, call->rc < 0 || !call->nameless ? -ECANCELED : 0);
 	end_call(a, call, 0);
@@ -144,7 +144,7 @@ static void abandoned(struct agent *a, struct request *r)
 
 static void found_removed(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 	struct conn *c = agent_conn(a, r->conn_id);
 	struct file *f = call->rc == 0 ? files_find(a, &call->id) : NULL;
 
@@ -162,7 +162,7 @@ static void found_removed(struct agent *a, struct request *r)
 
 void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	struct call *call;
+	struct pfs_call *call;
 
 	if (fd < 0 || c->removal) {
 		pfs_close(a, fd);
@@ -184,7 +184,7 @@ void calls_remove(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 
 void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
-	struct call *call = c->removal;
+	struct pfs_call *call = c->removal;
 
 	/* none: the client had announced it to another agent, and this one completed it when it started */
 	c->removal = NULL;
@@ -198,7 +198,7 @@ void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 /* the client may or may not have removed the name */
 void calls_abandon_removal(struct agent *a, struct conn *c)
 {
-	struct call *call = c->removal;
+	struct pfs_call *call = c->removal;
 
 	c->removal = NULL;
 	request_step(a, &call->req, run_look, abandoned);
@@ -209,7 +209,7 @@ void calls_abandon_removal(struct agent *a, struct conn *c)
  * known.  Otherwise the times do: a power cut may have taken the file back to an earlier time, but another
  * file was changed later.
  */
-static bool is_what_goes(const struct call *call, const struct stat *st, const struct pmio_pfs_id *id)
+static bool is_what_goes(const struct pfs_call *call, const struct stat *st, const struct pmio_pfs_id *id)
 {
 	const struct stat *was = &call->st;
 
@@ -227,7 +227,7 @@ static bool is_what_goes(const struct call *call, const struct stat *st, const s
 
 static void run_end_removal(struct job *job)
 {
-	struct call *call = (struct call *)job;
+	struct pfs_call *call = (struct pfs_call *)job;
 	int fd = open(call->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct pmio_pfs_id id;
 	struct stat st;
@@ -244,7 +244,7 @@ static void run_end_removal(struct job *job)
 
 static void removal_ended(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 
 	if (call->rc < 0)
 		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
@@ -255,7 +255,7 @@ static void removal_ended(struct agent *a, struct request *r)
 
 int calls_end_removal(struct agent *a, struct file *f)
 {
-	struct call *call = new_call(a, NULL, NULL, NULL);
+	struct pfs_call *call = new_call(a, NULL, NULL, NULL);
 
 	if (!call)
 		return -ENOMEM;
@@ -300,7 +300,7 @@ static void cut_chunk(struct agent *a, struct chunk *ch, uint64_t size)
 
 static void run_cut(struct job *job)
 {
-	struct call *call = (struct call *)job;
+	struct pfs_call *call = (struct pfs_call *)job;
 	int fd;
 
 	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
@@ -314,7 +314,7 @@ static void run_cut(struct job *job)
 
 static void cut(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 	struct file *f = r->file;
 	int rc = call->rc;
 
@@ -354,12 +354,12 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	uint64_t size = msg->truncate.size;
 	/* a file of several nodes is truncated on the PFS by its first target, always: others may have drained */
 	bool was_busy = f->on_pfs.busy,
-	     cuts_pfs = f->shared ? f->home : size < f->on_pfs.size || f->nr_pfs_chunks;
-	struct call *call;
+	     cuts_pfs = f->shared ? f->sets_size : size < f->on_pfs.size || f->nr_pfs_chunks;
+	struct pfs_call *call;
 	int rc;
 
 	if (size >= pmio_pool_file_size(a->pool, f->slot)) {
-		if (f->shared && !f->home)
+		if (f->shared && !f->sets_size)
 			size = 0; /* only its own pieces count here */
 		grow(a, f, size);
 		agent_reply_status(a, c, &msg->hdr, 0);
@@ -394,7 +394,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 
 static void run_forget(struct job *job)
 {
-	struct call *call = (struct call *)job;
+	struct pfs_call *call = (struct pfs_call *)job;
 	int fd;
 
 	if (call->req.file->on_pfs.marked && pfs_look_hold(call->look, call->pfs, &fd) == 0)
@@ -403,7 +403,7 @@ static void run_forget(struct job *job)
 
 static void forgotten(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 	struct file *f = r->file;
 
 	if (f->nr_handles) {
@@ -417,7 +417,7 @@ static void forgotten(struct agent *a, struct request *r)
 
 void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct call *call = new_call(a, c, f, msg);
+	struct pfs_call *call = new_call(a, c, f, msg);
 
 	if (!call)
 		return;
@@ -428,7 +428,7 @@ void calls_forget(struct agent *a, struct conn *c, struct file *f, const union p
 /* ---- sync ------------------------------------------------------------------------------ */
 
 /* first the data, then the metadata that say they are there */
-static int sync_frames(struct call *call)
+static int sync_frames(struct pfs_call *call)
 {
 	struct pmio_view *v = call->view;
 	int rc = 0;
@@ -444,7 +444,7 @@ static int sync_frames(struct call *call)
 
 static void run_sync(struct job *job)
 {
-	struct call *call = (struct call *)job;
+	struct pfs_call *call = (struct pfs_call *)job;
 	int fd;
 
 	if (call->frames)
@@ -460,12 +460,12 @@ static void run_sync(struct job *job)
 
 static void synced(struct agent *a, struct request *r)
 {
-	struct call *call = (struct call *)r;
+	struct pfs_call *call = (struct pfs_call *)r;
 
 	end_call(a, call, call->rc);
 }
 
-static int list_frames(struct call *call, const struct file *f)
+static int list_frames(struct pfs_call *call, const struct file *f)
 {
 	size_t nr = HASH_COUNT(f->chunks);
 
@@ -481,7 +481,7 @@ static int list_frames(struct call *call, const struct file *f)
 
 void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
-	struct call *call = new_call(a, c, f, msg);
+	struct pfs_call *call = new_call(a, c, f, msg);
 	int rc = 0;
 
 	if (!call)

@@ -68,7 +68,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	maps_leave(a, h);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
-	a->nr_early_handles -= open_is_early(h->flags);
+	a->nr_background_handles -= open_drains_in_background(h->flags);
 	free_handle(a, h);
 	if (c && !files_needs_drain(a, f) && marks_defer(a, f, c, msg)) {
 		files_idle(a, f);

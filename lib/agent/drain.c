@@ -201,7 +201,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 static void part_done(void *agent, struct job *job)
 {
 	struct agent *a = agent;
-	struct drain *d = ((struct part *)job)->drain;
+	struct drain *d = ((struct drain_part *)job)->drain;
 
 	if (++d->nr_done == d->nr_parts)
 		ended(a, d->file, d, atomic_load(&d->error));
@@ -224,10 +224,10 @@ static int list_chunks(struct drain *d)
 	if (!d->taken)
 		return -ENOMEM;
 	for (struct chunk *ch = d->file->chunks; ch; ch = ch->hh.next) {
-		if (ch->frame < 0 || (d->early && !early_is_ripe(d->file, ch)))
+		if (ch->frame < 0 || (d->background && !background_is_ripe(d->file, ch)))
 			continue;
-		if (d->early)
-			ch->early_in = d->file->nr_opens;
+		if (d->background)
+			ch->background_in = d->file->nr_opens;
 		d->taken[d->nr_taken].chunk = ch->number;
 		d->taken[d->nr_taken++].frame = (uint64_t)ch->frame;
 	}
@@ -313,7 +313,7 @@ static int prepare(struct agent *a, struct drain *d)
 	d->is_new = f->is_new && !f->shared;
 	d->unmarks = f->nr_handles == 0 && f->on_pfs.marked;
 	d->now = d->opened_st;
-	d->may_extend = f->shared ? f->home : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
+	d->may_extend = f->shared ? f->sets_size : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
 	d->shared = f->shared;
 	return 0;
 }
@@ -390,8 +390,8 @@ static void opened(void *agent, struct job *job)
 	}
 	f->reopen = false;
 	if (rc == -ENOENT)
-		pmio_err("agent: drain %s: it is not there any more, nor found in the folders about: if it has another "
-			 "name, `pmio drain` with that name goes on; else `pmio forget` gives up what the pool holds",
+		pmio_err("agent: drain %s: the file no longer exists there, and was not found in the directories around: if it has "
+			 "another name, run `pmio drain` with that name; otherwise `pmio forget` discards its data in the pool",
 			 f->path);
 	if (rc == 0)
 		begin(a, d);
@@ -412,7 +412,7 @@ static bool goes_at_once(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
 
-	return !d->look && !d->marks && !d->early && f->nr_handles == 0 && f->on_pfs.seen_closed && !f->shared &&
+	return !d->look && !d->marks && !d->background && f->nr_handles == 0 && f->on_pfs.seen_closed && !f->shared &&
 	       !f->on_pfs.busy && !f->on_pfs.cut_pending && !f->on_pfs.changed && !f->on_pfs.stale &&
 	       (!f->policy.verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
 	       a->nr_draining <= a->config->drain_threads;
@@ -444,7 +444,7 @@ static void judge_first(struct agent *a, struct drain *d)
 static void at_once_done(void *agent, struct job *job)
 {
 	struct agent *a = agent;
-	struct drain *d = ((struct part *)job)->drain;
+	struct drain *d = ((struct drain_part *)job)->drain;
 
 	if (d->differs)
 		judge_first(a, d);
@@ -496,7 +496,7 @@ static int start(struct agent *a, struct drain *d)
 }
 
 /* nothing keeps it from starting */
-static void start_now(struct agent *a, struct file *f, bool early)
+static void start_now(struct agent *a, struct file *f, bool background)
 {
 	int rc = -ENOMEM;
 
@@ -505,7 +505,7 @@ static void start_now(struct agent *a, struct file *f, bool early)
 	if (f->drain) {
 		pthread_mutex_init(&f->drain->lock, NULL);
 		pthread_cond_init(&f->drain->idle_cond, NULL);
-		f->drain->early = early;
+		f->drain->background = background;
 		f->drain->agent = a;
 		f->drain->file = f;
 		f->drain->slot = f->slot;
@@ -535,14 +535,14 @@ void drain_start(struct agent *a, struct file *f, struct request *waiter)
 	start_now(a, f, false);
 }
 
-void drain_start_early(struct agent *a, struct file *f)
+void drain_start_background(struct agent *a, struct file *f)
 {
 	start_now(a, f, true);
 }
 
 void drain_hurry(struct file *f)
 {
-	if (f->drain && f->drain->early)
+	if (f->drain && f->drain->background)
 		atomic_store(&f->drain->stop, true);
 }
 

@@ -18,7 +18,7 @@ struct taken {
 	struct pmio_mask mask;	/* the blocks that were taken; empty: none, or no worker has come to this chunk */
 };
 
-struct part {
+struct drain_part {
 	struct job job;		/* first: run() and done() get the part by it */
 	struct drain *drain;
 	uint64_t size;		/* size of the file in bytes, when the last of this part's chunks was taken */
@@ -42,14 +42,14 @@ struct drain {
 	struct file *file;
 	uint32_t slot;
 	struct pfs_fd *pfs;	/* held */
-	bool early;		/* of some chunks only (early.c) */
+	bool background;	/* of some chunks only (background.c) */
 	bool may_extend;	/* no client writes to the PFS file itself */
 	bool shared;		/* other agents write to it now */
 	struct taken *taken;	/* owned; sorted by chunk */
 	size_t nr_taken;
 	atomic_size_t next;	/* index in taken: the first that no worker has come to */
 	atomic_bool stop;	/* take no further chunks */
-	struct part *parts;	/* owned */
+	struct drain_part *parts;	/* owned */
 	unsigned nr_parts, nr_done;
 	bool differs;		/* nothing was written: the result of the look has to be judged first */
 	atomic_uint parts_left;

@@ -14,7 +14,7 @@
 #define COMPARE_NS 200000000 /* the longest time for which steps of several workers may overlap before a pause for a look */
 #define OPEN_WAIT_US 20000
 
-struct batch {
+struct write_run {
 	struct iovec iov[DRAIN_IOVS];
 	int nr;
 	uint64_t off;	/* in the file */
@@ -47,7 +47,7 @@ static int write_plain(int fd, const struct iovec *pieces, int nr, uint64_t off)
 	return 0;
 }
 
-static void written(struct drain *d, const struct batch *b)
+static void written(struct drain *d, const struct write_run *b)
 {
 	uint64_t end = atomic_load(&d->end);
 
@@ -56,7 +56,7 @@ static void written(struct drain *d, const struct batch *b)
 		;
 }
 
-static int write_all(const struct part *p, const struct iovec *iov, int nr, uint64_t off)
+static int write_all(const struct drain_part *p, const struct iovec *iov, int nr, uint64_t off)
 {
 	int fd = p->drain->pfs->fd;
 
@@ -67,7 +67,7 @@ static int write_all(const struct part *p, const struct iovec *iov, int nr, uint
  * Part of the batch cannot be read from the pool's memory.  The rest is written; the
  * log names what is lost.  Returns -EIO, or the error of the file system.
  */
-static int write_readable(const struct part *p, const struct batch *b)
+static int write_readable(const struct drain_part *p, const struct write_run *b)
 {
 	const struct pmio_view *v = p->drain->agent->view;
 	uint64_t off = b->off;
@@ -150,7 +150,7 @@ static int step_end(struct drain *d, int rc)
 	return rc;
 }
 
-static int flush_batch(struct part *p, struct batch *b)
+static int flush_batch(struct drain_part *p, struct write_run *b)
 {
 	int rc = 0;
 
@@ -170,7 +170,7 @@ static int flush_batch(struct part *p, struct batch *b)
 }
 
 /* add a run of blocks; it may be longer than one write should be */
-static int add_run(struct part *p, struct batch *b, uint64_t off, uint8_t *from, size_t len)
+static int add_run(struct drain_part *p, struct write_run *b, uint64_t off, uint8_t *from, size_t len)
 {
 	while (len) {
 		size_t n = len < DRAIN_WRITE_MAX ? len : DRAIN_WRITE_MAX;
@@ -193,7 +193,7 @@ static int add_run(struct part *p, struct batch *b, uint64_t off, uint8_t *from,
 	return 0;
 }
 
-static int drain_chunk(struct part *p, struct batch *b, struct taken *t)
+static int drain_chunk(struct drain_part *p, struct write_run *b, struct taken *t)
 {
 	struct pmio_view *v = p->drain->agent->view;
 	unsigned run, len;
@@ -230,7 +230,7 @@ static void fail(struct drain *d, int rc)
 
 bool drain_is_whole(const struct drain *d)
 {
-	return !d->early && atomic_load(&d->next) >= d->nr_taken;
+	return !d->background && atomic_load(&d->next) >= d->nr_taken;
 }
 
 static int set_size(const struct drain *d, uint64_t size)
@@ -323,9 +323,9 @@ static size_t chunks_at_once(const struct drain *d)
 
 void drain_run_part(struct job *job)
 {
-	struct part *p = (struct part *)job;
+	struct drain_part *p = (struct drain_part *)job;
 	struct drain *d = p->drain;
-	struct batch b = { .nr = 0 };
+	struct write_run b = { .nr = 0 };
 	size_t i, end, nr;
 	int rc = 0;
 
@@ -393,7 +393,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 void drain_run_at_once(struct job *job)
 {
-	struct drain *d = ((struct part *)job)->drain;
+	struct drain *d = ((struct drain_part *)job)->drain;
 
 	drain_run_opening(&d->opening);
 	d->differs = d->open_rc < 0 || d->nameless || d->moved || d->opened_st.st_dev != d->id.dev ||

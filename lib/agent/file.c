@@ -121,10 +121,7 @@ int files_update_catalog(struct agent *a, struct file *f)
  */
 bool files_frames_may_move(const struct agent *a)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec >= a->evict_not_before;
+	return pmio_now_ms() >= a->evict_not_before_ms;
 }
 
 int files_insert(struct agent *a, const char *path, uint32_t flags, const struct stat *st, int64_t birth_ns, struct file **out)

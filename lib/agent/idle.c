@@ -28,7 +28,7 @@ bool files_needs_drain(struct agent *a, struct file *f)
 	/* of a file of several nodes an agent knows its own pieces, and the one at the first target also the size */
 	if (f->shared)
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
-				    (f->home && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
+				    (f->sets_size && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
 	/*
 	 * A drain also makes durable what clients wrote to the PFS themselves; and it
 	 * repairs the PFS file if an agent was cut off while it changed the file.

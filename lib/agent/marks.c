@@ -1,6 +1,6 @@
 /*
  * marks.c -- dirty marks: they show other pools which files have data in this pool
- * (lib/pfs/guard.c)
+ * (lib/pfs/exclusion.c)
  *
  * As long as a program or the agent has a file open, a lock says so.  For the time after, when
  * both may have been killed, the PFS file is marked: when it has been open for writing for a
@@ -128,7 +128,7 @@ static bool take(struct agent *a, struct file *f, struct batch_item *i)
 	return true;
 }
 
-static const struct batch_kind kind = { JOB_CALL, FILES_MAX, take, run, finish };
+static const struct batch_kind kind = { .job = JOB_CALL, .max = FILES_MAX, .take = take, .run = run, .finish = finish };
 
 void marks_want_none(struct agent *a, struct file *f)
 {

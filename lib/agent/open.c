@@ -74,8 +74,8 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 		f->policy.hold = flags & PMIO_OPEN_HOLD;
 		f->was_held = false;
 		f->policy.async = flags & PMIO_OPEN_ASYNC;
-		f->policy.early = flags & PMIO_OPEN_EARLY;
-		a->nr_early_handles += open_is_early(flags);
+		f->policy.background = flags & PMIO_OPEN_EARLY;
+		a->nr_background_handles += open_drains_in_background(flags);
 		f->policy.verify = flags & PMIO_OPEN_VERIFY;
 		f->policy.sync_later = flags & PMIO_OPEN_SYNC_LATER;
 	}
@@ -83,7 +83,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
-	f->home = f->shared && (f->home || (flags & PMIO_OPEN_HOME));
+	f->sets_size = f->shared && (f->sets_size || (flags & PMIO_OPEN_HOME));
 	requests_finish(a, &f->mark_waiters, 0);
 	if (f->shared)
 		marks_want_none(a, f);
@@ -112,7 +112,7 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 	int rc;
 
 	*out = NULL;
-	/* the old descriptor has a lock for its kind of use (lib/pfs/guard.c): by one node, or by several */
+	/* the old descriptor has a lock for its kind of use (lib/pfs/exclusion.c): by one node, or by several */
 	if (*pfs && f->nr_handles == 0 && files_pfs_can_as_much(*pfs, f->pfs))
 		pfs_put(a, &f->pfs);
 	if (*pfs)

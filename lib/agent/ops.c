@@ -263,9 +263,7 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 {
 	union pmio_any_msg reply;
 	struct pmio_stat_reply_msg *r = &reply.stat_reply;
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	pmio_proto_reply(&reply, &msg->hdr, 0);
 	r->drained_bytes = a->drained_bytes;
 	if (msg->stat.sums)
@@ -287,7 +285,7 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	r->drain_rate_limit = atomic_load(&a->throttle.rate);
 	r->fallback_chunks = a->fallback_chunks;
 	r->evicted_chunks = a->evicted_chunks;
-	r->uptime_s = (uint64_t)(now.tv_sec - a->started.tv_sec);
+	r->uptime_s = (pmio_now_ms() - a->started_ms) / 1000;
 	r->idle_timeout_s = a->config->idle_timeout_s;
 	agent_reply(a, c, &reply, -1);
 }
@@ -379,12 +377,12 @@ static void op_stat_id(struct agent *a, struct conn *c, const union pmio_any_msg
 	agent_reply(a, c, &reply, -1);
 }
 
-static void op_pace(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+static void op_throttle(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
-	if (msg->pace.what == PMIO_PACE_RATE)
-		throttle_set_rate(&a->throttle, msg->pace.rate);
+	if (msg->throttle.what == PMIO_THROTTLE_RATE)
+		throttle_set_rate(&a->throttle, msg->throttle.rate);
 	else
-		atomic_store(&a->throttle.paused, msg->pace.what == PMIO_PACE_PAUSE);
+		atomic_store(&a->throttle.paused, msg->throttle.what == PMIO_THROTTLE_PAUSE);
 	pmio_info("agent: drains: %s, %llu bytes/s", atomic_load(&a->throttle.paused) ? "paused" : "running",
 		  (unsigned long long)atomic_load(&a->throttle.rate));
 	agent_reply_status(a, c, &msg->hdr, 0);
@@ -420,7 +418,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_STAT] = op_stat,	    [PMIO_OP_STAT_FILE] = op_stat_file,
 		[PMIO_OP_STAT_ID] = op_stat_id,	    [PMIO_OP_MAP] = op_map,
 		[PMIO_OP_SHUTDOWN] = op_shutdown,   [PMIO_OP_STAGE] = op_stage,
-		[PMIO_OP_PACE] = op_pace,	    [PMIO_OP_FORGET] = op_forget,
+		[PMIO_OP_THROTTLE] = op_throttle,   [PMIO_OP_FORGET] = op_forget,
 	};
 	static void (*const with_fd[PMIO_NR_OPS])(struct agent *, struct conn *,
 						  const union pmio_any_msg *, int) = {

@@ -11,6 +11,8 @@
 
 #include "agent/agent_impl.h"
 
+#define STORES_END_MS 10000 /* clients have noticed by then that another agent has the pool */
+
 /* ---- after a power cut: files whose names were lost -------------------------------- */
 
 struct remake {
@@ -140,13 +142,8 @@ static void go_on_with_loaded(struct agent *a)
 		if (f->removal != FILE_REMOVAL_RESUMED)
 			report_waiting(a, f);
 		maps_load(a, f);
-		if (f->recovered) {
-			struct timespec now;
-
-			/* clients of the old agent may still store into its frames until they notice */
-			clock_gettime(CLOCK_MONOTONIC, &now);
-			a->evict_not_before = now.tv_sec + 10;
-		}
+		if (f->recovered) /* clients of the old agent may still store into its frames until they notice */
+			a->evict_not_before_ms = pmio_now_ms() + STORES_END_MS;
 		/* before a client makes the file longer again */
 		if (f->on_pfs.cut_pending && files_update_catalog(a, f) < 0)
 			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);

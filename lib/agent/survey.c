@@ -3,9 +3,9 @@
  *
  * They may be renamed or removed without the agent's knowledge.  So from time to time a
  * worker looks: a file that has lost its last name is given up or, if it is held, reported
- * as gone.  That is decided by the second look: who has replaced a file by another one tells the agent
- * afterwards (pmio_rename).  And the catalog gets the current name of each file, by which it is found after a
- * crash.
+ * as gone.  That is decided by the second look: a process that has replaced a file by another one tells the
+ * agent afterwards (pmio_rename).  And the catalog gets the current name of each file, by which it is found after
+ * a crash.
  *
  * One survey runs at a time: if the file system hangs, so does the survey.
  */
@@ -14,67 +14,52 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/agent_impl.h"
+#include "agent/batch.h"
 
 #define EVERY_MS 1000
 #define SHARE 20     /* it takes at most 1/SHARE of a worker's time */
 #define FILES_MAX 4096 /* at a time */
 
-struct item {
-	uint32_t slot;
-	uint64_t generation;
-	struct pfs_fd *pfs;	/* held; NULL: look opens it */
-	struct pfs_look *look;	/* owned */
-	bool nameless, named;
-};
-
-struct survey {
-	struct job job;		/* first */
-	uint64_t start_ms;
-	size_t nr;
-	struct item items[];
-};
-
 /* ---- in a worker ---------------------------------------------------------------- */
 
 /* a file may have lost the known one of several names */
-static void find_name(struct item *i)
+static void find_name(struct batch_item *i)
 {
 	int fd;
 
 	if (pmio_pfs_name(i->pfs->fd, i->look->path) == 0) {
-		i->named = true;
+		i->survey.named = true;
 		return;
 	}
 	if (pmio_pfs_find(i->look->path, &i->look->id, O_RDONLY, &fd, i->look->path) == 0) {
-		i->named = true;
+		i->survey.named = true;
 		close(fd);
 	}
 }
 
-static void look_at(struct item *i)
+static void look_at(struct batch_item *i)
 {
 	struct stat st;
 
 	if (!i->pfs) {
 		pfs_look_run(i->look);
-		i->nameless = i->look->nameless;
-		i->named = i->look->rc == 0 && !i->nameless;
+		i->survey.nameless = i->look->nameless;
+		i->survey.named = i->look->rc == 0 && !i->survey.nameless;
 		return;
 	}
 	if (fstat(i->pfs->fd, &st) < 0)
 		return;
-	i->nameless = pmio_pfs_is_nameless(i->pfs->fd, &st);
-	if (!i->nameless)
+	i->survey.nameless = pmio_pfs_is_nameless(i->pfs->fd, &st);
+	if (!i->survey.nameless)
 		find_name(i);
 }
 
 static void run(struct job *job)
 {
-	struct survey *s = (struct survey *)job;
+	struct batch *b = (struct batch *)job;
 
-	for (size_t i = 0; i < s->nr; i++)
-		look_at(&s->items[i]);
+	for (size_t i = 0; i < b->nr; i++)
+		look_at(&b->items[i]);
 }
 
 /* ---- in the loop ------------------------------------------------------------------ */
@@ -84,72 +69,53 @@ static bool is_wanted(const struct file *f)
 	return f->nr_handles == 0 && f->nr_jobs == 0 && !file_is_gone(f) && f->state != PMIO_FILE_CLEAN;
 }
 
-static void apply(struct agent *a, struct item *i)
+static int finish(struct agent *a, struct batch_item *i)
 {
-	struct file *f = a->by_slot[i->slot];
+	struct file *f = batch_file(a, i);
 
-	if (!f || !is_wanted(f) || pmio_pm_load64(&a->view->slots[i->slot].generation) != i->generation)
-		return;
+	if (!f || !is_wanted(f))
+		return 0;
 	if (!i->pfs && i->look->pfs && !pfs_fd_is_high(i->look->pfs->fd) && (i->look->st.st_dev == f->key.dev || files_adopt_device(a, f, &i->look->st)))
 		files_adopt_pfs(a, f, &i->look->pfs);
-	if (i->nameless && f->seen_nameless) {
+	if (i->survey.nameless && f->seen_nameless) {
 		files_lost_name(a, f);
-		return;
+		return 0;
 	}
-	if (i->named && (!i->pfs || f->sees_names))
+	if (i->survey.named && (!i->pfs || f->sees_names))
 		files_adopt_name(a, f, i->look->path);
-	f->seen_nameless = i->nameless;
+	f->seen_nameless = i->survey.nameless;
+	return 0;
 }
 
-static void done(void *agent, struct job *job)
+static bool has_wanted(const struct agent *a)
 {
-	struct agent *a = agent;
-	struct survey *s = (struct survey *)job;
+	const struct file *f = a->files;
+
+	while (f && !is_wanted(f))
+		f = f->hh.next;
+	return f;
+}
+
+static bool take(struct agent *a, struct file *f, struct batch_item *i)
+{
+	(void)a;
+	if (!is_wanted(f) || (i->look = pfs_look_new(f)) == NULL)
+		return false;
+	i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
+	return true;
+}
+
+static void ended(struct agent *a, const struct batch *b)
+{
 	uint64_t now = pmio_now_ms();
 
-	for (size_t i = 0; i < s->nr; i++) {
-		apply(a, &s->items[i]);
-		pfs_put(a, &s->items[i].pfs);
-		pfs_look_delete(a, &s->items[i].look);
-	}
-	a->next_survey_ms = now + EVERY_MS + (now - s->start_ms) * SHARE;
+	a->next_survey_ms = now + EVERY_MS + (now - b->start_ms) * SHARE;
 	a->surveying = false;
-	free(s);
 }
 
-static size_t count(const struct agent *a)
-{
-	size_t nr = 0;
-
-	for (const struct file *f = a->files; f && nr < FILES_MAX; f = f->hh.next)
-		nr += is_wanted(f);
-	return nr;
-}
-
-static void start(struct agent *a, size_t nr)
-{
-	struct survey *s = calloc(1, sizeof(*s) + nr * sizeof(s->items[0]));
-
-	a->next_survey_ms = pmio_now_ms() + EVERY_MS;
-	if (!s)
-		return;
-	for (struct file *f = a->files; f && s->nr < nr; f = f->hh.next) {
-		struct item *i = &s->items[s->nr];
-
-		if (!is_wanted(f) || (i->look = pfs_look_new(f)) == NULL)
-			continue;
-		i->slot = f->slot;
-		i->generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
-		i->pfs = f->pfs ? pfs_get(f->pfs) : NULL;
-		s->nr++;
-	}
-	s->start_ms = pmio_now_ms();
-	s->job.kind = JOB_CALL;
-	s->job.run = run;
-	s->job.done = done;
-	a->surveying = true;
-	workers_submit(a->workers, &s->job);
-}
+static const struct batch_kind kind = {
+	.job = JOB_CALL, .max = FILES_MAX, .idle = true, .take = take, .run = run, .finish = finish, .ended = ended,
+};
 
 int survey_wait_ms(const struct agent *a)
 {
@@ -168,17 +134,13 @@ static void hurry(struct agent *a)
 
 void survey_look(struct agent *a)
 {
-	size_t nr;
-
 	if (a->survey_hurries)
 		hurry(a);
 	a->survey_hurries = false;
 	if (survey_wait_ms(a) != 0)
 		return;
-	nr = count(a);
-	a->survey_wanted = nr > 0;
-	if (nr)
-		start(a, nr);
-	else /* each close asks for a survey, and each survey looks at all files */
-		a->next_survey_ms = pmio_now_ms() + EVERY_MS;
+	a->survey_wanted = has_wanted(a);
+	a->next_survey_ms = pmio_now_ms() + EVERY_MS; /* each close asks for a survey, and each survey looks at all files */
+	if (a->survey_wanted)
+		a->surveying = batch_all(a, &kind);
 }

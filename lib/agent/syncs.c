@@ -146,10 +146,10 @@ static void failed(struct agent *a, struct file *f, int rc)
 
 static int finish(struct agent *a, struct batch_item *i)
 {
-	struct file *f = a->by_slot[i->sync.slot];
+	struct file *f = batch_file(a, i);
 	int rc = i->rc;
 
-	if (!f || pmio_pm_load64(&a->view->slots[i->sync.slot].generation) != i->sync.generation)
+	if (!f)
 		return rc;
 	f->syncing = false;
 	if (!f->sync.listed)
@@ -171,17 +171,16 @@ static int finish(struct agent *a, struct batch_item *i)
 
 static bool take(struct agent *a, struct file *f, struct batch_item *i)
 {
+	(void)a;
 	if (f->syncing || !batch_hold(i, f, f->sync_pfs ? f->sync_pfs : f->pfs))
 		return false;
-	i->sync.slot = f->slot;
-	i->sync.generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
 	i->sync.change = f->sync_change;
 	i->sync.is_new = f->is_new;
 	f->syncing = true;
 	return true;
 }
 
-static const struct batch_kind kind = { JOB_BULK, BATCH_MAX, take, run, finish };
+static const struct batch_kind kind = { .job = JOB_BULK, .max = BATCH_MAX, .take = take, .run = run, .finish = finish };
 
 int syncs_wait_ms(const struct agent *a)
 {

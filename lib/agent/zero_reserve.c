@@ -28,9 +28,9 @@ static void done(void *agent, struct job *job)
 {
 	struct agent *a = agent;
 	(void)job;
-	pmio_pool_blank_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
+	pmio_pool_zero_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
 	if (a->zero_reserve.rc < 0)
-		pmio_err("agent: frame %llu of the pool cannot be written to: it is not used any more",
+		pmio_err("agent: frame %llu of the pool cannot be written to, and is no longer used",
 			 (unsigned long long)a->zero_reserve.frame);
 	a->zero_reserve.running = false;
 }
@@ -42,7 +42,7 @@ void zero_reserve_more(struct agent *a)
 	/* after a start, clients of the last agent may still write to frames that it freed */
 	if (b->running || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))
 		return;
-	b->frame = pmio_pool_blank_begin(a->pool);
+	b->frame = pmio_pool_zero_begin(a->pool);
 	if (b->frame == PMIO_NO_FRAME)
 		return;
 	b->job.run = run;

@@ -119,8 +119,8 @@ int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *pa
 	if (fd >= 0)
 		close(fd);
 	if (rc == -ENOENT)
-		pmio_err("drain %s: No such file or directory: it is not where it was, nor in the folders about; `pmio drain` "
-			 "with its new name goes on, `pmio forget` gives up what waits", path);
+		pmio_err("drain %s: No such file or directory: the file is not where it was, nor in the directories around; run "
+			 "`pmio drain` with its new name, or `pmio forget`, which discards its data in the pool", path);
 	else if (rc < 0 && rc != -ESRCH)
 		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;
@@ -246,14 +246,14 @@ int pmio_stage_release(struct pmio *pm, const char *path)
 	return rc < 0 ? rc : pmio_close(&f);
 }
 
-static int set_pace(struct pmio *pm, uint32_t what, uint64_t rate)
+static int set_throttle(struct pmio *pm, uint32_t what, uint64_t rate)
 {
 	union pmio_any_msg msg, reply;
 	int rc;
 
-	pmio_proto_request(&msg, PMIO_OP_PACE, 0);
-	msg.pace.what = what;
-	msg.pace.rate = rate;
+	pmio_proto_request(&msg, PMIO_OP_THROTTLE, 0);
+	msg.throttle.what = what;
+	msg.throttle.rate = rate;
 	rc = client_call(pm, &msg, &reply, NULL);
 	if (rc < 0)
 		pmio_err("the agent of %s: %s", pm->dir, pmio_strerror(rc));
@@ -262,12 +262,12 @@ static int set_pace(struct pmio *pm, uint32_t what, uint64_t rate)
 
 int pmio_set_drain_rate(struct pmio *pm, uint64_t rate)
 {
-	return set_pace(pm, PMIO_PACE_RATE, rate);
+	return set_throttle(pm, PMIO_THROTTLE_RATE, rate);
 }
 
 int pmio_pause_drains(struct pmio *pm, bool pause)
 {
-	return set_pace(pm, pause ? PMIO_PACE_PAUSE : PMIO_PACE_RESUME, 0);
+	return set_throttle(pm, pause ? PMIO_THROTTLE_PAUSE : PMIO_THROTTLE_RESUME, 0);
 }
 
 int pmio_shutdown(struct pmio *pm, bool force)

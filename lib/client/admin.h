@@ -89,7 +89,7 @@ int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st);
 /* the next file at or after slot *cursor; sets *cursor for the next call; -ENOENT: there is none */
 int pmio_stat_next(struct pmio *pm, uint32_t *cursor, struct pmio_file_stat *st);
 
-/* what the pool has of a PFS file, whoever has it open */
+/* what the pool has of a PFS file, also if other processes have it open */
 struct pmio_id_stat {
 	struct pmio_entry entry;
 	uint64_t size;		/* bytes, as seen through pmio */

@@ -11,7 +11,7 @@
 #include "client/client.h"
 #include "core/error.h"
 
-struct part {
+struct append_place {
 	bool taken;
 	uint64_t at;
 	uint32_t slot;
@@ -19,7 +19,7 @@ struct part {
 };
 
 /* with the current agent: epoch */
-static int take(struct pmio_file *f, uint64_t len, struct part *p)
+static int take(struct pmio_file *f, uint64_t len, struct append_place *p)
 {
 	struct pmio_view *v = f->pm->view;
 	uint32_t slot = f->slot;
@@ -37,7 +37,7 @@ static int take(struct pmio_file *f, uint64_t len, struct part *p)
 
 int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 {
-	struct part p = { .taken = false };
+	struct append_place p = { .taken = false };
 	bool done = false;
 	uint64_t epoch;
 	int rc = 0;

@@ -105,8 +105,8 @@ static int try_connect(struct pmio *pm)
 	int sock, rc = connect_within(pm, client_timeout_ms(pm), &sock);
 
 	if (rc == -EAGAIN) {
-		pmio_err("pool %s: its agent takes nobody in; `pmio agent stop --force` ends it, and what it "
-			 "has stays in the pool", pm->dir);
+		pmio_err("pool %s: its agent accepts no connections; `pmio agent stop --force` ends it, and the "
+			 "data stay in the pool", pm->dir);
 		return PMIO_ESTUCK;
 	}
 	if (rc < 0)

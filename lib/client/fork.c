@@ -1,7 +1,7 @@
 /*
  * fork.c -- what becomes of connections in a child of fork()
  *
- * They are the parent's: its agent would send the child's answers to whoever reads first.  So in the child every call
+ * They are the parent's: its agent would send the child's answers to the process that reads first.  So in the child every call
  * with them fails with -EBADF, and their descriptors are closed; it may connect anew.  The pool stays mapped until the
  * child disconnects or ends, as it may be forked from within a signal handler.
  *

@@ -52,7 +52,7 @@ static int tell(struct pmio_file *f, uint64_t first, uint64_t nr, uint32_t how)
 	return client_file_call(f, &msg, &reply, NULL);
 }
 
-struct request {
+struct map_request {
 	struct pmio_file *f;
 	uint8_t *addr;
 	uint64_t off, end; /* in the file; end: of the last page */
@@ -60,7 +60,7 @@ struct request {
 };
 
 /* map what lies in consecutive frames from off on; returns its bytes or an error */
-static int64_t map_run(const struct request *r, uint64_t off, int fd)
+static int64_t map_run(const struct map_request *r, uint64_t off, int fd)
 {
 	struct pmio_view *v = r->f->pm->view;
 	uint64_t chunk = off >> v->chunk_shift, start = off & (v->chunk_size - 1), len = 0, last = (r->end - 1) >> v->chunk_shift;
@@ -85,7 +85,7 @@ static int64_t map_run(const struct request *r, uint64_t off, int fd)
 	return (int64_t)len;
 }
 
-static int map_all(const struct request *r)
+static int map_all(const struct map_request *r)
 {
 	struct pmio_file *f = r->f;
 	unsigned shift = f->pm->view->chunk_shift;
@@ -131,7 +131,7 @@ static int end(struct pmio_file *f)
 	return rc;
 }
 
-static int check(const struct request *r, size_t len, off_t *size)
+static int check(const struct map_request *r, size_t len, off_t *size)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct pmio_file *f = r->f;
@@ -153,7 +153,7 @@ static int check(const struct request *r, size_t len, off_t *size)
 int pmio_map(struct pmio_file *f, void *addr, size_t len, off_t off, int writable)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), epoch;
-	struct request r = { f, addr, (uint64_t)off, ((uint64_t)off + len + page - 1) & ~(page - 1), writable != 0 };
+	struct map_request r = { f, addr, (uint64_t)off, ((uint64_t)off + len + page - 1) & ~(page - 1), writable != 0 };
 	bool done = false;
 	off_t size;
 	int rc = check(&r, len, &size);

@@ -157,7 +157,7 @@ static size_t read_near(struct reader *r, const struct pmio_piece *pieces, size_
 	return i;
 }
 
-struct request {
+struct read_request {
 	struct pmio_file *f;
 	const struct pmio_piece *pieces;
 	size_t nr;
@@ -169,7 +169,7 @@ struct request {
 /* returns bytes read or an error */
 static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 {
-	const struct request *req = arg;
+	const struct read_request *req = arg;
 	const struct pmio_piece *pieces = req->pieces;
 	uint64_t size = pmio_pm_load64(&client_slot(req->f)->size);
 	struct reader r = { .f = req->f, .v = req->f->pm->view, .guard = guard, .at_once = req->at_once,
@@ -206,7 +206,7 @@ static ssize_t read_pieces(struct pmio_pm_guard *guard, void *arg)
 ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
 {
 	ssize_t n = io_check_pieces(pieces, nr);
-	struct request req = { f, pieces, nr, (size_t)n, size, false };
+	struct read_request req = { f, pieces, nr, (size_t)n, size, false };
 	bool done = false;
 	uint64_t epoch;
 
@@ -235,7 +235,7 @@ ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_
 ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
 {
 	ssize_t n = io_check_pieces(pieces, nr);
-	struct request req = { f, pieces, nr, (size_t)n, size, true };
+	struct read_request req = { f, pieces, nr, (size_t)n, size, true };
 	uint64_t epoch;
 
 	if (n <= 0 || !io_is_ready(f, PMIO_OPEN_READ, &epoch))

@@ -18,4 +18,10 @@ static inline uint64_t pmio_now_ms(void)
 	return pmio_now_ns() / 1000000;
 }
 
+/* a time of pmio_now_ms() for pthread_cond_timedwait(), with a condition of that clock */
+static inline struct timespec pmio_timespec(uint64_t ms)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * 1000000) };
+}
+
 #endif

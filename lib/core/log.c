@@ -92,10 +92,10 @@ uint64_t pmio_note(struct pmio_note *n, uint64_t more)
 	uint64_t now_ms = pmio_now_ms(), nr;
 
 	n->nr += more;
-	nr = n->nr - n->said;
+	nr = n->nr - n->reported;
 	if (nr == 0 || (n->next_ms && now_ms < n->next_ms))
 		return 0;
 	n->next_ms = now_ms + NOTE_MS;
-	n->said = n->nr;
+	n->reported = n->nr;
 	return nr;
 }

@@ -39,7 +39,7 @@ void pmio_log(enum pmio_log_level level, const char *fmt, ...)
 
 /* limits messages about events that strangers can cause as often as they like; starts as zeros */
 struct pmio_note {
-	uint64_t nr, said; /* number of events in all, and up to the last line */
+	uint64_t nr, reported; /* number of events in all, and up to the last line */
 	uint64_t next_ms;  /* CLOCK_MONOTONIC: no line before this time */
 };
 

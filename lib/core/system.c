@@ -335,7 +335,7 @@ const char *pmio_process_stopped(pid_t pid)
 	case '\0':
 		return NULL;
 	case 'T':
-		return "stopped by a signal (state T; `kill -CONT` lets it go on)";
+		return "stopped by a signal (state T; `kill -CONT` continues it)";
 	case 't':
 		return "stopped by a debugger (state t)";
 	default:
@@ -343,7 +343,7 @@ const char *pmio_process_stopped(pid_t pid)
 	}
 	snprintf(cgroup, sizeof(cgroup), "/proc/%d/cgroup", (int)pid);
 	files.cgroup = cgroup;
-	return pmio_cgroup_is_frozen(&files) ? "frozen with its cgroup (thaw that, and it goes on)" : NULL;
+	return pmio_cgroup_is_frozen(&files) ? "frozen with its cgroup (it continues when that is thawed)" : NULL;
 }
 
 pid_t pmio_lock_holder(int fd)

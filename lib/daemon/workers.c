@@ -11,7 +11,8 @@
  *              before those of a device on which some are stuck.
  *
  * An idle thread checks that: while bulk jobs wait for their turn it wakes up from time
- * to time to see whether a running one has become stuck.
+ * to time to see whether a running one has become stuck.  It also wakes up when a job of
+ * workers_submit_after() is due.
  */
 #include "daemon/workers.h"
 
@@ -29,7 +30,6 @@
 #include "core/log.h"
 
 #define STUCK_MS 1000
-#define STUCK_MAX 512	       /* stuck bulk jobs; more wait */
 #define THREADS_MAX 4096
 
 struct workers {
@@ -43,6 +43,7 @@ struct workers {
 	unsigned nr_threads, nr_idle;
 	struct job *calls;	/* to do, oldest first */
 	struct job *bulk;	/* to do, oldest first */
+	struct job *delayed;	/* to do later, the one that is due first is the first */
 	struct job *running;	/* bulk jobs */
 	struct job *finished;
 };
@@ -107,13 +108,36 @@ static struct job *next_bulk(struct workers *w)
 		if (!on_stuck)
 			on_stuck = job;
 	}
-	return nr_stuck < STUCK_MAX ? on_stuck : NULL;
+	return nr_stuck < w->config.nr_stuck ? on_stuck : NULL;
+}
+
+static void enqueue(struct workers *w, struct job *job)
+{
+	if (job->kind == JOB_CALL)
+		DL_APPEND(w->calls, job);
+	else if (job->high_priority)
+		DL_PREPEND(w->bulk, job);
+	else
+		DL_APPEND(w->bulk, job);
+}
+
+static void enqueue_due(struct workers *w)
+{
+	int64_t now = w->delayed ? now_ms() : 0;
+	struct job *job;
+
+	while ((job = w->delayed) != NULL && job->due_ms <= now) {
+		DL_DELETE(w->delayed, job);
+		enqueue(w, job);
+	}
 }
 
 static struct job *take_job(struct workers *w)
 {
-	struct job *job = w->calls;
+	struct job *job;
 
+	enqueue_due(w);
+	job = w->calls;
 	if (job) {
 		DL_DELETE(w->calls, job);
 		return job;
@@ -131,16 +155,16 @@ static struct job *take_job(struct workers *w)
 
 static void wait_for_more(struct workers *w)
 {
+	int64_t at = w->bulk ? now_ms() + STUCK_MS / 4 : INT64_MAX;
 	struct timespec until;
 
-	if (!w->bulk) {
+	if (w->delayed && w->delayed->due_ms < at)
+		at = w->delayed->due_ms;
+	if (at == INT64_MAX) {
 		pthread_cond_wait(&w->more, &w->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += STUCK_MS / 4 * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+	until = pmio_timespec((uint64_t)at);
 	pthread_cond_timedwait(&w->more, &w->lock, &until);
 }
 
@@ -166,12 +190,13 @@ static int add_thread(struct workers *w)
 static void run_job(struct workers *w, struct job *job)
 {
 	bool is_bulk = job->kind == JOB_BULK, has_done = job->done;
+	void (*ended)(struct job *job) = job->ended;
 	uint64_t one = 1;
 
 	w->nr_idle--;
 	if (w->nr_idle == 0)
 		add_thread(w); /* if that fails, the next job waits for a running one to end */
-	else if (w->bulk)
+	else if (w->bulk || w->delayed)
 		pthread_cond_signal(&w->more); /* another thread has to watch the remaining jobs */
 	pthread_mutex_unlock(&w->lock);
 	job->run(job);
@@ -182,6 +207,10 @@ static void run_job(struct workers *w, struct job *job)
 		DL_APPEND(w->finished, job);
 		if (write(w->event_fd, &one, sizeof(one)) < 0)
 			pmio_err("%s: eventfd: %s", w->config.daemon, strerror(errno));
+	} else if (ended) {
+		pthread_mutex_unlock(&w->lock);
+		ended(job);
+		pthread_mutex_lock(&w->lock);
 	}
 	w->nr_idle++;
 }
@@ -261,14 +290,12 @@ static struct workers *volatile left_behind;
 bool workers_delete(struct workers **pw, unsigned limit_ms)
 {
 	struct workers *w = *pw;
-	struct timespec until;
+	struct timespec until = pmio_timespec(pmio_now_ms() + limit_ms);
 	unsigned left;
 
 	*pw = NULL;
 	if (!w)
 		return true;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += limit_ms / 1000;
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
 	pthread_cond_broadcast(&w->more);
@@ -284,7 +311,7 @@ bool workers_delete(struct workers **pw, unsigned limit_ms)
 	pthread_cond_destroy(&w->more);
 	pthread_cond_destroy(&w->ended);
 	pthread_mutex_destroy(&w->lock);
-	if (w->calls || w->bulk || w->finished)
+	if (w->calls || w->bulk || w->delayed || w->finished)
 		left_behind = w;
 	else
 		free(w);
@@ -296,18 +323,33 @@ int workers_event_fd(const struct workers *w)
 	return w->event_fd;
 }
 
+/* there may be room for a thread now; lock held */
+static void wake(struct workers *w)
+{
+	if (w->nr_idle == 0)
+		add_thread(w);
+	pthread_cond_signal(&w->more);
+}
+
 void workers_submit(struct workers *w, struct job *job)
 {
 	pthread_mutex_lock(&w->lock);
-	if (job->kind == JOB_CALL)
-		DL_APPEND(w->calls, job);
-	else if (job->high_priority)
-		DL_PREPEND(w->bulk, job);
-	else
-		DL_APPEND(w->bulk, job);
-	if (w->nr_idle == 0)
-		add_thread(w); /* there may be room for one now */
-	pthread_cond_signal(&w->more);
+	enqueue(w, job);
+	wake(w);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void workers_submit_after(struct workers *w, struct job *job, unsigned delay_ms)
+{
+	struct job *earlier;
+
+	job->due_ms = now_ms() + delay_ms;
+	pthread_mutex_lock(&w->lock);
+	earlier = w->delayed ? w->delayed->prev : NULL; /* the last one */
+	while (earlier && earlier->due_ms > job->due_ms)
+		earlier = earlier == w->delayed ? NULL : earlier->prev;
+	DL_APPEND_ELEM(w->delayed, earlier, job);
+	wake(w);
 	pthread_mutex_unlock(&w->lock);
 }
 

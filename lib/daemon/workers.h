@@ -19,13 +19,19 @@ enum job_kind {
 /* work for another thread; embedded in what it works on */
 struct job {
 	void (*run)(struct job *job);		     /* in a worker */
-	void (*done)(void *daemon, struct job *job); /* in workers_reap(); frees it; NULL, of a JOB_CALL: run() does */
+	void (*done)(void *daemon, struct job *job); /* in workers_reap(); frees it; or NULL */
+	/*
+	 * in the worker, after run(), when the job no longer counts as running: frees it, or submits it again; done is
+	 * NULL then.  If both are NULL, of a JOB_CALL, run() frees it.
+	 */
+	void (*ended)(struct job *job);
 	enum job_kind kind;
 	uint64_t dev;		/* JOB_BULK: the device of the PFS file */
 	bool throttled;		/* JOB_BULK: subject to the drain rate (agent/throttle.c) */
 	bool high_priority;	/* JOB_BULK: part of a drain that has begun; runs before drains that have not */
 	/* private to workers.c */
 	struct job *prev, *next;
+	int64_t due_ms;
 	atomic_int_fast64_t alive_ms;
 	atomic_bool resting;
 };
@@ -37,7 +43,8 @@ void job_resting(struct job *job, bool resting);
 
 struct workers_config {
 	const char *daemon;	/* its name in messages */
-	unsigned nr_bulk;	/* JOB_BULKs that run at a time */
+	unsigned nr_bulk;	/* JOB_BULKs that run at a time, and are not stuck */
+	unsigned nr_stuck;	/* with so many stuck ones no further JOB_BULK of their devices is begun */
 	unsigned nr_idle;	/* threads that are kept for further jobs */
 	size_t stack_size;	/* bytes */
 };
@@ -52,6 +59,8 @@ int workers_new(const struct workers_config *config, struct workers **out);
  */
 bool workers_delete(struct workers **w, unsigned limit_ms);
 void workers_submit(struct workers *w, struct job *job);
+/* not before that time has passed; of jobs with the same delay the first is the first */
+void workers_submit_after(struct workers *w, struct job *job, unsigned delay_ms);
 int workers_event_fd(const struct workers *w); /* readable when jobs with done() have ended */
 /* call done() of these; one thread */
 void workers_reap(struct workers *w, void *daemon);

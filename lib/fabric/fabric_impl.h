@@ -116,7 +116,7 @@ _Static_assert(sizeof(struct fabric_challenge_msg) == 88, "as on the wire");
 _Static_assert(PROOF_SIZE == 176, "as on the wire");
 _Static_assert(sizeof(struct fabric_welcome_msg) == 88, "as on the wire");
 
-#define SLOT_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
+#define BUFFER_SIZE (sizeof(struct fabric_hdr_msg) + PMIO_FABRIC_MSG_MAX)
 
 /* is the header valid, and was the whole message received (len bytes)? */
 bool fabric_msg_is_good(const void *msg, size_t len);
@@ -213,26 +213,26 @@ void fabric_ep_wake(struct fabric_ep *ep);
 int fabric_error(ssize_t rc);
 uint64_t fabric_now_ms(void);
 
-/* ---- guard.c: the sockets of a provider that accepts connections by itself ------------------------ */
+/* ---- connections.c: the sockets of a provider that accepts connections by itself ------------------------ */
 
-struct guarded;
+struct connection;
 
-struct fabric_guard {
+struct fabric_connections {
 	const struct fabric_ep *ep;
 	unsigned limit;		/* of descriptors */
 	int spare_fd;		/* to list descriptors with when none is free */
 	uint64_t next_ms;
-	struct guarded *seen;	/* hash by descriptor */
+	struct connection *seen;	/* hash by descriptor */
 };
 
-void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep);
-void fabric_guard_fini(struct fabric_guard *g);
+void fabric_connections_init(struct fabric_connections *cs, const struct fabric_ep *ep);
+void fabric_connections_fini(struct fabric_connections *cs);
 /*
- * fabric_guard_look -- end unauthenticated connections ("strangers") when there are many
+ * fabric_connections_look -- end unauthenticated connections ("strangers") when there are many
  *
  * is_known: has an initiator at that address (its TCP port differs) been authenticated? Only for the thread that
  * calls libfabric: no other thread closes these sockets.  Returns ms until it is to be called again, -1: never.
  */
-int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg);
+int fabric_connections_look(struct fabric_connections *cs, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg);
 
 #endif

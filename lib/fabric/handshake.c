@@ -218,7 +218,7 @@ static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct 
 }
 
 /*
- * A target with many connections of strangers ends some of those that have not proved to know the key yet (guard.c): on
+ * A target with many connections of strangers ends some of those that have not proved to know the key yet (connections.c): on
  * a slow machine, this one's, too.  Messages that were lost with it are repeated (request.c)
  */
 int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,

@@ -30,7 +30,7 @@ static void forget_peer(struct pmio_fabric_peer *peer)
 
 static int make_ops(struct pmio_fabric_initiator *initiator)
 {
-	const size_t size = (NR_RECVS + NR_SENDS) * SLOT_SIZE + NR_BOUNCES * (size_t)BOUNCE_SIZE;
+	const size_t size = (NR_RECVS + NR_SENDS) * BUFFER_SIZE + NR_BOUNCES * (size_t)BOUNCE_SIZE;
 	uint8_t *p;
 	int rc = 0;
 
@@ -41,11 +41,11 @@ static int make_ops(struct pmio_fabric_initiator *initiator)
 		rc = fabric_ep_register(&initiator->ep, p, size, FI_SEND | FI_RECV | FI_READ | FI_WRITE, ++initiator->next_key,
 					&initiator->mr);
 	for (size_t i = 0; i < NR_RECVS + NR_SENDS + NR_BOUNCES && rc == 0; i++) {
-		struct op *op = &initiator->ops[i];
+		struct posted_op *op = &initiator->ops[i];
 
 		op->buf = p;
 		op->mr = initiator->mr;
-		p += i < NR_RECVS + NR_SENDS ? SLOT_SIZE : BOUNCE_SIZE;
+		p += i < NR_RECVS + NR_SENDS ? BUFFER_SIZE : BOUNCE_SIZE;
 		op->kind = i < NR_RECVS ? OP_RECV : i < NR_RECVS + NR_SENDS ? OP_SEND : OP_WRITE;
 		if (i < NR_RECVS)
 			rc = initiator_post_recv(initiator, op);

@@ -17,7 +17,7 @@
 
 enum op_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
 
-struct op {
+struct posted_op {
 	struct fi_context2 ctx; /* first */
 	enum op_kind kind;
 	uint8_t *buf;
@@ -25,12 +25,12 @@ struct op {
 	struct pmio_fabric_op *req;	/* NULL: a receive */
 	uint8_t *to;		/* OP_READ: the caller's; len bytes */
 	size_t len;
-	struct op *next;	/* in the list of free ones, or of reads that are not copied yet */
+	struct posted_op *next;	/* in the list of free ones, or of reads that are not copied yet */
 };
 
 /* an additional op, with a buffer of its own */
 struct extra {
-	struct op op;		/* first */
+	struct posted_op op;		/* first */
 	uint8_t *memory;	/* owned */
 	struct extra *next;
 };
@@ -48,11 +48,11 @@ struct pmio_fabric_op {
 	uint64_t alive_ms, probed_ms;
 	uint64_t forgiven_ms;	/* pauses to discount since alive_ms, when the peer last answered */
 	unsigned probe_ms;	/* interval to the next one */
-	struct op *read;	/* OP_READs that have ended */
+	struct posted_op *read;	/* OP_READs that have ended */
 	size_t answer_len;
 	union {
 		struct fabric_hdr_msg hdr;
-		uint8_t bytes[SLOT_SIZE];
+		uint8_t bytes[BUFFER_SIZE];
 	} answer;
 	UT_hash_handle hh;
 };
@@ -82,8 +82,8 @@ struct pmio_fabric_initiator {
 	uint64_t number;
 	struct pmio_fabric_op *requests; /* hash: those that wait for an answer */
 	struct pmio_fabric_peer *peers;
-	struct op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];
-	struct op *free_sends, *free_bounces;
+	struct posted_op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];
+	struct posted_op *free_sends, *free_bounces;
 	unsigned nr_free_sends, nr_free_bounces;
 	struct extra *extras;
 	unsigned nr_extras;
@@ -100,13 +100,13 @@ struct pmio_fabric_initiator {
 struct pmio_fabric_op *initiator_new_request(struct pmio_fabric_peer *peer);
 void initiator_put_request(struct pmio_fabric_op *r);
 /* make its buffer free for all peers */
-void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct op *op);
+void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct posted_op *op);
 void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why);
-int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct op *op);
+int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct posted_op *op);
 /* get an operation of that kind; NULL: r has failed */
-struct op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind);
+struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind);
 /* takes op over; r->rc has the error if it fails */
-void initiator_post(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off);
+void initiator_post(struct pmio_fabric_initiator *initiator, struct posted_op *op, uint64_t off);
 void initiator_post_message(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h, const void *rest);
 void initiator_post_hello(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const uint8_t nonce[NONCE_SIZE]);
 /* copy r's ended reads to the caller's memory; releases the lock meanwhile */

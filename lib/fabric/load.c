@@ -119,7 +119,7 @@ static void listen_to_log(void)
 	if (!lib.open || getenv("FI_LOG_LEVEL"))
 		return;
 	if (lib.open(FI_VERSION(1, 13), "logging", NULL, 0, 0, &its, NULL) != 0) {
-		pmio_dbg("fabric: refused accesses are not counted: somebody else has libfabric's log");
+		pmio_dbg("fabric: refused accesses are not counted: another library handles libfabric's log");
 		return;
 	}
 	if (fi_import_fid(its, &log.fid, 0) != 0)

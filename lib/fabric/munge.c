@@ -144,7 +144,7 @@ int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE]
 {
 	char copy[CREDENTIAL_MAX + 1] = { 0 };
 	munge_ctx_t ctx = new_ctx(m);
-	munge_err_t said = EMUNGE_NO_MEMORY;
+	munge_err_t status = EMUNGE_NO_MEMORY;
 	void *payload = NULL;
 	int payload_len = 0, rc;
 	uid_t uid = (uid_t)-1;
@@ -154,11 +154,11 @@ int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE]
 	memcpy(copy, credential, len);
 	if (ctx) {
 		block_sigpipe(&q);
-		said = lib.decode(copy, ctx, &payload, &payload_len, &uid, &gid);
+		status = lib.decode(copy, ctx, &payload, &payload_len, &uid, &gid);
 		unblock_sigpipe(&q);
 		lib.ctx_destroy(ctx);
 	}
-	rc = judge(said, why);
+	rc = judge(status, why);
 	if (rc == 0 && uid != geteuid()) {
 		*why = "another user's";
 		rc = -EACCES;

@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "core/clock.h"
 #include "fabric/initiator_impl.h"
 
 #define EXTRAS_MAX 256		 /* to replace those held by peers that are down */
@@ -47,10 +48,10 @@ static void fail_request(struct pmio_fabric_op *r, int rc)
 }
 
 /* its buffer is free for all */
-void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct op *op)
+void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct posted_op *op)
 {
 	bool sends = op->kind == OP_SEND;
-	struct op **list = sends ? &initiator->free_sends : &initiator->free_bounces;
+	struct posted_op **list = sends ? &initiator->free_sends : &initiator->free_bounces;
 
 	op->next = *list;
 	*list = op;
@@ -60,7 +61,7 @@ void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct op *o
 		initiator->nr_free_bounces++;
 }
 
-static void give_back(struct pmio_fabric_initiator *initiator, struct op *op)
+static void give_back(struct pmio_fabric_initiator *initiator, struct posted_op *op)
 {
 	struct pmio_fabric_peer *peer = op->req->peer;
 
@@ -74,7 +75,7 @@ static void give_back(struct pmio_fabric_initiator *initiator, struct op *op)
 
 static bool add_extra(struct pmio_fabric_initiator *initiator, enum op_kind kind)
 {
-	const size_t size = kind == OP_SEND ? SLOT_SIZE : BOUNCE_SIZE;
+	const size_t size = kind == OP_SEND ? BUFFER_SIZE : BOUNCE_SIZE;
 	struct extra *e = initiator->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
 	int rc = 0;
 
@@ -151,18 +152,18 @@ static void take_message(struct pmio_fabric_initiator *initiator, const void *ms
 	r->forgiven_ms = 0;
 }
 
-int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct op *op)
+int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct posted_op *op)
 {
 	ssize_t rc;
 
 	do
-		rc = fi_recv(initiator->ep.ep, op->buf, SLOT_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
+		rc = fi_recv(initiator->ep.ep, op->buf, BUFFER_SIZE, op->mr ? fi_mr_desc(op->mr) : NULL,
 			     FI_ADDR_UNSPEC, &op->ctx);
 	while (rc == -FI_EAGAIN && fi_cq_read(initiator->ep.cq, NULL, 0) != 0);
 	return (int)rc;
 }
 
-static void op_ended(struct pmio_fabric_initiator *initiator, struct op *op, int rc, size_t len)
+static void op_ended(struct pmio_fabric_initiator *initiator, struct posted_op *op, int rc, size_t len)
 {
 	struct pmio_fabric_op *r = op->req;
 
@@ -202,12 +203,8 @@ static void take_error(struct pmio_fabric_initiator *initiator)
 
 static void wait_for_sleeper(struct pmio_fabric_initiator *initiator, unsigned ms)
 {
-	struct timespec until;
+	struct timespec until = pmio_timespec(pmio_now_ms() + ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&initiator->changed, &initiator->lock, &until);
 }
 
@@ -280,10 +277,10 @@ static bool may_take(const struct pmio_fabric_initiator *initiator, const struct
 	return kind == OP_SEND ? peer->nr_sends < initiator->nr_free_sends : peer->nr_bounces < initiator->nr_free_bounces;
 }
 
-static struct op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
+static struct posted_op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
 {
-	struct op **list = kind == OP_SEND ? &initiator->free_sends : &initiator->free_bounces;
-	struct op *op = *list;
+	struct posted_op **list = kind == OP_SEND ? &initiator->free_sends : &initiator->free_bounces;
+	struct posted_op *op = *list;
 
 	*list = op->next;
 	op->kind = kind;
@@ -299,7 +296,7 @@ static struct op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_f
 }
 
 /* an operation of that kind; NULL: r has failed */
-struct op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
+struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
 {
 	while (!may_take(initiator, r->peer, kind) && r->rc == 0 && !r->read) {
 		if (is_late(initiator, r))
@@ -310,7 +307,7 @@ struct op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio
 	return r->rc < 0 || !may_take(initiator, r->peer, kind) ? NULL : take_op(initiator, r, kind);
 }
 
-static ssize_t post_once(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off)
+static ssize_t post_once(struct pmio_fabric_initiator *initiator, struct posted_op *op, uint64_t off)
 {
 	struct pmio_fabric_peer *peer = op->req->peer;
 	void *desc = op->mr ? fi_mr_desc(op->mr) : NULL;
@@ -330,7 +327,7 @@ static ssize_t post_once(struct pmio_fabric_initiator *initiator, struct op *op,
 }
 
 /* takes op over; r->rc says if it went wrong */
-void initiator_post(struct pmio_fabric_initiator *initiator, struct op *op, uint64_t off)
+void initiator_post(struct pmio_fabric_initiator *initiator, struct posted_op *op, uint64_t off)
 {
 	struct pmio_fabric_op *r = op->req;
 	ssize_t rc;
@@ -356,7 +353,7 @@ void initiator_post(struct pmio_fabric_initiator *initiator, struct op *op, uint
 void initiator_post_message(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h,
 			 const void *rest)
 {
-	struct op *op = initiator_get_op(initiator, r, OP_SEND);
+	struct posted_op *op = initiator_get_op(initiator, r, OP_SEND);
 
 	if (!op)
 		return;
@@ -405,7 +402,7 @@ static void probe(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op
 void initiator_copy_read(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	while (r->read) {
-		struct op *op = r->read;
+		struct posted_op *op = r->read;
 
 		r->read = op->next;
 		pthread_mutex_unlock(&initiator->lock);
@@ -434,7 +431,7 @@ void initiator_wait_for(struct pmio_fabric_initiator *initiator, struct pmio_fab
 			probe(initiator, r);
 	}
 	while (r->read) { /* only if it has failed */
-		struct op *op = r->read;
+		struct posted_op *op = r->read;
 
 		r->read = op->next;
 		give_back(initiator, op);

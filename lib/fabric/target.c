@@ -27,23 +27,23 @@
 #define RETRY_MS 5	     /* for answers that find no room in the provider's queue */
 #define RENEW_AFTER 1000     /* refused accesses, after which new sessions get another key to the memory */
 #define REGIONS_MAX 8
-#define SLOTS_KEY 1	     /* for the registration of the target's own buffers, if they need one */
+#define BUFFERS_KEY 1	     /* for the registration of the target's own buffers, if they need one */
 
 /* ---- the thread ------------------------------------------------------------------------------- */
 
-static int post(struct pmio_fabric_target *t, struct slot *s)
+static int post(struct pmio_fabric_target *t, struct buffer *s)
 {
 	ssize_t rc;
 
 	do
-		rc = fi_recv(t->ep.ep, s->buf, SLOT_SIZE, fabric_target_slots_desc(t), FI_ADDR_UNSPEC, &s->ctx);
+		rc = fi_recv(t->ep.ep, s->buf, BUFFER_SIZE, fabric_target_buffers_desc(t), FI_ADDR_UNSPEC, &s->ctx);
 	while (rc == -FI_EAGAIN && fi_cq_read(t->ep.cq, NULL, 0) != 0);
 	return (int)rc;
 }
 
-static void sent(struct pmio_fabric_target *t, struct slot *s)
+static void sent(struct pmio_fabric_target *t, struct buffer *s)
 {
-	struct slot **list = s->strange ? &t->free_strange : &t->free_sends;
+	struct buffer **list = s->strange ? &t->free_strange : &t->free_sends;
 
 	if (s->strange)
 		fabric_target_not_strange_any_more(t, s->addr);
@@ -53,7 +53,7 @@ static void sent(struct pmio_fabric_target *t, struct slot *s)
 	*list = s;
 }
 
-static void slot_ended(struct pmio_fabric_target *t, struct slot *s, size_t len, fi_addr_t from)
+static void buffer_ended(struct pmio_fabric_target *t, struct buffer *s, size_t len, fi_addr_t from)
 {
 	if (s->sends) {
 		sent(t, s);
@@ -71,7 +71,7 @@ static void take_error(struct pmio_fabric_target *t)
 
 	/* a peer has died, which does not affect the others */
 	if (fi_cq_readerr(t->ep.cq, &e, 0) > 0 && e.op_context)
-		slot_ended(t, e.op_context, 0, FI_ADDR_NOTAVAIL);
+		buffer_ended(t, e.op_context, 0, FI_ADDR_NOTAVAIL);
 }
 
 static void take_queue(struct pmio_fabric_target *t)
@@ -103,8 +103,8 @@ static void look_at_refused(struct pmio_fabric_target *t)
 	atomic_store(&t->nr_refused, nr);
 	told = pmio_note(&t->refused, more);
 	if (told)
-		pmio_warn("fabric: refused %llu reads and writes of memory, by a wrong key or beyond its end: somebody guesses, "
-			  "or is out of order", (unsigned long long)told);
+		pmio_warn("fabric: refused %llu reads and writes of memory, by a wrong key or beyond its end: a peer guesses keys, "
+			  "or is faulty", (unsigned long long)told);
 	if (nr < t->renew_at)
 		return;
 	t->renew_at = nr + RENEW_AFTER;
@@ -116,7 +116,7 @@ static void look_at_refused(struct pmio_fabric_target *t)
 /* regular work; returns how long the thread may sleep, in ms */
 static int look_around(struct pmio_fabric_target *t)
 {
-	int ms = fabric_guard_look(&t->guard, fabric_target_is_known, t);
+	int ms = fabric_connections_look(&t->connections, fabric_target_is_known, t);
 
 	look_at_refused(t);
 	if (t->waiting && (ms < 0 || ms > RETRY_MS))
@@ -136,7 +136,7 @@ static void *serve(void *arg)
 		ssize_t n = fabric_ep_wait(&t->ep, e, t->ep.has_source ? from : NULL, 16, look_around(t));
 
 		for (ssize_t i = 0; i < n; i++)
-			slot_ended(t, e[i].op_context, e[i].flags & FI_RECV ? e[i].len : 0, from[i]);
+			buffer_ended(t, e[i].op_context, e[i].flags & FI_RECV ? e[i].len : 0, from[i]);
 		if (n == -FI_EAVAIL)
 			take_error(t);
 		fabric_target_take_endings(t);
@@ -148,16 +148,16 @@ static void *serve(void *arg)
 
 /* ---- making and ending it -------------------------------------------------------------------------- */
 
-static void free_slot(struct slot **list, struct slot *s)
+static void free_buffer(struct buffer **list, struct buffer *s)
 {
 	s->sends = true;
 	s->next = *list;
 	*list = s;
 }
 
-static int make_slots(struct pmio_fabric_target *t)
+static int make_buffers(struct pmio_fabric_target *t)
 {
-	const size_t nr = NR_RECVS + NR_SENDS, size = nr * SLOT_SIZE + NR_STRANGE * STRANGE_SIZE;
+	const size_t nr = NR_RECVS + NR_SENDS, size = nr * BUFFER_SIZE + NR_STRANGE * STRANGE_SIZE;
 	uint8_t *p;
 	int rc = 0;
 
@@ -165,17 +165,17 @@ static int make_slots(struct pmio_fabric_target *t)
 	if (!t->memory)
 		return -ENOMEM;
 	if (t->ep.info->domain_attr->mr_mode & FI_MR_LOCAL)
-		rc = fabric_ep_register(&t->ep, t->memory, size, FI_SEND | FI_RECV, SLOTS_KEY, &t->slots_mr);
+		rc = fabric_ep_register(&t->ep, t->memory, size, FI_SEND | FI_RECV, BUFFERS_KEY, &t->buffers_mr);
 	for (size_t i = 0; i < nr + NR_STRANGE && rc == 0; i++) {
-		struct slot *s = &t->slots[i];
+		struct buffer *s = &t->buffers[i];
 
 		s->buf = p;
 		s->strange = i >= nr;
-		p += s->strange ? STRANGE_SIZE : SLOT_SIZE;
+		p += s->strange ? STRANGE_SIZE : BUFFER_SIZE;
 		if (i < NR_RECVS)
 			rc = post(t, s);
 		else
-			free_slot(s->strange ? &t->free_strange : &t->free_sends, s);
+			free_buffer(s->strange ? &t->free_strange : &t->free_sends, s);
 	}
 	return rc < 0 ? fabric_error(rc) : 0;
 }
@@ -187,7 +187,7 @@ static int make_region(struct pmio_fabric_target *t)
 	uint64_t key = 0;
 	int rc = r ? 0 : -ENOMEM;
 
-	while (rc == 0 && key <= SLOTS_KEY) {
+	while (rc == 0 && key <= BUFFERS_KEY) {
 		rc = pmio_fabric_random(&key, sizeof(key));
 		key &= fabric_ep_key_mask(&t->ep);
 	}
@@ -241,7 +241,7 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
 	t->refs = 1;
-	t->guard.spare_fd = -1;
+	t->connections.spare_fd = -1;
 	t->timeout_ms = config->timeout_ms ? config->timeout_ms : PMIO_FABRIC_TIMEOUT_MS;
 	t->handler = handler;
 	t->arg = arg;
@@ -252,9 +252,9 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 	if (rc == 0)
 		rc = advertise(t, base, len);
 	if (rc == 0)
-		rc = make_slots(t);
+		rc = make_buffers(t);
 	if (rc == 0) {
-		fabric_guard_init(&t->guard, &t->ep);
+		fabric_connections_init(&t->connections, &t->ep);
 		*out = t; /* handlers, which may be called at once, use it */
 		pthread_mutex_lock(&t->lock);
 		rc = -pthread_create(&t->thread, NULL, serve, t);
@@ -270,7 +270,7 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 
 static void free_all(struct pmio_fabric_target *t)
 {
-	struct session *s, *s_next;
+	struct fabric_session *s, *s_next;
 	struct addr *a, *a_next;
 	struct out *o, *o_next;
 	struct ending *e, *e_next;
@@ -284,7 +284,7 @@ static void free_all(struct pmio_fabric_target *t)
 	LL_FOREACH_SAFE(t->regions, r, r_next)
 		free(r);
 	t->regions = NULL;
-	fabric_guard_fini(&t->guard);
+	fabric_connections_fini(&t->connections);
 	HASH_ITER(hh, t->sessions, s, s_next) {
 		HASH_DEL(t->sessions, s);
 		free(s);
@@ -325,8 +325,8 @@ void pmio_fabric_target_delete(struct pmio_fabric_target **pt)
 	t->ep.ep = NULL;
 	for (struct region *r = t->regions; r; r = r->next)
 		fi_close(&r->mr->fid);
-	if (t->slots_mr)
-		fi_close(&t->slots_mr->fid);
+	if (t->buffers_mr)
+		fi_close(&t->buffers_mr->fid);
 	if (t->ep.info)
 		fabric_ep_close(&t->ep);
 	free_all(t);

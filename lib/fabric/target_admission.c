@@ -14,7 +14,7 @@
 /* a probe, "are you still the same target?": the epoch answers it, and the status tells whether the session is known */
 static void take_probe(struct pmio_fabric_target *t, const struct fabric_hello_msg *m, fi_addr_t from)
 {
-	struct session *s = fabric_target_find_session(t, m->hdr.session);
+	struct fabric_session *s = fabric_target_find_session(t, m->hdr.session);
 	struct fabric_challenge_msg *c;
 	struct out *o = fabric_target_new_out(m->hdr.session, FABRIC_CHALLENGE, m->hdr.number, sizeof(*c));
 
@@ -77,7 +77,7 @@ static bool is_our_user(struct pmio_fabric_target *t, const struct fabric_proof_
 }
 
 /* is it the answer to a recent challenge of this target?  Then fill in the transcript */
-static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct fabric_transcript *said)
+static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m, struct fabric_transcript *transcript)
 {
 	struct fabric_ticket ticket = { .time = m->time, .epoch = t->epoch, .addr_len = m->addr_len };
 	uint64_t now = fabric_now_ms();
@@ -86,23 +86,23 @@ static bool fits(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
 		return false;
 	memcpy(ticket.initiator_nonce, m->nonce, NONCE_SIZE);
 	memcpy(ticket.addr, m->addr, m->addr_len);
-	memset(said, 0, sizeof(*said));
-	fabric_make_challenge(t->secret, &ticket, said->target_nonce, &said->session);
-	memcpy(said->initiator_nonce, m->nonce, NONCE_SIZE);
-	memcpy(said->addr, m->addr, m->addr_len);
-	said->epoch = t->epoch;
-	said->munge = t->munge.policy | (m->credential_len ? SENT_CREDENTIAL : 0);
-	return said->session == m->hdr.session;
+	memset(transcript, 0, sizeof(*transcript));
+	fabric_make_challenge(t->secret, &ticket, transcript->target_nonce, &transcript->session);
+	memcpy(transcript->initiator_nonce, m->nonce, NONCE_SIZE);
+	memcpy(transcript->addr, m->addr, m->addr_len);
+	transcript->epoch = t->epoch;
+	transcript->munge = t->munge.policy | (m->credential_len ? SENT_CREDENTIAL : 0);
+	return transcript->session == m->hdr.session;
 }
 
 /* NULL: there is no session; the answer has the reason */
-static struct session *check_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
-				   const struct fabric_transcript *said, struct out *o)
+static struct fabric_session *check_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m,
+				   const struct fabric_transcript *transcript, struct out *o)
 {
-	struct session *s = NULL;
+	struct fabric_session *s = NULL;
 	const char *why;
 
-	if (!fabric_mac_is_good(t->key, FABRIC_PROOF, said, m->mac))
+	if (!fabric_mac_is_good(t->key, FABRIC_PROOF, transcript, m->mac))
 		refuse(t, m, o, -EACCES, NULL);
 	else if (!is_our_user(t, m, &why))
 		refuse(t, m, o, -EPERM, why);
@@ -113,12 +113,12 @@ static struct session *check_proof(struct pmio_fabric_target *t, const struct fa
 
 static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
 {
-	struct fabric_transcript said;
+	struct fabric_transcript transcript;
 	struct fabric_welcome_msg *w;
-	struct session *s;
+	struct fabric_session *s;
 	struct out *o;
 
-	if (!fits(t, m, &said))
+	if (!fits(t, m, &transcript))
 		return;
 	HASH_FIND(hh, t->sessions, &m->hdr.session, sizeof(m->hdr.session), s);
 	if (s)
@@ -126,21 +126,21 @@ static void take_proof(struct pmio_fabric_target *t, const struct fabric_proof_m
 	o = fabric_target_new_out(m->hdr.session, FABRIC_WELCOME, m->hdr.number, sizeof(*w));
 	if (!o)
 		return;
-	s = check_proof(t, m, &said, o);
+	s = check_proof(t, m, &transcript, o);
 	if (!s)
 		return;
 	w = (struct fabric_welcome_msg *)&o->hdr;
-	w->key = said.key = s->region->key;
-	w->base = said.base = t->base;
-	w->len = said.len = t->len;
-	fabric_mac(t->key, FABRIC_WELCOME, &said, w->mac);
+	w->key = transcript.key = s->region->key;
+	w->base = transcript.base = t->base;
+	w->len = transcript.len = t->len;
+	fabric_mac(t->key, FABRIC_WELCOME, &transcript, w->mac);
 	fabric_target_send_out(t, o);
 }
 
 static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)
 {
 	struct pmio_fabric_call *call;
-	struct session *s;
+	struct fabric_session *s;
 
 	fabric_target_take_endings(t);
 	s = fabric_target_find_session(t, m->session);
@@ -161,7 +161,7 @@ static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg 
 
 static void take_bye(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)
 {
-	struct session *s = fabric_target_find_session(t, m->session);
+	struct fabric_session *s = fabric_target_find_session(t, m->session);
 
 	if (s)
 		fabric_target_end_session(t, s);

@@ -44,25 +44,25 @@ struct region {
 	struct region *next;
 };
 
-struct session {
+struct fabric_session {
 	uint64_t id; /* key; unguessable, by a keyed hash */
 	struct addr *addr;	/* NULL: it has ended, and its proof must not be accepted again */
 	struct region *region;
 	uint64_t until_ms;	/* as long as its proof would be valid */
-	struct session *prev, *next; /* of those that have ended */
+	struct fabric_session *prev, *next; /* of those that have ended */
 	UT_hash_handle hh;
 };
 
-struct slot {
+struct buffer {
 	struct fi_context2 ctx; /* first */
 	bool sends;
 	bool strange;
-	uint8_t *buf; /* SLOT_SIZE bytes; strange: STRANGE_SIZE */
+	uint8_t *buf; /* BUFFER_SIZE bytes; strange: STRANGE_SIZE */
 	struct addr *addr;
-	struct slot *next; /* free */
+	struct buffer *next; /* free */
 };
 
-/* an answer that waits for a slot */
+/* an answer that waits for a buffer */
 struct out {
 	struct out *prev, *next;
 	uint64_t session;
@@ -93,7 +93,7 @@ struct pmio_fabric_target {
 	uint64_t renew_at;	/* refused accesses */
 	uint64_t refused_before; /* ... of this process, when the target was made */
 	atomic_uint_fast64_t nr_refused, nr_no_key;
-	struct fid_mr *slots_mr;
+	struct fid_mr *buffers_mr;
 	pmio_fabric_handler *handler;
 	void *arg;
 	pthread_t thread;
@@ -108,18 +108,18 @@ struct pmio_fabric_target {
 	struct ending *endings;
 
 	struct addr *addrs;
-	struct session *sessions, *ended;
+	struct fabric_session *sessions, *ended;
 	struct host *hosts;
-	struct fabric_guard guard;
+	struct fabric_connections connections;
 	struct addr *heard[NR_HEARD]; /* a ring; with a reference each */
 	unsigned next_heard;
 	uint64_t dials[NR_DIALS]; /* a ring: when */
 	unsigned next_dial;
 	struct out *waiting;	/* for room */
 	unsigned nr_strange;
-	struct slot slots[NR_RECVS + NR_SENDS + NR_STRANGE];
-	struct slot *free_sends, *free_strange;
-	uint8_t *memory;	/* owned; the slots' */
+	struct buffer buffers[NR_RECVS + NR_SENDS + NR_STRANGE];
+	struct buffer *free_sends, *free_strange;
+	uint8_t *memory;	/* owned; the buffers' */
 	struct pmio_note no_key, no_user, refused;
 	bool warned_full;
 };
@@ -137,22 +137,22 @@ struct pmio_fabric_call {
 /* get a reference to the address; NULL: not an address of this provider, or out of memory */
 struct addr *fabric_target_get_addr(struct pmio_fabric_target *t, const uint8_t *bytes, size_t len);
 void fabric_target_put_addr(struct pmio_fabric_target *t, struct addr *a);
-/* for fabric_guard_look(); arg: the target */
+/* for fabric_connections_look(); arg: the target */
 bool fabric_target_is_known(void *arg, const struct sockaddr *peer);
 /* no session knows its key any more: free it, unless it is the one for new sessions */
 void fabric_target_drop_region(struct pmio_fabric_target *t, struct region *r);
 /* forget ended sessions with proofs that are not valid any more */
 void fabric_target_forget_ended(struct pmio_fabric_target *t);
 /* an authenticated session; NULL also for one that has ended */
-struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id);
+struct fabric_session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id);
 /* it is remembered until its proof expires, so that the proof cannot be replayed */
-void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s);
+void fabric_target_end_session(struct pmio_fabric_target *t, struct fabric_session *s);
 /* the proof was valid: make the session */
-struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m);
+struct fabric_session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m);
 
 /* ---- target_send.c ---- */
 
-void *fabric_target_slots_desc(const struct pmio_fabric_target *t);
+void *fabric_target_buffers_desc(const struct pmio_fabric_target *t);
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
 /* send waiting answers; those that have waited for long are dropped, as their initiator has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t);

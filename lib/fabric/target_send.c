@@ -16,9 +16,9 @@
 
 /* ---- sending --------------------------------------------------------------------------- */
 
-void *fabric_target_slots_desc(const struct pmio_fabric_target *t)
+void *fabric_target_buffers_desc(const struct pmio_fabric_target *t)
 {
-	return t->slots_mr ? fi_mr_desc(t->slots_mr) : NULL;
+	return t->buffers_mr ? fi_mr_desc(t->buffers_mr) : NULL;
 }
 
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a)
@@ -38,13 +38,13 @@ static void free_out(struct pmio_fabric_target *t, struct out *o)
 /* false: there is no room now */
 static bool try_to_send(struct pmio_fabric_target *t, struct out *o)
 {
-	struct slot **list = o->strange ? &t->free_strange : &t->free_sends, *s = *list;
+	struct buffer **list = o->strange ? &t->free_strange : &t->free_sends, *s = *list;
 	ssize_t rc;
 
 	if (!s)
 		return false;
 	memcpy(s->buf, &o->hdr, o->size);
-	rc = fi_send(t->ep.ep, s->buf, o->size, fabric_target_slots_desc(t), o->addr->fi, &s->ctx);
+	rc = fi_send(t->ep.ep, s->buf, o->size, fabric_target_buffers_desc(t), o->addr->fi, &s->ctx);
 	if (rc == -FI_EAGAIN)
 		return false;
 	if (rc == 0) {
@@ -72,7 +72,7 @@ void fabric_target_send_waiting(struct pmio_fabric_target *t)
 /* takes o over; sends to its session's address, unless it has an address of its own */
 void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o)
 {
-	struct session *s = o->addr ? NULL : fabric_target_find_session(t, o->session);
+	struct fabric_session *s = o->addr ? NULL : fabric_target_find_session(t, o->session);
 
 	if (!o->addr && !s) {
 		free(o); /* the initiator that asked has left */
@@ -178,7 +178,7 @@ void fabric_target_take_endings(struct pmio_fabric_target *t)
 	t->endings = NULL;
 	pthread_mutex_unlock(&t->lock);
 	LL_FOREACH_SAFE(list, e, next) {
-		struct session *s = fabric_target_find_session(t, e->session);
+		struct fabric_session *s = fabric_target_find_session(t, e->session);
 
 		if (s) {
 			fabric_target_end_session(t, s);

@@ -119,7 +119,7 @@ void fabric_target_forget_ended(struct pmio_fabric_target *t)
 	uint64_t now = fabric_now_ms();
 
 	while (t->ended && t->ended->until_ms < now) {
-		struct session *s = t->ended;
+		struct fabric_session *s = t->ended;
 
 		DL_DELETE(t->ended, s);
 		HASH_DEL(t->sessions, s);
@@ -128,16 +128,16 @@ void fabric_target_forget_ended(struct pmio_fabric_target *t)
 }
 
 /* an authenticated session; NULL also for one that has ended */
-struct session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id)
+struct fabric_session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id)
 {
-	struct session *s;
+	struct fabric_session *s;
 
 	HASH_FIND(hh, t->sessions, &id, sizeof(id), s);
 	return s && s->addr ? s : NULL;
 }
 
 /* it is remembered until its proof expires, so that the proof cannot be replayed */
-void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s)
+void fabric_target_end_session(struct pmio_fabric_target *t, struct fabric_session *s)
 {
 	if (--s->addr->nr_sessions == 0)
 		leave_host(t, s->addr);
@@ -152,9 +152,9 @@ void fabric_target_end_session(struct pmio_fabric_target *t, struct session *s)
 }
 
 /* the proof was valid: make the session */
-struct session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
+struct fabric_session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m)
 {
-	struct session *s;
+	struct fabric_session *s;
 
 	fabric_target_forget_ended(t);
 	if (atomic_load(&t->nr_proven) >= SESSIONS_MAX) {

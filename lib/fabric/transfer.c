@@ -26,13 +26,13 @@ static void copy_unlocked(struct pmio_fabric_initiator *initiator, void *to, con
 }
 
 /* where in the pieces a request is */
-struct cursor {
+struct piece_cursor {
 	const struct pmio_fabric_piece *p, *end;
 	size_t done; /* of *p */
 };
 
 /* put into op as many bytes as are contiguous on the peer and fit; returns their offset there */
-static uint64_t fill_bounce(struct pmio_fabric_initiator *initiator, struct op *op, struct cursor *c)
+static uint64_t fill_bounce(struct pmio_fabric_initiator *initiator, struct posted_op *op, struct piece_cursor *c)
 {
 	uint64_t off = c->p->off + c->done;
 
@@ -53,7 +53,7 @@ static uint64_t fill_bounce(struct pmio_fabric_initiator *initiator, struct op *
 	return off;
 }
 
-static uint64_t take_read(struct op *op, struct cursor *c)
+static uint64_t take_read(struct posted_op *op, struct piece_cursor *c)
 {
 	uint64_t off = c->p->off + c->done;
 
@@ -72,10 +72,10 @@ static uint64_t take_read(struct op *op, struct cursor *c)
 static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind,
 		     const struct pmio_fabric_piece *pieces, size_t nr)
 {
-	struct cursor c = { pieces, pieces + nr, 0 };
+	struct piece_cursor c = { pieces, pieces + nr, 0 };
 
 	while (r->rc == 0 && c.p < c.end) {
-		struct op *op;
+		struct posted_op *op;
 		uint64_t off;
 
 		if (c.p->len == 0) {

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#define PMIO_PFS_MARK_NAME "user.pmio.waits"  /* attribute of a file: guard.c */
+#define PMIO_PFS_MARK_NAME "user.pmio.waits"  /* attribute of a file: exclusion.c */
 #define PMIO_PFS_MOUNT_NAME "user.pmio.mount" /* ... of one in a mount: the number of the process that serves it */
 
 /* ---- file.c ----------------------------------------------------------------- */
@@ -107,7 +107,7 @@ int pmio_pfs_name(int fd, char *name);
  */
 bool pmio_pfs_is_nameless(int fd, const struct stat *st);
 
-/* ---- guard.c ---------------------------------------------------------------- */
+/* ---- exclusion.c ---------------------------------------------------------------- */
 
 enum pmio_pfs_use {
 	PMIO_PFS_READS,	 /* from one pool */

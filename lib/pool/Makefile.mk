@@ -6,7 +6,7 @@ libpmio_view_la_CPPFLAGS = $(AM_CPPFLAGS) $(ISAL_CFLAGS)
 libpmio_view_la_LIBADD = libpmio_pm.la $(ISAL_LIBS)
 libpmio_pool_la_SOURCES = lib/pool/pool.h lib/pool/pool.c lib/pool/pool_create.c \
 	lib/pool/pool_dir.c lib/pool/pool_dir.h lib/pool/pool_scan.c lib/pool/pool_scan.h \
-	lib/pool/salvage.c lib/pool/salvage.h lib/pool/catalog_copy.c lib/pool/catalog_copy.h \
+	lib/pool/recovery.c lib/pool/recovery.h lib/pool/catalog_copy.c lib/pool/catalog_copy.h \
 	lib/pool/catalog.c lib/pool/catalog.h lib/pool/catalog_df.h lib/pm/pm_emulate.c
 libpmio_pool_la_CPPFLAGS = $(AM_CPPFLAGS) $(PMEMOBJ_CFLAGS) $(UUID_CFLAGS)
 libpmio_pool_la_LIBADD = libpmio_view.la $(PMEMOBJ_LIBS) $(UUID_LIBS)

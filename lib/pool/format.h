@@ -118,7 +118,7 @@ struct pmio_frame_df {
 	uint64_t valid[PMIO_MASK_WORDS];
 	uint64_t dirty[PMIO_MASK_WORDS];
 	uint64_t draining[PMIO_MASK_WORDS];
-	uint64_t blank;		/* 1: of a free frame, all bytes are zero */
+	uint64_t zeroed;	/* 1: of a free frame, all bytes are zero */
 	uint64_t cleared;	/* how often bits of valid or dirty were cleared; only compared, and means nothing after a crash */
 };
 _Static_assert(sizeof(struct pmio_frame_df) == 128, "frame header");

@@ -156,8 +156,8 @@ static void full_barrier(void)
  *     barrier                            barrier
  *     look at cleared: set the bits      clear dirty, read the bytes
  *
- * If the client finds the old word, the bits were set when its bytes were there, and whoever
- * clears them later sees the bytes.  Never flushed: clients of before a power cut are gone.
+ * If the client finds the old word, the bits were set when its bytes were there, and a thread
+ * that clears them later sees the bytes.  Never flushed: clients of before a power cut are gone.
  */
 static void announce_clearing(struct pmio_view *v, struct pmio_frame_df *h)
 {
@@ -452,7 +452,7 @@ static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t g
 
 	/*
 	 * P1 chunk number and bitmaps, while nobody owns the frame; and that it is
-	 *    not blank, before a client stores a byte
+	 *    not zeroed, before a client stores a byte
 	 * P2 the owner: one aligned 8-byte store
 	 * crash before P2: a free frame; after: the file's, with no valid block,
 	 *                  or with zeros in all of them
@@ -467,7 +467,7 @@ static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t g
 		pmio_pm_store64(v->pm, &h->dirty[i], 0);
 		pmio_pm_store64(v->pm, &h->draining[i], 0);
 	}
-	pmio_pm_store64(v->pm, &h->blank, 0);
+	pmio_pm_store64(v->pm, &h->zeroed, 0);
 	pmio_pm_flush(v->pm, h, sizeof(*h));
 	pmio_pm_fence(v->pm); /* P1 */
 
@@ -485,22 +485,22 @@ void pmio_frame_claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64
 void pmio_frame_claim_zero(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
 			   uint64_t chunk)
 {
-	assert(pmio_frame_is_blank(v, frame));
+	assert(pmio_frame_is_zeroed(v, frame));
 	claim(v, frame, slot, generation, chunk, ~0ULL);
 }
 
-bool pmio_frame_is_blank(const struct pmio_view *v, uint64_t frame)
+bool pmio_frame_is_zeroed(const struct pmio_view *v, uint64_t frame)
 {
-	return pmio_pm_load64(&header(v, frame)->blank) == 1;
+	return pmio_pm_load64(&header(v, frame)->zeroed) == 1;
 }
 
-void pmio_frame_set_blank(struct pmio_view *v, uint64_t frame)
+void pmio_frame_set_zeroed(struct pmio_view *v, uint64_t frame)
 {
 	struct pmio_frame_df *h = header(v, frame);
 
 	assert(pmio_pm_load64(&h->owner) == 0);
-	pmio_pm_store64(v->pm, &h->blank, 1);
-	pmio_pm_flush(v->pm, &h->blank, sizeof(h->blank));
+	pmio_pm_store64(v->pm, &h->zeroed, 1);
+	pmio_pm_flush(v->pm, &h->zeroed, sizeof(h->zeroed));
 }
 
 void pmio_frame_free(struct pmio_view *v, uint64_t frame)

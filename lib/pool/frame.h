@@ -113,19 +113,19 @@ void pmio_frame_drop(struct pmio_view *v, uint64_t frame, const struct pmio_mask
 /* agent: give a free frame to a file: bitmaps cleared, then owner stored; durable on return */
 void pmio_frame_claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
 		      uint64_t chunk);
-/* the same for a blank frame, and a chunk that is zero in the file: all blocks are valid at once */
+/* the same for a zeroed frame, and a chunk that is zero in the file: all blocks are valid at once */
 void pmio_frame_claim_zero(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t generation,
 			   uint64_t chunk);
 /* agent: free a frame; flushed, not fenced */
 void pmio_frame_free(struct pmio_view *v, uint64_t frame);
 
 /*
- * Blank frames: free ones with all bytes zero.  A claim of such a frame needs no fill,
+ * Zeroed frames: free ones with all bytes zero.  A claim of such a frame needs no fill,
  * and the gaps between a writer's pieces read as zeros.
  */
-bool pmio_frame_is_blank(const struct pmio_view *v, uint64_t frame);
+bool pmio_frame_is_zeroed(const struct pmio_view *v, uint64_t frame);
 /* agent: mark a free frame whose bytes were stored as zeros, flushed and fenced; flushed, not fenced */
-void pmio_frame_set_blank(struct pmio_view *v, uint64_t frame);
+void pmio_frame_set_zeroed(struct pmio_view *v, uint64_t frame);
 
 /*
  * pmio_frame_recover -- agent: repair a frame after a crash

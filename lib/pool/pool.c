@@ -15,8 +15,8 @@
 #include "pool/pool_dir.h"
 #include "pool/pool_scan.h"
 
-#define BLANK_RESERVE 256 /* zeroed frames kept ready */
-#define BLANK_SPARE 16	  /* free frames that are not zeroed: a claim must find some that are not being worked on */
+#define ZERO_RESERVE 256 /* zeroed frames kept ready */
+#define ZERO_SPARE 16	  /* free frames that are not zeroed: a claim must find some that are not being worked on */
 #define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
 #define LOCK_POLL_MS 5
 
@@ -27,10 +27,10 @@ struct pmio_pool {
 	struct pmio_catalog *catalog;
 	/* stacks of free frames and slots; on media these are frames without owner,
 	   slots without entry */
-	uint64_t *free_frames, *blank_frames;
-	uint64_t nr_free_frames, nr_blank_frames;
-	bool blank_more;      /* the reserve is being filled */
-	unsigned nr_blanking; /* being zeroed: in neither of the two stacks */
+	uint64_t *free_frames, *zeroed_frames;
+	uint64_t nr_free_frames, nr_zeroed_frames;
+	bool zero_more;      /* the reserve is being filled */
+	unsigned nr_zeroing; /* being zeroed: in neither of the two stacks */
 	bool rebooted;
 	uint32_t *free_slots;
 	uint32_t nr_free_slots;
@@ -204,8 +204,8 @@ static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
 			continue;
 		if (scan->frame[i] != PMIO_FRAME_FREE)
 			pmio_frame_free(v, i);
-		if (pmio_frame_is_blank(v, i))
-			pool->blank_frames[pool->nr_blank_frames++] = i;
+		if (pmio_frame_is_zeroed(v, i))
+			pool->zeroed_frames[pool->nr_zeroed_frames++] = i;
 		else
 			pool->free_frames[pool->nr_free_frames++] = i;
 	}
@@ -247,9 +247,9 @@ static int recover(struct pmio_pool *pool)
 	int rc = -ENOMEM;
 
 	pool->free_frames = calloc(v->nr_frames, sizeof(*pool->free_frames));
-	pool->blank_frames = calloc(v->nr_frames, sizeof(*pool->blank_frames));
+	pool->zeroed_frames = calloc(v->nr_frames, sizeof(*pool->zeroed_frames));
 	pool->free_slots = calloc(v->nr_slots, sizeof(*pool->free_slots));
-	if (!pool->free_frames || !pool->blank_frames || !pool->free_slots) {
+	if (!pool->free_frames || !pool->zeroed_frames || !pool->free_slots) {
 		pmio_err("pool %s: %s", pool->dir, strerror(ENOMEM));
 		return rc;
 	}
@@ -298,7 +298,7 @@ static void fini_pool(struct pmio_pool *pool)
 	if (pool->dir_fd >= 0)
 		close(pool->dir_fd);
 	free(pool->free_frames);
-	free(pool->blank_frames);
+	free(pool->zeroed_frames);
 	free(pool->free_slots);
 	free(pool->dir);
 }
@@ -590,8 +590,8 @@ uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chu
 
 	if (pool->nr_free_frames > 0)
 		frame = pool->free_frames[--pool->nr_free_frames];
-	else if (pool->nr_blank_frames > 0)
-		frame = pool->blank_frames[--pool->nr_blank_frames];
+	else if (pool->nr_zeroed_frames > 0)
+		frame = pool->zeroed_frames[--pool->nr_zeroed_frames];
 	else
 		return PMIO_NO_FRAME;
 	pmio_frame_claim(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
@@ -603,32 +603,32 @@ uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_
 	struct pmio_view *v = pool->view;
 	uint64_t frame;
 
-	if (pool->nr_blank_frames == 0)
+	if (pool->nr_zeroed_frames == 0)
 		return PMIO_NO_FRAME;
-	frame = pool->blank_frames[--pool->nr_blank_frames];
+	frame = pool->zeroed_frames[--pool->nr_zeroed_frames];
 	pmio_frame_claim_zero(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
 	return frame;
 }
 
-uint64_t pmio_pool_blank_begin(struct pmio_pool *pool)
+uint64_t pmio_pool_zero_begin(struct pmio_pool *pool)
 {
-	if (pool->nr_blank_frames >= BLANK_RESERVE)
-		pool->blank_more = false;
-	else if (pool->nr_blank_frames < BLANK_RESERVE / 2)
-		pool->blank_more = true;
-	if (!pool->blank_more || pool->nr_free_frames <= BLANK_SPARE)
+	if (pool->nr_zeroed_frames >= ZERO_RESERVE)
+		pool->zero_more = false;
+	else if (pool->nr_zeroed_frames < ZERO_RESERVE / 2)
+		pool->zero_more = true;
+	if (!pool->zero_more || pool->nr_free_frames <= ZERO_SPARE)
 		return PMIO_NO_FRAME;
-	pool->nr_blanking++;
+	pool->nr_zeroing++;
 	return pool->free_frames[--pool->nr_free_frames];
 }
 
-void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank)
+void pmio_pool_zero_end(struct pmio_pool *pool, uint64_t frame, bool is_zeroed)
 {
-	pool->nr_blanking--;
-	if (!is_blank)
+	pool->nr_zeroing--;
+	if (!is_zeroed)
 		return;
-	pmio_frame_set_blank(pool->view, frame);
-	pool->blank_frames[pool->nr_blank_frames++] = frame;
+	pmio_frame_set_zeroed(pool->view, frame);
+	pool->zeroed_frames[pool->nr_zeroed_frames++] = frame;
 }
 
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
@@ -641,7 +641,7 @@ void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
 
 uint64_t pmio_pool_frames_free(const struct pmio_pool *pool)
 {
-	return pool->nr_free_frames + pool->nr_blank_frames + pool->nr_blanking;
+	return pool->nr_free_frames + pool->nr_zeroed_frames + pool->nr_zeroing;
 }
 
 int pmio_pool_frames_each(struct pmio_pool *pool,

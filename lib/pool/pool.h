@@ -229,22 +229,22 @@ uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool);
 
 /* a free frame, given to a file (pmio_frame_claim); PMIO_NO_FRAME if none is free */
 uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
-/* a blank one (pmio_frame_claim_zero), for a chunk that is zero; PMIO_NO_FRAME if there is none */
+/* a zeroed one (pmio_frame_claim_zero), for a chunk that is zero; PMIO_NO_FRAME if there is none */
 uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_t chunk);
 /* free a frame; no client may be using it */
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
 uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* including those being zeroed */
 
 /*
- * A reserve of blank (zeroed) frames, filled by the agent when it is otherwise idle:
+ * A reserve of zeroed frames, filled by the agent when it is otherwise idle:
  * only when half of it is used, so that this work rarely competes with writers.
- * _blank_begin takes a free frame that is not blank out of the lists, for the caller to
- * zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones. _blank_end
+ * _zero_begin takes a free frame that is not zeroed out of the lists, for the caller to
+ * zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones. _zero_end
  * marks it and puts it back, the mark is flushed, not fenced; a frame that could not be
  * zeroed is not used any more, until the pool is opened again.
  */
-uint64_t pmio_pool_blank_begin(struct pmio_pool *pool);
-void pmio_pool_blank_end(struct pmio_pool *pool, uint64_t frame, bool is_blank);
+uint64_t pmio_pool_zero_begin(struct pmio_pool *pool);
+void pmio_pool_zero_end(struct pmio_pool *pool, uint64_t frame, bool is_zeroed);
 
 /* calls fn for each frame in use; stops at the first result other than 0 and returns it */
 int pmio_pool_frames_each(struct pmio_pool *pool,

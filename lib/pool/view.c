@@ -105,7 +105,7 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 	s.magic = 0;
 
 	/*
-	 * P1 superblock without magic, the slots, and that all frames are blank
+	 * P1 superblock without magic, the slots, and that all frames are zeroed
 	 * P2 the magic: one aligned 8-byte store
 	 * crash before P2: no pool; after it: the whole pool
 	 */
@@ -115,7 +115,7 @@ int pmio_view_format(struct pmio_pm *pm, const struct pmio_view_params *params)
 		pmio_pm_store64(pm, &slots[i].generation, 1);
 	headers = (struct pmio_frame_df *)((uint8_t *)super + s.headers_off);
 	for (uint64_t i = 0; i < s.nr_frames; i++)
-		pmio_pm_store64(pm, &headers[i].blank, 1);
+		pmio_pm_store64(pm, &headers[i].zeroed, 1);
 	rc = pmio_pm_sync(pm, super, s.frames_off); /* P1 */
 	if (rc < 0)
 		return rc;

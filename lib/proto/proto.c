@@ -35,7 +35,7 @@ static const struct {
 	[PMIO_OP_SHUTDOWN] = { "SHUTDOWN", sizeof(struct pmio_shutdown_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_STAGE] = { "STAGE", sizeof(struct pmio_stage_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_MAP] = { "MAP", sizeof(struct pmio_map_msg), sizeof(struct pmio_reply_msg) },
-	[PMIO_OP_PACE] = { "PACE", sizeof(struct pmio_pace_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_THROTTLE] = { "THROTTLE", sizeof(struct pmio_throttle_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_FORGET] = { "FORGET", sizeof(struct pmio_forget_msg), sizeof(struct pmio_reply_msg) },
 };
 
@@ -103,10 +103,10 @@ static int check_fields(const union pmio_any_msg *msg)
 		if (msg->stage.nr < 1 || msg->stage.nr > PMIO_STAGE_MAX || msg->stage.step < 1)
 			return PMIO_EPROTO;
 		return msg->stage.first > INT64_MAX - (uint64_t)PMIO_STAGE_MAX * msg->stage.step ? PMIO_EPROTO : 0;
-	case PMIO_OP_PACE:
-		if (msg->pace.what & ~PMIO_PACE_ALL || __builtin_popcount(msg->pace.what) != 1)
+	case PMIO_OP_THROTTLE:
+		if (msg->throttle.what & ~PMIO_THROTTLE_ALL || __builtin_popcount(msg->throttle.what) != 1)
 			return PMIO_EPROTO;
-		return msg->pace.rate > INT64_MAX ? PMIO_EPROTO : 0;
+		return msg->throttle.rate > INT64_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_FILL:
 		return msg->fill.blocks[0] | msg->fill.blocks[1] | msg->fill.blocks[2] | msg->fill.blocks[3]
 			       ? 0

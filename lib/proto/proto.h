@@ -47,7 +47,7 @@ enum pmio_op {
 	PMIO_OP_STAT_FILE,
 	PMIO_OP_SHUTDOWN,
 	PMIO_OP_STAGE,
-	PMIO_OP_PACE,
+	PMIO_OP_THROTTLE,
 	PMIO_OP_FORGET,
 	PMIO_OP_STAT_ID,
 	PMIO_OP_MAP,
@@ -335,17 +335,17 @@ struct pmio_stage_msg {
 	uint32_t step;	   /* 1.. */
 };
 
-#define PMIO_PACE_RATE 1u
-#define PMIO_PACE_PAUSE 2u
-#define PMIO_PACE_RESUME 4u
-#define PMIO_PACE_ALL 7u
+#define PMIO_THROTTLE_RATE 1u
+#define PMIO_THROTTLE_PAUSE 2u
+#define PMIO_THROTTLE_RESUME 4u
+#define PMIO_THROTTLE_ALL 7u
 
-/* PACE: the rate limit of drains (throttle), until the agent leaves */
-struct pmio_pace_msg {
+/* THROTTLE: the rate limit of drains, until the agent leaves */
+struct pmio_throttle_msg {
 	struct pmio_hdr_msg hdr;
-	uint32_t what;	   /* one of PMIO_PACE_* */
+	uint32_t what;	   /* one of PMIO_THROTTLE_* */
 	uint32_t pad;
-	uint64_t rate;	   /* PMIO_PACE_RATE: bytes per second of all drains; 0: no limit */
+	uint64_t rate;	   /* PMIO_THROTTLE_RATE: bytes per second of all drains; 0: no limit */
 };
 
 struct pmio_shutdown_msg {
@@ -381,7 +381,7 @@ union pmio_any_msg {
 	struct pmio_shutdown_msg shutdown;
 	struct pmio_stage_msg stage;
 	struct pmio_map_msg map;
-	struct pmio_pace_msg pace;
+	struct pmio_throttle_msg throttle;
 };
 
 const char *pmio_op_name(unsigned op);
@@ -467,7 +467,7 @@ _Static_assert(sizeof(struct pmio_stat_id_msg) == 48, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_id_reply_msg) == 64, "as it is sent");
 _Static_assert(sizeof(struct pmio_stage_msg) == 48, "as it is sent");
 _Static_assert(sizeof(struct pmio_map_msg) == 56, "as it is sent");
-_Static_assert(sizeof(struct pmio_pace_msg) == 40, "as it is sent");
+_Static_assert(sizeof(struct pmio_throttle_msg) == 40, "as it is sent");
 _Static_assert(sizeof(struct pmio_shutdown_msg) == 32, "as it is sent");
 
 #endif

@@ -246,7 +246,7 @@ REDIRECT(lchown, redirect_lchown);
 
 /* ---- extended attributes: pmio's own are not for programs, which would copy them with the data ---------- */
 
-/* who asks how long it is may get more than there is */
+/* a caller that asks for the length may get more than the list has */
 static ssize_t listed(long n, char *names, size_t size)
 {
 	if (n > 0 && size && redirect_on && !redirect_inside)

@@ -1,8 +1,8 @@
 /*
  * cancel.h -- calls that may wait for ever are points of cancellation, as the C library's are
  *
- * As there until glibc 2.40: a thread that is cancelled while it waits ends at once.  With one thread there is nobody
- * who could cancel it.
+ * As there until glibc 2.40: a thread that is cancelled while it waits ends at once.  With one thread no other
+ * can cancel it.
  */
 #ifndef PMIO_REDIRECT_CANCEL_H
 #define PMIO_REDIRECT_CANCEL_H

@@ -142,7 +142,7 @@ static bool is_ready(int fd, short events, bool wait)
 	return poll(&p, 1, wait ? -1 : 0) > 0;
 }
 
-/* as much as finds room without waiting, once there is any: who reads the pipe may be this thread, later */
+/* as much as finds room without waiting, once there is any: the pipe's reader may be this thread, later */
 static ssize_t fill_pipe(int fd, const char *buf, size_t len, bool wait)
 {
 	size_t done = 0;

@@ -161,7 +161,7 @@ static ssize_t pool_append(struct redirect_file *f, const struct iovec *v, int n
 
 /* ---- at the kernel's offset -------------------------------------------------------------------- */
 
-/* it is moved first: so nobody else who has the same one reads or writes there */
+/* the offset is moved first: so no other process or thread that shares it reads or writes there */
 static ssize_t sequential(struct redirect_file *f, int fd, const struct iovec *v, int nr, size_t len, bool write, bool sync)
 {
 	off_t end = RAW(lseek, fd, len, SEEK_CUR);

@@ -2,7 +2,7 @@
  * environ.c -- the environment of other programs
  *
  * A program that is started with an empty one (env -i) would see the plain files beside its parents, which see the pool:
- * so it gets what makes it redirected.  Who only takes LD_PRELOAD out of it wants a program that is not redirected.
+ * so it gets what makes it redirected.  A caller that takes only LD_PRELOAD out of it wants a program that is not redirected.
  */
 #include "redirect/redirect.h"
 

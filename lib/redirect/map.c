@@ -416,14 +416,14 @@ static void await_growth(void)
 /* of other nodes' files once in a process: programs may try it for each */
 static void say_refused(int fd, bool elsewhere, int rc)
 {
-	static bool said;
+	static bool warned;
 	char name[PATH_MAX] = "a file";
 	struct stat st;
 
 	if (RAW(fstat, fd, &st) == 0)
 		redirect_fd_name(fd, &st, name);
 	redirect_note('-', name, "it could not be mapped");
-	if (elsewhere && __atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+	if (elsewhere && __atomic_exchange_n(&warned, true, __ATOMIC_RELAXED))
 		return;
 	redirect_error("mmap %s: %s", name, elsewhere ? "pieces of it are on other nodes, so it cannot be mapped shared; reads and writes work"
 				    : rc == -ENOSPC ? "the pool has no room for all of it" : "the pool cannot map it");
@@ -608,7 +608,7 @@ void redirect_unmap_all(void)
 	}
 }
 
-/* a child's mappings are its parent's, and stay; whoever has one last is known to the agent */
+/* a child's mappings are its parent's, and stay; the agent knows which process has one last */
 void redirect_forget_maps(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -205,7 +205,7 @@ const char *redirect_plain_path(int dir, const char *path)
 	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
 		return path;
 	path += sizeof(PREFIX) - 1;
-	if (!*path) /* who takes a name apart at its slashes, as mkdir -p, begins with that */
+	if (!*path) /* a program that takes a name apart at its slashes, as mkdir -p, begins with that */
 		return "/";
 	if (redirect_inside || !redirect_absolute(dir, path, name))
 		return path;

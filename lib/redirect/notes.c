@@ -70,7 +70,7 @@ void redirect_say_pending(void)
 	memcpy(text, pending, n);
 	nr_pending = 0;
 	pthread_mutex_unlock(&lock);
-	busy = true; /* what is said about this is not said: it would never end */
+	busy = true; /* notes about this write would never end */
 	if (n && write_to(2, text, n) < 0)
 		errno = before;
 	busy = false;

@@ -226,7 +226,7 @@ int redirect_pipe(int fds[2])
 }
 OWN_ONLY(pipe, redirect_pipe);
 
-/* who gets a descriptor by it has not told the agent yet */
+/* the process that gets a descriptor by it has not told the agent yet */
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
 {
@@ -347,7 +347,7 @@ REDIRECT(dup2, redirect_dup2);
 
 /* ---- fcntl ------------------------------------------------------------------------------------- */
 
-#define OWN_LOCKS ((off_t)1 << 62) /* bytes from here on are libpmio's (pfs/guard.c) */
+#define OWN_LOCKS ((off_t)1 << 62) /* bytes from here on are libpmio's (pfs/exclusion.c) */
 
 /* a lock to the end of the file is one to the end of what the program can have there, and that end is the pool's */
 static long set_lock(struct redirect_file *f, int fd, int cmd, const struct flock *asked, struct flock *answer)

@@ -52,7 +52,7 @@ static void forget(bool of_fork)
 	if (!of_fork)
 		client_in_copy();
 	lock = removal = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	connection = NULL; /* its memory stays: whoever uses it in the parent may hold its locks */
+	connection = NULL; /* its memory stays: threads of the parent may hold its locks */
 	nr_elsewhere = 0;
 	pool_nodes_forget();
 }
@@ -66,7 +66,7 @@ static void end(void)
 		n->end();
 }
 
-static int reach(struct pmio **out)
+static int get_connection(struct pmio **out)
 {
 	int rc = 0;
 
@@ -97,7 +97,7 @@ static bool allows(int fd, int access)
 }
 
 /*
- * A file that is open in another pool is marked, too.  In the next moment who has it there may share it, or have closed it:
+ * A file that is open in another pool is marked, too.  In the next moment the process that has it there may share it, or have closed it:
  * then it is for the other pool, or for this one.  since: when this was asked first
  */
 static bool may_change_soon(const struct pmio *pm, int fd, uint64_t since)
@@ -130,7 +130,7 @@ static int open_file(int fd, const char *name, int access, bool is_new, struct p
 	struct pmio_backoff b = PMIO_BACKOFF(10, 500, BUSY_WAIT_MS);
 	uint64_t since = pmio_now_ms();
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	*out = NULL;
 	if (rc < 0)
@@ -141,7 +141,7 @@ static int open_file(int fd, const char *name, int access, bool is_new, struct p
 	nr_elsewhere++;
 	while ((rc = try_to_open(pm, fd, name, &how, since, out)) == -EAGAIN && pmio_backoff_sleep(&b))
 		;
-	if (rc == -EAGAIN) { /* who has it does not share it: now say who that is */
+	if (rc == -EAGAIN) { /* its holder does not share it: now log which process that is */
 		how.no_wait = false;
 		rc = try_to_open(pm, fd, name, &how, since, out);
 	}
@@ -173,7 +173,7 @@ static ssize_t read_at_once(struct pmio_file *f, const struct iovec *v, off_t of
 	return client_readx_at_once(f, &piece, 1, 0);
 }
 
-/* the loader maps libraries by its own system calls.  Without the right to read it is known by who wrote it */
+/* the loader maps libraries by its own system calls.  Without the right to read, the writer knows whether it is one */
 static bool is_library(struct pmio_file *f, unsigned how)
 {
 	Elf64_Ehdr head;
@@ -184,7 +184,7 @@ static bool is_library(struct pmio_file *f, unsigned how)
 	return (f->flags & PMIO_OPEN_READ) && read_at_once(f, &v, 0) == sizeof(head) && redirect_is_library(&head);
 }
 
-/* who made it may write to it though its mode says no, but only now: later the agent could not */
+/* its creator may write to it though its mode says no, but only now: later the agent could not */
 static bool must_drain_now(struct pmio_file *f, unsigned how)
 {
 	char path[PROC_LEN];
@@ -338,12 +338,12 @@ static int unmap(struct pmio_file *f, bool writable)
 /* -ENOENT: the pool does not know it */
 static int ask_after(int fd, struct pmio **pm, struct pmio_id_stat *st)
 {
-	int rc = reach(pm);
+	int rc = get_connection(pm);
 
 	return rc < 0 ? rc : pmio_stat_id(*pm, fd, st);
 }
 
-/* for whoever has not opened it, as an open says it */
+/* for a caller that has not opened it, as an open says it */
 static int say_waiting(struct pmio *pm, int fd, const char *name)
 {
 	char path[PROC_LEN];
@@ -369,7 +369,7 @@ static int open_elsewhere(int fd, struct pmio_file **out)
 	bool has, waits, memory;
 	char name[PATH_MAX];
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	if (rc < 0 || pmio_pfs_name(fd, name) < 0)
 		return 1;
@@ -481,7 +481,7 @@ static int remove_file(int fd, const char *path)
 	char name[PATH_MAX];
 	struct pmio_id_stat st;
 	struct pmio *pm;
-	int rc = reach(&pm);
+	int rc = get_connection(&pm);
 
 	if (rc == 0 && pool_nodes_has(fd, name, false))
 		rc = remove_elsewhere(pm, path);

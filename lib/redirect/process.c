@@ -69,7 +69,7 @@ static const char *look_at_program(int dir, const char *path, char next[256])
 	return why;
 }
 
-/* programs that were warned of, by their names; in memory that is shared with children, as it is they who exec */
+/* programs that were warned of, by their names; in memory that is shared with children, as the children exec */
 #define WARNED_MAX 256
 static _Atomic uint64_t *warned;
 

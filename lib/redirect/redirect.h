@@ -102,7 +102,7 @@ void redirect_in_copy(void);
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
 /* one more reference, of a file that somebody has; false: it is gone */
 bool redirect_hold(struct redirect_file *f);
-/* the close's result, for who was the last */
+/* the close's result, if this reference was the last */
 int redirect_put(struct redirect_file *f);
 /* a descriptor was just opened by flags; -1 and errno if it should be redirected and cannot be: it is closed then */
 int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller);

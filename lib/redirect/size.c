@@ -231,7 +231,7 @@ static bool is_redirected(int fd, const void *caller)
 
 #define LIKE_FUSE 0x65735546 /* FUSE_SUPER_MAGIC */
 
-/* inotify tells nothing of what is written, as on a network: who asks for the kind of file system looks itself (tail -f) */
+/* inotify tells nothing of what is written, as on a network: a program that asks for the kind of file system looks itself (tail -f) */
 int redirect_fstatfs(int fd, struct statfs *st);
 int redirect_fstatfs(int fd, struct statfs *st)
 {

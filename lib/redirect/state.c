@@ -1,8 +1,8 @@
 /*
- * state.c -- what all ask for
+ * state.c -- state that all files of this folder ask for
  *
  * A child of fork() is told of by pthread_atfork(), but not one of clone() or _Fork(), which has a copy of our memory,
- * too, or shares it, as one of vfork() does.  A page that is zero in who has a copy tells them apart.
+ * too, or shares it, as one of vfork() does.  A page that is zero in a copy tells them apart.
  */
 #include "redirect/redirect.h"
 

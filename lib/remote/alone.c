@@ -49,7 +49,7 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
 
 /* ---- to be found by others ----------------------------------------------------------------- */
 
-/* who cannot make an owner's file there cannot keep others from the file either */
+/* a user who cannot make an owner's file there cannot keep others from the file either */
 static bool cannot_be_marked(int rc)
 {
 	return rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG;
@@ -74,7 +74,7 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 
 	*found = false;
 	use.cards = calloc(1, sizeof(*use.cards));
-	rc = use.cards ? remote_offer(pm, use.cards) : -ENOMEM;
+	rc = use.cards ? remote_advertise(pm, use.cards) : -ENOMEM;
 	if (rc == 0 && spill)
 		rc = remote_use_complete(settings, &use);
 	if (rc == 0)

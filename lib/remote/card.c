@@ -250,8 +250,8 @@ int remote_card_keep_key(const char *name, struct remote_card *card)
 		if (st.st_uid != geteuid())
 			pmio_warn("card %s: it belongs to user %u: its key is not used", name, (unsigned)st.st_uid);
 		else
-			pmio_warn("card %s: others could read or write it (mode %04o): there is a new key, so who has "
-				  "that card needs this one", name, (unsigned)st.st_mode & 07777);
+			pmio_warn("card %s: others could read or write it (mode %04o): there is a new key; copies of the old "
+				  "card must be replaced by this one", name, (unsigned)st.st_mode & 07777);
 		rc = -ENOENT;
 	}
 	return rc;

@@ -222,7 +222,7 @@ static void say_in_use(const char *owner, int rc)
 	if (owner_whose(owner, &uid) && uid != geteuid())
 		pmio_err("%s: the file is in use on several nodes by user %u", owner, (unsigned)uid);
 	else
-		pmio_err("%s: the file is in use on several nodes by somebody else: %s", owner, pmio_strerror(rc));
+		pmio_err("%s: the file is in use on several nodes by other processes: %s", owner, pmio_strerror(rc));
 }
 
 /* one try; -EAGAIN: try again a little later */

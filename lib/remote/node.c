@@ -201,7 +201,7 @@ static void close_earlier(struct node *n, uint64_t but)
 static void end_session(struct node *n)
 {
 	if (n->lifeline.session)
-		n->earlier[n->nr_earlier++] = n->lifeline; /* greet() makes sure that there is room */
+		n->earlier[n->nr_earlier++] = n->lifeline; /* handshake() makes sure that there is room */
 	else
 		close_lifeline(&n->lifeline);
 	n->lifeline = (struct lifeline){ .sock = -1 };
@@ -418,7 +418,7 @@ static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 	return rc == 0 && (len != sizeof(*a) || a->nr_slots > REMOTE_SLOTS_MAX) ? PMIO_EPROTO : rc;
 }
 
-static int greet(struct node *n)
+static int handshake(struct node *n)
 {
 	struct remote_hello_answer_msg a;
 	int rc = n->nr_earlier < LIFELINES_MAX ? say_hello(n, &a) : -EMFILE;
@@ -454,13 +454,13 @@ static int begin_session(struct node *n)
 		return n->lifeline.sock;
 	rc = pmio_fabric_connect(initiator, &card, n->card.key, &n->peer);
 	if (rc == 0)
-		rc = greet(n);
+		rc = handshake(n);
 	if (rc < 0) {
 		end_session(n);
 		return rc;
 	}
 	n->generation++;
-	n->said = false;
+	n->warned = false;
 	return 0;
 }
 
@@ -486,15 +486,15 @@ int node_enter(struct node *n, uint64_t *generation)
 	if (!n->peer || n->lost) {
 		/* calls that are still under way in the old session have to notice its end first */
 		if (n->users || pmio_now_ms() < n->retry_ms)
-			rc = n->why ? n->why : -EIO;
+			rc = n->last_error ? n->last_error : -EIO;
 		else
 			rc = begin_session(n);
 	}
 	if (rc < 0) {
-		if (!n->said)
+		if (!n->warned)
 			pmio_err("node %s: cannot be reached: %s", n->card.host, pmio_strerror(rc));
-		n->said = true;
-		n->why = rc;
+		n->warned = true;
+		n->last_error = rc;
 		n->retry_ms = n->retry_ms > pmio_now_ms() ? n->retry_ms : pmio_now_ms() + RETRY_MS;
 		rc = outwards(rc);
 	} else {
@@ -509,11 +509,11 @@ void node_leave(struct node *n, int rc)
 {
 	pthread_mutex_lock(&n->lock);
 	if (node_is_lost(rc)) {
-		if (!n->said)
+		if (!n->warned)
 			pmio_err("node %s: lost: %s", n->card.host,
 				 rc == -ESTALE ? "its target was started anew" : pmio_strerror(rc));
-		n->said = n->lost = true;
-		n->why = rc;
+		n->warned = n->lost = true;
+		n->last_error = rc;
 	}
 	if (--n->users == 0 && n->lost)
 		end_session(n);

@@ -2,7 +2,7 @@
  * remote.h -- files in the pools of other nodes
  *
  * A node's target (pmiod --target) lets processes of other nodes open files of the pool
- * there.  It runs as long as a process needs it: remote_offer() starts it, and its card, the
+ * there.  It runs as long as a process needs it: remote_advertise() starts it, and its card, the
  * endpoint descriptor, has what others need to find it and to prove that they may use it.
  *
  * A file opened by remote_open() is a struct pmio_file as any other: all of pmio.h and
@@ -33,12 +33,12 @@ struct remote_card {
 };
 
 /*
- * remote_offer -- make the files of this node's pool available to other nodes
+ * remote_advertise -- make the files of this node's pool available to other nodes
  *
  * Starts the target if it does not run; it stays at least until remote_disconnect_all().
  * Returns 0, or the error that keeps it from starting (logged).
  */
-int remote_offer(struct pmio *pm, struct remote_card *card);
+int remote_advertise(struct pmio *pm, struct remote_card *card);
 
 /*
  * remote_stop -- end the target of the pool in this directory, if one runs

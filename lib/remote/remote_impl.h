@@ -48,13 +48,13 @@ struct node {
 	unsigned nr_earlier;
 	struct membership *members;
 	uint64_t retry_ms;	/* no new attempt before this time */
-	int why;		/* there is no session */
+	int last_error;		/* why there is no session */
 	unsigned users;		/* calls under way: the peer stays */
 	bool lost;		/* the session is lost: end it when the calls have ended */
 	unsigned nr_slots;
 	uint64_t slot[REMOTE_SLOTS_MAX];
 	bool slot_used[REMOTE_SLOTS_MAX];
-	bool said;		/* it was logged that the target cannot be reached */
+	bool warned;		/* it was logged that the target cannot be reached */
 	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
 

@@ -53,13 +53,13 @@ static int new_session(struct server *s, struct process *p, const struct remote_
  * sessions is taken any more, and HELLO is answered when those that run have ended.  No thread waits for
  * that.
  */
-static void end_earlier(struct server *s, struct session *heir)
+static void end_earlier(struct server *s, struct session *successor)
 {
-	struct process *p = heir->process;
+	struct process *p = successor->process;
 	struct session *n, *next;
 
 	DL_FOREACH_SAFE(p->sessions, n, next) {
-		if (n == heir)
+		if (n == successor)
 			break;
 		if (!n->ended)
 			pmio_info("target: process %u of node %s has given a session up, and begins another one", p->pid, p->host);

@@ -61,6 +61,7 @@
 #define LOG_FILE "target.log"
 #define IDLE_MAX 128	       /* workers that are kept: as many calls have slots */
 #define STACK_SIZE (512u << 10) /* bytes, of a worker; there may be many */
+#define WATCHED_MAX 16	       /* closed files that are drained at a time (watch.c); and so many more, if those hang */
 
 /* lock held */
 static void tick(struct server *s)
@@ -238,7 +239,9 @@ static int look_at_pool(struct server *s)
 /* signals are caught: the threads do not get them */
 static int start_workers(struct server *s)
 {
-	static const struct workers_config c = { .daemon = "target", .nr_bulk = 1, .nr_idle = IDLE_MAX, .stack_size = STACK_SIZE };
+	static const struct workers_config c = {
+		.daemon = "target", .nr_bulk = WATCHED_MAX, .nr_stuck = WATCHED_MAX, .nr_idle = IDLE_MAX, .stack_size = STACK_SIZE,
+	};
 	int rc = workers_new(&c, &s->workers);
 
 	if (rc == 0)
@@ -349,7 +352,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
 		pmio_daemon_is_up(c->foreground, s->log_fd);
-		pmio_info("target: offering %s as %s", c->pool_dir, s->card.host);
+		pmio_info("target: serving %s as %s", c->pool_dir, s->card.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
 			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
 		if (c->card_file)

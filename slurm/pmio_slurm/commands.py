@@ -1,4 +1,4 @@
-"""Commands that run as whoever runs pmio-slurm: Slurm's, and those of the system."""
+"""Commands that run as the user that runs pmio-slurm: Slurm's, and those of the system."""
 from __future__ import annotations
 
 import subprocess

@@ -82,7 +82,7 @@ class Output:
 
 
 class User:
-    """Who owns a job and its pool, with the job's settings: lines PMIO_NAME=VALUE."""
+    """The owner of a job and its pool, with the job's settings: lines PMIO_NAME=VALUE."""
 
     def __init__(
         self, config: Config, uid: int, gid: int, pool: str, settings: list[str] | None = None, progress: str = ""

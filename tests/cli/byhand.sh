@@ -47,7 +47,7 @@ check "what cannot go to its place stays in the pool, and can later" partly
 elsewhere() {
 	left "$PFS/f" 6 && grep -q "^$(uname -n) [0-9]*\$" "$PMIO_POOL/lock" && mv "$PMIO_POOL" "$T/mounted" &&
 		echo 'node17.example 4711' >"$T/mounted/lock" &&
-		expect 1 "$PMIO" recover --pool="$T/mounted" && one_line 'on node17.example .process 4711. has not let go.*--force' &&
+		expect 1 "$PMIO" recover --pool="$T/mounted" && one_line 'on node17.example .process 4711. has not released it.*--force' &&
 		is_empty "$PFS/f" && expect 1 "$PMIO" agent status --pool="$T/mounted" &&
 		expect 0 "$PMIO" recover --pool="$T/mounted" --force && is_whole "$PFS/f" 6 && [ ! -s "$T/mounted/lock" ] &&
 		expect 0 "$PMIO" recover --pool="$T/mounted" && mv "$T/mounted" "$PMIO_POOL"

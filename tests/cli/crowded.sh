@@ -11,7 +11,7 @@ target= others=
 trap '[ -z "$target$others" ] || kill $target $others 2>/dev/null; wait; cleanup' EXIT
 
 until_ok() {
-	local end=$((SECONDS + 60))
+	local end=$((SECONDS + 120))
 	until "$@" >"$T/until" 2>&1; do
 		[ $SECONDS -lt $end ] || { cat "$T/until"; return 1; }
 		sleep 0.1

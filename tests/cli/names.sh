@@ -133,7 +133,7 @@ forced_rm() {
 		says "removed $PFS/r \(293.0 KiB that waited" && [ ! -e "$PFS/r" ] && drained "$PFS/r.old" && is_plain "$PFS/r.old" 1 &&
 		put "$PFS/s" 1 && echo plain >"$PFS/s.new" && mv "$PFS/s.new" "$PFS/s" && until_ok is_gone "$PFS/s" &&
 		expect 0 "$PMIO" rm --force "$PFS/s" && [ ! -e "$PFS/s" ] && is_gone "$PFS/s" &&
-		expect 1 "$PMIO" rm "$PFS/s" && one_line 'not there any more.*pmio forget' && expect 0 "$PMIO" forget --gone
+		expect 1 "$PMIO" rm "$PFS/s" && one_line 'does not exist any more.*pmio forget' && expect 0 "$PMIO" forget --gone
 }
 check "rm removes the file that it names, and says so" forced_rm
 

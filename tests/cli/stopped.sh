@@ -4,7 +4,7 @@
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 export PMIO_TIMEOUT=2 PMIO_IDLE_TIMEOUT=600
 older=$top_builddir/tests/cli/older
-stopped= # processes to be let go at the end
+stopped= # processes to be continued at the end
 # shellcheck disable=SC2086
 trap 'kill -CONT $stopped 2>/dev/null; kill -9 $bgs 2>/dev/null; cleanup' EXIT
 plan 15

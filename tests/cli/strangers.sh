@@ -179,7 +179,7 @@ says_no_munge() {
 	pid=$!
 	bgs="$bgs $pid"
 	# by the signal it has said all that there is at the start
-	until_ok grep -q 'target: offering' "$log" && kill "$pid" && until_ok gone "$pid" || { cat "$log"; return 1; }
+	until_ok grep -q 'target: serving' "$log" && kill "$pid" && until_ok gone "$pid" || { cat "$log"; return 1; }
 	grep -q 'munge=auto, but MUNGE does not work here' "$log"
 }
 no_munge() {

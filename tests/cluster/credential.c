@@ -132,7 +132,7 @@ static void exchange(const void *msg, size_t len, void *back)
 {
 	struct fi_cq_msg_entry e = { 0 };
 
-	if (fi_recv(ep.ep, back, SLOT_SIZE, NULL, FI_ADDR_UNSPEC, &recv_ctx) < 0)
+	if (fi_recv(ep.ep, back, BUFFER_SIZE, NULL, FI_ADDR_UNSPEC, &recv_ctx) < 0)
 		die("receive", -EIO);
 	send_once(msg, len);
 	wait_for(&recv_ctx, &e);
@@ -170,7 +170,7 @@ static int forge(const char *how, const struct published *p)
 	static union {
 		struct fabric_hdr_msg hdr;
 		struct fabric_challenge_msg challenge;
-		uint8_t bytes[SLOT_SIZE];
+		uint8_t bytes[BUFFER_SIZE];
 	} back;
 	struct pmio_fabric_config c = config_of(p, NULL);
 	struct fabric_transcript t = { .session = 0 };

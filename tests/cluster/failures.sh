@@ -109,13 +109,13 @@ rank_killed() {
 	start rank_killed 4 "h1 h2" && on h2 "kill -9 $(cat "$D/pid.1")" && stop 1 && clean && verify && next 4 "h2 h1"
 }
 
-# who needs it next starts another
+# the process that needs it next starts another
 agent_killed() {
 	start agent_killed 4 "h1 h2" && kill_daemon h2 "$PMIO_POOL" agent && sleep 1 && stop 0 && verify && next 4 "h2 h1" &&
 		clean
 }
 
-# those of the other host cannot get at what it has; who is there goes on
+# those of the other host cannot get at what it has; those that are there go on
 other_host_fails() { # PLACEMENT HOST RANK...: of the other host
 	local host=$2
 	export PMIO_PLACEMENT=$1
@@ -185,7 +185,7 @@ target_stopped_long() (
 	trap 'for h in h3 h4; do kill_daemon $h /dev/shm/memory target CONT; done' EXIT
 	start_remote target_stopped_long 2 h1 || return
 	for h in h3 h4; do kill_daemon $h /dev/shm/memory target STOP || return; done
-	has_failed 0 1 && sleep 3 && given_up_by_client || return
+	has_failed 0 1 && until_ok given_up_by_client || return
 	for h in h3 h4; do kill_daemon $h /dev/shm/memory target CONT || return; done
 	until_ok test -e "$D/again.0" && until_ok test -e "$D/again.1" && others_see_it && stop 0 && verify && clean
 )
@@ -199,7 +199,7 @@ killed_while_cut_off() (
 		clean && verify && next 2 h2
 )
 
-# nobody can tell that it is dead but who removes the owner's file
+# only the user, who removes the owner's file, can tell that it is dead
 lost_for_ever() (
 	local pid
 	export PMIO_TIMEOUT=2
@@ -234,7 +234,7 @@ memory_node_unreachable() (
 		grep -q 'node h4' "$D/out" && clean
 )
 
-# half of the file is on the file system at most; it may be longer than it will be full
+# half of the file is on the file system at most (each node drains its half, 3 MiB, for 50 s); it may be longer than it will be full
 is_on_its_way() {
 	! job 1 h1 "$steady" verify "$D/pfs/f" "$D" >"$T/early" 2>&1 && find "$D/pfs" -name '.pmio-owner.*' | grep -q . ||
 		{ echo "it was drained too early"; return 1; }
@@ -269,7 +269,7 @@ end_mpirun() {
 	on h1 'pkill -KILL -x orted; pkill -KILL -x steady; true' 2>/dev/null || true
 }
 
-# its pieces are lost; but who comes next is not kept from the file
+# its pieces are lost; but the next job is not kept from the file
 host_lost() (
 	unset PMIO_TARGETS
 	start host_lost 4 "h1 h2" && kill -9 "$(cat "$HOSTS_DIR/h2")" && end_mpirun && ! wait "$job" &&

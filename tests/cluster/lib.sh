@@ -60,7 +60,7 @@ job() {
 
 # poll, with a limit
 until_ok() {
-	local end=$((SECONDS + 60))
+	local end=$((SECONDS + 120))
 	while [ $SECONDS -lt $end ]; do
 		"$@" >"$T/until" 2>&1 && return
 		sleep 0.1

@@ -721,8 +721,8 @@ static const char *look_free(struct test *t, size_t cut, unsigned b)
 	return past(t, cut, 0) && owner != 0 ? "not free" : NULL;
 }
 
-/* a frame with another file's bytes is made blank, claimed so, and written to */
-static void setup_blank(struct test *t)
+/* a frame with another file's bytes is zeroed, claimed so, and written to */
+static void setup_zeroed(struct test *t)
 {
 	setup_dirty(t);
 	put(t, OTHER);
@@ -730,12 +730,12 @@ static void setup_blank(struct test *t)
 	pmio_pm_fence(t->pm);
 }
 
-static void blank(struct test *t)
+static void zeroed(struct test *t)
 {
 	for (unsigned i = 0; i < 2; i++)
 		pmio_pm_zero(t->pm, bytes(t->v, blocks[i]), BLOCK);
 	fence(t);
-	pmio_frame_set_blank(t->v, FRAME);
+	pmio_frame_set_zeroed(t->v, FRAME);
 	fence(t);
 	mark(t, 0);
 	pmio_frame_claim_zero(t->v, FRAME, SLOT, GENERATION + 1, CHUNK + 1);
@@ -744,7 +744,7 @@ static void blank(struct test *t)
 	fence(t);
 }
 
-static const char *look_blank(struct test *t, size_t cut, unsigned b)
+static const char *look_zeroed(struct test *t, size_t cut, unsigned b)
 {
 	const struct pmio_frame_df *h = &t->re->headers[FRAME];
 	const uint8_t *p = bytes(t->re, b);
@@ -754,9 +754,9 @@ static const char *look_blank(struct test *t, size_t cut, unsigned b)
 		zero &= p[i] == 0;
 		only_new &= p[i] == 0 || p[i] == NEW;
 	}
-	if (h->blank && !zero)
-		return "a blank frame has bytes";
-	if (cut == t->mark[0] && !h->blank)
+	if (h->zeroed && !zero)
+		return "a zeroed frame has bytes";
+	if (cut == t->mark[0] && !h->zeroed)
 		return "the mark is lost";
 	if (h->owner == 0)
 		return past(t, cut, 1) ? "the claim is lost" : NULL;
@@ -895,7 +895,7 @@ static const struct sequence sequences[] = {
 	{"redirty", setup_clean, redirty, look_redirty, false},
 	{"drop, raw", setup_draining, drop, look_drop_raw, true},
 	{"claim", setup_claim, claim, look_claim, true},
-	{"blank", setup_blank, blank, look_blank, true},
+	{"zeroed", setup_zeroed, zeroed, look_zeroed, true},
 	{"free", setup_dirty, free_only, look_free, true},
 	{"recover", setup_combinations, recover, look_combinations, false},
 	{"recover, raw", setup_combinations, recover, look_combinations_raw, true},

@@ -424,8 +424,8 @@ static void killed_later(void)
 	killed_in(write_some_more);
 }
 
-/* frames that were used are made blank, and taken for what is new */
-static void blank_frames(void)
+/* frames that were used are zeroed, and taken for what is new */
+static void zeroed_frames(void)
 {
 	world_put(A, BLOCK);
 	world_start();
@@ -573,7 +573,7 @@ static const struct sequence sequences[] = {
 	{ "fall back, async", { 1, 3 }, fall_back_async, 0 },
 	{ "read and write", { 4, 3 }, read_and_write, 0 },
 	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
-	{ "blank frames", { 22, 3 }, blank_frames, 0 },
+	{ "zeroed frames", { 22, 3 }, zeroed_frames, 0 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 2 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 5 },
 	{ "killed in a truncation", { 3, 3 }, killed_in_truncate, 10 },

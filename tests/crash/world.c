@@ -215,7 +215,7 @@ static void start_agent(bool hold)
 	rc = files_load(a);
 	if (rc < 0)
 		flaw("files_load: %s", pmio_strerror(rc));
-	a->evict_not_before = 0; /* nobody of before is there any more */
+	a->evict_not_before_ms = 0; /* nobody of before is there any more */
 	act_as(CLIENT);
 }
 

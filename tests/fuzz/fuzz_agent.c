@@ -114,16 +114,16 @@ static void request(int sock, enum pmio_op op)
 }
 
 /* drains that wait for ever are no answer to anything */
-static void undo_pace(void)
+static void undo_throttle(void)
 {
-	static const uint32_t what[] = {PMIO_PACE_RATE, PMIO_PACE_RESUME};
+	static const uint32_t what[] = {PMIO_THROTTLE_RATE, PMIO_THROTTLE_RESUME};
 	union pmio_any_msg m;
 	int sock = dial();
 
 	request(sock, PMIO_OP_HELLO);
 	for (int i = 0; i < 2; i++) {
-		pmio_proto_request(&m, PMIO_OP_PACE, ++number);
-		m.pace.what = what[i];
+		pmio_proto_request(&m, PMIO_OP_THROTTLE, ++number);
+		m.throttle.what = what[i];
 		if (pmio_proto_send(sock, &m, -1) < 0 || drink(sock, number, ANSWER_MS) < 0)
 			die("the agent does not answer");
 	}
@@ -247,10 +247,10 @@ static void fix(union pmio_any_msg *m, unsigned flags, uint8_t which)
 			m->fill.blocks[0] |= 1; /* none is refused */
 		}
 		break;
-	case PMIO_OP_PACE:
+	case PMIO_OP_THROTTLE:
 		throttled = true;
 		if (small)
-			m->pace.what = 1u << m->pace.what % 3;
+			m->throttle.what = 1u << m->throttle.what % 3;
 		return;
 	case PMIO_OP_TRUNCATE:
 		if (small)
@@ -322,7 +322,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	request(sock, PMIO_OP_STAT);
 	close(sock);
 	if (throttled)
-		undo_pace();
+		undo_throttle();
 	throttled = false;
 	return 0;
 }

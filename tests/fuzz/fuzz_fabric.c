@@ -29,7 +29,7 @@ static uint64_t now_ms = 1000;
 static bool room;		/* its queues have */
 static unsigned nr_addrs;	/* in the address vector */
 static bool known[NR_KNOWN];
-static struct slot *under_way[NR_SENDS + NR_STRANGE];
+static struct buffer *under_way[NR_SENDS + NR_STRANGE];
 static unsigned nr_under_way;
 static struct fabric_challenge_msg challenge; /* the last one that was sent */
 static bool has_challenge;
@@ -107,8 +107,8 @@ uint64_t fabric_ep_key_mask(const struct fabric_ep *e) { (void)e; return UINT64_
 int fabric_error(ssize_t rc) { return (int)rc; }
 void fabric_count_refused(void) { }
 uint64_t fabric_refused(void) { return 0; }
-void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep) { (void)g; (void)ep; }
-void fabric_guard_fini(struct fabric_guard *g) { (void)g; }
+void fabric_connections_init(struct fabric_connections *g, const struct fabric_ep *ep) { (void)g; (void)ep; }
+void fabric_connections_fini(struct fabric_connections *g) { (void)g; }
 int fabric_munge_init(struct fabric_munge *m, const struct pmio_fabric_config *c) { (void)m; (void)c; return 0; }
 void fabric_munge_fini(struct fabric_munge *m) { (void)m; }
 int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE], const char *credential, size_t len,
@@ -130,7 +130,7 @@ ssize_t fabric_ep_wait(struct fabric_ep *ep, struct fi_cq_msg_entry *e, fi_addr_
 	return 0;
 }
 
-int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+int fabric_connections_look(struct fabric_connections *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
 {
 	(void)g;
 	(void)is_known;
@@ -159,7 +159,7 @@ static void make_target(void)
 	static struct fid_ep ep = { .msg = &msg_ops };
 	static uint8_t memory[4096];
 	struct pmio_fabric_target *t = target = calloc(1, sizeof(*t));
-	uint8_t *p = calloc(1, NR_SENDS * SLOT_SIZE + NR_STRANGE * STRANGE_SIZE);
+	uint8_t *p = calloc(1, NR_SENDS * BUFFER_SIZE + NR_STRANGE * STRANGE_SIZE);
 
 	need(t && p && pmio_fabric_new_key(key) == 0 && pmio_fabric_random(t->secret, sizeof(t->secret)) == 0);
 	pthread_mutex_init(&t->lock, NULL);
@@ -179,12 +179,12 @@ static void make_target(void)
 	t->ep.addr_len = 16;
 	t->memory = p;
 	for (size_t i = 0; i < NR_SENDS + NR_STRANGE; i++) {
-		struct slot *s = &t->slots[NR_RECVS + i];
+		struct buffer *s = &t->buffers[NR_RECVS + i];
 
 		s->buf = p;
 		s->strange = i >= NR_SENDS;
-		p += s->strange ? STRANGE_SIZE : SLOT_SIZE;
-		free_slot(s->strange ? &t->free_strange : &t->free_sends, s);
+		p += s->strange ? STRANGE_SIZE : BUFFER_SIZE;
+		free_buffer(s->strange ? &t->free_strange : &t->free_sends, s);
 	}
 	need(make_region(t) == 0);
 }
@@ -222,7 +222,7 @@ static void set_addr(uint8_t *addr, uint8_t n)
 	addr[3] = n % NR_PEERS;
 }
 
-static uint8_t msg[SLOT_SIZE] __attribute__((aligned(8)));
+static uint8_t msg[BUFFER_SIZE] __attribute__((aligned(8)));
 
 static size_t make_hello(struct input *in)
 {
@@ -336,7 +336,7 @@ static void take_one(struct input *in)
 static void end_all(void)
 {
 	struct pmio_fabric_target *t = target;
-	struct session *s = t->sessions;
+	struct fabric_session *s = t->sessions;
 
 	while (s) {
 		if (s->addr) {

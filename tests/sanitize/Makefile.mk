@@ -1,7 +1,7 @@
 # tests once more in a build with sanitizers, below sanitize/; from a copy of the sources, since
 # those may be configured in place.  Not those that take long and bring the agent nothing new, and not units.sh, whose processes are traced:
 # leaks are looked for by tracing.
-sanitize_not = $(addprefix tests/cli/,agents.sh byhand.sh completion.sh conf.sh pace.sh resize.sh salvage.sh source.sh \
+sanitize_not = $(addprefix tests/cli/,agents.sh byhand.sh completion.sh conf.sh throttle.sh resize.sh recover_to.sh source.sh \
 	stage.sh stat.sh units.sh) $(addprefix tests/fuse/,async.sh early.sh hang.sh) tests/unit/test_frame
 if HAVE_OPENMPI
 sanitize_mpi = $(addprefix tests/mpi/,atomic.mpi coll.mpi modes.mpi nonblock.mpi shared.mpi threads.mpi fuzz.sh closefail.sh nospace.sh)

@@ -2,7 +2,7 @@
 # sources, as sanitize/.  No MPI programs: Open MPI is not built with it, so what its locks and
 # messages put in order would all be reported
 tsan_tests = $(addprefix tests/unit/test_,threads client remote fabric pool pm view proto settings) \
-	$(addprefix tests/cli/,stat.sh pace.sh stage.sh recover.sh crash.sh) \
+	$(addprefix tests/cli/,stat.sh throttle.sh stage.sh recover.sh crash.sh) \
 	$(addprefix tests/fuse/,errors.sh async.sh early.sh state.sh) tests/kill/kills.sh
 EXTRA_DIST += tests/tsan/check.sh tests/tsan/suppressions.txt
 

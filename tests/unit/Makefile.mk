@@ -2,7 +2,7 @@
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
 	tests/unit/test_posix tests/unit/test_remote tests/unit/test_threads tests/unit/test_system \
-	tests/unit/test_text
+	tests/unit/test_text tests/unit/test_workers
 if HAVE_OMPI_COMPONENT
 unit_tests += tests/unit/test_abi
 endif
@@ -40,6 +40,10 @@ tests_unit_test_settings_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 tests_unit_test_text_SOURCES = tests/unit/test_text.c
 tests_unit_test_text_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_text_LDADD = libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_workers_SOURCES = tests/unit/test_workers.c
+tests_unit_test_workers_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_workers_LDADD = libpmio_daemon.la libpmio_core.la $(CMOCKA_LIBS)
 
 tests_unit_test_system_SOURCES = tests/unit/test_system.c
 tests_unit_test_system_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -132,7 +132,7 @@ static inline int start_site(unsigned i)
 	if (mkdir(s->pool, 0700) < 0)
 		return -errno;
 	rc = pmio_connect(s->pool, &s->pm);
-	return rc < 0 ? rc : remote_offer(s->pm, &s->card);
+	return rc < 0 ? rc : remote_advertise(s->pm, &s->card);
 }
 
 static inline void set_environment(void)

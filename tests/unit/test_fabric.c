@@ -743,7 +743,7 @@ struct raw {
 		struct fabric_hdr_msg hdr;
 		struct fabric_challenge_msg challenge;
 		struct fabric_welcome_msg welcome;
-		uint8_t bytes[SLOT_SIZE];
+		uint8_t bytes[BUFFER_SIZE];
 	} back;
 	struct fabric_proof_msg proof;
 };
@@ -755,7 +755,7 @@ static void raw_open(struct raw *r)
 	memset(r, 0, sizeof(*r));
 	assert_int_equal(fabric_ep_open(&r->ep, &c, NULL), 0);
 	assert_int_equal(fabric_ep_add_addr(&r->ep, card.addr, card.addr_len, &r->to), 0);
-	assert_int_equal(fi_recv(r->ep.ep, r->back.bytes, SLOT_SIZE, NULL, FI_ADDR_UNSPEC, &r->recv), 0);
+	assert_int_equal(fi_recv(r->ep.ep, r->back.bytes, BUFFER_SIZE, NULL, FI_ADDR_UNSPEC, &r->recv), 0);
 }
 
 /* false: it has ended with an error */
@@ -812,7 +812,7 @@ static void raw_hello(struct raw *r)
 	t.epoch = r->back.challenge.epoch;
 	t.munge = r->back.challenge.munge;
 	fabric_mac(key, FABRIC_PROOF, &t, p->mac);
-	assert_int_equal(fi_recv(r->ep.ep, r->back.bytes, SLOT_SIZE, NULL, FI_ADDR_UNSPEC, &r->recv), 0);
+	assert_int_equal(fi_recv(r->ep.ep, r->back.bytes, BUFFER_SIZE, NULL, FI_ADDR_UNSPEC, &r->recv), 0);
 }
 
 static void raw_shake_hands(struct raw *r)
@@ -1007,7 +1007,7 @@ static size_t make_garbage(uint8_t *msg, const struct fabric_ep *ep, unsigned *s
 {
 	static const size_t sizes[] = { 0, 136, 88, 676, 88, 32, 4096, 32 };
 	unsigned type = next_random(seed) % 8;
-	size_t size = sizes[type] ? sizes[type] : 1 + next_random(seed) % SLOT_SIZE;
+	size_t size = sizes[type] ? sizes[type] : 1 + next_random(seed) % BUFFER_SIZE;
 	struct fabric_hello_msg *h = (struct fabric_hello_msg *)msg;
 
 	for (size_t i = 0; i < size; i++)
@@ -1033,7 +1033,7 @@ static size_t make_garbage(uint8_t *msg, const struct fabric_ep *ep, unsigned *s
 static void garbage__is_ignored(void **state)
 {
 	struct pmio_fabric_config c = config_of(key, NULL);
-	static uint8_t msg[SLOT_SIZE] __attribute__((aligned(8)));
+	static uint8_t msg[BUFFER_SIZE] __attribute__((aligned(8)));
 	struct fabric_ep ep;
 	fi_addr_t to;
 	unsigned seed = 1;

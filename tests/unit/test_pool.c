@@ -14,7 +14,7 @@
 
 #include "pmio.h"
 #include "pool/pool.h"
-#include "pool/salvage.h"
+#include "pool/recovery.h"
 
 #define TEST_CHUNK (64u << 10)
 
@@ -1040,7 +1040,7 @@ static void frames__all_and_back(void **state)
 	free(frames);
 }
 
-static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
+static void frames__new_ones_are_zeroed_and_used_ones_are_made_so(void **state)
 {
 	struct fixture *f = *state;
 	struct pmio_mask all;
@@ -1054,12 +1054,12 @@ static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
 	slot = add_file(f, "/pfs/a", PMIO_FILE_OPEN, 0);
 	frames = calloc(nr, sizeof(*frames));
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
-	assert_true(pmio_pool_blank_begin(f->pool) == PMIO_NO_FRAME);
+	assert_true(pmio_pool_zero_begin(f->pool) == PMIO_NO_FRAME);
 	for (uint64_t i = 0; i < nr; i++) {
 		frames[i] = pmio_pool_frame_get_zero(f->pool, slot, i);
 		assert_true(frames[i] != PMIO_NO_FRAME);
 		assert_true(pmio_frame_valid(v, frames[i], &all));
-		assert_false(pmio_frame_is_blank(v, frames[i]));
+		assert_false(pmio_frame_is_zeroed(v, frames[i]));
 		memset(pmio_view_frame(v, frames[i]), 7, v->chunk_size);
 	}
 	assert_true(pmio_pool_frame_get_zero(f->pool, slot, nr) == PMIO_NO_FRAME);
@@ -1071,33 +1071,33 @@ static void frames__new_ones_are_blank_and_used_ones_are_made_so(void **state)
 	reopen_pool(f);
 	v = pmio_pool_view(f->pool);
 	for (uint64_t i = 0; i < nr - 16; i++) {
-		frame = pmio_pool_blank_begin(f->pool);
+		frame = pmio_pool_zero_begin(f->pool);
 		assert_true(frame != PMIO_NO_FRAME);
 		assert_int_equal(pmio_pool_frames_free(f->pool), nr);
 		pmio_pm_zero(v->pm, pmio_view_frame(v, frame), v->chunk_size);
-		pmio_pool_blank_end(f->pool, frame, true);
+		pmio_pool_zero_end(f->pool, frame, true);
 	}
-	assert_true(pmio_pool_blank_begin(f->pool) == PMIO_NO_FRAME);
+	assert_true(pmio_pool_zero_begin(f->pool) == PMIO_NO_FRAME);
 	frame = pmio_pool_frame_get_zero(f->pool, slot, nr);
 	assert_true(pmio_frame_valid(v, frame, &all));
 	assert_int_equal(pmio_view_frame(v, frame)[1000], 0);
 	free(frames);
 }
 
-static unsigned make_blank_ones(struct fixture *f)
+static unsigned make_zeroed_ones(struct fixture *f)
 {
 	uint64_t frame;
 	unsigned n = 0;
 
-	while ((frame = pmio_pool_blank_begin(f->pool)) != PMIO_NO_FRAME) {
-		pmio_pool_blank_end(f->pool, frame, true);
+	while ((frame = pmio_pool_zero_begin(f->pool)) != PMIO_NO_FRAME) {
+		pmio_pool_zero_end(f->pool, frame, true);
 		n++;
 	}
 	return n;
 }
 
 /* a program that needs a few more frames is not disturbed by the making of others */
-static void frames__reserve_of_blank_ones_is_filled_when_half_is_used(void **state)
+static void frames__reserve_of_zeroed_ones_is_filled_when_half_is_used(void **state)
 {
 	struct pmio_pool_params p = params;
 	struct fixture *f = *state;
@@ -1113,12 +1113,12 @@ static void frames__reserve_of_blank_ones_is_filled_when_half_is_used(void **sta
 	for (uint64_t i = 0; i < nr; i++)
 		pmio_pool_frame_put(f->pool, pmio_pool_frame_get_zero(f->pool, slot, i));
 
-	assert_int_equal(make_blank_ones(f), 256);
+	assert_int_equal(make_zeroed_ones(f), 256);
 	for (uint64_t i = 0; i < 128; i++)
 		assert_true(pmio_pool_frame_get_zero(f->pool, slot, i) != PMIO_NO_FRAME);
-	assert_int_equal(make_blank_ones(f), 0);
+	assert_int_equal(make_zeroed_ones(f), 0);
 	assert_true(pmio_pool_frame_get_zero(f->pool, slot, 128) != PMIO_NO_FRAME);
-	assert_int_equal(make_blank_ones(f), 129);
+	assert_int_equal(make_zeroed_ones(f), 129);
 }
 
 static void frames_each__stops(void **state)
@@ -1397,15 +1397,15 @@ static void check__slot_and_catalog_disagree(void **state)
 	assert_int_equal(r.nr_files, 0);
 }
 
-/* ---- salvage ------------------------------------------------------------------------------------ */
+/* ---- recovery ------------------------------------------------------------------------------------ */
 
 /* names are as long as they are, not as long as they may be */
-static void salvage__many_slots_need_little_memory(void **state)
+static void recovery__many_slots_need_little_memory(void **state)
 {
 	struct fixture *f = *state;
 	const struct pmio_pool_params many = { .size = 32u << 20, .chunk_size = TEST_CHUNK, .nr_slots = 1u << 16 };
-	struct pmio_salvage *s;
-	struct pmio_salvage_file file;
+	struct pmio_recovery *s;
+	struct pmio_recovery_file file;
 	struct mallinfo2 before, after;
 	uint32_t cursor = 0;
 	char path[32];
@@ -1418,16 +1418,16 @@ static void salvage__many_slots_need_little_memory(void **state)
 	}
 	pmio_pool_close(&f->pool);
 	before = mallinfo2();
-	assert_int_equal(pmio_salvage_open(f->dir, &s), 0);
+	assert_int_equal(pmio_recovery_open(f->dir, &s), 0);
 	after = mallinfo2();
 	assert_true(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd < (32u << 20));
 	for (unsigned i = 0; i < 100; i++) {
-		assert_int_equal(pmio_salvage_next(s, &cursor, &file), 0);
+		assert_int_equal(pmio_recovery_next(s, &cursor, &file), 0);
 		assert_memory_equal(file.path, "/pfs/file ", 10);
 		assert_int_equal(file.size, 10 + strtoul(file.path + 10, NULL, 10));
 	}
-	assert_int_equal(pmio_salvage_next(s, &cursor, &file), -ENOENT);
-	pmio_salvage_close(&s);
+	assert_int_equal(pmio_recovery_next(s, &cursor, &file), -ENOENT);
+	pmio_recovery_close(&s);
 }
 
 /* ---- destroy ------------------------------------------------------------------------------------- */
@@ -1651,8 +1651,8 @@ int main(void)
 		P(file_remove__frees_its_frames_at_the_next_start),
 		P(file_remove__cut_off_is_ended_at_the_next_start),
 		P(frames__all_and_back),
-		P(frames__new_ones_are_blank_and_used_ones_are_made_so),
-		T(frames__reserve_of_blank_ones_is_filled_when_half_is_used),
+		P(frames__new_ones_are_zeroed_and_used_ones_are_made_so),
+		T(frames__reserve_of_zeroed_ones_is_filled_when_half_is_used),
 		P(frames_each__stops),
 		P(open__keeps_data_of_closed_files),
 		P(open__drops_clean_blocks_of_open_files),
@@ -1667,7 +1667,7 @@ int main(void)
 		P(check__damaged_superblock),
 		P(check__damaged_catalog_is_a_problem),
 		P(check__slot_and_catalog_disagree),
-		T(salvage__many_slots_need_little_memory),
+		T(recovery__many_slots_need_little_memory),
 		P(destroy__removes_all),
 		P(destroy__leaves_other_files),
 		T(destroy__not_a_pool),

@@ -188,21 +188,21 @@ static void check__bad_stage(void **state)
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 
-static void check__bad_pace(void **state)
+static void check__bad_throttle(void **state)
 {
 	union pmio_any_msg msg;
 
 	(void)state;
-	pmio_proto_request(&msg, PMIO_OP_PACE, 1);
+	pmio_proto_request(&msg, PMIO_OP_THROTTLE, 1);
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
-	msg.pace.what = PMIO_PACE_PAUSE | PMIO_PACE_RESUME;
+	msg.throttle.what = PMIO_THROTTLE_PAUSE | PMIO_THROTTLE_RESUME;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
-	msg.pace.what = PMIO_PACE_ALL + 1;
+	msg.throttle.what = PMIO_THROTTLE_ALL + 1;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
-	msg.pace.what = PMIO_PACE_RATE;
-	msg.pace.rate = INT64_MAX;
+	msg.throttle.what = PMIO_THROTTLE_RATE;
+	msg.throttle.rate = INT64_MAX;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), 0);
-	msg.pace.rate++;
+	msg.throttle.rate++;
 	assert_int_equal(pmio_proto_check_request(&msg, msg.hdr.size), PMIO_EPROTO);
 }
 
@@ -289,7 +289,7 @@ int main(void)
 		cmocka_unit_test(check__bad_claims),
 		cmocka_unit_test(check__bad_truncate_and_fill),
 		cmocka_unit_test(check__bad_stage),
-		cmocka_unit_test(check__bad_pace),
+		cmocka_unit_test(check__bad_throttle),
 		cmocka_unit_test(check__random_bytes),
 		cmocka_unit_test(check_reply__not_the_answer),
 		cmocka_unit_test(send_recv__with_descriptor),

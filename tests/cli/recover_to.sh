@@ -35,8 +35,8 @@ sums() { (cd "$PMIO_POOL" && cksum catalog data lock 2>/dev/null); }
 patch() { printf "$3" | dd of="$PMIO_POOL/$1" bs=1 seek="$2" conv=notrunc status=none; }
 # another byte than the one that is there
 turn() { patch "$1" "$2" "\\$(printf %03o $((255 - $(od -An -tu1 -j "$2" -N 1 "$PMIO_POOL/$1"))))"; }
-# salvage STATUS ARG...: to $TO, and the pool is as before
-salvage() {
+# recover_to STATUS ARG...: to $TO, and the pool is as before
+recover_to() {
 	local want=$1 before
 	shift
 	before=$(sums)
@@ -66,8 +66,8 @@ lost() {
 }
 
 intact() {
-	fresh && salvage 0 && silent && says "^saved $PFS/old as $TO$PFS/old\$" && whole new && whole old &&
-		salvage 0 && salvage 0 "$PFS/new" && whole new && expect 0 "$PMIO" recover --dry-run && says " $PFS/old\$" &&
+	fresh && recover_to 0 && silent && says "^saved $PFS/old as $TO$PFS/old\$" && whole new && whole old &&
+		recover_to 0 && recover_to 0 "$PFS/new" && whole new && expect 0 "$PMIO" recover --dry-run && says " $PFS/old\$" &&
 		expect 0 "$PMIO" recover -n --json "$PFS/ne*" && json 'len(o["files"]) == 1 and o["files"][0]["size"] == 2500000' &&
 		expect 1 "$PMIO" recover -n "$PFS/none" && one_line 'knows no such file'
 }
@@ -87,79 +87,79 @@ check "to a file; what is there already is not replaced" one_file
 cut_off() {
 	fresh && for ms in 01 02 03; do timeout -s KILL 0.$ms "$PMIO" recover --to "$TO" >"$OUT" 2>&1; done
 	rm -f "$TO$PFS/old.pmio-part"
-	salvage 0 && whole new && whole old
+	recover_to 0 && whole new && whole old
 }
 check "killed in the middle: run again it finishes" cut_off
 
 no_base() {
-	fresh && mv "$PFS/old" "$T/away" && salvage 3 && whole new && partly old 1048576 1048576 && lost "$PFS/old" 0 1048575 &&
+	fresh && mv "$PFS/old" "$T/away" && recover_to 3 && whole new && partly old 1048576 1048576 && lost "$PFS/old" 0 1048575 &&
 		lost "$PFS/old" 2097152 2999999
 	local rc=$?
 	mv "$T/away" "$PFS/old"
 	[ $rc = 0 ] || return 1
-	cp -p "$PFS/old" "$T/keep" && echo >>"$PFS/old" && fresh && salvage 3 && whole new && partly old 0 3000000 &&
+	cp -p "$PFS/old" "$T/keep" && echo >>"$PFS/old" && fresh && recover_to 3 && whole new && partly old 0 3000000 &&
 		grep -q "$PFS/old: was changed on the file system" "$ERR" && cp -p "$T/keep" "$T/keep2" && cat "$T/keep" >"$PFS/old" &&
-		touch -r "$T/keep" "$PFS/old" && fresh && salvage 0 && whole old
+		touch -r "$T/keep" "$PFS/old" && fresh && recover_to 0 && whole old
 }
 check "without the file on the file system, or when it was changed" no_base
 
 no_names() {
-	fresh && rm "$PMIO_POOL/catalog" && salvage 3 && cmp "$TO/slot-0" "$T/ref.new" &&
+	fresh && rm "$PMIO_POOL/catalog" && recover_to 3 && cmp "$TO/slot-0" "$T/ref.new" &&
 		cmp -i 1048576 -n 1048576 "$TO/slot-1.pmio-partial" "$T/ref.old" && lost slot-1 0 1048575 &&
 		grep -q 'name of the file in slot 0 is lost' "$ERR" || return 1
-	fresh && truncate -s 4096 "$PMIO_POOL/catalog" && salvage 3 slot-0 && cmp "$TO/slot-0" "$T/ref.new" &&
+	fresh && truncate -s 4096 "$PMIO_POOL/catalog" && recover_to 3 slot-0 && cmp "$TO/slot-0" "$T/ref.new" &&
 		[ ! -e "$TO/slot-1.pmio-partial" ] || return 1
-	fresh && head -c 40000000 /dev/zero >"$PMIO_POOL/catalog" && salvage 3 && cmp "$TO/slot-0" "$T/ref.new"
+	fresh && head -c 40000000 /dev/zero >"$PMIO_POOL/catalog" && recover_to 3 && cmp "$TO/slot-0" "$T/ref.new"
 }
 check "catalog missing, cut off, or zeros: files without names" no_names
 
 bad_catalog() {
-	fresh && patch catalog 0 XYZXYZXYZ && salvage 3 && grep -q 'catalog: damaged$' "$ERR" && whole new &&
+	fresh && patch catalog 0 XYZXYZXYZ && recover_to 3 && grep -q 'catalog: damaged$' "$ERR" && whole new &&
 		partly old 0 3000000 && lost "$PFS/old" 0 1048575 || return 1
 	fresh && head -c 3000 /dev/urandom | dd of="$PMIO_POOL/catalog" bs=1 seek=4096 conv=notrunc status=none &&
-		salvage 3 && whole new
+		recover_to 3 && whole new
 }
 check "catalog that libpmemobj refuses: names are found, what they say of the file system is doubtful" bad_catalog
 
 superblock() {
 	local at
 	for at in 0 12 20 33 41 57 72 90 96; do # magic, checksum, uuid, sizes, offsets, counts
-		fresh && turn data $at && salvage 3 && whole new && whole old &&
+		fresh && turn data $at && recover_to 3 && whole new && whole old &&
 			grep -q 'damaged: superblock' "$ERR" || { echo "byte $at"; return 1; }
 	done
-	fresh && head -c 4096 /dev/zero | dd of="$PMIO_POOL/data" conv=notrunc status=none && salvage 1 &&
+	fresh && head -c 4096 /dev/zero | dd of="$PMIO_POOL/data" conv=notrunc status=none && recover_to 1 &&
 		grep -q 'cannot be told where anything lies' "$ERR" && [ -z "$(ls "$TO")" ] || return 1
-	fresh && patch data 8 '\007' && salvage 1 && grep -q 'another version' "$ERR" && [ -z "$(ls "$TO")" ]
+	fresh && patch data 8 '\007' && recover_to 1 && grep -q 'another version' "$ERR" && [ -z "$(ls "$TO")" ]
 }
 check "superblock: what is left of it and the rest say where all lies" superblock
 
 truncated() {
 	# in the middle of a block of the third chunk of the first file
-	fresh && truncate -s $((frames + 2097152 + 100000)) "$PMIO_POOL/data" && salvage 3 && partly new 0 2195456 &&
+	fresh && truncate -s $((frames + 2097152 + 100000)) "$PMIO_POOL/data" && recover_to 3 && partly new 0 2195456 &&
 		lost "$PFS/new" 2195456 2499999 && partly old 0 1048576 2097152 902848 && lost "$PFS/old" 1048576 2097151 || return 1
-	fresh && truncate -s $frames "$PMIO_POOL/data" && salvage 3 && lost "$PFS/new" 0 2499999 &&
+	fresh && truncate -s $frames "$PMIO_POOL/data" && recover_to 3 && lost "$PFS/new" 0 2499999 &&
 		partly old 0 1048576 || return 1
-	fresh && truncate -s 1000 "$PMIO_POOL/data" && salvage 1 && [ -z "$(ls "$TO")" ]
+	fresh && truncate -s 1000 "$PMIO_POOL/data" && recover_to 1 && [ -z "$(ls "$TO")" ]
 }
 check "data cut off" truncated
 
 header() {
 	local at
-	# owner's slot, reserved bytes, blank: nobody knows whose the frame was
+	# owner's slot, reserved bytes, zeroed: nobody knows whose the frame was
 	for at in 2 127 114; do
-		fresh && patch data $((headers + 128 + at)) '\252' && salvage 3 &&
+		fresh && patch data $((headers + 128 + at)) '\252' && recover_to 3 &&
 			grep -q 'header of frame 1: whose data' "$ERR" && partly new 0 1048576 2097152 402848 &&
 			lost "$PFS/new" 1048576 2097151 && partly old 1048576 1048576 && lost "$PFS/old" 0 1048575 || return 1
 	done
 	# its generation, and its chunk
-	fresh && patch data $((headers + 128 + 4)) '\377' && salvage 3 && lost "$PFS/new" 1048576 2097151 &&
-		fresh && patch data $((headers + 128 + 9)) '\001' && salvage 3 && lost "$PFS/new" 1048576 2097151 &&
+	fresh && patch data $((headers + 128 + 4)) '\377' && recover_to 3 && lost "$PFS/new" 1048576 2097151 &&
+		fresh && patch data $((headers + 128 + 9)) '\001' && recover_to 3 && lost "$PFS/new" 1048576 2097151 &&
 		grep -q 'beyond the end of' "$ERR" && partly new 0 1048576 2097152 402848 && whole old
 }
 check "a frame's header" header
 
 doubles() {
-	fresh && patch data $((headers + 128 + 8)) '\000' && salvage 3 && partly new 2097152 402848 &&
+	fresh && patch data $((headers + 128 + 8)) '\000' && recover_to 3 && partly new 2097152 402848 &&
 		lost "$PFS/new" 0 1048575 && lost "$PFS/new" 1048576 2097151 && whole old
 }
 check "two frames with the same piece: neither is taken" doubles
@@ -167,7 +167,7 @@ check "two frames with the same piece: neither is taken" doubles
 slot() {
 	local at
 	for at in 7 10 40; do # size, generation, reserved
-		fresh && patch data $((slots + at)) '\377' && salvage 3 && grep -Eq 'damaged: (slot 0|catalog and data)' "$ERR" &&
+		fresh && patch data $((slots + at)) '\377' && recover_to 3 && grep -Eq 'damaged: (slot 0|catalog and data)' "$ERR" &&
 			partly new 0 2500000 && whole old || return 1
 	done
 }

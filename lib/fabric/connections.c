@@ -1,5 +1,5 @@
 /*
- * guard.c -- connections of strangers (unauthenticated peers) to a provider's own port
+ * connections.c -- connections of strangers (unauthenticated peers) to a provider's own port
  *
  * Providers in software accept any connection to their port, and keep it until the peer closes it: a few hundred idle
  * connections then use all descriptors of the process, and no other peer can connect.  libfabric has no call to
@@ -27,18 +27,18 @@
 
 #include "fabric/fabric_impl.h"
 
-#define SAID_ENOUGH (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes that an authenticated peer has sent at least */
-#define SAID_NOTHING 32	  /* less than the first bytes of any libfabric connection */
-#define FRESH_MS 10000	  /* for a proof to come, when there are many connections */
+#define PROVEN_BYTES (sizeof(struct fabric_hello_msg) + PROOF_SIZE) /* bytes that an authenticated peer has sent at least */
+#define SILENT_BYTES 32	  /* less than the first bytes of any libfabric connection */
+#define PROOF_MS 10000	  /* for a proof to come, when there are many connections */
 #define FORGOTTEN_MS 5000 /* libfabric's `net` no longer uses a socket that it has not closed within this time */
 #define LOOK_MS 1000
 #define LOOK_OFTEN_MS 250
 
-struct guarded {
+struct connection {
 	int fd;			/* key */
 	uint64_t cookie;	/* the kernel's number of the socket */
 	uint64_t since_ms, ended_ms; /* ended_ms: 0: it was not ended */
-	uint64_t said;		/* bytes */
+	uint64_t received;		/* bytes */
 	bool here, stranger;
 	UT_hash_handle hh;
 };
@@ -49,58 +49,58 @@ union name {
 	struct sockaddr_in6 in6;
 };
 
-void fabric_guard_init(struct fabric_guard *g, const struct fabric_ep *ep)
+void fabric_connections_init(struct fabric_connections *cs, const struct fabric_ep *ep)
 {
 	struct rlimit r;
 
-	*g = (struct fabric_guard){ .ep = ep, .spare_fd = -1 };
+	*cs = (struct fabric_connections){ .ep = ep, .spare_fd = -1 };
 	if (((const struct sockaddr *)ep->addr)->sa_family != AF_INET &&
 	    ((const struct sockaddr *)ep->addr)->sa_family != AF_INET6)
 		return; /* its connections cannot be seen here */
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
-		g->limit = r.rlim_cur < INT32_MAX ? (unsigned)r.rlim_cur : INT32_MAX;
-	g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		cs->limit = r.rlim_cur < INT32_MAX ? (unsigned)r.rlim_cur : INT32_MAX;
+	cs->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void forget(struct fabric_guard *g, bool all)
+static void forget(struct fabric_connections *cs, bool all)
 {
-	struct guarded *s, *next;
+	struct connection *s, *next;
 
-	HASH_ITER(hh, g->seen, s, next) {
+	HASH_ITER(hh, cs->seen, s, next) {
 		if (s->here && !all)
 			continue;
-		HASH_DEL(g->seen, s);
+		HASH_DEL(cs->seen, s);
 		free(s);
 	}
 }
 
-void fabric_guard_fini(struct fabric_guard *g)
+void fabric_connections_fini(struct fabric_connections *cs)
 {
-	forget(g, true);
-	if (g->spare_fd >= 0)
-		close(g->spare_fd);
-	g->spare_fd = -1;
+	forget(cs, true);
+	if (cs->spare_fd >= 0)
+		close(cs->spare_fd);
+	cs->spare_fd = -1;
 }
 
 /* the lowest free descriptor: are too many below it in use? */
-static bool is_crowded(const struct fabric_guard *g)
+static bool is_crowded(const struct fabric_connections *cs)
 {
-	int fd = fcntl(g->spare_fd, F_DUPFD_CLOEXEC, 0);
+	int fd = fcntl(cs->spare_fd, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0)
 		return true;
 	close(fd);
-	return (unsigned)fd >= g->limit / 4;
+	return (unsigned)fd >= cs->limit / 4;
 }
 
 /* is it a connection that was made to the endpoint? */
-static bool is_accepted(const struct fabric_guard *g, int fd)
+static bool is_accepted(const struct fabric_connections *cs, int fd)
 {
 	union name at, ours;
 	socklen_t len = sizeof(at), size = sizeof(int);
 	int listens = 0;
 
-	memcpy(&ours, g->ep->addr, g->ep->addr_len < sizeof(ours) ? g->ep->addr_len : sizeof(ours));
+	memcpy(&ours, cs->ep->addr, cs->ep->addr_len < sizeof(ours) ? cs->ep->addr_len : sizeof(ours));
 	if (getsockname(fd, &at.sa, &len) < 0 || at.sa.sa_family != ours.sa.sa_family)
 		return false;
 	if (at.sa.sa_family == AF_INET ? at.in.sin_port != ours.in.sin_port ||
@@ -111,20 +111,20 @@ static bool is_accepted(const struct fabric_guard *g, int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens;
 }
 
-static struct guarded *get_guarded(struct fabric_guard *g, int fd)
+static struct connection *get_connection(struct fabric_connections *cs, int fd)
 {
-	struct guarded *s;
+	struct connection *s;
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
 
 	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
-	HASH_FIND_INT(g->seen, &fd, s);
+	HASH_FIND_INT(cs->seen, &fd, s);
 	if (!s) {
 		s = calloc(1, sizeof(*s));
 		if (!s)
 			return NULL;
 		s->fd = fd;
-		HASH_ADD_INT(g->seen, fd, s);
+		HASH_ADD_INT(cs->seen, fd, s);
 	}
 	if (s->cookie != cookie || !s->since_ms) {
 		s->cookie = cookie;
@@ -134,9 +134,9 @@ static struct guarded *get_guarded(struct fabric_guard *g, int fd)
 	return s;
 }
 
-static void look_at(struct fabric_guard *g, int fd, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+static void look_at(struct fabric_connections *cs, int fd, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
 {
-	struct guarded *s = is_accepted(g, fd) ? get_guarded(g, fd) : NULL;
+	struct connection *s = is_accepted(cs, fd) ? get_connection(cs, fd) : NULL;
 	socklen_t len = sizeof(struct tcp_info), name_len = sizeof(union name);
 	struct tcp_info info;
 	union name peer;
@@ -145,103 +145,103 @@ static void look_at(struct fabric_guard *g, int fd, bool (*is_known)(void *arg, 
 		return;
 	memset(&info, 0, sizeof(info));
 	s->here = true;
-	s->said = SAID_ENOUGH; /* Linux before 4.1 does not report it */
+	s->received = PROVEN_BYTES; /* Linux before 4.1 does not report it */
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
 	    len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
-		s->said = info.tcpi_bytes_received;
-	s->stranger = s->said < SAID_ENOUGH || getpeername(fd, &peer.sa, &name_len) < 0 || !is_known(arg, &peer.sa);
+		s->received = info.tcpi_bytes_received;
+	s->stranger = s->received < PROVEN_BYTES || getpeername(fd, &peer.sa, &name_len) < 0 || !is_known(arg, &peer.sa);
 }
 
 /* look at all open descriptors; false: they cannot be listed */
-static bool look_at_all(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+static bool look_at_all(struct fabric_connections *cs, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
 {
 	struct dirent *e;
-	struct guarded *s;
+	struct connection *s;
 	DIR *d;
 
-	if (g->spare_fd >= 0)
-		close(g->spare_fd); /* listing takes one */
+	if (cs->spare_fd >= 0)
+		close(cs->spare_fd); /* listing takes one */
 	d = opendir("/proc/self/fd");
-	for (s = g->seen; s; s = s->hh.next)
+	for (s = cs->seen; s; s = s->hh.next)
 		s->here = s->stranger = false;
 	while (d && (e = readdir(d)) != NULL) {
 		if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(d))
-			look_at(g, atoi(e->d_name), is_known, arg);
+			look_at(cs, atoi(e->d_name), is_known, arg);
 	}
 	if (d)
 		closedir(d);
-	g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	forget(g, false);
+	cs->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	forget(cs, false);
 	return d != NULL;
 }
 
-static void end(struct fabric_guard *g, struct guarded *s)
+static void end(struct fabric_connections *cs, struct connection *s)
 {
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 
 	if (!s->ended_ms) {
 		s->ended_ms = fabric_now_ms();
 		/* the end of a silent connection: `net` always notices an error at once, but not always an end of file */
-		if (s->said >= SAID_NOTHING || connect(s->fd, &nobody, sizeof(nobody)) < 0)
+		if (s->received >= SILENT_BYTES || connect(s->fd, &nobody, sizeof(nobody)) < 0)
 			shutdown(s->fd, SHUT_RDWR);
-	} else if (fabric_now_ms() - s->ended_ms > FORGOTTEN_MS && s->said < SAID_NOTHING &&
-		   strcmp(fabric_ep_provider(g->ep), "net") == 0) {
+	} else if (fabric_now_ms() - s->ended_ms > FORGOTTEN_MS && s->received < SILENT_BYTES &&
+		   strcmp(fabric_ep_provider(cs->ep), "net") == 0) {
 		/* libfabric 1.17 forgets a connection that ends before anything was sent, and leaks its socket */
 		close(s->fd);
-		HASH_DEL(g->seen, s);
+		HASH_DEL(cs->seen, s);
 		free(s);
 	}
 }
 
-static int by_age(const struct guarded *a, const struct guarded *b)
+static int by_age(const struct connection *a, const struct connection *b)
 {
 	if (a->since_ms != b->since_ms)
 		return a->since_ms < b->since_ms ? -1 : 1;
 	return a->cookie < b->cookie ? -1 : a->cookie > b->cookie;
 }
 
-static void end_strangers(struct fabric_guard *g)
+static void end_strangers(struct fabric_connections *cs)
 {
 	const uint64_t now = fabric_now_ms();
-	unsigned nr = 0, ended = 0, most = g->limit / 4 - g->limit / 16; /* so that not each new one needs this */
-	struct guarded *s, *next;
+	unsigned nr = 0, ended = 0, most = cs->limit / 4 - cs->limit / 16; /* so that not each new one needs this */
+	struct connection *s, *next;
 
-	for (s = g->seen; s; s = s->hh.next)
+	for (s = cs->seen; s; s = s->hh.next)
 		nr += s->stranger;
-	if (nr <= g->limit / 4)
+	if (nr <= cs->limit / 4)
 		most = nr;
-	HASH_SORT(g->seen, by_age);
-	HASH_ITER(hh, g->seen, s, next) {
-		if (!s->stranger || (nr <= most && now - s->since_ms <= FRESH_MS && !s->ended_ms))
+	HASH_SORT(cs->seen, by_age);
+	HASH_ITER(hh, cs->seen, s, next) {
+		if (!s->stranger || (nr <= most && now - s->since_ms <= PROOF_MS && !s->ended_ms))
 			continue;
 		ended += !s->ended_ms;
 		nr -= nr > 0;
-		end(g, s);
+		end(cs, s);
 	}
 	if (ended)
 		pmio_dbg("fabric: %u connections of strangers were ended", ended);
 }
 
-int fabric_guard_look(struct fabric_guard *g, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
+int fabric_connections_look(struct fabric_connections *cs, bool (*is_known)(void *arg, const struct sockaddr *peer), void *arg)
 {
 	uint64_t now = fabric_now_ms();
 	bool crowded;
 
-	if (!g->limit)
+	if (!cs->limit)
 		return -1;
-	if (now < g->next_ms)
-		return (int)(g->next_ms - now);
-	crowded = is_crowded(g);
-	if ((crowded || g->seen) && look_at_all(g, is_known, arg))
-		end_strangers(g);
+	if (now < cs->next_ms)
+		return (int)(cs->next_ms - now);
+	crowded = is_crowded(cs);
+	if ((crowded || cs->seen) && look_at_all(cs, is_known, arg))
+		end_strangers(cs);
 	if (!crowded) { /* go on until no stranger is left from a crowded time */
-		struct guarded *s = g->seen;
+		struct connection *s = cs->seen;
 
 		while (s && !s->stranger)
 			s = s->hh.next;
 		if (!s)
-			forget(g, true);
+			forget(cs, true);
 	}
-	g->next_ms = now + (crowded ? LOOK_OFTEN_MS : LOOK_MS);
-	return (int)(g->next_ms - now);
+	cs->next_ms = now + (crowded ? LOOK_OFTEN_MS : LOOK_MS);
+	return (int)(cs->next_ms - now);
 }

@@ -1,5 +1,5 @@
 /*
- * guard.c -- two pools must not have two histories of one file
+ * exclusion.c -- two pools must not have two histories of one file
  *
  * A process that has a file open in a pool holds a lock on a byte of the file at an offset without
  * data:
@@ -8,7 +8,7 @@
  *
  * It belongs to the open file description, which client and agent share, so it is there as
  * long as one of them is.  Pools that read do not exclude each other, nor do those of one use on
- * several nodes; all others do.  File systems without locks have no such guard.
+ * several nodes; all others do.  File systems without locks exclude nobody.
  *
  * While data wait in a pool and no process has the file open, an extended attribute (the dirty mark)
  * tells where, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The inode number

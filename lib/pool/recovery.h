@@ -1,5 +1,5 @@
 /*
- * salvage.h -- read-only recovery of a pool that no agent has, also a damaged one
+ * recovery.h -- read-only recovery of a pool that no agent has, also a damaged one
  *
  * Nothing is mapped: only bytes that cannot be read from the media, or were cut off,
  * are missing.  Damage is detected where possible: in the superblock by its checksum,
@@ -9,14 +9,14 @@
  *
  * Threads: one.
  */
-#ifndef PMIO_POOL_SALVAGE_H
-#define PMIO_POOL_SALVAGE_H
+#ifndef PMIO_POOL_RECOVERY_H
+#define PMIO_POOL_RECOVERY_H
 
 #include "pool/pool.h"
 
-struct pmio_salvage;
+struct pmio_recovery;
 
-struct pmio_salvage_file {
+struct pmio_recovery_file {
 	char path[PATH_MAX];	/* empty: its name is lost */
 	uint32_t slot;
 	uint32_t state;		/* enum pmio_file_state; PMIO_FILE_OPEN if it is not known */
@@ -34,22 +34,22 @@ struct pmio_salvage_file {
 };
 
 /*
- * pmio_salvage_open -- lock the pool, if possible, and look at all of it
+ * pmio_recovery_open -- lock the pool, if possible, and look at all of it
  *
  * Returns 0, also for a damaged pool; -EBUSY (an agent has it), PMIO_ENOTPOOL,
  * PMIO_EVERSION, PMIO_EDAMAGED (the layout cannot be determined), or as
  * pmio_pool_open(); logged.
  */
-int pmio_salvage_open(const char *dir, struct pmio_salvage **out);
-void pmio_salvage_close(struct pmio_salvage **salvage); /* takes a pointer to NULL */
+int pmio_recovery_open(const char *dir, struct pmio_recovery **out);
+void pmio_recovery_close(struct pmio_recovery **recovery); /* takes a pointer to NULL */
 
 /* number of problems found in the pool; each was logged as an error */
-uint64_t pmio_salvage_problems(const struct pmio_salvage *s);
+uint64_t pmio_recovery_problems(const struct pmio_recovery *s);
 
 /* the next file at or after slot *cursor, which moves past it; -ENOENT: there is none */
-int pmio_salvage_next(const struct pmio_salvage *s, uint32_t *cursor, struct pmio_salvage_file *file);
+int pmio_recovery_next(const struct pmio_recovery *s, uint32_t *cursor, struct pmio_recovery_file *file);
 
-struct pmio_salvage_target {
+struct pmio_recovery_target {
 	int fd;		/* an empty file, for writing */
 	int base;	/* the file on the file system, for reading; -1: not available */
 	/* bytes from..to, both included, could not be read; they are holes, or doubtful */
@@ -59,13 +59,13 @@ struct pmio_salvage_target {
 };
 
 /*
- * pmio_salvage_copy -- write a file, including the data of the pool
+ * pmio_recovery_copy -- write a file, including the data of the pool
  *
  * From the pool come the dirty blocks, and, without a base, the others that it has;
  * the rest from the base.  Durable when it returns 0.
  * Returns 0, also if something was lost, or -errno of fd or base; not logged.
  */
-int pmio_salvage_copy(const struct pmio_salvage *s, const struct pmio_salvage_file *file,
-		      const struct pmio_salvage_target *target);
+int pmio_recovery_copy(const struct pmio_recovery *s, const struct pmio_recovery_file *file,
+		      const struct pmio_recovery_target *target);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * salvage.h -- recovery that only reads the pool, for recover.c
+ * recover_to.h -- recovery that only reads the pool, for recover.c
  */
-#ifndef PMIO_TOOLS_SALVAGE_H
-#define PMIO_TOOLS_SALVAGE_H
+#ifndef PMIO_TOOLS_RECOVER_TO_H
+#define PMIO_TOOLS_RECOVER_TO_H
 
 #include "tools.h"
 
@@ -14,9 +14,9 @@
  *
  * A file with lost data is called NAME.pmio-partial.  Returns an exit status.
  */
-int tool_salvage(const struct tool *tool, const char *dir, const char *to, const struct tool_args *paths);
+int tool_recover_to(const struct tool *tool, const char *dir, const char *to, const struct tool_args *paths);
 
 /* only show them */
-int tool_salvage_list(const struct tool *tool, const char *dir, const struct tool_args *paths);
+int tool_recover_list(const struct tool *tool, const char *dir, const struct tool_args *paths);
 
 #endif

@@ -1,4 +1,4 @@
-#include "pool/salvage.h"
+#include "pool/recovery.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -38,7 +38,7 @@ struct known {
 	size_t first, nr;	/* in held */
 };
 
-struct pmio_salvage {
+struct pmio_recovery {
 	char *dir; /* owned */
 	int dir_fd, lock_fd, fd;
 	uint64_t file_size;
@@ -55,8 +55,8 @@ struct pmio_salvage {
 	unsigned block_shift, chunk_shift;
 };
 
-static void problem(struct pmio_salvage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void problem(struct pmio_salvage *s, const char *fmt, ...)
+static void problem(struct pmio_recovery *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void problem(struct pmio_recovery *s, const char *fmt, ...)
 {
 	char text[PATH_MAX + 128];
 	va_list ap;
@@ -70,7 +70,7 @@ static void problem(struct pmio_salvage *s, const char *fmt, ...)
 
 /* ---- reading media ----------------------------------------------------------------- */
 
-static bool read_piece(const struct pmio_salvage *s, uint64_t off, void *to, size_t len)
+static bool read_piece(const struct pmio_recovery *s, uint64_t off, void *to, size_t len)
 {
 	size_t done = 0;
 	ssize_t n;
@@ -87,7 +87,7 @@ static bool read_piece(const struct pmio_salvage *s, uint64_t off, void *to, siz
 }
 
 /* nr things of `each` bytes, which divides PAGE; gone: those that could not be read */
-static void read_array(const struct pmio_salvage *s, uint64_t off, uint64_t nr, size_t each, uint8_t *to,
+static void read_array(const struct pmio_recovery *s, uint64_t off, uint64_t nr, size_t each, uint8_t *to,
 		       bool *gone)
 {
 	uint64_t per_page = PAGE / each;
@@ -113,7 +113,7 @@ static bool is_zero(const void *p, size_t len)
 	return len == 0;
 }
 
-static struct pmio_slot_df slot_of(const struct pmio_salvage *s, uint32_t slot)
+static struct pmio_slot_df slot_of(const struct pmio_recovery *s, uint32_t slot)
 {
 	struct pmio_slot_df df;
 
@@ -122,7 +122,7 @@ static struct pmio_slot_df slot_of(const struct pmio_salvage *s, uint32_t slot)
 }
 
 /* drained data that the file system may have lost in a power cut count as dirty */
-static struct pmio_frame_df header_of(const struct pmio_salvage *s, uint64_t frame)
+static struct pmio_frame_df header_of(const struct pmio_recovery *s, uint64_t frame)
 {
 	struct pmio_frame_df df;
 	uint32_t slot;
@@ -152,14 +152,14 @@ static bool slot_ok(const struct pmio_slot_df *df)
 
 static bool header_ok(const struct pmio_frame_df *df, uint32_t nr_slots)
 {
-	if (df->blank > 1 || df->cleared > CLEARED_MAX)
+	if (df->zeroed > 1 || df->cleared > CLEARED_MAX)
 		return false;
 	return df->owner == 0 ||
 	       (PMIO_OWNER_SLOT(df->owner) < nr_slots && PMIO_OWNER_GENERATION(df->owner) > 0);
 }
 
 /* are slots and headers plausible with this layout?  A few may be damaged, too */
-static bool looks_right(struct pmio_salvage *s, const struct pmio_super_df *at)
+static bool looks_right(struct pmio_recovery *s, const struct pmio_super_df *at)
 {
 	uint64_t bad = 0, empty = 0;
 
@@ -195,7 +195,7 @@ static unsigned agreement(const struct pmio_super_df *a, const struct pmio_super
  * choose the one that agrees with most fields of the superblock, and with the rest of
  * the pool.  If the file was cut off, its size is taken from the superblock.
  */
-static int guess_layout(struct pmio_salvage *s)
+static int guess_layout(struct pmio_recovery *s)
 {
 	const struct pmio_super_df *old = &s->super;
 	const uint64_t sizes[] = { s->file_size, old->data_size };
@@ -230,7 +230,7 @@ static int guess_layout(struct pmio_salvage *s)
 	return 0;
 }
 
-static int read_super(struct pmio_salvage *s)
+static int read_super(struct pmio_recovery *s)
 {
 	const char *flaw;
 	int rc;
@@ -274,7 +274,7 @@ static int take_entry(struct known *f, const struct pmio_pool_file *e)
 	return f->path ? 0 : -ENOMEM;
 }
 
-static int judge_slot(struct pmio_salvage *s, uint32_t slot)
+static int judge_slot(struct pmio_recovery *s, uint32_t slot)
 {
 	struct pmio_slot_df df = slot_of(s, slot);
 	struct known *f = &s->files[slot];
@@ -305,7 +305,7 @@ static int judge_slot(struct pmio_salvage *s, uint32_t slot)
 	return take_entry(f, &e);
 }
 
-static int judge_slots(struct pmio_salvage *s)
+static int judge_slots(struct pmio_recovery *s)
 {
 	int rc = 0;
 
@@ -328,7 +328,7 @@ static struct pmio_mask dirty_mask(const struct pmio_frame_df *h)
 }
 
 /* it is not known to which file its data belong: any file may lack them */
-static void orphan(struct pmio_salvage *s, uint64_t frame)
+static void orphan(struct pmio_recovery *s, uint64_t frame)
 {
 	problem(s, "header of frame %" PRIu64 ": whose data it holds cannot be told (bytes %" PRIu64 " to %" PRIu64
 		   " of the pool's data)", frame, s->super.frames_off + (frame << s->chunk_shift),
@@ -336,7 +336,7 @@ static void orphan(struct pmio_salvage *s, uint64_t frame)
 	s->doubtful = true;
 }
 
-static void judge_frame(struct pmio_salvage *s, uint64_t frame)
+static void judge_frame(struct pmio_recovery *s, uint64_t frame)
 {
 	struct pmio_frame_df h = header_of(s, frame);
 	uint64_t generation = PMIO_OWNER_GENERATION(h.owner);
@@ -371,7 +371,7 @@ static int by_slot(const void *x, const void *y)
 }
 
 /* bytes of the chunk up to the end of its last dirty block */
-static uint64_t dirty_end(const struct pmio_salvage *s, const struct held *h)
+static uint64_t dirty_end(const struct pmio_recovery *s, const struct held *h)
 {
 	struct pmio_frame_df df = header_of(s, h->frame);
 	struct pmio_mask m = dirty_mask(&df);
@@ -390,7 +390,7 @@ static const char *name_of(const struct known *f)
 }
 
 /* derive the file's state from all of its frames */
-static void judge_file(struct pmio_salvage *s, uint32_t slot)
+static void judge_file(struct pmio_recovery *s, uint32_t slot)
 {
 	struct known *f = &s->files[slot];
 
@@ -419,7 +419,7 @@ static void judge_file(struct pmio_salvage *s, uint32_t slot)
 		problem(s, "the name of the file in slot %u is lost", slot);
 }
 
-static void judge_frames(struct pmio_salvage *s)
+static void judge_frames(struct pmio_recovery *s)
 {
 	for (uint64_t i = 0; i < s->super.nr_frames; i++)
 		judge_frame(s, i);
@@ -436,7 +436,7 @@ static void judge_frames(struct pmio_salvage *s)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-static int open_files(struct pmio_salvage *s)
+static int open_files(struct pmio_recovery *s)
 {
 	struct stat st;
 	int rc = pmio_pool_check_dir(s->dir, true, &s->dir_fd);
@@ -459,7 +459,7 @@ static int open_files(struct pmio_salvage *s)
 	return rc;
 }
 
-static int read_tables(struct pmio_salvage *s)
+static int read_tables(struct pmio_recovery *s)
 {
 	const struct pmio_super_df *super = &s->super;
 
@@ -484,9 +484,9 @@ static int read_tables(struct pmio_salvage *s)
 	return 0;
 }
 
-int pmio_salvage_open(const char *dir, struct pmio_salvage **out)
+int pmio_recovery_open(const char *dir, struct pmio_recovery **out)
 {
-	struct pmio_salvage *s = calloc(1, sizeof(*s));
+	struct pmio_recovery *s = calloc(1, sizeof(*s));
 	int rc = -ENOMEM;
 
 	*out = NULL;
@@ -505,7 +505,7 @@ int pmio_salvage_open(const char *dir, struct pmio_salvage **out)
 	if (rc == 0)
 		rc = judge_slots(s);
 	if (rc < 0) {
-		pmio_salvage_close(&s);
+		pmio_recovery_close(&s);
 		return rc;
 	}
 	judge_frames(s);
@@ -513,12 +513,12 @@ int pmio_salvage_open(const char *dir, struct pmio_salvage **out)
 	return 0;
 }
 
-void pmio_salvage_close(struct pmio_salvage **salvage)
+void pmio_recovery_close(struct pmio_recovery **recovery)
 {
-	struct pmio_salvage *s = *salvage;
+	struct pmio_recovery *s = *recovery;
 	int *fds[] = { &s->fd, &s->lock_fd, &s->dir_fd };
 
-	*salvage = NULL;
+	*recovery = NULL;
 	if (!s)
 		return;
 	for (size_t i = 0; i < 3; i++) {
@@ -538,14 +538,14 @@ void pmio_salvage_close(struct pmio_salvage **salvage)
 	free(s);
 }
 
-uint64_t pmio_salvage_problems(const struct pmio_salvage *s)
+uint64_t pmio_recovery_problems(const struct pmio_recovery *s)
 {
 	return s->nr_problems;
 }
 
 /* ---- files -------------------------------------------------------------------------------------- */
 
-static uint64_t dirty_bytes(const struct pmio_salvage *s, const struct known *f)
+static uint64_t dirty_bytes(const struct pmio_recovery *s, const struct known *f)
 {
 	uint64_t nr = 0;
 
@@ -558,12 +558,12 @@ static uint64_t dirty_bytes(const struct pmio_salvage *s, const struct known *f)
 	return nr << s->block_shift;
 }
 
-static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_salvage_file *out)
+static void describe(const struct pmio_recovery *s, uint32_t slot, struct pmio_recovery_file *out)
 {
 	const struct known *f = &s->files[slot];
 	bool named = f->path != NULL, busy = f->flags & PMIO_FILE_PFS_BUSY;
 
-	*out = (struct pmio_salvage_file){
+	*out = (struct pmio_recovery_file){
 		.slot = slot,
 		.state = named ? f->state : PMIO_FILE_OPEN,
 		.mode = f->mode,
@@ -587,7 +587,7 @@ static void describe(const struct pmio_salvage *s, uint32_t slot, struct pmio_sa
 		out->doubtful = false;
 }
 
-int pmio_salvage_next(const struct pmio_salvage *s, uint32_t *cursor, struct pmio_salvage_file *file)
+int pmio_recovery_next(const struct pmio_recovery *s, uint32_t *cursor, struct pmio_recovery_file *file)
 {
 	while (*cursor < s->super.nr_slots) {
 		uint32_t slot = (*cursor)++;
@@ -603,9 +603,9 @@ int pmio_salvage_next(const struct pmio_salvage *s, uint32_t *cursor, struct pmi
 /* ---- copy ----------------------------------------------------------------------------------------- */
 
 struct copying {
-	const struct pmio_salvage *s;
-	const struct pmio_salvage_file *file;
-	const struct pmio_salvage_target *t;
+	const struct pmio_recovery *s;
+	const struct pmio_recovery_file *file;
+	const struct pmio_recovery_target *t;
 	uint64_t base_size;
 	uint8_t *buf; /* PIECE bytes */
 	struct {
@@ -675,7 +675,7 @@ static int copy_base(struct copying *c, uint64_t from, uint64_t to)
 /* write bytes that the pool does not have; doubtful: it may have had them */
 static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful)
 {
-	const struct pmio_salvage_file *f = c->file;
+	const struct pmio_recovery_file *f = c->file;
 	uint64_t end = f->pfs_known || c->t->base < 0 ? f->pfs_size : c->base_size;
 	int rc = 0;
 
@@ -692,7 +692,7 @@ static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful
 /* copy adjacent blocks of a frame */
 static int copy_frame(struct copying *c, const struct held *h, unsigned run, unsigned len, bool dirty)
 {
-	const struct pmio_salvage *s = c->s;
+	const struct pmio_recovery *s = c->s;
 	uint64_t at = (h->chunk << s->chunk_shift) + ((uint64_t)run << s->block_shift);
 	uint64_t from = s->super.frames_off + (h->frame << s->chunk_shift) + ((uint64_t)run << s->block_shift);
 	uint64_t left = (uint64_t)len << s->block_shift;
@@ -765,7 +765,7 @@ static int copy_chunk(struct copying *c, const struct held *held)
 
 static int copy_chunks(struct copying *c)
 {
-	const struct pmio_salvage *s = c->s;
+	const struct pmio_recovery *s = c->s;
 	const struct known *f = &s->files[c->file->slot];
 	uint64_t at = 0, size = c->file->size;
 	int rc = 0;
@@ -791,8 +791,8 @@ static int copy_chunks(struct copying *c)
 	return rc < 0 || at >= size ? rc : copy_gap(c, at, size, c->file->doubtful);
 }
 
-int pmio_salvage_copy(const struct pmio_salvage *s, const struct pmio_salvage_file *file,
-		      const struct pmio_salvage_target *target)
+int pmio_recovery_copy(const struct pmio_recovery *s, const struct pmio_recovery_file *file,
+		      const struct pmio_recovery_target *target)
 {
 	struct copying c = { .s = s, .file = file, .t = target, .buf = malloc(PIECE) };
 	struct stat st;

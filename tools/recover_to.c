@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "salvage.h"
+#include "recover_to.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
-#include "pool/salvage.h"
+#include "pool/recovery.h"
 #include "progress.h"
 
 #define PART ".pmio-part"	/* while the file is written */
@@ -30,7 +30,7 @@ struct chosen {
 	size_t nr_unknown; /* arguments that match nothing */
 };
 
-static bool is_meant(const struct pmio_salvage_file *f, const char *arg, bool *exact)
+static bool is_meant(const struct pmio_recovery_file *f, const char *arg, bool *exact)
 {
 	char path[PATH_MAX], slot[32];
 	size_t n;
@@ -47,7 +47,7 @@ static bool is_meant(const struct pmio_salvage_file *f, const char *arg, bool *e
 	return fnmatch(path, f->path, FNM_PATHNAME | FNM_LEADING_DIR) == 0;
 }
 
-static bool wanted(const struct pmio_salvage_file *f, const struct tool_args *args, bool *matched)
+static bool wanted(const struct pmio_recovery_file *f, const struct tool_args *args, bool *matched)
 {
 	bool wants = args->nr == 0 && f->waits;
 
@@ -62,7 +62,7 @@ static bool wanted(const struct pmio_salvage_file *f, const struct tool_args *ar
 	return wants;
 }
 
-static int add(struct chosen *c, const struct pmio_salvage_file *f)
+static int add(struct chosen *c, const struct pmio_recovery_file *f)
 {
 	size_t room = c->nr < c->room ? c->room : c->room ? c->room * 2 : 64;
 	uint32_t *more = room > c->room ? reallocarray(c->slots, room, sizeof(*c->slots)) : c->slots;
@@ -76,22 +76,22 @@ static int add(struct chosen *c, const struct pmio_salvage_file *f)
 	return 0;
 }
 
-static void get_chosen(const struct pmio_salvage *s, const struct chosen *c, size_t i, struct pmio_salvage_file *f)
+static void get_chosen(const struct pmio_recovery *s, const struct chosen *c, size_t i, struct pmio_recovery_file *f)
 {
 	uint32_t cursor = c->slots[i];
 
-	pmio_salvage_next(s, &cursor, f);
+	pmio_recovery_next(s, &cursor, f);
 }
 
-static int choose(const struct pmio_salvage *s, const struct tool_args *args, struct chosen *c)
+static int choose(const struct pmio_recovery *s, const struct tool_args *args, struct chosen *c)
 {
 	bool *matched = calloc(args->nr + 1, sizeof(*matched));
-	struct pmio_salvage_file f;
+	struct pmio_recovery_file f;
 	uint32_t cursor = 0;
 	int rc = matched ? 0 : -ENOMEM;
 
 	memset(c, 0, sizeof(*c));
-	while (rc == 0 && pmio_salvage_next(s, &cursor, &f) == 0) {
+	while (rc == 0 && pmio_recovery_next(s, &cursor, &f) == 0) {
 		if (wanted(&f, args, matched))
 			rc = add(c, &f);
 	}
@@ -108,7 +108,7 @@ static int choose(const struct pmio_salvage *s, const struct tool_args *args, st
 /* ---- list ---------------------------------------------------------------------------- */
 
 /* a name that the user may pass as an argument */
-static void name_file(const struct pmio_salvage_file *f, char name[PATH_MAX])
+static void name_file(const struct pmio_recovery_file *f, char name[PATH_MAX])
 {
 	if (f->path[0])
 		memcpy(name, f->path, PATH_MAX);
@@ -116,15 +116,15 @@ static void name_file(const struct pmio_salvage_file *f, char name[PATH_MAX])
 		snprintf(name, PATH_MAX, "slot-%u", f->slot);
 }
 
-static void list_json(const char *dir, const struct pmio_salvage *s, const struct chosen *c)
+static void list_json(const char *dir, const struct pmio_recovery *s, const struct chosen *c)
 {
 	struct json_object *o = json_object_new_object(), *files = json_object_new_array();
 
 	tool_add_string(o, "pool", dir);
-	tool_add(o, "problems", pmio_salvage_problems(s));
+	tool_add(o, "problems", pmio_recovery_problems(s));
 	for (size_t i = 0; i < c->nr; i++) {
 		struct json_object *file = json_object_new_object();
-		struct pmio_salvage_file f;
+		struct pmio_recovery_file f;
 		char name[PATH_MAX];
 
 		get_chosen(s, c, i, &f);
@@ -139,12 +139,12 @@ static void list_json(const char *dir, const struct pmio_salvage *s, const struc
 	tool_print_json(o);
 }
 
-static void list(const struct tool *tool, const struct pmio_salvage *s, const struct chosen *c)
+static void list(const struct tool *tool, const struct pmio_recovery *s, const struct chosen *c)
 {
 	if (!tool->quiet)
 		printf("%10s %10s  %s\n", "SIZE", "DIRTY", "PATH");
 	for (size_t i = 0; i < c->nr; i++) {
-		struct pmio_salvage_file f;
+		struct pmio_recovery_file f;
 		char name[PATH_MAX];
 
 		get_chosen(s, c, i, &f);
@@ -155,11 +155,11 @@ static void list(const struct tool *tool, const struct pmio_salvage *s, const st
 	}
 }
 
-int tool_salvage_list(const struct tool *tool, const char *dir, const struct tool_args *paths)
+int tool_recover_list(const struct tool *tool, const char *dir, const struct tool_args *paths)
 {
-	struct pmio_salvage *s;
+	struct pmio_recovery *s;
 	struct chosen c;
-	int rc = pmio_salvage_open(dir, &s);
+	int rc = pmio_recovery_open(dir, &s);
 	int status = TOOL_DONE;
 
 	if (rc < 0)
@@ -170,9 +170,9 @@ int tool_salvage_list(const struct tool *tool, const char *dir, const struct too
 		list_json(dir, s, &c);
 	else
 		list(tool, s, &c);
-	if (status == TOOL_DONE && (c.nr_unknown || pmio_salvage_problems(s)))
+	if (status == TOOL_DONE && (c.nr_unknown || pmio_recovery_problems(s)))
 		status = c.nr ? TOOL_PARTLY : TOOL_FAILED;
-	pmio_salvage_close(&s);
+	pmio_recovery_close(&s);
 	free(c.slots);
 	return status;
 }
@@ -187,7 +187,7 @@ static bool leads_upwards(const char *path)
 }
 
 /* a file with a lost or invalid name is named by its slot */
-static int target_name(const struct pmio_salvage_file *f, const char *to, bool is_dir, char out[PATH_MAX])
+static int target_name(const struct pmio_recovery_file *f, const char *to, bool is_dir, char out[PATH_MAX])
 {
 	/* leave room for the longest suffix */
 	size_t room = PATH_MAX - sizeof(PARTIAL);
@@ -271,7 +271,7 @@ static void take_progress(uint64_t bytes, void *arg)
 }
 
 /* open the file on the file system, if the pool's data belong to it; otherwise -1 */
-static int open_base(const struct pmio_salvage_file *f, struct saving *sv)
+static int open_base(const struct pmio_recovery_file *f, struct saving *sv)
 {
 	int fd = f->path[0] ? open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
 	struct stat st;
@@ -284,7 +284,7 @@ static int open_base(const struct pmio_salvage_file *f, struct saving *sv)
 	}
 	if (f->pfs_known && ((uint64_t)st.st_size != f->pfs_size || st.st_mtim.tv_sec != f->mtime_s ||
 			     st.st_mtim.tv_nsec != f->mtime_ns)) {
-		pmio_err("%s: was changed on the file system: what is not from the pool is as it is there now",
+		pmio_err("%s: the file was changed on the file system: bytes that are not from the pool are as they are there now",
 			 sv->name);
 		sv->incomplete = true;
 	}
@@ -338,10 +338,10 @@ static int put_in_place(int fd, const char *part, char name[PATH_MAX], bool inco
 	return errno == EEXIST ? keep_existing(fd, part, name) : -errno;
 }
 
-static int save(const struct pmio_salvage *s, const struct pmio_salvage_file *f, struct saving *sv,
+static int save(const struct pmio_recovery *s, const struct pmio_recovery_file *f, struct saving *sv,
 		char name[PATH_MAX])
 {
-	struct pmio_salvage_target t = { .lost = take_lost, .progress = take_progress, .arg = sv };
+	struct pmio_recovery_target t = { .lost = take_lost, .progress = take_progress, .arg = sv };
 	char part[PATH_MAX];
 	int rc;
 
@@ -351,7 +351,7 @@ static int save(const struct pmio_salvage *s, const struct pmio_salvage_file *f,
 	if (t.fd < 0)
 		return -errno;
 	t.base = open_base(f, sv);
-	rc = pmio_salvage_copy(s, f, &t);
+	rc = pmio_recovery_copy(s, f, &t);
 	if (rc == 0 && f->mode && fchmod(t.fd, f->mode & 0777) < 0)
 		rc = -errno;
 	if (rc == 0)
@@ -364,7 +364,7 @@ static int save(const struct pmio_salvage *s, const struct pmio_salvage_file *f,
 	return rc;
 }
 
-static void save_one(const struct pmio_salvage *s, const struct pmio_salvage_file *f, const char *to, bool is_dir,
+static void save_one(const struct pmio_recovery *s, const struct pmio_recovery_file *f, const char *to, bool is_dir,
 		     struct saving *sv)
 {
 	char name[PATH_MAX];
@@ -395,12 +395,12 @@ static void save_one(const struct pmio_salvage *s, const struct pmio_salvage_fil
 
 /* ---- all ---------------------------------------------------------------------------------- */
 
-static int save_all(const struct tool *tool, const struct pmio_salvage *s, const struct chosen *c, const char *dir,
+static int save_all(const struct tool *tool, const struct pmio_recovery *s, const struct chosen *c, const char *dir,
 		    const char *to)
 {
 	struct tool_progress p = { .tool = tool, .command = "recover", .bytes = c->bytes,
 				   .nr_files = c->nr + c->nr_unknown, .nr_failed = c->nr_unknown,
-				   .partly = pmio_salvage_problems(s) && c->nr };
+				   .partly = pmio_recovery_problems(s) && c->nr };
 	struct saving sv = { .tool = tool, .p = &p };
 	struct stat st;
 	bool is_dir = (stat(to, &st) == 0 && S_ISDIR(st.st_mode)) || to[strlen(to) - 1] == '/';
@@ -411,7 +411,7 @@ static int save_all(const struct tool *tool, const struct pmio_salvage *s, const
 	}
 	tool_progress_start(&p, dir);
 	for (size_t i = 0; i < c->nr; i++) {
-		struct pmio_salvage_file f;
+		struct pmio_recovery_file f;
 
 		get_chosen(s, c, i, &f);
 		save_one(s, &f, to, is_dir, &sv);
@@ -421,19 +421,19 @@ static int save_all(const struct tool *tool, const struct pmio_salvage *s, const
 	return tool_progress_end(&p);
 }
 
-int tool_salvage(const struct tool *tool, const char *dir, const char *to, const struct tool_args *paths)
+int tool_recover_to(const struct tool *tool, const char *dir, const char *to, const struct tool_args *paths)
 {
-	struct pmio_salvage *s;
+	struct pmio_recovery *s;
 	struct chosen c;
-	int status = TOOL_FAILED, rc = pmio_salvage_open(dir, &s);
+	int status = TOOL_FAILED, rc = pmio_recovery_open(dir, &s);
 
 	if (rc < 0)
 		return tool_failed(rc, "pool %s", dir);
 	if (choose(s, paths, &c) == 0)
 		status = save_all(tool, s, &c, dir, to);
-	if (c.nr == 0 && pmio_salvage_problems(s))
+	if (c.nr == 0 && pmio_recovery_problems(s))
 		status = TOOL_FAILED; /* it is not known whether there was anything */
-	pmio_salvage_close(&s);
+	pmio_recovery_close(&s);
 	free(c.slots);
 	return status;
 }

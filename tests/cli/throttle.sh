@@ -64,8 +64,11 @@ close_waits() {
 	until_ok state_is "$PFS/c" draining && sleep 0.3 && ! gone "$BG" && kill "$BG" || return 1
 	bg_ends
 	rc=$?
-	[ $rc = 143 ] && timeout 1 "$PMIO" drain "$PFS/c" 2>"$ERR" >"$OUT"
-	[ $? = 124 ] && one_line 'drains are paused' && [ ! -s "$PFS/c" ]
+	"$PMIO" drain "$PFS/c" >"$OUT" 2>"$ERR" </dev/null &
+	BG=$! bgs="$bgs $!"
+	until_ok grep -q 'drains are paused' "$ERR" && ! gone "$BG" && kill "$BG" || return 1
+	bg_ends
+	[ $? = 143 ] && [ $rc = 143 ] && one_line 'drains are paused' && [ ! -s "$PFS/c" ]
 }
 check "a close waits, and so does pmio drain; a signal ends both" close_waits
 

@@ -1,4 +1,4 @@
-/* this node's target: finding it, or starting it */
+/* this node's target: find, start and stop it */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static int hold_target(struct pmio *pm, const struct remote_card *card)
 	return rc;
 }
 
-int remote_offer(struct pmio *pm, struct remote_card *card)
+int remote_advertise(struct pmio *pm, struct remote_card *card)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, START_LIMIT_MS);
 	int rc;

@@ -1,15 +1,15 @@
 /*
- * early.c -- early write-back: chunks go to the PFS while the program computes (setting
- * `drain_early`)
+ * background.c -- background write-back: chunks go to the PFS while the program computes
+ * (setting `drain_early`)
  *
  * A chunk is ripe when all of its blocks have been dirty for a look or two: a writer
  * that moves forward has left it.  A later overwrite cannot be foreseen, as all bits
  * are set already; it makes blocks dirty again, which are then drained a second time.
- * To limit that, a chunk is drained early only once while the file is open.
+ * To limit that, a chunk is drained in the background only once while the file is open.
  *
- * An early drain is a drain of some chunks: it does not set the file's size, and
- * nobody waits for it.  After one that fails the file is not drained early any more,
- * and the last close tries again and reports the error.
+ * A background drain is a drain of some chunks: it does not set the file's size, and
+ * no request waits for it.  After one that fails the file is not drained in the background
+ * any more, and the last close tries again and reports the error.
  */
 #include <time.h>
 
@@ -34,7 +34,7 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 /* what clients write to the PFS themselves must not wait for drains; otherwise the rules of a close apply */
 static bool may_drain(const struct file *f)
 {
-	return f->policy.early && f->nr_writers && !f->policy.hold && !f->error && !f->nr_pfs_chunks && !f->drain &&
+	return f->policy.background && f->nr_writers && !f->policy.hold && !f->error && !f->nr_pfs_chunks && !f->drain &&
 	       f->busy != FILE_CUTTING && !file_is_unlinked(f) && !file_is_removed(f) && f->pfs && f->pfs->writes;
 }
 
@@ -43,28 +43,28 @@ static void look_at(struct agent *a, struct file *f)
 	size_t nr_ripe = 0;
 
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
-		if (ch->early_in == f->nr_opens)
+		if (ch->background_in == f->nr_opens)
 			continue;
 		if (!is_full(a, ch))
 			ch->full_looks = 0;
-		else if (ch->full_looks < EARLY_RIPE_LOOKS)
+		else if (ch->full_looks < RIPE_LOOKS)
 			ch->full_looks++;
-		nr_ripe += early_is_ripe(f, ch);
+		nr_ripe += background_is_ripe(f, ch);
 	}
 	if (nr_ripe >= CHUNKS_MIN)
-		drain_start_early(a, f);
+		drain_start_background(a, f);
 }
 
-int early_wait_ms(const struct agent *a)
+int background_wait_ms(const struct agent *a)
 {
-	if (!a->nr_early_handles)
+	if (!a->nr_background_handles)
 		return -1;
 	return agent_until_ms(a->next_look_ms);
 }
 
-void early_look(struct agent *a)
+void background_look(struct agent *a)
 {
-	if (early_wait_ms(a) != 0)
+	if (background_wait_ms(a) != 0)
 		return;
 	for (struct file *f = a->files; f; f = f->hh.next) {
 		if (may_drain(f))
