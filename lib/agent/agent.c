@@ -80,7 +80,8 @@ static int catch_signals(struct agent *a)
 static int start_workers(struct agent *a)
 {
 	const struct workers_config c = {
-		.daemon = "agent", .nr_bulk = a->config->drain_threads, .nr_stuck = STUCK_MAX,
+		.daemon = "agent", .nr_bulk = a->config->drain_threads,
+		.most_bulk = a->config->drain_threads * DRAIN_DEPTH, .nr_stuck = STUCK_MAX,
 		.nr_idle = a->config->drain_threads + 1, .stack_size = STACK_SIZE,
 	};
 

@@ -623,6 +623,7 @@ int maps_wait_ms(const struct agent *a);	  /* until the next look; -1: nothing t
 void maps_look(struct agent *a);		  /* if it is time */
 
 /* syncs.c */
+#define DRAIN_DEPTH 16 /* drains and fills under way for each of drain_threads, if they mostly wait for the file system */
 #define SYNC_CHUNKS_MAX 4 /* of a small file */
 bool syncs_has_room(const struct agent *a);		      /* is there room for one more file? */
 bool syncs_may_wait(const struct agent *a, const struct file *f); /* ... and for what was drained of f? */

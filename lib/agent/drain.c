@@ -239,8 +239,9 @@ static int make_parts(struct agent *a, struct drain *d)
 {
 	size_t nr = d->nr_taken / DRAIN_PART_MIN + 1;
 
-	if (nr > a->config->drain_threads)
-		nr = a->config->drain_threads;
+	/* with verification each has a table of what it wrote */
+	if (nr > a->config->drain_threads * (d->file->policy.verify ? 1 : DRAIN_DEPTH))
+		nr = a->config->drain_threads * (d->file->policy.verify ? 1 : DRAIN_DEPTH);
 	d->parts = calloc(nr, sizeof(*d->parts));
 	if (!d->parts)
 		return -ENOMEM;

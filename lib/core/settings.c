@@ -58,7 +58,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"what a new agent does with data that a crash left in the pool: drain them, or hold them for `pmio drain`" },
 	[PMIO_SET_DRAIN_THREADS] = {
 		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
-		"threads of the agent that drain and fill" },
+		"drains and fills of an agent at a time; up to 16 times as many while they mostly wait for the file system" },
 	[PMIO_SET_DRAIN_RATE] = {
 		"drain_rate", PMIO_TYPE_SIZE, NULL, 0, 1024 * TIB, "0", false,
 		"bytes per second that all drains of an agent may write; 0: no limit" },

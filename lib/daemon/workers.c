@@ -6,7 +6,9 @@
  * progress:
  *
  *   JOB_CALL   one call for a waiting client (open, stat, ...): starts at once
- *   JOB_BULK   moves bytes: `nr_bulk` of them at a time.  One that has made no progress
+ *   JOB_BULK   moves bytes: `nr_bulk` of them at a time, or more if they mostly wait: each counts by the share of a
+ *              processor that it needs, so that many calls are under way where each takes long (a network file system),
+ *              and few where they are copies to memory.  One that has made no progress
  *              (job_alive) for STUCK_MS no longer counts, and jobs of other devices go
  *              before those of a device on which some are stuck.
  *
@@ -17,7 +19,9 @@
 #include "daemon/workers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -31,6 +35,10 @@
 
 #define STUCK_MS 1000
 #define THREADS_MAX 4096
+#define WHOLE 1000	       /* a processor, as shares are counted */
+#define LEAST 30	       /* a job's share at least: it needs memory, and others wait for what it waits for */
+#define MEASURE_NS 5000000     /* a shorter time says nothing */
+#define WATCH_MS 50	       /* how often waiting jobs are looked at; less than STUCK_MS */
 
 struct workers {
 	struct workers_config config;
@@ -45,6 +53,8 @@ struct workers {
 	struct job *bulk;	/* to do, oldest first */
 	struct job *delayed;	/* to do later, the one that is due first is the first */
 	struct job *running;	/* bulk jobs */
+	uint64_t last_dev;	/* of the bulk job that ended last, and */
+	unsigned last_share;	/* what it needed; 0: not known */
 	struct job *finished;
 };
 
@@ -53,15 +63,58 @@ static int64_t now_ms(void)
 	return (int64_t)pmio_now_ms();
 }
 
+/* ---- what a job needs of a processor ------------------------------------------------------------ */
+
+/*
+ * What the calling thread has had of a processor, and the time for which it waited for one: a machine that is busy otherwise
+ * must not look like a slow file system.  From /proc/thread-self/schedstat (Linux, Documentation/scheduler/sched-stats.rst)
+ */
+static bool needed(uint64_t *ns)
+{
+	char text[64];
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	unsigned long long ran, waited;
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%llu %llu", &ran, &waited) != 2)
+		return false;
+	*ns = ran + waited;
+	return true;
+}
+
+static void begin_measuring(struct job *job)
+{
+	job->since_ns = needed(&job->needed_ns) ? pmio_now_ns() : 0;
+}
+
+static void measure(struct job *job)
+{
+	uint64_t now = pmio_now_ns(), need, share;
+
+	if (job->since_ns == 0 || now - job->since_ns < MEASURE_NS || !needed(&need))
+		return;
+	share = (need - job->needed_ns) * WHOLE / (now - job->since_ns);
+	job->since_ns = now;
+	job->needed_ns = need;
+	atomic_store(&job->share, (unsigned)(share < LEAST ? LEAST : share > WHOLE ? WHOLE : share));
+}
+
 void job_alive(struct job *job)
 {
 	atomic_store(&job->alive_ms, now_ms());
+	measure(job);
 }
 
+/* the time for which it rests says nothing of the file system */
 void job_resting(struct job *job, bool resting)
 {
-	job_alive(job);
+	atomic_store(&job->alive_ms, now_ms());
 	atomic_store(&job->resting, resting);
+	if (!resting)
+		begin_measuring(job);
 }
 
 /* ---- whose turn it is; lock held ------------------------------------------------- */
@@ -82,33 +135,79 @@ static bool device_is_stuck(const struct workers *w, uint64_t dev, int64_t now)
 	return false;
 }
 
+/* the share that a job of this device is likely to need: that of those that run, or of the last one */
+static unsigned likely_share(const struct workers *w, uint64_t dev)
+{
+	unsigned sum = w->last_dev == dev ? w->last_share : 0, nr = sum != 0, share;
+	const struct job *job;
+
+	DL_FOREACH(w->running, job) {
+		share = job->dev == dev ? atomic_load(&job->share) : 0;
+		sum += share;
+		nr += share != 0;
+	}
+	return nr ? sum / nr : WHOLE;
+}
+
+/* bulk jobs that run */
+struct running {
+	unsigned nr_busy, nr_stuck, nr_resting;
+	unsigned share; /* of all busy ones */
+};
+
+static struct running count_running(const struct workers *w, int64_t now)
+{
+	struct running r = { 0 };
+	const struct job *job;
+	unsigned share;
+
+	DL_FOREACH(w->running, job) {
+		if (is_stuck(job, now)) {
+			r.nr_stuck++;
+		} else if (atomic_load(&job->resting)) {
+			r.nr_resting++;
+		} else {
+			share = atomic_load(&job->share);
+			r.nr_busy++;
+			r.share += share ? share : WHOLE;
+		}
+	}
+	return r;
+}
+
+/* is there room for one more of this device? */
+static bool has_room(const struct workers *w, const struct running *r, uint64_t dev)
+{
+	if (r->nr_busy < w->config.nr_bulk)
+		return true;
+	return r->nr_busy < w->config.most_bulk && r->share + likely_share(w, dev) <= w->config.nr_bulk * WHOLE;
+}
+
 static struct job *next_bulk(struct workers *w)
 {
-	unsigned nr_busy = 0, nr_stuck = 0, nr_resting = 0;
 	int64_t now = now_ms();
+	struct running r;
 	struct job *job, *on_stuck = NULL; /* the first job whose device has a stuck one */
+	bool room = false;
 
 	if (!w->bulk)
 		return NULL;
-	DL_FOREACH(w->running, job) {
-		if (is_stuck(job, now))
-			nr_stuck++;
-		else if (atomic_load(&job->resting))
-			nr_resting++;
-		else
-			nr_busy++;
-	}
-	if (nr_busy >= w->config.nr_bulk)
+	r = count_running(w, now);
+	if (r.nr_busy >= w->config.nr_bulk && r.nr_busy >= w->config.most_bulk)
 		return NULL;
 	DL_FOREACH(w->bulk, job) {
-		if (job->throttled && nr_resting >= w->config.nr_bulk)
+		if (job == w->bulk || job->dev != job->prev->dev)
+			room = has_room(w, &r, job->dev);
+		if (!room)
 			continue;
-		if (!nr_stuck || !device_is_stuck(w, job->dev, now))
+		if (job->throttled && r.nr_resting >= w->config.nr_bulk)
+			continue;
+		if (!r.nr_stuck || !device_is_stuck(w, job->dev, now))
 			return job;
 		if (!on_stuck)
 			on_stuck = job;
 	}
-	return nr_stuck < w->config.nr_stuck ? on_stuck : NULL;
+	return r.nr_stuck < w->config.nr_stuck ? on_stuck : NULL;
 }
 
 static void enqueue(struct workers *w, struct job *job)
@@ -145,6 +244,7 @@ static struct job *take_job(struct workers *w)
 	job = next_bulk(w);
 	if (job) {
 		DL_DELETE(w->bulk, job);
+		atomic_store(&job->share, likely_share(w, job->dev) % WHOLE); /* 0: not known */
 		job_resting(job, false);
 		DL_APPEND(w->running, job);
 	}
@@ -155,7 +255,7 @@ static struct job *take_job(struct workers *w)
 
 static void wait_for_more(struct workers *w)
 {
-	int64_t at = w->bulk ? now_ms() + STUCK_MS / 4 : INT64_MAX;
+	int64_t at = w->bulk ? now_ms() + WATCH_MS : INT64_MAX;
 	struct timespec until;
 
 	if (w->delayed && w->delayed->due_ms < at)
@@ -201,8 +301,11 @@ static void run_job(struct workers *w, struct job *job)
 	pthread_mutex_unlock(&w->lock);
 	job->run(job);
 	pthread_mutex_lock(&w->lock);
-	if (is_bulk)
+	if (is_bulk) {
 		DL_DELETE(w->running, job);
+		w->last_dev = job->dev;
+		w->last_share = atomic_load(&job->share);
+	}
 	if (has_done) {
 		DL_APPEND(w->finished, job);
 		if (write(w->event_fd, &one, sizeof(one)) < 0)

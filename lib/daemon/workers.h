@@ -34,16 +34,22 @@ struct job {
 	int64_t due_ms;
 	atomic_int_fast64_t alive_ms;
 	atomic_bool resting;
+	atomic_uint share;	/* of a processor that it needs, in thousandths; 0: not known yet */
+	uint64_t since_ns, needed_ns; /* of its thread, when that was last looked at */
 };
 
-/* called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck */
+/*
+ * called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck.  This is also
+ * where the share of a processor that it needs is measured
+ */
 void job_alive(struct job *job);
 /* the job sleeps for a time of its own choice: another job may run in its place */
 void job_resting(struct job *job, bool resting);
 
 struct workers_config {
 	const char *daemon;	/* its name in messages */
-	unsigned nr_bulk;	/* JOB_BULKs that run at a time, and are not stuck */
+	unsigned nr_bulk;	/* JOB_BULKs that run at a time, and are not stuck; as processors are counted: */
+	unsigned most_bulk;	/* up to so many, if they wait for the file system most of the time; not above nr_bulk: no more */
 	unsigned nr_stuck;	/* with so many stuck ones no further JOB_BULK of their devices is begun */
 	unsigned nr_idle;	/* threads that are kept for further jobs */
 	size_t stack_size;	/* bytes */

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/backoff.h"
 #include "core/clock.h"
@@ -25,6 +26,7 @@ struct task {
 	unsigned again;		/* so often it is submitted again */
 	unsigned delay_ms;
 	bool hangs;
+	bool waits, computes;	/* until it is released, and says that it makes progress */
 	uint64_t due_ms;	/* it may not run before */
 	atomic_bool early;	/* it has */
 	atomic_uint nr_begun, nr_ended;
@@ -40,6 +42,17 @@ struct fixture {
 	atomic_uint nr_done;
 };
 
+static void make_progress(struct task *t)
+{
+	uint64_t end = pmio_now_ms() + 10;
+
+	if (t->waits)
+		pmio_sleep_us(10000);
+	while (t->computes && pmio_now_ms() < end)
+		;
+	job_alive(&t->job);
+}
+
 static void run(struct job *job)
 {
 	struct task *t = (struct task *)job;
@@ -53,6 +66,11 @@ static void run(struct job *job)
 		f->order[f->nr++] = (unsigned)(t - f->t);
 	while (t->hangs && !f->is_released)
 		pthread_cond_wait(&f->released, &f->lock);
+	while ((t->waits || t->computes) && !f->is_released) {
+		pthread_mutex_unlock(&f->lock);
+		make_progress(t);
+		pthread_mutex_lock(&f->lock);
+	}
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -80,9 +98,9 @@ static void done(void *daemon, struct job *job)
 	((struct fixture *)daemon)->nr_done++;
 }
 
-static struct fixture *begin(unsigned nr_bulk, unsigned nr_stuck)
+static struct fixture *begin_with(unsigned nr_bulk, unsigned most_bulk, unsigned nr_stuck)
 {
-	const struct workers_config c = { .daemon = "test", .nr_bulk = nr_bulk, .nr_stuck = nr_stuck, .nr_idle = 1, .stack_size = 256u << 10 };
+	const struct workers_config c = { .daemon = "test", .nr_bulk = nr_bulk, .most_bulk = most_bulk, .nr_stuck = nr_stuck, .nr_idle = 1, .stack_size = 256u << 10 };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
@@ -94,6 +112,11 @@ static struct fixture *begin(unsigned nr_bulk, unsigned nr_stuck)
 		f->t[i].job = (struct job){ .run = run, .ended = ended, .kind = JOB_BULK };
 	}
 	return f;
+}
+
+static struct fixture *begin(unsigned nr_bulk, unsigned nr_stuck)
+{
+	return begin_with(nr_bulk, 0, nr_stuck);
 }
 
 static void release(struct fixture *f)
@@ -212,6 +235,47 @@ static void stuck__others_run_up_to_the_limit(void **state)
 	end(f);
 }
 
+/* jobs that wait for something else than a processor are joined by others, up to the limit */
+static void depth__more_run_while_they_wait(void **state)
+{
+	struct fixture *f = begin_with(1, 4, 100);
+
+	(void)state;
+	if (access("/proc/thread-self/schedstat", R_OK) < 0)
+		skip();
+	for (unsigned i = 0; i < NR; i++) {
+		f->t[i].waits = true;
+		workers_submit(f->w, &f->t[i].job);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		until(&f->t[i].nr_begun, 1);
+	pmio_sleep_us(300000);
+	assert_int_equal(f->t[4].nr_begun, 0);
+	release(f);
+	until(&f->t[4].nr_ended, 1);
+	end(f);
+}
+
+/* those that compute are not, also where they wait for a processor */
+static void depth__no_more_run_while_they_compute(void **state)
+{
+	struct fixture *f = begin_with(1, 4, 100);
+
+	(void)state;
+	for (unsigned i = 0; i < NR; i++) {
+		f->t[i].computes = true;
+		workers_submit(f->w, &f->t[i].job);
+	}
+	until(&f->t[0].nr_begun, 1);
+	pmio_sleep_us(500000);
+	for (unsigned i = 1; i < NR; i++)
+		assert_int_equal(f->t[i].nr_begun, 0);
+	release(f);
+	for (unsigned i = 0; i < NR; i++)
+		until(&f->t[i].nr_ended, 1);
+	end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +283,8 @@ int main(void)
 		cmocka_unit_test(after__submitted_again_when_it_has_ended),
 		cmocka_unit_test(after__others_run_meanwhile_and_it_is_dropped),
 		cmocka_unit_test(stuck__others_run_up_to_the_limit),
+		cmocka_unit_test(depth__more_run_while_they_wait),
+		cmocka_unit_test(depth__no_more_run_while_they_compute),
 	};
 
 	return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
