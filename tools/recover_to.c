@@ -284,7 +284,7 @@ static int open_base(const struct pmio_recovery_file *f, struct saving *sv)
 	}
 	if (f->pfs_known && ((uint64_t)st.st_size != f->pfs_size || st.st_mtim.tv_sec != f->mtime_s ||
 			     st.st_mtim.tv_nsec != f->mtime_ns)) {
-		pmio_err("%s: the file was changed on the file system: bytes that are not from the pool are as they are there now",
+		pmio_err("%s: was changed on the file system: bytes that are not from the pool are as they are there now",
 			 sv->name);
 		sv->incomplete = true;
 	}

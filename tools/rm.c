@@ -99,7 +99,7 @@ static int check_meant(const struct found *f, const char *arg, bool force)
 			 "`pmio forget` discards them", arg);
 		return -ENOENT;
 	}
-	pmio_err("%s: the file is not the one of this name whose data wait in the pool (state %s): "
+	pmio_err("%s: the file there now is not the file of this name whose data wait in the pool (state %s): "
 		 "--force removes the file, `pmio forget` discards the data", arg,
 		 tool_file_state(&f->other));
 	return is_agreed(arg) ? 0 : -EPERM;
