@@ -313,13 +313,15 @@ static struct pmio_file *open_at(unsigned site, uint32_t flags)
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 
 /* a message's worth and less, more than one, more than a slot, more than all slots of a session */
-static void file__what_was_written_is_read(void **state)
+static void write_and_read(const char *name)
 {
-	const size_t sizes[] = { 1, 13, 4096, 8144 - 16, 8144 - 15, 8192, 65537, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13 };
+	const size_t sizes[] = {
+		1, 13, 4096, REMOTE_INLINE_MAX - 16, REMOTE_INLINE_MAX - 15, REMOTE_ANSWER_MAX, REMOTE_ANSWER_MAX + 1, 65537,
+		REMOTE_SLOT_SIZE, REMOTE_SLOT_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
+	};
 	struct pmio_file *f, *there;
 
-	(void)state;
-	name_file("sizes");
+	name_file(name);
 	f = open_at(1, RW | PMIO_OPEN_CREATE);
 	assert_int_equal(pmio_open(sites[1].pm, path, O_RDWR, 0, &there), 0);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -340,6 +342,65 @@ static void file__what_was_written_is_read(void **state)
 	assert_int_equal(pmio_close(&there), 0);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_null(f);
+}
+
+static void file__what_was_written_is_read(void **state)
+{
+	(void)state;
+	write_and_read("sizes");
+}
+
+static void file__what_was_written_is_read_by_slots(void **state)
+{
+	(void)state;
+	file_always_slots = true;
+	write_and_read("sizes by slots");
+	file_always_slots = false;
+}
+
+/* large ones, and small ones among them, more than a slot has pieces for; at odd places, so that parts end within them */
+static void write_and_read_large(const char *name)
+{
+	enum { NR = 420, LARGE = 200001, EACH = 10 };
+	const size_t size = NR / EACH * (LARGE + 1000);
+	struct pmio_piece *p = calloc(NR, sizeof(*p));
+	uint8_t *out = malloc(size), *in = calloc(1, size), *whole = calloc(1, size);
+	size_t at = 0, sum = 0;
+	struct pmio_file *f;
+
+	assert_true(p && out && in && whole);
+	name_file(name);
+	fill_pattern(out, size, 9);
+	for (size_t i = 0; i < NR; i++) {
+		size_t len = i % EACH == 0 ? LARGE : i % EACH == 1 ? 0 : 77;
+
+		p[i] = (struct pmio_piece){ (off_t)at, out + sum, len };
+		memcpy(whole + at, out + sum, len);
+		at += len + 3;
+		sum += len;
+	}
+	f = open_at(1, RW | PMIO_OPEN_CREATE);
+	assert_int_equal(pmio_truncate(f, (off_t)size), 0);
+	assert_int_equal(pmio_writex(f, p, NR), sum);
+	for (size_t i = 0; i < NR; i++)
+		p[i].buf = in + ((uint8_t *)p[i].buf - out);
+	assert_int_equal(pmio_readx(f, p, NR), sum);
+	assert_memory_equal(in, out, sum);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(whole, size);
+	free(p);
+	free(out);
+	free(in);
+	free(whole);
+}
+
+static void file__large_pieces(void **state)
+{
+	(void)state;
+	write_and_read_large("large");
+	file_always_slots = true;
+	write_and_read_large("large by slots");
+	file_always_slots = false;
 }
 
 /* more than a message's list takes, and than a slot's; in no order */
@@ -498,6 +559,10 @@ static void file__threads_share_it(void **state)
 	(void)state;
 	name_file("threads");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
+	file_always_slots = true;
+	name_file("threads by slots");
+	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
+	file_always_slots = false;
 }
 
 /* with a lock it holds; is killed */
@@ -1923,6 +1988,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(address__by_name),
 		cmocka_unit_test(targets__each_card_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
+		cmocka_unit_test(file__what_was_written_is_read_by_slots),
+		cmocka_unit_test(file__large_pieces),
 		cmocka_unit_test(file__many_pieces),
 		cmocka_unit_test(file__sizes_and_holes),
 		cmocka_unit_test(file__opens_that_fail),
