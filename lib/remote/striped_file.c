@@ -44,6 +44,7 @@ struct cut {
 	size_t nr;
 	struct pmio_piece *some;   /* owned: room for the same number; those of the holders one after the other */
 	size_t nr_some;		   /* taken so far */
+	bool gaps;		   /* between pieces in a chunk */
 };
 
 static void cut_fini(struct cut *c)
@@ -82,7 +83,7 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
 			holder = c->holders[c->nr - 1];
 		} else {
-			int rc = striped_holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+			int rc = striped_holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, c->gaps, &holder);
 
 			if (rc < 0)
 				return rc;
@@ -100,12 +101,20 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 	return 0;
 }
 
+/* the first two pieces are enough to see it */
+static bool have_gaps(const struct striped_file *s, const struct pmio_piece *pieces, size_t nr)
+{
+	return nr > 1 && pieces[1].off > pieces[0].off + (off_t)pieces[0].len &&
+	       pieces[1].off >> s->chunk_shift == pieces[0].off >> s->chunk_shift;
+}
+
 static int cut_init(struct striped_file *s, struct cut *c, const struct pmio_piece *pieces, size_t nr)
 {
 	size_t room = count_chunks(s, pieces, nr);
 	int rc = -ENOMEM;
 
 	memset(c, 0, sizeof(*c));
+	c->gaps = have_gaps(s, pieces, nr);
 	c->pieces = malloc((room ? room : 1) * sizeof(*c->pieces));
 	c->holders = malloc((room ? room : 1) * sizeof(*c->holders));
 	c->some = malloc((room ? room : 1) * sizeof(*c->some));

@@ -725,6 +725,50 @@ static void span__local(void **state)
 	span_with(PMIO_PLACE_LOCAL, "local", 3);
 }
 
+/* 7 bytes at two places of a chunk; gap: between them */
+static void put_two(struct pmio_file *f, uint64_t chunk, off_t gap)
+{
+	const struct pmio_piece p[] = {
+		{ (off_t)chunk * CHUNK, (uint8_t[]){ "before" }, 7 }, { (off_t)chunk * CHUNK + 7 + gap, (uint8_t[]){ "behind" }, 7 },
+	};
+
+	assert_int_equal(pmio_writex(f, p, 2), 14);
+}
+
+/* the second node writes into a chunk of the first; then the first to the next windows: where are those bytes? */
+static void share_chunks(const char *name, off_t gap, bool turns)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	uint64_t before[2];
+	struct pmio_file *f[2];
+
+	name_file(name);
+	before[0] = drained_by(0);
+	before[1] = drained_by(1);
+	begin_use(&use);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	put_two(f[0], 0, gap);
+	put_two(f[1], 0, gap);
+	put_two(f[0], 16, gap); /* the second one's turn; the first one sees that it is, and takes the next one */
+	put_two(f[1], 16, gap);
+	put_two(f[1], 0, gap);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pmio_close(&f[1 - i]), 0);
+	assert_int_equal(drained_by(1) > before[1], turns);
+	assert_true(drained_by(0) > before[0]);
+	remote_use_fini(&use);
+}
+
+/* by bytes of the first node only: without turns it has all chunks, with them those of every other window */
+static void span__turns_if_there_are_gaps(void **state)
+{
+	(void)state;
+	share_chunks("with gaps", 100, true);
+	share_chunks("without gaps", 0, false);
+}
+
 static void span__single(void **state)
 {
 	(void)state;
@@ -1997,6 +2041,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(file__its_process_is_killed),
 		cmocka_unit_test(span__striped),
 		cmocka_unit_test(span__local),
+		cmocka_unit_test(span__turns_if_there_are_gaps),
 		cmocka_unit_test(span__single),
 		cmocka_unit_test(span__threads_share_it),
 		cmocka_unit_test(span__shared_pointers),
