@@ -202,11 +202,11 @@ static bool find_claim(struct striped_file *s, uint64_t chunk, uint32_t *holder)
  * chunks: one node would have the whole file, and its ranks would wait for the others.  So take one of the next
  * windows as a whole.  Their holders would have to be asked for anyway.
  */
-static int take_turn(struct striped_file *s, uint64_t chunk)
+static void take_turn(struct striped_file *s, uint64_t chunk)
 {
 	uint64_t first = chunk / CLAIM_WINDOW * CLAIM_WINDOW;
 	uint32_t holder;
-	int rc = 0;
+	int rc = 0; /* of no concern to the request: who uses those chunks will see it */
 
 	for (unsigned i = 0; i < TURNS_MAX && rc == 0; i++) {
 		first += CLAIM_WINDOW;
@@ -215,7 +215,6 @@ static int take_turn(struct striped_file *s, uint64_t chunk)
 		if (rc == 0 && holder == s->own)
 			break;
 	}
-	return rc;
 }
 
 int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, bool gaps, uint32_t *holder)
@@ -239,5 +238,7 @@ int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, b
 		ahead = wanted_ahead(s, chunk, needed);
 	pthread_mutex_unlock(&s->lock);
 	rc = known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
-	return rc == 0 && !known && gaps && s->own != REMOTE_NOBODY && *holder != s->own ? take_turn(s, chunk) : rc;
+	if (rc == 0 && !known && gaps && s->own != REMOTE_NOBODY && *holder != s->own)
+		take_turn(s, chunk);
+	return rc;
 }

@@ -1942,6 +1942,31 @@ static void *write_to_dead(void *arg)
 	return (void *)(intptr_t)n;
 }
 
+/* the next window's home does not answer: the request at hand does not need it */
+static void span__turn_at_a_dead_node(void **state)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	pid_t pid = target_of(2); /* the second one in the list */
+	struct pmio_file *f[2];
+
+	(void)state;
+	name_file("dead-turn");
+	begin_use(&use);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	put_two(f[0], 0, 100);
+	scratch_catch_log();
+	stop_process(pid);
+	put_two(f[1], 0, 100);
+	assert_true(scratch_nr_errors > 0); /* it was asked */
+	kill(pid, SIGCONT);
+	pmio_log_set_handler(NULL);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pmio_close(&f[1 - i]), 0);
+	remote_use_fini(&use);
+}
+
 static void span__dead_node_keeps_nobody_waiting(void **state)
 {
 	struct client_open how = { .flags = RW };
@@ -2070,6 +2095,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(mark__strangers_have_both_names),
 		cmocka_unit_test(lock__strangers_hold_nobody_up),
 		cmocka_unit_test(lock__own_is_not_waited_for_without_end),
+		cmocka_unit_test(span__turn_at_a_dead_node),
 		cmocka_unit_test(span__dead_node_keeps_nobody_waiting),
 	};
 	const struct rlimit few = { 256, limit_of_descriptors() };
