@@ -93,6 +93,13 @@ static inline uint32_t client_window(const struct pmio_view *v)
 struct client_ops {
 	ssize_t (*readx)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 	ssize_t (*writex)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
+	/*
+	 * Both may be NULL: a readx, or writex if write is set, of which as much as possible is under way when begin returns,
+	 * so that those of several files are at the same time.  NULL: not begun; to be done by readx or writex then.  finish
+	 * returns as these do, frees op, and is to be called by the thread that began it
+	 */
+	void *(*begin)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write);
+	ssize_t (*finish)(void *op, bool *raised);
 	int (*grow)(struct pmio_file *f, uint64_t *size); /* may be NULL */
 	int (*reserve)(struct pmio_file *f, uint64_t len, uint64_t *at); /* client_reserve() */
 	int (*size)(struct pmio_file *f, off_t *size);

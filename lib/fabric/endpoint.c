@@ -187,6 +187,19 @@ const char *fabric_ep_provider(const struct fabric_ep *e)
 	return e->info->fabric_attr->prov_name;
 }
 
+bool fabric_ep_copies(const struct fabric_ep *e)
+{
+	static const char *const layers[] = { "net", "tcp", "udp", "sockets" };
+	const char *name = fabric_ep_provider(e);
+	size_t len = strcspn(name, ";"); /* what is below a layer, as in tcp;ofi_rxm */
+
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
+		if (strlen(layers[i]) == len && strncmp(name, layers[i], len) == 0)
+			return true;
+	}
+	return false;
+}
+
 int fabric_ep_register(struct fabric_ep *e, void *base, size_t len, uint64_t access, uint64_t key,
 		       struct fid_mr **mr)
 {

@@ -28,11 +28,13 @@
 #ifndef PMIO_FABRIC_FABRIC_H
 #define PMIO_FABRIC_FABRIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
-#define PMIO_FABRIC_MSG_MAX 8192 /* bytes of a request or an answer */
+#define PMIO_FABRIC_MSG_MAX 65536 /* bytes of a request or an answer; providers in software slow down from 72 KiB on */
 #define PMIO_FABRIC_KEY_SIZE 32
 #define PMIO_FABRIC_ADDR_MAX 64
 #define PMIO_FABRIC_TIMEOUT_MS 10000
@@ -75,8 +77,7 @@ struct pmio_fabric_call; /* a request that has to be answered, once */
 
 /*
  * Handles a call; runs in the target's thread, which serves nothing else meanwhile: the
- * call may be answered later, from any thread.  msg belongs to the call, is aligned to
- * 8 bytes, and is valid until the answer.
+ * call may be answered later, from any thread.  msg is aligned to 8 bytes, and is valid until the handler returns.
  */
 typedef void pmio_fabric_handler(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg);
 
@@ -114,6 +115,16 @@ void pmio_fabric_target_refused(struct pmio_fabric_target *target, struct pmio_f
 
 /* answer; frees call.  status: 0 or a negative code; len up to PMIO_FABRIC_MSG_MAX */
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len);
+
+/*
+ * pmio_fabric_reply_room -- room for an answer that is sent from there, without another copy
+ *
+ * For the handler only, before it answers or returns; one at a time.  It has PMIO_FABRIC_MSG_MAX bytes, is aligned to 8 bytes,
+ * and is gone when the handler has returned.  NULL: there is none now.
+ */
+void *pmio_fabric_reply_room(struct pmio_fabric_call *call);
+/* as pmio_fabric_reply(), with what is in the room: the first len bytes */
+void pmio_fabric_reply_from_room(struct pmio_fabric_call *call, int status, size_t len);
 
 /* the session that the call came through, not 0: a new one each time an initiator connects */
 uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call);
@@ -175,6 +186,9 @@ void pmio_fabric_disconnect(struct pmio_fabric_peer **peer);
 /* the size of the peer's memory, bytes */
 uint64_t pmio_fabric_peer_size(const struct pmio_fabric_peer *peer);
 
+/* is its provider one in software, so that writes and reads of the peer's memory are copied by both hosts' processors, like messages? */
+bool pmio_fabric_peer_copies(const struct pmio_fabric_peer *peer);
+
 struct pmio_fabric_piece {
 	uint64_t off;	/* in the peer's memory */
 	void *buf;	/* only read by a write */
@@ -228,6 +242,16 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
 struct pmio_fabric_op;
 int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
 		      const void *request, size_t request_len, struct pmio_fabric_op **out);
+
+/* the same for a request in several parts, of PMIO_FABRIC_MSG_MAX bytes in all, and no pieces */
+int pmio_fabric_begin_parts(struct pmio_fabric_peer *peer, const struct iovec *parts, size_t nr, struct pmio_fabric_op **out);
+
+/*
+ * pmio_fabric_wait -- wait for all of an op, which is still to be ended then
+ *
+ * answer, len  out: the answer, valid until pmio_fabric_end(); NULL, 0: none.  Returns as pmio_fabric_end().
+ */
+int pmio_fabric_wait(struct pmio_fabric_op *op, const void **answer, size_t *len);
 
 /*
  * pmio_fabric_end -- wait for all of an op

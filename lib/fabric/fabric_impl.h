@@ -50,7 +50,7 @@ uint64_t fabric_refused(void);
 /* ---- messages ------------------------------------------------------------------------- */
 
 #define FABRIC_MAGIC 0x66496d70u /* "pmIf" */
-#define FABRIC_VERSION 3
+#define FABRIC_VERSION 4
 #define NONCE_SIZE 32
 #define MAC_SIZE 32
 #define CREDENTIAL_MAX 1024
@@ -189,6 +189,8 @@ struct fabric_ep {
 int fabric_ep_open(struct fabric_ep *ep, const struct pmio_fabric_config *config, const char *service);
 void fabric_ep_close(struct fabric_ep *ep);
 const char *fabric_ep_provider(const struct fabric_ep *ep);
+/* is it one in software? */
+bool fabric_ep_copies(const struct fabric_ep *ep);
 /*
  * register memory for peers (access: FI_REMOTE_*) or for local use; key: the one to use if the provider lets us choose,
  * of that many bits

@@ -25,7 +25,7 @@ static int await(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op 
 	initiator_wait_for(initiator, r);
 	if (r->rc < 0)
 		return r->rc;
-	return r->answer.hdr.type == type ? r->answer.hdr.status : -EPROTO;
+	return r->answer->type == type ? r->answer->status : -EPROTO;
 }
 
 /* time: of the challenge */
@@ -43,7 +43,7 @@ static int say_hello(struct pmio_fabric_peer *peer, struct fabric_transcript *t,
 	r->probe_ms = HELLO_MS;
 	initiator_post_hello(initiator, r, t->initiator_nonce);
 	rc = await(initiator, r, FABRIC_CHALLENGE);
-	c = (const struct fabric_challenge_msg *)&r->answer;
+	c = (const struct fabric_challenge_msg *)r->answer;
 	if (rc == 0 && peer->epoch && c->epoch != peer->epoch)
 		rc = -ESTALE;
 	if (rc == 0) {
@@ -113,7 +113,7 @@ static int prove(struct pmio_fabric_peer *peer, struct fabric_transcript *t, uin
 	r->probe_ms = PROOF_MS;
 	initiator_post_message(initiator, r, &m.hdr, &m.hdr + 1);
 	rc = await(initiator, r, FABRIC_WELCOME);
-	w = (const struct fabric_welcome_msg *)&r->answer;
+	w = (const struct fabric_welcome_msg *)r->answer;
 	if (rc == 0) {
 		peer->mr_key = t->key = w->key;
 		peer->base = t->base = w->base;

@@ -10,8 +10,8 @@
 
 #include "fabric/fabric_impl.h"
 
-#define NR_RECVS 64
-#define NR_SENDS 64
+#define NR_RECVS 32		 /* of which ended requests keep at most half */
+#define NR_SENDS 32
 #define NR_BOUNCES 16		 /* of which one peer gets at most half */
 #define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes to sockets sometimes take twice as long (bench_fabric) */
 
@@ -49,11 +49,9 @@ struct pmio_fabric_op {
 	uint64_t forgiven_ms;	/* pauses to discount since alive_ms, when the peer last answered */
 	unsigned probe_ms;	/* interval to the next one */
 	struct posted_op *read;	/* OP_READs that have ended */
-	size_t answer_len;
-	union {
-		struct fabric_hdr_msg hdr;
-		uint8_t bytes[BUFFER_SIZE];
-	} answer;
+	const struct fabric_hdr_msg *answer; /* in the buffer of one of these two */
+	struct posted_op *kept;	/* the receive, which is posted again with the request's end */
+	void *copy;		/* owned; if too many are kept */
 	UT_hash_handle hh;
 };
 
@@ -80,6 +78,7 @@ struct pmio_fabric_initiator {
 	bool somebody_sleeps;	/* a thread sleeps in the completion queue */
 	uint64_t attended_ms;	/* time until which a thread watches, or has watched, the queue */
 	uint64_t number;
+	unsigned nr_kept;	/* receives with an answer that is not used up */
 	struct pmio_fabric_op *requests; /* hash: those that wait for an answer */
 	struct pmio_fabric_peer *peers;
 	struct posted_op ops[NR_RECVS + NR_SENDS + NR_BOUNCES];

@@ -125,19 +125,41 @@ void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why)
 
 /* ---- completions; lock held -------------------------------------------------------------------- */
 
-static void take_message(struct pmio_fabric_initiator *initiator, const void *msg, size_t len)
+/*
+ * Answers are used where they are, as they may be long.  But requests that nobody ends for now must not keep all
+ * buffers, or no other answer would arrive
+ */
+static void keep_answer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, struct posted_op *op, size_t len)
 {
-	const struct fabric_hdr_msg *h = msg;
+	if (initiator->nr_kept < NR_RECVS / 2) {
+		initiator->nr_kept++;
+		r->kept = op;
+		r->answer = (const struct fabric_hdr_msg *)op->buf;
+		return;
+	}
+	r->copy = malloc(len);
+	if (!r->copy) {
+		fail_request(r, -ENOMEM);
+		return;
+	}
+	memcpy(r->copy, op->buf, len);
+	r->answer = r->copy;
+}
+
+/* op: a receive that has ended */
+static void take_message(struct pmio_fabric_initiator *initiator, struct posted_op *op, size_t len)
+{
+	const struct fabric_hdr_msg *h = (const struct fabric_hdr_msg *)op->buf;
 	struct pmio_fabric_op *r;
 
-	if (!fabric_msg_is_good(msg, len))
+	if (!fabric_msg_is_good(h, len))
 		return;
 	HASH_FIND(hh, initiator->requests, &h->number, sizeof(h->number), r);
 	if (!r || r->answered || !r->wants_answer)
 		return;
 	/* the answer to a probe: it is the known target, and the answer is still to come; or it is another one */
 	if (h->type == FABRIC_CHALLENGE && r->peer->session) {
-		if (((const struct fabric_challenge_msg *)msg)->epoch != r->peer->epoch)
+		if (((const struct fabric_challenge_msg *)h)->epoch != r->peer->epoch)
 			initiator_peer_is_down(r->peer, -ESTALE);
 		else if (h->status < 0)
 			initiator_peer_is_down(r->peer, -ECONNRESET);
@@ -145,9 +167,8 @@ static void take_message(struct pmio_fabric_initiator *initiator, const void *ms
 	}
 	if (r->peer->session && (h->type != FABRIC_REPLY || h->session != r->peer->session))
 		return;
-	memcpy(r->answer.bytes, msg, len);
-	r->answer_len = len;
-	r->answered = true;
+	keep_answer(initiator, r, op, len);
+	r->answered = r->answer != NULL;
 	r->alive_ms = fabric_now_ms();
 	r->forgiven_ms = 0;
 }
@@ -163,15 +184,28 @@ int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct posted_o
 	return (int)rc;
 }
 
+static void post_again(struct pmio_fabric_initiator *initiator, struct posted_op *op)
+{
+	if (initiator_post_recv(initiator, op) < 0)
+		pmio_err("fabric: a buffer for messages is lost");
+}
+
+static void take_receive(struct pmio_fabric_initiator *initiator, struct posted_op *op, int rc, size_t len)
+{
+	unsigned before = initiator->nr_kept;
+
+	if (rc == 0)
+		take_message(initiator, op, len);
+	if (initiator->nr_kept == before)
+		post_again(initiator, op);
+}
+
 static void op_ended(struct pmio_fabric_initiator *initiator, struct posted_op *op, int rc, size_t len)
 {
 	struct pmio_fabric_op *r = op->req;
 
 	if (op->kind == OP_RECV) {
-		if (rc == 0)
-			take_message(initiator, op->buf, len);
-		if (initiator_post_recv(initiator, op) < 0)
-			pmio_err("fabric: a buffer for messages is lost");
+		take_receive(initiator, op, rc, len);
 		return;
 	}
 	r->nr_ops--;
@@ -438,11 +472,24 @@ void initiator_wait_for(struct pmio_fabric_initiator *initiator, struct pmio_fab
 	}
 }
 
+static void drop_answer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
+{
+	if (r->kept) {
+		initiator->nr_kept--;
+		post_again(initiator, r->kept);
+	}
+	free(r->copy);
+	r->kept = NULL;
+	r->copy = NULL;
+	r->answer = NULL;
+}
+
 /* r is no longer ours; returns its result */
 int initiator_end_request(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	int rc = r->rc;
 
+	drop_answer(initiator, r);
 	HASH_DEL(initiator->requests, r);
 	initiator_put_request(r);
 	return rc;

@@ -387,6 +387,16 @@ void pmio_fabric_target_end_session(struct pmio_fabric_target *t, uint64_t sessi
 	pthread_mutex_unlock(&t->lock);
 }
 
+void pmio_fabric_reply_from_room(struct pmio_fabric_call *call, int status, size_t len)
+{
+	struct pmio_fabric_target *t = call->target;
+
+	fabric_target_send_room(t, call->session, call->number, status, len);
+	free(call);
+	pthread_mutex_lock(&t->lock);
+	put_target(t);
+}
+
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len)
 {
 	struct pmio_fabric_target *t = call->target;

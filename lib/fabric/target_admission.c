@@ -146,17 +146,17 @@ static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg 
 	s = fabric_target_find_session(t, m->session);
 	if (!s)
 		return;
-	call = malloc(sizeof(*call) + m->len);
+	call = malloc(sizeof(*call));
 	if (!call)
 		return; /* as if it had been lost */
 	call->target = t;
 	call->session = s->id;
 	call->number = m->number;
-	memcpy(call->msg, m + 1, m->len);
 	pthread_mutex_lock(&t->lock);
 	t->refs++;
 	pthread_mutex_unlock(&t->lock);
-	t->handler(call, call->msg, m->len, t->arg);
+	t->handler(call, m + 1, m->len, t->arg);
+	fabric_target_drop_room(t);
 }
 
 static void take_bye(struct pmio_fabric_target *t, const struct fabric_hdr_msg *m)

@@ -10,8 +10,8 @@
 
 #include "fabric/fabric_impl.h"
 
-#define NR_RECVS 256
-#define NR_SENDS 128
+#define NR_RECVS 32	     /* more of them and each message would come into one that is in no cache */
+#define NR_SENDS 64
 #define NR_STRANGE 1024	     /* answers to strangers that wait or are under way; others get none */
 #define STRANGE_SIZE 128     /* bytes: enough for these answers */
 #define NR_HEARD 1024	     /* addresses of first HELLOs; a new one replaces the oldest */
@@ -116,6 +116,7 @@ struct pmio_fabric_target {
 	uint64_t dials[NR_DIALS]; /* a ring: when */
 	unsigned next_dial;
 	struct out *waiting;	/* for room */
+	struct buffer *room;	/* handed out by pmio_fabric_reply_room(); NULL: none */
 	unsigned nr_strange;
 	struct buffer buffers[NR_RECVS + NR_SENDS + NR_STRANGE];
 	struct buffer *free_sends, *free_strange;
@@ -127,7 +128,6 @@ struct pmio_fabric_target {
 struct pmio_fabric_call {
 	struct pmio_fabric_target *target;
 	uint64_t session, number;
-	uint64_t msg[]; /* aligned */
 };
 
 /* all in the thread of the target, except at its end */
@@ -156,6 +156,10 @@ void *fabric_target_buffers_desc(const struct pmio_fabric_target *t);
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
 /* send waiting answers; those that have waited for long are dropped, as their initiator has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t);
+/* send the answer of len bytes that is in t->room to a session; the room is gone then */
+void fabric_target_send_room(struct pmio_fabric_target *t, uint64_t to, uint64_t number, int status, size_t len);
+/* the handler has not used it */
+void fabric_target_drop_room(struct pmio_fabric_target *t);
 /* takes o over; sends to its session's address, unless it has an address of its own */
 void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o);
 struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint64_t number, size_t size);

@@ -55,6 +55,69 @@ static bool try_to_send(struct pmio_fabric_target *t, struct out *o)
 	return true;
 }
 
+/* ---- an answer that was made where it is sent from ---- */
+
+void *pmio_fabric_reply_room(struct pmio_fabric_call *call)
+{
+	struct pmio_fabric_target *t = call->target;
+	struct buffer *s = t->free_sends;
+
+	if (!s || t->room)
+		return NULL;
+	t->free_sends = s->next;
+	t->room = s;
+	return s->buf + sizeof(struct fabric_hdr_msg);
+}
+
+void fabric_target_drop_room(struct pmio_fabric_target *t)
+{
+	struct buffer *s = t->room;
+
+	if (!s)
+		return;
+	t->room = NULL;
+	s->next = t->free_sends;
+	t->free_sends = s;
+}
+
+/* the provider has no room now */
+static void send_room_later(struct pmio_fabric_target *t, size_t size)
+{
+	const struct fabric_hdr_msg *h = (const struct fabric_hdr_msg *)t->room->buf;
+	struct out *o = fabric_target_new_out(h->session, FABRIC_REPLY, h->number, size);
+
+	if (!o)
+		return; /* as if it had been lost */
+	memcpy(&o->hdr, h, size);
+	fabric_target_send_out(t, o);
+}
+
+void fabric_target_send_room(struct pmio_fabric_target *t, uint64_t to, uint64_t number, int status, size_t len)
+{
+	struct fabric_session *session = fabric_target_find_session(t, to);
+	const size_t size = sizeof(struct fabric_hdr_msg) + len;
+	struct buffer *s = t->room;
+	struct fabric_hdr_msg *h = (struct fabric_hdr_msg *)s->buf;
+	ssize_t rc = -FI_EOTHER;
+
+	fabric_msg_init(h, FABRIC_REPLY, sizeof(*h));
+	h->len = (uint32_t)len;
+	h->session = to;
+	h->number = number;
+	h->status = status;
+	if (session) /* else the initiator that asked has left */
+		rc = fi_send(t->ep.ep, s->buf, size, fabric_target_buffers_desc(t), session->addr->fi, &s->ctx);
+	if (rc == 0) {
+		s->addr = session->addr;
+		s->addr->refs++;
+		t->room = NULL;
+		return;
+	}
+	if (rc == -FI_EAGAIN)
+		send_room_later(t, size);
+	fabric_target_drop_room(t);
+}
+
 /* answers that wait for long are dropped: their initiator has gone */
 void fabric_target_send_waiting(struct pmio_fabric_target *t)
 {

@@ -91,42 +91,63 @@ static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric
 	}
 }
 
-static void ask(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct pmio_fabric_exchange *x)
-{
-	struct fabric_hdr_msg h;
+/* the parts of a request */
+struct request {
+	const struct iovec *parts;
+	size_t nr;
+	size_t len; /* of all */
+};
 
-	fabric_msg_init(&h, FABRIC_CALL, sizeof(h));
-	h.len = (uint32_t)x->request_len;
-	h.session = r->peer->session;
-	h.number = r->number;
+/* lock released while the parts are copied: they may be long */
+static void ask(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct request *q)
+{
+	struct posted_op *op = initiator_get_op(initiator, r, OP_SEND);
+	struct fabric_hdr_msg *h;
+	uint8_t *p;
+
 	r->wants_answer = true;
-	initiator_post_message(initiator, r, &h, x->request);
+	if (!op)
+		return;
+	h = (struct fabric_hdr_msg *)op->buf;
+	fabric_msg_init(h, FABRIC_CALL, sizeof(*h));
+	h->len = (uint32_t)q->len;
+	h->session = r->peer->session;
+	h->number = r->number;
+	p = op->buf + sizeof(*h);
+	op->len = sizeof(*h) + q->len;
+	pthread_mutex_unlock(&initiator->lock);
+	for (size_t i = 0; i < q->nr; i++) {
+		memcpy(p, q->parts[i].iov_base, q->parts[i].iov_len);
+		p += q->parts[i].iov_len;
+	}
+	pthread_mutex_lock(&initiator->lock);
+	initiator_post(initiator, op, 0);
 }
 
 /* x: NULL: only the status is wanted */
 static int take_answer(const struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
 {
-	size_t len = r->wants_answer ? r->answer.hdr.len : 0;
+	size_t len = r->wants_answer ? r->answer->len : 0;
 
 	if (x && len > x->answer_room)
 		return -EMSGSIZE;
 	if (x && len)
-		memcpy(x->answer, r->answer.bytes + sizeof(r->answer.hdr), len);
+		memcpy(x->answer, r->answer + 1, len);
 	if (x)
 		x->answer_len = len;
-	return r->wants_answer ? r->answer.hdr.status : 0;
+	return r->wants_answer ? r->answer->status : 0;
 }
 
-/* x: the request; NULL: none */
+/* q: NULL: none */
 static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
-		 const struct pmio_fabric_exchange *x, struct pmio_fabric_op **out)
+		 const struct request *q, struct pmio_fabric_op **out)
 {
 	struct pmio_fabric_initiator *initiator = peer->initiator;
 	struct pmio_fabric_op *r;
 	int rc = check_pieces(peer, pieces, nr);
 
 	*out = NULL;
-	if (rc == 0 && x && x->request_len > PMIO_FABRIC_MSG_MAX)
+	if (rc == 0 && q && q->len > PMIO_FABRIC_MSG_MAX)
 		rc = -EMSGSIZE;
 	if (rc < 0)
 		return rc;
@@ -138,8 +159,8 @@ static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct 
 		return rc;
 	}
 	transfer(initiator, r, kind, pieces, nr);
-	if (x && r->rc == 0)
-		ask(initiator, r, x);
+	if (q && r->rc == 0)
+		ask(initiator, r, q);
 	pthread_mutex_unlock(&initiator->lock);
 	*out = r;
 	return 0;
@@ -163,9 +184,16 @@ static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pm
 	       size_t nr, struct pmio_fabric_exchange *x)
 {
 	struct pmio_fabric_op *r;
-	int rc = begin(peer, kind, pieces, nr, x, &r);
+	const struct iovec part = { x ? (void *)(uintptr_t)x->request : NULL, x ? x->request_len : 0 };
+	const struct request q = { &part, part.iov_len != 0, part.iov_len };
+	int rc = begin(peer, kind, pieces, nr, x ? &q : NULL, &r);
 
 	return rc < 0 ? rc : end(r, x);
+}
+
+bool pmio_fabric_peer_copies(const struct pmio_fabric_peer *peer)
+{
+	return fabric_ep_copies(&peer->initiator->ep);
 }
 
 int pmio_fabric_call(struct pmio_fabric_peer *peer, struct pmio_fabric_exchange *x)
@@ -187,9 +215,38 @@ int pmio_fabric_read(struct pmio_fabric_peer *peer, const struct pmio_fabric_pie
 int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_piece *pieces, size_t nr,
 		      const void *request, size_t request_len, struct pmio_fabric_op **out)
 {
-	const struct pmio_fabric_exchange x = { .request = request, .request_len = request_len };
+	const struct iovec part = { (void *)(uintptr_t)request, request_len };
+	const struct request q = { &part, request_len != 0, request_len };
 
-	return begin(peer, OP_WRITE, pieces, nr, request ? &x : NULL, out);
+	return begin(peer, OP_WRITE, pieces, nr, request ? &q : NULL, out);
+}
+
+int pmio_fabric_begin_parts(struct pmio_fabric_peer *peer, const struct iovec *parts, size_t nr, struct pmio_fabric_op **out)
+{
+	struct request q = { .parts = parts, .nr = nr };
+
+	for (size_t i = 0; i < nr; i++)
+		q.len += parts[i].iov_len;
+	return begin(peer, OP_WRITE, NULL, 0, &q, out);
+}
+
+int pmio_fabric_wait(struct pmio_fabric_op *op, const void **answer, size_t *len)
+{
+	struct pmio_fabric_initiator *initiator = op->peer->initiator;
+	int rc;
+
+	*answer = NULL;
+	*len = 0;
+	pthread_mutex_lock(&initiator->lock);
+	initiator_wait_for(initiator, op);
+	rc = op->rc;
+	if (rc == 0 && op->wants_answer) {
+		*answer = op->answer + 1;
+		*len = op->answer->len;
+		rc = op->answer->status;
+	}
+	pthread_mutex_unlock(&initiator->lock);
+	return rc;
 }
 
 int pmio_fabric_end(struct pmio_fabric_op **op, struct pmio_fabric_exchange *x)

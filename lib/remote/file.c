@@ -1,9 +1,9 @@
 /*
  * file.c -- a file in another node's pool
  *
- * A request goes in parts: within a message if it is small, otherwise up to 1 MiB at a
- * time through a slot of the session.  As many parts are under way as there are slots,
- * so that the target copies one while the next one is on the cable.
+ * A request goes in parts: small pieces within messages, large ones through slots of the session, unless the provider is
+ * one in software, for which a message is as good, and takes one copy and a switch of threads less.  Several parts are
+ * under way at a time, so that the target copies one while the next one is on the cable.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,10 +14,15 @@
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
-#define DIRECT_MIN (64u << 10) /* bytes: pieces of at least this average length are read without a slot */
+#define SLOT_MIN (64u << 10)   /* bytes: pieces of at least this average length go through slots */
+#define CUT_ALIGN 64u	       /* bytes: pieces are cut at lines, which are flushed as a whole */
+#define SLOT_PIECES 256u       /* in a slot: more than large ones are in practice */
+#define PARTS_MAX 16	       /* under way: as many as lib/fabric sends to one peer at a time */
 #define ENTER_TRIES 2	       /* number of sessions in which a request is tried */
 #define LOCK_WAIT_MIN_US 100
 #define LOCK_WAIT_MAX_US 5000
+
+bool file_always_slots;
 
 struct remote_file {
 	struct pmio_file f;	/* first */
@@ -154,52 +159,70 @@ struct part {
 	uint32_t nr, len;	/* pieces, bytes */
 	int slot;		/* -1: in the message */
 	struct pmio_fabric_op *op;
-	struct remote_read_answer_msg *answer; /* reads: owned; has room for the data if slot is -1 */
 };
 
 struct transfer {
+	struct remote_file *r;
 	const struct pmio_piece *pieces;
 	size_t nr;
 	bool write;
+	bool large;		/* its pieces, so that they go through slots */
 	bool raised;		/* writes: the file got longer */
 	uint64_t size;		/* reads: the file is known to have at least this size */
 	uint64_t done;
+	struct cursor next;	/* what is not under way yet */
+	bool at_end;		/* a read met the end of the file */
 	/* owned: room for the longest list */
 	struct remote_desc *descs;
 	struct pmio_fabric_piece *moves;
-	uint8_t *buf;		/* reads of small pieces; NULL: not needed yet */
-	struct part parts[REMOTE_SLOTS_MAX];
+	struct iovec *iov;
+	struct part parts[PARTS_MAX];
 	unsigned first, nr_parts; /* under way: parts[first % MAX] is the oldest */
 };
 
-/* advance the cursor by a part of at most this many bytes and pieces; descs: the pieces that the part covers */
-static void cut_part(struct cursor *c, struct part *part, uint32_t bytes, uint32_t pieces, struct remote_desc *descs)
+/* a part has at most that many bytes, with `each` more for each piece, and pieces */
+struct limit {
+	uint32_t bytes, each, pieces;
+};
+
+/* how many of more than `room` bytes at off go there */
+static size_t cut_off(uint64_t off, size_t room)
+{
+	size_t over = (off + room) % CUT_ALIGN;
+
+	return over < room ? room - over : room;
+}
+
+/* advance the cursor by a part, in which there is at least one piece; descs: the pieces that the part covers */
+static void cut_part(struct cursor *c, struct part *part, const struct limit *most, struct remote_desc *descs)
 {
 	part->from = *c;
 	part->nr = part->len = 0;
-	while (c->p < c->end && part->len < bytes && part->nr < pieces) {
-		size_t n = c->p->len - c->done;
+	while (c->p < c->end && part->nr < most->pieces && part->len + (part->nr + 1) * most->each < most->bytes) {
+		size_t n = c->p->len - c->done, room = most->bytes - part->len - (part->nr + 1) * most->each;
 
-		if (n > bytes - part->len)
-			n = bytes - part->len;
+		if (n > room && part->nr && n <= most->bytes / 4)
+			break; /* a small piece stays whole */
+		if (n > room)
+			n = cut_off((uint64_t)c->p->off + c->done, room);
 		if (n) {
 			descs[part->nr].off = (uint64_t)c->p->off + c->done;
 			descs[part->nr++].len = n;
 		}
 		part->len += (uint32_t)n;
 		c->done += n;
-		if (c->done == c->p->len) {
-			c->p++;
-			c->done = 0;
-		}
+		if (c->done < c->p->len)
+			break;
+		c->p++;
+		c->done = 0;
 	}
 }
 
-/* the memory of a part as a list of moves from or to the peer's memory at off */
-static size_t part_moves(const struct part *part, uint64_t off, size_t len, struct pmio_fabric_piece *moves)
+/* the memory of a part, after `nr` others in the list; returns the number in the list then */
+static size_t part_memory(const struct part *part, struct iovec *iov, size_t nr)
 {
 	struct cursor c = part->from;
-	size_t nr = 0;
+	size_t len = part->len;
 
 	while (len) {
 		size_t n = c.p->len - c.done;
@@ -207,11 +230,9 @@ static size_t part_moves(const struct part *part, uint64_t off, size_t len, stru
 		if (n > len)
 			n = len;
 		if (n) {
-			moves[nr].off = off;
-			moves[nr].buf = (uint8_t *)c.p->buf + c.done;
-			moves[nr++].len = n;
+			iov[nr].iov_base = (uint8_t *)c.p->buf + c.done;
+			iov[nr++].iov_len = n;
 		}
-		off += n;
 		len -= n;
 		c.p++;
 		c.done = 0;
@@ -219,18 +240,31 @@ static size_t part_moves(const struct part *part, uint64_t off, size_t len, stru
 	return nr;
 }
 
-/* copy the part's bytes from or to contiguous memory */
-static void copy_part(const struct part *part, uint8_t *row, size_t len, bool to_row)
+/* the first len bytes of it as a list of moves from or to the peer's memory at off */
+static size_t part_moves(struct transfer *t, const struct part *part, uint64_t off, size_t len)
+{
+	size_t nr = part_memory(part, t->iov, 0), i;
+
+	for (i = 0; i < nr && len; i++) {
+		size_t n = t->iov[i].iov_len < len ? t->iov[i].iov_len : len;
+
+		t->moves[i] = (struct pmio_fabric_piece){ .off = off, .buf = t->iov[i].iov_base, .len = n };
+		off += n;
+		len -= n;
+	}
+	return i;
+}
+
+static void copy_to_part(const struct part *part, const uint8_t *row, size_t len)
 {
 	struct cursor c = part->from;
 
 	while (len) {
 		size_t n = c.p->len - c.done;
-		uint8_t *mem = (uint8_t *)c.p->buf + c.done;
 
 		if (n > len)
 			n = len;
-		memcpy(to_row ? row : mem, to_row ? mem : row, n);
+		memcpy((uint8_t *)c.p->buf + c.done, row, n);
 		row += n;
 		len -= n;
 		c.p++;
@@ -238,197 +272,292 @@ static void copy_part(const struct part *part, uint8_t *row, size_t len, bool to
 	}
 }
 
+static void fill_header(struct remote_file *r, const struct transfer *t, const struct part *part, struct remote_io_msg *m)
+{
+	node_header(r->node, m, t->write ? REMOTE_WRITE : REMOTE_READ, r->handle);
+	m->slot = part->slot < 0 ? REMOTE_NO_SLOT : (uint32_t)part->slot;
+	m->nr = part->nr;
+	m->reserved = 0;
+	m->len = part->len;
+	m->size = t->size;
+}
+
 /* the list, and the data of a write, go in the message */
 static int begin_inline(struct remote_file *r, struct transfer *t, struct part *part)
 {
-	union {
-		struct remote_io_msg m;
-		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
-	} u;
-	size_t len = sizeof(u.m) + part->nr * sizeof(*t->descs);
+	struct remote_io_msg m;
+	size_t nr = 2;
 
-	node_header(r->node, &u.m, t->write ? REMOTE_WRITE : REMOTE_READ, r->handle);
-	u.m.slot = REMOTE_NO_SLOT;
-	u.m.nr = part->nr;
-	u.m.in_slot = 0;
-	u.m.len = part->len;
-	u.m.size = t->size;
-	memcpy(u.m.desc, t->descs, part->nr * sizeof(*t->descs));
-	if (t->write) {
-		copy_part(part, u.bytes + len, part->len, true);
-		len += part->len;
-	}
-	return pmio_fabric_begin(r->node->peer, NULL, 0, &u.m, len, &part->op);
+	fill_header(r, t, part, &m);
+	t->iov[0] = (struct iovec){ &m, sizeof(m) };
+	t->iov[1] = (struct iovec){ t->descs, part->nr * sizeof(*t->descs) };
+	if (t->write)
+		nr = part_memory(part, t->iov, nr);
+	return pmio_fabric_begin_parts(r->node->peer, t->iov, nr, &part->op);
 }
 
 static int begin_in_slot(struct remote_file *r, struct transfer *t, struct part *part)
 {
 	union {
 		struct remote_io_msg m;
-		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
+		uint8_t bytes[sizeof(struct remote_io_msg) + SLOT_PIECES * sizeof(struct remote_desc)];
 	} u;
-	size_t len = sizeof(u.m), list = part->nr * sizeof(*t->descs), nr = 0;
-	uint64_t slot = r->node->slot[part->slot];
+	size_t list = part->nr * sizeof(*t->descs), nr = 0;
 
-	node_header(r->node, &u.m, t->write ? REMOTE_WRITE : REMOTE_READ, r->handle);
-	u.m.slot = (uint32_t)part->slot;
-	u.m.nr = part->nr;
-	u.m.in_slot = list > REMOTE_INLINE_MAX;
-	u.m.len = part->len;
-	u.m.size = t->size;
-	if (u.m.in_slot) {
-		t->moves[nr].off = slot;
-		t->moves[nr].buf = t->descs;
-		t->moves[nr++].len = list;
-	} else {
-		memcpy(u.m.desc, t->descs, list);
-		len += list;
-	}
+	fill_header(r, t, part, &u.m);
+	memcpy(u.m.desc, t->descs, list);
 	if (t->write)
-		nr += part_moves(part, slot + REMOTE_DATA_OFF, part->len, t->moves + nr);
-	return pmio_fabric_begin(r->node->peer, t->moves, nr, &u.m, len, &part->op);
+		nr = part_moves(t, part, r->node->slot[part->slot], part->len);
+	return pmio_fabric_begin(r->node->peer, t->moves, nr, &u.m, sizeof(u.m) + list, &part->op);
 }
 
 static int begin_part(struct remote_file *r, struct transfer *t, struct part *part)
 {
-	size_t room = sizeof(*part->answer) + (part->slot < 0 && !t->write ? part->len : 0);
-
 	part->op = NULL;
-	/* a ticket must fit as well */
-	part->answer = malloc(room > sizeof(struct remote_ticket_msg) ? room : sizeof(struct remote_ticket_msg));
-	if (!part->answer)
-		return -ENOMEM;
 	return part->slot < 0 ? begin_inline(r, t, part) : begin_in_slot(r, t, part);
 }
 
-/* bring the data that a READ has put into the slot to the caller */
-static int fetch(struct remote_file *r, struct transfer *t, const struct part *part, size_t len)
+/* bring the data that a READ has put into the slot, or into its answer, to the caller */
+static int fetch(struct remote_file *r, struct transfer *t, const struct part *part, const uint8_t *data, size_t len)
 {
-	uint64_t off = r->node->slot[part->slot] + REMOTE_DATA_OFF;
-	struct pmio_fabric_piece row = { .off = off, .len = len };
+	if (part->slot < 0)
+		copy_to_part(part, data, len);
+	else if (len)
+		return pmio_fabric_read(r->node->peer, t->moves, part_moves(t, part, r->node->slot[part->slot], len));
+	return 0;
+}
+
+static int end_read(struct remote_file *r, struct transfer *t, const struct part *part, const struct remote_read_answer_msg *a,
+		    size_t got)
+{
+	uint64_t len = got >= sizeof(*a) ? a->len : UINT64_MAX;
 	int rc;
 
-	if (part->len / part->nr >= DIRECT_MIN)
-		return pmio_fabric_read(r->node->peer, t->moves, part_moves(part, off, len, t->moves));
-	if (!t->buf)
-		t->buf = malloc(REMOTE_DATA_MAX);
-	if (!t->buf)
-		return -ENOMEM;
-	row.buf = t->buf;
-	rc = pmio_fabric_read(r->node->peer, &row, 1);
-	if (rc == 0)
-		copy_part(part, t->buf, len, false);
+	if (len > part->len || got != sizeof(*a) + (part->slot < 0 ? len : 0))
+		return PMIO_EPROTO;
+	rc = fetch(r, t, part, a->data, len);
+	t->at_end = len < part->len;
+	t->done += rc == 0 ? len : 0;
 	return rc;
 }
 
 /* end the oldest part; rc: an earlier error: then its result is not needed */
-static int end_part(struct remote_file *r, struct transfer *t, int rc, bool *at_end)
+static int end_part(struct remote_file *r, struct transfer *t, int rc)
 {
-	struct part *part = &t->parts[t->first++ % REMOTE_SLOTS_MAX];
-	size_t room = sizeof(*part->answer) + (part->slot < 0 && !t->write ? part->len : 0), got = 0;
+	struct part *part = &t->parts[t->first++ % PARTS_MAX];
+	const struct remote_write_answer_msg *written;
+	const void *answer;
+	size_t got;
 	int status;
 
 	t->nr_parts--;
-	status = node_end(r->node, &part->op, part->answer,
-			  room > sizeof(struct remote_ticket_msg) ? room : sizeof(struct remote_ticket_msg), &got);
-	if (status == 0 && !t->write && !*at_end && rc == 0) {
-		uint64_t len = got >= sizeof(*part->answer) ? part->answer->len : UINT64_MAX;
-
-		if (len > part->len || got != sizeof(*part->answer) + (part->slot < 0 ? len : 0))
-			status = PMIO_EPROTO;
-		else if (part->slot < 0)
-			copy_part(part, part->answer->data, len, false);
-		else if (len)
-			status = fetch(r, t, part, len);
-		*at_end = len < part->len;
-		t->done += status == 0 ? len : 0;
+	status = node_wait(r->node, &part->op, &answer, &got);
+	written = answer;
+	if (status == 0 && t->write && got != sizeof(*written)) {
+		status = PMIO_EPROTO;
 	} else if (status == 0 && t->write) {
-		t->raised |= part->answer->len != 0; /* struct remote_write_answer_msg */
+		t->raised |= written->raised != 0;
 		t->done += part->len;
+	} else if (status == 0 && !t->at_end && rc == 0) {
+		status = end_read(r, t, part, answer, got);
 	}
-	free(part->answer);
+	if (part->op)
+		pmio_fabric_end(&part->op, NULL);
 	if (part->slot >= 0)
 		node_give_slot(r->node, part->slot);
 	return rc < 0 && !node_is_lost(status) ? rc : status;
 }
 
+static bool uses_slots(const struct remote_file *r, const struct transfer *t)
+{
+	return t->large && r->node->nr_slots && (file_always_slots || !pmio_fabric_peer_copies(r->node->peer));
+}
+
 /* prepare the next part and choose where its data go; false: not before the oldest has ended */
 static bool next_part(struct remote_file *r, struct transfer *t, struct part *part, struct cursor *c)
 {
-	uint32_t bytes = REMOTE_INLINE_MAX, pieces = REMOTE_INLINE_MAX / sizeof(*t->descs);
-	size_t left = 0;
+	static const struct limit in_slot = { REMOTE_SLOT_SIZE, 0, SLOT_PIECES };
+	static const struct limit of_read = { REMOTE_ANSWER_MAX, 0, REMOTE_DESCS_MAX };
+	static const struct limit of_write = { REMOTE_INLINE_MAX, sizeof(struct remote_desc), REMOTE_DESCS_MAX };
 
-	for (const struct pmio_piece *p = c->p; p < c->end && left <= REMOTE_INLINE_MAX; p++)
-		left += p->len - (p == c->p ? c->done : 0) + sizeof(*t->descs);
 	part->slot = -1;
-	if (left > REMOTE_INLINE_MAX) {
+	if (uses_slots(r, t)) {
 		part->slot = node_take_slot(r->node, t->nr_parts == 0);
-		if (part->slot < 0 && t->nr_parts && r->node->nr_slots)
+		if (part->slot < 0 && t->nr_parts)
 			return false;
-		/* without slots, list and data share the message */
-		bytes = part->slot < 0 ? REMOTE_INLINE_MAX / 2 : REMOTE_DATA_MAX;
-		pieces = part->slot < 0 ? pieces / 2 : REMOTE_DESCS_MAX;
 	}
-	cut_part(c, part, bytes, pieces, t->descs);
+	cut_part(c, part, part->slot >= 0 ? &in_slot : t->write ? &of_write : &of_read, t->descs);
 	return true;
 }
 
-static int run_transfer(struct remote_file *r, void *arg)
+/* post parts until as many are under way as can be, or none is left */
+static int post_parts(struct remote_file *r, struct transfer *t)
 {
-	struct transfer *t = arg;
-	struct cursor c = { t->pieces, t->pieces + t->nr, 0 };
-	bool at_end = false;
+	struct cursor *c = &t->next;
 	int rc = 0;
 
-	t->done = 0;
-	t->first = t->nr_parts = 0;
-	while (rc == 0 && c.p < c.end && !at_end) {
-		struct part *part = &t->parts[(t->first + t->nr_parts) % REMOTE_SLOTS_MAX];
+	while (rc == 0 && c->p < c->end && !t->at_end && t->nr_parts < PARTS_MAX) {
+		struct part *part = &t->parts[(t->first + t->nr_parts) % PARTS_MAX];
 
-		if (c.p->len == c.done) {
-			c.p++;
-			c.done = 0;
+		if (c->p->len == c->done) {
+			c->p++;
+			c->done = 0;
 			continue;
 		}
-		if (t->nr_parts == REMOTE_SLOTS_MAX || !next_part(r, t, part, &c)) {
-			rc = end_part(r, t, 0, &at_end);
-			continue;
-		}
+		if (!next_part(r, t, part, c))
+			break;
 		t->nr_parts++;
 		rc = begin_part(r, t, part);
-		if (rc < 0) { /* nothing is under way */
+		if (rc < 0) { /* nothing of it is under way */
 			t->nr_parts--;
-			free(part->answer);
 			if (part->slot >= 0)
 				node_give_slot(r->node, part->slot);
 		}
 	}
-	while (t->nr_parts)
-		rc = end_part(r, t, rc, &at_end);
 	return rc;
+}
+
+static int end_parts(struct remote_file *r, struct transfer *t, int rc)
+{
+	while (t->nr_parts)
+		rc = end_part(r, t, rc);
+	return rc;
+}
+
+/* what is left of it; rc: an earlier error */
+static int go_on(struct remote_file *r, struct transfer *t, int rc)
+{
+	while (rc == 0) {
+		rc = post_parts(r, t);
+		if (t->nr_parts == 0)
+			break;
+		rc = end_part(r, t, rc);
+	}
+	return end_parts(r, t, rc);
+}
+
+static void start_transfer(struct transfer *t)
+{
+	t->next = (struct cursor){ t->pieces, t->pieces + t->nr, 0 };
+	t->at_end = false;
+	t->done = 0;
+	t->first = t->nr_parts = 0;
+}
+
+static int run_transfer(struct remote_file *r, void *arg)
+{
+	start_transfer(arg);
+	return go_on(r, arg, 0);
+}
+
+static bool are_large(const struct pmio_piece *pieces, size_t nr)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		sum += pieces[i].len;
+	return sum / (nr ? nr : 1) >= SLOT_MIN;
+}
+
+static void transfer_fini(struct transfer *t)
+{
+	free(t->descs);
+	free(t->moves);
+	free(t->iov);
+}
+
+static int transfer_init(struct transfer *t, struct remote_file *r, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write)
+{
+	size_t room = nr < REMOTE_DESCS_MAX ? nr : REMOTE_DESCS_MAX;
+
+	*t = (struct transfer){ .r = r, .pieces = pieces, .nr = nr, .write = write, .size = size, .large = are_large(pieces, nr) };
+	t->descs = malloc(room * sizeof(*t->descs));
+	t->moves = t->large ? malloc(SLOT_PIECES * sizeof(*t->moves)) : NULL;
+	t->iov = malloc((room + 2) * sizeof(*t->iov));
+	if (t->descs && (t->moves || !t->large) && t->iov)
+		return 0;
+	transfer_fini(t);
+	return -ENOMEM;
+}
+
+/* rc: its result.  Returns that of the call */
+static ssize_t transfer_result(const struct transfer *t, int rc, bool *raised)
+{
+	if (t->write)
+		*raised |= t->raised;
+	if (rc < 0)
+		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->card.host,
+			 pmio_strerror(rc));
+	return rc < 0 ? rc : (ssize_t)t->done;
 }
 
 static ssize_t transfer(struct remote_file *r, const struct pmio_piece *pieces, size_t nr, uint64_t size,
 			bool *raised)
 {
-	bool write = raised != NULL;
-	struct transfer t = { .pieces = pieces, .nr = nr, .write = write, .size = size };
-	size_t room = nr < REMOTE_DESCS_MAX ? nr : REMOTE_DESCS_MAX;
-	int rc = -ENOMEM;
+	struct transfer t;
+	int rc = transfer_init(&t, r, pieces, nr, size, raised != NULL);
+	bool inited = rc == 0;
+	ssize_t n;
 
-	t.descs = malloc(room * sizeof(*t.descs));
-	t.moves = malloc((room + 2) * sizeof(*t.moves));
-	if (t.descs && t.moves)
+	if (inited)
 		rc = with_session(r, run_transfer, &t);
-	if (write)
-		*raised |= t.raised;
-	free(t.descs);
-	free(t.moves);
-	free(t.buf);
+	n = transfer_result(&t, rc, raised);
+	if (inited)
+		transfer_fini(&t);
+	return n;
+}
+
+/* begin it in the node's session, which it uses until it is finished; an error: nothing is under way */
+static int begin_transfer(struct remote_file *r, struct transfer *t)
+{
+	uint64_t generation;
+	int rc = node_enter(r->node, &generation);
+
 	if (rc < 0)
-		pmio_err("%s %s at node %s: %s", write ? "write" : "read", r->f.path, r->node->card.host,
-			 pmio_strerror(rc));
-	return rc < 0 ? rc : (ssize_t)t.done;
+		return rc;
+	rc = reopen(r, generation);
+	/* it must not have slots: who waits for those of another node could have those that we wait for */
+	if (rc == 0 && uses_slots(r, t))
+		rc = -EOPNOTSUPP;
+	start_transfer(t);
+	if (rc == 0)
+		rc = post_parts(r, t);
+	if (rc < 0)
+		rc = end_parts(r, t, rc);
+	if (rc < 0)
+		node_leave(r->node, rc);
+	return rc;
+}
+
+static void *remote_begin(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write)
+{
+	struct transfer *t = malloc(sizeof(*t));
+
+	if (!t || transfer_init(t, remote_of(f), pieces, nr, size, write) < 0) {
+		free(t);
+		return NULL;
+	}
+	if (begin_transfer(remote_of(f), t) == 0)
+		return t;
+	transfer_fini(t);
+	free(t);
+	return NULL;
+}
+
+static ssize_t remote_finish(void *op, bool *raised)
+{
+	struct transfer *t = op;
+	int rc = go_on(t->r, t, 0);
+	ssize_t n;
+
+	node_leave(t->r->node, rc);
+	/* as with_session() */
+	if (node_is_lost(rc))
+		rc = rc == -ETIMEDOUT ? -EIO : in_sessions(t->r, ENTER_TRIES - 1, run_transfer, t);
+	n = transfer_result(t, rc, raised);
+	transfer_fini(t);
+	free(t);
+	return n;
 }
 
 static ssize_t remote_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size)
@@ -564,6 +693,8 @@ static void remote_unlock(struct pmio_file *f)
 static const struct client_ops ops = {
 	.readx = remote_readx,
 	.writex = remote_writex,
+	.begin = remote_begin,
+	.finish = remote_finish,
 	.grow = remote_grow,
 	.reserve = remote_reserve,
 	.size = remote_size,

@@ -695,13 +695,24 @@ int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_a
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
-int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len)
+int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, size_t *len)
 {
-	struct pmio_fabric_exchange x = { .answer = answer, .answer_room = room };
-	int rc = pmio_fabric_end(op, &x);
+	int rc = pmio_fabric_wait(*op, answer, len);
 
-	*answer_len = x.answer_len;
-	return await(n, rc, answer, room, answer_len);
+	while (rc == -EINPROGRESS && *len == sizeof(struct remote_ticket_msg)) {
+		struct remote_ticket_msg t;
+		struct remote_hdr_msg m;
+
+		memcpy(&t, *answer, sizeof(t));
+		pmio_fabric_end(op, NULL);
+		node_header(n, &m, REMOTE_WAIT, t.ticket);
+		rc = pmio_fabric_begin(n->peer, NULL, 0, &m, sizeof(m), op);
+		if (rc == 0)
+			rc = pmio_fabric_wait(*op, answer, len);
+		else
+			*len = 0;
+	}
+	return rc;
 }
 
 int node_take_slot(struct node *n, bool wait)

@@ -13,6 +13,7 @@
 #include "remote/striped_impl.h"
 
 #define BUSY_WAIT_MS 20000
+#define TURNS_MAX 4	 /* windows that are asked for at a time, to find one that nobody has */
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
 
 /* ---- targets --------------------------------------------------------------------------- */
@@ -183,8 +184,43 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 	return rc < 0 ? rc : a.holder[0] == REMOTE_NOBODY ? PMIO_EPROTO : 0;
 }
 
-int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder)
+static bool find_claim(struct striped_file *s, uint64_t chunk, uint32_t *holder)
 {
+	struct claimed *c;
+
+	pthread_mutex_lock(&s->lock);
+	c = pmio_u64map_find(&s->claims, sizeof(*c), chunk);
+	if (c)
+		*holder = c->holder;
+	pthread_mutex_unlock(&s->lock);
+	return c != NULL;
+}
+
+/*
+ * The chunk of a request with gaps is another node's: probably the gaps are what others write.  Who comes first to a
+ * chunk has its own data there at hand, so it would be faster than the others from then on and first at all further
+ * chunks: one node would have the whole file, and its ranks would wait for the others.  So take one of the next
+ * windows as a whole.  Their holders would have to be asked for anyway.
+ */
+static void take_turn(struct striped_file *s, uint64_t chunk)
+{
+	uint64_t first = chunk / CLAIM_WINDOW * CLAIM_WINDOW;
+	uint32_t holder;
+	int rc = 0; /* of no concern to the request: who uses those chunks will see it */
+
+	for (unsigned i = 0; i < TURNS_MAX && rc == 0; i++) {
+		first += CLAIM_WINDOW;
+		if (!find_claim(s, first, &holder))
+			rc = ask_holder(s, first, CLAIM_WINDOW, 0, &holder);
+		if (rc == 0 && holder == s->own)
+			break;
+	}
+}
+
+int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, bool gaps, uint32_t *holder)
+{
+	int rc;
+
 	struct claimed *c;
 	uint64_t ahead = 0;
 	bool known;
@@ -201,5 +237,8 @@ int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 	else
 		ahead = wanted_ahead(s, chunk, needed);
 	pthread_mutex_unlock(&s->lock);
-	return known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
+	rc = known ? 0 : ask_holder(s, chunk, needed, ahead, holder);
+	if (rc == 0 && !known && gaps && s->own != REMOTE_NOBODY && *holder != s->own)
+		take_turn(s, chunk);
+	return rc;
 }

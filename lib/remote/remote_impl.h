@@ -101,8 +101,12 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
  * for one of the transport.
  */
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
-/* wait for a call that was begun; the rest as in node_call() */
-int node_end(struct node *n, struct pmio_fabric_op **op, void *answer, size_t room, size_t *answer_len);
+/*
+ * wait for a call that was begun; the rest as in node_call()
+ *
+ * answer  out: valid until pmio_fabric_end(op), which is to be called in any case if *op is not NULL
+ */
+int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, size_t *len);
 /* take a slot; its index, or -1: none is free; wait: until one is free, if the session has any */
 int node_take_slot(struct node *n, bool wait);
 void node_give_slot(struct node *n, int slot);
@@ -112,6 +116,11 @@ void node_give_slot(struct node *n, int slot);
  * socket is closed
  */
 int node_probe(const struct remote_card *card, unsigned timeout_ms);
+
+/* ---- file.c ---------------------------------------------------------------------- */
+
+/* large pieces go through slots with any provider; for tests */
+extern bool file_always_slots;
 
 /* ---- card.c ---------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /*
  * striped_file.c -- a file whose pieces are on several targets
  *
- * A request is split by the holders of its chunks (placement.c), and each gets its part: the pool of this node by
- * loads and stores, other nodes by messages.
+ * A request is split by the holders of its chunks (placement.c), and each gets its part: other nodes by messages, all
+ * at the same time, and the pool of this node by loads and stores, meanwhile.
  *
  * The first target, the file's home, keeps the file's size (it is the file's metadata server).  A write that
  * makes the file longer tells it before it returns.  A reader first takes what the holder has; it needs to know
@@ -21,6 +21,7 @@
 #include "client/admin.h"
 #include "remote/striped_impl.h"
 
+#define HOLDERS_MAX 16	     /* other nodes to which requests are under way at a time */
 #define TRANSPORT_MAX 8192u  /* pieces that are handed to a transport before the next ones are looked at */
 
 /* the transport of this thread's calls on one file; see remote_striped_use_transport() */
@@ -41,7 +42,9 @@ struct cut {
 	struct pmio_piece *pieces; /* owned */
 	uint32_t *holders;	   /* owned; one for each piece */
 	size_t nr;
-	struct pmio_piece *some;   /* owned: room for the same number */
+	struct pmio_piece *some;   /* owned: room for the same number; those of the holders one after the other */
+	size_t nr_some;		   /* taken so far */
+	bool gaps;		   /* between pieces in a chunk */
 };
 
 static void cut_fini(struct cut *c)
@@ -80,7 +83,7 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
 			holder = c->holders[c->nr - 1];
 		} else {
-			int rc = striped_holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, &holder);
+			int rc = striped_holder_of(s, chunk, ((end - 1) >> s->chunk_shift) - chunk + 1, c->gaps, &holder);
 
 			if (rc < 0)
 				return rc;
@@ -98,12 +101,20 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 	return 0;
 }
 
+/* the first two pieces are enough to see it */
+static bool have_gaps(const struct striped_file *s, const struct pmio_piece *pieces, size_t nr)
+{
+	return nr > 1 && pieces[1].off > pieces[0].off + (off_t)pieces[0].len &&
+	       pieces[1].off >> s->chunk_shift == pieces[0].off >> s->chunk_shift;
+}
+
 static int cut_init(struct striped_file *s, struct cut *c, const struct pmio_piece *pieces, size_t nr)
 {
 	size_t room = count_chunks(s, pieces, nr);
 	int rc = -ENOMEM;
 
 	memset(c, 0, sizeof(*c));
+	c->gaps = have_gaps(s, pieces, nr);
 	c->pieces = malloc((room ? room : 1) * sizeof(*c->pieces));
 	c->holders = malloc((room ? room : 1) * sizeof(*c->holders));
 	c->some = malloc((room ? room : 1) * sizeof(*c->some));
@@ -116,9 +127,13 @@ static int cut_init(struct striped_file *s, struct cut *c, const struct pmio_pie
 	return rc;
 }
 
-/* take one holder's pieces out of the rest, those of `last` after all others; returns their number, 0: none are left */
+/*
+ * take one holder's pieces out of the rest, those of `last` after all others, to the place from c->nr_some on; returns their
+ * number, 0: none are left
+ */
 static size_t take_holder(struct cut *c, uint32_t last, uint32_t *holder)
 {
+	struct pmio_piece *some = c->some + c->nr_some;
 	size_t nr = 0, i = 0;
 
 	while (i < c->nr && (c->holders[i] == REMOTE_NOBODY || c->holders[i] == last))
@@ -127,7 +142,7 @@ static size_t take_holder(struct cut *c, uint32_t last, uint32_t *holder)
 	for (i = i < c->nr ? i : 0; i < c->nr && *holder != REMOTE_NOBODY; i++) {
 		if (c->holders[i] != *holder)
 			continue;
-		c->some[nr++] = c->pieces[i];
+		some[nr++] = c->pieces[i];
 		c->holders[i] = REMOTE_NOBODY;
 	}
 	return nr;
@@ -144,30 +159,71 @@ static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
 
 /* ---- reading and writing ----------------------------------------------------------------------- */
 
-/*
- * One holder's pieces, n of them in c->some.  size: see client_readx(); raised: NULL to read.
- * 0; 1: the holder has less; or an error.
- */
-static int at_holder(struct striped_file *s, const struct cut *c, size_t n, uint32_t holder, uint64_t size, bool *raised)
-{
-	const uint64_t bytes = bytes_of(c->some, n);
+/* requests to other nodes that are under way while this thread goes on with those to further ones, and its own node's */
+struct begun {
 	struct pmio_file *f;
-	ssize_t done;
+	void *op;
+	uint64_t bytes;
+};
+struct request {
+	uint64_t size;	/* see client_readx() */
+	bool *raised;	/* NULL to read */
+	struct begun begun[HOLDERS_MAX];
+	unsigned nr;
+};
+
+/* 0; 1: less than all; or an error */
+static int outcome(ssize_t done, uint64_t bytes)
+{
+	return done < 0 ? (int)done : (uint64_t)done < bytes;
+}
+
+/* the pieces are kept by the caller until the request ends; last: nothing comes after them */
+static int at_target(struct request *q, struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool last)
+{
+	const uint64_t bytes = bytes_of(pieces, nr);
+	void *op = NULL;
+
+	if (!last && f->ops && f->ops->begin && q->nr < HOLDERS_MAX)
+		op = f->ops->begin(f, pieces, nr, q->size, q->raised != NULL);
+	if (op) {
+		q->begun[q->nr++] = (struct begun){ f, op, bytes };
+		return 0;
+	}
+	return outcome(q->raised ? client_writex(f, pieces, nr, q->raised) : client_readx(f, pieces, nr, q->size), bytes);
+}
+
+/* end all that is under way; rc: the outcome so far */
+static int finish(struct request *q, int rc)
+{
+	for (unsigned i = 0; i < q->nr; i++) {
+		const struct begun *b = &q->begun[i];
+		int rc_one = outcome(b->f->ops->finish(b->op, q->raised), b->bytes);
+
+		rc = rc < 0 || rc_one == 0 ? rc : rc_one;
+	}
+	return rc;
+}
+
+/* one holder's pieces, n of them, the next ones in c->some; as at_target() */
+static int at_holder(struct striped_file *s, struct request *q, struct cut *c, size_t n, uint32_t holder)
+{
+	struct pmio_piece *some = c->some + c->nr_some;
+	struct pmio_file *f;
 	int rc = -EOPNOTSUPP;
 
+	c->nr_some += n;
 	if (transport.s == s && holder != s->own)
-		rc = transport.ops->post(transport.arg, holder, c->some, n, bytes, raised != NULL);
+		rc = transport.ops->post(transport.arg, holder, some, n, bytes_of(some, n), q->raised != NULL);
 	if (rc != -EOPNOTSUPP)
 		return rc;
 	rc = striped_get_target(s, holder, &f);
-	if (rc < 0)
-		return rc;
-	done = raised ? client_writex(f, c->some, n, raised) : client_readx(f, c->some, n, size);
-	return done < 0 ? (int)done : (uint64_t)done < bytes;
+	return rc < 0 ? rc : at_target(q, f, some, n, c->nr_some == c->nr);
 }
 
 static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
 {
+	struct request q = { .size = size, .raised = raised };
 	struct cut c;
 	uint32_t holder;
 	size_t n;
@@ -176,7 +232,8 @@ static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size
 	if (rc < 0)
 		return rc;
 	while (rc == 0 && (n = take_holder(&c, s->own, &holder)) > 0)
-		rc = at_holder(s, &c, n, holder, size, raised);
+		rc = at_holder(s, &q, &c, n, holder);
+	rc = finish(&q, rc);
 	cut_fini(&c);
 	return rc;
 }

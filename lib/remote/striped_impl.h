@@ -42,7 +42,10 @@ bool striped_is_shared(const struct striped_file *s);
 bool striped_is_lost(struct striped_file *s);
 /* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out);
-/* the target that holds the chunk, or is to hold it; needed: number of chunks of the request from this one on */
-int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, uint32_t *holder);
+/*
+ * the target that holds the chunk, or is to hold it; needed: number of chunks of the request from this one on; gaps: the
+ * request leaves some between its pieces in a chunk
+ */
+int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, bool gaps, uint32_t *holder);
 
 #endif

@@ -4,7 +4,7 @@
  * Each message is a call of lib/fabric and its answer.  The target carries the call out
  * on the files of its node's pool as any process there would, through libpmio.
  *
- * Bytes to be written or read travel in the message if they are few; otherwise they go
+ * Bytes to be written or read travel in messages if the pieces are small; large pieces go
  * through slots, bounce buffers in the target's memory that are assigned to a session:
  * they are written there ahead of the call, or fetched from there after it.  So no peer
  * ever has a key to the pool: bytes that a cable or a stopped process delivers too late
@@ -27,13 +27,10 @@
 
 #include "fabric/fabric.h"
 
-#define REMOTE_VERSION 5
+#define REMOTE_VERSION 6
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_SLOTS_MAX 4		/* of a session */
-#define REMOTE_DESCS_MAX 16384u		/* pieces of a call that has its list in a slot */
-#define REMOTE_DATA_MAX (1u << 20)	/* bytes of a call in a slot */
-#define REMOTE_DATA_OFF (REMOTE_DESCS_MAX * sizeof(struct remote_desc)) /* in a slot; the list is at 0 */
-#define REMOTE_SLOT_SIZE (REMOTE_DATA_OFF + REMOTE_DATA_MAX)
+#define REMOTE_SLOT_SIZE (256u << 10)	/* bytes of a call in a slot */
 #define REMOTE_NO_SLOT UINT32_MAX
 #define REMOTE_CLAIM_MAX 64		/* chunks of one claim */
 #define REMOTE_LIFELINE_ACK 1		/* the byte by which the target confirms a lifeline; it sends nothing else there */
@@ -119,10 +116,10 @@ struct remote_io_msg {
 	struct remote_hdr_msg hdr;
 	uint32_t slot;	   /* index in the session's slots; REMOTE_NO_SLOT: data are in the message */
 	uint32_t nr;	   /* pieces */
-	uint32_t in_slot;  /* 1: their list is in the slot, too */
+	uint32_t reserved;
 	uint32_t len;	   /* bytes of data */
 	uint64_t size;	   /* READ: the file is known to have at least this size */
-	struct remote_desc desc[]; /* unless in_slot; then the data of a write without a slot */
+	struct remote_desc desc[]; /* then the data of a write without a slot */
 };
 struct remote_read_answer_msg {
 	uint64_t len;	   /* read: less at the end of the file */
@@ -212,6 +209,8 @@ struct remote_pointer_answer_msg {
 };
 
 #define REMOTE_INLINE_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_io_msg)) /* list and data */
+#define REMOTE_ANSWER_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_read_answer_msg)) /* data that are read */
+#define REMOTE_DESCS_MAX (REMOTE_INLINE_MAX / sizeof(struct remote_desc))
 
 /* sizes on the wire: a change here needs another version */
 _Static_assert(sizeof(struct remote_hdr_msg) == 24, "as on the wire");

@@ -46,7 +46,8 @@ static void answer(struct server *s, struct remote_job *j)
 	if (!call)
 		return; /* the client will ask for the result */
 	HASH_DEL(s->jobs, j);
-	pmio_fabric_reply(call, j->status, j->answer.bytes, j->status == 0 ? j->answer_len : 0);
+	pmio_fabric_reply(call, j->status, j->data ? j->data : &j->answer, j->status == 0 ? j->answer_len : 0);
+	free(j->data);
 	free(j);
 }
 
@@ -82,7 +83,7 @@ static void take_wait(struct server *s, struct session *n, struct pmio_fabric_ca
 
 static struct remote_job *new_job(struct pmio_fabric_call *call, const void *msg, size_t len)
 {
-	struct remote_job *j = malloc(sizeof(*j));
+	struct remote_job *j = malloc(offsetof(struct remote_job, msg) + (len > JOB_MSG_MIN ? len : JOB_MSG_MIN));
 
 	if (!j)
 		return NULL;
@@ -115,23 +116,26 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 }
 
 /*
- * lock held: small pieces within the message, for known frames, without a worker: waking
- * it up, and another wake-up for the answer, cost more than copying them here.
+ * lock held: pieces within the message, for known frames, without a worker: waking it up, and another wake-up for the
+ * answer, cost more than copying them here.  They are copied between the provider's buffer and the pool, with nothing
+ * in between.  raised: out: it has made the file longer before it had to wait
  */
-static bool io_at_once(struct server *s, struct remote_job *j)
+static bool io_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len, bool *raised)
 {
+	struct target_io io = { .m = msg, .len = len, .at_once = true };
 	struct rhandle *h;
 	int rc;
 
-	if ((j->msg.hdr.op != REMOTE_WRITE && j->msg.hdr.op != REMOTE_READ) || j->len < sizeof(j->msg.io) ||
-	    j->msg.io.slot != REMOTE_NO_SLOT)
+	if ((io.m->hdr.op != REMOTE_WRITE && io.m->hdr.op != REMOTE_READ) || !target_is_io(n, io.m, len) ||
+	    io.m->slot != REMOTE_NO_SLOT)
 		return false;
-	h = target_find_handle(j->session, j->msg.hdr.handle);
-	rc = h ? target_do_io(s, j, h->file, true) : -EAGAIN;
+	h = target_find_handle(n, io.m->hdr.handle);
+	io.answer = h ? pmio_fabric_reply_room(call) : NULL;
+	rc = io.answer ? target_do_io(s, n, h->file, &io) : -EAGAIN;
+	*raised = io.raised;
 	if (rc == -EAGAIN)
 		return false;
-	pmio_fabric_reply(j->call, own_error(rc), j->answer.bytes, rc == 0 ? j->answer_len : 0);
-	free(j);
+	pmio_fabric_reply_from_room(call, own_error(rc), rc == 0 ? io.answer_len : 0);
 	return true;
 }
 
@@ -157,23 +161,15 @@ static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric
 	}
 }
 
-/* lock held: carry the job out at once if possible */
-static bool job_at_once(struct server *s, struct remote_job *j)
-{
-	if (j->msg.hdr.op != REMOTE_JOIN)
-		return io_at_once(s, j);
-	pmio_fabric_reply(j->call, target_do_join(s, j->session, j), NULL, 0);
-	free(j);
-	return true;
-}
 
 /* lock held */
 static void take_sessions_call(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg,
 			       size_t len)
 {
 	struct remote_job *j;
+	bool raised = false;
 
-	if (take_at_once(s, n, call, msg, len))
+	if (take_at_once(s, n, call, msg, len) || io_at_once(s, n, call, msg, len, &raised))
 		return;
 	j = new_job(call, msg, len);
 	if (!j) {
@@ -183,8 +179,12 @@ static void take_sessions_call(struct server *s, struct session *n, struct pmio_
 	j->job.run = run_job;
 	j->server = s;
 	j->session = n;
-	if (job_at_once(s, j))
+	j->raised = raised;
+	if (j->msg.hdr.op == REMOTE_JOIN) {
+		pmio_fabric_reply(call, target_do_join(s, n, j), NULL, 0);
+		free(j);
 		return;
+	}
 	j->id = ++s->next_id;
 	HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
 	n->nr_jobs++;

@@ -83,40 +83,37 @@ int target_do_open(struct server *s, struct remote_job *j)
 }
 
 /* find the list of pieces and the data; false: the message is not valid */
-static bool look_at_io(struct server *s, struct remote_job *j, const struct remote_desc **descs, uint8_t **data)
+bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t len)
 {
-	const struct remote_io_msg *m = &j->msg.io;
 	bool write = m->hdr.op == REMOTE_WRITE, has_slot = m->slot != REMOTE_NO_SLOT;
-	size_t list = (size_t)m->nr * sizeof(**descs), want = sizeof(*m);
-	uint8_t *slot = NULL;
+	size_t want = sizeof(*m);
 
-	if (j->len < sizeof(*m) || m->nr == 0 || m->nr > REMOTE_DESCS_MAX || m->in_slot > has_slot ||
-	    m->len > (has_slot ? REMOTE_DATA_MAX : REMOTE_INLINE_MAX) ||
-	    (has_slot && m->slot >= j->session->nr_slots))
+	if (len < sizeof(*m) || m->nr == 0 || m->nr > REMOTE_DESCS_MAX ||
+	    m->len > (has_slot ? REMOTE_SLOT_SIZE : REMOTE_ANSWER_MAX) || (has_slot && m->slot >= n->nr_slots))
 		return false;
-	if (has_slot)
-		slot = s->memory + (size_t)j->session->slot[m->slot] * REMOTE_SLOT_SIZE;
-	want += m->in_slot ? 0 : list;
+	want += (size_t)m->nr * sizeof(m->desc[0]);
 	want += write && !has_slot ? m->len : 0;
-	if (j->len != want)
-		return false;
-	*descs = m->in_slot ? (const struct remote_desc *)slot : m->desc;
-	if (has_slot)
-		*data = slot + REMOTE_DATA_OFF;
-	else
-		*data = write ? j->msg.bytes + sizeof(*m) + list : j->answer.read.data;
-	return true;
+	return len == want;
 }
 
-/* the list may be in memory to which the peer can still write: each number is read only once */
-static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struct remote_desc *descs, uint8_t *data)
+/* where the data are, or are to be */
+static uint8_t *find_data(struct server *s, const struct session *n, const struct target_io *io)
+{
+	const struct remote_io_msg *m = io->m;
+
+	if (m->slot != REMOTE_NO_SLOT)
+		return s->memory + (size_t)n->slot[m->slot] * REMOTE_SLOT_SIZE;
+	return m->hdr.op == REMOTE_WRITE ? (uint8_t *)(uintptr_t)&m->desc[m->nr]
+					 : ((struct remote_read_answer_msg *)io->answer)->data;
+}
+
+static struct pmio_piece *make_pieces(const struct remote_io_msg *m, uint8_t *data)
 {
 	struct pmio_piece *p = malloc(m->nr * sizeof(*p));
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; p && i < m->nr; i++) {
-		uint64_t off = __atomic_load_n(&descs[i].off, __ATOMIC_RELAXED);
-		uint64_t len = __atomic_load_n(&descs[i].len, __ATOMIC_RELAXED);
+		uint64_t off = m->desc[i].off, len = m->desc[i].len;
 
 		if (off > INT64_MAX || len > m->len - sum) {
 			free(p);
@@ -134,42 +131,52 @@ static struct pmio_piece *make_pieces(const struct remote_io_msg *m, const struc
 	return p;
 }
 
-/* at_once: -EAGAIN if it would have to wait */
-static ssize_t copy(struct remote_job *j, struct pmio_file *f, const struct pmio_piece *pieces, bool at_once)
+static ssize_t copy(struct target_io *io, struct pmio_file *f, const struct pmio_piece *pieces)
 {
-	const struct remote_io_msg *m = &j->msg.io;
+	const struct remote_io_msg *m = io->m;
 
 	if (m->hdr.op == REMOTE_WRITE)
-		return at_once ? client_writex_at_once(f, pieces, m->nr, &j->raised)
-			       : client_writex(f, pieces, m->nr, &j->raised);
-	return at_once ? client_readx_at_once(f, pieces, m->nr, m->size) : client_readx(f, pieces, m->nr, m->size);
+		return io->at_once ? client_writex_at_once(f, pieces, m->nr, &io->raised)
+				   : client_writex(f, pieces, m->nr, &io->raised);
+	return io->at_once ? client_readx_at_once(f, pieces, m->nr, m->size) : client_readx(f, pieces, m->nr, m->size);
 }
 
-int target_do_io(struct server *s, struct remote_job *j, struct pmio_file *f, bool at_once)
+int target_do_io(struct server *s, const struct session *session, struct pmio_file *f, struct target_io *io)
 {
-	const struct remote_io_msg *m = &j->msg.io;
-	const struct remote_desc *descs;
-	struct pmio_piece *pieces;
-	uint8_t *data;
+	struct pmio_piece *pieces = make_pieces(io->m, find_data(s, session, io));
 	ssize_t n;
 
-	if (!look_at_io(s, j, &descs, &data))
-		return PMIO_EPROTO;
-	pieces = make_pieces(m, descs, data);
 	if (!pieces)
 		return PMIO_EPROTO;
-	n = copy(j, f, pieces, at_once);
+	n = copy(io, f, pieces);
 	free(pieces);
 	if (n < 0)
 		return (int)n;
-	if (m->hdr.op == REMOTE_READ) {
-		j->answer.read.len = (uint64_t)n;
-		j->answer_len = sizeof(j->answer.read) + (m->slot == REMOTE_NO_SLOT ? (size_t)n : 0);
+	if (io->m->hdr.op == REMOTE_READ) {
+		((struct remote_read_answer_msg *)io->answer)->len = (uint64_t)n;
+		io->answer_len = sizeof(struct remote_read_answer_msg) + (io->m->slot == REMOTE_NO_SLOT ? (size_t)n : 0);
 	} else {
-		j->answer.write.raised = j->raised;
-		j->answer_len = sizeof(j->answer.write);
+		((struct remote_write_answer_msg *)io->answer)->raised = io->raised;
+		io->answer_len = sizeof(struct remote_write_answer_msg);
 	}
 	return 0;
+}
+
+static int do_io(struct server *s, struct remote_job *j, struct pmio_file *f)
+{
+	struct target_io io = { .m = &j->msg.io, .len = j->len, .raised = j->raised, .answer = &j->answer };
+	int rc;
+
+	if (!target_is_io(j->session, io.m, io.len))
+		return PMIO_EPROTO;
+	if (io.m->hdr.op == REMOTE_READ && io.m->slot == REMOTE_NO_SLOT) {
+		io.answer = j->data = malloc(sizeof(j->answer.read) + io.m->len);
+		if (!j->data)
+			return -ENOMEM;
+	}
+	rc = target_do_io(s, j->session, f, &io);
+	j->answer_len = io.answer_len;
+	return rc;
 }
 
 static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
@@ -180,7 +187,7 @@ static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 	switch (j->msg.hdr.op) {
 	case REMOTE_READ:
 	case REMOTE_WRITE:
-		return target_do_io(s, j, f, false);
+		return do_io(s, j, f);
 	case REMOTE_SIZE:
 		rc = pmio_size(f, &size);
 		if (rc == 0) {

@@ -309,6 +309,7 @@ static void close_session(struct server *s, struct session *n)
 		if (j->session != n)
 			continue;
 		HASH_DEL(s->jobs, j); /* done, and no WAIT will come */
+		free(j->data);
 		free(j);
 	}
 	if (n->hello)

@@ -22,7 +22,7 @@
 #include "target/use.h"
 #include "target/watch.h"
 
-#define NR_SLOTS 128	       /* of REMOTE_SLOT_SIZE bytes; they take memory only when they are used */
+#define NR_SLOTS 512	       /* of REMOTE_SLOT_SIZE bytes; they take memory only when they are used */
 #define SESSIONS_MAX 65536
 
 
@@ -88,10 +88,19 @@ struct remote_job {
 	uint64_t since_ms;	/* of the call */
 	bool done;
 	bool raised;		/* WRITE: the file got longer */
-	size_t len;		/* of msg */
 	int status;
 	size_t answer_len;
 	union {
+		struct remote_open_answer_msg open;
+		struct remote_read_answer_msg read;
+		struct remote_write_answer_msg write;
+		struct remote_size_answer_msg size;
+		struct remote_stat_answer_msg stat;
+	} answer;
+	void *data;		/* owned: an answer with data; NULL: the one above */
+	UT_hash_handle hh;
+	size_t len;		/* of msg */
+	union {			/* last: there is only as much memory as it takes */
 		struct remote_hdr_msg hdr;
 		struct remote_open_msg open;
 		struct remote_io_msg io;
@@ -102,15 +111,17 @@ struct remote_job {
 		struct remote_join_msg join;
 		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
 	} msg;
-	union {
-		struct remote_open_answer_msg open;
-		struct remote_read_answer_msg read;
-		struct remote_write_answer_msg write;
-		struct remote_size_answer_msg size;
-		struct remote_stat_answer_msg stat;
-		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
-	} answer;
-	UT_hash_handle hh;
+};
+#define JOB_MSG_MIN 128 /* bytes: all fixed parts of msg fit */
+
+/* a READ or WRITE */
+struct target_io {
+	const struct remote_io_msg *m;
+	size_t len;		/* of the message */
+	bool at_once;		/* -EAGAIN if it would have to wait */
+	bool raised;		/* in and out: it has made the file longer */
+	void *answer;		/* room for the answer; of a READ without a slot with m->len bytes of data */
+	size_t answer_len;	/* out */
 };
 
 /* work that is not a call's */
@@ -186,7 +197,10 @@ struct rhandle *target_find_handle(const struct session *n, uint64_t id);
 /* does the path end within the message? */
 bool target_is_path(const struct remote_job *j, const char *path);
 int target_do_open(struct server *s, struct remote_job *j);
-int target_do_io(struct server *s, struct remote_job *j, struct pmio_file *f, bool at_once);
+/* is the message valid? */
+bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t len);
+/* carry it out, after target_is_io() */
+int target_do_io(struct server *s, const struct session *n, struct pmio_file *f, struct target_io *io);
 int target_do_handle(struct server *s, struct remote_job *j);
 int target_do_delete(struct server *s, struct remote_job *j);
 int target_do_stat(struct server *s, struct remote_job *j);

@@ -52,7 +52,7 @@ const char *__lsan_default_options(void)
 #define TIMEOUT_MS 2000 /* after so long a peer is down, in these tests */
 
 /* requests that the target of the tests knows: a word */
-enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS, WHO, END, HOLD, RELEASE, COUNT, REFUSED, LINES };
+enum { ECHO, ADD_UP, SLOWLY, NEVER, SESSIONS, WHO, END, HOLD, RELEASE, COUNT, REFUSED, LINES, FROM_ROOM, UNUSED_ROOM };
 
 struct request {
 	uint64_t what, off, len;
@@ -106,6 +106,19 @@ static void *answer_later(void *arg)
 	pmio_fabric_reply(l->call, 0, "late", 5);
 	free(l);
 	return NULL;
+}
+
+/* len bytes, or 0 bytes if there is a second room beside the first */
+static void answer_from_room(struct pmio_fabric_call *call, size_t len)
+{
+	uint8_t *room = pmio_fabric_reply_room(call);
+
+	if (!room) {
+		pmio_fabric_reply(call, -ENOBUFS, NULL, 0);
+		return;
+	}
+	memset(room, 0x5a, len);
+	pmio_fabric_reply_from_room(call, 9, pmio_fabric_reply_room(call) ? 0 : len);
 }
 
 static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, void *arg)
@@ -167,6 +180,13 @@ static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, v
 		pmio_fabric_reply(call, 0, &n, sizeof(n));
 		break;
 	case NEVER:
+		break;
+	case FROM_ROOM:
+		answer_from_room(call, r->len);
+		break;
+	case UNUSED_ROOM:
+		n = pmio_fabric_reply_room(call) != NULL;
+		pmio_fabric_reply(call, 0, &n, sizeof(n));
 		break;
 	}
 }
@@ -452,6 +472,88 @@ static void begin__more_than_the_buffers_hold(void **state)
 			assert_int_equal(sum, want[i]);
 		}
 	}
+}
+
+/* in parts, some of them empty; the answers stay as they are until the ops are ended, also of more ops than there are buffers */
+static void begin_parts__answers_stay(void **state)
+{
+	enum { NR = 80, LEN = 50000 };
+	struct pmio_fabric_op *ops[NR];
+	const void *answers[NR];
+	uint8_t *body = random_bytes(LEN + NR, 5);
+	size_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < NR; i++) {
+		struct request req = { .what = ECHO, .off = i };
+		const struct iovec parts[] = { { &req, sizeof(req) }, { body, 0 }, { body + i, 1000 }, { body + i + 1000, LEN - 1000 } };
+
+		assert_int_equal(pmio_fabric_begin_parts(peer, parts, 4, &ops[i]), 0);
+		memset(&req, 0xee, sizeof(req));
+	}
+	for (unsigned i = 0; i < NR; i++) {
+		assert_int_equal(pmio_fabric_wait(ops[i], &answers[i], &len), 7);
+		assert_int_equal(len, sizeof(struct request) + LEN);
+	}
+	/* others come to their answers meanwhile */
+	assert_int_equal(ask(peer, (struct request){ .what = ECHO }, NULL, 0), -EMSGSIZE);
+	for (unsigned i = 0; i < NR; i++) {
+		assert_int_equal(((const struct request *)answers[i])->off, i);
+		assert_memory_equal((const uint8_t *)answers[i] + sizeof(struct request), body + i, LEN);
+		assert_int_equal(pmio_fabric_end(&ops[i], NULL), 7);
+		assert_null(ops[i]);
+	}
+	free(body);
+}
+
+static void begin_parts__too_long(void **state)
+{
+	static uint8_t big[PMIO_FABRIC_MSG_MAX];
+	const struct iovec parts[] = { { big, sizeof(big) }, { big, 1 } };
+	struct pmio_fabric_op *op;
+
+	(void)state;
+	assert_int_equal(pmio_fabric_begin_parts(peer, parts, 2, &op), -EMSGSIZE);
+	assert_null(op);
+}
+
+static void wait__without_an_answer(void **state)
+{
+	struct pmio_fabric_piece piece = { 4321, (uint8_t[]){ 77 }, 1 };
+	struct pmio_fabric_op *op;
+	const void *answer = memory;
+	size_t len = 5;
+
+	(void)state;
+	assert_int_equal(pmio_fabric_begin(peer, &piece, 1, NULL, 0, &op), 0);
+	assert_int_equal(pmio_fabric_wait(op, &answer, &len), 0);
+	assert_null(answer);
+	assert_int_equal(len, 0);
+	assert_int_equal(pmio_fabric_end(&op, NULL), 0);
+}
+
+/* one at a time; it is given back in any case, or there would be none after some hundred calls */
+static void reply_room__is_sent_or_given_back(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 4096, PMIO_FABRIC_MSG_MAX };
+	uint8_t *back = malloc(PMIO_FABRIC_MSG_MAX);
+
+	(void)state;
+	assert_non_null(back);
+	for (unsigned i = 0; i < 300; i++) {
+		uint64_t had = 0;
+		size_t len = sizes[i % 4];
+		struct request req = { .what = FROM_ROOM, .len = len };
+		struct pmio_fabric_exchange x = { &req, sizeof(req), back, PMIO_FABRIC_MSG_MAX, 0 };
+
+		assert_int_equal(pmio_fabric_call(peer, &x), 9);
+		assert_int_equal(x.answer_len, len);
+		for (size_t k = 0; k < len; k++)
+			assert_int_equal(back[k], 0x5a);
+		assert_int_equal(ask(peer, (struct request){ .what = UNUSED_ROOM }, &had, sizeof(had)), 0);
+		assert_int_equal(had, 1);
+	}
+	free(back);
 }
 
 static void begin__without_request_or_answer(void **state)
@@ -1586,7 +1688,11 @@ int main(void)
 		T(write__not_in_its_memory),
 		T(threads__share_a_peer),
 		T(begin__more_than_the_buffers_hold),
-		T(begin__without_request_or_answer),
+		T(begin_parts__answers_stay),
+	T(begin_parts__too_long),
+	T(wait__without_an_answer),
+	T(reply_room__is_sent_or_given_back),
+	T(begin__without_request_or_answer),
 		T(begin__ended_long_after),
 		T(begin__peer_goes_meanwhile),
 		T(begin__disconnected_meanwhile),

@@ -313,13 +313,15 @@ static struct pmio_file *open_at(unsigned site, uint32_t flags)
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 
 /* a message's worth and less, more than one, more than a slot, more than all slots of a session */
-static void file__what_was_written_is_read(void **state)
+static void write_and_read(const char *name)
 {
-	const size_t sizes[] = { 1, 13, 4096, 8144 - 16, 8144 - 15, 8192, 65537, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13 };
+	const size_t sizes[] = {
+		1, 13, 4096, REMOTE_INLINE_MAX - 16, REMOTE_INLINE_MAX - 15, REMOTE_ANSWER_MAX, REMOTE_ANSWER_MAX + 1, 65537,
+		REMOTE_SLOT_SIZE, REMOTE_SLOT_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
+	};
 	struct pmio_file *f, *there;
 
-	(void)state;
-	name_file("sizes");
+	name_file(name);
 	f = open_at(1, RW | PMIO_OPEN_CREATE);
 	assert_int_equal(pmio_open(sites[1].pm, path, O_RDWR, 0, &there), 0);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -340,6 +342,65 @@ static void file__what_was_written_is_read(void **state)
 	assert_int_equal(pmio_close(&there), 0);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_null(f);
+}
+
+static void file__what_was_written_is_read(void **state)
+{
+	(void)state;
+	write_and_read("sizes");
+}
+
+static void file__what_was_written_is_read_by_slots(void **state)
+{
+	(void)state;
+	file_always_slots = true;
+	write_and_read("sizes by slots");
+	file_always_slots = false;
+}
+
+/* large ones, and small ones among them, more than a slot has pieces for; at odd places, so that parts end within them */
+static void write_and_read_large(const char *name)
+{
+	enum { NR = 420, LARGE = 200001, EACH = 10 };
+	const size_t size = NR / EACH * (LARGE + 1000);
+	struct pmio_piece *p = calloc(NR, sizeof(*p));
+	uint8_t *out = malloc(size), *in = calloc(1, size), *whole = calloc(1, size);
+	size_t at = 0, sum = 0;
+	struct pmio_file *f;
+
+	assert_true(p && out && in && whole);
+	name_file(name);
+	fill_pattern(out, size, 9);
+	for (size_t i = 0; i < NR; i++) {
+		size_t len = i % EACH == 0 ? LARGE : i % EACH == 1 ? 0 : 77;
+
+		p[i] = (struct pmio_piece){ (off_t)at, out + sum, len };
+		memcpy(whole + at, out + sum, len);
+		at += len + 3;
+		sum += len;
+	}
+	f = open_at(1, RW | PMIO_OPEN_CREATE);
+	assert_int_equal(pmio_truncate(f, (off_t)size), 0);
+	assert_int_equal(pmio_writex(f, p, NR), sum);
+	for (size_t i = 0; i < NR; i++)
+		p[i].buf = in + ((uint8_t *)p[i].buf - out);
+	assert_int_equal(pmio_readx(f, p, NR), sum);
+	assert_memory_equal(in, out, sum);
+	assert_int_equal(pmio_close(&f), 0);
+	assert_on_pfs(whole, size);
+	free(p);
+	free(out);
+	free(in);
+	free(whole);
+}
+
+static void file__large_pieces(void **state)
+{
+	(void)state;
+	write_and_read_large("large");
+	file_always_slots = true;
+	write_and_read_large("large by slots");
+	file_always_slots = false;
 }
 
 /* more than a message's list takes, and than a slot's; in no order */
@@ -498,6 +559,10 @@ static void file__threads_share_it(void **state)
 	(void)state;
 	name_file("threads");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
+	file_always_slots = true;
+	name_file("threads by slots");
+	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
+	file_always_slots = false;
 }
 
 /* with a lock it holds; is killed */
@@ -658,6 +723,50 @@ static void striped__local(void **state)
 {
 	(void)state;
 	span_with(PMIO_PLACE_LOCAL, "local", 3);
+}
+
+/* 7 bytes at two places of a chunk; gap: between them */
+static void put_two(struct pmio_file *f, uint64_t chunk, off_t gap)
+{
+	const struct pmio_piece p[] = {
+		{ (off_t)chunk * CHUNK, (uint8_t[]){ "before" }, 7 }, { (off_t)chunk * CHUNK + 7 + gap, (uint8_t[]){ "behind" }, 7 },
+	};
+
+	assert_int_equal(pmio_writex(f, p, 2), 14);
+}
+
+/* the second node writes into a chunk of the first; then the first to the next windows: where are those bytes? */
+static void share_chunks(const char *name, off_t gap, bool turns)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	uint64_t before[2];
+	struct pmio_file *f[2];
+
+	name_file(name);
+	before[0] = drained_by(0);
+	before[1] = drained_by(1);
+	begin_use(&use);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	put_two(f[0], 0, gap);
+	put_two(f[1], 0, gap);
+	put_two(f[0], 16, gap); /* the second one's turn; the first one sees that it is, and takes the next one */
+	put_two(f[1], 16, gap);
+	put_two(f[1], 0, gap);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pmio_close(&f[1 - i]), 0);
+	assert_int_equal(drained_by(1) > before[1], turns);
+	assert_true(drained_by(0) > before[0]);
+	remote_use_fini(&use);
+}
+
+/* by bytes of the first node only: without turns it has all chunks, with them those of every other window */
+static void striped__turns_if_there_are_gaps(void **state)
+{
+	(void)state;
+	share_chunks("with gaps", 100, true);
+	share_chunks("without gaps", 0, false);
 }
 
 static void striped__single(void **state)
@@ -1833,6 +1942,31 @@ static void *write_to_dead(void *arg)
 	return (void *)(intptr_t)n;
 }
 
+/* the next window's home does not answer: the request at hand does not need it */
+static void striped__turn_at_a_dead_node(void **state)
+{
+	struct client_open how = { .flags = RW };
+	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	pid_t pid = target_of(2); /* the second one in the list */
+	struct pmio_file *f[2];
+
+	(void)state;
+	name_file("dead-turn");
+	begin_use(&use);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	put_two(f[0], 0, 100);
+	scratch_catch_log();
+	stop_process(pid);
+	put_two(f[1], 0, 100);
+	assert_true(scratch_nr_errors > 0); /* it was asked */
+	kill(pid, SIGCONT);
+	pmio_log_set_handler(NULL);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pmio_close(&f[1 - i]), 0);
+	remote_use_fini(&use);
+}
+
 static void striped__dead_node_keeps_nobody_waiting(void **state)
 {
 	struct client_open how = { .flags = RW };
@@ -1926,6 +2060,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(address__by_name),
 		cmocka_unit_test(targets__each_card_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
+		cmocka_unit_test(file__what_was_written_is_read_by_slots),
+		cmocka_unit_test(file__large_pieces),
 		cmocka_unit_test(file__many_pieces),
 		cmocka_unit_test(file__sizes_and_holes),
 		cmocka_unit_test(file__opens_that_fail),
@@ -1933,6 +2069,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(file__its_process_is_killed),
 		cmocka_unit_test(striped__striped),
 		cmocka_unit_test(striped__local),
+		cmocka_unit_test(striped__turns_if_there_are_gaps),
 		cmocka_unit_test(striped__single),
 		cmocka_unit_test(striped__threads_share_it),
 		cmocka_unit_test(striped__shared_pointers),
@@ -1961,6 +2098,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(mark__strangers_have_both_names),
 		cmocka_unit_test(lock__strangers_hold_nobody_up),
 		cmocka_unit_test(lock__own_is_not_waited_for_without_end),
+		cmocka_unit_test(striped__turn_at_a_dead_node),
 		cmocka_unit_test(striped__dead_node_keeps_nobody_waiting),
 	};
 	const struct rlimit few = { 256, limit_of_descriptors() };
