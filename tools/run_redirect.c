@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "core/path.h"
 #include "mpis.h"
 #include "program.h"
+#include "redirect/pool_ops.h"
 #include "run.h"
 
 #define LIBRARY "libpmio-redirect.so"
@@ -132,20 +134,44 @@ static int set_patterns(const char *patterns)
 	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
-static int make_check_file(struct run_paths *r)
+/* a file that processes of the program use, which know it by that variable; size: bytes, zeros */
+static int make_file(char file[PATH_MAX], const char *variable, off_t size)
 {
 	const char *dir = getenv("TMPDIR");
-	int fd;
+	int fd, rc;
 
-	snprintf(r->check_file, sizeof(r->check_file), "%s/pmio-run.XXXXXX", dir && *dir == '/' ? dir : "/tmp");
-	fd = mkstemp(r->check_file);
+	snprintf(file, PATH_MAX, "%s/pmio-run.XXXXXX", dir && *dir == '/' ? dir : "/tmp");
+	fd = mkstemp(file);
 	if (fd < 0) {
-		pmio_err("run: --check: %s: %s", r->check_file, strerror(errno));
-		*r->check_file = '\0';
+		pmio_err("run: %s: %s", file, strerror(errno));
+		*file = '\0';
 		return TOOL_RUN_FAILED;
 	}
+	rc = posix_fallocate(fd, 0, size ? size : 1); /* a store to what finds no room later would end a process */
+	if (rc == 0 && ftruncate(fd, size) < 0)
+		rc = errno;
 	close(fd);
-	return setenv("PMIO_REDIRECT_CHECK", r->check_file, 1) == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
+	if (rc == 0 && setenv(variable, file, 1) < 0)
+		rc = errno;
+	if (rc) {
+		pmio_err("run: %s: %s", file, strerror(rc));
+		unlink(file);
+		*file = '\0';
+	}
+	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
+}
+
+static int make_files(struct run_paths *r)
+{
+	int status = TOOL_DONE;
+
+	if (r->report)
+		status = make_file(r->times_file, "PMIO_REDIRECT_TIMES", sizeof(struct redirect_times));
+	if (r->check && status == TOOL_DONE)
+		status = make_file(r->check_file, "PMIO_REDIRECT_CHECK", 0);
+	if (status != TOOL_DONE && *r->times_file)
+		unlink(r->times_file);
+	return status;
 }
 
 /* the agent is started here, outside of what watches or limits the program */
@@ -181,7 +207,7 @@ int run_redirect(const struct tool *tool, const char *path, struct run_paths *r)
 	if (set_patterns(r->patterns) != TOOL_DONE || preload_library() != TOOL_DONE || allow_sanitizer() != TOOL_DONE || have_agent(tool, r) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
 	warn_of(path);
-	return r->check ? make_check_file(r) : TOOL_DONE;
+	return make_files(r);
 }
 
 /* ---- after -------------------------------------------------------------------------------------------- */
@@ -264,51 +290,6 @@ static void tell_check(const char *file)
 	free(last);
 }
 
-/* counts begin again with another agent */
-static uint64_t since(uint64_t before, uint64_t now)
-{
-	return now >= before ? now - before : now;
-}
-
-static void tell_waiting(struct pmio *pm)
-{
-	struct pmio_file_stat *st = malloc(sizeof(*st));
-	uint64_t nr = 0, bytes = 0, failed = 0;
-	uint32_t cursor = 0;
-
-	while (st && pmio_stat_next(pm, &cursor, st) == 0) {
-		if (!tool_waits(st))
-			continue;
-		nr++;
-		bytes += st->dirty_bytes;
-		failed += st->error != 0;
-	}
-	free(st);
-	if (nr)
-		fprintf(stderr, "report: %llu files with %s wait in the pool%s: `pmio ls` lists them, `pmio drain` writes them to the file system\n",
-			(unsigned long long)nr, TOOL_SIZE(bytes), failed ? ", some as their drain failed" : "");
-	else
-		fprintf(stderr, "report: all is on the file system\n");
-}
-
-static void tell_report(struct run_paths *r)
-{
-	struct pmio_pool_stat now;
-	const struct pmio_counts_df *a = &r->before.counts, *b = &now.counts;
-	uint64_t past_read, past_written;
-
-	if (pmio_stat_sums(r->pm, &now) < 0)
-		return;
-	past_read = since(a->pfs_read, b->pfs_read);
-	past_written = since(a->pfs_written, b->pfs_written);
-	fprintf(stderr, "report: programs wrote %s to PMEM, and read %s from it\n", TOOL_SIZE(since(a->written, b->written) - past_written),
-		TOOL_SIZE(since(a->read, b->read) - past_read));
-	fprintf(stderr, "report: %s were written to the file system, and %s read from it\n",
-		TOOL_SIZE(since(r->before.drained_bytes, now.drained_bytes) + past_written),
-		TOOL_SIZE(since(r->before.filled_bytes, now.filled_bytes) + past_read));
-	tell_waiting(r->pm);
-}
-
 void run_redirect_tell(struct run_paths *r)
 {
 	if (*r->check_file) {
@@ -316,6 +297,8 @@ void run_redirect_tell(struct run_paths *r)
 		unlink(r->check_file);
 	}
 	if (r->pm)
-		tell_report(r);
+		run_report_tell(r->pm, &r->before, r->times_file);
+	if (*r->times_file)
+		unlink(r->times_file);
 	pmio_disconnect(&r->pm);
 }

@@ -40,6 +40,7 @@ static int stat_pool(struct pmio *pm, bool sums, struct pmio_pool_stat *st)
 	st->drained_bytes = r->drained_bytes;
 	st->filled_bytes = r->filled_bytes;
 	st->drain_ns = r->drain_ns;
+	st->fill_ns = r->fill_ns;
 	st->nr_draining = r->nr_draining;
 	st->paused = r->paused != 0;
 	st->drain_rate_limit = r->drain_rate_limit;

@@ -27,6 +27,7 @@ struct pmio_pool_stat {
 	uint64_t drained_bytes;		/* since the agent started; without sums: by drains that have ended */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
+	uint64_t fill_ns;		/* nanoseconds since then in which bytes of filled_bytes were read */
 	uint32_t nr_draining;		/* files */
 	bool paused;			/* drains wait */
 	uint64_t drain_rate_limit;	/* bytes per second of all drains; 0: none */

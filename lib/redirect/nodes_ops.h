@@ -26,6 +26,11 @@ struct redirect_nodes {
 	void (*end)(void);
 };
 
+/* ---- timed.c: of libpmio-redirect-pool.so; as in pool_ops.h ------------------------------------- */
+
+struct redirect_pool;
+const struct redirect_pool *pool_timed(const struct redirect_pool *pool, const char *file);
+
 /* ---- pool_nodes.c: of libpmio-redirect-pool.so ------------------------------------------------ */
 
 /* NULL: it cannot be loaded, which was logged */

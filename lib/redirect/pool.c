@@ -515,6 +515,7 @@ extern const struct redirect_pool pmio_redirect_pool __attribute__((visibility("
 const struct redirect_pool pmio_redirect_pool = {
 	.version = REDIRECT_POOL_VERSION,
 	.start = start,
+	.timed = pool_timed,
 	.forget = forget,
 	.end = end,
 	.open = open_file,
