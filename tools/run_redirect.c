@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
+#include "core/pattern.h"
 #include "mpis.h"
 #include "program.h"
 #include "redirect/pool_ops.h"
@@ -76,14 +77,15 @@ static const char *why_not(const struct program *p)
 	case PROGRAM_FOREIGN:
 		return "it is for another C library, or another machine";
 	default:
-		return NULL;
+		return p->is_go ? "it is a Go program, and makes system calls of its own" : NULL;
 	}
 }
 
-/* of a script the interpreter counts */
-static void warn_of(const char *path)
+/* of a script the interpreter counts.  true: it sees the plain files */
+static bool warn_of(const char *path)
 {
 	char *current = strdup(path);
+	bool is_past = false;
 
 	for (int i = 0; i < SCRIPTS_MAX && current; i++) {
 		struct program p;
@@ -93,6 +95,7 @@ static void warn_of(const char *path)
 		if (program_look(current, &p) < 0)
 			break;
 		why = why_not(&p);
+		is_past |= why != NULL;
 		if (why)
 			pmio_warn("run: %s: %s, so its files cannot be redirected, and it sees the plain ones; `pmio mount` shows the "
 				  "files in the pool to such programs", current, why);
@@ -103,6 +106,7 @@ static void warn_of(const char *path)
 		current = next;
 	}
 	free(current);
+	return is_past;
 }
 
 /* ---- before ----------------------------------------------------------------------------------------- */
@@ -174,13 +178,20 @@ static int make_files(struct run_paths *r)
 	return status;
 }
 
-/* the agent is started here, outside of what watches or limits the program */
-static int have_agent(const struct tool *tool, struct run_paths *r)
+static bool is_selected(const char *name)
+{
+	return pmio_pattern_selects(getenv("PMIO_REDIRECT_PATHS"), name);
+}
+
+/* the agent is started here, outside of what watches or limits the program; which sees what waits, also if it is not redirected */
+static int have_agent(const struct tool *tool, const char *path, struct run_paths *r)
 {
 	struct pmio *pm;
 
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
+	if (warn_of(path))
+		pmio_settle_matching(pm, is_selected); /* what cannot be drained has been logged */
 	if (r->report && pmio_stat_sums(pm, &r->before) == 0)
 		r->pm = pm;
 	else
@@ -204,9 +215,8 @@ static int allow_sanitizer(void)
 
 int run_redirect(const struct tool *tool, const char *path, struct run_paths *r)
 {
-	if (set_patterns(r->patterns) != TOOL_DONE || preload_library() != TOOL_DONE || allow_sanitizer() != TOOL_DONE || have_agent(tool, r) != TOOL_DONE)
+	if (set_patterns(r->patterns) != TOOL_DONE || preload_library() != TOOL_DONE || allow_sanitizer() != TOOL_DONE || have_agent(tool, path, r) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
-	warn_of(path);
 	return make_files(r);
 }
 

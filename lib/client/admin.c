@@ -202,6 +202,27 @@ int pmio_drain_known(struct pmio *pm, const char *path)
 	return rc == -ESRCH ? 0 : rc;
 }
 
+static bool can_be_settled(const struct pmio_file_stat *st)
+{
+	return (st->dirty_bytes || st->size > st->pfs_size || st->error) && st->state != PMIO_STATE_GONE && st->state != PMIO_STATE_CHANGED;
+}
+
+int pmio_settle_matching(struct pmio *pm, bool (*matches)(const char *path))
+{
+	struct pmio_file_stat *st = malloc(sizeof(*st));
+	uint32_t cursor = 0;
+	int rc = st ? 0 : -ENOMEM, one = rc;
+
+	while (one == 0 && (one = pmio_stat_next(pm, &cursor, st)) == 0) {
+		int drained = can_be_settled(st) && matches(st->path) ? pmio_drain_entry(pm, &st->entry, st->path, 0) : 0;
+
+		if (drained < 0 && drained != -ESRCH && rc == 0)
+			rc = drained;
+	}
+	free(st);
+	return rc < 0 ? rc : one == -ENOENT ? 0 : one;
+}
+
 int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot)
 {
 	const struct client_open how = { .flags = PMIO_OPEN_READ };

@@ -370,6 +370,14 @@ static int settle(int fd, const char *name)
 	return rc == -ESRCH ? 0 : rc;
 }
 
+static int settle_all(bool (*matches)(const char *name))
+{
+	struct pmio *pm;
+	int rc = reach(&pm);
+
+	return rc < 0 ? rc : pmio_settle_matching(pm, matches);
+}
+
 static bool shared_by_nodes(int fd)
 {
 	char name[PATH_MAX];
@@ -449,6 +457,7 @@ const struct redirect_pool pmio_redirect_pool = {
 	.unmap = unmap,
 	.look = look,
 	.settle = settle,
+	.settle_all = settle_all,
 	.shared_by_nodes = shared_by_nodes,
 	.remove = remove_file,
 	.give_up = give_up,

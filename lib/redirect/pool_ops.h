@@ -82,6 +82,8 @@ struct redirect_pool {
 	int (*look)(int fd, struct redirect_size *out);
 	/* what waits of the descriptor's file is on the file system when it returns */
 	int (*settle)(int fd, const char *name);
+	/* the same of all files whose names match */
+	int (*settle_all)(bool (*matches)(const char *name));
 	/* do other nodes have the file of this descriptor, or may they? */
 	bool (*shared_by_nodes)(int fd);
 	/* remove a name, and with it the data; -ENOENT: the pool knows nothing of the file */

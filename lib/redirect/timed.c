@@ -142,6 +142,13 @@ static int settle(int fd, const char *name)
 	return count_call(since, inner->settle(fd, name));
 }
 
+static int settle_all(bool (*matches)(const char *name))
+{
+	uint64_t since = pmio_now_ns();
+
+	return count_call(since, inner->settle_all(matches));
+}
+
 static int remove_file(int fd, const char *path)
 {
 	uint64_t since = pmio_now_ns();
@@ -187,6 +194,7 @@ const struct redirect_pool *pool_timed(const struct redirect_pool *pool, const c
 	timed.map_sync = map_sync;
 	timed.unmap = unmap;
 	timed.settle = settle;
+	timed.settle_all = settle_all;
 	timed.remove = remove_file;
 	return &timed;
 }

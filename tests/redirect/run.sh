@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 23
+plan 25
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -126,6 +126,21 @@ static_child() {
 	run --paths "$PFS/*" --check -- bash -c "for i in 1 2 3; do $top_builddir/tests/mount/copy $T/in $T/out.copy; done" &&
 		[ "$(grep -c 'linked statically, so it sees' "$ERR")" = 1 ] && grep -q 'copy: it is linked statically, so it sees the plain files' "$ERR" && grep -Eq '^check: past .*copy: it is linked statically' "$ERR"
 }
+# it sees what waits, and what it writes is seen
+settled_before() {
+	local copy=$top_builddir/tests/mount/copy
+	run --paths "$PFS/*" -- bash -c "echo held >$PFS/sb; echo other >$PFS/sb.other; exec 3>>$PFS/sb; echo open >&3; $copy $PFS/sb $PFS/sb2; cat $PFS/sb2; echo more >>$PFS/sb2; $copy $PFS/sb2 $T/sb3; cat $T/sb3
+python3 -c \"import subprocess; open('$PFS/sb4', 'w').write('by vfork'); subprocess.run(['$copy', '$PFS/sb4', '$T/sb5'], close_fds=False)\"; cat $T/sb5" &&
+		[ "$(tr '\n' ' ' <"$OUT")" = "held open held open more by vfork" ] && [ "$(cat "$PFS/sb.other")" = other ] && run --paths "$PFS/*" -- sh -c "echo again >$PFS/sb6" && held_size "$PFS/sb6" 6 &&
+		run --paths "$PFS/*" -- "$copy" "$PFS/sb6" "$T/sb7" && [ "$(cat "$T/sb7")" = again ] && run --paths "$PFS/*" -- sh -c "echo kept >$PFS/sb8" && run --paths "$PFS/x*" -- "$copy" "$T/sb7" "$T/sb9" && held_size "$PFS/sb8" 5
+}
+# a Go program is known by the note of its linker
+go_program() {
+	command -v gcc >/dev/null || { echo "no gcc"; return 77; }
+	printf '__asm__(".section .note.go.buildid,\\"a\\",@note\\n.long 4,4,4\\n.ascii \\"Go\\\\0\\\\0\\"\\n.long 0\\n.previous");\nint main(void) { return 0; }\n' >"$T/go.c" && gcc -o "$T/go" "$T/go.c" || return
+	run --paths "$PFS/*" -- sh -c "echo held >$PFS/go; $T/go; $T/go" && one_line 'go: it is a Go program.*sees the plain files' && [ "$(cat "$PFS/go")" = held ] &&
+		run --paths "$PFS/*" -- "$T/go" && one_line 'go: it is a Go program.*cannot be redirected'
+}
 # what is mapped has to be in the pool, all of it
 refuses_to_map() {
 	mkdir -m 700 "$T/small" && expect 0 env PMIO_POOL="$T/small" PMIO_POOL_SIZE=16MiB "$PMIO" run --paths "$PFS/*" --check -- python3 -c "import mmap
@@ -187,6 +202,8 @@ check "... the time saved is what it says" time_saved
 check "... with killed processes, and without its file" time_of_killed
 check "a static program is told of" static_command
 check "a static child is told of" static_child
+check "what cannot be redirected sees what waits" settled_before
+check "a Go program is told of" go_program
 check "a mapping that the pool has no room for is refused" refuses_to_map
 check "io_uring is not there" no_io_uring
 check "a program with AddressSanitizer" with_asan
