@@ -4,7 +4,7 @@ pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/r
 	tools/progress.c tools/progress.h tools/transfer.c tools/transfer.h tools/select.c tools/select.h \
 	tools/pool.c tools/show.c tools/ls.c tools/stat.c tools/stat.h tools/watch.c tools/metrics.c \
 	tools/drain.c tools/recover.c tools/recover_to.c tools/recover_to.h tools/stage_in.c tools/rm.c tools/agent.c tools/target.c tools/conf.c \
-	tools/mpis.h tools/families.c tools/mpis.c tools/ask.c tools/program.h tools/program.c tools/mpi_info.c tools/run.h tools/run.c tools/run_program.c tools/run_redirect.c tools/run_heap.h tools/run_heap.c \
+	tools/mpis.h tools/families.c tools/mpis.c tools/ask.c tools/program.h tools/program.c tools/mpi_info.c tools/run.h tools/run.c tools/run_program.c tools/run_redirect.c tools/run_report.c tools/run_heap.h tools/run_heap.c \
 	tools/mount.h tools/mount.c tools/unmount.c
 if HAVE_FUSE3
 pmio_SOURCES += tools/mount_impl.h tools/mount_serve.c tools/mount_file.c tools/mount_names.c tools/mount_dir.c tools/mount_attr.c \

@@ -123,6 +123,13 @@ static void get_numbers(const struct pmio_pool_stat *st, struct pool_numbers *n)
 	};
 }
 
+static void show_seconds(const char *name, const char *help, const char *dir, uint64_t ns)
+{
+	head(name, "counter", help);
+	sample(name, dir, NULL, NULL);
+	printf("%.9f\n", (double)ns / 1e9);
+}
+
 static void show_pool(const struct pmio_pool_stat *st, const char *dir)
 {
 	struct pool_numbers n;
@@ -135,9 +142,8 @@ static void show_pool(const struct pmio_pool_stat *st, const char *dir)
 		sample(m->name, dir, NULL, NULL);
 		printf("%llu\n", (unsigned long long)number(m, &n));
 	}
-	head("drain_seconds_total", "counter", "Time in which at least one drain ran.");
-	sample("drain_seconds_total", dir, NULL, NULL);
-	printf("%.9f\n", (double)st->drain_ns / 1e9);
+	show_seconds("drain_seconds_total", "Time in which at least one drain ran.", dir, st->drain_ns);
+	show_seconds("fill_seconds_total", "Time in which something was brought in from the file system.", dir, st->fill_ns);
 }
 
 /* ---- files by their state --------------------------------------------------------- */

@@ -41,7 +41,7 @@ static int sync_file(const struct mount *m, struct mount_handle *h)
 	bool drain = num[PMIO_SET_SYNC] == PMIO_SYNC_DRAIN ||
 		     (num[PMIO_SET_SYNC] == PMIO_SYNC_AUTO && num[PMIO_SET_DRAIN] != PMIO_DRAIN_HOLD);
 
-	return drain ? pmio_drain(h->file) : pmio_sync(h->file);
+	return drain ? elsewhere_drain(h->file) : pmio_sync(h->file);
 }
 
 ssize_t mount_write(struct mount *m, struct mount_handle *h, const void *buf, size_t len, off_t off, int flags)
@@ -144,15 +144,30 @@ static int open_size(struct mount_node *node, off_t *size)
 	return rc;
 }
 
+/* 1, or an error */
+static int size_there(struct pmio_file *f, off_t *size)
+{
+	int rc = pmio_size(f, size);
+
+	pmio_close(&f);
+	return rc < 0 ? rc : 1;
+}
+
 int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size)
 {
 	struct pmio_id_stat st;
+	struct pmio_file *f;
 	int rc;
 
 	if (node->type != S_IFREG || !node->device->has_data)
 		return 0;
 	if (open_size(node, size))
 		return 1;
+	rc = elsewhere_find(m->names, node->fd, false, &f);
+	if (rc == 0)
+		return size_there(f, size);
+	if (rc < 0)
+		return rc;
 	rc = pmio_stat_id(m->names, node->fd, &st);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
@@ -160,15 +175,26 @@ int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size)
 	return st.waits || st.nr_handles;
 }
 
+static int settle_there(struct pmio_file *f)
+{
+	int rc = elsewhere_drain(f), closed = pmio_close(&f);
+
+	return rc < 0 ? rc : closed;
+}
+
 int mount_settle(struct mount *m, struct mount_node *node)
 {
 	struct pmio_id_stat st;
+	struct pmio_file *f;
 	char name[PATH_MAX];
 	struct pmio *pm = m->links[atomic_fetch_add(&m->next_link, 1) % MOUNT_LINKS];
 	int rc;
 
 	if (node->type != S_IFREG || !node->device->has_data)
 		return 0;
+	rc = elsewhere_find(pm, node->fd, false, &f);
+	if (rc <= 0)
+		return rc < 0 ? rc : settle_there(f);
 	rc = pmio_stat_id(m->names, node->fd, &st);
 	if (rc == -ENOENT || (rc == 0 && !st.waits && !st.nr_handles))
 		return 0;

@@ -18,11 +18,18 @@
 #include "core/log.h"
 #include "mount_impl.h"
 #include "pfs/pfs.h"
+#include "remote/remote.h"
+
+static const struct elsewhere_nodes *nodes(void)
+{
+	return &remote_nodes;
+}
 
 int mount_connect(struct mount *m, const struct tool *tool)
 {
 	int status = tool_start(tool, &m->names);
 
+	elsewhere_init(nodes);
 	for (int i = 0; i < MOUNT_LINKS && status == TOOL_DONE; i++)
 		status = tool_start(tool, &m->links[i]);
 	return status == TOOL_DONE ? 0 : PMIO_EAGENT;
@@ -30,6 +37,7 @@ int mount_connect(struct mount *m, const struct tool *tool)
 
 void mount_disconnect(struct mount *m)
 {
+	remote_disconnect_all();
 	pmio_disconnect(&m->names);
 	for (int i = 0; i < MOUNT_LINKS; i++)
 		pmio_disconnect(&m->links[i]);
@@ -62,7 +70,7 @@ static int goes_through_pool(struct mount *m, struct mount_node *node)
 	rc = is_open_how(node);
 	if (rc >= 0)
 		return rc;
-	if (pmio_pfs_name(node->fd, name) == 0 && pmio_settings_path_selected(m->settings, name))
+	if (pmio_pfs_name(node->fd, name) == 0 && (pmio_settings_path_selected(m->settings, name) || elsewhere_has(node->fd, name, true)))
 		return 1;
 	rc = pmio_stat_id(m->names, node->fd, &st);
 	return rc == -ENOENT ? 0 : rc < 0 ? rc : st.waits || st.nr_handles;
@@ -78,9 +86,12 @@ static int open_file(struct mount_handle *h, bool is_new)
 				   .notice = true, .name = name, .is_new = is_new };
 	int rc;
 
-	if (pmio_pfs_name(h->node->fd, name) < 0)
+	if (pmio_pfs_name(h->node->fd, name) == 0) {
+		rc = elsewhere_open(h->pm, h->node->fd, name, &how, &h->file);
+	} else {
 		mount_proc(name, h->node->fd);
-	rc = client_open(h->pm, MOUNT_PROC(h->node->fd), &how, &h->file);
+		rc = client_open(h->pm, MOUNT_PROC(h->node->fd), &how, &h->file);
+	}
 	if (rc <= PMIO_ENOTPOOL && rc != PMIO_EOTHER) /* the program gets an errno, which does not say it */
 		pmio_err("open %s: %s", name, pmio_strerror(rc));
 	return rc;
@@ -199,9 +210,9 @@ static int close_file(struct mount *m, struct mount_handle *h)
 	struct pmio_id_stat st;
 	int drained = 0, closed;
 
-	if (m->settings->num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE && pmio_stat_id(m->names, h->node->fd, &st) == 0 &&
-	    st.nr_handles > 1)
-		drained = pmio_drain(h->file);
+	if (m->settings->num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE &&
+	    (h->file->ops || (pmio_stat_id(m->names, h->node->fd, &st) == 0 && st.nr_handles > 1)))
+		drained = elsewhere_drain(h->file);
 	closed = pmio_close(&h->file);
 	return drained < 0 ? drained : closed;
 }
@@ -228,7 +239,7 @@ int mount_close(struct mount *m, struct mount_handle *h)
 /* a file that has lost its name to another: what waits of it is for nobody */
 static bool is_left(struct mount *m, const struct mount_handle *h, struct pmio_id_stat *st)
 {
-	return h->file && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
+	return h->file && !h->file->ops && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
 }
 
 int mount_release(struct mount *m, struct mount_handle *h)

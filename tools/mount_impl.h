@@ -24,6 +24,7 @@
 #include <utlist.h>
 
 #include "client/client.h"
+#include "client/elsewhere.h"
 #include "mount.h"
 
 /*
@@ -147,7 +148,7 @@ int mount_allocate(struct mount_handle *h, int mode, off_t off, off_t len);
 int mount_cut(struct mount *m, struct mount_node *node, off_t size);
 /* 1: the pool knows the size better than the file system; 0: it does not */
 int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size);
-/* have what waits of it on the file system now */
+/* have what waits of it, also on other nodes, on the file system now */
 int mount_settle(struct mount *m, struct mount_node *node);
 
 /* ---- mount_attr.c ---------------------------------------------------------------------------- */

@@ -113,14 +113,25 @@ void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char
 
 /* ---- removing them ----------------------------------------------------------------------------- */
 
-/* a regular file that the pool knows, under its last name: O_PATH descriptor, or -1 */
-static int open_known(struct mount *m, struct mount_node *parent, const char *name, struct pmio_id_stat *st)
+/* a regular file under its last name: O_PATH descriptor, or -1 */
+static int open_last(struct mount_node *parent, const char *name)
 {
 	int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat now;
 
-	if (fd >= 0 && (fstat(fd, &now) < 0 || !S_ISREG(now.st_mode) || now.st_nlink != 1 ||
-			pmio_stat_id(m->names, fd, st) < 0)) {
+	if (fd >= 0 && (fstat(fd, &now) < 0 || !S_ISREG(now.st_mode) || now.st_nlink != 1)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* ... that the pool knows */
+static int open_known(struct mount *m, struct mount_node *parent, const char *name, struct pmio_id_stat *st)
+{
+	int fd = open_last(parent, name);
+
+	if (fd >= 0 && pmio_stat_id(m->names, fd, st) < 0) {
 		close(fd);
 		fd = -1;
 	}
@@ -174,21 +185,42 @@ static int remove_clean(struct mount *m, struct mount_node *parent, const char *
 	return 0;
 }
 
-void mount_op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
+/* what other nodes have of it: 0; 1: one of them has removed the name, too; or an error */
+static int remove_there(struct mount *m, struct mount_node *parent, const char *name)
 {
-	struct mount *m = fuse_req_userdata(req);
-	struct mount_node *parent = mount_node(m, ino);
+	int fd = open_last(parent, name), rc = 0;
+	char path[PATH_MAX];
+
+	if (fd >= 0 && elsewhere_has(fd, path, false))
+		rc = elsewhere_remove(m->names, path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int remove_here(struct mount *m, struct mount_node *parent, const char *name)
+{
 	struct pmio_id_stat st;
 	int fd = open_known(m, parent, name, &st), rc;
 
 	if (fd < 0)
-		rc = unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
-	else if (st.waits || st.nr_handles)
+		return unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
+	if (st.waits || st.nr_handles)
 		rc = remove_known(m, parent, name, fd);
 	else
 		rc = remove_clean(m, parent, name, &st);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
+	return rc;
+}
+
+void mount_op_unlink(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct mount *m = fuse_req_userdata(req);
+	struct mount_node *parent = mount_node(m, ino);
+	int rc = remove_there(m, parent, name);
+
+	if (rc == 0)
+		rc = remove_here(m, parent, name);
 	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
 }
 
@@ -197,6 +229,24 @@ void mount_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct mount *m = fuse_req_userdata(req);
 
 	fuse_reply_err(req, unlinkat(mount_node(m, parent)->fd, name, AT_REMOVEDIR) < 0 ? errno : 0);
+}
+
+/* a layout file is in the folder of its file; others know the file by its name.  moves: to another folder */
+static int allow_rename(struct mount *m, struct mount_node *parent, const char *name, bool moves)
+{
+	struct mount_node *node;
+	char path[PATH_MAX];
+	int rc = mount_find(m, parent, name, &node);
+
+	if (rc < 0)
+		return rc;
+	if (elsewhere_has(node->fd, path, false)) {
+		rc = mount_settle(m, node);
+		if (rc == 0 && moves && elsewhere_has(node->fd, path, false))
+			rc = -EXDEV;
+	}
+	mount_forget(m, node, 1);
+	return rc;
 }
 
 /*
@@ -211,8 +261,10 @@ void mount_op_rename(fuse_req_t req, fuse_ino_t ino, const char *name, fuse_ino_
 	struct mount_node *parent = mount_node(m, ino), *to_parent = mount_node(m, to_ino);
 	struct pmio_id_stat st;
 	struct stat now;
-	int fd = open_known(m, to_parent, to, &st), rc = fd >= 0 ? keep_open(m, fd) : 0;
+	int rc = allow_rename(m, parent, name, parent != to_parent), fd = rc == 0 ? open_known(m, to_parent, to, &st) : -1;
 
+	if (rc == 0 && fd >= 0)
+		rc = keep_open(m, fd);
 	if (rc == 0 && renameat2(parent->fd, name, to_parent->fd, to, flags) < 0)
 		rc = -errno;
 	if (rc == 0 && fd >= 0 && fstat(fd, &now) == 0 && now.st_nlink == 0 && st.nr_handles == 0)

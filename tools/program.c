@@ -41,6 +41,33 @@ static char *find_loader(Elf *elf)
 	return loader;
 }
 
+/* the linker of Go leaves a note of its own */
+static bool has_go_note(Elf *elf, const GElf_Phdr *ph)
+{
+	Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)ph->p_offset, ph->p_filesz, ph->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+	size_t at = 0, name, desc;
+	GElf_Nhdr note;
+
+	while (data && (at = gelf_getnote(data, at, &note, &name, &desc)) > 0) {
+		if (note.n_namesz == 4 && memcmp((const char *)data->d_buf + name, "Go\0", 4) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_go(Elf *elf)
+{
+	size_t nr = 0;
+	GElf_Phdr ph;
+
+	elf_getphdrnum(elf, &nr);
+	for (size_t i = 0; i < nr && gelf_getphdr(elf, (int)i, &ph); i++) {
+		if (ph.p_type == PT_NOTE && has_go_note(elf, &ph))
+			return true;
+	}
+	return false;
+}
+
 static bool table_defines(Elf *elf, Elf_Scn *section, const GElf_Shdr *sh, const char *symbol)
 {
 	Elf_Data *data = elf_getdata(section, NULL);
@@ -79,6 +106,7 @@ static void look_at_elf(Elf *elf, struct program *out)
 {
 	out->interpreter = find_loader(elf);
 	out->has_mpi = defines(elf, "MPI_Init");
+	out->is_go = is_go(elf);
 	if (!out->interpreter)
 		out->kind = PROGRAM_STATIC;
 	else

@@ -18,6 +18,7 @@ struct program {
 	enum program_kind kind;
 	char *interpreter; /* allocated; the script's, or the loader; NULL: none */
 	bool has_mpi;	   /* MPI_Init is in the file itself */
+	bool is_go;	   /* made by the linker of Go: it makes system calls of its own */
 	bool privileged;   /* it would run with other rights: the loader ignores libraries in the environment */
 };
 

@@ -37,7 +37,7 @@ static const struct argp_option options[] = {
 	  "Redirect the files of the program and its children whose names match: their data are in the pool", 0 },
 	{ "drain", OPTION_DRAIN, "WHEN", 0, "When redirected files are drained: close, async, hold or aggregate (as PMIO_DRAIN)", 0 },
 	{ "check", 'c', NULL, 0, "Tell at the end which files each process had redirected, and what went past", 0 },
-	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, and what waits", 0 },
+	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, the time saved, and what waits", 0 },
 	{ "heap", OPTION_HEAP, "SIZE", 0,
 	  "Have malloc() of the program, and of its children, in a file of that size in the pool's directory", 0 },
 	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "When that is full: dram (the system's memory, default) or fail", 0 },

@@ -9,7 +9,7 @@
 struct run_paths {
 	const char *patterns; /* NULL: no files are redirected */
 	bool check, report;
-	char check_file[PATH_MAX]; /* empty: none */
+	char check_file[PATH_MAX], times_file[PATH_MAX]; /* empty: none */
 	struct pmio *pm;	   /* for the report; NULL: none */
 	struct pmio_pool_stat before;
 };
@@ -25,5 +25,8 @@ int run_child(const char *path, char **argv, void (*tell)(struct run_paths *r), 
 int run_redirect(const struct tool *tool, const char *path, struct run_paths *r);
 /* after the program has ended */
 void run_redirect_tell(struct run_paths *r);
+
+/* run_report.c: what was done since `before`, when the pool's agent had counted that; times_file: a struct redirect_times */
+void run_report_tell(struct pmio *pm, const struct pmio_pool_stat *before, const char *times_file);
 
 #endif

@@ -4,14 +4,17 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/path.h"
+#include "core/pattern.h"
 #include "mpis.h"
 #include "program.h"
+#include "redirect/pool_ops.h"
 #include "run.h"
 
 #define LIBRARY "libpmio-redirect.so"
@@ -74,14 +77,15 @@ static const char *why_not(const struct program *p)
 	case PROGRAM_FOREIGN:
 		return "it is for another C library, or another machine";
 	default:
-		return NULL;
+		return p->is_go ? "it is a Go program, and makes system calls of its own" : NULL;
 	}
 }
 
-/* of a script the interpreter counts */
-static void warn_of(const char *path)
+/* of a script the interpreter counts.  true: it sees the plain files */
+static bool warn_of(const char *path)
 {
 	char *current = strdup(path);
+	bool is_past = false;
 
 	for (int i = 0; i < SCRIPTS_MAX && current; i++) {
 		struct program p;
@@ -91,6 +95,7 @@ static void warn_of(const char *path)
 		if (program_look(current, &p) < 0)
 			break;
 		why = why_not(&p);
+		is_past |= why != NULL;
 		if (why)
 			pmio_warn("run: %s: %s, so its files cannot be redirected, and it sees the plain ones; `pmio mount` shows the "
 				  "files in the pool to such programs", current, why);
@@ -101,6 +106,7 @@ static void warn_of(const char *path)
 		current = next;
 	}
 	free(current);
+	return is_past;
 }
 
 /* ---- before ----------------------------------------------------------------------------------------- */
@@ -132,29 +138,60 @@ static int set_patterns(const char *patterns)
 	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
-static int make_check_file(struct run_paths *r)
+/* a file that processes of the program use, which know it by that variable; size: bytes, zeros */
+static int make_file(char file[PATH_MAX], const char *variable, off_t size)
 {
 	const char *dir = getenv("TMPDIR");
-	int fd;
+	int fd, rc;
 
-	snprintf(r->check_file, sizeof(r->check_file), "%s/pmio-run.XXXXXX", dir && *dir == '/' ? dir : "/tmp");
-	fd = mkstemp(r->check_file);
+	snprintf(file, PATH_MAX, "%s/pmio-run.XXXXXX", dir && *dir == '/' ? dir : "/tmp");
+	fd = mkstemp(file);
 	if (fd < 0) {
-		pmio_err("run: --check: %s: %s", r->check_file, strerror(errno));
-		*r->check_file = '\0';
+		pmio_err("run: %s: %s", file, strerror(errno));
+		*file = '\0';
 		return TOOL_RUN_FAILED;
 	}
+	rc = posix_fallocate(fd, 0, size ? size : 1); /* a store to what finds no room later would end a process */
+	if (rc == 0 && ftruncate(fd, size) < 0)
+		rc = errno;
 	close(fd);
-	return setenv("PMIO_REDIRECT_CHECK", r->check_file, 1) == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
+	if (rc == 0 && setenv(variable, file, 1) < 0)
+		rc = errno;
+	if (rc) {
+		pmio_err("run: %s: %s", file, strerror(rc));
+		unlink(file);
+		*file = '\0';
+	}
+	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
-/* the agent is started here, outside of what watches or limits the program */
-static int have_agent(const struct tool *tool, struct run_paths *r)
+static int make_files(struct run_paths *r)
+{
+	int status = TOOL_DONE;
+
+	if (r->report)
+		status = make_file(r->times_file, "PMIO_REDIRECT_TIMES", sizeof(struct redirect_times));
+	if (r->check && status == TOOL_DONE)
+		status = make_file(r->check_file, "PMIO_REDIRECT_CHECK", 0);
+	if (status != TOOL_DONE && *r->times_file)
+		unlink(r->times_file);
+	return status;
+}
+
+static bool is_selected(const char *name)
+{
+	return pmio_pattern_selects(getenv("PMIO_REDIRECT_PATHS"), name);
+}
+
+/* the agent is started here, outside of what watches or limits the program; which sees what waits, also if it is not redirected */
+static int have_agent(const struct tool *tool, const char *path, struct run_paths *r)
 {
 	struct pmio *pm;
 
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
+	if (warn_of(path))
+		pmio_settle_matching(pm, is_selected); /* what cannot be drained has been logged */
 	if (r->report && pmio_stat_sums(pm, &r->before) == 0)
 		r->pm = pm;
 	else
@@ -178,10 +215,9 @@ static int allow_sanitizer(void)
 
 int run_redirect(const struct tool *tool, const char *path, struct run_paths *r)
 {
-	if (set_patterns(r->patterns) != TOOL_DONE || preload_library() != TOOL_DONE || allow_sanitizer() != TOOL_DONE || have_agent(tool, r) != TOOL_DONE)
+	if (set_patterns(r->patterns) != TOOL_DONE || preload_library() != TOOL_DONE || allow_sanitizer() != TOOL_DONE || have_agent(tool, path, r) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
-	warn_of(path);
-	return r->check ? make_check_file(r) : TOOL_DONE;
+	return make_files(r);
 }
 
 /* ---- after -------------------------------------------------------------------------------------------- */
@@ -264,51 +300,6 @@ static void tell_check(const char *file)
 	free(last);
 }
 
-/* counts begin again with another agent */
-static uint64_t since(uint64_t before, uint64_t now)
-{
-	return now >= before ? now - before : now;
-}
-
-static void tell_waiting(struct pmio *pm)
-{
-	struct pmio_file_stat *st = malloc(sizeof(*st));
-	uint64_t nr = 0, bytes = 0, failed = 0;
-	uint32_t cursor = 0;
-
-	while (st && pmio_stat_next(pm, &cursor, st) == 0) {
-		if (!tool_waits(st))
-			continue;
-		nr++;
-		bytes += st->dirty_bytes;
-		failed += st->error != 0;
-	}
-	free(st);
-	if (nr)
-		fprintf(stderr, "report: %llu files with %s wait in the pool%s: `pmio ls` lists them, `pmio drain` writes them to the file system\n",
-			(unsigned long long)nr, TOOL_SIZE(bytes), failed ? ", some as their drain failed" : "");
-	else
-		fprintf(stderr, "report: all is on the file system\n");
-}
-
-static void tell_report(struct run_paths *r)
-{
-	struct pmio_pool_stat now;
-	const struct pmio_counts_df *a = &r->before.counts, *b = &now.counts;
-	uint64_t past_read, past_written;
-
-	if (pmio_stat_sums(r->pm, &now) < 0)
-		return;
-	past_read = since(a->pfs_read, b->pfs_read);
-	past_written = since(a->pfs_written, b->pfs_written);
-	fprintf(stderr, "report: programs wrote %s to PMEM, and read %s from it\n", TOOL_SIZE(since(a->written, b->written) - past_written),
-		TOOL_SIZE(since(a->read, b->read) - past_read));
-	fprintf(stderr, "report: %s were written to the file system, and %s read from it\n",
-		TOOL_SIZE(since(r->before.drained_bytes, now.drained_bytes) + past_written),
-		TOOL_SIZE(since(r->before.filled_bytes, now.filled_bytes) + past_read));
-	tell_waiting(r->pm);
-}
-
 void run_redirect_tell(struct run_paths *r)
 {
 	if (*r->check_file) {
@@ -316,6 +307,8 @@ void run_redirect_tell(struct run_paths *r)
 		unlink(r->check_file);
 	}
 	if (r->pm)
-		tell_report(r);
+		run_report_tell(r->pm, &r->before, r->times_file);
+	if (*r->times_file)
+		unlink(r->times_file);
 	pmio_disconnect(&r->pm);
 }

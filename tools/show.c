@@ -96,7 +96,7 @@ double tool_hit_rate(const struct pmio_counts_df *c)
 	return missed < c->read ? (double)(c->read - missed) / (double)c->read : 0;
 }
 
-double tool_drain_rate(uint64_t bytes, uint64_t ns)
+double tool_rate(uint64_t bytes, uint64_t ns)
 {
 	return ns ? (double)bytes * 1e9 / (double)ns : 0;
 }
@@ -138,8 +138,9 @@ struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *
 	tool_add(o, "handles", st->nr_handles);
 	tool_counts_json(o, &st->counts);
 	tool_add(o, "drained", st->drained_bytes);
-	tool_add(o, "drain_rate", (uint64_t)tool_drain_rate(st->drained_bytes, st->drain_ns));
+	tool_add(o, "drain_rate", (uint64_t)tool_rate(st->drained_bytes, st->drain_ns));
 	tool_add(o, "filled", st->filled_bytes);
+	tool_add(o, "fill_rate", (uint64_t)tool_rate(st->filled_bytes, st->fill_ns));
 	tool_add(o, "pfs_written", st->drained_bytes + st->counts.pfs_written);
 	tool_add(o, "pfs_read", st->filled_bytes + st->counts.pfs_read);
 	tool_add(o, "fallback_chunks", st->fallback_chunks);

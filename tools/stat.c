@@ -62,9 +62,11 @@ static void print_pool(const struct pmio_pool_stat *st, const char *dir)
 	print_counts(&st->counts, "  ");
 	printf("  drained     %s", TOOL_SIZE(st->drained_bytes));
 	if (st->drain_ns)
-		printf(", at %s/s", TOOL_SIZE((uint64_t)tool_drain_rate(st->drained_bytes, st->drain_ns)));
-	printf("\n  filled      %s\n", TOOL_SIZE(st->filled_bytes));
-	printf("  no room for %llu chunks\n", (unsigned long long)st->fallback_chunks);
+		printf(", at %s/s", TOOL_SIZE((uint64_t)tool_rate(st->drained_bytes, st->drain_ns)));
+	printf("\n  filled      %s", TOOL_SIZE(st->filled_bytes));
+	if (st->fill_ns)
+		printf(", at %s/s", TOOL_SIZE((uint64_t)tool_rate(st->filled_bytes, st->fill_ns)));
+	printf("\n  no room for %llu chunks\n", (unsigned long long)st->fallback_chunks);
 	printf("  evicted     %llu chunks\n", (unsigned long long)st->evicted_chunks);
 }
 
@@ -100,7 +102,7 @@ static void print_file(const struct pmio_file_stat *st)
 	printf("  drained     %s", TOOL_SIZE(st->drained_bytes));
 	if (st->drain_ns)
 		printf(", lastly %s at %s/s", TOOL_SIZE(st->drain_bytes),
-		       TOOL_SIZE((uint64_t)tool_drain_rate(st->drain_bytes, st->drain_ns)));
+		       TOOL_SIZE((uint64_t)tool_rate(st->drain_bytes, st->drain_ns)));
 	printf("\n  filled      %s\n", TOOL_SIZE(st->filled_bytes));
 }
 
@@ -110,7 +112,7 @@ static struct json_object *file_json(const struct pmio_file_stat *st)
 
 	tool_counts_json(o, &st->counts);
 	tool_add(o, "drained", st->drained_bytes);
-	tool_add(o, "drain_rate", (uint64_t)tool_drain_rate(st->drain_bytes, st->drain_ns));
+	tool_add(o, "drain_rate", (uint64_t)tool_rate(st->drain_bytes, st->drain_ns));
 	tool_add(o, "filled", st->filled_bytes);
 	return o;
 }

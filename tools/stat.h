@@ -10,7 +10,7 @@
 double tool_hit_rate(const struct pmio_counts_df *c);
 
 /* bytes per second */
-double tool_drain_rate(uint64_t bytes, uint64_t ns);
+double tool_rate(uint64_t bytes, uint64_t ns);
 
 void tool_counts_json(struct json_object *o, const struct pmio_counts_df *c);
 struct json_object *tool_pool_json(const struct pmio_pool_stat *st, const char *dir);

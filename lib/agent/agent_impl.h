@@ -343,6 +343,13 @@ enum agent_state {
 	AGENT_LEAVING,
 };
 
+/* things of one kind that are under way, and the time in which any was */
+struct busy {
+	unsigned nr;
+	uint64_t since_ns; /* CLOCK_MONOTONIC, while nr > 0 */
+	uint64_t ns;	   /* before since_ns */
+};
+
 struct agent {
 	const struct pmio_agent_config *config;
 	struct pmio_pool *pool;
@@ -396,11 +403,28 @@ struct agent {
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 	struct throttle throttle;		/* of drains */
-	unsigned nr_draining;		/* files */
-	uint64_t drain_since_ns;	/* CLOCK_MONOTONIC, while nr_draining > 0 */
-	uint64_t drain_ns;		/* time in which drains ran, before drain_since_ns */
+	struct busy draining;		/* files */
+	struct busy filling;		/* jobs that read from the PFS */
 	struct pmio_counts_df counts;	/* of clients that have gone */
 };
+
+static inline uint64_t busy_ns(const struct busy *b)
+{
+	return b->ns + (b->nr ? pmio_now_ns() - b->since_ns : 0);
+}
+
+static inline void busy_begin(struct busy *b)
+{
+	if (b->nr++ == 0)
+		b->since_ns = pmio_now_ns();
+}
+
+static inline void busy_end(struct busy *b)
+{
+	b->ns = busy_ns(b);
+	b->since_ns = pmio_now_ns();
+	b->nr--;
+}
 
 static inline void counts_add(struct pmio_counts_df *sum, const struct pmio_counts_df *more)
 {
@@ -667,8 +691,6 @@ void drain_stop_all(struct agent *a);
 int drain_compare(const struct file *f, const struct stat *st, uint64_t *steps);
 /* bytes that the running drain, if there is one, has written so far */
 uint64_t drain_written(const struct file *f);
-/* nanoseconds in which drains ran since the agent started */
-uint64_t drain_busy_ns(const struct agent *a);
 /* fill blocks; returns 0: done; -EAGAIN: a writer is writing them; 1: a job was started, retry later */
 int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct pmio_mask *wanted);
 

@@ -81,16 +81,10 @@ uint64_t drain_written(const struct file *f)
 	return f->drain ? atomic_load(&f->drain->bytes) : 0;
 }
 
-uint64_t drain_busy_ns(const struct agent *a)
-{
-	return a->drain_ns + (a->nr_draining ? pmio_now_ns() - a->drain_since_ns : 0);
-}
-
 static void count_start(struct agent *a, struct drain *d)
 {
 	d->start_ns = pmio_now_ns();
-	if (a->nr_draining++ == 0)
-		a->drain_since_ns = d->start_ns;
+	busy_begin(&a->draining);
 }
 
 static void count_end(struct agent *a, const struct drain *d)
@@ -101,9 +95,7 @@ static void count_end(struct agent *a, const struct drain *d)
 	f->drain_ns = pmio_now_ns() - d->start_ns;
 	f->drained_bytes += f->drain_bytes;
 	a->drained_bytes += f->drain_bytes;
-	a->drain_ns = drain_busy_ns(a);
-	a->drain_since_ns = pmio_now_ns();
-	a->nr_draining--;
+	busy_end(&a->draining);
 }
 
 /* a file system that is merely full otherwise works, and fstat() tells what it has */
@@ -416,7 +408,7 @@ static bool goes_at_once(const struct agent *a, const struct drain *d)
 	return !d->look && !d->marks && !d->background && f->nr_handles == 0 && f->on_pfs.seen_closed && !f->shared &&
 	       !f->on_pfs.busy && !f->on_pfs.cut_pending && !f->on_pfs.changed && !f->on_pfs.stale &&
 	       (!f->policy.verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
-	       a->nr_draining <= a->config->drain_threads;
+	       a->draining.nr <= a->config->drain_threads;
 }
 
 /* the file is not as it was: undo prepare(); nothing was written */

@@ -77,6 +77,7 @@ static void fill_done(void *agent, struct job *job)
 
 	pmio_frame_fill_end(a->view, fl->frame, &fl->todo, fl->error == 0);
 	pmio_pm_fence(a->view->pm);
+	busy_end(&a->filling);
 	a->filled_bytes += fl->bytes;
 	f->filled_bytes += fl->bytes;
 	fl->chunk->filling = false;
@@ -136,6 +137,7 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 	fl->job.kind = JOB_BULK;
 	fl->job.dev = f->key.dev;
 	files_job_begin(a, f);
+	busy_begin(&a->filling);
 	workers_submit(a->workers, &fl->job);
 	return 1;
 }

@@ -279,8 +279,9 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	r->nr_files = HASH_COUNT(a->files);
 	r->nr_slots = a->view->nr_slots;
 	r->filled_bytes = a->filled_bytes;
-	r->drain_ns = drain_busy_ns(a);
-	r->nr_draining = a->nr_draining;
+	r->drain_ns = busy_ns(&a->draining);
+	r->fill_ns = busy_ns(&a->filling);
+	r->nr_draining = a->draining.nr;
 	r->paused = atomic_load(&a->throttle.paused);
 	r->drain_rate_limit = atomic_load(&a->throttle.rate);
 	r->fallback_chunks = a->fallback_chunks;

@@ -40,6 +40,7 @@ static int stat_pool(struct pmio *pm, bool sums, struct pmio_pool_stat *st)
 	st->drained_bytes = r->drained_bytes;
 	st->filled_bytes = r->filled_bytes;
 	st->drain_ns = r->drain_ns;
+	st->fill_ns = r->fill_ns;
 	st->nr_draining = r->nr_draining;
 	st->paused = r->paused != 0;
 	st->drain_rate_limit = r->drain_rate_limit;
@@ -199,6 +200,27 @@ int pmio_drain_known(struct pmio *pm, const char *path)
 	int rc = drain_path(pm, path);
 
 	return rc == -ESRCH ? 0 : rc;
+}
+
+static bool can_be_settled(const struct pmio_file_stat *st)
+{
+	return (st->dirty_bytes || st->size > st->pfs_size || st->error) && st->state != PMIO_STATE_GONE && st->state != PMIO_STATE_CHANGED;
+}
+
+int pmio_settle_matching(struct pmio *pm, bool (*matches)(const char *path))
+{
+	struct pmio_file_stat *st = malloc(sizeof(*st));
+	uint32_t cursor = 0;
+	int rc = st ? 0 : -ENOMEM, one = rc;
+
+	while (one == 0 && (one = pmio_stat_next(pm, &cursor, st)) == 0) {
+		int drained = can_be_settled(st) && matches(st->path) ? pmio_drain_entry(pm, &st->entry, st->path, 0) : 0;
+
+		if (drained < 0 && drained != -ESRCH && rc == 0)
+			rc = drained;
+	}
+	free(st);
+	return rc < 0 ? rc : one == -ENOENT ? 0 : one;
 }
 
 int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, uint32_t *slot)

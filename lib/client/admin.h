@@ -27,6 +27,7 @@ struct pmio_pool_stat {
 	uint64_t drained_bytes;		/* since the agent started; without sums: by drains that have ended */
 	uint64_t filled_bytes;		/* read from the PFS since then */
 	uint64_t drain_ns;		/* nanoseconds since then in which a drain ran */
+	uint64_t fill_ns;		/* nanoseconds since then in which bytes of filled_bytes were read */
 	uint32_t nr_draining;		/* files */
 	bool paused;			/* drains wait */
 	uint64_t drain_rate_limit;	/* bytes per second of all drains; 0: none */
@@ -121,6 +122,14 @@ int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *pa
 
 /* give up the pool's data of a file that no program has open; -ESRCH (not logged), -EBUSY */
 int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path);
+
+/*
+ * pmio_settle_matching -- have on the file system what waits of the files whose names match
+ *
+ * matches  of the name that the agent knows.  Files that others have changed or removed there are left as they are.
+ * Returns 0, or the first error, after all others were drained; each is logged.
+ */
+int pmio_settle_matching(struct pmio *pm, bool (*matches)(const char *path));
 
 /* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
 int pmio_drain_path(struct pmio *pm, const char *path);

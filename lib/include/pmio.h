@@ -115,7 +115,7 @@ void pmio_pool_uuid(const struct pmio *pm, uint8_t uuid[16]);
  * -EINVAL (flags, or not a regular file), -ENFILE (the pool's table of files is full),
  * PMIO_ECHANGED (data of an earlier program wait in the pool, and the PFS file was
  * changed since: see pmio(1), drain), PMIO_EOTHER (another pool has it in use, also as one of
- * several nodes: only MPI programs and `pmio run --paths` join these), PMIO_EAGENT.
+ * several nodes: MPI programs, `pmio run --paths` and `pmio mount` join these), PMIO_EAGENT.
  */
 int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode,
 	      struct pmio_file **out);

@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 12
+#define PMIO_PROTO_VERSION 13
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -243,6 +243,7 @@ struct pmio_stat_reply_msg {
 	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, nr_slots;
 	uint64_t resident_bytes, dirty_bytes, drained_bytes, filled_bytes;
 	uint64_t drain_ns;	   /* time in which at least one drain ran */
+	uint64_t fill_ns;	   /* time in which something was read from the PFS into frames */
 	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
 	uint32_t nr_draining;	   /* files */
 	uint32_t paused;	   /* 1: drains wait */
@@ -460,7 +461,7 @@ _Static_assert(sizeof(struct pmio_remove_msg) == 4128, "as it is sent");
 _Static_assert(sizeof(struct pmio_removed_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_reply_msg) == 24, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_msg) == 32, "as it is sent");
-_Static_assert(sizeof(struct pmio_stat_reply_msg) == 224, "as it is sent");
+_Static_assert(sizeof(struct pmio_stat_reply_msg) == 232, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_msg) == 32, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_file_reply_msg) == 4272, "as it is sent");
 _Static_assert(sizeof(struct pmio_stat_id_msg) == 48, "as it is sent");

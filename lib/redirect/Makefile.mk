@@ -11,7 +11,7 @@ libpmio_redirect_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-
 libpmio_redirect_la_DEPENDENCIES = $(srcdir)/lib/redirect/libpmio-redirect.map
 
 # the library for other nodes uses its client: calls within it go to no other library, whatever a program exports
-libpmio_redirect_pool_la_SOURCES = lib/redirect/pool_ops.h lib/redirect/nodes_ops.h lib/redirect/pool.c lib/redirect/pool_nodes.c
+libpmio_redirect_pool_la_SOURCES = lib/redirect/pool_ops.h lib/redirect/nodes_ops.h lib/redirect/pool.c lib/redirect/pool_nodes.c lib/redirect/timed.c
 libpmio_redirect_pool_la_LIBADD = libpmio_client.la -ldl
 libpmio_redirect_pool_la_LDFLAGS = $(AM_LDFLAGS) -avoid-version -shared -Wl,-z,nodelete -Wl,-Bsymbolic \
 	-Wl,--version-script=$(srcdir)/lib/redirect/libpmio-redirect-pool.map

@@ -65,6 +65,14 @@ static void flush_early(void)
 	close_elsewhere();
 }
 
+static char times_file[PATH_MAX]; /* of pmio run --report; empty: none */
+
+void redirect_time_calls(const char *file)
+{
+	if (file && strlen(file) < sizeof(times_file))
+		strcpy(times_file, file);
+}
+
 static const struct redirect_pool *load(void)
 {
 	char path[PATH_MAX];
@@ -86,7 +94,9 @@ static const struct redirect_pool *load(void)
 		return NULL;
 	}
 	atexit(flush_early);
-	return p->start(redirect_say) < 0 ? NULL : p;
+	if (p->start(redirect_say) < 0)
+		return NULL;
+	return *times_file ? p->timed(p, times_file) : p;
 }
 
 static const struct redirect_pool *pool;

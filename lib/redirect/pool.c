@@ -15,16 +15,13 @@
 
 #include "client/admin.h"
 #include "client/client.h"
-#include "core/backoff.h"
-#include "core/clock.h"
+#include "client/elsewhere.h"
 #include "core/log.h"
 #include "pfs/pfs.h"
 #include "redirect/nodes_ops.h"
 #include "redirect/pool_ops.h"
 
 #define PIECES_MAX 64
-#define BUSY_WAIT_MS 20000 /* for a file that others are opening in another way, as MPI programs wait */
-#define MARK_WAIT_MS 1300  /* for the mark that data wait, of a file that nobody has open: it may be about to go */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t removal = PTHREAD_MUTEX_INITIALIZER; /* a connection has one at a time */
@@ -44,6 +41,7 @@ static int start(void (*fn)(const char *line))
 {
 	say = fn;
 	pmio_log_set_handler(say_line);
+	elsewhere_init(pool_nodes);
 	return 0;
 }
 
@@ -60,7 +58,7 @@ static void forget(bool of_fork)
 /* sessions with other nodes: of one that just ends its target would have to find out what of it may still be under way */
 static void end(void)
 {
-	const struct redirect_nodes *n = pool_nodes_loaded();
+	const struct elsewhere_nodes *n = pool_nodes_loaded();
 
 	if (n && nr_elsewhere == 0)
 		n->end();
@@ -96,39 +94,9 @@ static bool allows(int fd, int access)
 	return flags >= 0 && ((flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == access);
 }
 
-/*
- * A file that is open in another pool is marked, too.  In the next moment the process that has it there may share it, or have closed it:
- * then it is for the other pool, or for this one.  since: when this was asked first
- */
-static bool may_change_soon(const struct pmio *pm, int fd, uint64_t since)
-{
-	return pmio_pfs_waits_elsewhere(fd, pm->uuid) && (pmio_pfs_is_taken(fd) || pmio_now_ms() - since < MARK_WAIT_MS);
-}
-
-/* -EAGAIN: other pools have it, and it cannot be shared yet */
-static int try_to_open(struct pmio *pm, int fd, const char *name, const struct client_open *how, uint64_t since, struct pmio_file **out)
-{
-	char path[PROC_LEN];
-	int rc = pool_nodes_open(pm, fd, name, how, out);
-
-	if (rc != 1)
-		return rc;
-	if (how->no_wait && may_change_soon(pm, fd, since))
-		return -EAGAIN;
-	rc = client_open(pm, how->by_fd ? name : proc_name(path, fd), how, out);
-	if (rc < 0)
-		return rc == -EBUSY ? -EAGAIN : rc;
-	rc = pool_nodes_share(pm, fd, name, how, out);
-	if (rc < 0)
-		pmio_close(out);
-	return rc;
-}
-
 static int open_file(int fd, const char *name, int access, bool is_new, struct pmio_file **out)
 {
-	struct client_open how = { .quiet = true, .notice = true, .name = name, .is_new = is_new, .fd = fd, .no_wait = true };
-	struct pmio_backoff b = PMIO_BACKOFF(10, 500, BUSY_WAIT_MS);
-	uint64_t since = pmio_now_ms();
+	struct client_open how = { .quiet = true, .notice = true, .name = name, .is_new = is_new, .fd = fd };
 	struct pmio *pm;
 	int rc = get_connection(&pm);
 
@@ -139,14 +107,7 @@ static int open_file(int fd, const char *name, int access, bool is_new, struct p
 	how.flags = (access == O_WRONLY ? 0 : PMIO_OPEN_READ) | (access == O_RDONLY ? 0 : PMIO_OPEN_WRITE) |
 		    client_settings_flags(&pm->settings);
 	nr_elsewhere++;
-	while ((rc = try_to_open(pm, fd, name, &how, since, out)) == -EAGAIN && pmio_backoff_sleep(&b))
-		;
-	if (rc == -EAGAIN) { /* its holder does not share it: now log which process that is */
-		how.no_wait = false;
-		rc = try_to_open(pm, fd, name, &how, since, out);
-	}
-	if (rc == -EAGAIN)
-		rc = -EBUSY;
+	rc = elsewhere_open(pm, fd, name, &how, out);
 	if (rc < 0 && rc != PMIO_EOTHER)
 		pmio_err("open %s: %s", name, pmio_strerror(rc));
 	if (rc < 0 || !(*out)->ops)
@@ -194,14 +155,9 @@ static bool must_drain_now(struct pmio_file *f, unsigned how)
 	return is_library(f, how) || faccessat(AT_FDCWD, f->ops ? f->path : proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
 }
 
-static int drain(struct pmio_file *f)
-{
-	return f->ops ? pool_nodes()->drain_all(f) : pmio_drain(f);
-}
-
 static int close_elsewhere(struct pmio_file *f, unsigned how)
 {
-	int rc = (how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how) ? drain(f) : 0, closed = pmio_close(&f);
+	int rc = (how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how) ? elsewhere_drain(f) : 0, closed = pmio_close(&f);
 
 	nr_elsewhere--;
 	return rc < 0 ? rc : closed;
@@ -306,30 +262,24 @@ static int sync_file(struct pmio_file *f)
 	bool drains = num[PMIO_SET_SYNC] == PMIO_SYNC_DRAIN ||
 		     (num[PMIO_SET_SYNC] == PMIO_SYNC_AUTO && num[PMIO_SET_DRAIN] != PMIO_DRAIN_HOLD);
 
-	return drains && (f->flags & PMIO_OPEN_WRITE) ? drain(f) : pmio_sync(f);
-}
-
-/* the file whose frames can be mapped here; NULL: pieces of it are elsewhere */
-static struct pmio_file *here(struct pmio_file *f)
-{
-	return f->ops ? pool_nodes()->whole_here(f) : f;
+	return drains && (f->flags & PMIO_OPEN_WRITE) ? elsewhere_drain(f) : pmio_sync(f);
 }
 
 static int map(struct pmio_file *f, void *addr, size_t len, off_t off, bool writable)
 {
-	f = here(f);
+	f = elsewhere_here(f);
 	return f ? pmio_map(f, addr, len, off, writable) : -EOPNOTSUPP;
 }
 
 static int map_sync(struct pmio_file *f, off_t off, size_t len)
 {
-	f = here(f);
+	f = elsewhere_here(f);
 	return f ? pmio_map_sync(f, off, len) : -EOPNOTSUPP;
 }
 
 static int unmap(struct pmio_file *f, bool writable)
 {
-	f = here(f);
+	f = elsewhere_here(f);
 	return f ? pmio_unmap(f, NULL, 0, writable) : -EIO;
 }
 
@@ -343,50 +293,16 @@ static int ask_after(int fd, struct pmio **pm, struct pmio_id_stat *st)
 	return rc < 0 ? rc : pmio_stat_id(*pm, fd, st);
 }
 
-/* for a caller that has not opened it, as an open says it */
-static int say_waiting(struct pmio *pm, int fd, const char *name)
+/* elsewhere_find() */
+static int find(int fd, struct pmio_file **out)
 {
-	char path[PROC_LEN];
-	int rc, own = open(proc_name(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (own < 0)
-		return -errno;
-	rc = pmio_pfs_check_mark(own, pm->uuid, name);
-	close(own);
-	return rc < 0 ? rc : 1;
-}
-
-/*
- * What do other nodes have of it?  0: all of it, and it is open as *out; 1: nothing; or an error, logged
- *
- * Without a layout file data may wait there: on the memory nodes where programs with these settings look for them, or in a
- * pool that does not give them.
- */
-static int open_elsewhere(int fd, struct pmio_file **out)
-{
-	struct client_open how = { .quiet = true, .flags = PMIO_OPEN_READ };
-	struct pmio_backoff b = PMIO_BACKOFF(10, 100, MARK_WAIT_MS);
-	bool has, waits, memory;
-	char name[PATH_MAX];
 	struct pmio *pm;
 	int rc = get_connection(&pm);
 
-	if (rc < 0 || pmio_pfs_name(fd, name) < 0)
+	if (rc < 0)
 		return 1;
-	memory = client_wants_memory_nodes(&pm->settings);
-	do {
-		has = pool_nodes_has(fd, name, true);
-		waits = !has && pmio_pfs_waits_elsewhere(fd, pm->uuid);
-	} while (waits && !memory && pmio_backoff_sleep(&b)); /* see may_change_soon() */
-	if (!has && !waits)
-		return 1;
-	how.flags |= client_settings_flags(&pm->settings);
 	nr_elsewhere++;
-	rc = has || memory ? pool_nodes_open(pm, fd, name, &how, out) : say_waiting(pm, fd, name);
-	if (rc == -EAGAIN)
-		rc = -EBUSY;
-	if (rc < 0 && rc != PMIO_EOTHER)
-		pmio_err("%s: %s", name, pmio_strerror(rc));
+	rc = elsewhere_find(pm, fd, true, out);
 	if (rc)
 		nr_elsewhere--;
 	return rc;
@@ -405,7 +321,7 @@ static int look_elsewhere(int fd, struct redirect_size *out)
 {
 	struct pmio_file *f;
 	off_t size = 0;
-	int rc = open_elsewhere(fd, &f);
+	int rc = find(fd, &f);
 
 	out->elsewhere = rc <= 0;
 	if (rc)
@@ -433,9 +349,9 @@ static int look(int fd, struct redirect_size *out)
 static int settle_elsewhere(int fd)
 {
 	struct pmio_file *f;
-	int rc = open_elsewhere(fd, &f);
+	int rc = find(fd, &f);
 
-	return rc ? rc : end_question(f, drain(f));
+	return rc ? rc : end_question(f, elsewhere_drain(f));
 }
 
 static int settle(int fd, const char *name)
@@ -454,26 +370,29 @@ static int settle(int fd, const char *name)
 	return rc == -ESRCH ? 0 : rc;
 }
 
+static int settle_all(bool (*matches)(const char *name))
+{
+	struct pmio *pm;
+	int rc = get_connection(&pm);
+
+	return rc < 0 ? rc : pmio_settle_matching(pm, matches);
+}
+
 static bool shared_by_nodes(int fd)
 {
 	char name[PATH_MAX];
 
-	return pool_nodes_has(fd, name, false);
+	return elsewhere_has(fd, name, false);
 }
 
-/* what other nodes have of it */
 static int remove_elsewhere(struct pmio *pm, const char *path)
 {
-	const struct redirect_nodes *n = pool_nodes();
-	uint8_t uuid[16];
+	int rc;
 
-	if (!n)
-		return -EIO;
-	pmio_pool_uuid(pm, uuid);
 	nr_elsewhere++;
-	n->remove(&pm->settings, path, uuid); /* it has logged what has failed */
+	rc = elsewhere_remove(pm, path);
 	nr_elsewhere--;
-	return 0;
+	return rc;
 }
 
 static int remove_file(int fd, const char *path)
@@ -483,8 +402,10 @@ static int remove_file(int fd, const char *path)
 	struct pmio *pm;
 	int rc = get_connection(&pm);
 
-	if (rc == 0 && pool_nodes_has(fd, name, false))
+	if (rc == 0 && elsewhere_has(fd, name, false))
 		rc = remove_elsewhere(pm, path);
+	if (rc == 1)
+		return 0;
 	if (rc == 0)
 		rc = ask_after(fd, &pm, &st);
 	if (rc < 0)
@@ -515,6 +436,7 @@ extern const struct redirect_pool pmio_redirect_pool __attribute__((visibility("
 const struct redirect_pool pmio_redirect_pool = {
 	.version = REDIRECT_POOL_VERSION,
 	.start = start,
+	.timed = pool_timed,
 	.forget = forget,
 	.end = end,
 	.open = open_file,
@@ -529,12 +451,13 @@ const struct redirect_pool pmio_redirect_pool = {
 	.truncate = pmio_truncate,
 	.allocate = client_allocate,
 	.sync = sync_file,
-	.drain = drain,
+	.drain = elsewhere_drain,
 	.map = map,
 	.map_sync = map_sync,
 	.unmap = unmap,
 	.look = look,
 	.settle = settle,
+	.settle_all = settle_all,
 	.shared_by_nodes = shared_by_nodes,
 	.remove = remove_file,
 	.give_up = give_up,

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define REDIRECT_POOL_VERSION 2
+#define REDIRECT_POOL_VERSION 3
 #define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
 #define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
 
@@ -41,10 +41,18 @@ struct redirect_size {
 	bool elsewhere;	     /* other nodes have it; also if asking them has failed */
 };
 
+/* what redirected calls did, of all processes of a `pmio run --report`: the contents of the file PMIO_REDIRECT_TIMES; added to atomically */
+struct redirect_times {
+	uint64_t ns;		/* time in calls of the pool, a sum of all threads */
+	uint64_t read, written; /* bytes */
+};
+
 struct redirect_pool {
 	int version;
 	/* its log lines go there; by the time it returns there may be no connection yet */
 	int (*start)(void (*say)(const char *line));
+	/* the same calls, which are added up in that file; if it cannot be used they are not, which is logged */
+	const struct redirect_pool *(*timed)(const struct redirect_pool *pool, const char *file);
 	/* in a child: the parent's connection and files are not for it.  of_fork: fork() has told libpmio */
 	void (*forget)(bool of_fork);
 	/* what may be kept for later files is given back: this process ends, or becomes another program */
@@ -74,6 +82,8 @@ struct redirect_pool {
 	int (*look)(int fd, struct redirect_size *out);
 	/* what waits of the descriptor's file is on the file system when it returns */
 	int (*settle)(int fd, const char *name);
+	/* the same of all files whose names match */
+	int (*settle_all)(bool (*matches)(const char *name));
 	/* do other nodes have the file of this descriptor, or may they? */
 	bool (*shared_by_nodes)(int fd);
 	/* remove a name, and with it the data; -ENOENT: the pool knows nothing of the file */

@@ -15,8 +15,29 @@
 
 /* ---- what cannot be redirected ---------------------------------------------------------------- */
 
+/* the linker of Go leaves a note of its own */
+static bool is_of_go(int fd, const Elf64_Phdr *ph)
+{
+	char notes[512];
+	long n = RAW(pread64, fd, notes, ph->p_filesz < sizeof(notes) ? ph->p_filesz : sizeof(notes), ph->p_offset);
+	size_t at = 0;
+
+	while (n > 0 && at + sizeof(Elf64_Nhdr) + 4 <= (size_t)n) {
+		Elf64_Nhdr note;
+
+		memcpy(&note, notes + at, sizeof(note));
+		at += sizeof(note);
+		if (note.n_namesz == 4 && memcmp(notes + at, "Go\0", 4) == 0)
+			return true;
+		at += (((size_t)note.n_namesz + 3) & ~(size_t)3) + (((size_t)note.n_descsz + 3) & ~(size_t)3);
+	}
+	return false;
+}
+
 static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
 {
+	bool has_loader = false, is_go = false;
+
 	if (e->e_ident[EI_CLASS] != ELFCLASS64)
 		return "it is a program for 32 bits";
 	for (unsigned i = 0; i < e->e_phnum && i < 64; i++) {
@@ -24,10 +45,12 @@ static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
 
 		if (RAW(pread64, fd, &ph, sizeof(ph), e->e_phoff + i * sizeof(ph)) != sizeof(ph))
 			return NULL;
-		if (ph.p_type == PT_INTERP)
-			return NULL;
+		has_loader |= ph.p_type == PT_INTERP;
+		is_go |= ph.p_type == PT_NOTE && is_of_go(fd, &ph);
 	}
-	return "it is linked statically";
+	if (!has_loader)
+		return "it is linked statically";
+	return is_go ? "it is a Go program, and makes system calls of its own" : NULL;
 }
 
 static const char *look_at_rights(int fd)
@@ -97,7 +120,8 @@ static bool is_first(const char *name)
 	return true;
 }
 
-static void warn_of(int dir, const char *path)
+/* true: it sees the plain files */
+static bool warn_of(int dir, const char *path)
 {
 	char next[256], current[PATH_MAX];
 	const char *why = NULL;
@@ -111,10 +135,25 @@ static void warn_of(int dir, const char *path)
 		dir = AT_FDCWD;
 	}
 	if (!why)
-		return;
+		return false;
 	redirect_note('-', current, why);
 	if (is_first(current))
 		redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
+	return true;
+}
+
+static int settle_all(void)
+{
+	const struct redirect_pool *pool = redirect_pool();
+	struct redirect_calm calm;
+	int rc = -EIO;
+
+	if (pool) {
+		redirect_enter(&calm);
+		rc = pool->settle_all(redirect_matches);
+		redirect_leave(&calm);
+	}
+	return rc;
 }
 
 /* ---- exec --------------------------------------------------------------------------------------------- */
@@ -176,6 +215,7 @@ static void settle_program(int dir, const char *path)
 static int exec_program(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	struct redirect_environment e;
+	bool is_past;
 	char **env;
 
 	if (!redirect_on || (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0 && !redirect_inside)) /* one of many folders that are tried */
@@ -183,9 +223,13 @@ static int exec_program(int dir, const char *path, char *const argv[], char *con
 	if (!redirect_inside) {
 		redirect_share_all();
 		settle_program(dir, path);
-		if (path && *path)
-			warn_of(dir, path);
+		is_past = path && *path && warn_of(dir, path);
 		redirect_close_all();
+		/* what cannot be drained has been logged: the program would not get further with an error */
+		if (is_past && redirect_ours())
+			settle_all();
+		else if (is_past)
+			redirect_in_child(settle_all);
 		redirect_end_pool();
 	}
 	redirect_environment(envp, &e);

@@ -132,6 +132,8 @@ void redirect_close_all(void);
 void redirect_end_pool(void);
 /* other processes may have our files from now on */
 void redirect_share_all(void);
+/* file: where the pool's calls are added up, or NULL; before the first of them */
+void redirect_time_calls(const char *file);
 /* the pool's calls; NULL: it cannot be loaded */
 const struct redirect_pool *redirect_pool(void);
 

@@ -42,6 +42,7 @@ __attribute__((constructor)) static void start(void)
 	if (!has_proc())
 		return;
 	redirect_notes_init(secure_getenv("PMIO_REDIRECT_CHECK"), redirect_write);
+	redirect_time_calls(secure_getenv("PMIO_REDIRECT_TIMES"));
 	redirect_process_init();
 	redirect_environ_init();
 	redirect_limit_init();

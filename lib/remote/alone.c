@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/elsewhere.h"
 #include "remote/remote_impl.h"
 #include "remote/striped_impl.h"
 
@@ -130,3 +131,13 @@ struct pmio_file *remote_whole_here(struct pmio_file *f)
 		return NULL;
 	return only;
 }
+
+const struct elsewhere_nodes remote_nodes = {
+	.open = remote_open_elsewhere,
+	.share = remote_share,
+	.drain_all = remote_drain_all,
+	.whole_here = remote_whole_here,
+	.remove = remote_use_forget,
+	.forget = remote_forget,
+	.end = remote_disconnect_all,
+};

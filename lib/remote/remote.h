@@ -297,6 +297,8 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 int remote_drain_all(struct pmio_file *f);
 /* all pieces are in this node's pool: the file there, which stays f's; NULL: they are not */
 struct pmio_file *remote_whole_here(struct pmio_file *f);
+/* these, for elsewhere_init() */
+extern const struct elsewhere_nodes remote_nodes;
 
 /*
  * remote_stage_in -- bring a file into the memory nodes where a program with these settings looks for

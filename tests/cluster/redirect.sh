@@ -111,6 +111,29 @@ maps() {
 	ended && [ $rc = 0 ] && is "$(tr '\n' ';' <"$T/out")" "mapped;No such device;No such device;6;" && is "$(wc -l <"$T/err")" 1 && grep -q 'pieces of it are on other nodes' "$T/err"
 }
 
+# a mount on one host, an MPI program on another; a mount on each
+mounted() {
+	local f=$D/mounted rc
+	[ -e /dev/fuse ] || { echo "no /dev/fuse"; return 77; }
+	begin 1 "h1" "$f" write:0:0123456789 last:10:abcdef say:"$SHARED/say.1" await:"$SHARED/say.2" print:"$SHARED/printed" || return
+	said 1 && on h2 "mkdir -p /dev/shm/m && $PMIO mount --source=$D /dev/shm/m && cat /dev/shm/m/mounted && stat -c %s /dev/shm/m/mounted && printf XYZ >>/dev/shm/m/mounted && cat /dev/shm/m/mounted" >"$T/out"
+	rc=$?
+	say 2
+	ended && [ $rc = 0 ] && is "$(tr '\n' ' ' <"$T/out")" "0123456789abcdef16 0123456789abcdefXYZ" && is "$(cat "$SHARED/printed" "$f")" 0123456789abcdefXYZ0123456789abcdefXYZ || return
+	on h1 "mkdir -p /dev/shm/m && $PMIO mount --source=$D /dev/shm/m && python3 -c 'import os, time
+f = os.open(\"/dev/shm/m/both\", os.O_RDWR | os.O_CREAT)
+os.write(f, b\"one\")
+open(\"$SHARED/say.3\", \"w\").close()
+while not os.path.exists(\"$SHARED/say.4\"): time.sleep(0.05)
+print(os.pread(f, 100, 0).decode())'" >"$SHARED/first.out" &
+	first=$!
+	said 3 && on h2 "cat /dev/shm/m/both; printf ' and two' >>/dev/shm/m/both; stat -c %s /dev/shm/m/both" >"$T/out"
+	rc=$?
+	say 4
+	wait $first && [ $rc = 0 ] && is "$(tr '\n' ' ' <"$T/out")" "one11 " && is "$(cat "$SHARED/first.out" "$D/both")" "one and two
+one and two" && on h1 "$PMIO unmount /dev/shm/m" && on h2 "$PMIO unmount /dev/shm/m"
+}
+
 names() {
 	local f=$D/names rc
 	mkdir -p "$D/sub"
@@ -180,7 +203,7 @@ target_killed() {
 		on h1 "$PMIO drain $f" && is "$(script h2 "cat $f")" good && [ -z "$(find "$D" -name '.pmio-owner.*')" ]
 }
 
-plan 20
+plan 21
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_OWNER=always
 check "close: MPI on one host, a script on another reads and appends" mpi_then_script 1 h1 one
@@ -196,6 +219,7 @@ export PMIO_DRAIN=close
 check "close: a script, then MPI" script_then_mpi close
 check "held elsewhere" held_elsewhere
 check "maps" maps
+check "mounts" mounted
 check "names" names
 check "target killed" target_killed
 unset PMIO_OWNER

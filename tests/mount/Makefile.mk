@@ -1,6 +1,6 @@
 # pmio mount: programs that know nothing of the pool
 mount_tests = tests/mount/files.sh tests/mount/names.sh tests/mount/programs.sh tests/mount/matrix.sh tests/mount/fsx.sh tests/mount/ends.sh tests/mount/faults.sh \
-	tests/mount/refuses.sh
+	tests/mount/refuses.sh tests/mount/nodes.sh
 TESTS += $(mount_tests)
 EXTRA_DIST += $(mount_tests) tests/mount/lib.sh
 

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 21
+plan 25
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -62,12 +62,84 @@ reports() {
 		grep -q '2.9 MiB were written to the file system' "$ERR" && run --paths "$PFS/*" --report -- sh -c "echo 1 >$PFS/r2" &&
 		grep -Eq '^report: [0-9]+ files with .* wait in the pool' "$ERR" && drain_all && run --paths "$PFS/*" --report -- cat "$PFS/r1" && grep -q 'all is on the file system' "$ERR"
 }
+# "report: redirected calls took 0.512 s; ... would have taken [at least ]1.733 s: 120.0 MiB written at 100.0 MiB/s, ..." is calculated from what it says
+adds_up() {
+	python3 - "$ERR" "$1" "$2" "$3" <<-'END'
+	import re, sys
+	text, verdict, written, read = open(sys.argv[1]).read(), *sys.argv[2:]
+	units = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+	size = lambda n, unit: float(n) * units[unit]
+	line = re.search(r"^report: redirected calls took ([\d.]+) s; the file system would have taken (at least )?([\d.]+) s: (.*) written at (.*), (.*) read at (.*)$", text, re.M)
+	calls, least, plain = float(line[1]), line[2], float(line[3])
+	sum, off = 0, 0
+	for what, speed, want in ((line[4], line[5], written), (line[6], line[7], read)):
+	    n = size(*what.split())
+	    if want != "any" and n != size(*want.split()):
+	        sys.exit("%s in place of %s" % (what, want))
+	    if "unknown" not in speed:
+	        one = n / size(*speed[:-2].split())
+	        sum, off = sum + one, off + one / 10 + 0.001 # both are rounded
+	said = re.search(r"^report: time saved: (.*)$", text, re.M)[1]
+	print(line[0], said, sep="\n")
+	if abs(sum - plain) > off:
+	    sys.exit("it is %.3f s" % sum)
+	if bool(least) != ("unknown speed" in line[0]) or not re.match(verdict, said):
+	    sys.exit("not " + verdict)
+	number = re.match(r"(about|at least|none, the calls took) ([\d.]+) s", said)
+	if number and abs(abs(plain - calls) - float(number[2])) > 0.0021:
+	    sys.exit("it is %.3f s" % (plain - calls))
+	END
+}
+# with an agent of its own, as others' drains would count
+time_saved() {
+	local dir=$PFS/saved rc
+	mkdir -p "$dir" && mkdir -m 700 "$T/timed" && local -x PMIO_POOL=$T/timed PMIO_POOL_SIZE=256MiB
+	# nothing was drained
+	run --paths "$dir/*" --report -- sh -c "head -c 3145728 /dev/zero >$dir/a; cat $dir/a >/dev/null" && adds_up '^unknown, as too little' '3.0 MiB' '3.0 MiB' &&
+		expect 0 "$PMIO" drain "$dir/a" &&
+		# written: known from the drain before; read: not.  What is said depends on how fast the drain was
+		run --paths "$dir/*" --report -- sh -c "head -c 2097152 /dev/zero >$dir/b; cat $dir/b >/dev/null" && adds_up '^(at least|unknown)' '2.0 MiB' '2.0 MiB' &&
+		# what is read comes from the file system
+		head -c 8388608 /dev/urandom >"$dir/c" && run --paths "$dir/*" --drain close --report -- sh -c "cat $dir/c >$dir/d; cat $dir/c >/dev/null" &&
+		adds_up '^(about|none, the calls took)' '8.0 MiB' '16.0 MiB' &&
+		# a hundred times as much as was drained of late, or ever
+		run --paths "$dir/*" --report -- sh -c 'for i in $(seq 75); do head -c 2097152 /dev/zero; done >'"$dir/e" && adds_up '^unknown, as too little' '150.0 MiB' '0 B' &&
+		run --paths "$dir/*" --report -- true && says_of_err '^report: time saved: none, as no redirected call' &&
+		# a limit of drains is not the file system's speed
+		expect 0 "$PMIO" agent rate 1MiB && run --paths "$dir/*" --report -- sh -c "head -c 1048576 /dev/zero >$dir/f" && adds_up '^unknown, as too little' '1.0 MiB' '0 B' &&
+		expect 0 "$PMIO" agent rate 0 && drain_all && ! ls "$T"/pmio-run.* 2>/dev/null
+	rc=$?
+	"$PMIO" agent stop --force >/dev/null 2>&1
+	return $rc
+}
+says_of_err() { grep -Eq "$1" "$ERR"; }
+# processes that are killed count; who cannot add to it says so
+time_of_killed() {
+	run --paths "$PFS/*" --report -- sh -c "python3 -c \"import os; f = os.open('$PFS/tk', os.O_WRONLY | os.O_CREAT); os.write(f, bytes(1 << 20)); os.kill(os.getpid(), 9)\"; :" &&
+		grep -q ': 1.0 MiB written at ' "$ERR" && run --paths "$PFS/*" --report -- env PMIO_REDIRECT_TIMES=/nonexistent/x sh -c "echo 1 >$PFS/tk2" &&
+		grep -q 'warn: /nonexistent/x: what this process does is not in the report: No such file' "$ERR" && says_of_err 'no redirected call read or wrote'
+}
 static_command() {
 	echo data >"$T/in" && run --paths "$PFS/*" -- "$top_builddir/tests/mount/copy" "$T/in" "$T/out.copy" && one_line 'linked statically.*pmio mount'
 }
 static_child() {
 	run --paths "$PFS/*" --check -- bash -c "for i in 1 2 3; do $top_builddir/tests/mount/copy $T/in $T/out.copy; done" &&
 		[ "$(grep -c 'linked statically, so it sees' "$ERR")" = 1 ] && grep -q 'copy: it is linked statically, so it sees the plain files' "$ERR" && grep -Eq '^check: past .*copy: it is linked statically' "$ERR"
+}
+# it sees what waits, and what it writes is seen
+settled_before() {
+	local copy=$top_builddir/tests/mount/copy
+	run --paths "$PFS/*" -- bash -c "echo held >$PFS/sb; echo other >$PFS/sb.other; exec 3>>$PFS/sb; echo open >&3; $copy $PFS/sb $PFS/sb2; cat $PFS/sb2; echo more >>$PFS/sb2; $copy $PFS/sb2 $T/sb3; cat $T/sb3
+python3 -c \"import subprocess; open('$PFS/sb4', 'w').write('by vfork'); subprocess.run(['$copy', '$PFS/sb4', '$T/sb5'], close_fds=False)\"; cat $T/sb5" &&
+		[ "$(tr '\n' ' ' <"$OUT")" = "held open held open more by vfork" ] && [ "$(cat "$PFS/sb.other")" = other ] && run --paths "$PFS/*" -- sh -c "echo again >$PFS/sb6" && held_size "$PFS/sb6" 6 &&
+		run --paths "$PFS/*" -- "$copy" "$PFS/sb6" "$T/sb7" && [ "$(cat "$T/sb7")" = again ] && run --paths "$PFS/*" -- sh -c "echo kept >$PFS/sb8" && run --paths "$PFS/x*" -- "$copy" "$T/sb7" "$T/sb9" && held_size "$PFS/sb8" 5
+}
+# a Go program is known by the note of its linker
+go_program() {
+	command -v gcc >/dev/null || { echo "no gcc"; return 77; }
+	printf '__asm__(".section .note.go.buildid,\\"a\\",@note\\n.long 4,4,4\\n.ascii \\"Go\\\\0\\\\0\\"\\n.long 0\\n.previous");\nint main(void) { return 0; }\n' >"$T/go.c" && gcc -o "$T/go" "$T/go.c" || return
+	run --paths "$PFS/*" -- sh -c "echo held >$PFS/go; $T/go; $T/go" && one_line 'go: it is a Go program.*sees the plain files' && [ "$(cat "$PFS/go")" = held ] &&
+		run --paths "$PFS/*" -- "$T/go" && one_line 'go: it is a Go program.*cannot be redirected'
 }
 # what is mapped has to be in the pool, all of it
 refuses_to_map() {
@@ -126,8 +198,12 @@ check "signals reach the program" passes_signals
 check "usage" usage
 check "--check" checks
 check "--report" reports
+check "... the time saved is what it says" time_saved
+check "... with killed processes, and without its file" time_of_killed
 check "a static program is told of" static_command
 check "a static child is told of" static_child
+check "what cannot be redirected sees what waits" settled_before
+check "a Go program is told of" go_program
 check "a mapping that the pool has no room for is refused" refuses_to_map
 check "io_uring is not there" no_io_uring
 check "a program with AddressSanitizer" with_asan
