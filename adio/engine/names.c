@@ -71,6 +71,7 @@ void engine_stop(void)
 	}
 	have = started = false;
 	pthread_mutex_unlock(&lock);
+	engine_requests_stop();
 }
 
 static void (*at_end)(void);
@@ -95,7 +96,6 @@ static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 	(void)extra;
 	engine_stop();
 	flat_fini();
-	engine_requests_stop();
 	if (at_end)
 		at_end();
 	return MPI_SUCCESS;
