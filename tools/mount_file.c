@@ -179,6 +179,7 @@ void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct mount *m = fuse_req_userdata(req);
 
 	(void)ino;
+	mount_locks_drop_all(handle_of(fi));
 	mount_release(m, handle_of(fi)); /* nobody hears of it; what is wrong has been logged */
 	fuse_reply_err(req, 0);
 }

@@ -213,6 +213,8 @@ void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 void mount_op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 /* a process has closed the file: its fcntl() locks go */
 void mount_locks_drop(struct mount_node *node, uint64_t owner);
+/* nobody has it any more */
+void mount_locks_drop_all(const struct mount_handle *h);
 
 /* ---- mount_cached.c ----------------------------------------------------------------------------------- */
 

@@ -2,7 +2,9 @@
  * mount_lock.c -- locks of programs, which are those of the file below: so others see them that do not use the mount
  *
  * An owner of fcntl() locks, that is a process, has an open file description of each file that it locks, with OFD
- * locks; one of flock() is a handle, and has one, too.  The bytes beyond 2^62 are libpmio's (lib/pfs/exclusion.c).
+ * locks; one of flock() is a handle, and has one, too.  A program with OFD locks of its own is a handle with another number than its
+ * process: the kernel reports no close for it, so its locks go when the handle is released, a moment after the last close.  The
+ * bytes beyond 2^62 are libpmio's (lib/pfs/exclusion.c).
  *
  * Who waits for a lock is not waited for by a thread: those that unlock need one.  A thread of our own tries again.
  */
@@ -25,14 +27,14 @@
 struct mount_owner {
 	struct mount_owner *next; /* node->owners */
 	uint64_t id;
+	const struct mount_handle *handle; /* by which it locked last */
 	int fd;
 };
 
 struct wait {
 	struct wait *prev, *next;
 	fuse_req_t req;
-	struct mount_node *node; /* stays: its file is open as long as somebody waits */
-	struct mount_handle *handle;
+	struct mount_handle *handle; /* stays: its file is open as long as somebody waits */
 	uint64_t owner;
 	struct flock fl;
 	int flock_op;		/* 0: fcntl() */
@@ -58,17 +60,21 @@ static int open_to_lock(const struct mount_node *node)
 }
 
 /* node->lock held */
-static int owner_fd(struct mount_node *node, uint64_t id)
+static int owner_fd(struct mount_handle *h, uint64_t id)
 {
+	struct mount_node *node = h->node;
 	struct mount_owner *o;
 
 	LL_SEARCH_SCALAR(node->owners, o, id, id);
-	if (o)
+	if (o) {
+		o->handle = h;
 		return o->fd;
+	}
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
 	o->id = id;
+	o->handle = h;
 	o->fd = open_to_lock(node);
 	if (o->fd < 0) {
 		int rc = o->fd;
@@ -91,12 +97,13 @@ static int clip(struct flock *fl)
 	return 0;
 }
 
-static int try_fcntl(struct mount_node *node, uint64_t owner, int how, struct flock *fl)
+static int try_fcntl(struct mount_handle *h, uint64_t owner, int how, struct flock *fl)
 {
+	struct mount_node *node = h->node;
 	int fd, rc;
 
 	pthread_mutex_lock(&node->lock);
-	fd = owner_fd(node, owner);
+	fd = owner_fd(h, owner);
 	rc = fd < 0 ? fd : fcntl(fd, how, fl) < 0 ? -errno : 0;
 	pthread_mutex_unlock(&node->lock);
 	return rc == -EACCES ? -EAGAIN : rc;
@@ -129,6 +136,21 @@ void mount_locks_drop(struct mount_node *node, uint64_t id)
 	free(o);
 }
 
+void mount_locks_drop_all(const struct mount_handle *h)
+{
+	struct mount_owner *o, *tmp;
+
+	pthread_mutex_lock(&h->node->lock);
+	LL_FOREACH_SAFE(h->node->owners, o, tmp) {
+		if (o->handle != h)
+			continue;
+		LL_DELETE(h->node->owners, o);
+		close(o->fd);
+		free(o);
+	}
+	pthread_mutex_unlock(&h->node->lock);
+}
+
 /* ---- waiting -------------------------------------------------------------------------------------- */
 
 static int try_wait(struct wait *w)
@@ -137,7 +159,7 @@ static int try_wait(struct wait *w)
 
 	if (fuse_req_interrupted(w->req))
 		return -EINTR;
-	return w->flock_op ? try_flock(w->handle, w->flock_op) : try_fcntl(w->node, w->owner, F_OFD_SETLK, &fl);
+	return w->flock_op ? try_flock(w->handle, w->flock_op) : try_fcntl(w->handle, w->owner, F_OFD_SETLK, &fl);
 }
 
 /* waits->lock held; true: somebody got his */
@@ -229,13 +251,18 @@ void mount_locks_end(struct mount *m)
 
 /* ---- operations ------------------------------------------------------------------------------------- */
 
+static struct mount_handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct mount_handle *)(uintptr_t)fi->fh;
+}
+
 void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl)
 {
-	struct mount *m = fuse_req_userdata(req);
 	int rc = clip(fl);
 
+	(void)ino;
 	if (rc == 0)
-		rc = try_fcntl(mount_node(m, ino), fi->lock_owner, F_OFD_GETLK, fl);
+		rc = try_fcntl(handle_of(fi), fi->lock_owner, F_OFD_GETLK, fl);
 	if (rc < 0) {
 		fuse_reply_err(req, mount_errno(rc));
 		return;
@@ -247,12 +274,13 @@ void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl, int sleep)
 {
 	struct mount *m = fuse_req_userdata(req);
-	struct wait w = { .req = req, .node = mount_node(m, ino), .owner = fi->lock_owner };
+	struct wait w = { .req = req, .handle = handle_of(fi), .owner = fi->lock_owner };
 	int rc = clip(fl);
 
+	(void)ino;
 	w.fl = *fl;
 	if (rc == 0)
-		rc = try_fcntl(w.node, w.owner, F_OFD_SETLK, fl);
+		rc = try_fcntl(w.handle, w.owner, F_OFD_SETLK, fl);
 	if (rc == -EAGAIN && sleep)
 		add_wait(m->waits, &w);
 	else
@@ -262,10 +290,10 @@ void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 void mount_op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
 	struct mount *m = fuse_req_userdata(req);
-	struct wait w = { .req = req, .node = mount_node(m, ino), .handle = (struct mount_handle *)(uintptr_t)fi->fh,
-			  .flock_op = op & ~LOCK_NB };
+	struct wait w = { .req = req, .handle = handle_of(fi), .flock_op = op & ~LOCK_NB };
 	int rc = try_flock(w.handle, op);
 
+	(void)ino;
 	if (rc == -EAGAIN && !(op & LOCK_NB))
 		add_wait(m->waits, &w);
 	else

@@ -174,7 +174,8 @@ static int close_file(struct pmio_file *f, unsigned how)
 	if (f->ops)
 		return close_elsewhere(f, how);
 	if (is_nameless(fd)) {
-		if (how & REDIRECT_CLOSE_SHARED)
+		/* of one that is complete the agent has nothing open any more, and finds it by no name */
+		if ((how & REDIRECT_CLOSE_SHARED) && pmio_stat_id(pm, fd, &st) == 0 && st.waits)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
 	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how)) {

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 20
+plan 21
 
 pattern "$T/ref" 3300000 1
 
@@ -189,6 +189,31 @@ for i in range(600):  # the kernel lets go of it a moment later
 else: sys.exit("still locked")' "$M/map" "$PFS/map" "$COPY"
 }
 check "locks: also with those who use the file below" locks
+# of an open file description: the kernel tells of no close by who has it
+ofd_locks() {
+	python 'import fcntl, os, struct, sys, time
+SETLK, GETLK = 37, 36
+def lock(f, kind, how=SETLK): return struct.unpack("hhqqi4x", fcntl.fcntl(f, how, struct.pack("hhqqi4x", kind, 0, 0, 10, 0)))[0]
+def refused(f):
+    try: lock(f, fcntl.F_WRLCK)
+    except BlockingIOError: return True
+m, p = sys.argv[1:]
+a, b, c = open(m, "r+b"), open(m, "r+b"), open(p, "r+b")
+lock(a, fcntl.F_WRLCK)
+assert refused(b) and refused(c) and lock(b, fcntl.F_WRLCK, GETLK) == fcntl.F_WRLCK and lock(a, fcntl.F_WRLCK, GETLK) == fcntl.F_UNLCK
+d = os.dup(a.fileno())
+a.close()
+time.sleep(0.2)
+assert refused(b) and refused(c)
+os.close(d)
+for f in c, b:
+    for i in range(600):  # as with flock()
+        if not refused(f): break
+        time.sleep(0.1)
+    else: sys.exit("still locked")
+    lock(f, fcntl.F_UNLCK)' "$M/map" "$PFS/map"
+}
+check "locks of open file descriptions" ofd_locks
 
 # fileio has it open, as an MPI program would
 both_ways() {

@@ -9,7 +9,7 @@
 plan ${#names[@]}
 
 # what a mount does not have (doc/limits.md)
-lacks=" java fio lmdb python_mmap python_mmap_shared python_sqlite_wal "
+lacks=" java fio lmdb numpy zarr leveldb dbi rrdtool python_mmap python_mmap_shared python_sqlite_wal "
 
 same_words() {
 	diff "$T/plain.out" "$T/mount.out" && diff <(sed "s,$T/plain,DIR,g; s/line [0-9]*: //" "$T/plain.out.err") <(sed "s,$M,DIR,g; s/line [0-9]*: //" "$T/mount.out.err")
