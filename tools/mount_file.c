@@ -8,7 +8,7 @@
 
 #include "mount_impl.h"
 
-#define OWNER_MODE (S_IRUSR | S_IWUSR)
+#define LAYOUT_MODE (S_IRUSR | S_IWUSR)
 
 static struct mount_handle *handle_of(const struct fuse_file_info *fi)
 {
@@ -50,7 +50,7 @@ static int make(fuse_req_t req, struct mount_node *parent, const char *name, mod
 		struct mount_node **node, struct mount_handle **h)
 {
 	struct mount *m = fuse_req_userdata(req);
-	int fd = openat(parent->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode | OWNER_MODE);
+	int fd = openat(parent->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode | LAYOUT_MODE);
 	int path, rc;
 
 	if (fd < 0)
@@ -63,7 +63,7 @@ static int make(fuse_req_t req, struct mount_node *parent, const char *name, mod
 		if (rc < 0)
 			mount_forget(m, *node, 1);
 	}
-	if (rc == 0 && (mode & OWNER_MODE) != OWNER_MODE)
+	if (rc == 0 && (mode & LAYOUT_MODE) != LAYOUT_MODE)
 		fchmod(fd, mode);
 	if (rc < 0)
 		unlinkat(parent->fd, name, 0);

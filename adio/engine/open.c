@@ -72,9 +72,9 @@ void engine_free(struct pmio_mpi_file *f)
  *
  *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that use
  *   O2 if not, it opens the file in its pool, and all others with the same pool do too.  If these
- *      are all ranks, rank 0 makes an owner's file that lists this node (setting `owner`)
+ *      are all ranks, rank 0 makes a layout file that lists this node (setting `owner`)
  *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers the
- *      list, makes the owner's file, and all open the file again, by the list
+ *      list, makes the layout file, and all open the file again, by the list
  *
  * All ranks succeed, or all fail with one error.
  */
@@ -164,7 +164,7 @@ static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, b
 	bool remote = first && client_wants_memory_nodes(&f->settings);
 	int rc = first ? remote_use_find(&f->settings, f->path, &use) : -ENOENT;
 
-	if (rc == -ENAMETOOLONG) /* that of the owner's file; if the file's own name is too long, its open reports it */
+	if (rc == -ENAMETOOLONG) /* that of the layout file; if the file's own name is too long, its open reports it */
 		rc = -ENOENT;
 	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
@@ -198,7 +198,7 @@ static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, stru
 		rc = try_to_open(f, &how, first);
 	while (rc == -EAGAIN && pmio_backoff_sleep(&b))
 		rc = try_to_open(f, &how, first);
-	if (rc == -EAGAIN) { /* it is open in another pool, still without an owner's file by which others could join */
+	if (rc == -EAGAIN) { /* it is open in another pool, still without a layout file by which others could join */
 		how.no_wait = false;
 		rc = try_to_open(f, &how, first);
 	}

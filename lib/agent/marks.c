@@ -12,7 +12,7 @@
  *
  * A program on another node that opens the file after a close has returned must not find the mark. So
  * a close that leaves nothing to drain waits for the mark's removal, which has a batch of its own.
- * A file that is in use on several nodes has its owner's file for that, and no mark.
+ * A file that is in use on several nodes has its layout file for that, and no mark.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -50,7 +50,7 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
 
 /* ---- to be found by others ----------------------------------------------------------------- */
 
-/* a user who cannot make an owner's file there cannot keep others from the file either */
+/* a user who cannot make a layout file there cannot keep others from the file either */
 static bool cannot_be_marked(int rc)
 {
 	return rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG;

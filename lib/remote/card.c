@@ -48,7 +48,7 @@ void remote_card_write(FILE *out, const struct remote_card *card)
 	remote_put_hex(out, "key", card->key, sizeof(card->key));
 	remote_put_hex(out, "pool", card->uuid, sizeof(card->uuid));
 	/*
-	 * the same length with any port: the card of a restarted target overwrites the old one in an owner's file, in
+	 * the same length with any port: the card of a restarted target overwrites the old one in a layout file, in
 	 * place
 	 */
 	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", card->chunk_size, card->lifeline);

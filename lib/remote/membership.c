@@ -1,7 +1,7 @@
 /*
  * membership.c -- beginning, joining and leaving the use (layout session) of a file by several nodes
  *
- * A use is announced by the owner's file (owner.c).  A process joins it at the first target in that file, its
+ * A use is announced by the layout file (layout.c).  A process joins it at the first target in that file, its
  * home (the file's metadata server), and is a member until it leaves; node.c joins again for it after a
  * session was lost.
  */
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "remote/owner.h"
+#include "remote/layout.h"
 #include "remote/remote_impl.h"
 #include "remote/wire.h"
 #include "core/backoff.h"
@@ -45,38 +45,38 @@ static int say_join(const struct pmio_settings *settings, struct remote_use *use
 	return rc;
 }
 
-/* the file that was just made, fd, becomes the owner's file of this use */
-static int begin(const struct pmio_settings *settings, const char *path, const struct owner_mark *m, struct remote_use *use, int fd)
+/* the file that was just made, fd, becomes the layout file of this use */
+static int begin(const struct pmio_settings *settings, const char *path, const struct layout_mark *m, struct remote_use *use, int fd)
 {
 	int rc;
 
-	if (owner_has_rival(m)) {
+	if (layout_has_rival(m)) {
 		unlink(m->name);
 		return -EEXIST;
 	}
 	/* before the first join it looks like a leftover */
-	rc = owner_lock(fd, m->name, LOCK_EX);
+	rc = layout_lock(fd, m->name, LOCK_EX);
 	if (rc < 0) { /* no other process can change it either */
 		unlink(m->name);
 		return rc;
 	}
-	rc = owner_write_use(fd, path, m->born, use);
+	rc = layout_write_use(fd, path, m->born, use);
 	if (rc == 0)
-		rc = owner_sync_folder(m->name);
+		rc = layout_sync_folder(m->name);
 	if (rc == 0)
 		rc = say_join(settings, use, m->name, true);
 	use->began = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", m->name, pmio_strerror(rc));
-		owner_remove_this(m->name, fd);
+		layout_remove_this(m->name, fd);
 	}
 	return rc;
 }
 
 int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use)
 {
-	struct owner_mark m;
-	int fd, rc = owner_name_mark(path, &m);
+	struct layout_mark m;
+	int fd, rc = layout_name_mark(path, &m);
 
 	if (rc == 0)
 		rc = pmio_fabric_random(use->id, sizeof(use->id));
@@ -159,13 +159,13 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 	struct remote_use now;
 	struct stat st;
 	char *text;
-	int fd, rc = owner_lock_text(owner, born, &now, &fd, &text);
+	int fd, rc = layout_lock_text(owner, born, &now, &fd, &text);
 
 	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
 		rc = say_join(settings, use, owner, true);
 	else if (rc != -ETIMEDOUT)
 		rc = -EAGAIN;
-	owner_unlock(&now, fd, text);
+	layout_unlock(&now, fd, text);
 	return rc;
 }
 
@@ -193,13 +193,13 @@ static int remove_left_over(const struct pmio_settings *settings, const char *ow
 	char *text;
 	int rc;
 
-	rc = owner_lock(fd, owner, LOCK_EX | LOCK_NB);
+	rc = layout_lock(fd, owner, LOCK_EX | LOCK_NB);
 	if (rc < 0)
 		return rc;
 	remote_use_fini(use);
-	rc = owner_read_text(fd, &text);
+	rc = layout_read_text(fd, &text);
 	if (rc == 0)
-		rc = owner_parse(text, born, use);
+		rc = layout_parse(text, born, use);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -211,7 +211,7 @@ static int remove_left_over(const struct pmio_settings *settings, const char *ow
 	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
 		return rc;
 	pmio_info("%s: left over: removed", owner);
-	owner_remove_this(owner, fd);
+	layout_remove_this(owner, fd);
 	return -ENOENT;
 }
 
@@ -219,7 +219,7 @@ static void say_in_use(const char *owner, int rc)
 {
 	uid_t uid;
 
-	if (owner_whose(owner, &uid) && uid != geteuid())
+	if (layout_owner(owner, &uid) && uid != geteuid())
 		pmio_err("%s: the file is in use on several nodes by user %u", owner, (unsigned)uid);
 	else
 		pmio_err("%s: the file is in use on several nodes by other processes: %s", owner, pmio_strerror(rc));
@@ -229,7 +229,7 @@ static void say_in_use(const char *owner, int rc)
 static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
 		       struct remote_use *use, bool last)
 {
-	int fd, rc = owner_read(owner, born, use, &fd);
+	int fd, rc = layout_read(owner, born, use, &fd);
 	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
 
 	if (rc == 0 || rc == -EBUSY) {
@@ -259,19 +259,19 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use)
 {
 	uid_t forger;
-	struct owner_mark m;
-	int rc = owner_find_mark(path, &m, &forger);
+	struct layout_mark m;
+	int rc = layout_find_mark(path, &m, &forger);
 
 	memset(use, 0, sizeof(*use));
 	if (rc < 0)
 		return -ENOENT; /* the open reports the error */
 	if (rc == 1)
 		pmio_warn("%s was made by user %u, who cannot write the file: it is passed over", m.other, (unsigned)forger);
-	for (int tries = 0; tries < OWNER_LOCKED_TRIES; tries++) {
-		rc = try_to_find(settings, m.name, m.born, use, tries >= OWNER_FIND_TRIES);
+	for (int tries = 0; tries < LAYOUT_LOCKED_TRIES; tries++) {
+		rc = try_to_find(settings, m.name, m.born, use, tries >= LAYOUT_FIND_TRIES);
 		if (rc != -EAGAIN)
 			return rc;
-		pmio_sleep_us(OWNER_FIND_WAIT_US);
+		pmio_sleep_us(LAYOUT_FIND_WAIT_US);
 	}
 	pmio_err("%s: another process is opening the file on several nodes and has not finished", m.name);
 	return -EBUSY;
@@ -280,28 +280,28 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
 {
 	struct remote_use use;
-	struct owner_mark m;
+	struct layout_mark m;
 	bool deleted = false;
-	int fd, rc = owner_name_mark(path, &m);
+	int fd, rc = layout_name_mark(path, &m);
 
 	if (rc < 0)
 		return false;
-	rc = owner_read(m.name, m.born, &use, &fd);
+	rc = layout_read(m.name, m.born, &use, &fd);
 	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
 		if (memcmp(use.cards[i].uuid, own, 16) != 0)
-			/* it logs errors; the owner's file is removed nevertheless */
+			/* it logs errors; the layout file is removed nevertheless */
 			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
 	}
 	/*
-	 * everything has been drained, and the owner's file is about to go; or a process has the file open, and its
-	 * close removes the owner's file
+	 * everything has been drained, and the layout file is about to go; or a process has the file open, and its
+	 * close removes the layout file
 	 */
 	if (rc == 0 && use.nr_memory == use.nr && join(settings, m.name, &use) == 0)
 		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
 	else if (rc == 0 && use.nr_memory == use.nr)
-		rc = owner_lock(fd, m.name, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
+		rc = layout_lock(fd, m.name, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
 	if (rc == -EBUSY || rc == -ESTALE)
-		owner_remove_this(m.name, fd);
+		layout_remove_this(m.name, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);

@@ -12,7 +12,7 @@
  * open until the target has confirmed that it has the lifeline of a later one.
  *
  * A target that was restarted knows of no joins.  The first session with it joins again, if the
- * owner's file is still there and belongs to that use; otherwise others have taken it for a
+ * layout file is still there and belongs to that use; otherwise others have taken it for a
  * leftover, and the process cannot continue with the file (node_is_member()).
  */
 #include <arpa/inet.h>
@@ -97,7 +97,7 @@ static bool is_alive(const struct node *n)
 }
 
 /*
- * the target was restarted, maybe on another node; or the card is an old one from a leftover owner's file.  This must
+ * the target was restarted, maybe on another node; or the card is an old one from a leftover layout file.  This must
  * not wait
  */
 static void take_news(struct node *n, const struct remote_card *card)
@@ -298,7 +298,7 @@ struct saying {
 	bool begins;
 };
 
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file,
+size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep)
 {
 	struct remote_join_msg *m = &u->m;
@@ -306,12 +306,12 @@ size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], u
 	memset(m, 0, sizeof(*m));
 	memcpy(m->use, use, sizeof(m->use));
 	m->number = number;
-	m->create = owner_file != NULL;
+	m->create = layout_file != NULL;
 	m->keep = keep;
-	if (!owner_file)
+	if (!layout_file)
 		return sizeof(*m);
-	strcpy(m->path, owner_file);
-	return sizeof(*m) + strlen(owner_file) + 1;
+	strcpy(m->path, layout_file);
+	return sizeof(*m) + strlen(layout_file) + 1;
 }
 
 static int say_membership(void *arg)
@@ -337,9 +337,9 @@ static int join_one_again(struct node *n, struct membership *m)
 	}
 	if (rc != -ENOENT)
 		return rc;
-	/* the target was restarted, or the owner's file was removed by hand */
+	/* the target was restarted, or the layout file was removed by hand */
 	s.begins = true;
-	rc = owner_locked(m->owner, m->use, &n->card, say_membership, &s);
+	rc = layout_locked(m->owner, m->use, &n->card, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
@@ -563,12 +563,12 @@ void remote_forget(void)
 	atomic_store(&nr_ended, 0);
 }
 
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file)
+int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file)
 {
 	struct membership *m = calloc(1, sizeof(*m));
 
 	if (m)
-		m->owner = strdup(owner_file);
+		m->owner = strdup(layout_file);
 	if (!m || !m->owner) {
 		free(m);
 		return -ENOMEM;

@@ -29,7 +29,7 @@ struct remote_card {
 	uint64_t chunk_size;	/* of the pool, bytes */
 	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
-	bool waits;		/* in an owner's file: data of the file wait there, or may after a crash */
+	bool waits;		/* in a layout file: data of the file wait there, or may after a crash */
 };
 
 /*
@@ -110,10 +110,10 @@ struct remote_use {
 void remote_use_fini(struct remote_use *use);
 
 /*
- * remote_use_begin -- the first open: make the owner's file and join
+ * remote_use_begin -- the first open: make the layout file and join
  *
  * use->id is chosen here.  -EEXIST: another job uses the file on several nodes (join that
- * use, or try again), and its owner's file is not a leftover; otherwise as remote_open().
+ * use, or try again), and its layout file is not a leftover; otherwise as remote_open().
  */
 int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use);
 
@@ -129,7 +129,7 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use,
 			     bool *found);
 
-/* what becomes of the owner's file after the last close */
+/* what becomes of the layout file after the last close */
 enum remote_keep {
 	REMOTE_KEEP_WAITING, /* it stays if it has a mark that data wait somewhere */
 	REMOTE_KEEP,	     /* data wait: it stays, with a mark for later opens */
@@ -199,40 +199,40 @@ void remote_striped_keep(struct pmio_file *f);
 int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
 		     const struct remote_use *use);
 
-/* 1: there is an owner's file of that use; 0: there is none; or an error: it is not known */
-int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+/* 1: there is a layout file of that use; 0: there is none; or an error: it is not known */
+int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 /*
- * remove the owner's file, if it belongs to that use, and no data wait or waiting is set; otherwise it stays, with a
+ * remove the layout file, if it belongs to that use, and no data wait or waiting is set; otherwise it stays, with a
  * mark that data wait
  */
-void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
-void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
+void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 /*
- * note in the owner's file of path that data wait at that target; 0, -ENOENT (there is no such file,
+ * note in the layout file of path that data wait at that target; 0, -ENOENT (there is no such file,
  * or it belongs to another use), or another error
  */
-int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
+int remote_layout_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
 /* the same for all targets */
-int remote_owner_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
+int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
 /*
- * note that no data of path wait in that pool any more.  After the last such pool the owner's file is
- * removed; that of a file of memory nodes by remote_owner_settle(), as its list may be in use again.
+ * note that no data of path wait in that pool any more.  After the last such pool the layout file is
+ * removed; that of a file of memory nodes by remote_layout_settle(), as its list may be in use again.
  * drain: called under the lock, when no mark can be set, to drain again; if it fails, nothing changes.
  * NULL: not needed.
  */
-void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
+void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
- * for the first target of path, which has that pool: remove the owner's file if no process uses path
+ * for the first target of path, which has that pool: remove the layout file if no process uses path
  * and no data wait
  *
  * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data still wait, or it is in
  * use.
  */
-int remote_owner_settle(const char *path, const uint8_t uuid[16],
+int remote_layout_settle(const char *path, const uint8_t uuid[16],
 			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);
 
 /*
- * remote_watch -- have the target remove its mark from the owner's file of path, when it has drained path
+ * remote_watch -- have the target remove its mark from the layout file of path, when it has drained path
  *
  * The target tries as long as it runs.  Returns 0: it will; or an error (logged).
  */
@@ -241,7 +241,7 @@ int remote_watch(const struct pmio_settings *settings, const struct remote_card 
  * remote_use_forget -- the file is to be removed: remove also its data that wait on several
  * nodes
  *
- * except those in the pool with that uuid, and remove the owner's file that lists them.
+ * except those in the pool with that uuid, and remove the layout file that lists them.
  * Returns whether another node has removed the file itself in doing so.
  */
 bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);

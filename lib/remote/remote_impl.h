@@ -23,7 +23,7 @@ struct membership {
 	struct membership *prev, *next;
 	uint8_t use[REMOTE_USE_ID];
 	uint64_t number;
-	char *owner;		/* owned: the owner's file */
+	char *owner;		/* owned: the layout file */
 	bool left;		/* this process has left; the target may not have been told yet */
 	enum remote_keep keep;	/* what to tell the target then */
 };
@@ -74,7 +74,7 @@ int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * note that this process has joined a use at that target, or has left it; owner: name of its owner's file; 0 or
+ * note that this process has joined a use at that target, or has left it; owner: name of its layout file; 0 or
  * -ENOMEM
  *
  * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
@@ -138,47 +138,47 @@ void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t le
 /* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
-/* ---- owner.c --------------------------------------------------------------------- */
+/* ---- layout.c --------------------------------------------------------------------- */
 
-/* write the text of an owner's file.  born: as for owner_parse() */
-void owner_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
+/* write the text of a layout file.  born: as for layout_parse() */
+void layout_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
 /*
- * owner_parse -- read such a text
+ * layout_parse -- read such a text
  *
  * born  the file's creation time that the text should have; NULL: any
  * Returns 0; -EBUSY: data wait; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
  * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
  */
-int owner_parse(const char *text, const char *born, struct remote_use *use);
+int layout_parse(const char *text, const char *born, struct remote_use *use);
 /* offset of the 3 bytes in it that say whether data wait at a target; 0: there are none */
-off_t owner_answer_of(const char *text, uint32_t target);
+off_t layout_answer_of(const char *text, uint32_t target);
 
-/* how long to wait for a lock on an owner's file */
-extern unsigned owner_lock_ms;
+/* how long to wait for a lock on a layout file */
+extern unsigned layout_lock_ms;
 
 /*
- * under the lock on an owner's file, if it still belongs to that use: write home as its first target's card, and call
+ * under the lock on a layout file, if it still belongs to that use: write home as its first target's card, and call
  *
  * home  the card of the same target, which may have been restarted
  * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
  * -EAGAIN: another process has the lock; or an error
  */
-int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */
 
-/* a message that joins or leaves a use: a struct remote_join_msg with room for the name of an owner's file */
+/* a message that joins or leaves a use: a struct remote_join_msg with room for the name of a layout file */
 union node_join {
 	struct remote_hdr_msg hdr;
 	struct remote_join_msg m;
 	uint8_t bytes[REMOTE_JOIN_SIZE];
 };
 /*
- * fill in all but the header; owner_file: name of the owner's file if the use begins, up to PATH_MAX; NULL: it does
+ * fill in all but the header; layout_file: name of the layout file if the use begins, up to PATH_MAX; NULL: it does
  * not.  Returns the length
  */
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner_file,
+size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep);
 
 /* ---- claims, uses ------------------------------------------------------------------- */

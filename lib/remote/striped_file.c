@@ -530,11 +530,11 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 
 	/* before it closes: a process that finds no member in the use must know */
 	if (may_wait && !lost)
-		rc = remote_owner_wait_all(s->f.path, s->use.id);
+		rc = remote_layout_wait_all(s->f.path, s->use.id);
 	if (rc == -ENOENT)
 		deleted = true; /* no data of it can be drained any more */
 	else if (rc < 0)
-		pmio_err("close %s: its owner's file: %s; until it is drained others may read what the file system has",
+		pmio_err("close %s: its layout file: %s; until it is drained others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
 	rc = lost ? -EIO : 0;
 	for (uint32_t i = s->use.nr; i-- > 0;) {
@@ -543,7 +543,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		rc = rc < 0 ? rc : rc_one;
 		/* if this fails, the first target notes it, for all nodes */
 		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
-			remote_owner_wait(s->f.path, s->use.id, i);
+			remote_layout_wait(s->f.path, s->use.id, i);
 	}
 	if (s->joined) {
 		enum remote_keep keep = REMOTE_KEEP_WAITING;

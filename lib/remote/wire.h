@@ -54,7 +54,7 @@ enum remote_op {
 	REMOTE_JOIN,
 	REMOTE_LEAVE,
 	REMOTE_CLAIM,
-	REMOTE_WATCH, /* path: remove the mark in its owner's file when the pool has drained it */
+	REMOTE_WATCH, /* path: remove the mark in its layout file when the pool has drained it */
 	REMOTE_STAGE, /* chunks that are to be brought in before a program reads them */
 	REMOTE_POINTER,
 	REMOTE_RESERVE, /* the file gets longer by so many bytes, for an append */
@@ -160,7 +160,7 @@ struct remote_path_msg {
 
 /*
  * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its first target,
- * which removes the owner's file (owner.c) after the last has left.  JOIN: -ENOENT: this use has
+ * which removes the layout file (layout.c) after the last has left.  JOIN: -ENOENT: this use has
  * ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both are
  * idempotent.
  */
@@ -170,7 +170,7 @@ struct remote_join_msg {
 	uint64_t number;   /* identifies the join within the process; not 0 */
 	uint32_t create;   /* JOIN: 1: this use begins */
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
-	char path[];	   /* JOIN, create: the owner's file */
+	char path[];	   /* JOIN, create: the layout file */
 };
 #define REMOTE_JOIN_SIZE (sizeof(struct remote_join_msg) + PATH_MAX)
 

@@ -102,7 +102,7 @@ static bool is_lost(const struct process *p)
 	return !p->dead && (!last || last->ended);
 }
 
-/* the at-th use of lost processes: its owner's file, freed by the caller; NULL: there are fewer */
+/* the at-th use of lost processes: its layout file, freed by the caller; NULL: there are fewer */
 static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
 {
 	bool joined;
@@ -133,7 +133,7 @@ static void forget_use(struct server *s, const char *owner, const uint8_t id[REM
 	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
 }
 
-/* a user who removes an owner's file confirms that the process is dead.  A thread of its own, as the file system may hang */
+/* a user who removes a layout file confirms that the process is dead.  A thread of its own, as the file system may hang */
 static void keep(struct job *job)
 {
 	struct server *s = ((struct server_job *)job)->server;
@@ -149,7 +149,7 @@ static void keep(struct job *job)
 			bool removed;
 
 			pthread_mutex_unlock(&s->lock);
-			removed = remote_owner_is_there(owner, id) == 0;
+			removed = remote_layout_is_there(owner, id) == 0;
 			pthread_mutex_lock(&s->lock);
 			if (removed)
 				forget_use(s, owner, id);

@@ -30,9 +30,9 @@ int target_do_leave(struct server *s, struct remote_job *j)
 	others = uses_active(s->uses, m->use);
 	pthread_mutex_unlock(&s->lock);
 	if (owner && keep)
-		remote_owner_keep(owner, m->use);
+		remote_layout_keep(owner, m->use);
 	else if (owner)
-		remote_owner_remove(owner, m->use, m->keep == REMOTE_KEEP_NOT);
+		remote_layout_remove(owner, m->use, m->keep == REMOTE_KEEP_NOT);
 	free(owner);
 	return rc == 0 && others ? 1 : rc;
 }

@@ -171,7 +171,7 @@ static void close_handles(struct server *s, struct session *n)
 	n->link = NULL;
 }
 
-/* ---- removing owner's files ---------------------------------------------------------- */
+/* ---- removing layout files ---------------------------------------------------------- */
 
 struct removal {
 	struct job job;		/* first */
@@ -185,9 +185,9 @@ static void run_removal(struct job *job)
 	struct removal *r = (struct removal *)job;
 
 	if (r->keep)
-		remote_owner_keep(r->owner, r->id);
+		remote_layout_keep(r->owner, r->id);
 	else
-		remote_owner_remove(r->owner, r->id, false);
+		remote_layout_remove(r->owner, r->id, false);
 	free(r->owner);
 	free(r);
 }

@@ -7,7 +7,7 @@
  *   workers		do the jobs; as many as there are jobs that wait for something (daemon/workers.h)
  *   the first one	watches lifelines and long jobs, and ends the target
  *
- * Of the workers one has the keeper's job, for ever: it looks whether owner's files of lost processes have been removed;
+ * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
  * and a few that of watch.c.
  *
  * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
@@ -19,7 +19,7 @@
  *   ... is reset	there is no such connection at its host, which was restarted: the process is dead
  *   ... is silent	not known.  The lifeline stays for as long as TCP sends probes (some 2 hours); its end
  *			shows that the process has died meanwhile, when its host can be reached again
- *   ... has timed out	not known, until a session of the process comes, or a user removes the owner's files
+ *   ... has timed out	not known, until a session of the process comes, or a user removes the layout files
  *			of its uses
  *
  * The first sessions have connections of their own to the agent (links), so none waits for another one's drain;

@@ -209,7 +209,7 @@ int target_do_stat(struct server *s, struct remote_job *j);
 
 /* lock held */
 int target_do_join(struct server *s, struct session *n, const struct remote_job *j);
-/* answered when the owner's file has been removed */
+/* answered when the layout file has been removed */
 int target_do_leave(struct server *s, struct remote_job *j);
 bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
 /* of a restarted memory node: drain what it has, and remove the marks */

@@ -158,7 +158,7 @@ bool uses_active(struct uses *u, const uint8_t id[REMOTE_USE_ID])
 	return use && use->joined;
 }
 
-/* returns the owner's file, if it is to be removed */
+/* returns the layout file, if it is to be removed */
 static char *drop_member(struct uses *u, struct member **process, struct member *m, bool *kept)
 {
 	struct use *use = m->use;

@@ -3,7 +3,7 @@
  * pieces
  *
  * A use is the time from the first open to the last close of such a file.  Its id is
- * random.  The first target knows which processes have joined, and removes the owner's
+ * random.  The first target knows which processes have joined, and removes the layout
  * file when the last has left; each target knows the holders of the chunks for which it
  * is asked (claims).
  *
@@ -31,7 +31,7 @@ int uses_create(struct uses *u, struct member **process, const uint8_t id[REMOTE
  * uses_join -- the process joins the use
  *
  * number  identifies the join within the process: the same one twice counts once
- * owner   the owner's file, if the use begins; otherwise NULL
+ * owner   the layout file, if the use begins; otherwise NULL
  * Returns 0, -ENOENT (it has ended, or is unknown), -ENOMEM
  */
 int uses_join(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID], uint64_t number,
@@ -44,19 +44,19 @@ bool uses_active(struct uses *u, const uint8_t id[REMOTE_USE_ID]);
  * uses_leave -- the process leaves the use
  *
  * keep    data of it wait, independent of what other processes tell
- * *owner  out: the owner's file, if no process uses it any more; the caller frees it.  It is to be
+ * *owner  out: the layout file, if no process uses it any more; the caller frees it.  It is to be
  *         removed, or kept if *kept
  * Returns 0 or -ENOENT.
  */
 int uses_leave(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID], uint64_t number, bool keep,
 	       char **owner, bool *kept);
 
-/* the process has ended: returns one of the owner's files to be removed; to be called until it returns NULL */
+/* the process has ended: returns one of the layout files to be removed; to be called until it returns NULL */
 char *uses_end(struct uses *u, struct member **process, uint8_t id[REMOTE_USE_ID], bool *kept);
 
-/* the at-th use that the process has joined: its owner's file; NULL: it has none, or, if !*joined, there is no such use */
+/* the at-th use that the process has joined: its layout file; NULL: it has none, or, if !*joined, there is no such use */
 const char *uses_joined(const struct member *process, unsigned at, uint8_t id[REMOTE_USE_ID], bool *joined);
-/* the owner's file of a use was removed by hand: remove the process, which cannot be asked, from that use */
+/* the layout file of a use was removed by hand: remove the process, which cannot be asked, from that use */
 void uses_forget(struct uses *u, struct member **process, const uint8_t id[REMOTE_USE_ID]);
 
 /*

@@ -65,11 +65,11 @@ static bool step(struct watch *w)
 		return true;
 	}
 	if (!w->drained) {
-		remote_owner_drained(w->path, all->uuid, drain_once, w);
+		remote_layout_drained(w->path, all->uuid, drain_once, w);
 		w->drained = true;
 		w->wait = 0;
 	}
-	if (remote_owner_settle(w->path, all->uuid, all->in_use, all->arg) != -EAGAIN)
+	if (remote_layout_settle(w->path, all->uuid, all->in_use, all->arg) != -EAGAIN)
 		return false;
 	w->wait += w->wait < WAIT_SETTLE_MAX;
 	return true;

@@ -149,7 +149,7 @@ target_stopped() (
 
 # a job of another host, without these settings, reads what was written, and not what the file system has
 others_see_it() {
-	[ -n "$(find "$D/pfs" -name '.pmio-owner.*')" ] || { echo "the owner's file has gone"; return 1; }
+	[ -n "$(find "$D/pfs" -name '.pmio-owner.*')" ] || { echo "the layout file has gone"; return 1; }
 	(unset PMIO_TARGETS PMIO_PLACEMENT; PMIO_TIMEOUT=20 PMIO_OWNER=always job 1 h2 "$steady" verify "pmem:$D/pfs/f" "$D")
 }
 
@@ -199,7 +199,7 @@ killed_while_cut_off() (
 		clean && verify && next 2 h2
 )
 
-# only the user, who removes the owner's file, can tell that it is dead
+# only the user, who removes the layout file, can tell that it is dead
 lost_for_ever() (
 	local pid
 	export PMIO_TIMEOUT=2

@@ -87,7 +87,7 @@ is_clean() {
 	on "$1" "exec $PMIO ls --json --pool=$2" >"$T/ls" && ! grep -v '"state": *"clean"' "$T/ls" | grep '"state"'
 }
 
-# nothing_left HOST:POOL...: of the jobs before: no owner's file (below D, if that is set), and no data in the pools
+# nothing_left HOST:POOL...: of the jobs before: no layout file (below D, if that is set), and no data in the pools
 nothing_left() {
 	local p
 	until_ok eval '[ -z "$(find "${D:-$SHARED}" -name ".pmio-owner.*" | tee /dev/stderr)" ]' || return

@@ -1,11 +1,11 @@
 /*
- * fuzz_cards.c -- any text as a card, or as an owner's file: libFuzzer target
+ * fuzz_cards.c -- any text as a card, or as a layout file: libFuzzer target
  *
  * Whatever is let pass must be within its bounds, mean the same when it is written and read again, and
  * say where its answers are.  Others cannot write these files, but a file system may have
  * half of one, or an earlier version's.
  *
- * Input: the first byte says card or owner's file, and whether the rest is the text itself, or
+ * Input: the first byte says card or layout file, and whether the rest is the text itself, or
  * changes to a good one: a 16-bit place, what to do there, and a byte for it.
  */
 #include <errno.h>
@@ -106,7 +106,7 @@ static void write_text(char text[TEXT_MAX], const struct remote_card *card, cons
 	if (card)
 		remote_card_write(out, card);
 	else
-		owner_write(out, "/pfs/out.h5", BORN, use);
+		layout_write(out, "/pfs/out.h5", BORN, use);
 	fclose(out);
 }
 
@@ -247,18 +247,18 @@ static void look_at_use(const char *text, const struct remote_use *use)
 	for (uint32_t i = 0; i < use->nr; i++) {
 		look_at_card(&use->cards[i]);
 		waits |= use->cards[i].waits;
-		need(owner_answer_of(text, i) >= 0 && owner_answer_of(text, i) <= (off_t)strlen(text));
+		need(layout_answer_of(text, i) >= 0 && layout_answer_of(text, i) <= (off_t)strlen(text));
 	}
 	if (use->nr > 4) /* it may not have room in the buffer */
 		return;
 	write_text(again, NULL, use);
-	rc = owner_parse(again, BORN, &back);
+	rc = layout_parse(again, BORN, &back);
 	need(rc == (waits ? -EBUSY : 0));
 	need(back.nr == use->nr && back.nr_memory == use->nr_memory && back.placement == use->placement);
 	need(memcmp(back.id, use->id, sizeof(use->id)) == 0);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		need_same(&use->cards[i], &back.cards[i]);
-		need(owner_answer_of(again, i) != 0);
+		need(layout_answer_of(again, i) != 0);
 	}
 	remote_use_fini(&back);
 }
@@ -266,7 +266,7 @@ static void look_at_use(const char *text, const struct remote_use *use)
 static void try_owner(const char *text)
 {
 	struct remote_use use;
-	int rc = owner_parse(text, BORN, &use);
+	int rc = layout_parse(text, BORN, &use);
 
 	if (rc == 0 || rc == -EBUSY || rc == -ESTALE)
 		look_at_use(text, &use);

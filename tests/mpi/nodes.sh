@@ -114,7 +114,7 @@ waits() { [ "$(grep -c '^waits = yes' "$PFS"/.pmio-owner.*)" = "$1" ]; }
 # written there at once, drained from there when the job has gone, and read from there meanwhile
 aggregated() {
 	local prog=$MPI_EXAMPLES/hello_pmem copy=$MPI_PROGRAMS/copy m file
-	file=$PFS/$(printf 'long%.0s' $(seq 60)) # more than a line of the owner's file takes
+	file=$PFS/$(printf 'long%.0s' $(seq 60)) # more than a line of the layout file takes
 	for m in $memory; do
 		"$PMIO_AGENT" --target --listen 127.0.0.1 --card "$m.card" --pool "$m" || return
 	done

@@ -120,7 +120,7 @@ never() {
 	local -x PMIO_OWNER=never
 	hold_open "$PFS/o" && PMIO_POOL=$THERE expect 1 "$PMIO" run --paths "$PFS/*" -- cat "$PFS/o" && err_lines 2 "(in use|wait) in pool $HERE" && let_go begun
 }
-check "without an owner's file it is not to be had there" never
+check "without a layout file it is not to be had there" never
 unset PMIO_OWNER
 
 # ---- memory nodes

@@ -931,7 +931,7 @@ static void file__appends(void **state)
 	assert_int_equal(pmio_close(&f[0]), 0);
 }
 
-/* an owner's file that is not whole yet; what its writer found when he was done */
+/* a layout file that is not whole yet; what its writer found when he was done */
 struct writer {
 	int fd;
 	struct stat st;
@@ -1681,7 +1681,7 @@ int fsync(int fd)
 }
 
 /* the power may go when the call has returned */
-static void use__owners_file_is_durable(void **state)
+static void use__layout_file_is_durable(void **state)
 {
 	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
 
@@ -1692,9 +1692,9 @@ static void use__owners_file_is_durable(void **state)
 	assert_int_equal(remote_use_begin(settings, path, &use), 0);
 	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
 	nr_synced[1] = 0;
-	assert_int_equal(remote_owner_wait(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
 	assert_int_equal(nr_synced[1], 1);
-	remote_owner_drained(path, use.cards[0].uuid, NULL, NULL);
+	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
 	assert_int_equal(nr_synced[1], 2);
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	remote_use_fini(&use);
@@ -1775,8 +1775,8 @@ static void mark__of_who_cannot_write_the_file(void **state)
 	remote_use_fini(&other);
 	/* and comes again: what is told of the file goes to the right mark */
 	strangers_mark(owner);
-	assert_int_equal(remote_owner_wait(path, use.id, 0), 0);
-	remote_owner_drained(path, use.cards[0].uuid, NULL, NULL);
+	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
 	await(!exists(second));
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	assert_true(exists(owner));
@@ -1862,8 +1862,8 @@ static void *tell_drained(void *arg)
 {
 	static const uint8_t uuid[16], id[REMOTE_USE_ID];
 
-	remote_owner_drained(path, uuid, NULL, NULL);
-	(void)remote_owner_wait(path, id, 0);
+	remote_layout_drained(path, uuid, NULL, NULL);
+	(void)remote_layout_wait(path, id, 0);
 	atomic_store((atomic_bool *)arg, true);
 	return NULL;
 }
@@ -1899,7 +1899,7 @@ static void lock__strangers_hold_nobody_up(void **state)
 static void lock__own_is_not_waited_for_without_end(void **state)
 {
 	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
-	unsigned before = owner_lock_ms;
+	unsigned before = layout_lock_ms;
 	char owner[PATH_MAX + 64];
 	struct stat st;
 	pid_t pid;
@@ -1911,16 +1911,16 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	assert_int_equal(remote_use_begin(settings, path, &use), 0);
 	pid = hold_lock(owner);
-	owner_lock_ms = 200;
+	layout_lock_ms = 200;
 	scratch_catch_log();
-	assert_int_equal(remote_owner_wait(path, use.id, 0), -ETIMEDOUT);
+	assert_int_equal(remote_layout_wait(path, use.id, 0), -ETIMEDOUT);
 	pmio_log_set_handler(NULL);
-	owner_lock_ms = before;
+	layout_lock_ms = before;
 	assert_logged_once();
 	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
 	end_lock(pid);
-	assert_int_equal(remote_owner_wait(path, use.id, 0), 0);
-	remote_owner_drained(path, use.cards[0].uuid, NULL, NULL);
+	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	remote_use_fini(&use);
 }
@@ -2091,7 +2091,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(use__target_stopped_for_longer_than_the_timeout),
 		cmocka_unit_test(use__target_started_anew),
 		cmocka_unit_test(use__taken_over_meanwhile),
-		cmocka_unit_test(use__owners_file_is_durable),
+		cmocka_unit_test(use__layout_file_is_durable),
 		cmocka_unit_test(use__file_system_without_locks),
 		cmocka_unit_test(mark__of_who_cannot_write_the_file),
 		cmocka_unit_test(mark__of_who_can_write_the_file),

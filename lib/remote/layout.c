@@ -1,5 +1,5 @@
 /*
- * owner.c -- the layout file ("owner's file"): the targets that have pieces of a file, and how to reach them
+ * layout.c -- the layout file: the targets that have pieces of a file, and how to reach them
  *
  * It is next to the file on the PFS, named ".pmio-owner." INODE, while several nodes have the file open, and readable for
  * the user only, as it has keys.  The name has the inode number so that all names of the file in that folder lead to the
@@ -55,7 +55,7 @@
 #include "core/path.h"
 #include "core/system.h"
 #include "pfs/pfs.h"
-#include "remote/owner.h"
+#include "remote/layout.h"
 #include "remote/remote_impl.h"
 
 #define PREFIX PMIO_PFS_LAYOUT
@@ -80,7 +80,7 @@ void remote_use_fini(struct remote_use *use)
 
 /* ---- its name ---------------------------------------------------------------------------- */
 
-bool owner_whose(const char *name, uid_t *uid)
+bool layout_owner(const char *name, uid_t *uid)
 {
 	struct stat st;
 
@@ -90,13 +90,13 @@ bool owner_whose(const char *name, uid_t *uid)
 	return true;
 }
 
-/* another user has made an owner's file: may that user write the data file?  Access lists show in the group bits */
+/* another user has made a layout file: may that user write the data file?  Access lists show in the group bits */
 static bool is_genuine(uid_t by, const struct statx *file)
 {
 	return by == 0 || by == file->stx_uid || (file->stx_mode & (S_IWGRP | S_IWOTH));
 }
 
-static void swap_names(struct owner_mark *m)
+static void swap_names(struct layout_mark *m)
 {
 	char name[PATH_MAX];
 
@@ -106,22 +106,22 @@ static void swap_names(struct owner_mark *m)
 }
 
 /* *forger: out: the user whose file is ignored */
-static bool choose_name(struct owner_mark *m, const struct statx *file, uid_t *forger)
+static bool choose_name(struct layout_mark *m, const struct statx *file, uid_t *forger)
 {
 	uid_t by = geteuid(), second;
-	bool there = owner_whose(m->name, &by), forged = there && by != geteuid() && !is_genuine(by, file);
+	bool there = layout_owner(m->name, &by), forged = there && by != geteuid() && !is_genuine(by, file);
 
 	if (snprintf(m->other, sizeof(m->other), "%s.%u", m->name, (unsigned)geteuid()) >= (int)sizeof(m->other))
 		*m->other = '\0';
 	if ((there && by == geteuid()) || !*m->other)
 		return false;
-	if (forged || (owner_whose(m->other, &second) && second == geteuid()))
+	if (forged || (layout_owner(m->other, &second) && second == geteuid()))
 		swap_names(m);
 	*forger = by;
 	return forged;
 }
 
-int owner_find_mark(const char *path, struct owner_mark *m, uid_t *forger)
+int layout_find_mark(const char *path, struct layout_mark *m, uid_t *forger)
 {
 	char absolute[PATH_MAX], *real, *slash;
 	struct statx st;
@@ -147,24 +147,24 @@ int owner_find_mark(const char *path, struct owner_mark *m, uid_t *forger)
 	return choose_name(m, &st, forger);
 }
 
-int owner_name_mark(const char *path, struct owner_mark *m)
+int layout_name_mark(const char *path, struct layout_mark *m)
 {
 	uid_t forger;
-	int rc = owner_find_mark(path, m, &forger);
+	int rc = layout_find_mark(path, m, &forger);
 
 	return rc < 0 ? rc : 0;
 }
 
-bool owner_has_rival(const struct owner_mark *m)
+bool layout_has_rival(const struct layout_mark *m)
 {
 	uid_t uid;
 
-	return *m->other && owner_whose(m->other, &uid) && uid == geteuid();
+	return *m->other && layout_owner(m->other, &uid) && uid == geteuid();
 }
 
 /* ---- the lock ---------------------------------------------------------------------------- */
 
-unsigned owner_lock_ms = OWNER_LOCKED_TRIES * (OWNER_FIND_WAIT_US / 1000); /* tests use less */
+unsigned layout_lock_ms = LAYOUT_LOCKED_TRIES * (LAYOUT_FIND_WAIT_US / 1000); /* tests use less */
 
 static int say_locked(int fd, const char *owner)
 {
@@ -177,9 +177,9 @@ static int say_locked(int fd, const char *owner)
 	return -ETIMEDOUT;
 }
 
-int owner_lock(int fd, const char *owner, int how)
+int layout_lock(int fd, const char *owner, int how)
 {
-	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, owner_lock_ms);
+	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, layout_lock_ms);
 
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno == EINTR)
@@ -209,11 +209,11 @@ static void say_others(const char *owner)
 {
 	uid_t uid;
 
-	if (owner_whose(owner, &uid) && uid != geteuid())
+	if (layout_owner(owner, &uid) && uid != geteuid())
 		pmio_warn("%s belongs to user %u, and is left alone", owner, (unsigned)uid);
 }
 
-int owner_sync_folder(const char *owner)
+int layout_sync_folder(const char *owner)
 {
 	char folder[PATH_MAX];
 	int fd, rc;
@@ -240,7 +240,7 @@ static void write_name(FILE *out, const char *path)
 	putc('\n', out);
 }
 
-void owner_write(FILE *out, const char *path, const char *born, const struct remote_use *use)
+void layout_write(FILE *out, const char *path, const char *born, const struct remote_use *use)
 {
 	fprintf(out, "[use]\n");
 	write_name(out, path);
@@ -255,7 +255,7 @@ void owner_write(FILE *out, const char *path, const char *born, const struct rem
 	fprintf(out, "[end]\n");
 }
 
-int owner_write_use(int fd, const char *path, const char *born, const struct remote_use *use)
+int layout_write_use(int fd, const char *path, const char *born, const struct remote_use *use)
 {
 	int rc, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* fd keeps the lock */
 	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
@@ -266,7 +266,7 @@ int owner_write_use(int fd, const char *path, const char *born, const struct rem
 			close(copy);
 		return rc;
 	}
-	owner_write(out, path, born, use);
+	layout_write(out, path, born, use);
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
 		rc = -errno;
@@ -361,7 +361,7 @@ static int take(void *user, const char *section, const char *name, const char *v
 	return 1;
 }
 
-int owner_parse(const char *text, const char *born, struct remote_use *use)
+int layout_parse(const char *text, const char *born, struct remote_use *use)
 {
 	struct parser p = { .use = use, .born = born };
 
@@ -375,7 +375,7 @@ int owner_parse(const char *text, const char *born, struct remote_use *use)
 	return PMIO_EPROTO;
 }
 
-int owner_read_text(int fd, char **text)
+int layout_read_text(int fd, char **text)
 {
 	struct stat st;
 	size_t done = 0;
@@ -403,7 +403,7 @@ int owner_read_text(int fd, char **text)
 	return 0;
 }
 
-int owner_read(const char *owner, const char *born, struct remote_use *use, int *fd)
+int layout_read(const char *owner, const char *born, struct remote_use *use, int *fd)
 {
 	char *text;
 	int rc;
@@ -412,9 +412,9 @@ int owner_read(const char *owner, const char *born, struct remote_use *use, int 
 	*fd = open(owner, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
-	rc = owner_read_text(*fd, &text);
+	rc = layout_read_text(*fd, &text);
 	if (rc == 0)
-		rc = owner_parse(text, born, use);
+		rc = layout_parse(text, born, use);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -427,24 +427,24 @@ int owner_read(const char *owner, const char *born, struct remote_use *use, int 
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
-void owner_remove_this(const char *owner, int fd)
+void layout_remove_this(const char *owner, int fd)
 {
 	struct stat a, b;
 
-	if (owner_lock(fd, owner, LOCK_EX) < 0)
+	if (layout_lock(fd, owner, LOCK_EX) < 0)
 		return; /* the name may belong to another file by now */
 	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
 	    unlink(owner) < 0)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
 }
 
-void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting)
+void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting)
 {
 	struct remote_use use;
-	int fd, rc = owner_read(owner, NULL, &use, &fd);
+	int fd, rc = layout_read(owner, NULL, &use, &fd);
 
 	if ((rc == 0 || (rc == -EBUSY && waiting)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
-		owner_remove_this(owner, fd);
+		layout_remove_this(owner, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
@@ -452,7 +452,7 @@ void remote_owner_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], boo
 
 /* ---- data that wait ------------------------------------------------------------------------ */
 
-off_t owner_answer_of(const char *text, uint32_t target)
+off_t layout_answer_of(const char *text, uint32_t target)
 {
 	const char *at = text;
 
@@ -463,7 +463,7 @@ off_t owner_answer_of(const char *text, uint32_t target)
 
 static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t target, bool waits)
 {
-	off_t at = owner_answer_of(text, target);
+	off_t at = layout_answer_of(text, target);
 
 	if (!at || (strncmp(text + at, answers[0], ANSWER_LEN) != 0 && strncmp(text + at, answers[1], ANSWER_LEN) != 0))
 		return PMIO_EPROTO;
@@ -500,18 +500,18 @@ static int lock_owner_how(const char *owner, const char *born, int how, struct r
 		return -errno;
 	rc = check_ours(*fd, &st);
 	if (rc == 0)
-		rc = owner_lock(*fd, owner, how);
+		rc = layout_lock(*fd, owner, how);
 	if (rc == 0)
-		rc = owner_read_text(*fd, text);
-	return rc == 0 ? owner_parse(*text, born, use) : rc;
+		rc = layout_read_text(*fd, text);
+	return rc == 0 ? layout_parse(*text, born, use) : rc;
 }
 
-int owner_lock_text(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+int layout_lock_text(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
 {
 	return lock_owner_how(owner, born, LOCK_EX, use, fd, text);
 }
 
-void owner_unlock(struct remote_use *use, int fd, char *text)
+void layout_unlock(struct remote_use *use, int fd, char *text)
 {
 	if (text)
 		explicit_bzero(text, strlen(text));
@@ -526,11 +526,11 @@ static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t f
 {
 	struct remote_use use = { .nr = 0 };
 	char *text = NULL;
-	struct owner_mark m;
-	int fd = -1, rc = owner_name_mark(path, &m);
+	struct layout_mark m;
+	int fd = -1, rc = layout_name_mark(path, &m);
 
 	if (rc == 0)
-		rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
+		rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
 	if (rc == -EPERM || rc == -EACCES)
 		say_others(m.name);
 	if (rc == 0 || rc == -EBUSY)
@@ -538,25 +538,25 @@ static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t f
 	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
 		rc = put_answer(fd, text, &use, i, true);
 	rc = sync_answers(fd, rc);
-	owner_unlock(&use, fd, text);
+	layout_unlock(&use, fd, text);
 	return rc;
 }
 
-int remote_owner_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+int remote_layout_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
 {
 	return wait_at(path, id, target, target + 1);
 }
 
-int remote_owner_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID])
+int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID])
 {
 	return wait_at(path, id, 0, REMOTE_TARGETS_MAX);
 }
 
-void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
+void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
 	char *text;
-	int fd, rc = owner_lock_text(owner, NULL, &use, &fd, &text);
+	int fd, rc = layout_lock_text(owner, NULL, &use, &fd, &text);
 
 	/* a process whose close failed could not tell at which target: assume any */
 	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
@@ -564,7 +564,7 @@ void remote_owner_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	rc = sync_answers(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
-	owner_unlock(&use, fd, text);
+	layout_unlock(&use, fd, text);
 }
 
 /* of a complete text, of any file: 1: it is of this use; 0: of another */
@@ -583,10 +583,10 @@ static bool has_folder(const char *owner)
 	return access(folder, F_OK) == 0;
 }
 
-int remote_owner_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
+int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 {
 	struct remote_use use;
-	int fd, rc = compare_id(owner_read(owner, NULL, &use, &fd), &use, id);
+	int fd, rc = compare_id(layout_read(owner, NULL, &use, &fd), &use, id);
 
 	remote_use_fini(&use);
 	if (fd >= 0)
@@ -619,7 +619,7 @@ static int put_home(int fd, const char *text, const struct remote_card *home)
 	return rc;
 }
 
-int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
 		 int (*call)(void *arg), void *arg)
 {
 	struct remote_use use = { .nr = 0 };
@@ -628,10 +628,10 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 	struct stat st;
 
 	/* this thread itself may have the lock, in another call: wait only for a limited time */
-	for (int tries = 0; tries < OWNER_FIND_TRIES && rc == -EAGAIN; tries++) {
+	for (int tries = 0; tries < LAYOUT_FIND_TRIES && rc == -EAGAIN; tries++) {
 		if (tries) {
-			owner_unlock(&use, fd, text);
-			pmio_sleep_us(OWNER_FIND_WAIT_US);
+			layout_unlock(&use, fd, text);
+			pmio_sleep_us(LAYOUT_FIND_WAIT_US);
 		}
 		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
 	}
@@ -640,21 +640,21 @@ int owner_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struc
 		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_home(fd, text, home) : -ENOENT;
 	if (rc == 0)
 		rc = call(arg);
-	owner_unlock(&use, fd, text);
+	layout_unlock(&use, fd, text);
 	return rc;
 }
 
-void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
+void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
 {
 	struct remote_use use;
-	struct owner_mark m;
+	struct layout_mark m;
 	char *text;
 	bool drained;
 	int fd, rc;
 
-	if (owner_name_mark(path, &m) < 0)
+	if (layout_name_mark(path, &m) < 0)
 		return;
-	rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
+	rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
 	if (rc == -EPERM || rc == -EACCES)
 		say_others(m.name);
 	if (rc == -EBUSY) {
@@ -669,28 +669,28 @@ void remote_owner_drained(const char *path, const uint8_t uuid[16], int (*drain)
 		if (rc < 0)
 			pmio_err("%s: %s", m.name, pmio_strerror(rc));
 		else if (!any_waits(&use) && use.nr_memory < use.nr)
-			owner_remove_this(m.name, fd);
+			layout_remove_this(m.name, fd);
 	}
-	owner_unlock(&use, fd, text);
+	layout_unlock(&use, fd, text);
 }
 
-int remote_owner_settle(const char *path, const uint8_t uuid[16],
+int remote_layout_settle(const char *path, const uint8_t uuid[16],
 			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg)
 {
 	struct remote_use use;
-	struct owner_mark m;
+	struct layout_mark m;
 	char *text;
 	int fd, rc;
 
-	if (owner_name_mark(path, &m) < 0)
+	if (layout_name_mark(path, &m) < 0)
 		return 0;
-	rc = owner_lock_text(m.name, m.born, &use, &fd, &text);
+	rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
 	if (rc == -EBUSY)
 		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
 		rc = -EAGAIN; /* a process that uses the file may leave without a notice if it has written nothing */
 	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0)
-		owner_remove_this(m.name, fd);
-	owner_unlock(&use, fd, text);
+		layout_remove_this(m.name, fd);
+	layout_unlock(&use, fd, text);
 	return rc == -EAGAIN || rc == -ETIMEDOUT ? -EAGAIN : 0;
 }
