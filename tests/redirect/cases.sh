@@ -334,3 +334,12 @@ run_case() {
 	shift 2
 	mkdir -p "$dir" && (cd "$dir" && "$@" >"$out" 2>"$out.err" </dev/null; echo "exit status $?" >>"$out")
 }
+
+# only those whose program is there; skip_missing says which are not, in one line
+here=() missing=()
+for name in "${names[@]}"; do
+	if command -v "${need[$name]}" >/dev/null; then here+=("$name"); else missing+=("$name"); fi
+done
+names=("${here[@]}")
+nr_missing=$((${#missing[@]} ? 1 : 0))
+skip_missing() { [ $nr_missing = 0 ] || skip "programs that are not installed" "${missing[*]}"; }
