@@ -423,7 +423,6 @@ int call_sync(struct pmio_mpi_file *f)
 		PMPI_Barrier(f->comm);
 		return MPI_SUCCESS;
 	}
-	engine_later_wait(f);
 	engine_meet(f);
 	return engine_error(engine_flush(f));
 }

@@ -185,7 +185,7 @@ void engine_set_status(MPI_Status *status, uint64_t bytes);
  * NULL: there is nothing to do (*rc is 0), or an error
  */
 struct io_transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
-					 bool write, uint64_t *bytes, int *rc);
+					   bool write, uint64_t *bytes, int *rc);
 int engine_transfer_run(struct io_transfer *t, uint64_t *done);
 /* a read of a file of one node, if it need not wait; -EAGAIN: it would have to, so run it, from its start */
 int engine_transfer_at_once(struct io_transfer *t, uint64_t *done);
@@ -215,6 +215,7 @@ void engine_later_add(struct pmio_mpi_file *f, struct deferred *j);
 void engine_later_wait(struct pmio_mpi_file *f);
 /* the same, and end the thread; no other may use the file any more */
 void engine_later_end(struct pmio_mpi_file *f);
+
 /* a completed request; an MPI error code */
 int engine_request_completed(uint64_t done, MPI_Request *request);
 /*
@@ -224,7 +225,7 @@ int engine_request_completed(uint64_t done, MPI_Request *request);
  * the distance by which a file pointer moves.  pointer: it is wanted.
  */
 int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write, bool pointer,
-		 uint64_t *done, MPI_Request *request);
+			  uint64_t *done, MPI_Request *request);
 /* can this MPI complete requests of transfers that wait?  Any thread */
 bool engine_requests_wait(void);
 /* before MPI_Finalize ends */
@@ -335,7 +336,7 @@ int engine_preallocate(struct pmio_mpi_file *f, MPI_Offset bytes);
 /* collective: one rank sets the size */
 int engine_resize(struct pmio_mpi_file *f, MPI_Offset size);
 int engine_flush(struct pmio_mpi_file *f);
-/* a barrier, before operations that must not overlap with other ranks' writes */
+/* a barrier after this rank's nonblocking writes, before operations that must not overlap with other ranks' writes */
 void engine_meet(struct pmio_mpi_file *f);
 
 /* ---- exchange.c: collective calls on files of several nodes ------------------------ */

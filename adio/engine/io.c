@@ -261,56 +261,72 @@ uint64_t engine_position(const struct pmio_mpi_file *f, MPI_Offset offset)
 	return __builtin_mul_overflow((uint64_t)offset, (uint64_t)f->view.etype_size, &pos) ? UINT64_MAX : pos;
 }
 
+/* 1: there is nothing to do, or the view has no data; 0, or an error */
+static int prepare(struct io_transfer *t, struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
+		   bool write)
+{
+	int rc = memory_cursor(&t->mem, buf, count, type);
+
+	t->f = f;
+	t->write = write;
+	t->file.fl = f->view.fl;
+	t->file.left = -1;
+	if (rc < 0)
+		return rc;
+	if (count == 0 || (t->file.fl && t->file.fl->size == 0))
+		return 1;
+	return flat_seek(t->file.fl, f->view.disp, pos, &t->file.at);
+}
+
+/* uses t up; at_once: only if it need not wait */
+static int run(struct io_transfer *t, bool at_once, uint64_t *done)
+{
+	struct piece_batch b;
+	int rc;
+
+	batch_init(&b, t->f->file, t->write);
+	b.at_once = at_once;
+	rc = transfer_pieces(&b, &t->mem, &t->file);
+	if (b.pieces != b.near)
+		free(b.pieces);
+	*done = b.done;
+	if (rc == -EBADF) /* a handle for the other access; not all adapters have checked that */
+		rc = t->write ? -EROFS : -EACCES;
+	return rc;
+}
+
 int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
 		    uint64_t *done)
 {
-	struct piece_batch b;
-	struct elements mem, file = { .fl = f->view.fl, .left = -1 };
+	struct io_transfer t;
 	bool announced;
-	int rc = memory_cursor(&mem, buf, count, type);
+	int rc = prepare(&t, f, buf, count, type, pos, write);
 
 	*done = 0;
-	if (rc < 0 || count == 0 || (file.fl && file.fl->size == 0))
-		return rc; /* nothing to do, or a view without data */
-	rc = flat_seek(file.fl, f->view.disp, pos, &file.at);
 	if (rc == 0 && f->atomic)
 		rc = client_lock(f->file);
-	if (rc < 0)
-		return rc;
-	announced = write && announce(f, pos, cursor_bytes(&mem));
-	batch_init(&b, f->file, write);
-	rc = transfer_pieces(&b, &mem, &file);
-	if (b.pieces != b.near)
-		free(b.pieces);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	announced = write && announce(f, pos, cursor_bytes(&t.mem));
+	rc = run(&t, false, done);
 	if (announced)
 		client_expect(f->file, 0, 0, 0);
 	if (f->atomic)
 		client_unlock(f->file);
-	*done = b.done;
-	if (rc == -EBADF) /* a handle for the other access; not all adapters have checked that */
-		rc = write ? -EROFS : -EACCES;
 	return rc;
 }
 
 /* ---- the same in two steps, for nonblocking calls ---------------------------------------------- */
 
 struct io_transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
-					 bool write, uint64_t *bytes, int *rc)
+					    bool write, uint64_t *bytes, int *rc)
 {
-	struct io_transfer *t = calloc(1, sizeof(*t));
+	struct io_transfer *t = malloc(sizeof(*t));
 
 	*bytes = 0;
-	*rc = t ? memory_cursor(&t->mem, buf, count, type) : -ENOMEM;
-	if (*rc < 0 || count == 0 || (f->view.fl && f->view.fl->size == 0)) {
-		free(t);
-		return NULL;
-	}
-	t->f = f;
-	t->write = write;
-	t->file.fl = f->view.fl;
-	t->file.left = -1;
-	*rc = flat_seek(t->file.fl, f->view.disp, pos, &t->file.at);
-	if (*rc < 0) {
+	*rc = t ? prepare(t, f, buf, count, type, pos, write) : -ENOMEM;
+	if (*rc) {
+		*rc = *rc < 0 ? *rc : 0;
 		free(t);
 		return NULL;
 	}
@@ -327,23 +343,6 @@ void engine_transfer_free(struct io_transfer *t)
 	free(t);
 }
 
-static int run(struct io_transfer *t, bool at_once, uint64_t *done)
-{
-	struct elements mem = t->mem, file = t->file;
-	struct piece_batch b;
-	int rc;
-
-	batch_init(&b, t->f->file, t->write);
-	b.at_once = at_once;
-	rc = transfer_pieces(&b, &mem, &file);
-	if (b.pieces != b.near)
-		free(b.pieces);
-	*done = b.done;
-	if (rc == -EBADF)
-		rc = t->write ? -EROFS : -EACCES;
-	return rc;
-}
-
 int engine_transfer_run(struct io_transfer *t, uint64_t *done)
 {
 	return run(t, false, done);
@@ -351,7 +350,9 @@ int engine_transfer_run(struct io_transfer *t, uint64_t *done)
 
 int engine_transfer_at_once(struct io_transfer *t, uint64_t *done)
 {
-	return run(t, true, done);
+	struct io_transfer copy = *t;
+
+	return run(&copy, true, done);
 }
 
 void engine_set_status(MPI_Status *status, uint64_t bytes)

@@ -14,14 +14,14 @@
 struct later {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a deferred transfer has been added, or the thread is to end */
-	pthread_cond_t gone; /* the last job has been done */
+	pthread_cond_t gone; /* the last one has been done */
 	struct deferred *first, **last; /* in the order of the calls */
-	unsigned nr;	      /* jobs that are not done, with the one under way */
+	unsigned nr;	      /* those that are not done, with the one under way */
 	bool ends;
 	pthread_t thread;
 };
 
-static struct deferred *next_job(struct later *l)
+static struct deferred *next_deferred(struct later *l)
 {
 	struct deferred *j;
 
@@ -43,7 +43,7 @@ static void *work(void *arg)
 	struct later *l = arg;
 	struct deferred *j;
 
-	while ((j = next_job(l))) {
+	while ((j = next_deferred(l))) {
 		j->rc = engine_transfer_run(j->transfer, &j->bytes);
 		j->over(j); /* it may be freed from now on */
 		pthread_mutex_lock(&l->lock);
@@ -139,6 +139,6 @@ void engine_later_end(struct pmio_mpi_file *f)
 	l->ends = true;
 	pthread_cond_signal(&l->come);
 	pthread_mutex_unlock(&l->lock);
-	pthread_join(l->thread, NULL); /* after the last job */
+	pthread_join(l->thread, NULL); /* after the last one */
 	free_later(l);
 }

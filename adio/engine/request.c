@@ -58,9 +58,9 @@ int engine_request_completed(uint64_t done, MPI_Request *request)
 	return rc == MPI_SUCCESS ? PMPI_Grequest_complete(*request) : rc;
 }
 
-/* ---- requests of jobs ------------------------------------------------------------------------------------------- */
+/* ---- requests of deferred transfers ------------------------------------------------------------------------------------------- */
 
-static int query_job(void *state, MPI_Status *status)
+static int query_deferred(void *state, MPI_Status *status)
 {
 	const struct deferred *j = state;
 	int rc = engine_error(j->rc);
@@ -78,7 +78,7 @@ static void release(struct deferred *j)
 }
 
 /* with the request; in MPICH 4.0.2 also before it is complete: findings/mpich-grequest-free-early.sh */
-static int free_job(void *state)
+static int free_deferred(void *state)
 {
 	release(state);
 	return MPI_SUCCESS;
@@ -91,7 +91,7 @@ static int complete_once(struct deferred *j)
 }
 
 /* called by MPICH in MPI_Wait, MPI_Test and the like until the request is complete */
-static int poll_job(void *state, MPI_Status *status)
+static int poll_deferred(void *state, MPI_Status *status)
 {
 	struct deferred *j = state;
 
@@ -104,7 +104,7 @@ static int poll_job(void *state, MPI_Status *status)
 }
 
 /* the same by MPI_Wait, which does not look at other requests meanwhile: none of pmio's transfers needs that */
-static int wait_for_jobs(int nr, void **states, double timeout, MPI_Status *status)
+static int wait_for_deferred(int nr, void **states, double timeout, MPI_Status *status)
 {
 	(void)timeout;
 	(void)status;
@@ -118,7 +118,7 @@ static int wait_for_jobs(int nr, void **states, double timeout, MPI_Status *stat
 	return MPI_SUCCESS;
 }
 
-/* ---- Open MPI: jobs whose requests are to be completed ------------------------------------------------------------ */
+/* ---- Open MPI: deferred transfers whose requests are to be completed ------------------------------------------------------------ */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct deferred *started; /* under lock, linked by `more` */
@@ -212,8 +212,8 @@ static int start_request(struct deferred *j)
 	int rc;
 
 	if (way == BY_POLL)
-		return start_polled(query_job, free_job, cancel, poll_job, wait_for_jobs, j, &j->request);
-	rc = PMPI_Grequest_start(query_job, free_job, cancel, j, &j->request);
+		return start_polled(query_deferred, free_deferred, cancel, poll_deferred, wait_for_deferred, j, &j->request);
+	rc = PMPI_Grequest_start(query_deferred, free_deferred, cancel, j, &j->request);
 	if (rc != MPI_SUCCESS || way == BY_THREAD)
 		return rc;
 	pthread_mutex_lock(&lock);
@@ -225,17 +225,15 @@ static int start_request(struct deferred *j)
 
 static void is_over(struct deferred *j)
 {
-	bool by_progress = way == BY_PROGRESS;
-
 	atomic_store_explicit(&j->done, true, memory_order_release);
 	if (way == BY_THREAD)
 		PMPI_Grequest_complete(j->request);
-	else if (by_progress)
+	else if (way == BY_PROGRESS)
 		atomic_fetch_add(&nr_done, 1);
 	release(j);
 }
 
-/* a started job; -ENOMEM */
+/* -EINPROGRESS: it has been given to the thread; -ENOMEM */
 static int defer(struct pmio_mpi_file *f, struct io_transfer *t, MPI_Request *request)
 {
 	struct deferred *j = calloc(1, sizeof(*j));
@@ -251,29 +249,28 @@ static int defer(struct pmio_mpi_file *f, struct io_transfer *t, MPI_Request *re
 		free(j);
 		return -ENOMEM;
 	}
-	*request = j->request; /* the job may be over as soon as the thread has it */
+	*request = j->request; /* it may be over as soon as the thread has it */
 	engine_later_add(f, j);
 	return -EINPROGRESS;
 }
 
-/* the distance by which a file pointer moves: up to the end of the file, if the call reads */
-static int distance(struct pmio_mpi_file *f, uint64_t pos, uint64_t bytes, bool write, uint64_t *moves)
+/* a read moves the file pointer by what it will find, up to the end of the file */
+static int readable(struct pmio_mpi_file *f, uint64_t pos, uint64_t *bytes)
 {
 	uint64_t there;
 	off_t size;
-	int rc = write ? 0 : engine_size(f, &size);
+	int rc = engine_size(f, &size);
 
-	*moves = bytes;
-	if (rc < 0 || write)
+	if (rc < 0)
 		return rc;
 	there = engine_view_bytes(&f->view, size);
-	if (there < pos || there - pos < bytes)
-		*moves = there < pos ? 0 : there - pos;
+	there = there < pos ? 0 : there - pos;
+	*bytes = there < *bytes ? there : *bytes;
 	return 0;
 }
 
 int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write, bool pointer,
-		 uint64_t *done, MPI_Request *request)
+			  uint64_t *done, MPI_Request *request)
 {
 	bool far = f->file->ops;
 	struct io_transfer *t;
@@ -290,7 +287,8 @@ int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t coun
 	if (!far)
 		rc = engine_transfer_at_once(t, done);
 	if (rc == -EAGAIN) {
-		rc = pointer ? distance(f, pos, bytes, write, done) : 0;
+		rc = pointer && !write ? readable(f, pos, &bytes) : 0;
+		*done = bytes;
 		if (rc == 0)
 			rc = defer(f, t, request);
 		if (rc == -EINPROGRESS)

@@ -41,6 +41,7 @@ int engine_flush(struct pmio_mpi_file *f)
 
 void engine_meet(struct pmio_mpi_file *f)
 {
+	engine_later_wait(f);
 	if (f->together)
 		engine_together_begin(f->together, !f->file->ops, false);
 }

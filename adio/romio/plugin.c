@@ -53,13 +53,11 @@ void romio_delete(const char *path, int *error)
 /* the component has made all ranks meet */
 void romio_resize(adio_handle fd, adio_offset size, int *error)
 {
-	engine_later_wait(ad_pmem_file(fd));
 	*error = engine_error(engine_resize(ad_pmem_file(fd), size));
 }
 
 void romio_flush(adio_handle fd, int *error)
 {
-	engine_later_wait(ad_pmem_file(fd));
 	*error = engine_error(engine_flush(ad_pmem_file(fd)));
 }
 
