@@ -230,10 +230,11 @@ static int list_chunks(struct drain *d)
 static int make_parts(struct agent *a, struct drain *d)
 {
 	size_t nr = d->nr_taken / DRAIN_PART_MIN + 1;
+	/* with verification each part has a table of what it wrote */
+	size_t most = a->config->drain_threads * (d->file->policy.verify ? 1 : DRAIN_DEPTH);
 
-	/* with verification each has a table of what it wrote */
-	if (nr > a->config->drain_threads * (d->file->policy.verify ? 1 : DRAIN_DEPTH))
-		nr = a->config->drain_threads * (d->file->policy.verify ? 1 : DRAIN_DEPTH);
+	if (nr > most)
+		nr = most;
 	d->parts = calloc(nr, sizeof(*d->parts));
 	if (!d->parts)
 		return -ENOMEM;

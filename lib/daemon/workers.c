@@ -113,7 +113,7 @@ void job_resting(struct job *job, bool resting)
 {
 	atomic_store(&job->alive_ms, now_ms());
 	atomic_store(&job->resting, resting);
-	if (!resting)
+	if (!resting && job->since_ns)
 		begin_measuring(job);
 }
 
@@ -245,6 +245,7 @@ static struct job *take_job(struct workers *w)
 	if (job) {
 		DL_DELETE(w->bulk, job);
 		atomic_store(&job->share, likely_share(w, job->dev) % WHOLE); /* 0: not known */
+		job->since_ns = 0; /* run_job() begins to measure, without the lock */
 		job_resting(job, false);
 		DL_APPEND(w->running, job);
 	}
@@ -299,6 +300,8 @@ static void run_job(struct workers *w, struct job *job)
 	else if (w->bulk || w->delayed)
 		pthread_cond_signal(&w->more); /* another thread has to watch the remaining jobs */
 	pthread_mutex_unlock(&w->lock);
+	if (is_bulk && w->config.most_bulk > w->config.nr_bulk)
+		begin_measuring(job);
 	job->run(job);
 	pthread_mutex_lock(&w->lock);
 	if (is_bulk) {

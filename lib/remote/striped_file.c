@@ -165,7 +165,7 @@ struct begun {
 	void *op;
 	uint64_t bytes;
 };
-struct request {
+struct striped_request {
 	uint64_t size;	/* see client_readx() */
 	bool *raised;	/* NULL to read */
 	struct begun begun[HOLDERS_MAX];
@@ -179,7 +179,7 @@ static int outcome(ssize_t done, uint64_t bytes)
 }
 
 /* the pieces are kept by the caller until the request ends; last: nothing comes after them */
-static int at_target(struct request *q, struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool last)
+static int at_target(struct striped_request *q, struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool last)
 {
 	const uint64_t bytes = bytes_of(pieces, nr);
 	void *op = NULL;
@@ -194,7 +194,7 @@ static int at_target(struct request *q, struct pmio_file *f, const struct pmio_p
 }
 
 /* end all that is under way; rc: the outcome so far */
-static int finish(struct request *q, int rc)
+static int finish(struct striped_request *q, int rc)
 {
 	for (unsigned i = 0; i < q->nr; i++) {
 		const struct begun *b = &q->begun[i];
@@ -206,7 +206,7 @@ static int finish(struct request *q, int rc)
 }
 
 /* one holder's pieces, n of them, the next ones in c->some; as at_target() */
-static int at_holder(struct striped_file *s, struct request *q, struct cut *c, size_t n, uint32_t holder)
+static int at_holder(struct striped_file *s, struct striped_request *q, struct cut *c, size_t n, uint32_t holder)
 {
 	struct pmio_piece *some = c->some + c->nr_some;
 	struct pmio_file *f;
@@ -223,7 +223,7 @@ static int at_holder(struct striped_file *s, struct request *q, struct cut *c, s
 
 static int at_some(struct striped_file *s, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool *raised)
 {
-	struct request q = { .size = size, .raised = raised };
+	struct striped_request q = { .size = size, .raised = raised };
 	struct cut c;
 	uint32_t holder;
 	size_t n;
