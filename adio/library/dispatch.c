@@ -77,15 +77,11 @@ static int on_delete(bool profiled, word name, word info, word c, word d, word e
 static int on_register_datarep(const char *symbol, bool large, word name, word read, word write, word extent, word extra)
 {
 	bool serves = library_serves(), fortran = library_from_fortran();
-	void *p = library_symbol(symbol);
+	void *p = library_function(symbol);
 	library_fn *fn;
 	int rc;
 
 	memcpy(&fn, &p, sizeof(fn));
-	if (!fn) {
-		pmio_err("%s: this program's MPI has no such function", symbol);
-		abort();
-	}
 	if (!serves || !library_has_mpi())
 		return fn(name, read, write, extent, extra, 0);
 	rc = library_register_datarep(large, fortran, name, read, write, extent, extra);

@@ -80,6 +80,8 @@ bool library_is_first_process(void);
 extern bool library_is_openmpi;
 /* a symbol of the MPI, wherever it was loaded; NULL: there is none */
 void *library_symbol(const char *name);
+/* a function of the MPI that must exist, for memcpy() to a pointer of its type; logs and aborts if it does not */
+void *library_function(const char *name);
 /* a variable of the MPI, as the program sees it, which may have the only valid copy; it must exist */
 void *library_variable(const char *name);
 

@@ -41,6 +41,16 @@ void *library_symbol(const char *name)
 	return !p && mpi ? dlsym(mpi, name) : p;
 }
 
+void *library_function(const char *name)
+{
+	void *p = library_symbol(name);
+
+	if (p)
+		return p;
+	pmio_err("%s: this program's MPI has no such function", name);
+	abort();
+}
+
 void *library_variable(const char *name)
 {
 	void *p = dlsym(RTLD_DEFAULT, name);

@@ -9,11 +9,15 @@ module turned
 #ifdef F08
 	use mpi_f08
 #define TYPE_OF_TYPES type(MPI_Datatype)
+#define BUFFERS type(c_ptr), value
+#define AT(buffer) buffer
 #else
 #ifdef MODULE
 	use mpi
 #endif
 #define TYPE_OF_TYPES integer
+#define BUFFERS integer, target, dimension(*)
+#define AT(buffer) c_loc(buffer)
 #endif
 	use iso_c_binding
 	implicit none
@@ -31,55 +35,36 @@ contains
 		end do
 	end function
 
-#ifdef F08
+	! n integers, turned round
+	subroutine copy(from, first, to, place, n)
+		type(c_ptr), value :: from, to
+		integer(kind=MPI_OFFSET_KIND) :: first, place
+		integer :: n, i
+		integer, pointer :: a(:), b(:)
+		call c_f_pointer(from, a, [first + n])
+		call c_f_pointer(to, b, [place + n])
+		do i = 1, n
+			b(place + i) = turn(a(first + i))
+		end do
+	end subroutine
+
 	subroutine get(userbuf, datatype, count, filebuf, position, extra_state, ierror)
-		type(c_ptr), value :: userbuf, filebuf
-#else
-	subroutine get(userbuf, datatype, count, filebuf, position, extra_state, ierror)
-		integer :: userbuf(*), filebuf(*)
-#endif
+		BUFFERS :: userbuf, filebuf
 		TYPE_OF_TYPES :: datatype
-		integer :: count, ierror, i
+		integer :: count, ierror
 		integer(kind=MPI_OFFSET_KIND) :: position
 		integer(kind=MPI_ADDRESS_KIND) :: extra_state
-#ifdef F08
-		integer, pointer :: user(:), file(:)
-		call c_f_pointer(userbuf, user, [int(position) + count])
-		call c_f_pointer(filebuf, file, [count])
-		do i = 1, count
-			user(int(position) + i) = turn(file(i))
-		end do
-#else
-		do i = 1, count
-			userbuf(int(position) + i) = turn(filebuf(i))
-		end do
-#endif
+		call copy(AT(filebuf), 0_MPI_OFFSET_KIND, AT(userbuf), position, count)
 		call check(datatype, extra_state, ierror)
 	end subroutine
 
-#ifdef F08
 	subroutine put(userbuf, datatype, count, filebuf, position, extra_state, ierror)
-		type(c_ptr), value :: userbuf, filebuf
-#else
-	subroutine put(userbuf, datatype, count, filebuf, position, extra_state, ierror)
-		integer :: userbuf(*), filebuf(*)
-#endif
+		BUFFERS :: userbuf, filebuf
 		TYPE_OF_TYPES :: datatype
-		integer :: count, ierror, i
+		integer :: count, ierror
 		integer(kind=MPI_OFFSET_KIND) :: position
 		integer(kind=MPI_ADDRESS_KIND) :: extra_state
-#ifdef F08
-		integer, pointer :: user(:), file(:)
-		call c_f_pointer(userbuf, user, [int(position) + count])
-		call c_f_pointer(filebuf, file, [count])
-		do i = 1, count
-			file(i) = turn(user(int(position) + i))
-		end do
-#else
-		do i = 1, count
-			filebuf(i) = turn(userbuf(int(position) + i))
-		end do
-#endif
+		call copy(AT(userbuf), position, AT(filebuf), 0_MPI_OFFSET_KIND, count)
 		call check(datatype, extra_state, ierror)
 	end subroutine
 
