@@ -405,6 +405,7 @@ void engine_together_await_end(struct together *t);
 int engine_bcast(void *buf, int count, MPI_Datatype type, int root, MPI_Comm comm);
 int engine_allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm);
 int engine_reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, int root, MPI_Comm comm);
+int engine_barrier(MPI_Comm comm);
 
 /* ---- view.c: views ------------------------------------------------------------------ */
 

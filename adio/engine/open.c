@@ -536,6 +536,18 @@ static int close_here(struct pmio_mpi_file *f)
 }
 
 /*
+ * Of a file of several nodes that has been deleted, the last close on a node frees the pieces in its pool: no rank closes
+ * before all have ended their transfers
+ */
+static void end_transfers(struct pmio_mpi_file *f)
+{
+	if (!remote_use_of(f->file))
+		return;
+	engine_later_wait(f);
+	engine_barrier(f->comm);
+}
+
+/*
  * Rank 0 closes after all others: its answer tells whether the data are on the PFS. If
  * one rank closes alone (another could not open), it does neither wait nor share the
  * result.
@@ -546,6 +558,7 @@ int engine_close(struct pmio_mpi_file *f)
 
 	if (!f->complete)
 		return close_here(f);
+	end_transfers(f);
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank != 0)
 		rc = close_here(f);

@@ -44,3 +44,10 @@ int engine_reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_
 
 	return wait_for(PMPI_Ireduce(from, to, count, type, op, root, comm, &request), &request);
 }
+
+int engine_barrier(MPI_Comm comm)
+{
+	MPI_Request request;
+
+	return wait_for(PMPI_Ibarrier(comm, &request), &request);
+}

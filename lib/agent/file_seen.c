@@ -101,13 +101,15 @@ void files_see_closed(struct file *f, const struct stat *st)
 /*
  * A process that closes a file reports the PFS file's state at that moment.  From the last close
  * on no other process may change it.  The report may be older than that of a process that closed
- * before, or than a drain of this agent that has ended since: then the drain has to find out.
+ * before, or than a drain of this agent that has ended since: then the drain has to find out.  Clocks of file systems are
+ * coarse: with the same time and another size it may be from the middle of such a drain, as when an agent's successor
+ * drains while a client that is closing comes to it.
  */
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 {
 	struct stat st = { .st_size = (off_t)m->pfs_size, .st_mode = f->on_pfs.seen.st_mode,
 			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
-	bool is_old = files_is_later(&f->on_pfs.seen.st_mtim, &st.st_mtim);
+	bool is_old = !files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim) && !files_same_content(f, &st);
 
 	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_CUTTING || f->on_pfs.busy || f->shared)
 		return;

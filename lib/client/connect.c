@@ -26,6 +26,7 @@
 #define START_LIMIT_MS 30000 /* a large pool is scanned before its agent answers */
 #define RETRY_MS 10
 #define LOCK_POLL_MS 50
+#define LOCK_LIMIT_MS 5000
 #define NOFILE_ENOUGH 4096
 #define AGENTS_MAX CLIENT_AGENTS_MAX
 #define LOST CLIENT_LOST
@@ -347,28 +348,39 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 }
 
 /*
- * One client at a time: an agent is started, or told to leave, only under this lock.  The holder
- * may be suspended; the wait for it is limited as for an agent.
+ * One client at a time: an agent is started, or told to leave, only under this lock, so that many clients do not start one
+ * each.  If nothing comes of it, this client goes on without the lock, which is safe: an agent ends if another has its
+ * pool.  For the agent that the holder starts first closes what it inherits from the holder, and one of these file systems
+ * may be a `pmio mount`, which needs an agent for its answer.  For a suspended holder it waits as long as for an agent.
  */
 static int lock_dir(struct pmio *pm)
 {
-	const struct pmio_backoff first = PMIO_BACKOFF(1, LOCK_POLL_MS, client_timeout_ms(pm));
+	const int most_ms = client_timeout_ms(pm), each_ms = most_ms < LOCK_LIMIT_MS ? most_ms : LOCK_LIMIT_MS;
+	const struct pmio_backoff first = PMIO_BACKOFF(1, LOCK_POLL_MS, each_ms);
 	struct pmio_backoff b = first;
-	const char *stopped;
-	pid_t pid;
+	int waited_ms = 0;
+	pid_t pid, has_pool;
 
 	while (flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0) {
+		const char *stopped;
+
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
 		if (pmio_backoff_sleep(&b))
 			continue;
 		b = first;
+		waited_ms += each_ms;
 		pid = pmio_lock_holder(pm->dir_fd);
 		stopped = pid ? pmio_process_stopped(pid) : NULL;
-		if (stopped) {
+		if (stopped && waited_ms >= most_ms) {
 			pmio_err("pool %s: process %d was about to start its agent, and is %s", pm->dir, (int)pid,
 				 stopped);
 			return PMIO_ESTUCK;
+		}
+		if (!stopped && !pool_is_taken(pm, &has_pool)) {
+			pmio_info("pool %s: process %d has not started its agent for %d s: trying it here", pm->dir, (int)pid,
+				  waited_ms / 1000);
+			return 0;
 		}
 	}
 	return 0;

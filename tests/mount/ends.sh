@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 11
+plan 12
 
 pattern "$T/p1" $LEN 1
 pattern "$T/p2" $LEN 2
@@ -38,6 +38,21 @@ agent_killed() {
 	holder "$M/a" && kill_agent && is_size "$M/a" $LEN && cmp "$T/p1" "$M/a" && kill_agent && holder_ends && both "$M/a" && both "$PFS/a"
 }
 check "the agent is killed while a file is open" agent_killed
+
+# a program that has a file of the mount open: so has the agent that it starts, until this closes it, and the mount then drains the file
+started_by_user() {
+	local agent
+	agent=$(agent_pid)
+	TEST_TIMEOUT=60 python 'import os, signal, subprocess, sys
+path, p1, p2, agent, *start = sys.argv[1:]
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+os.write(fd, open(p1, "rb").read())
+os.kill(int(agent), signal.SIGKILL)
+subprocess.run(start, pass_fds=(fd,), check=True, stdin=subprocess.DEVNULL)
+os.write(fd, open(p2, "rb").read())' "$M/u" "$T/p1" "$T/p2" "$agent" "$PMIO" agent start || return
+	both "$M/u" && both "$PFS/u"
+}
+check "the agent is killed, and started by a program with a file of the mount open" started_by_user
 
 agent_killed_idle() {
 	remount PMIO_DRAIN=hold && cp "$T/p1" "$M/b" && kill_agent && is_size "$M/b" $LEN && cmp "$T/p1" "$M/b" && kill_agent &&
