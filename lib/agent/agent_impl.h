@@ -252,6 +252,9 @@ struct file {
 
 	struct chunk *chunks;	/* hash by number */
 	uint64_t nr_pfs_chunks;
+	bool packed;		/* pack.c: its bytes are in a frame that others share, and it has no chunks */
+	bool may_pack;		/* in agent->may_pack */
+	struct file *pack_prev, *pack_next;
 
 	enum pmio_file_state state;
 	enum file_removal removal;
@@ -373,6 +376,7 @@ struct agent {
 	struct file *files;		/* hash by key */
 	struct file *by_inode;		/* the same by inode alone, as device numbers change */
 	struct file **by_slot;		/* nr_slots pointers */
+	struct file *may_pack;		/* pack.c: oldest first */
 	struct file *lru;
 	struct pmio_spin spin;		/* busy polling before the loop sleeps */
 	request_fn *dispatch;		/* handles a request: ops_dispatch() */
@@ -488,7 +492,22 @@ void files_drop_pfs_chunks(struct file *f);
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident);
 bool files_any_dirty(const struct agent *a, const struct file *f);
 
+/* of a packed file (pack.c).  p: out, its blocks; false: it is not packed */
+bool files_packed_blocks(const struct agent *a, const struct file *f, struct pmio_packed *p);
+/* what the pool has of it is on the PFS, or is not wanted */
+void files_packed_drop(struct agent *a, struct file *f);
+
+/* pack.c */
+void pack_note(struct agent *a, struct file *f); /* no program has it open, and its data wait: it may be packed when frames are short */
+bool pack_more(struct agent *a); /* pack files until one more frame is free; false: no file can be packed */
+
+/* unpack.c: a program is to open f, which is packed; 0; UNPACK_WHEN_IDLE: again when the job on it has ended; or an error, logged */
+#define UNPACK_WHEN_IDLE 1
+int unpack_to_open(struct agent *a, struct file *f);
+
 /* claims.c */
+/* make a frame free, if files that no program has open can do with fewer */
+bool claims_make_room(struct agent *a);
 /* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
    or 0 and a hole (how without PMIO_CLAIM_WRITE) */
 struct chunk *files_claim(struct agent *a, struct file *f, uint64_t number, uint32_t how, bool no_pfs,
@@ -511,6 +530,9 @@ int files_update_catalog(struct agent *a, struct file *f);
 /* add: no program has it open, and it is clean, so its frames can be evicted; remove: that is over */
 void files_lru_add(struct agent *a, struct file *f);
 void files_lru_remove(struct agent *a, struct file *f);
+/* the same for those that may be packed: pack_note() */
+void files_pack_add(struct agent *a, struct file *f);
+void files_pack_remove(struct agent *a, struct file *f);
 bool files_frames_may_move(const struct agent *a);
 /* is it the same file with another device number, as after a new mount?  true: the number was adopted */
 bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);

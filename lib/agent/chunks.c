@@ -57,6 +57,17 @@ void files_del_all_chunks(struct agent *a, struct file *f)
 		files_del_chunk(a, f, ch);
 }
 
+bool files_packed_blocks(const struct agent *a, const struct file *f, struct pmio_packed *p)
+{
+	return f->packed && pmio_pool_packed(a->pool, f->slot, p);
+}
+
+void files_packed_drop(struct agent *a, struct file *f)
+{
+	if (f->packed && pmio_pool_packed_drop(a->pool, f->slot) == 0)
+		f->packed = false;
+}
+
 /* the part of the chunk's blocks m that lies before the file's end, in bytes */
 static uint64_t bytes_before_end(const struct agent *a, const struct chunk *ch, const struct pmio_mask *m,
 				 uint64_t size)
@@ -78,10 +89,19 @@ static uint64_t bytes_before_end(const struct agent *a, const struct chunk *ch, 
 	return ((uint64_t)pmio_mask_count(&whole) << v->block_shift) + (pmio_mask_test(m, nr) ? rest : 0);
 }
 
+/* the same for one of the file's first blocks */
+static uint64_t block_before_end(const struct agent *a, unsigned block, uint64_t size)
+{
+	uint64_t start = (uint64_t)block << a->view->block_shift, left = size > start ? size - start : 0;
+
+	return left < a->view->block_size ? left : a->view->block_size;
+}
+
 /* bytes of the file that are dirty or being drained; resident: of whole blocks that are valid */
 uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t *resident)
 {
 	uint64_t size = pmio_pool_file_size(a->pool, f->slot), dirty_bytes = 0, nr_valid = 0;
+	struct pmio_packed p;
 
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
 		struct pmio_mask valid, dirty, draining;
@@ -94,6 +114,11 @@ uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t
 		nr_valid += pmio_mask_count(&valid);
 		dirty_bytes += bytes_before_end(a, ch, &dirty, size);
 	}
+	if (files_packed_blocks(a, f, &p)) {
+		nr_valid += (unsigned)__builtin_popcount(p.valid);
+		for (unsigned i = 0; i < PMIO_PACK_BLOCKS; i++)
+			dirty_bytes += p.dirty & 1u << i ? block_before_end(a, i, size) : 0;
+	}
 	if (resident)
 		*resident = nr_valid << a->view->block_shift;
 	return dirty_bytes;
@@ -101,6 +126,10 @@ uint64_t files_dirty_bytes(const struct agent *a, const struct file *f, uint64_t
 
 bool files_any_dirty(const struct agent *a, const struct file *f)
 {
+	struct pmio_packed p;
+
+	if (files_packed_blocks(a, f, &p) && p.dirty)
+		return true;
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next) {
 		struct pmio_mask valid, dirty, draining;
 

@@ -16,6 +16,11 @@ static bool evict_frames(struct agent *a)
 	return true;
 }
 
+bool claims_make_room(struct agent *a)
+{
+	return evict_frames(a) || pack_more(a);
+}
+
 /* zeroed frames are for chunks that are written in pieces: other chunks gain nothing by them */
 static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
 {
@@ -49,7 +54,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 
 	do
 		frame = take_frame(a, f, number, how);
-	while (frame == PMIO_NO_FRAME && !optional && evict_frames(a));
+	while (frame == PMIO_NO_FRAME && !optional && claims_make_room(a));
 	if (frame == PMIO_NO_FRAME)
 		survey_soon(a); /* there may be frames of files that no longer exist */
 	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {

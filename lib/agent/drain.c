@@ -169,10 +169,12 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	else if (rc < 0 && !lost)
 		pmio_err("agent: drain %s: %s; the data stay in the pool", f->path, pmio_strerror(rc));
 	for (size_t i = 0; d && i < d->nr_taken; i++) {
-		if (!pmio_mask_empty(&d->taken[i].mask))
+		if (d->taken[i].frame != PMIO_NO_FRAME && !pmio_mask_empty(&d->taken[i].mask))
 			pmio_frame_drain_end(a->view, d->taken[i].frame, &d->taken[i].mask, rc == 0 && !f->nr_mapped);
 	}
 	pmio_pm_fence(a->view->pm);
+	if (rc == 0 && whole)
+		files_packed_drop(a, f);
 	a->pfs_changes++;
 	if (d)
 		count_end(a, d);
@@ -223,6 +225,8 @@ static int list_chunks(struct drain *d)
 		d->taken[d->nr_taken].chunk = ch->number;
 		d->taken[d->nr_taken++].frame = (uint64_t)ch->frame;
 	}
+	if (d->file->packed)
+		d->taken[d->nr_taken++].frame = PMIO_NO_FRAME; /* drain_work.c finds it */
 	qsort(d->taken, d->nr_taken, sizeof(*d->taken), by_chunk);
 	return 0;
 }
@@ -277,7 +281,7 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	const struct file *f = d->file;
 
 	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
-	    f->on_pfs.lost_sync || !f->drain_waiters || !syncs_may_wait(a, f))
+	    f->on_pfs.lost_sync || f->packed || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
 	for (const struct request *r = f->drain_waiters; r; r = r->next) {
 		if (r->msg->hdr.op != PMIO_OP_CLOSE)

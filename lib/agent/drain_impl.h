@@ -14,7 +14,7 @@
 
 struct taken {
 	uint64_t chunk;
-	uint64_t frame;
+	uint64_t frame;		/* PMIO_NO_FRAME: of a packed file */
 	struct pmio_mask mask;	/* the blocks that were taken; empty: none, or no worker has come to this chunk */
 };
 

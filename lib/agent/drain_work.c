@@ -193,13 +193,30 @@ static int add_run(struct drain_part *p, struct write_run *b, uint64_t off, uint
 	return 0;
 }
 
+/* where the chunk's bytes are; takes its dirty blocks */
+static uint8_t *take_blocks(const struct drain *d, struct taken *t)
+{
+	struct pmio_view *v = d->agent->view;
+	struct pmio_packed packed;
+
+	if (t->frame != PMIO_NO_FRAME) {
+		pmio_frame_drain_begin(v, t->frame, &t->mask);
+		return pmio_view_frame(v, t->frame);
+	}
+	/* nobody changes these */
+	if (!pmio_pool_packed(d->agent->pool, d->slot, &packed))
+		return NULL;
+	t->mask.w[0] = packed.dirty;
+	return pmio_pool_packed_data(d->agent->pool, &packed);
+}
+
 static int drain_chunk(struct drain_part *p, struct write_run *b, struct taken *t)
 {
 	struct pmio_view *v = p->drain->agent->view;
+	uint8_t *data = take_blocks(p->drain, t);
 	unsigned run, len;
 	int rc = 0;
 
-	pmio_frame_drain_begin(v, t->frame, &t->mask);
 	if (pmio_mask_empty(&t->mask))
 		return 0;
 	/* after the blocks were taken: clients raise the size before they set dirty bits */
@@ -215,8 +232,8 @@ static int drain_chunk(struct drain_part *p, struct write_run *b, struct taken *
 		if (bytes > p->size - off)
 			bytes = (size_t)(p->size - off);
 		/* otherwise the write takes a page fault for each page that this process has not touched yet */
-		pmio_pm_populate(v->pm, pmio_view_frame(v, t->frame) + in_chunk, bytes);
-		rc = add_run(p, b, off, pmio_view_frame(v, t->frame) + in_chunk, bytes);
+		pmio_pm_populate(v->pm, data + in_chunk, bytes);
+		rc = add_run(p, b, off, data + in_chunk, bytes);
 	}
 	return rc;
 }

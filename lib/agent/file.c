@@ -32,6 +32,20 @@ void files_lru_add(struct agent *a, struct file *f)
 	f->in_lru = true;
 }
 
+void files_pack_add(struct agent *a, struct file *f)
+{
+	files_pack_remove(a, f);
+	DL_APPEND2(a->may_pack, f, pack_prev, pack_next);
+	f->may_pack = true;
+}
+
+void files_pack_remove(struct agent *a, struct file *f)
+{
+	if (f->may_pack)
+		DL_DELETE2(a->may_pack, f, pack_prev, pack_next);
+	f->may_pack = false;
+}
+
 static void hash_file(struct agent *a, struct file *f)
 {
 	HASH_ADD(hh, a->files, key, sizeof(f->key), f);
@@ -49,6 +63,7 @@ void files_delete(struct agent *a, struct file *f)
 	struct chunk *ch, *tmp;
 
 	files_lru_remove(a, f);
+	files_pack_remove(a, f);
 	pfs_put(a, &f->pfs);
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		HASH_DEL(f->chunks, ch);

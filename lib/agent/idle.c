@@ -74,6 +74,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	}
 	f->wrote = false;
 	f->recovered = false;
+	files_packed_drop(a, f);
 	if (files_frames_may_move(a)) {
 		trim_frames(a, f);
 		files_drop_pfs_chunks(f); /* they may get frames at the next open */
@@ -125,6 +126,7 @@ void files_idle(struct agent *a, struct file *f)
 	if (f->state == PMIO_FILE_FAILED) {
 		if (f->reopen) /* the file system may be gone: a descriptor must not prevent a new mount */
 			pfs_put(a, &f->pfs);
+		pack_note(a, f);
 		return;
 	}
 	if (!files_needs_drain(a, f)) {
@@ -138,6 +140,7 @@ void files_idle(struct agent *a, struct file *f)
 		files_update_name(a, f);
 		files_update_catalog(a, f);
 		marks_want(a, f);
+		pack_note(a, f);
 		return;
 	}
 	drain_start(a, f, NULL);

@@ -11,7 +11,7 @@
 #include "agent/lookup.h"
 
 #define RECENT_S 2  /* see is_recent() */
-#define WHEN_IDLE 1 /* from revalidate() */
+#define WHEN_IDLE UNPACK_WHEN_IDLE /* from revalidate(), too */
 
 /* ---- handles --------------------------------------------------------------------- */
 
@@ -64,6 +64,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	h->flags = flags;
 	HASH_ADD(hh, a->handles, id, sizeof(h->id), h);
 	files_lru_remove(a, f);
+	files_pack_remove(a, f);
 	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
 	maps_opened(h, m->map_lock);
@@ -228,10 +229,15 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 /* 0, WHEN_IDLE, or an error */
 static int find_or_add(struct agent *a, struct lookup *l, struct file **out)
 {
+	int rc;
+
 	*out = lookup_find(a, l);
 	if (!*out)
 		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, out);
-	return (*out)->nr_handles ? 0 : revalidate(a, l, out);
+	rc = (*out)->nr_handles ? 0 : revalidate(a, l, out);
+	if (rc == 0 && (*out)->packed)
+		rc = unpack_to_open(a, *out);
+	return rc;
 }
 
 /* a small file is written right after its creation: a frame with the open saves a request */

@@ -25,7 +25,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "the format on media is that of little-endian machines");
 
 #define PMIO_POOL_MAGIC 0x314c4f4f504f494dULL /* "MIOPOOL1" */
-#define PMIO_POOL_VERSION 1
+#define PMIO_POOL_VERSION 2	  /* some file is packed, or was */
+#define PMIO_POOL_VERSION_PLAIN 1 /* none ever was: releases that do not know packed files can use the pool, too */
 #define PMIO_POOL_LAYOUT "pmio-catalog-1" /* libpmemobj layout of `catalog` */
 
 #define PMIO_CHUNK_BLOCKS 256 /* blocks of a chunk: bits of one bitmap */
@@ -88,7 +89,8 @@ _Static_assert(sizeof(struct pmio_client_df) == 64, "client record");
 struct pmio_slot_df {
 	uint64_t size;		/* bytes of the file; clients raise it (atomic max) */
 	uint64_t generation;	/* 1 and up; only the agent changes it */
-	uint8_t reserved[48];
+	uint64_t packed;	/* where the bytes of a small file are, PMIO_PACKED(); 0: in frames of its own */
+	uint8_t reserved[40];
 };
 _Static_assert(sizeof(struct pmio_slot_df) == 64, "file slot");
 
@@ -97,6 +99,27 @@ _Static_assert(sizeof(struct pmio_slot_df) == 64, "file slot");
 #define PMIO_OWNER_SLOT(owner) ((uint32_t)((owner) & 0xffffff))
 #define PMIO_OWNER_GENERATION(owner) ((owner) >> 24)
 #define PMIO_SLOTS_MAX (1u << 20)
+
+/*
+ * Packed files: when frames are short, small files that no program has open, and whose data wait, share frames.  Such a
+ * frame has an owner word of its own, and consists of units; a file has one of these and no frame.  Packed word:
+ *
+ *   bit 63      1
+ *   bits 48-62  the low bits of the slot's generation; with another one the word means nothing
+ *   bits 16-47  the frame
+ *   bits 8-15   the unit in it
+ *   bits 4-7    valid blocks, the first one in the lowest bit
+ *   bits 0-3    dirty blocks
+ *
+ * The word is one aligned 8-byte store.  As long as it is there it holds, whatever the frames' owner words say.
+ */
+#define PMIO_PACK_BLOCKS 4u /* of a unit */
+#define PMIO_PACK_UNITS (PMIO_CHUNK_BLOCKS / PMIO_PACK_BLOCKS)
+#define PMIO_OWNER_PACK PMIO_OWNER(0xffffffu, 1)
+#define PMIO_PACKED(generation, frame, unit, valid, dirty) \
+	(1ULL << 63 | ((uint64_t)(generation) & 0x7fff) << 48 | (uint64_t)(frame) << 16 | (uint64_t)(unit) << 8 | \
+	 (uint64_t)(valid) << 4 | (uint64_t)(dirty))
+#define PMIO_PACKED_FRAME_MAX UINT32_MAX
 
 /*
  * Blocks of a frame, a bit of each map a block:

@@ -1,4 +1,4 @@
-#include "pool/pool.h"
+#include "pool/pool_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,30 +11,10 @@
 #include "core/log.h"
 #include "core/system.h"
 #include "pmio.h"
-#include "pool/catalog.h"
 #include "pool/pool_dir.h"
-#include "pool/pool_scan.h"
 
-#define ZERO_RESERVE 256 /* zeroed frames kept ready */
-#define ZERO_SPARE 16	  /* free frames that are not zeroed: a claim must find some that are not being worked on */
 #define LOCK_WAIT_MS 100 /* for a creation that has just renamed `data` and still holds it */
 #define LOCK_POLL_MS 5
-
-struct pmio_pool {
-	char *dir; /* owned; as given */
-	int dir_fd, lock_fd, data_fd;
-	struct pmio_view *view;
-	struct pmio_catalog *catalog;
-	/* stacks of free frames and slots; on media these are frames without owner,
-	   slots without entry */
-	uint64_t *free_frames, *zeroed_frames;
-	uint64_t nr_free_frames, nr_zeroed_frames;
-	bool zero_more;      /* the reserve is being filled */
-	unsigned nr_zeroing; /* being zeroed: in neither of the two stacks */
-	bool rebooted;
-	uint32_t *free_slots;
-	uint32_t nr_free_slots;
-};
 
 /* ---- open: descriptors, mapping, catalog ------------------------------------------ */
 
@@ -199,8 +179,9 @@ static void recover_frames(struct pmio_pool *pool, const struct pmio_scan *scan)
 {
 	struct pmio_view *v = pool->view;
 
+	pmio_pool_packs_recover(pool, scan);
 	for (uint64_t i = v->nr_frames; i-- > 0;) {
-		if (scan->frame[i] == PMIO_FRAME_USED && recover_frame(pool, scan, i))
+		if (scan->frame[i] == PMIO_FRAME_PACK || (scan->frame[i] == PMIO_FRAME_USED && recover_frame(pool, scan, i)))
 			continue;
 		if (scan->frame[i] != PMIO_FRAME_FREE)
 			pmio_frame_free(v, i);
@@ -249,7 +230,9 @@ static int recover(struct pmio_pool *pool)
 	pool->free_frames = calloc(v->nr_frames, sizeof(*pool->free_frames));
 	pool->zeroed_frames = calloc(v->nr_frames, sizeof(*pool->zeroed_frames));
 	pool->free_slots = calloc(v->nr_slots, sizeof(*pool->free_slots));
-	if (!pool->free_frames || !pool->zeroed_frames || !pool->free_slots) {
+	pool->packs = calloc(v->nr_frames, sizeof(*pool->packs));
+	pool->open_pack = PMIO_NO_FRAME;
+	if (!pool->free_frames || !pool->zeroed_frames || !pool->free_slots || !pool->packs) {
 		pmio_err("pool %s: %s", pool->dir, strerror(ENOMEM));
 		return rc;
 	}
@@ -300,6 +283,7 @@ static void fini_pool(struct pmio_pool *pool)
 	free(pool->free_frames);
 	free(pool->zeroed_frames);
 	free(pool->free_slots);
+	free(pool->packs);
 	free(pool->dir);
 }
 
@@ -396,6 +380,7 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 	for (uint64_t i = 0; i < v->nr_frames; i++) {
 		uint64_t nr;
 
+		report->nr_used_frames += scan->frame[i] == PMIO_FRAME_PACK;
 		if (scan->frame[i] != PMIO_FRAME_USED)
 			continue;
 		slot = PMIO_OWNER_SLOT(pmio_pm_load64(&v->headers[i].owner));
@@ -406,6 +391,8 @@ static void count(const struct pmio_view *v, const struct pmio_scan *scan, uint8
 			dirty[slot] = 1;
 	}
 	for (slot = 0; slot < v->nr_slots; slot++) {
+		if (scan->packed[slot])
+			report->dirty_bytes += (uint64_t)__builtin_popcountll(pmio_pm_load64(&v->slots[slot].packed) & 0xf) * v->block_size;
 		report->nr_files += scan->state[slot] != PMIO_FILE_NONE;
 		/* of an empty or shortened file only the size waits */
 		report->nr_dirty_files += dirty[slot] || scan->state[slot] > PMIO_FILE_CLEAN;
@@ -495,11 +482,12 @@ int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint
 	df = &v->slots[s];
 
 	/*
-	 * P1 the size
+	 * P1 the size, and that it is not packed, as an earlier file of the slot may have been
 	 * P2 the catalog's entry, with the slot's generation
 	 * crash before P2: the slot is free, its size means nothing
 	 */
 	pmio_pm_store64(v->pm, &df->size, size);
+	pmio_pm_store64(v->pm, &df->packed, 0);
 	rc = pmio_pm_sync(v->pm, df, sizeof(*df)); /* P1 */
 	if (rc < 0)
 		return rc;
@@ -535,11 +523,14 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 {
 	struct pmio_slot_df *df = &pool->view->slots[slot];
 	struct pmio_pm *pm = pool->view->pm;
+	bool was_packed;
+	struct pmio_packed p;
 	uint64_t generation, next;
 	int rc, state = pmio_catalog_state(pool->catalog, slot, &generation);
 
 	if (state <= PMIO_FILE_NONE)
 		return state < 0 ? state : -ENOENT;
+	was_packed = pmio_pool_packed(pool, slot, &p);
 
 	/*
 	 * P1 the slot's next generation: no frame belongs to the file any more
@@ -554,6 +545,8 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 	rc = pmio_pm_sync(pm, df, sizeof(*df)); /* P1 */
 	if (rc < 0)
 		return rc;
+	if (was_packed)
+		pmio_pool_packs_forget(pool, &p);
 
 	/* if it fails, the file is gone nevertheless, and the slot is unused until then */
 	if (pmio_catalog_clear(pool->catalog, slot) == 0) /* P2 */
@@ -579,87 +572,4 @@ void pmio_pool_file_set_size(struct pmio_pool *pool, uint32_t slot, uint64_t siz
 uint32_t pmio_pool_nr_slots(const struct pmio_pool *pool)
 {
 	return pool->view->nr_slots;
-}
-
-/* ---- frames -------------------------------------------------------------------------- */
-
-uint64_t pmio_pool_frame_get(struct pmio_pool *pool, uint32_t slot, uint64_t chunk)
-{
-	struct pmio_view *v = pool->view;
-	uint64_t frame;
-
-	if (pool->nr_free_frames > 0)
-		frame = pool->free_frames[--pool->nr_free_frames];
-	else if (pool->nr_zeroed_frames > 0)
-		frame = pool->zeroed_frames[--pool->nr_zeroed_frames];
-	else
-		return PMIO_NO_FRAME;
-	pmio_frame_claim(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
-	return frame;
-}
-
-uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_t chunk)
-{
-	struct pmio_view *v = pool->view;
-	uint64_t frame;
-
-	if (pool->nr_zeroed_frames == 0)
-		return PMIO_NO_FRAME;
-	frame = pool->zeroed_frames[--pool->nr_zeroed_frames];
-	pmio_frame_claim_zero(v, frame, slot, pmio_pm_load64(&v->slots[slot].generation), chunk);
-	return frame;
-}
-
-uint64_t pmio_pool_zero_begin(struct pmio_pool *pool)
-{
-	if (pool->nr_zeroed_frames >= ZERO_RESERVE)
-		pool->zero_more = false;
-	else if (pool->nr_zeroed_frames < ZERO_RESERVE / 2)
-		pool->zero_more = true;
-	if (!pool->zero_more || pool->nr_free_frames <= ZERO_SPARE)
-		return PMIO_NO_FRAME;
-	pool->nr_zeroing++;
-	return pool->free_frames[--pool->nr_free_frames];
-}
-
-void pmio_pool_zero_end(struct pmio_pool *pool, uint64_t frame, bool is_zeroed)
-{
-	pool->nr_zeroing--;
-	if (!is_zeroed)
-		return;
-	pmio_frame_set_zeroed(pool->view, frame);
-	pool->zeroed_frames[pool->nr_zeroed_frames++] = frame;
-}
-
-void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame)
-{
-	/* a frame that is put twice would be given to two files */
-	assert(pmio_pm_load64(&pool->view->headers[frame].owner) != 0);
-	pmio_frame_free(pool->view, frame);
-	pool->free_frames[pool->nr_free_frames++] = frame;
-}
-
-uint64_t pmio_pool_frames_free(const struct pmio_pool *pool)
-{
-	return pool->nr_free_frames + pool->nr_zeroed_frames + pool->nr_zeroing;
-}
-
-int pmio_pool_frames_each(struct pmio_pool *pool,
-			  int (*fn)(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg),
-			  void *arg)
-{
-	const struct pmio_view *v = pool->view;
-	int rc = 0;
-
-	for (uint64_t i = 0; i < v->nr_frames && rc == 0; i++) {
-		uint64_t owner = pmio_pm_load64(&v->headers[i].owner);
-		uint32_t slot = PMIO_OWNER_SLOT(owner);
-
-		/* not frames of a removed file that are not put yet */
-		if (owner == 0 ||
-		    PMIO_OWNER_GENERATION(owner) != pmio_pm_load64(&v->slots[slot].generation))
-			continue;
-		rc = fn(i, slot, pmio_pm_load64(&v->headers[i].chunk), arg);
-	}
-	return rc;
 }

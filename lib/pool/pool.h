@@ -20,6 +20,7 @@
 #include <limits.h>
 
 #include "pool/frame.h"
+#include "pool/packed.h"
 #include "pool/view.h"
 
 #define PMIO_POOL_CATALOG "catalog"
@@ -234,6 +235,27 @@ uint64_t pmio_pool_frame_get_zero(struct pmio_pool *pool, uint32_t slot, uint64_
 /* free a frame; no client may be using it */
 void pmio_pool_frame_put(struct pmio_pool *pool, uint64_t frame);
 uint64_t pmio_pool_frames_free(const struct pmio_pool *pool); /* including those being zeroed */
+
+/*
+ * Packed files (format.h): several small files in one frame.  While a file is packed it has no frame of its own, no client
+ * may have it open, and its size does not change.  All are durable on return, on every granularity.
+ */
+/* bytes; a larger file cannot be packed */
+uint64_t pmio_pool_pack_max(const struct pmio_pool *pool);
+/* is it?  p: out; valid until it is not any more */
+bool pmio_pool_packed(const struct pmio_pool *pool, uint32_t slot, struct pmio_packed *p);
+uint8_t *pmio_pool_packed_data(const struct pmio_pool *pool, const struct pmio_packed *p); /* pmio_pool_pack_max() bytes */
+/*
+ * pmio_pool_pack -- pack a file
+ *
+ * frame  its only one, of its chunk 0; no client, and no job, uses it.  The caller does not put it back.
+ * The frame becomes free, unless there is no shared one with room: then it becomes that.  0, or an error: it is as it was.
+ */
+int pmio_pool_pack(struct pmio_pool *pool, uint32_t slot, uint64_t frame);
+/* it gets a frame for its chunk 0; -ENOSPC: none is free; or an error: it is as it was */
+int pmio_pool_unpack(struct pmio_pool *pool, uint32_t slot, uint64_t *frame);
+/* what the pool has of it is not needed any more; 0 also if it is not packed */
+int pmio_pool_packed_drop(struct pmio_pool *pool, uint32_t slot);
 
 /*
  * A reserve of zeroed frames, filled by the agent when it is otherwise idle:

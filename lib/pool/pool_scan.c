@@ -6,12 +6,35 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "pool/packed.h"
 
 /* ---- slots --------------------------------------------------------------------- */
 
 static bool generation_ok(uint64_t generation)
 {
 	return generation > 0 && generation <= PMIO_OWNER_GENERATION(UINT64_MAX);
+}
+
+/* the word of an earlier file of the slot means nothing */
+static void scan_packed(struct pmio_scan *scan, const struct pmio_view *v, const char *dir, uint32_t slot, uint64_t size)
+{
+	uint64_t word = pmio_pm_load64(&v->slots[slot].packed), generation = pmio_pm_load64(&v->slots[slot].generation);
+	struct pmio_packed p;
+
+	if (word >> 63 == 0 || (word >> 48 & 0x7fff) != (generation & 0x7fff))
+		return;
+	if (!pmio_packed_decode(word, generation, v->nr_frames, &p) || size > (uint64_t)PMIO_PACK_BLOCKS << v->block_shift) {
+		pmio_err("%s: damaged: place of the file in slot %u", dir, slot);
+		scan->nr_problems++;
+		return;
+	}
+	if (scan->units[p.frame] & 1ULL << p.unit) {
+		pmio_err("%s: damaged: slot %u and another one have the same unit of frame %" PRIu64, dir, slot, p.frame);
+		scan->nr_problems++;
+		return;
+	}
+	scan->units[p.frame] |= 1ULL << p.unit;
+	scan->packed[slot] = true;
 }
 
 static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
@@ -48,6 +71,7 @@ static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
 	}
 	scan->state[slot] = (uint8_t)state;
 	scan->unsynced[slot] = pmio_catalog_flags(cat, slot) & PMIO_FILE_UNSYNCED;
+	scan_packed(scan, v, dir, slot, size);
 }
 
 /* ---- frames --------------------------------------------------------------------- */
@@ -59,15 +83,24 @@ static enum pmio_frame_class classify(struct pmio_scan *scan, const struct pmio_
 	uint64_t owner = pmio_pm_load64(&h->owner);
 	uint32_t slot = PMIO_OWNER_SLOT(owner);
 
+	if (scan->units[frame] && (owner == PMIO_OWNER_PACK || (slot < v->nr_slots && scan->packed[slot])))
+		return PMIO_FRAME_PACK;
+	if (scan->units[frame]) {
+		pmio_err("%s: damaged: frame %" PRIu64 " has packed files, and another owner", dir, frame);
+		scan->nr_problems++;
+		return PMIO_FRAME_PACK;
+	}
 	if (owner == 0)
 		return PMIO_FRAME_FREE;
+	if (owner == PMIO_OWNER_PACK)
+		return PMIO_FRAME_LEFT;
 	if (slot >= v->nr_slots || PMIO_OWNER_GENERATION(owner) == 0) {
 		pmio_err("%s: damaged: owner of frame %" PRIu64, dir, frame);
 		scan->nr_problems++;
 		return PMIO_FRAME_BAD;
 	}
 	if (PMIO_OWNER_GENERATION(owner) != pmio_pm_load64(&v->slots[slot].generation) ||
-	    scan->state[slot] == PMIO_FILE_NONE)
+	    scan->state[slot] == PMIO_FILE_NONE || scan->packed[slot])
 		return PMIO_FRAME_LEFT;
 	if (pmio_pm_load64(&h->chunk) > (uint64_t)INT64_MAX >> v->chunk_shift) {
 		pmio_err("%s: damaged: chunk number of frame %" PRIu64, dir, frame);
@@ -148,9 +181,12 @@ int pmio_scan_new(const struct pmio_view *v, const struct pmio_catalog *cat, con
 		scan->state = calloc(v->nr_slots, sizeof(*scan->state));
 		scan->stale = calloc(v->nr_slots, sizeof(*scan->stale));
 		scan->unsynced = calloc(v->nr_slots, sizeof(*scan->unsynced));
+		scan->packed = calloc(v->nr_slots, sizeof(*scan->packed));
+		scan->units = calloc(v->nr_frames, sizeof(*scan->units));
 		scan->frame = calloc(v->nr_frames, sizeof(*scan->frame));
 	}
-	if (!held || !scan || !scan->state || !scan->stale || !scan->unsynced || !scan->frame) {
+	if (!held || !scan || !scan->state || !scan->stale || !scan->unsynced || !scan->packed || !scan->units ||
+	    !scan->frame) {
 		pmio_err("%s: %s", dir, strerror(ENOMEM));
 		free(held);
 		pmio_scan_delete(out);
@@ -173,6 +209,8 @@ void pmio_scan_delete(struct pmio_scan **scan)
 	free((*scan)->state);
 	free((*scan)->stale);
 	free((*scan)->unsynced);
+	free((*scan)->packed);
+	free((*scan)->units);
 	free((*scan)->frame);
 	free(*scan);
 	*scan = NULL;

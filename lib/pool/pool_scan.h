@@ -12,6 +12,7 @@
 enum pmio_frame_class {
 	PMIO_FRAME_FREE,
 	PMIO_FRAME_USED,
+	PMIO_FRAME_PACK, /* shared by packed files */
 	PMIO_FRAME_LEFT, /* of a deleted file, or one with an interrupted creation */
 	PMIO_FRAME_BAD,	 /* invalid contents, or a chunk that another frame also holds */
 };
@@ -20,6 +21,8 @@ struct pmio_scan {
 	uint8_t *state; /* by slot: enum pmio_file_state; NONE also if the entry is stale */
 	bool *unsynced;	/* by slot: PMIO_FILE_UNSYNCED */
 	bool *stale;	/* by slot: the catalog has an entry of an old generation */
+	bool *packed;	/* by slot: it is a packed file */
+	uint64_t *units; /* by frame: those that packed files have */
 	uint8_t *frame; /* by frame: enum pmio_frame_class */
 	uint64_t nr_problems; /* each logged as an error */
 };

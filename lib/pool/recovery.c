@@ -12,16 +12,18 @@
 #include "core/log.h"
 #include "pmio.h"
 #include "pool/catalog_copy.h"
+#include "pool/packed.h"
 #include "pool/pool_dir.h"
 
 #define PAGE 4096	     /* bytes of headers and slots that are lost with one unreadable place */
 #define PIECE (1u << 20)     /* bytes copied at once */
 #define LAYOUT_FIELDS_MIN 5 /* this number of fields of a damaged superblock must fit the rest of the pool */
 
-/* a frame that belongs to a file */
+/* a frame that belongs to a file; or, of a packed file, the unit of one */
 struct held {
 	uint64_t chunk, frame;
 	uint32_t slot;
+	bool packed;
 };
 
 /* there is one for each slot, so it does not have a buffer for the longest path */
@@ -33,6 +35,7 @@ struct known {
 	int64_t mtime_s, mtime_ns;
 	bool listed;		/* the catalog or dirty frames have it */
 	bool size_known, doubtful;
+	bool packed;
 	uint64_t generation;	/* of its frames; 0: not known */
 	uint64_t size;
 	size_t first, nr;	/* in held */
@@ -136,6 +139,30 @@ static struct pmio_frame_df header_of(const struct pmio_recovery *s, uint64_t fr
 	return df;
 }
 
+/* a packed file has no header: it has these blocks, as if it had the frame alone */
+static struct pmio_frame_df header_held(const struct pmio_recovery *s, const struct held *h)
+{
+	struct pmio_slot_df slot = slot_of(s, h->slot);
+	struct pmio_frame_df df = { .chunk = h->chunk };
+
+	if (!h->packed)
+		return header_of(s, h->frame);
+	df.valid[0] = slot.packed >> 4 & 0xf;
+	df.dirty[0] = slot.packed & 0xf;
+	return df;
+}
+
+/* where the piece lies in the pool's data */
+static uint64_t held_offset(const struct pmio_recovery *s, const struct held *h)
+{
+	uint64_t off = s->super.frames_off + (h->frame << s->chunk_shift);
+	struct pmio_packed p;
+
+	if (h->packed && pmio_packed_decode(slot_of(s, h->slot).packed, s->files[h->slot].generation, s->super.nr_frames, &p))
+		off += pmio_packed_offset(&p, s->block_shift);
+	return off;
+}
+
 /* ---- the superblock ------------------------------------------------------------------ */
 
 static bool generation_ok(uint64_t generation)
@@ -154,7 +181,7 @@ static bool header_ok(const struct pmio_frame_df *df, uint32_t nr_slots)
 {
 	if (df->zeroed > 1 || df->cleared > CLEARED_MAX)
 		return false;
-	return df->owner == 0 ||
+	return df->owner == 0 || df->owner == PMIO_OWNER_PACK ||
 	       (PMIO_OWNER_SLOT(df->owner) < nr_slots && PMIO_OWNER_GENERATION(df->owner) > 0);
 }
 
@@ -347,9 +374,11 @@ static void judge_frame(struct pmio_recovery *s, uint64_t frame)
 		orphan(s, frame);
 		return;
 	}
-	if (h.owner == 0)
+	if (h.owner == 0 || h.owner == PMIO_OWNER_PACK)
 		return;
 	f = &s->files[slot];
+	if (f->packed) /* its packing, or the reverse, was interrupted */
+		return;
 	if (f->generation == 0)
 		f->generation = generation;
 	if (generation < f->generation) /* of a file that was removed */
@@ -358,7 +387,7 @@ static void judge_frame(struct pmio_recovery *s, uint64_t frame)
 		orphan(s, frame);
 		return;
 	}
-	s->held[s->nr_held++] = (struct held){ h.chunk, frame, slot };
+	s->held[s->nr_held++] = (struct held){ h.chunk, frame, slot, false };
 }
 
 static int by_slot(const void *x, const void *y)
@@ -370,10 +399,15 @@ static int by_slot(const void *x, const void *y)
 	return (a->chunk > b->chunk) - (a->chunk < b->chunk);
 }
 
+static const char *name_of(const struct known *f)
+{
+	return f->path ? f->path : "a file whose name is lost";
+}
+
 /* bytes of the chunk up to the end of its last dirty block */
 static uint64_t dirty_end(const struct pmio_recovery *s, const struct held *h)
 {
-	struct pmio_frame_df df = header_of(s, h->frame);
+	struct pmio_frame_df df = header_held(s, h);
 	struct pmio_mask m = dirty_mask(&df);
 	uint64_t end = 0;
 
@@ -382,11 +416,6 @@ static uint64_t dirty_end(const struct pmio_recovery *s, const struct held *h)
 			end = (h->chunk << s->chunk_shift) + ((uint64_t)(i + 1) << s->block_shift);
 	}
 	return end;
-}
-
-static const char *name_of(const struct known *f)
-{
-	return f->path ? f->path : "a file whose name is lost";
 }
 
 /* derive the file's state from all of its frames */
@@ -419,8 +448,30 @@ static void judge_file(struct pmio_recovery *s, uint32_t slot)
 		problem(s, "the name of the file in slot %u is lost", slot);
 }
 
+/* a word of an earlier file of the slot means nothing */
+static void judge_packed(struct pmio_recovery *s, uint32_t slot)
+{
+	struct known *f = &s->files[slot];
+	struct pmio_slot_df df = slot_of(s, slot);
+	struct pmio_packed p;
+
+	if (s->slot_gone[slot] || df.generation != f->generation || df.packed >> 63 == 0 ||
+	    (df.packed >> 48 & 0x7fff) != (df.generation & 0x7fff))
+		return;
+	if (!pmio_packed_decode(df.packed, df.generation, s->super.nr_frames, &p) ||
+	    df.size > (uint64_t)PMIO_PACK_BLOCKS << s->block_shift) {
+		problem(s, "place of %s", name_of(f));
+		f->doubtful = true;
+		return;
+	}
+	f->packed = true;
+	s->held[s->nr_held++] = (struct held){ 0, p.frame, slot, true };
+}
+
 static void judge_frames(struct pmio_recovery *s)
 {
+	for (uint32_t slot = 0; slot < s->super.nr_slots; slot++)
+		judge_packed(s, slot);
 	for (uint64_t i = 0; i < s->super.nr_frames; i++)
 		judge_frame(s, i);
 	qsort(s->held, s->nr_held, sizeof(*s->held), by_slot);
@@ -470,7 +521,7 @@ static int read_tables(struct pmio_recovery *s)
 	s->files = calloc(super->nr_slots, sizeof(*s->files));
 	s->headers = calloc(super->nr_frames, sizeof(struct pmio_frame_df));
 	s->header_gone = calloc(super->nr_frames, sizeof(bool));
-	s->held = calloc(super->nr_frames, sizeof(*s->held));
+	s->held = calloc(super->nr_frames + super->nr_slots, sizeof(*s->held));
 	if (!s->slots || !s->slot_gone || !s->files || !s->headers || !s->header_gone || !s->held) {
 		pmio_err("%s: %s", s->dir, strerror(ENOMEM));
 		return -ENOMEM;
@@ -550,7 +601,7 @@ static uint64_t dirty_bytes(const struct pmio_recovery *s, const struct known *f
 	uint64_t nr = 0;
 
 	for (size_t i = f->first; i < f->first + f->nr; i++) {
-		struct pmio_frame_df h = header_of(s, s->held[i].frame);
+		struct pmio_frame_df h = header_held(s, &s->held[i]);
 		struct pmio_mask m = dirty_mask(&h);
 
 		nr += pmio_mask_count(&m);
@@ -694,7 +745,7 @@ static int copy_frame(struct copying *c, const struct held *h, unsigned run, uns
 {
 	const struct pmio_recovery *s = c->s;
 	uint64_t at = (h->chunk << s->chunk_shift) + ((uint64_t)run << s->block_shift);
-	uint64_t from = s->super.frames_off + (h->frame << s->chunk_shift) + ((uint64_t)run << s->block_shift);
+	uint64_t from = held_offset(s, h) + ((uint64_t)run << s->block_shift);
 	uint64_t left = (uint64_t)len << s->block_shift;
 	int rc = 0;
 
@@ -738,7 +789,7 @@ static enum source source_of(const struct copying *c, const struct pmio_frame_df
 
 static int copy_chunk(struct copying *c, const struct held *held)
 {
-	struct pmio_frame_df h = header_of(c->s, held->frame);
+	struct pmio_frame_df h = header_held(c->s, held);
 	uint64_t start = held->chunk << c->s->chunk_shift;
 	unsigned run = 0;
 	int rc = 0;

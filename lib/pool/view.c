@@ -59,7 +59,7 @@ int pmio_view_layout(struct pmio_super_df *s, const struct pmio_view_params *p, 
 {
 	uint64_t nr;
 
-	s->version = PMIO_POOL_VERSION;
+	s->version = PMIO_POOL_VERSION_PLAIN;
 	memcpy(s->uuid, p->uuid, sizeof(s->uuid));
 	s->chunk_size = p->chunk_size;
 	s->data_size = size;
@@ -157,9 +157,14 @@ static const char *layout_flaw(const struct pmio_super_df *s, uint64_t size)
 	return NULL;
 }
 
+static bool version_ok(uint32_t version)
+{
+	return version >= PMIO_POOL_VERSION_PLAIN && version <= PMIO_POOL_VERSION;
+}
+
 const char *pmio_view_super_flaw(const struct pmio_super_df *s)
 {
-	if (s->magic != PMIO_POOL_MAGIC || s->version != PMIO_POOL_VERSION)
+	if (s->magic != PMIO_POOL_MAGIC || !version_ok(s->version))
 		return "not one of ours";
 	return s->crc != super_crc(s) ? "its checksum is wrong" : layout_flaw(s, s->data_size);
 }
@@ -173,7 +178,7 @@ static int check_super(const struct pmio_super_df *s, uint64_t size, const char 
 		return PMIO_ENOTPOOL;
 	}
 	/* before the checksum: another version may put it elsewhere */
-	if (s->version != PMIO_POOL_VERSION) {
+	if (!version_ok(s->version)) {
 		pmio_err("%s: made by another version of pmio (format %u, this one knows %u)", name,
 			 s->version, PMIO_POOL_VERSION);
 		return PMIO_EVERSION;
@@ -188,6 +193,32 @@ static int check_super(const struct pmio_super_df *s, uint64_t size, const char 
 		return PMIO_EDAMAGED;
 	}
 	return 0;
+}
+
+int pmio_view_upgrade(struct pmio_view *v)
+{
+	struct pmio_super_df now;
+	union {
+		struct {
+			uint32_t version, crc;
+		} f;
+		uint64_t word;
+	} u;
+
+	_Static_assert(offsetof(struct pmio_super_df, crc) == offsetof(struct pmio_super_df, version) + 4 &&
+			       offsetof(struct pmio_super_df, version) % 8 == 0, "version and checksum are one aligned word");
+	if (v->super->version == PMIO_POOL_VERSION)
+		return 0;
+	memcpy(&now, v->super, sizeof(now));
+	now.version = PMIO_POOL_VERSION;
+	u.f.version = now.version;
+	u.f.crc = super_crc(&now);
+	/*
+	 * P1 version and checksum: one aligned 8-byte store
+	 * crash before: the old version; after: the new one
+	 */
+	pmio_pm_store64(v->pm, (uint64_t *)(uintptr_t)&v->super->version, u.word);
+	return pmio_pm_sync(v->pm, &v->super->version, sizeof(u.word)); /* P1 */
 }
 
 static void set_addresses(struct pmio_view *v, const struct pmio_super_df *s)

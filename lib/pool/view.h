@@ -65,6 +65,9 @@ int pmio_view_layout(struct pmio_super_df *super, const struct pmio_view_params 
  */
 int pmio_view_new(struct pmio_pm *pm, const char *name, struct pmio_view **out);
 
+/* agent: from now on files may be packed (format.h), and releases that do not know these refuse the pool; durable; 0 or -errno */
+int pmio_view_upgrade(struct pmio_view *v);
+
 /* unmaps; takes a pointer to NULL */
 void pmio_view_delete(struct pmio_view **view);
 

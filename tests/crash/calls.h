@@ -18,6 +18,7 @@
 #define open(...) disk_open(__VA_ARGS__)
 #define close(fd) disk_close(fd)
 #define dup(fd) disk_dup(fd)
+#define fcntl(fd, ...) (disk_has_fd(fd) ? disk_fcntl(fd, __VA_ARGS__) : fcntl(fd, __VA_ARGS__))
 #define stat(path, st) disk_stat(path, st)
 #define lstat(path, st) disk_lstat(path, st)
 #define fstat(fd, st) disk_fstat(fd, st)

@@ -461,6 +461,19 @@ int disk_dup(int fd)
 	return f ? new_fd(*f) : dup(fd);
 }
 
+bool disk_has_fd(int fd)
+{
+	return get_fd(fd);
+}
+
+int disk_fcntl(int fd, int how, ...)
+{
+	if (how == F_DUPFD_CLOEXEC)
+		return disk_dup(fd);
+	errno = EINVAL;
+	return -1;
+}
+
 int disk_stat(const char *path, struct stat *st)
 {
 	int name;

@@ -71,6 +71,8 @@ struct disk *disk_cut(const struct disk *disk, size_t cut, bool (*survives)(void
 int disk_open(const char *path, int flags, ...);
 int disk_close(int fd);
 int disk_dup(int fd);
+bool disk_has_fd(int fd); /* one of disk_open()'s */
+int disk_fcntl(int fd, int how, ...); /* F_DUPFD_CLOEXEC only */
 int disk_stat(const char *path, struct stat *st);
 int disk_lstat(const char *path, struct stat *st);
 int disk_fstat(int fd, struct stat *st);

@@ -29,6 +29,8 @@
 
 #define A "/pfs/a"
 #define B "/pfs/b"
+#define C "/pfs/c"
+#define D "/pfs/d"
 #define READ PMIO_OPEN_READ
 #define WRITE (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 #define CREATE (WRITE | PMIO_OPEN_CREATE)
@@ -337,6 +339,58 @@ static void fall_back(void)
 	world_close(&f);
 }
 
+static void held_small(const char *path, size_t len)
+{
+	f = world_open(0, path, CREATE | PMIO_OPEN_HOLD);
+	world_write(f, 0, len);
+	world_close(&f);
+}
+
+/* small files that are held share a frame; then one is rewritten, one grows, one goes, and one is drained */
+static void pack(void)
+{
+	world_put(B, 2 * BLOCK);
+	world_start();
+	held_small(A, 3 * BLOCK);
+	f = world_open(0, B, WRITE | PMIO_OPEN_HOLD);
+	world_write(f, 10, BLOCK);
+	world_close(&f);
+	held_small(C, BLOCK + 5);
+	held_small(D, 2 * BLOCK); /* which packs the others */
+	f = world_open(0, A, WRITE | PMIO_OPEN_HOLD);
+	world_read(f);
+	world_write(f, BLOCK, 4 * BLOCK);
+	world_close(&f);
+	f = world_open(0, B, WRITE);
+	world_read(f);
+	world_write(f, 0, 20);
+	world_close(&f);
+	world_delete(0, C);
+	held_small(C, 10);
+	world_delete(0, D);
+	f = world_open(0, A, READ);
+	world_read(f);
+	world_close(&f);
+}
+
+/* one that is packed is opened, and no frame is free: it is drained */
+static void pack_and_drain(void)
+{
+	world_promise_late();
+	world_start();
+	held_small(A, 2 * BLOCK);
+	held_small(B, BLOCK);
+	g = world_open(1, C, CREATE);
+	world_write(g, 0, BLOCK);
+	world_write(g, CHUNK, BLOCK);
+	f = world_open(0, A, WRITE | PMIO_OPEN_HOLD);
+	world_read(f);
+	world_write(f, 100, BLOCK);
+	world_close(&f);
+	world_close(&g);
+	world_delete(0, B);
+}
+
 static void read_and_write(void)
 {
 	world_put(A, CHUNK + 3 * BLOCK + 5);
@@ -472,7 +526,7 @@ static uint32_t draw_flags(void)
 
 static const char *draw_path(void)
 {
-	return draw(3) ? A : B;
+	return draw(3) ? A : draw(3) ? B : C;
 }
 
 /* by client 1, while client 0 waits for the file system */
@@ -571,6 +625,9 @@ static const struct sequence sequences[] = {
 	{ "fall back", { 2, 3 }, fall_back, 0 },
 	{ "fall back, hold", { 1, 3 }, fall_back_hold, 0 },
 	{ "fall back, async", { 1, 3 }, fall_back_async, 0 },
+	{ "pack", { 3, 5 }, pack, 0 },
+	{ "pack, slots are used again", { 3, 4 }, pack, 0 },
+	{ "pack and drain", { 2, 3 }, pack_and_drain, 0 },
 	{ "read and write", { 4, 3 }, read_and_write, 0 },
 	{ "truncate and fall back", { 1, 3 }, truncate_and_fall_back, 0 },
 	{ "zeroed frames", { 22, 3 }, zeroed_frames, 0 },

@@ -50,7 +50,7 @@ getattr EIO|EIO|Input/output error
 any ESTALE|ESTALE|Stale file handle
 write lose|EIO|Input/output error"
 
-plan $(($(echo "$cases" | grep -c .) + 15))
+plan $(($(echo "$cases" | grep -c .) + 17))
 
 n=0
 while IFS='|' read -r rule code error; do
@@ -181,5 +181,39 @@ agent_dies() {
 		no_fault && kept_then_drained killed 'No space left on device'
 }
 check "the agent is killed with data that could not be drained" agent_dies
+
+# small files that share frames, in a pool that has 7
+small_files() {
+	local i
+	mkdir -m 700 "$T/small" || return
+	for i in $(seq 12); do
+		PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/s$i" write 0 4000 "$i" || return
+	done
+	fault "write EIO" && expect 1 "$PMIO" drain --all && err_lines 12 'drain .*/s12: Input/output error' && no_fault &&
+		expect 0 "$PMIO" ls && [ "$(grep -c '^failed .*/s.* (Input/output error; 3.9 KiB left)$' "$OUT")" = 12 ] && kill_agent || return
+	for i in $(seq 12); do
+		expect 0 "$FILEIO" -r "$PFS/s$i" is 4000 verify 0 4000 "$i" && expect 0 "$PMIO" drain "$PFS/s$i" &&
+			expect 0 "$FILEIO" -p "$BACK/s$i" is 4000 verify 0 4000 "$i" || return
+	done
+}
+export PMIO_POOL=$T/small PMIO_POOL_SIZE=8MiB PMIO_RECOVER=hold
+check "write EIO: small files that share a frame stay, and are drained later" small_files
+no_fault
+
+# all frames are another's: it would have to be drained first
+small_open_fails() {
+	local i
+	for i in $(seq 12); do
+		PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/s$i" write 0 4000 "$((i + 1))" || return
+	done
+	rm -f "$T/go"
+	background "$PFS/large" write 0 10000000 7 wait "$T/go"
+	bg_says waiting && fault "write EIO name=/s" && fails ENOSPC 'open .*/s3: No space left' -r "$PFS/s3" verify 0 4000 4 &&
+		grep -q 'open .*/s3: the pool is full, and the last drain of the file has failed' "$PMIO_POOL/agent.log" && no_fault &&
+		expect 0 "$FILEIO" -r "$PFS/s4" verify 0 4000 5 && touch "$T/go" && bg_ends && expect 0 "$FILEIO" -r "$PFS/s3" verify 0 4000 4 &&
+		expect 0 "$PMIO" drain --all && expect 0 "$FILEIO" -p "$BACK/s3" is 4000 verify 0 4000 4 && expect 0 "$FILEIO" -p "$BACK/s12" verify 0 4000 13
+}
+check "write EIO: a small file cannot be opened while the pool is full, and is not lost" small_open_fails
+no_fault
 
 exit $tap_failed

@@ -1,5 +1,5 @@
 # tests of single modules, with cmocka
-unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool \
+unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool tests/unit/test_pack \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
 	tests/unit/test_posix tests/unit/test_remote tests/unit/test_threads tests/unit/test_system \
 	tests/unit/test_text tests/unit/test_workers
@@ -24,6 +24,10 @@ tests_unit_test_frame_LDADD = libpmio_view.la $(CMOCKA_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/scratch.h
 tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
+
+tests_unit_test_pack_SOURCES = tests/unit/test_pack.c tests/unit/scratch.h
+tests_unit_test_pack_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pack_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
 tests_unit_test_fabric_SOURCES = tests/unit/test_fabric.c
 tests_unit_test_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)

@@ -1224,7 +1224,7 @@ static void open__frames_that_make_no_sense_are_freed(void **state)
 	b = get_frame(f, slot, 1);
 	set_block(f, a, 0, true, false);
 	set_block(f, b, 0, true, false);
-	pmio_pm_store64(v->pm, &v->headers[a].owner, PMIO_OWNER(0xffffff, 1));
+	pmio_pm_store64(v->pm, &v->headers[a].owner, PMIO_OWNER(0xfffffe, 1));
 	pmio_pm_store64(v->pm, &v->headers[b].chunk, UINT64_MAX);
 	pmio_pool_close(&f->pool);
 

@@ -1,0 +1,63 @@
+/*
+ * pack.c -- small files whose data wait in the pool share frames, when frames are short
+ *
+ * A file takes at least one frame, which is larger than most files are.  When few frames are free, and no clean file can be
+ * evicted, files that no program has open, and that are not larger than a unit (pool/format.h), are packed, the one that
+ * has waited longest first.
+ * A packed file is drained from where it is.  Before a program opens it, it gets a frame again; if none is to be had it is
+ * drained first.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent_impl.h"
+
+#define RESERVE_PART 4 /* so many times the frames that are kept free, as far as packing can do it */
+
+static bool can_pack(const struct agent *a, const struct file *f)
+{
+	const struct chunk *ch = f->chunks;
+
+	return !f->packed && !f->nr_handles && !f->nr_jobs && !f->nr_mapped && !f->shared && !f->unsynced && !f->on_pfs.cut_pending &&
+	       f->nr_pfs_chunks == 0 && (f->state == PMIO_FILE_HELD || f->state == PMIO_FILE_FAILED) &&
+	       pmio_pool_file_size(a->pool, f->slot) <= pmio_pool_pack_max(a->pool) && HASH_COUNT(f->chunks) == 1 &&
+	       ch->number == 0 && ch->frame >= 0 && !ch->filling;
+}
+
+static void pack(struct agent *a, struct file *f)
+{
+	struct chunk *ch = f->chunks;
+	int rc = pmio_pool_pack(a->pool, f->slot, (uint64_t)ch->frame);
+
+	if (rc < 0) {
+		pmio_err("agent: pack %s: %s; it keeps its frame", f->path, pmio_strerror(rc));
+		return;
+	}
+	HASH_DEL(f->chunks, ch);
+	free(ch);
+	f->packed = true;
+}
+
+bool pack_more(struct agent *a)
+{
+	const uint64_t before = pmio_pool_frames_free(a->pool);
+
+	while (pmio_pool_frames_free(a->pool) == before && a->may_pack && files_frames_may_move(a)) {
+		struct file *f = a->may_pack;
+
+		files_pack_remove(a, f); /* one that a job works on is noted again at its end */
+		if (can_pack(a, f))
+			pack(a, f);
+	}
+	return pmio_pool_frames_free(a->pool) > before;
+}
+
+void pack_note(struct agent *a, struct file *f)
+{
+	if (f->may_pack || !can_pack(a, f))
+		return;
+	files_pack_add(a, f);
+	/* files whose jobs have not ended cannot be packed: some frames have to be free for those that are written meanwhile */
+	if (!a->lru && pmio_pool_frames_free(a->pool) < a->view->nr_frames / RESERVE_PART)
+		pack_more(a);
+}

@@ -1,0 +1,46 @@
+/* unpack.c -- a program opens a packed file (pack.c) */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent_impl.h"
+
+static int unpack(struct agent *a, struct file *f)
+{
+	struct chunk *ch = files_add_chunk(f, 0, 0);
+	uint64_t frame;
+	int rc;
+
+	if (!ch)
+		return -ENOMEM;
+	do
+		rc = pmio_pool_unpack(a->pool, f->slot, &frame);
+	while (rc == -ENOSPC && claims_make_room(a));
+	if (rc < 0) {
+		HASH_DEL(f->chunks, ch);
+		free(ch);
+		return rc;
+	}
+	ch->frame = (int64_t)frame;
+	f->packed = false;
+	return 0;
+}
+
+int unpack_to_open(struct agent *a, struct file *f)
+{
+	int rc;
+
+	if (f->nr_jobs)
+		return UNPACK_WHEN_IDLE;
+	rc = unpack(a, f);
+	if (rc == -ENOSPC && !f->error) {
+		pmio_info("agent: %s: no frame is free: it is drained before it is opened", f->path);
+		f->was_held |= f->policy.hold;
+		f->policy.hold = false;
+		file_event(f, FILE_DRAIN_WANTED);
+		drain_start(a, f, NULL);
+		return UNPACK_WHEN_IDLE;
+	}
+	if (rc < 0)
+		pmio_err("agent: open %s: %s", f->path, rc == -ENOSPC ? "the pool is full, and the last drain of the file has failed" : pmio_strerror(rc));
+	return rc;
+}
