@@ -40,6 +40,7 @@ struct pmio_mpi_file {
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
 	bool complete;		 /* all ranks have it open, so a close is collective */
+	bool on_nodes;		 /* its pieces may be on several nodes; the same on all ranks */
 	bool atomic;
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */

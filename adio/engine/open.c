@@ -332,6 +332,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	bool advertises = false, began, found = false;
 	int rc = gather_cards(f, rank, &use, &mine, &advertises);
 
+	f->on_nodes = true;
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
 	if (rc == 0 && rank == 0) {
@@ -380,6 +381,7 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 	int rc = 0;
 
 	memcpy(use.id, root->use, sizeof(use.id));
+	f->on_nodes = true;
 	if (rank == 0) {
 		use.cards = malloc(use.nr * sizeof(*use.cards));
 		if (use.cards)
@@ -541,7 +543,7 @@ static int close_here(struct pmio_mpi_file *f)
  */
 static void end_transfers(struct pmio_mpi_file *f)
 {
-	if (!remote_use_of(f->file))
+	if (!f->on_nodes)
 		return;
 	engine_later_wait(f);
 	engine_barrier(f->comm);

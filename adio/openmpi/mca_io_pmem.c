@@ -4,8 +4,9 @@
  * Open MPI asks each io component about each file.  This one answers only for names
  * that begin with "pmem:" (or that the setting `paths` selects), with a copy of
  * romio321's table of calls in which the open of a file is replaced; the open puts the
- * handle where romio321 keeps its own, so nearly all other calls are ROMIO's, working
- * on a file with pmio's driver.
+ * handle where romio321 keeps its own, so most other calls are ROMIO's, working
+ * on a file with pmio's driver.  Those with explicit offsets or the shared file pointer
+ * are the engine's.
  */
 #include "config.h"
 
@@ -21,7 +22,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/random.h>
 #include <sys/auxv.h>
 
 #include "ompi/communicator/communicator.h"
@@ -157,41 +157,144 @@ static void wait_for_all(struct ompi_file_t *fh)
 	PMPI_Barrier(handle_of(fh)->comm);
 }
 
+/* ---- calls that are the engine's alone ---------------------------------------------------- */
+
 /*
- * Ordered calls: ROMIO passes the shared pointer from rank to rank, then makes a
- * collective call.  It relies on that call to keep the first rank from starting
- * the next round before the last has taken its turn.
+ * ROMIO takes a lock of its own, the same for all files, around each call, so threads with files of their own took turns;
+ * and it keeps shared file pointers in a hidden file.  So calls with explicit offsets, which leave ROMIO's state alone, and
+ * those with the shared pointer, go to the engine.
  */
-static int after_turns(struct ompi_file_t *fh, int rc)
+static _Thread_local bool has_no_lock; /* of ROMIO's */
+
+static int transfer(struct ompi_file_t *fh, const struct io_call *c, ompi_status_public_t *status)
 {
-	if (!state_of(fh)->together)
-		wait_for_all(fh);
+	uint64_t done;
+	int rc;
+
+	has_no_lock = true;
+	rc = call_transfer(state_of(fh), c, &done);
+	has_no_lock = false;
+	if (rc == MPI_SUCCESS)
+		engine_set_status(status, done);
 	return rc;
 }
 
-static int read_ordered(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type,
-			ompi_status_public_t *status)
+static int start(struct ompi_file_t *fh, const struct io_call *c, ompi_request_t **request)
 {
-	return after_turns(fh, romio_module()->io_module_file_read_ordered(fh, buf, count, type, status));
+	int rc;
+
+	has_no_lock = true;
+	rc = call_start(state_of(fh), c, request);
+	has_no_lock = false;
+	return rc;
 }
 
-static int write_ordered(struct ompi_file_t *fh, const void *buf, int count,
-			 struct ompi_datatype_t *type, ompi_status_public_t *status)
+static int begin(struct ompi_file_t *fh, const struct io_call *c)
 {
-	return after_turns(fh, romio_module()->io_module_file_write_ordered(fh, buf, count, type, status));
+	int rc;
+
+	has_no_lock = true;
+	rc = call_begin(state_of(fh), c);
+	has_no_lock = false;
+	return rc;
 }
 
-static int read_ordered_begin(struct ompi_file_t *fh, void *buf, int count,
-			      struct ompi_datatype_t *type)
+#define CALL(from, is_all, writes, at) \
+	(struct io_call){ .pointer = POINTER_##from, .all = is_all, .write = writes, .offset = at, \
+			  .buf = (void *)(uintptr_t)buf, .count = count, .type = type }
+
+static int read_at(struct ompi_file_t *fh, MPI_Offset offset, void *buf, int count, struct ompi_datatype_t *type,
+		   ompi_status_public_t *status)
 {
-	return after_turns(fh, romio_module()->io_module_file_read_ordered_begin(fh, buf, count, type));
+	return transfer(fh, &CALL(NONE, false, false, offset), status);
 }
 
-static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int count,
-			       struct ompi_datatype_t *type)
+static int write_at(struct ompi_file_t *fh, MPI_Offset offset, const void *buf, int count, struct ompi_datatype_t *type,
+		    ompi_status_public_t *status)
 {
-	return after_turns(fh, romio_module()->io_module_file_write_ordered_begin(fh, buf, count, type));
+	return transfer(fh, &CALL(NONE, false, true, offset), status);
 }
+
+static int iread_at(struct ompi_file_t *fh, MPI_Offset offset, void *buf, int count, struct ompi_datatype_t *type,
+		    ompi_request_t **request)
+{
+	return start(fh, &CALL(NONE, false, false, offset), request);
+}
+
+static int iwrite_at(struct ompi_file_t *fh, MPI_Offset offset, const void *buf, int count, struct ompi_datatype_t *type,
+		     ompi_request_t **request)
+{
+	return start(fh, &CALL(NONE, false, true, offset), request);
+}
+
+static int read_shared(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return transfer(fh, &CALL(SHARED, false, false, 0), status);
+}
+
+static int write_shared(struct ompi_file_t *fh, const void *buf, int count, struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return transfer(fh, &CALL(SHARED, false, true, 0), status);
+}
+
+static int iread_shared(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type, ompi_request_t **request)
+{
+	return start(fh, &CALL(SHARED, false, false, 0), request);
+}
+
+static int iwrite_shared(struct ompi_file_t *fh, const void *buf, int count, struct ompi_datatype_t *type, ompi_request_t **request)
+{
+	return start(fh, &CALL(SHARED, false, true, 0), request);
+}
+
+static int read_ordered(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return transfer(fh, &CALL(SHARED, true, false, 0), status);
+}
+
+static int write_ordered(struct ompi_file_t *fh, const void *buf, int count, struct ompi_datatype_t *type, ompi_status_public_t *status)
+{
+	return transfer(fh, &CALL(SHARED, true, true, 0), status);
+}
+
+static int read_ordered_begin(struct ompi_file_t *fh, void *buf, int count, struct ompi_datatype_t *type)
+{
+	return begin(fh, &CALL(SHARED, true, false, 0));
+}
+
+static int write_ordered_begin(struct ompi_file_t *fh, const void *buf, int count, struct ompi_datatype_t *type)
+{
+	return begin(fh, &CALL(SHARED, true, true, 0));
+}
+
+static int read_ordered_end(struct ompi_file_t *fh, void *buf, ompi_status_public_t *status)
+{
+	(void)buf;
+	return call_end(state_of(fh), POINTER_SHARED, false, status);
+}
+
+static int write_ordered_end(struct ompi_file_t *fh, const void *buf, ompi_status_public_t *status)
+{
+	(void)buf;
+	return call_end(state_of(fh), POINTER_SHARED, true, status);
+}
+
+static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
+{
+	int rc;
+
+	has_no_lock = true;
+	rc = call_seek_shared(state_of(fh), offset, whence);
+	has_no_lock = false;
+	return rc;
+}
+
+static int get_position_shared(struct ompi_file_t *fh, MPI_Offset *offset)
+{
+	return call_position_shared(state_of(fh), offset);
+}
+
+/* ---- close ------------------------------------------------------------------------------------ */
 
 /*
  * Open MPI 4.1 closes a file in a destructor and returns MPI_SUCCESS whatever the
@@ -238,19 +341,37 @@ static int check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Dataty
 }
 
 /* ROMIO has set a view of bytes: make it the program's */
-static int change_view(struct adio_file *fd, MPI_Offset disp, struct view *next)
+static int change_view(struct adio_file *fd, MPI_Offset disp, const char *datarep, struct view *next)
 {
-	struct view *now = &ad_pmem_file(fd)->view;
+	struct pmio_mpi_file *f = ad_pmem_file(fd);
+	uint64_t shared;
+	int rc = engine_error(engine_shared_set(f, 0, &shared));
 
 	/* in sequential mode: the byte that the shared pointer was at, in the old view */
-	if (disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(now, (uint64_t)fd->disp, &next->disp) < 0)
-		return MPI_ERR_ARG;
+	if (rc == MPI_SUCCESS && disp == MPI_DISPLACEMENT_CURRENT && engine_view_place(&f->view, shared, &next->disp) < 0)
+		rc = MPI_ERR_ARG;
+	if (rc != MPI_SUCCESS)
+		return rc;
 	fd->etype_size = next->etype_size;
 	fd->disp = 0;
 	fd->fp_ind = 0;
-	engine_view_fini(now);
-	*now = *next;
+	f->external = strcmp(datarep, "external32") == 0; /* in other calls ROMIO converts */
+	engine_view_fini(&f->view);
+	f->view = *next;
 	return MPI_SUCCESS;
+}
+
+/* a view of bytes; ROMIO must not look for the shared pointer, which it has not */
+static int set_romio_view(struct ompi_file_t *fh, MPI_Offset disp, const char *datarep, struct opal_info_t *info)
+{
+	struct adio_file *fd = handle_of(fh);
+	const int amode = fd->access_mode;
+	int rc;
+
+	fd->access_mode &= ~MPI_MODE_SEQUENTIAL;
+	rc = romio_module()->io_module_file_set_view(fh, disp == MPI_DISPLACEMENT_CURRENT ? 0 : disp, MPI_BYTE, MPI_BYTE, datarep, info);
+	fd->access_mode = amode;
+	return rc;
 }
 
 /*
@@ -270,12 +391,12 @@ static int set_view(struct ompi_file_t *fh, MPI_Offset disp, struct ompi_datatyp
 		mine = engine_error(engine_view_init(&next, disp, etype, filetype));
 	engine_allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, fd->comm);
 	if (rc == MPI_SUCCESS)
-		rc = romio_module()->io_module_file_set_view(fh, disp, MPI_BYTE, MPI_BYTE, datarep, info);
+		rc = set_romio_view(fh, disp, datarep, info);
 	if (rc != MPI_SUCCESS) {
 		engine_view_fini(&next);
 		return rc;
 	}
-	rc = change_view(fd, disp, &next);
+	rc = change_view(fd, disp, datarep, &next);
 	if (rc == MPI_SUCCESS)
 		publish_info(fd, fh);
 	else
@@ -300,26 +421,15 @@ static int get_byte_offset(struct ompi_file_t *fh, MPI_Offset offset, MPI_Offset
 	return engine_byte_offset(state_of(fh), offset, place);
 }
 
-/* ROMIO's seek, or its seek of the shared pointer: the end that they use is that of the view */
-static int seek_in_view(int (*romio_seek)(struct ompi_file_t *, MPI_Offset, int), struct ompi_file_t *fh,
-			MPI_Offset offset, int whence)
+/* ROMIO's seek: the end that it uses is that of the view */
+static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
 {
 	int rc;
 
 	ad_pmem_size_in_view = true;
-	rc = romio_seek(fh, offset, whence);
+	rc = romio_module()->io_module_file_seek(fh, offset, whence);
 	ad_pmem_size_in_view = false;
 	return rc;
-}
-
-static int seek(struct ompi_file_t *fh, MPI_Offset offset, int whence)
-{
-	return seek_in_view(romio_module()->io_module_file_seek, fh, offset, whence);
-}
-
-static int seek_shared(struct ompi_file_t *fh, MPI_Offset offset, int whence)
-{
-	return seek_in_view(romio_module()->io_module_file_seek_shared, fh, offset, whence);
 }
 
 /* ---- collective calls whose result depends on what was written by those before ---------- */
@@ -352,12 +462,14 @@ static int preallocate(struct ompi_file_t *fh, MPI_Offset size)
 
 void adapter_leave(void)
 {
-	OPAL_THREAD_UNLOCK((opal_mutex_t *)romio_load()->mutex);
+	if (!has_no_lock)
+		OPAL_THREAD_UNLOCK((opal_mutex_t *)romio_load()->mutex);
 }
 
 void adapter_enter(void)
 {
-	OPAL_THREAD_LOCK((opal_mutex_t *)romio_load()->mutex);
+	if (!has_no_lock)
+		OPAL_THREAD_LOCK((opal_mutex_t *)romio_load()->mutex);
 }
 
 void adapter_progress(MPI_Comm comm)
@@ -379,16 +491,27 @@ static void make_module(const struct romio *romio)
 	module.io_module_file_get_view = get_view;
 	module.io_module_file_get_byte_offset = get_byte_offset;
 	module.io_module_file_seek = seek;
-	module.io_module_file_seek_shared = seek_shared;
 	module.io_module_file_sync = sync_file;
 	module.io_module_file_set_size = set_size;
 	module.io_module_file_preallocate = preallocate;
 	module.io_module_file_set_atomicity = set_atomicity;
 	module.io_module_file_get_atomicity = get_atomicity;
+	module.io_module_file_read_at = read_at;
+	module.io_module_file_write_at = write_at;
+	module.io_module_file_iread_at = iread_at;
+	module.io_module_file_iwrite_at = iwrite_at;
+	module.io_module_file_read_shared = read_shared;
+	module.io_module_file_write_shared = write_shared;
+	module.io_module_file_iread_shared = iread_shared;
+	module.io_module_file_iwrite_shared = iwrite_shared;
 	module.io_module_file_read_ordered = read_ordered;
 	module.io_module_file_write_ordered = write_ordered;
 	module.io_module_file_read_ordered_begin = read_ordered_begin;
+	module.io_module_file_read_ordered_end = read_ordered_end;
 	module.io_module_file_write_ordered_begin = write_ordered_begin;
+	module.io_module_file_write_ordered_end = write_ordered_end;
+	module.io_module_file_seek_shared = seek_shared;
+	module.io_module_file_get_position_shared = get_position_shared;
 }
 
 static const struct mca_io_base_module_2_0_0_t *
@@ -493,74 +616,6 @@ mca_io_base_component_2_0_0_t mca_io_pmem_component = {
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-/*
- * ROMIO makes the name of the shared pointer's hidden file from rank 0's process id and
- * a random number seeded with the time in seconds: two handles of one file that are
- * opened in the same second would share one pointer, in one process or in two that have
- * the same id on different nodes.
- */
-static void make_name_unique(struct adio_file *fd, int rank)
-{
-	static _Atomic unsigned count;
-	unsigned mine[2] = { count++, 0 };
-	size_t len;
-
-	if (rank == 0 && getrandom(&mine[1], sizeof(mine[1]), GRND_NONBLOCK) < 0)
-		pmio_dbg("getrandom: %s", strerror(errno)); /* the counter still distinguishes them */
-	engine_bcast(mine, 2, MPI_UNSIGNED, 0, fd->comm);
-	len = strlen(fd->shared_fp_fname);
-	snprintf(fd->shared_fp_fname + len, PATH_MAX - len, ".%u.%x", mine[0], mine[1]); /* it has PATH_MAX bytes */
-}
-
-/*
- * ROMIO's name is longer than the file's.  If there is no room for it, ROMIO truncates it, and may then
- * use another file, or fails on rank 0 only.  So for long names ROMIO makes one for another file, and
- * pmio's name is in the file's folder or, if that leaves no room for any name, in one above it.
- */
-#define SHFP_LONGER 64
-#define SHFP_LONG_NAME ".pmio-shfp"
-
-static void make_long_name(struct adio_file *fd)
-{
-	size_t folder = strlen(fd->filename);
-
-	do
-		folder--;
-	while (folder > 0 && (fd->filename[folder] != '/' || folder + SHFP_LONGER >= PATH_MAX));
-	snprintf(fd->shared_fp_fname, PATH_MAX, "%s%.*s/" SHFP_LONG_NAME, folder || *fd->filename == '/' ? "" : ".",
-		 (int)folder, fd->filename);
-}
-
-static void name_shared_pointer(const struct romio *romio, struct adio_file *fd, int rank, int *error)
-{
-	static char stand_in[] = "/x";
-	char *name = fd->filename;
-	bool is_long = strlen(name) + SHFP_LONGER >= PATH_MAX;
-
-	if (is_long)
-		fd->filename = stand_in;
-	romio->shfp_fname(fd, rank, error);
-	fd->filename = name;
-	if (*error != MPI_SUCCESS)
-		return;
-	if (is_long)
-		make_long_name(fd);
-	make_name_unique(fd, rank);
-}
-
-static void init_shared_pointer(const struct romio *romio, struct adio_file *fd, int *error)
-{
-	int rank;
-
-	PMPI_Comm_rank(fd->comm, &rank);
-	name_shared_pointer(romio, fd, rank, error);
-	if (*error != MPI_SUCCESS || !(fd->access_mode & MPI_MODE_APPEND))
-		return;
-	if (rank == 0)
-		romio->set_shared_fp(fd, fd->fp_ind, error);
-	PMPI_Barrier(fd->comm);
-}
-
 static int check_opened(struct adio_file *fd, MPI_Comm comm, const char *path)
 {
 	static bool checked;
@@ -626,10 +681,12 @@ static int open_on(const struct romio *romio, MPI_Comm comm, MPI_Comm dup, const
 	if (error != MPI_SUCCESS)
 		return error;
 	f = ad_pmem_file(*out);
+	/* ROMIO's close wants the name of a hidden file for the shared pointer, and frees it */
+	(*out)->shared_fp_fname = romio->strdup("");
 	f->complete = true;
 	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types take no memory */
-	init_shared_pointer(romio, *out, &error);
-	return error;
+	engine_shared_new(f, (uint64_t)(*out)->fp_ind); /* with MPI_MODE_APPEND at the file's end, too */
+	return MPI_SUCCESS;
 }
 
 static int open_file(struct ompi_communicator_t *comm, const char *filename, int amode,

@@ -21,22 +21,16 @@ void romio_take_info(adio_handle fd, MPI_Info info, int *error)
 	romio_load()->set_info(fd, info, error);
 }
 
-/* the hidden file of the shared file pointer belongs to ROMIO: an ordinary file with locks */
-static void open_as_ufs(adio_handle fd, int rank, int access_mode, int *error)
-{
-	const struct romio *romio = romio_load();
-
-	ad_pmem_free(fd);
-	fd->ops = romio->ufs;
-	romio->ufs->ADIOI_xxx_OpenColl(fd, rank, access_mode, error);
-}
-
 void romio_open_coll(adio_handle fd, int rank, int access_mode, int *error)
 {
-	if (ad_pmem_opening)
-		ad_pmem_open_coll(fd, access_mode, error);
-	else
-		open_as_ufs(fd, rank, access_mode, error);
+	struct pmio_mpi_file *f = ad_pmem_file(fd); /* NULL: out of memory, which the open reports */
+	int nr;
+
+	(void)rank;
+	PMPI_Comm_size(fd->comm, &nr);
+	if (f)
+		f->shares = nr > 1;
+	ad_pmem_open_coll(fd, access_mode, error);
 }
 
 /*

@@ -16,8 +16,7 @@ struct romio {
 	void *so;
 	const struct adio_ops *ufs;
 	adio_open_fn *open;
-	void (*shfp_fname)(struct adio_file *fd, int rank, int *error);
-	void (*set_shared_fp)(struct adio_file *fd, adio_offset offset, int *error);
+	char *(*strdup)(const char *text);
 	void (*init)(int *error);
 	void (*completed_request)(struct adio_file **fd, MPI_Offset nbytes, int *error,
 				  MPI_Request *request);
@@ -42,10 +41,7 @@ void romio_refuse(const char *why);
 extern AD_PMEM_TABLE;
 const struct adio_ops *ad_pmem_ops(void);
 
-/*
- * Set around ADIO_Open for files that a program opens: ROMIO also opens a hidden file
- * for the shared file pointer through this table, and that one is not a pmio file.
- */
+/* set around ADIO_Open: the file is new */
 extern _Thread_local bool ad_pmem_opening;
 /* with it: the program's name has no prefix, the setting `paths` has selected it */
 extern _Thread_local bool ad_pmem_plain_name;

@@ -47,8 +47,7 @@ static bool find(void *out, const char *symbol)
 static bool find_all(void)
 {
 	return find(&romio.ufs, "ADIO_UFS_operations") && find(&romio.open, "ADIO_Open") &&
-	       find(&romio.shfp_fname, "ADIOI_Shfp_fname") &&
-	       find(&romio.set_shared_fp, "ADIO_Set_shared_fp") && find(&romio.init, "MPIR_MPIOInit") &&
+	       find(&romio.strdup, "ADIOI_Strdup") && find(&romio.init, "MPIR_MPIOInit") &&
 	       find(&romio.completed_request, "MPIO_Completed_request_create") &&
 	       find(&romio.set_info, "ADIOI_GEN_SetInfo") &&
 	       find(&romio.seek_individual, "ADIOI_GEN_SeekIndividual") &&
