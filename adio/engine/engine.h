@@ -39,6 +39,7 @@ struct pmio_mpi_file {
 	int perm;		 /* of a new file; -1: the default */
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
+	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_use_of() */
 	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool atomic;
 	struct pmio *pm;	 /* the pool of this node; not owned */

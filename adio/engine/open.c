@@ -255,7 +255,9 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 		pmio_err("open %s: processes see different files under this name", f->path);
 		rc = -ESTALE;
 	}
-	return (int)worst_of(f, rc);
+	rc = (int)worst_of(f, rc);
+	f->on_nodes = rc == 0;
+	return rc;
 }
 
 /* is the rank the first one with its pool?  uuids[i] is rank i's */
@@ -541,7 +543,7 @@ static int close_here(struct pmio_mpi_file *f)
  */
 static void end_transfers(struct pmio_mpi_file *f)
 {
-	if (!remote_use_of(f->file))
+	if (!f->on_nodes)
 		return;
 	engine_later_wait(f);
 	engine_barrier(f->comm);
