@@ -498,6 +498,8 @@ static int open_begun(struct pmio_mpi_file *f, int amode)
 		rc = engine_choose_exchange(f);
 	if (rc < 0)
 		pmio_close(&f->file);
+	else
+		engine_left_add(f);
 	return rc;
 }
 
@@ -526,6 +528,8 @@ int engine_open_alone(struct pmio_mpi_file *f, int amode)
 
 	f->amode = amode;
 	open_here(f, amode, true, &o);
+	if (o.rc == 0)
+		engine_left_add(f);
 	return (int)o.rc;
 }
 
@@ -558,6 +562,7 @@ int engine_close(struct pmio_mpi_file *f)
 {
 	int rank = 0, rc = 0, worst;
 
+	engine_left_remove(f);
 	if (!f->complete)
 		return close_here(f);
 	end_transfers(f);
