@@ -39,6 +39,10 @@ struct pmio_mpi_file {
 	int perm;		 /* of a new file; -1: the default */
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
+	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_use_of() */
+	struct pmio_mpi_file *prev, *next; /* left.c */
+	bool listed;		 /* there */
+	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool on_nodes;		 /* its pieces may be on several nodes; the same on all ranks */
 	bool atomic;
@@ -87,11 +91,12 @@ const char *engine_path(const char *name);
  * engine_stop()
  */
 bool engine_start(void);
-/* when MPI ends: free connections and settings */
+/* when MPI ends: close files that are open, free connections and settings */
 void engine_stop(void);
 /*
  * engine_start(), for adapters that are not told of MPI's end: everything is freed in MPI_Finalize, and also() is
- * called, if not NULL
+ * called, if not NULL; if files are open then, which a library may close even later in MPI_Finalize, at the end of the
+ * process, without also()
  */
 bool engine_start_until_finalize(void (*also)(void));
 /* after engine_start() */
@@ -163,6 +168,16 @@ int engine_open_alone(struct pmio_mpi_file *f, int amode);
 int engine_close(struct pmio_mpi_file *f);
 /* by path, without the prefix, in the pool that the hints name */
 int engine_delete(const char *path, MPI_Info info);
+
+/* ---- left.c: files that are open when MPI ends ---------------------------------------------------- */
+
+/* f is open; f is about to be closed */
+void engine_left_add(struct pmio_mpi_file *f);
+void engine_left_remove(struct pmio_mpi_file *f);
+/* wait for the transfers of files that are open; are there any? */
+bool engine_left_wait(void);
+/* close what is open, with a message for each file; without MPI, so by each process alone, and no handle is freed */
+void engine_left_close(void);
 
 /* ---- io.c ------------------------------------------------------------------------------------------ */
 

@@ -239,7 +239,7 @@ static bool is_wanted(const struct pmio_mpi_file *f)
 
 int engine_choose_exchange(struct pmio_mpi_file *f)
 {
-	const struct remote_use *use = remote_use_of(f->file);
+	const struct remote_use *use = f->on_nodes ? remote_use_of(f->file) : NULL;
 	int all, rc = 0;
 
 	f->exchanges = false;

@@ -47,22 +47,10 @@ const char *engine_path(const char *name)
 	return pmio_settings_path_selected(&base, absolute) ? name : NULL;
 }
 
-bool engine_start(void)
+/* what needs no MPI */
+static void free_all(void)
 {
-	bool first;
-
-	load_settings();
-	pthread_mutex_lock(&lock);
-	first = !started;
-	if (first)
-		read_settings(); /* with messages now */
-	started = true;
-	pthread_mutex_unlock(&lock);
-	return first;
-}
-
-void engine_stop(void)
-{
+	engine_left_close();
 	pthread_mutex_lock(&lock);
 	if (have) {
 		engine_disconnect_all();
@@ -71,9 +59,15 @@ void engine_stop(void)
 	}
 	have = started = false;
 	pthread_mutex_unlock(&lock);
+}
+
+void engine_stop(void)
+{
+	free_all();
 	engine_requests_stop();
 }
 
+static bool until_finalize;
 static void (*at_end)(void);
 
 static int copy_nothing(MPI_Comm comm, int key, void *extra, void *value, void *copy, int *flag)
@@ -87,13 +81,25 @@ static int copy_nothing(MPI_Comm comm, int key, void *extra, void *value, void *
 	return MPI_SUCCESS;
 }
 
-/* MPI_Finalize first deletes the attributes of MPI_COMM_SELF */
+/*
+ * MPI_Finalize first deletes the attributes of MPI_COMM_SELF, then it waits for all ranks: until then no transfer
+ * is under way any more, whose pieces at other nodes would end with the first rank that closes the file
+ */
 static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 {
+	bool left = engine_left_wait();
+
 	(void)comm;
 	(void)key;
 	(void)value;
 	(void)extra;
+	if (!until_finalize)
+		return MPI_SUCCESS;
+	if (left) {
+		engine_requests_stop();
+		atexit(free_all);
+		return MPI_SUCCESS;
+	}
 	engine_stop();
 	flat_fini();
 	if (at_end)
@@ -101,17 +107,31 @@ static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 	return MPI_SUCCESS;
 }
 
-bool engine_start_until_finalize(void (*also)(void))
+bool engine_start(void)
 {
+	bool first;
 	int key;
 
-	if (!engine_start())
-		return false;
-	at_end = also;
-	if (PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
+	load_settings();
+	pthread_mutex_lock(&lock);
+	first = !started;
+	if (first)
+		read_settings(); /* with messages now */
+	started = true;
+	pthread_mutex_unlock(&lock);
+	if (first && PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
 		PMPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
 		PMPI_Comm_free_keyval(&key); /* the key exists as long as it is in use */
 	}
+	return first;
+}
+
+bool engine_start_until_finalize(void (*also)(void))
+{
+	if (!engine_start())
+		return false;
+	at_end = also;
+	until_finalize = true;
 	return true;
 }
 

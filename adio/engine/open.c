@@ -255,7 +255,9 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 		pmio_err("open %s: processes see different files under this name", f->path);
 		rc = -ESTALE;
 	}
-	return (int)worst_of(f, rc);
+	rc = (int)worst_of(f, rc);
+	f->on_nodes = rc == 0;
+	return rc;
 }
 
 /* is the rank the first one with its pool?  uuids[i] is rank i's */
@@ -498,6 +500,8 @@ static int open_begun(struct pmio_mpi_file *f, int amode)
 		rc = engine_choose_exchange(f);
 	if (rc < 0)
 		pmio_close(&f->file);
+	else
+		engine_left_add(f);
 	return rc;
 }
 
@@ -526,6 +530,8 @@ int engine_open_alone(struct pmio_mpi_file *f, int amode)
 
 	f->amode = amode;
 	open_here(f, amode, true, &o);
+	if (o.rc == 0)
+		engine_left_add(f);
 	return (int)o.rc;
 }
 
@@ -558,6 +564,7 @@ int engine_close(struct pmio_mpi_file *f)
 {
 	int rank = 0, rc = 0, worst;
 
+	engine_left_remove(f);
 	if (!f->complete)
 		return close_here(f);
 	end_transfers(f);

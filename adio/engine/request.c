@@ -141,13 +141,15 @@ static struct deferred *take_done(void)
 	return j;
 }
 
-/* called by Open MPI whenever it makes progress; the number of requests completed */
+/* called by Open MPI whenever it makes progress, also late in MPI_Finalize; the number of requests completed */
 static int make_progress(void)
 {
 	struct deferred *j;
-	int nr = 0;
+	int nr = 0, ended = 0;
 
-	while (atomic_load_explicit(&nr_done, memory_order_relaxed) && (j = take_done())) {
+	if (atomic_load_explicit(&nr_done, memory_order_relaxed))
+		PMPI_Finalized(&ended);
+	while (!ended && atomic_load_explicit(&nr_done, memory_order_relaxed) && (j = take_done())) {
 		PMPI_Grequest_complete(j->request);
 		nr++;
 	}

@@ -62,7 +62,7 @@ void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
 	f->shared_start = start; /* not stored in the word: another rank may have added to it already */
 	if (nr == 1 || f->shared)
 		return;
-	if (remote_use_of(f->file)) /* the same on all ranks */
+	if (f->on_nodes)
 		choose_number(f, rank);
 	if (!f->shared_home)
 		make_window(f, rank);

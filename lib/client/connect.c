@@ -358,14 +358,17 @@ static int lock_dir(struct pmio *pm)
 	const int most_ms = client_timeout_ms(pm), each_ms = most_ms < LOCK_LIMIT_MS ? most_ms : LOCK_LIMIT_MS;
 	const struct pmio_backoff first = PMIO_BACKOFF(1, LOCK_POLL_MS, each_ms);
 	struct pmio_backoff b = first;
-	int waited_ms = 0;
+	int waited_ms = 0, rc;
 	pid_t pid, has_pool;
 
 	while (flock(pm->dir_fd, LOCK_EX | LOCK_NB) < 0) {
 		const char *stopped;
 
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			rc = -errno;
+			pmio_err("pool %s: no agent can be started, as the directory cannot be locked: %s", pm->dir, strerror(-rc));
+			return rc;
+		}
 		if (pmio_backoff_sleep(&b))
 			continue;
 		b = first;

@@ -178,6 +178,22 @@ static void be_ordinary(void)
 	syscall(SYS_ioprio_set, 1 /* a process */, 0, 0 /* as its nice value says */);
 }
 
+/*
+ * a job may have made itself the first to be killed when memory is short, and may take that back; what is below 0 an
+ * administrator has set
+ */
+static void be_no_victim(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char text[16] = "";
+
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) > 0 && atoi(text) > 0 && pwrite(fd, "0", 1, 0) < 0)
+		pmio_dbg("oom_score_adj: %s", strerror(errno));
+	close(fd);
+}
+
 /* raise it to the hard limit, or beyond it if permitted; RLIM_INFINITY is too large for descriptors */
 static void raise_limit(int which, rlim_t most)
 {
@@ -233,6 +249,7 @@ static void leave_job(void)
 {
 	use_all_processors();
 	be_ordinary();
+	be_no_victim();
 	raise_limits();
 	ignore_job_control();
 }

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 older=$top_builddir/tests/cli/older children=$top_builddir/tests/cli/children
-plan 15
+plan 17
 
 "$PMIO" pool create --size=64MiB "$PMIO_POOL" >/dev/null && stop_agent || exit 99
 
@@ -32,6 +32,14 @@ priority() {
 	[ "$(id -u)" != 0 ] || ! nice -n -1 true 2>/dev/null || same "$(ps -o ni= -p "$pid" | tr -d ' ')" 0
 }
 check "ordinary priority" priority
+
+victim() {
+	sh -c 'echo 900 >/proc/$$/oom_score_adj; echo 0 >/proc/$$/oom_score_adj' 2>/dev/null ||
+		{ echo "it cannot be taken back here"; return 77; }
+	# shellcheck disable=SC2016
+	started sh -c 'echo 900 >/proc/$$/oom_score_adj; exec "$@"' sh && same "$(cat "/proc/$pid/oom_score_adj")" 0
+}
+check "a job that is to be killed first when memory is short takes no agent with it" victim
 
 soft_limits() {
 	local name
@@ -63,6 +71,9 @@ inherited() { descriptors "$@" 7>"$T/inherited" 43>"$T/inherited" 200>"$T/inheri
 check "no descriptors of its caller" inherited
 check "nor on a kernel without close_range" inherited "$older" ENOSYS
 check "nor in a container that forbids it" inherited "$older" EPERM
+
+no_locks() { stop_agent && expect 1 "$older" ENOLCK "$PMIO" agent start && one_line 'directory cannot be locked: No locks'; }
+check "a pool's file system without locks: one line says so" no_locks
 
 pipe_ends() {
 	local rc

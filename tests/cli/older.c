@@ -1,10 +1,10 @@
 /*
  * older.c -- run a program as on an older kernel, or in a container that forbids new calls
  *
- *	older ENOSYS|EPERM PROGRAM [ARGUMENT...]
+ *	older ENOSYS|EPERM|ENOLCK PROGRAM [ARGUMENT...]
  *
  * close_range(), pidfd_open() and pidfd_send_signal() fail with that error for it and all its
- * children.  Ends with 77 where that cannot be had.
+ * children; with ENOLCK flock() does, as on a file system that has no locks.  Ends with 77 where that cannot be had.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -29,10 +29,17 @@ int main(int argc, char **argv)
 		REFUSE(SYS_pidfd_send_signal, error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
+	struct sock_filter no_locks[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		REFUSE(SYS_flock, ENOLCK),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
 	struct sock_fprog prog = { sizeof(filter) / sizeof(filter[0]), filter };
 
 	if (argc < 3)
 		return 2;
+	if (strcmp(argv[1], "ENOLCK") == 0)
+		prog = (struct sock_fprog){ sizeof(no_locks) / sizeof(no_locks[0]), no_locks };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0) {
 		perror("seccomp");
 		return 77;

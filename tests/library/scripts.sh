@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh"
 [ -r "$MPI_LIBRARY" ] && [ -x "$MPI_PROGRAMS/closefail" ] || skip_all "there was no such MPI when this was configured"
 
-scripts="answers closefail jobs killed locked nospace pending"
+scripts="answers closefail jobs killed left locked nospace pending"
 plan $(echo $scripts | wc -w)
 for s in $scripts; do
 	check "tests/mpi/$s.sh" another_test "$top_srcdir/tests/mpi/$s.sh"

@@ -140,7 +140,7 @@ tests_mpi_visible_mpi_LDADD = $(OMPI_LIBS)
 # what Open MPI or a rank's death does around us
 if HAVE_OPENMPI
 check_PROGRAMS += tests/mpi/answers tests/mpi/killed tests/mpi/closefail tests/mpi/hints tests/mpi/copy \
-	tests/mpi/jobs tests/mpi/locked tests/mpi/nospace tests/mpi/pending tests/mpi/update
+	tests/mpi/jobs tests/mpi/left tests/mpi/locked tests/mpi/nospace tests/mpi/pending tests/mpi/update
 endif
 tests_mpi_answers_SOURCES = tests/mpi/answers.c tests/mpi/util.h
 tests_mpi_answers_CPPFLAGS = $(mpi_test_CPPFLAGS)
@@ -161,6 +161,9 @@ tests_mpi_copy_LDADD = $(OMPI_LIBS)
 tests_mpi_jobs_SOURCES = tests/mpi/jobs.c tests/mpi/util.h
 tests_mpi_jobs_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_jobs_LDADD = $(OMPI_LIBS)
+tests_mpi_left_SOURCES = tests/mpi/left.c tests/mpi/util.h
+tests_mpi_left_CPPFLAGS = $(mpi_test_CPPFLAGS)
+tests_mpi_left_LDADD = $(OMPI_LIBS)
 tests_mpi_locked_SOURCES = tests/mpi/locked.c tests/mpi/util.h
 tests_mpi_locked_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_locked_LDADD = $(OMPI_LIBS)
@@ -174,6 +177,6 @@ tests_mpi_update_SOURCES = tests/mpi/update.c tests/mpi/util.h
 tests_mpi_update_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_update_LDADD = $(OMPI_LIBS)
 mpi_scripts = tests/mpi/answers.sh tests/mpi/trap.sh tests/mpi/killed.sh tests/mpi/closefail.sh tests/mpi/nodes.sh tests/mpi/hints.sh \
-	tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/together.sh tests/mpi/pool.sh tests/mpi/nospace.sh tests/mpi/pending.sh
+	tests/mpi/left.sh tests/mpi/locked.sh tests/mpi/jobs.sh tests/mpi/together.sh tests/mpi/pool.sh tests/mpi/nospace.sh tests/mpi/pending.sh
 TESTS += $(mpi_scripts)
 EXTRA_DIST += $(mpi_scripts)

@@ -50,17 +50,23 @@ at_home() {
 	}
 }
 
+# the same without memory for a shared file pointer: which way it is kept must be the same on all ranks
+owned_refused() {
+	PMIO_ADDRESS=127.0.0.1 PMIO_OWNER=always refused make "$1" shared && "$PMIO" agent stop --force
+}
+
 [ -z "$MPI_LIBRARY" ] || [ -r "$MPI_LIBRARY" ] || skip_all "there was no such MPI when this was configured"
 [ $MPI_FAMILY = openmpi ] || {
-	plan 5
+	plan 6
 	check "no memory can be made: order on 2" refused make 2
 	check "the memory cannot be found: order on 3" refused find 3
 	check "no memory can be made: shared pointers on 3" refused make 3 shared
 	check "ranks of two nodes: shared pointers on 3" at_home 3
 	check "a file that is marked for other nodes: order on 2" owned 2
+	check "a marked file, and no memory can be made: shared pointers on 3" owned_refused 3
 	exit $tap_failed
 }
-plan $([ -z "$MPI_LIBRARY" ] && echo 5 || echo 7)
+plan $([ -z "$MPI_LIBRARY" ] && echo 5 || echo 8)
 check "no memory can be made: order on 2" refused make 2
 check "no memory can be made: order on 4" refused make 4
 check "the memory cannot be found: order on 3" refused find 3
@@ -68,4 +74,5 @@ check "the memory cannot be found: order on 3" refused find 3
 [ -z "$MPI_LIBRARY" ] || check "ranks of two nodes: shared pointers on 3" at_home 3
 check "a file that is marked for other nodes: order on 2" owned 2
 check "a file that is marked for other nodes: order on 4" owned 4
+[ -z "$MPI_LIBRARY" ] || check "a marked file, and no memory can be made: shared pointers on 3" owned_refused 3
 exit $tap_failed

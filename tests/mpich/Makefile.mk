@@ -33,7 +33,7 @@ mpich_tests = \
 mpich_compile = $(AM_V_CC)$(MKDIR_P) tests/mpich && $(CC) $(DEFS) $(AM_CPPFLAGS) -I. $(MPICH_CPPFLAGS) $(CPPFLAGS) \
 	$(AM_CFLAGS) $(CFLAGS) -Wno-stringop-overflow $(AM_LDFLAGS) $(LDFLAGS) -o $@ $< $(before_mpi) $(MPICH_LIBS) $(LIBS)
 
-mpich_programs = tests/mpich/answers tests/mpich/closefail tests/mpich/copy tests/mpich/jobs tests/mpich/killed tests/mpich/locked tests/mpich/nospace tests/mpich/pending
+mpich_programs = tests/mpich/answers tests/mpich/closefail tests/mpich/copy tests/mpich/jobs tests/mpich/killed tests/mpich/left tests/mpich/locked tests/mpich/nospace tests/mpich/pending
 $(mpich_programs): tests/mpich/%: $(srcdir)/tests/mpi/%.c $(srcdir)/tests/mpi/util.h
 	$(mpich_compile)
 
