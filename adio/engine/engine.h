@@ -44,7 +44,6 @@ struct pmio_mpi_file {
 	bool listed;		 /* there */
 	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
-	bool on_nodes;		 /* its pieces may be on several nodes; the same on all ranks */
 	bool atomic;
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */

@@ -334,7 +334,6 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	bool advertises = false, began, found = false;
 	int rc = gather_cards(f, rank, &use, &mine, &advertises);
 
-	f->on_nodes = true;
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
 	if (rc == 0 && rank == 0) {
@@ -383,7 +382,6 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 	int rc = 0;
 
 	memcpy(use.id, root->use, sizeof(use.id));
-	f->on_nodes = true;
 	if (rank == 0) {
 		use.cards = malloc(use.nr * sizeof(*use.cards));
 		if (use.cards)
