@@ -137,7 +137,7 @@ static int open_at_memory(struct pmio_mpi_file *f, const struct client_open *how
 {
 	int rc = remote_memory_begin(&f->settings, f->path, how, use);
 
-	if (rc < 0 && use->cards && rc != -EBUSY)
+	if (rc < 0 && use->endpoints && rc != -EBUSY)
 		engine_say_failed("open", f->path, rc);
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
@@ -225,12 +225,12 @@ static int share_use(const struct pmio_mpi_file *f, int rank, struct remote_use 
 	int64_t rc = 0;
 
 	if (rank != 0)
-		use->cards = malloc(use->nr * sizeof(*use->cards));
-	if (!use->cards)
+		use->endpoints = malloc(use->nr * sizeof(*use->endpoints));
+	if (!use->endpoints)
 		rc = -ENOMEM;
 	rc = worst_of(f, rc);
 	if (rc == 0)
-		engine_bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, f->comm);
+		engine_bcast(use->endpoints, (int)(use->nr * sizeof(*use->endpoints)), MPI_BYTE, 0, f->comm);
 	return (int)rc;
 }
 
@@ -269,10 +269,10 @@ static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
 }
 
 /*
- * One rank of each pool has its target started, and rank 0 gets the cards, in the order
+ * One rank of each pool has its target started, and rank 0 gets the endpoint descriptors, in the order
  * of the ranks.  Collective.
  */
-static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *advertises)
+static int gather_endpoints(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_endpoint *mine, bool *advertises)
 {
 	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
 	uint8_t own[16], (*uuids)[16];
@@ -301,11 +301,11 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 		}
 		use->nr = (uint32_t)((size_t)total / sizeof(*mine));
 		if (rank == 0)
-			use->cards = malloc((size_t)total);
-		rc = worst_of(f, rank != 0 || use->cards ? 0 : -ENOMEM);
+			use->endpoints = malloc((size_t)total);
+		rc = worst_of(f, rank != 0 || use->endpoints ? 0 : -ENOMEM);
 	}
 	if (rc == 0)
-		PMPI_Gatherv(mine, len, MPI_BYTE, use->cards, counts, places, MPI_BYTE, 0, f->comm);
+		PMPI_Gatherv(mine, len, MPI_BYTE, use->endpoints, counts, places, MPI_BYTE, 0, f->comm);
 	free(uuids);
 	free(counts);
 	return (int)rc;
@@ -327,10 +327,10 @@ static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *foun
 static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 {
 	struct remote_use use = { .nr = 0 };
-	struct remote_card mine = { .chunk_size = 0 };
+	struct remote_endpoint mine = { .chunk_size = 0 };
 	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
 	bool advertises = false, began, found = false;
-	int rc = gather_cards(f, rank, &use, &mine, &advertises);
+	int rc = gather_endpoints(f, rank, &use, &mine, &advertises);
 
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
@@ -355,7 +355,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	if (rc == 0 && advertises && !said.found && use.placement == PMIO_PLACE_LOCAL)
 		rc = remote_use_serve(&f->settings, &mine, &use);
 	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
-		rc = remote_use_serve(&f->settings, &use.cards[i], &use);
+		rc = remote_use_serve(&f->settings, &use.endpoints[i], &use);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
 	if (rc == 0)
 		rc = open_by_list(f, rank, access_mode, &use, true);
@@ -381,9 +381,9 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 
 	memcpy(use.id, root->use, sizeof(use.id));
 	if (rank == 0) {
-		use.cards = malloc(use.nr * sizeof(*use.cards));
-		if (use.cards)
-			memcpy(use.cards, remote_use_of(f->file)->cards, use.nr * sizeof(*use.cards));
+		use.endpoints = malloc(use.nr * sizeof(*use.endpoints));
+		if (use.endpoints)
+			memcpy(use.endpoints, remote_use_of(f->file)->endpoints, use.nr * sizeof(*use.endpoints));
 	}
 	rc = open_by_list(f, rank, access_mode, &use, false);
 	remote_use_fini(&use);

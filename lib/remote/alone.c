@@ -24,7 +24,7 @@ static int begin_on_memory(const struct pmio_settings *settings, const char *pat
 {
 	int rc = remote_memory_begin(settings, path, how, use);
 
-	if (rc < 0 && rc != -EBUSY && use->cards)
+	if (rc < 0 && rc != -EBUSY && use->endpoints)
 		pmio_err("open %s: %s", path, pmio_strerror(rc));
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
@@ -62,7 +62,7 @@ static int serve(const struct pmio_settings *settings, const struct remote_use *
 	int rc = 0;
 
 	for (uint32_t i = 0; i < use->nr && use->placement == PMIO_PLACE_LOCAL && rc == 0; i++)
-		rc = remote_use_serve(settings, &use->cards[i], use);
+		rc = remote_use_serve(settings, &use->endpoints[i], use);
 	return rc;
 }
 
@@ -74,8 +74,8 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 	int rc;
 
 	*found = false;
-	use.cards = calloc(1, sizeof(*use.cards));
-	rc = use.cards ? remote_advertise(pm, use.cards) : -ENOMEM;
+	use.endpoints = calloc(1, sizeof(*use.endpoints));
+	rc = use.endpoints ? remote_advertise(pm, use.endpoints) : -ENOMEM;
 	if (rc == 0 && spill)
 		rc = remote_use_complete(settings, &use);
 	if (rc == 0)

@@ -72,7 +72,7 @@ static int reopen(struct remote_file *r, uint64_t generation)
 			r->generation = generation;
 		}
 		if (rc < 0)
-			pmio_err("open %s again at node %s: %s", r->f.path, r->node->card.host,
+			pmio_err("open %s again at node %s: %s", r->f.path, r->node->endpoint.host,
 				 rc == -ESTALE ? "it is another file now" : pmio_strerror(rc));
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -141,7 +141,7 @@ static int simple_call(struct remote_file *r, enum remote_op op, const char *wha
 	int rc = call(r, op, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0 && rc != -EAGAIN)
-		pmio_err("%s %s at node %s: %s", what, r->f.path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("%s %s at node %s: %s", what, r->f.path, r->node->endpoint.host, pmio_strerror(rc));
 	return rc;
 }
 
@@ -486,7 +486,7 @@ static ssize_t transfer_result(const struct transfer *t, int rc, bool *raised)
 	if (t->write)
 		*raised |= t->raised;
 	if (rc < 0)
-		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->card.host,
+		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->endpoint.host,
 			 pmio_strerror(rc));
 	return rc < 0 ? rc : (ssize_t)t->done;
 }
@@ -582,7 +582,7 @@ static int remote_size(struct pmio_file *f, off_t *size)
 	if (rc == 0 && a.size > INT64_MAX)
 		rc = PMIO_EPROTO;
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	else
 		*size = (off_t)a.size;
 	return rc;
@@ -596,7 +596,7 @@ static int remote_grow(struct pmio_file *f, uint64_t *size)
 	int rc = call(r, REMOTE_GROW, &m, sizeof(m), &a, sizeof(a));
 
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	else
 		*size = a.size;
 	return rc;
@@ -626,7 +626,7 @@ static int remote_truncate(struct pmio_file *f, uint64_t size)
 	int rc = call(r, REMOTE_TRUNCATE, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0)
-		pmio_err("truncate %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("truncate %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	return rc;
 }
 
@@ -669,7 +669,7 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 	int rc = with_session(r, run_close, &flags);
 
 	if (rc < 0)
-		pmio_err("close %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("close %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	free_remote(r);
 	return rc;
 }
@@ -728,7 +728,7 @@ static int open_at(struct remote_file *r, const struct client_open *how)
 	return node_is_lost(rc) ? -EIO : rc;
 }
 
-int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
+int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
 		const struct client_open *how, struct pmio_file **out)
 {
 	char absolute[PATH_MAX];
@@ -746,54 +746,54 @@ int remote_open(const struct pmio_settings *settings, const struct remote_card *
 		r->f.lock_fd = r->f.pfs_fd = -1;
 		r->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 		r->f.path = strdup(absolute);
-		r->node = r->f.path ? node_get(settings, card) : NULL;
+		r->node = r->f.path ? node_get(settings, endpoint) : NULL;
 		if (r->node)
 			rc = open_at(r, how);
 	}
 	if (rc == 0) {
-		r->f.chunk_size = r->node->card.chunk_size;
+		r->f.chunk_size = r->node->endpoint.chunk_size;
 		*out = &r->f;
 		return 0;
 	}
 	if (!how->quiet)
-		pmio_err("open %s at node %s: %s", path, card->host, pmio_strerror(rc));
+		pmio_err("open %s at node %s: %s", path, endpoint->host, pmio_strerror(rc));
 	if (r)
 		free_remote(r);
 	return rc;
 }
 
-static int call_path(const struct pmio_settings *settings, const struct remote_card *card, enum remote_op op,
+static int call_path(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, enum remote_op op,
 		     const char *what, const char *path)
 {
 	union {
 		struct remote_path_msg m;
 		uint8_t bytes[sizeof(struct remote_path_msg) + PATH_MAX];
 	} u;
-	struct node *n = node_get(settings, card);
+	struct node *n = node_get(settings, endpoint);
 	size_t got;
 	int rc = n ? pmio_absolute(path, u.m.path, PATH_MAX) : -ENOMEM;
 
 	if (rc == 0)
 		rc = node_ask(n, &u.m, sizeof(u.m) + strlen(u.m.path) + 1, op, NULL, 0, &got);
 	if (rc < 0 && rc != -ENOENT)
-		pmio_err("%s %s at node %s: %s", what, path, card->host, pmio_strerror(rc));
+		pmio_err("%s %s at node %s: %s", what, path, endpoint->host, pmio_strerror(rc));
 	return rc;
 }
 
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path)
 {
-	return call_path(settings, card, REMOTE_DELETE, "delete", path);
+	return call_path(settings, endpoint, REMOTE_DELETE, "delete", path);
 }
 
-int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path)
 {
-	return call_path(settings, card, REMOTE_WATCH, "watch the drain of", path);
+	return call_path(settings, endpoint, REMOTE_WATCH, "watch the drain of", path);
 }
 
-int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,
+int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st)
 {
-	struct node *n = node_get(settings, card);
+	struct node *n = node_get(settings, endpoint);
 	struct remote_hdr_msg m;
 	size_t got;
 	int rc = n ? node_ask(n, &m, sizeof(m), REMOTE_STAT, st, sizeof(*st), &got) : -ENOMEM;

@@ -13,7 +13,7 @@
  *	memory = 0		this number of targets, the last ones, are memory nodes
  *	targets = 2
  *	[target]
- *	host = n1		as in card.c
+ *	host = n1		as in endpoint.c
  *	...
  *	waits = no		or yes (the dirty mark): data could not be drained at a close, and wait there
  *	[target]
@@ -21,8 +21,8 @@
  *	[end]
  *
  * "no " and "yes" have the same length, and are overwritten in place, because a full file system may be the reason.  So is
- * the first target's card, by a process that has the file open when that target is restarted.  The file, its name and each
- * mark are durable (fsync) before anything relies on them.
+ * the first target's endpoint descriptor, by a process that has the file open when that target is restarted.  The file, its
+ * name and each mark are durable (fsync) before anything relies on them.
  *
  * A process that changes or removes it holds a lock on it (flock), so the file system must have locks that all nodes see.
  * If it refuses them, the open fails, and reports why.  No process waits for a lock on another user's file, and none waits
@@ -72,9 +72,9 @@ static const char *const answers[] = { "no ", "yes" };
 
 void remote_use_fini(struct remote_use *use)
 {
-	if (use->cards)
-		explicit_bzero(use->cards, use->nr * sizeof(*use->cards));
-	free(use->cards);
+	if (use->endpoints)
+		explicit_bzero(use->endpoints, use->nr * sizeof(*use->endpoints));
+	free(use->endpoints);
 	memset(use, 0, sizeof(*use));
 }
 
@@ -249,8 +249,8 @@ void layout_write(FILE *out, const char *path, const char *born, const struct re
 	fprintf(out, "placement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
 		use->nr_memory, use->nr);
 	for (uint32_t i = 0; i < use->nr; i++) {
-		remote_card_write(out, &use->cards[i]);
-		fprintf(out, "waits = %s\n", answers[use->cards[i].waits]);
+		remote_endpoint_write(out, &use->endpoints[i]);
+		fprintf(out, "waits = %s\n", answers[use->endpoints[i].waits]);
 	}
 	fprintf(out, "[end]\n");
 }
@@ -276,10 +276,10 @@ int layout_write_use(int fd, const char *path, const char *born, const struct re
 /* ---- reading ----------------------------------------------------------------------------- */
 
 struct parser {
-	struct remote_use *use; /* use->nr: cards begun */
+	struct remote_use *use; /* use->nr: endpoint descriptors that have begun */
 	uint32_t nr;	 /* number of targets according to the text; 0: not known yet */
-	uint32_t room;	 /* for cards */
-	unsigned seen;	 /* bits of the current card's lines */
+	uint32_t room;	 /* for endpoint descriptors */
+	unsigned seen;	 /* bits of the current descriptor's lines */
 	unsigned head;	 /* lines of [use] */
 	bool bad;
 	const char *born; /* the expected value */
@@ -313,25 +313,25 @@ static void take_head(struct parser *p, const char *name, const char *value)
 	}
 }
 
-/* memory is allocated as cards come, not by the number that the text announces */
-static void begin_card(struct parser *p)
+/* memory is allocated as descriptors come, not by the number that the text announces */
+static void begin_endpoint(struct parser *p)
 {
 	struct remote_use *use = p->use;
 
-	p->bad |= use->nr == p->nr || (use->nr && p->seen != REMOTE_CARD_WHOLE);
+	p->bad |= use->nr == p->nr || (use->nr && p->seen != REMOTE_ENDPOINT_WHOLE);
 	p->seen = 0;
 	if (!p->bad && use->nr == p->room) {
 		uint32_t room = p->room ? 2 * p->room : 4;
-		struct remote_card *cards = calloc(room, sizeof(*cards));
+		struct remote_endpoint *endpoints = calloc(room, sizeof(*endpoints));
 
-		p->bad |= !cards;
-		if (cards && use->nr) {
-			memcpy(cards, use->cards, use->nr * sizeof(*cards));
-			explicit_bzero(use->cards, use->nr * sizeof(*cards));
+		p->bad |= !endpoints;
+		if (endpoints && use->nr) {
+			memcpy(endpoints, use->endpoints, use->nr * sizeof(*endpoints));
+			explicit_bzero(use->endpoints, use->nr * sizeof(*endpoints));
 		}
-		if (cards) {
-			free(use->cards);
-			use->cards = cards;
+		if (endpoints) {
+			free(use->endpoints);
+			use->endpoints = endpoints;
 			p->room = room;
 		}
 	}
@@ -349,15 +349,15 @@ static int take(void *user, const char *section, const char *name, const char *v
 	}
 	if (strcmp(section, "target") != 0)
 		return 1;
-	if (strcmp(name, "host") == 0) /* the first line of each card */
-		begin_card(p);
+	if (strcmp(name, "host") == 0) /* the first line of each endpoint descriptor */
+		begin_endpoint(p);
 	p->bad |= p->use->nr == 0;
 	if (p->bad)
 		return 1;
 	if (strcmp(name, "waits") == 0)
-		p->waits |= p->use->cards[p->use->nr - 1].waits = strcmp(value, "yes") == 0;
+		p->waits |= p->use->endpoints[p->use->nr - 1].waits = strcmp(value, "yes") == 0;
 	else
-		p->seen |= remote_card_take(&p->use->cards[p->use->nr - 1], name, value);
+		p->seen |= remote_endpoint_take(&p->use->endpoints[p->use->nr - 1], name, value);
 	return 1;
 }
 
@@ -369,7 +369,7 @@ int layout_parse(const char *text, const char *born, struct remote_use *use)
 	if (!strstr(text, "\n[end]\n"))
 		return -EAGAIN; /* the text is being written, or its writer died */
 	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == use->nr &&
-	    use->nr_memory <= use->nr && p.seen == REMOTE_CARD_WHOLE)
+	    use->nr_memory <= use->nr && p.seen == REMOTE_ENDPOINT_WHOLE)
 		return p.other ? -ESTALE : p.waits ? -EBUSY : 0;
 	remote_use_fini(use);
 	return PMIO_EPROTO;
@@ -467,7 +467,7 @@ static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t
 
 	if (!at || (strncmp(text + at, answers[0], ANSWER_LEN) != 0 && strncmp(text + at, answers[1], ANSWER_LEN) != 0))
 		return PMIO_EPROTO;
-	use->cards[target].waits = waits;
+	use->endpoints[target].waits = waits;
 	errno = EIO; /* a short write */
 	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
 }
@@ -483,7 +483,7 @@ static bool any_waits(const struct remote_use *use)
 	bool any = false;
 
 	for (uint32_t i = 0; i < use->nr; i++)
-		any |= use->cards[i].waits;
+		any |= use->endpoints[i].waits;
 	return any;
 }
 
@@ -595,31 +595,31 @@ int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 	return rc == -ENOENT && has_folder(owner) ? 0 : rc;
 }
 
-/* in place, with one write, as readers have no lock.  -ENOENT: the cards' lengths differ */
-static int put_home(int fd, const char *text, const struct remote_card *home)
+/* in place, with one write, as readers have no lock.  -ENOENT: the descriptors' lengths differ */
+static int put_home(int fd, const char *text, const struct remote_endpoint *home)
 {
 	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");
-	char *card = NULL;
+	char *endpoint = NULL;
 	size_t len = 0;
-	FILE *out = open_memstream(&card, &len);
+	FILE *out = open_memstream(&endpoint, &len);
 	int rc = -ENOENT;
 
 	if (out) {
-		remote_card_write(out, home);
+		remote_endpoint_write(out, home);
 		fclose(out);
 	}
-	if (!card)
+	if (!endpoint)
 		return -ENOMEM;
 	if (start && end > start && (size_t)(end - start) == len) {
 		errno = EIO; /* a short write */
-		rc = pwrite(fd, card, len, start + 1 - text) == (ssize_t)len ? sync_answers(fd, 0) : -errno;
+		rc = pwrite(fd, endpoint, len, start + 1 - text) == (ssize_t)len ? sync_answers(fd, 0) : -errno;
 	}
-	explicit_bzero(card, len);
-	free(card);
+	explicit_bzero(endpoint, len);
+	free(endpoint);
 	return rc;
 }
 
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *home,
 		 int (*call)(void *arg), void *arg)
 {
 	struct remote_use use = { .nr = 0 };
@@ -662,7 +662,7 @@ void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain
 		drained = !drain || drain(arg) >= 0;
 		rc = 0;
 		for (uint32_t i = 0; i < use.nr && rc == 0 && drained; i++) {
-			if (use.cards[i].waits && memcmp(use.cards[i].uuid, uuid, 16) == 0)
+			if (use.endpoints[i].waits && memcmp(use.endpoints[i].uuid, uuid, 16) == 0)
 				rc = put_answer(fd, text, &use, i, false);
 		}
 		rc = sync_answers(fd, rc);
@@ -686,10 +686,10 @@ int remote_layout_settle(const char *path, const uint8_t uuid[16],
 		return 0;
 	rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
 	if (rc == -EBUSY)
-		rc = memcmp(use.cards[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
-	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
+		rc = memcmp(use.endpoints[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
+	else if (rc == 0 && memcmp(use.endpoints[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
 		rc = -EAGAIN; /* a process that uses the file may leave without a notice if it has written nothing */
-	else if (rc == 0 && memcmp(use.cards[0].uuid, uuid, 16) == 0)
+	else if (rc == 0 && memcmp(use.endpoints[0].uuid, uuid, 16) == 0)
 		layout_remove_this(m.name, fd);
 	layout_unlock(&use, fd, text);
 	return rc == -EAGAIN || rc == -ETIMEDOUT ? -EAGAIN : 0;

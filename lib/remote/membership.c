@@ -33,7 +33,7 @@ static int say(struct node *n, const struct remote_use *use, enum remote_op op, 
 static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
 {
 	static _Atomic uint64_t joins;
-	struct node *n = node_get(settings, &use->cards[0]);
+	struct node *n = node_get(settings, &use->endpoints[0]);
 	int rc = n ? 0 : -ENOMEM;
 
 	use->number = atomic_fetch_add(&joins, 1) + 1;
@@ -97,7 +97,7 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 
 int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
 {
-	struct node *n = node_get(settings, &use->cards[0]);
+	struct node *n = node_get(settings, &use->endpoints[0]);
 	int rc = n ? say(n, use, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
 
 	if (n)
@@ -105,7 +105,7 @@ int remote_use_leave(const struct pmio_settings *settings, const struct remote_u
 	return rc;
 }
 
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
+int remote_use_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
 		     const struct remote_use *use)
 {
 	struct remote_claim_msg m = { .create = 1 };
@@ -119,7 +119,7 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_c
 /* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
 static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
 {
-	const struct remote_card *home = &use->cards[0];
+	const struct remote_endpoint *home = &use->endpoints[0];
 	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
 
 	if (rc == -ECONNREFUSED)
@@ -140,9 +140,9 @@ static void say_kept(const char *owner, const struct remote_use *use)
 	size_t len = 0;
 
 	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
-		if (use->cards[i].waits)
+		if (use->endpoints[i].waits)
 			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
-						use->cards[i].host);
+						use->endpoints[i].host);
 	}
 	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
 		 hosts);
@@ -288,9 +288,9 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 		return false;
 	rc = layout_read(m.name, m.born, &use, &fd);
 	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
-		if (memcmp(use.cards[i].uuid, own, 16) != 0)
+		if (memcmp(use.endpoints[i].uuid, own, 16) != 0)
 			/* it logs errors; the layout file is removed nevertheless */
-			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
+			deleted |= remote_delete(settings, &use.endpoints[i], path) == 0;
 	}
 	/*
 	 * everything has been drained, and the layout file is about to go; or a process has the file open, and its

@@ -57,9 +57,9 @@ static int hash_name(const char *path, uint32_t *hash)
 static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_use *use)
 {
 	bool aggregate = s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-	struct remote_card *cards;
+	struct remote_endpoint *endpoints;
 	uint32_t nr, first;
-	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &cards, &nr);
+	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &endpoints, &nr);
 
 	if (rc == -EINVAL)
 		pmio_err("open %s: %s, and the setting targets names no memory node", path,
@@ -67,23 +67,23 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 	if (rc == 0)
 		rc = hash_name(path, &first);
 	if (rc < 0) {
-		free(cards);
+		free(endpoints);
 		return rc;
 	}
 	first %= nr;
-	use->cards = calloc(nr, sizeof(*cards));
+	use->endpoints = calloc(nr, sizeof(*endpoints));
 	use->placement = PMIO_PLACE_STRIPED;
-	for (uint32_t i = 0; i < nr && use->cards; i++) {
-		use->cards[i] = cards[(first + i) % nr];
-		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+	for (uint32_t i = 0; i < nr && use->endpoints; i++) {
+		use->endpoints[i] = endpoints[(first + i) % nr];
+		if (use->endpoints[i].chunk_size != use->endpoints[0].chunk_size)
 			use->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
 	/* pieces on several nodes would be drained at different times; a held file has to stay together */
 	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
 		use->placement = PMIO_PLACE_SINGLE;
 	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
-	free(cards);
-	return use->cards ? 0 : -ENOMEM;
+	free(endpoints);
+	return use->endpoints ? 0 : -ENOMEM;
 }
 
 int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use, bool *found)
@@ -118,9 +118,9 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 
 	/* noted at once, so that it is there after a crash */
 	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
-		use->cards[i].waits = is_drained_later(settings);
+		use->endpoints[i].waits = is_drained_later(settings);
 	if (rc == 0)
-		rc = remote_open(settings, &use->cards[0], path, how, &made);
+		rc = remote_open(settings, &use->endpoints[0], path, how, &made);
 	/* it is open for this node alone: it must be closed before it is opened as a file of several */
 	if (rc == 0)
 		rc = pmio_close(&made);

@@ -53,7 +53,7 @@ bool node_is_ours(void)
 
 /* ---- nodes ------------------------------------------------------------------------- */
 
-static struct node *new_node(const struct pmio_settings *s, const struct remote_card *card)
+static struct node *new_node(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	struct node *n = calloc(1, sizeof(*n));
 	pthread_condattr_t attr;
@@ -62,8 +62,8 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 		free(n);
 		return NULL;
 	}
-	n->card = n->news = *card;
-	n->card.host[sizeof(n->card.host) - 1] = '\0';
+	n->endpoint = n->news = *endpoint;
+	n->endpoint.host[sizeof(n->endpoint.host) - 1] = '\0';
 	n->timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000;
 	n->lifeline.sock = -1;
 	pthread_mutex_init(&n->news_lock, NULL);
@@ -75,11 +75,11 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 	return n;
 }
 
-static int make_initiator(const struct pmio_settings *s, const struct remote_card *card)
+static int make_initiator(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	char address[INET6_ADDRSTRLEN];
 	struct pmio_fabric_config c = {
-		.provider = card->fabric.provider, .address = address, .key = card->key,
+		.provider = endpoint->fabric.provider, .address = address, .key = endpoint->key,
 		.timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000, .munge = s->str[PMIO_SET_MUNGE],
 	};
 	int rc = remote_address(s->str[PMIO_SET_ADDRESS], address, sizeof(address));
@@ -97,14 +97,14 @@ static bool is_alive(const struct node *n)
 }
 
 /*
- * the target was restarted, maybe on another node; or the card is an old one from a leftover layout file.  This must
- * not wait
+ * the target was restarted, maybe on another node; or the endpoint descriptor is an old one from a leftover layout file.
+ * This must not wait
  */
-static void take_news(struct node *n, const struct remote_card *card)
+static void take_news(struct node *n, const struct remote_endpoint *endpoint)
 {
 	pthread_mutex_lock(&n->news_lock);
-	if (n->news.fabric.epoch != card->fabric.epoch) {
-		n->news = *card;
+	if (n->news.fabric.epoch != endpoint->fabric.epoch) {
+		n->news = *endpoint;
 		n->news.host[sizeof(n->news.host) - 1] = '\0';
 		n->has_news = true;
 	}
@@ -115,36 +115,36 @@ static void take_news(struct node *n, const struct remote_card *card)
 static void use_news(struct node *n)
 {
 	pthread_mutex_lock(&n->news_lock);
-	if (n->has_news && n->card.fabric.epoch != n->news.fabric.epoch && !is_alive(n)) {
-		n->card = n->news;
+	if (n->has_news && n->endpoint.fabric.epoch != n->news.fabric.epoch && !is_alive(n)) {
+		n->endpoint = n->news;
 		n->lost = n->peer != NULL;
 		n->retry_ms = 0;
 	} else if (n->has_news) {
-		n->news.fabric.epoch = n->card.fabric.epoch; /* this card is accepted again if it comes again */
+		n->news.fabric.epoch = n->endpoint.fabric.epoch; /* this descriptor is accepted again if it comes again */
 	}
 	n->has_news = false;
 	pthread_mutex_unlock(&n->news_lock);
 }
 
-struct node *node_get(const struct pmio_settings *s, const struct remote_card *card)
+struct node *node_get(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	struct node *n = NULL;
 
 	pthread_mutex_lock(&nodes_lock);
 	if (!node_is_ours()) {
 		pmio_err("a forked child cannot use its parent's connections to other nodes");
-	} else if (initiator || make_initiator(s, card) == 0) {
+	} else if (initiator || make_initiator(s, endpoint) == 0) {
 		owner = getpid();
 		DL_FOREACH(nodes, n) {
-			if (memcmp(n->card.uuid, card->uuid, sizeof(card->uuid)) == 0)
+			if (memcmp(n->endpoint.uuid, endpoint->uuid, sizeof(endpoint->uuid)) == 0)
 				break;
 		}
 		if (!n) {
-			n = new_node(s, card);
+			n = new_node(s, endpoint);
 			if (n)
 				DL_APPEND(nodes, n);
 		} else {
-			take_news(n, card);
+			take_news(n, endpoint);
 		}
 	}
 	pthread_mutex_unlock(&nodes_lock);
@@ -169,7 +169,7 @@ static void say_sent(const struct node *n)
 			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s=%u", names[i], n->sent[i]);
 	}
 	if (len)
-		pmio_dbg("node %s: messages:%s", n->card.host, text);
+		pmio_dbg("node %s: messages:%s", n->endpoint.host, text);
 }
 
 /* the target notices that it has ended */
@@ -233,7 +233,7 @@ static int connect_within(int sock, const struct sockaddr *addr, socklen_t len, 
 }
 
 /* a TCP connection to the target's address; the socket, or -errno */
-static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsigned timeout_ms)
+static int connect_tcp(const struct remote_endpoint *endpoint, uint16_t tcp_port, unsigned timeout_ms)
 {
 	union {
 		struct sockaddr sa;
@@ -244,7 +244,7 @@ static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsign
 	int rc, sock;
 
 	memset(&to, 0, sizeof(to));
-	memcpy(&to, card->fabric.addr, card->fabric.addr_len < sizeof(to) ? card->fabric.addr_len : sizeof(to));
+	memcpy(&to, endpoint->fabric.addr, endpoint->fabric.addr_len < sizeof(to) ? endpoint->fabric.addr_len : sizeof(to));
 	if (to.sa.sa_family == AF_INET6) {
 		to.in6.sin6_port = htons(tcp_port);
 		len = sizeof(to.in6);
@@ -262,9 +262,9 @@ static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsign
 	return rc < 0 ? rc : sock;
 }
 
-int node_probe(const struct remote_card *card, unsigned timeout_ms)
+int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 {
-	int sock = connect_tcp(card, card->lifeline, timeout_ms);
+	int sock = connect_tcp(endpoint, endpoint->lifeline, timeout_ms);
 
 	if (sock < 0)
 		return sock;
@@ -339,11 +339,11 @@ static int join_one_again(struct node *n, struct membership *m)
 		return rc;
 	/* the target was restarted, or the layout file was removed by hand */
 	s.begins = true;
-	rc = layout_locked(m->owner, m->use, &n->card, say_membership, &s);
+	rc = layout_locked(m->owner, m->use, &n->endpoint, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
-		 "what this process has open of it is lost", m->owner, n->card.host);
+		 "what this process has open of it is lost", m->owner, n->endpoint.host);
 	free_membership(n, m);
 	atomic_fetch_add(&nr_ended, 1);
 	return 0;
@@ -397,7 +397,7 @@ static int show_lifeline(struct node *n, uint16_t tcp_port)
 		if (i > 0)
 			close_lifeline(&n->lifeline);
 		if (n->lifeline.sock < 0)
-			n->lifeline.sock = connect_tcp(&n->card, tcp_port, n->timeout_ms);
+			n->lifeline.sock = connect_tcp(&n->endpoint, tcp_port, n->timeout_ms);
 		rc = n->lifeline.sock < 0 ? n->lifeline.sock : show_once(n);
 	}
 	return rc;
@@ -426,13 +426,13 @@ static int handshake(struct node *n)
 	if (rc < 0)
 		return rc;
 	close_earlier(n, a.vital);
-	/* a card without a uuid was made from an address only */
-	if (memcmp(n->card.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
-		memcpy(n->card.uuid, a.uuid, sizeof(a.uuid));
-	if (memcmp(n->card.uuid, a.uuid, sizeof(a.uuid)) != 0)
+	/* an endpoint descriptor without a uuid was made from an address only */
+	if (memcmp(n->endpoint.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
+		memcpy(n->endpoint.uuid, a.uuid, sizeof(a.uuid));
+	if (memcmp(n->endpoint.uuid, a.uuid, sizeof(a.uuid)) != 0)
 		return PMIO_ENOTPOOL;
 	n->session = a.session;
-	n->card.chunk_size = a.chunk_size;
+	n->endpoint.chunk_size = a.chunk_size;
 	n->nr_slots = a.nr_slots;
 	memcpy(n->slot, a.slot, sizeof(n->slot));
 	rc = show_lifeline(n, a.lifeline);
@@ -443,16 +443,16 @@ static int handshake(struct node *n)
 
 static int begin_session(struct node *n)
 {
-	struct pmio_fabric_card card = n->card.fabric;
+	struct pmio_fabric_endpoint endpoint = n->endpoint.fabric;
 	int rc;
 
 	/* a restarted memory node has this process's data like its predecessor */
-	card.epoch = 0;
+	endpoint.epoch = 0;
 	/* TCP first, as the kernel reports at once if no process listens there; libfabric would report nothing */
-	n->lifeline.sock = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
-	if (n->card.lifeline && n->lifeline.sock < 0)
+	n->lifeline.sock = n->endpoint.lifeline ? connect_tcp(&n->endpoint, n->endpoint.lifeline, n->timeout_ms) : -1;
+	if (n->endpoint.lifeline && n->lifeline.sock < 0)
 		return n->lifeline.sock;
-	rc = pmio_fabric_connect(initiator, &card, n->card.key, &n->peer);
+	rc = pmio_fabric_connect(initiator, &endpoint, n->endpoint.key, &n->peer);
 	if (rc == 0)
 		rc = handshake(n);
 	if (rc < 0) {
@@ -492,7 +492,7 @@ int node_enter(struct node *n, uint64_t *generation)
 	}
 	if (rc < 0) {
 		if (!n->warned)
-			pmio_err("node %s: cannot be reached: %s", n->card.host, pmio_strerror(rc));
+			pmio_err("node %s: cannot be reached: %s", n->endpoint.host, pmio_strerror(rc));
 		n->warned = true;
 		n->last_error = rc;
 		n->retry_ms = n->retry_ms > pmio_now_ms() ? n->retry_ms : pmio_now_ms() + RETRY_MS;
@@ -510,7 +510,7 @@ void node_leave(struct node *n, int rc)
 	pthread_mutex_lock(&n->lock);
 	if (node_is_lost(rc)) {
 		if (!n->warned)
-			pmio_err("node %s: lost: %s", n->card.host,
+			pmio_err("node %s: lost: %s", n->endpoint.host,
 				 rc == -ESTALE ? "its target was started anew" : pmio_strerror(rc));
 		n->warned = n->lost = true;
 		n->last_error = rc;

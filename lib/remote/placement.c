@@ -31,7 +31,7 @@ static int try_target(struct striped_file *s, uint32_t i, const struct client_op
 
 	do
 		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
-				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
+				 : remote_open(s->settings, &s->use.endpoints[i], s->f.path, how, out);
 	while (rc == -EBUSY && pmio_backoff_sleep(&b));
 	return rc;
 }
@@ -49,19 +49,19 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
 	rc = try_target(s, i, &how, out);
 	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
-		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->use.cards[i].host);
+		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->use.endpoints[i].host);
 		pmio_close(out);
 		rc = -ESTALE;
 	}
 	if (rc < 0)
-		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
+		pmio_err("open %s at node %s: %s", s->f.path, s->use.endpoints[i].host, pmio_strerror(rc));
 	return rc;
 }
 
 /* have others taken the file over while this process could not be reached?  See node.c */
 bool striped_is_lost(struct striped_file *s)
 {
-	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
+	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.endpoints[0]) : NULL;
 
 	return n && !node_is_member(n, s->use.number);
 }
@@ -163,7 +163,7 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
 		.holder = wanted_holder(s, chunk, home),
 	};
-	struct node *n = node_get(s->settings, &s->use.cards[home]);
+	struct node *n = node_get(s->settings, &s->use.endpoints[home]);
 	int rc;
 
 	wanted += needed;
@@ -172,7 +172,7 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
 	if (rc == -ENOENT) {
 		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
-			 s->use.cards[home].host);
+			 s->use.endpoints[home].host);
 		rc = -EIO;
 	}
 	if (rc < 0)

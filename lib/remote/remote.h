@@ -2,8 +2,8 @@
  * remote.h -- files in the pools of other nodes
  *
  * A node's target (pmiod --target) lets processes of other nodes open files of the pool
- * there.  It runs as long as a process needs it: remote_advertise() starts it, and its card, the
- * endpoint descriptor, has what others need to find it and to prove that they may use it.
+ * there.  It runs as long as a process needs it: remote_advertise() starts it, and its
+ * endpoint descriptor has what others need to find it and to prove that they may use it.
  *
  * A file opened by remote_open() is a struct pmio_file as any other: all of pmio.h and
  * client.h works with it.  When a write returns, its data are in the other node's pool,
@@ -22,8 +22,8 @@
 #include "fabric/fabric.h"
 
 /* endpoint descriptor: how to reach a node's target; plain bytes; secret, as it has the key */
-struct remote_card {
-	struct pmio_fabric_card fabric;
+struct remote_endpoint {
+	struct pmio_fabric_endpoint fabric;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	uint8_t uuid[16];	/* of the pool */
 	uint64_t chunk_size;	/* of the pool, bytes */
@@ -38,30 +38,30 @@ struct remote_card {
  * Starts the target if it does not run; it stays at least until remote_disconnect_all().
  * Returns 0, or the error that keeps it from starting (logged).
  */
-int remote_advertise(struct pmio *pm, struct remote_card *card);
+int remote_advertise(struct pmio *pm, struct remote_endpoint *endpoint);
 
 /*
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
- * It gives its sessions 2 s to end.  Removing the pool ends it too, as the card goes.
+ * It gives its sessions 2 s to end.  Removing the pool ends it too, as the endpoint descriptor goes.
  * force: with SIGKILL, if it was stopped by a signal, or does not end
  * Returns 0 when it has ended; -ETIMEDOUT: it does not end; or another error.
  */
 int remote_stop(const char *dir, bool force);
 
 /*
- * remote_open -- as client_open(), at the target of that card
+ * remote_open -- as client_open(), at the target that endpoint describes
  *
  * settings  of this process: address, provider, timeout
  */
-int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
+int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
 		const struct client_open *how, struct pmio_file **out);
 
 /* as pmio_delete(); -ENOENT is not logged */
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
+int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 
 struct remote_stat_answer_msg;
-int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,
+int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st);
 
 /* end the sessions with all nodes; no file may be open */
@@ -72,23 +72,23 @@ void remote_disconnect_all(void);
  */
 void remote_forget(void);
 
-/* ---- cards in files ---------------------------------------------------------------- */
+/* ---- endpoint descriptors in files --------------------------------------------------- */
 
 /*
- * save the card to a file that only this user may read, atomically; 0 or -errno
+ * save the endpoint descriptor to a file that only this user may read, atomically; 0 or -errno
  *
  * -EPERM: a new file there is not this user's alone, so the key was not written.
  */
-int remote_card_save(int dir_fd, const char *name, const struct remote_card *card);
+int remote_endpoint_save(int dir_fd, const char *name, const struct remote_endpoint *endpoint);
 /*
- * give card the key of the card file that is there, so that processes that know that card find the target again
+ * give endpoint the key of the endpoint descriptor in that file, so that processes that know it find the target again
  *
  * Returns 0; -ENOENT: there is no file, or others may know or have made its key (logged): a new key is needed; or
  * an error.
  */
-int remote_card_keep_key(const char *name, struct remote_card *card);
+int remote_endpoint_keep_key(const char *name, struct remote_endpoint *endpoint);
 /* 0, -ENOENT, -EPERM (others may have written or read it), PMIO_EPROTO; not logged */
-int remote_card_load(int dir_fd, const char *name, struct remote_card *card);
+int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *endpoint);
 
 /* ---- files of several nodes ----------------------------------------------------------- */
 
@@ -102,7 +102,7 @@ struct remote_use {
 	enum pmio_placement placement; /* not AUTO */
 	uint32_t nr;		/* targets; 1..REMOTE_TARGETS_MAX */
 	uint32_t nr_memory;	/* the last ones: memory nodes, used by LOCAL when a node's pool is full */
-	struct remote_card *cards; /* owned */
+	struct remote_endpoint *endpoints; /* owned */
 	bool joined;		/* by remote_use_begin() or _find() */
 	uint64_t number;	/* if joined: the number of this join in this process */
 	bool began;		/* by remote_use_begin() */
@@ -196,7 +196,7 @@ void remote_striped_use_transport(const struct pmio_file *f, const struct remote
 void remote_striped_keep(struct pmio_file *f);
 
 /* let this node's target answer claims of the file's chunks */
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
+int remote_use_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
 		     const struct remote_use *use);
 
 /* 1: there is a layout file of that use; 0: there is none; or an error: it is not known */
@@ -236,7 +236,7 @@ int remote_layout_settle(const char *path, const uint8_t uuid[16],
  *
  * The target tries as long as it runs.  Returns 0: it will; or an error (logged).
  */
-int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
+int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 /*
  * remote_use_forget -- the file is to be removed: remove also its data that wait on several
  * nodes
@@ -249,16 +249,16 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 /*
  * remote_targets_load -- the memory nodes that the setting `targets` names
  *
- * setting  card files, separated by ','
- * cards    out: owned by the caller
+ * setting    names of files with endpoint descriptors, separated by ','
+ * endpoints  out: owned by the caller
  * Returns 0; -ENOENT, -EPERM, ... of a file (logged); -EINVAL: it names none.
  */
-int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr);
+int remote_targets_load(const char *setting, struct remote_endpoint **endpoints, uint32_t *nr);
 
 /*
  * remote_use_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
  *
- * use  cards: of the nodes of the processes that open it.  0 or an error
+ * use  endpoints: those of the nodes of the processes that open it.  0 or an error
  */
 int remote_use_complete(const struct pmio_settings *settings, struct remote_use *use);
 
@@ -267,7 +267,7 @@ int remote_use_complete(const struct pmio_settings *settings, struct remote_use 
  *
  * how  CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
  * in any case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
- * not logged if use->cards is set.
+ * not logged if use->endpoints is set.
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_use *use);
@@ -334,7 +334,7 @@ int remote_split_listen(const char *listen, char *address, size_t size, char *se
 
 /* ---- what a target leaves in the pool's directory ---------------------------------------- */
 
-#define REMOTE_CARD_FILE "target"	/* in the pool's directory */
+#define REMOTE_ENDPOINT_FILE "target"	/* in the pool's directory */
 #define REMOTE_LOCK_FILE "target.lock"	/* ... held while a target runs */
 
 #endif

@@ -34,10 +34,10 @@ struct node {
 	uint8_t process[16];	/* this process, as the target knows it */
 	unsigned timeout_ms;
 	pthread_mutex_t news_lock; /* of news and has_news; taken after all other locks */
-	struct remote_card news; /* the target was restarted: the card to try next */
+	struct remote_endpoint news; /* the target was restarted: the endpoint descriptor to try next */
 	bool has_news;
 	pthread_mutex_t lock;	/* of all below */
-	struct remote_card card;
+	struct remote_endpoint endpoint;
 	pthread_cond_t slot_free;
 	struct pmio_fabric_peer *peer; /* NULL: there is no session */
 	uint64_t session;	/* the id that the target gave it */
@@ -60,8 +60,8 @@ struct node {
 
 /* ---- node.c -------------------------------------------------------------------- */
 
-/* the node of that card; logs nothing; NULL: out of memory, or a forked child */
-struct node *node_get(const struct pmio_settings *settings, const struct remote_card *card);
+/* the node of that endpoint descriptor; logs nothing; NULL: out of memory, or a forked child */
+struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
 /*
  * node_enter -- begin to use the node's session; makes one if there is none
@@ -115,22 +115,22 @@ void node_give_slot(struct node *n, int slot);
  * try once to connect to the target's lifeline port: 0, -ECONNREFUSED (no process listens there), -ETIMEDOUT, ...; the
  * socket is closed
  */
-int node_probe(const struct remote_card *card, unsigned timeout_ms);
+int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 
 /* ---- file.c ---------------------------------------------------------------------- */
 
 /* large pieces go through slots with any provider; for tests */
 extern bool file_always_slots;
 
-/* ---- card.c ---------------------------------------------------------------------- */
+/* ---- endpoint.c ------------------------------------------------------------------ */
 
-#define REMOTE_CARD_WHOLE 255u /* all of remote_card_take()'s bits */
+#define REMOTE_ENDPOINT_WHOLE 255u /* all of remote_endpoint_take()'s bits */
 
-void remote_card_write(FILE *out, const struct remote_card *card);
-/* parse one line of a card; returns a bit for it, or 0: the line is not valid */
-unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
-/* parse a whole card; 0 or PMIO_EPROTO */
-int remote_card_parse(const char *text, struct remote_card *card);
+void remote_endpoint_write(FILE *out, const struct remote_endpoint *endpoint);
+/* parse one line of an endpoint descriptor; returns a bit for it, or 0: the line is not valid */
+unsigned remote_endpoint_take(struct remote_endpoint *endpoint, const char *name, const char *value);
+/* parse a whole endpoint descriptor; 0 or PMIO_EPROTO */
+int remote_endpoint_parse(const char *text, struct remote_endpoint *endpoint);
 /* parse digits only, of a number up to most; base: 10, or 16 with lower-case letters */
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number);
 /* a line "name = DIGITS" */
@@ -157,13 +157,13 @@ off_t layout_answer_of(const char *text, uint32_t target);
 extern unsigned layout_lock_ms;
 
 /*
- * under the lock on a layout file, if it still belongs to that use: write home as its first target's card, and call
+ * under the lock on a layout file, if it still belongs to that use: write home as its first target's descriptor, and call
  *
- * home  the card of the same target, which may have been restarted
+ * home  the endpoint descriptor of the same target, which may have been restarted
  * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
  * -EAGAIN: another process has the lock; or an error
  */
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *home,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */

@@ -555,11 +555,11 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		rc_leave = remote_use_leave(s->settings, &s->use, keep);
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
-				 s->use.cards[0].host, pmio_strerror(rc_leave));
+				 s->use.endpoints[0].host, pmio_strerror(rc_leave));
 		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
 	}
 	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
-		remote_watch(s->settings, &s->use.cards[i], s->f.path);
+		remote_watch(s->settings, &s->use.endpoints[i], s->f.path);
 	free_striped(s);
 	return rc;
 }
@@ -592,7 +592,7 @@ uint32_t remote_striped_own(const struct pmio_file *f)
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was)
 {
 	struct striped_file *s = striped_of(f);
-	struct node *n = node_get(s->settings, &s->use.cards[0]);
+	struct node *n = node_get(s->settings, &s->use.endpoints[0]);
 	struct remote_pointer_msg m = { .pointer = pointer, .how = how, .value = value };
 	struct remote_pointer_answer_msg a;
 	size_t got;
@@ -605,7 +605,7 @@ int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_po
 	memcpy(m.use, s->use.id, sizeof(m.use));
 	rc = node_ask(n, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a), &got);
 	if (rc == -ENOENT) {
-		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->use.cards[0].host);
+		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->use.endpoints[0].host);
 		rc = -EIO;
 	}
 	if (rc == 0 && got != sizeof(a))
@@ -632,10 +632,10 @@ const struct remote_use *remote_use_of(const struct pmio_file *f)
 static int copy_use(struct remote_use *to, const struct remote_use *from)
 {
 	*to = *from;
-	to->cards = malloc(from->nr * sizeof(*to->cards));
-	if (!to->cards)
+	to->endpoints = malloc(from->nr * sizeof(*to->endpoints));
+	if (!to->endpoints)
 		return -ENOMEM;
-	memcpy(to->cards, from->cards, from->nr * sizeof(*to->cards));
+	memcpy(to->endpoints, from->endpoints, from->nr * sizeof(*to->endpoints));
 	return 0;
 }
 
@@ -655,7 +655,7 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	s->at = calloc(use->nr, sizeof(struct pmio_file *));
 	s->opening = calloc(use->nr, sizeof(*s->opening));
 	if (!s->f.path || !s->at || !s->opening || copy_use(&s->use, use) < 0) {
-		s->use.cards = NULL;
+		s->use.endpoints = NULL;
 		free_striped(s);
 		return NULL;
 	}
@@ -666,10 +666,10 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	if (pm)
 		pmio_pool_uuid(pm, uuid);
 	for (uint32_t i = 0; i < use->nr && pm; i++) {
-		if (memcmp(use->cards[i].uuid, uuid, sizeof(uuid)) == 0)
+		if (memcmp(use->endpoints[i].uuid, uuid, sizeof(uuid)) == 0)
 			s->own = i;
 	}
-	s->f.chunk_size = use->cards[0].chunk_size;
+	s->f.chunk_size = use->endpoints[0].chunk_size;
 	while (1ULL << s->chunk_shift < s->f.chunk_size)
 		s->chunk_shift++;
 	return s;

@@ -273,14 +273,14 @@ void target_put_process(struct server *s, struct process *p)
 static void answer_hello(struct server *s, struct session *n)
 {
 	struct pmio_fabric_call *call = n->hello;
-	struct remote_hello_answer_msg a = { .session = n->id, .lifeline = s->port, .chunk_size = s->card.chunk_size };
+	struct remote_hello_answer_msg a = { .session = n->id, .lifeline = s->port, .chunk_size = s->endpoint.chunk_size };
 
 	n->hello = NULL;
 	n->since_ms = pmio_now_ms();
 	take_slots(s, n, n->wanted_slots);
 	a.vital = n->process->vital ? n->process->vital->id : 0;
-	memcpy(a.uuid, s->card.uuid, sizeof(a.uuid));
-	snprintf(a.host, sizeof(a.host), "%s", s->card.host);
+	memcpy(a.uuid, s->endpoint.uuid, sizeof(a.uuid));
+	snprintf(a.host, sizeof(a.host), "%s", s->endpoint.host);
 	a.nr_slots = (uint16_t)n->nr_slots;
 	for (unsigned i = 0; i < n->nr_slots; i++)
 		a.slot[i] = (uint64_t)n->slot[i] * REMOTE_SLOT_SIZE;

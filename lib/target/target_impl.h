@@ -140,11 +140,11 @@ struct pending {
 struct server {
 	const struct remote_target_config *config;
 	struct pmio_settings settings;
-	struct remote_card card;
+	struct remote_endpoint endpoint;
 	struct pmio_fabric_target *target;
 	uint8_t *memory;	/* the slots */
 	int dir_fd, lock_fd, log_fd, epoll_fd, signal_fd, listen_fd;
-	ino_t card_ino; /* of the card in the pool's directory */
+	ino_t endpoint_ino; /* of the endpoint descriptor in the pool's directory */
 	uint16_t port;		/* of lifelines */
 
 	pthread_mutex_t lock;

@@ -26,7 +26,7 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
-static struct remote_card card;
+static struct remote_endpoint endpoint;
 
 static _Noreturn void die(const char *what, int rc)
 {
@@ -46,9 +46,9 @@ static struct sockaddr_in address_of(bool lifeline)
 {
 	struct sockaddr_in at;
 
-	memcpy(&at, card.fabric.addr, sizeof(at));
+	memcpy(&at, endpoint.fabric.addr, sizeof(at));
 	if (lifeline)
-		at.sin_port = htons(card.lifeline);
+		at.sin_port = htons(endpoint.lifeline);
 	return at;
 }
 
@@ -95,13 +95,13 @@ static void talk(struct stranger *s)
 static void begin_handshakes(void)
 {
 	static struct fabric_hello_msg m;
-	struct pmio_fabric_config c = { .provider = card.fabric.provider, .address = "127.0.0.1", .key = card.key };
+	struct pmio_fabric_config c = { .provider = endpoint.fabric.provider, .address = "127.0.0.1", .key = endpoint.key };
 	struct fi_context2 ctx;
 	struct fabric_ep ep;
 	fi_addr_t to;
 
 	if (fabric_ep_open(&ep, &c, NULL) < 0 ||
-	    fabric_ep_add_addr(&ep, card.fabric.addr, card.fabric.addr_len, &to) < 0)
+	    fabric_ep_add_addr(&ep, endpoint.fabric.addr, endpoint.fabric.addr_len, &to) < 0)
 		die("endpoint", -EIO);
 	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
 	m.addr_len = (uint32_t)ep.addr_len;
@@ -193,7 +193,7 @@ static int open_file(struct session *s, uint64_t session, const char *path)
 /* as the first open of a process: 0, or what went wrong */
 static int come(struct session *s, const char *path)
 {
-	struct pmio_fabric_config c = { .provider = card.fabric.provider, .address = "127.0.0.1", .key = card.key,
+	struct pmio_fabric_config c = { .provider = endpoint.fabric.provider, .address = "127.0.0.1", .key = endpoint.key,
 					.timeout_ms = 60000 };
 	struct remote_hello_msg m = { .attempt = 1, .pid = (uint32_t)getpid(), .host = "load" };
 	struct remote_hello_answer_msg a;
@@ -203,7 +203,7 @@ static int come(struct session *s, const char *path)
 	s->lifeline = connect_to(true, 0);
 	rc = s->lifeline < 0 ? -ECONNREFUSED : pmio_fabric_initiator_new(&c, &s->port);
 	if (rc == 0)
-		rc = pmio_fabric_connect(s->port, &card.fabric, NULL, &s->peer);
+		rc = pmio_fabric_connect(s->port, &endpoint.fabric, NULL, &s->peer);
 	if (rc == 0)
 		rc = pmio_fabric_random(m.process, sizeof(m.process));
 	if (rc == 0)
@@ -285,7 +285,7 @@ int main(int argc, char **argv)
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
-	rc = remote_card_load(AT_FDCWD, argv[2], &card);
+	rc = remote_endpoint_load(AT_FDCWD, argv[2], &endpoint);
 	if (rc < 0)
 		die(argv[2], rc);
 	if (strcmp(argv[1], "honest") == 0 && argc == 7)

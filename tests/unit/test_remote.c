@@ -9,11 +9,11 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* ---- cards -------------------------------------------------------------------------------- */
+/* ---- endpoint descriptors -------------------------------------------------------------------------------- */
 
-static struct remote_card some_card(void)
+static struct remote_endpoint some_endpoint(void)
 {
-	struct remote_card c;
+	struct remote_endpoint c;
 	uint32_t seed = 5;
 
 	memset(&c, 0, sizeof(c));
@@ -32,52 +32,52 @@ static struct remote_card some_card(void)
 	return c;
 }
 
-static void card__comes_back_as_saved(void **state)
+static void endpoint__comes_back_as_saved(void **state)
 {
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	struct stat st;
 
 	(void)state;
 	name_file("card");
 	put_text(path, "whatever there was", 0644);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), 0);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), 0);
 	assert_memory_equal(&back, &c, sizeof(c));
 }
 
-static void card__others_could_know_it(void **state)
+static void endpoint__others_could_know_it(void **state)
 {
-	struct remote_card c = some_card();
+	struct remote_endpoint c = some_endpoint();
 	const char *link = scratch_file(&root, "link"), *fifo = scratch_file(&root, "fifo");
 
 	(void)state;
 	name_file("card");
-	assert_int_equal(remote_card_load(AT_FDCWD, "no-such-file", &c), -ENOENT);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, "no-such-file", &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	assert_int_equal(chmod(path, 0640), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &c), -EPERM);
 	assert_int_equal(chmod(path, 0602), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &c), -EPERM);
 	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(symlink(path, link), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, link, &c), -ELOOP);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, link, &c), -ELOOP);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, fifo, &c), -EPERM);
-	assert_int_equal(remote_card_load(AT_FDCWD, root.path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, fifo, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, root.path, &c), -EPERM);
 }
 
 /* each line left out, and each made nonsense of */
-static void card__bad_contents(void **state)
+static void endpoint__bad_contents(void **state)
 {
 	static const char *const numbers[] = { "", "-1", "65536", "0x10", "1 2", "18446744073709551617" };
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	char *text, *bad;
 
 	(void)state;
 	name_file("card");
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	text = get_text(path, NULL);
 	bad = malloc(strlen(text) + 64);
 	assert_non_null(bad);
@@ -87,25 +87,25 @@ static void card__bad_contents(void **state)
 		strncpy(bad, text, before);
 		strcpy(bad + before, strchr(line, '\n') + 1);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 		if (strncmp(line, "host", 4) == 0 || strncmp(line, "provider", 8) == 0)
 			continue; /* any text is one */
 		sprintf(bad + before, "%.*s= x%s", (int)name, line, line + name + 2);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		char *line = strstr(text, "\nlifeline") + 1;
 
 		sprintf(bad, "%.*slifeline = %s\n", (int)(line - text), text, numbers[i]);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	}
 	put_text(path, "", 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	memset(bad, '[', strlen(text));
 	put_text(path, bad, 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	free(text);
 	free(bad);
 }
@@ -113,7 +113,7 @@ static void card__bad_contents(void **state)
 /* ---- another user, in a folder where all may make files ---------------------------------------- */
 
 #define STRANGER 65534
-#define SOMEBODY 65533 /* whose card it is */
+#define SOMEBODY 65533 /* whose endpoint descriptor it is */
 
 /* false: we cannot be several users */
 static bool have_shared_folder(void)
@@ -130,9 +130,9 @@ static void give_to_stranger(const char *name)
 }
 
 /* whoever is first to have a file of the name that is used on the way */
-static void card__stranger_has_made_its_file(void **state)
+static void endpoint__stranger_has_made_its_file(void **state)
 {
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	char trap[PATH_MAX + 32], digits[8];
 	int rc, load_rc;
 	char *text;
@@ -145,8 +145,8 @@ static void card__stranger_has_made_its_file(void **state)
 	put_text(trap, "", 0666);
 	give_to_stranger(trap);
 	assert_int_equal(seteuid(SOMEBODY), 0);
-	rc = remote_card_save(AT_FDCWD, path, &c);
-	load_rc = remote_card_load(AT_FDCWD, path, &back);
+	rc = remote_endpoint_save(AT_FDCWD, path, &c);
+	load_rc = remote_endpoint_load(AT_FDCWD, path, &back);
 	assert_int_equal(seteuid(0), 0);
 	text = get_text(trap, NULL);
 	snprintf(digits, sizeof(digits), "%02x%02x%02x", c.key[0], c.key[1], c.key[2]);
@@ -157,22 +157,22 @@ static void card__stranger_has_made_its_file(void **state)
 	free(text);
 }
 
-static void card__its_name_is_a_strangers(void **state)
+static void endpoint__its_name_is_a_strangers(void **state)
 {
-	struct remote_card c = some_card(), old = some_card();
+	struct remote_endpoint c = some_endpoint(), old = some_endpoint();
 	int save_rc, keep_rc;
 
 	(void)state;
 	if (!have_shared_folder())
 		SKIP("needs root, to be two users");
 	name_file("shared/taken");
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &old), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &old), 0);
 	give_to_stranger(path);
 	memset(c.key, 1, sizeof(c.key));
 	scratch_catch_log();
 	assert_int_equal(seteuid(SOMEBODY), 0);
-	keep_rc = remote_card_keep_key(path, &c);
-	save_rc = remote_card_save(AT_FDCWD, path, &c);
+	keep_rc = remote_endpoint_keep_key(path, &c);
+	save_rc = remote_endpoint_save(AT_FDCWD, path, &c);
 	assert_int_equal(seteuid(0), 0);
 	pmio_log_set_handler(NULL);
 	assert_int_equal(keep_rc, -ENOENT);
@@ -182,34 +182,34 @@ static void card__its_name_is_a_strangers(void **state)
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
 }
 
-static void card__key_is_kept_unless_others_could_read_it(void **state)
+static void endpoint__key_is_kept_unless_others_could_read_it(void **state)
 {
 	static const mode_t open[] = { 0640, 0604, 0620, 0602 };
-	struct remote_card old = some_card(), c = some_card();
+	struct remote_endpoint old = some_endpoint(), c = some_endpoint();
 
 	(void)state;
 	name_file("kept");
 	memset(c.key, 1, sizeof(c.key));
-	assert_int_equal(remote_card_keep_key(path, &c), -ENOENT);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &old), 0);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &old), 0);
 	scratch_catch_log();
 	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
 		assert_int_equal(chmod(path, open[i]), 0);
-		assert_int_equal(remote_card_keep_key(path, &c), -ENOENT);
+		assert_int_equal(remote_endpoint_keep_key(path, &c), -ENOENT);
 		assert_int_equal(c.key[0], 1);
 	}
 	pmio_log_set_handler(NULL);
 	assert_int_equal(chmod(path, 0600), 0);
-	assert_int_equal(remote_card_keep_key(path, &c), 0);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), 0);
 	assert_memory_equal(c.key, old.key, sizeof(c.key));
 	put_text(path, "nonsense", 0600);
-	assert_int_equal(remote_card_keep_key(path, &c), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), PMIO_EPROTO);
 }
 
 /* a save that fails leaves nothing, and what was there */
-static void card__cannot_be_made(void **state)
+static void endpoint__cannot_be_made(void **state)
 {
-	struct remote_card c = some_card();
+	struct remote_endpoint c = some_endpoint();
 	const char *folder = scratch_file(&root, "no-card");
 	char long_name[PATH_MAX + 8];
 	struct dirent *e;
@@ -220,17 +220,17 @@ static void card__cannot_be_made(void **state)
 	assert_int_equal(mkdir(folder, 0700), 0);
 	name_file("no-card/card");
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), -EISDIR);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), -EISDIR);
 	d = opendir(folder);
 	assert_non_null(d);
 	while ((e = readdir(d)) != NULL)
 		nr += e->d_name[0] != '.';
 	closedir(d);
 	assert_int_equal(nr, 1);
-	assert_int_equal(remote_card_save(AT_FDCWD, "/no/such/folder/card", &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, "/no/such/folder/card", &c), -ENOENT);
 	memset(long_name, 'x', sizeof(long_name) - 1);
 	long_name[sizeof(long_name) - 1] = '\0';
-	assert_int_equal(remote_card_save(AT_FDCWD, long_name, &c), -ENAMETOOLONG);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, long_name, &c), -ENAMETOOLONG);
 }
 
 static void listen__address_and_port(void **state)
@@ -273,28 +273,28 @@ static void address__by_name(void **state)
 	assert_int_equal(remote_address("no-such-host.invalid", address, sizeof(address)), -EADDRNOTAVAIL);
 }
 
-static void targets__each_card_counts(void **state)
+static void targets__each_endpoint_counts(void **state)
 {
-	struct remote_card c = some_card(), *cards;
+	struct remote_endpoint c = some_endpoint(), *endpoints;
 	const char *a = scratch_file(&root, "a"), *b = scratch_file(&root, "b");
 	char list[PATH_MAX];
 	uint32_t nr;
 
 	(void)state;
-	assert_int_equal(remote_card_save(AT_FDCWD, a, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, a, &c), 0);
 	c.lifeline = 7;
-	assert_int_equal(remote_card_save(AT_FDCWD, b, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, b, &c), 0);
 	snprintf(list, sizeof(list), "%s,%s", a, b);
-	assert_int_equal(remote_targets_load(list, &cards, &nr), 0);
+	assert_int_equal(remote_targets_load(list, &endpoints, &nr), 0);
 	assert_int_equal(nr, 2);
-	assert_int_equal(cards[0].lifeline, 65535);
-	assert_int_equal(cards[1].lifeline, 7);
-	free(cards);
+	assert_int_equal(endpoints[0].lifeline, 65535);
+	assert_int_equal(endpoints[1].lifeline, 7);
+	free(endpoints);
 	scratch_catch_log();
-	assert_int_equal(remote_targets_load(",", &cards, &nr), -EINVAL);
+	assert_int_equal(remote_targets_load(",", &endpoints, &nr), -EINVAL);
 	unlink(a);
-	assert_int_equal(remote_targets_load(list, &cards, &nr), -ENOENT);
-	assert_null(cards);
+	assert_int_equal(remote_targets_load(list, &endpoints, &nr), -ENOENT);
+	assert_null(endpoints);
 	assert_logged_once();
 	pmio_log_set_handler(NULL);
 }
@@ -306,7 +306,7 @@ static struct pmio_file *open_at(unsigned site, uint32_t flags)
 	struct client_open how = { .flags = flags, .mode = 0644 };
 	struct pmio_file *f;
 
-	assert_int_equal(remote_open(settings, &sites[site].card, path, &how, &f), 0);
+	assert_int_equal(remote_open(settings, &sites[site].endpoint, path, &how, &f), 0);
 	return f;
 }
 
@@ -485,27 +485,27 @@ static void file__opens_that_fail(void **state)
 	(void)state;
 	name_file("fails");
 	scratch_catch_log();
-	assert_int_equal(remote_open(settings, &sites[1].card, path, &how, &f), -ENOENT);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, path, &how, &f), -ENOENT);
 	assert_null(f);
 	assert_logged_once();
 	f = open_at(1, RW | PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 	how.flags = RW | PMIO_OPEN_CREATE | PMIO_OPEN_EXCL;
-	assert_int_equal(remote_open(settings, &sites[1].card, path, &how, &g), -EEXIST);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, path, &how, &g), -EEXIST);
 	how.flags = PMIO_OPEN_READ;
-	assert_int_equal(remote_open(settings, &sites[1].card, root.path, &how, &g), -EISDIR);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, root.path, &how, &g), -EISDIR);
 	assert_null(g);
 	assert_int_equal(scratch_nr_errors, 3);
 	g = open_at(1, PMIO_OPEN_READ);
 	assert_int_equal(pmio_pwrite(g, "no", 2, 0), -EBADF);
 	assert_int_equal(pmio_close(&g), 0);
 	assert_int_equal(pmio_pwrite(f, "yes", 3, 0), 3);
-	assert_int_equal(remote_delete(settings, &sites[1].card, path), 0);
+	assert_int_equal(remote_delete(settings, &sites[1].endpoint, path), 0);
 	assert_false(exists(path));
 	assert_int_equal(pmio_pread(f, buf, 4, 0), 3); /* open handles keep it */
 	assert_memory_equal(buf, "yes", 3);
 	assert_int_equal(pmio_close(&f), 0);
 	scratch_catch_log();
-	assert_int_equal(remote_delete(settings, &sites[1].card, path), -ENOENT);
+	assert_int_equal(remote_delete(settings, &sites[1].endpoint, path), -ENOENT);
 	assert_int_equal(scratch_nr_errors, 0); /* a deletion on all nodes expects it */
 	pmio_log_set_handler(NULL);
 }
@@ -571,7 +571,7 @@ static int role_hold(void)
 	struct client_open how = { .flags = RW };
 	struct pmio_file *f;
 
-	if (remote_open(settings, &sites[1].card, path, &how, &f) < 0 || client_lock(f) < 0 ||
+	if (remote_open(settings, &sites[1].endpoint, path, &how, &f) < 0 || client_lock(f) < 0 ||
 	    pmio_pwrite(f, "held", 4, 0) != 4)
 		return 1;
 	say(0);
@@ -621,10 +621,10 @@ static struct remote_use use_of_all(enum pmio_placement placement)
 {
 	struct remote_use u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
 
-	u.cards = calloc(u.nr, sizeof(*u.cards));
-	assert_non_null(u.cards);
+	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
+	assert_non_null(u.endpoints);
 	for (uint32_t i = 0; i < u.nr; i++)
-		u.cards[i] = sites[(i + 1) % SITES].card; /* its home is not here */
+		u.endpoints[i] = sites[(i + 1) % SITES].endpoint; /* its home is not here */
 	return u;
 }
 
@@ -632,7 +632,7 @@ static uint64_t drained_by(unsigned site)
 {
 	struct remote_stat_answer_msg st;
 
-	assert_int_equal(remote_stat(settings, &sites[site].card, &st), 0);
+	assert_int_equal(remote_stat(settings, &sites[site].endpoint, &st), 0);
 	return st.drained_bytes;
 }
 
@@ -678,7 +678,7 @@ static void begin_use(struct remote_use *use)
 	put_text(path, "", 0644);
 	assert_int_equal(remote_use_begin(settings, path, use), 0);
 	for (unsigned i = 0; i < use->nr; i++)
-		assert_int_equal(remote_use_serve(settings, &use->cards[i], use), 0);
+		assert_int_equal(remote_use_serve(settings, &use->endpoints[i], use), 0);
 }
 
 /* where: a bit for each site that then has had pieces of it */
@@ -978,14 +978,14 @@ static void find__not_before_its_writer_is_done(void **state)
 static void open__with_another_key(void **state)
 {
 	struct client_open how = { .flags = RW | PMIO_OPEN_CREATE, .mode = 0644 };
-	struct remote_card wrong;
+	struct remote_endpoint wrong;
 	struct pmio_file *f, *good;
 	unsigned before = sessions_of(1);
 
 	(void)state;
 	name_file("key");
 	good = open_at(1, RW | PMIO_OPEN_CREATE);
-	wrong = sites[1].card;
+	wrong = sites[1].endpoint;
 	wrong.key[31] ^= 1;
 	memset(wrong.uuid, 0, sizeof(wrong.uuid)); /* or the session that is there would do */
 	scratch_catch_log();
@@ -1017,7 +1017,7 @@ static void target_killed__error_and_then_another(void **state)
 	/* a close says that nothing is known of it */
 	assert_int_equal(pmio_close(&g), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pread(f, buf, 8, 0), 6);
 	assert_memory_equal(buf, "before", 6);
 	assert_int_equal(pmio_pwrite(f, "after", 5, 6), 5);
@@ -1051,7 +1051,7 @@ static void target_killed__in_mid_write(void **state)
 	kill_target(2);
 	pthread_join(t, NULL); /* or the test hangs */
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[2].pm, &sites[2].card), 0);
+	assert_int_equal(remote_advertise(sites[2].pm, &sites[2].endpoint), 0);
 	assert_int_equal(pmio_size(f, &size), 0);
 	assert_int_equal(size, 8 << 20);
 	assert_int_equal(pmio_close(&f), 0);
@@ -1219,8 +1219,8 @@ struct peer {
 
 static struct pmio_fabric_initiator *new_port(void)
 {
-	const struct remote_card *card = &sites[1].card;
-	struct pmio_fabric_config c = { .provider = card->fabric.provider, .address = "127.0.0.1", .key = card->key,
+	const struct remote_endpoint *endpoint = &sites[1].endpoint;
+	struct pmio_fabric_config c = { .provider = endpoint->fabric.provider, .address = "127.0.0.1", .key = endpoint->key,
 					.timeout_ms = (unsigned)atoi(TIMEOUT_S) * 1000 };
 	struct pmio_fabric_initiator *port;
 
@@ -1275,7 +1275,7 @@ static struct peer peer_come(struct pmio_fabric_initiator *port)
 	struct peer p = { .lifeline = -1 };
 
 	assert_int_equal(pmio_fabric_random(p.process, sizeof(p.process)), 0);
-	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &p.fabric), 0);
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &p.fabric), 0);
 	assert_int_equal(peer_hello(&p, ++p.attempt), 0);
 	peer_show(&p);
 	return p;
@@ -1295,7 +1295,7 @@ static struct peer peer_again(struct pmio_fabric_initiator *port, const struct p
 
 	q.lifeline = -1;
 	q.attempt = attempt;
-	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &q.fabric), 0);
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &q.fabric), 0);
 	return q;
 }
 
@@ -1529,7 +1529,7 @@ static void watch__many_files(void **state)
 
 		snprintf(name, sizeof(name), "watched.%u", i);
 		name_file(name);
-		assert_int_equal(remote_watch(settings, &sites[1].card, path), 0);
+		assert_int_equal(remote_watch(settings, &sites[1].endpoint, path), 0);
 	}
 	kill(agent, SIGCONT);
 }
@@ -1624,7 +1624,7 @@ static void use__target_started_anew(void **state)
 	kill_target(1);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "now", 3, 0), 3);
 	assert_int_equal(found_by_another(), 'n');
 	assert_true(exists(owner));
@@ -1645,7 +1645,7 @@ static void use__taken_over_meanwhile(void **state)
 	kill_target(1);
 	assert_int_equal(found_by_another(), -ENOENT);
 	assert_false(exists(owner));
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
 	assert_int_equal(pmio_close(&f), -EIO);
@@ -1694,7 +1694,7 @@ static void use__layout_file_is_durable(void **state)
 	nr_synced[1] = 0;
 	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
 	assert_int_equal(nr_synced[1], 1);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
+	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(nr_synced[1], 2);
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	remote_use_fini(&use);
@@ -1776,7 +1776,7 @@ static void mark__of_who_cannot_write_the_file(void **state)
 	/* and comes again: what is told of the file goes to the right mark */
 	strangers_mark(owner);
 	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
+	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	await(!exists(second));
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	assert_true(exists(owner));
@@ -1920,7 +1920,7 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
 	end_lock(pid);
 	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
+	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	remote_use_fini(&use);
 }
@@ -2049,16 +2049,16 @@ static rlim_t limit_of_descriptors(void)
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
-		cmocka_unit_test(card__comes_back_as_saved),
-		cmocka_unit_test(card__others_could_know_it),
-		cmocka_unit_test(card__bad_contents),
-		cmocka_unit_test(card__stranger_has_made_its_file),
-		cmocka_unit_test(card__its_name_is_a_strangers),
-		cmocka_unit_test(card__key_is_kept_unless_others_could_read_it),
-		cmocka_unit_test(card__cannot_be_made),
+		cmocka_unit_test(endpoint__comes_back_as_saved),
+		cmocka_unit_test(endpoint__others_could_know_it),
+		cmocka_unit_test(endpoint__bad_contents),
+		cmocka_unit_test(endpoint__stranger_has_made_its_file),
+		cmocka_unit_test(endpoint__its_name_is_a_strangers),
+		cmocka_unit_test(endpoint__key_is_kept_unless_others_could_read_it),
+		cmocka_unit_test(endpoint__cannot_be_made),
 		cmocka_unit_test(listen__address_and_port),
 		cmocka_unit_test(address__by_name),
-		cmocka_unit_test(targets__each_card_counts),
+		cmocka_unit_test(targets__each_endpoint_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
 		cmocka_unit_test(file__what_was_written_is_read_by_slots),
 		cmocka_unit_test(file__large_pieces),
