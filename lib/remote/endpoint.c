@@ -51,7 +51,7 @@ void remote_endpoint_write(FILE *out, const struct remote_endpoint *endpoint)
 	 * the same length with any port: the endpoint descriptor of a restarted target overwrites the old one in a layout
 	 * file, in place
 	 */
-	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", endpoint->chunk_size, endpoint->lifeline);
+	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", endpoint->chunk_size, endpoint->liveness);
 }
 
 /*
@@ -175,7 +175,7 @@ unsigned remote_endpoint_take(struct remote_endpoint *c, const char *name, const
 	if (strcmp(name, "chunk_size") == 0)
 		return remote_get_number(value, 10, UINT64_MAX, &c->chunk_size) && c->chunk_size ? 64 : 0;
 	if (strcmp(name, "lifeline") == 0 && remote_get_number(value, 10, UINT16_MAX, &number)) {
-		c->lifeline = (uint16_t)number;
+		c->liveness = (uint16_t)number;
 		return 128;
 	}
 	return 0;

@@ -2,14 +2,14 @@
  * node.c -- sessions with the targets of other nodes
  *
  * There is one endpoint per process, and one session per target, shared by all threads and
- * files.  A session has a lifeline (liveness socket), a TCP connection that carries its id, the
- * target's answer to that, and then nothing: the kernel closes it when this process ends,
+ * files.  A session has a liveness socket: a TCP connection that carries its id, the
+ * target's answer to that, and then nothing.  The kernel closes it when this process ends,
  * however that happens, and so the target learns that the process's files are to be closed.
  *
  * A session that failed is dropped, and the next call makes another one, in which HELLO
- * identifies the same process: its joins do not belong to a session.  So the end of a lifeline
- * has to mean the end of the process, and nothing else: the lifeline of a dropped session stays
- * open until the target has confirmed that it has the lifeline of a later one.
+ * identifies the same process: its joins do not belong to a session.  So the end of a liveness
+ * socket has to mean the end of the process, and nothing else: that of a dropped session stays
+ * open until the target has confirmed that it has the liveness socket of a later one.
  *
  * A target that was restarted knows of no joins.  The first session with it joins again, if the
  * layout file is still there and belongs to that use; otherwise others have taken it for a
@@ -30,7 +30,7 @@
 #include "core/clock.h"
 #include "remote/remote_impl.h"
 
-#define SHOW_TRIES 5  /* tries to show a lifeline */
+#define SHOW_TRIES 5  /* tries to show a liveness socket */
 #define RETRY_MS 1000 /* for this time after a failure further calls fail at once */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -65,12 +65,12 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 	n->endpoint = n->news = *endpoint;
 	n->endpoint.host[sizeof(n->endpoint.host) - 1] = '\0';
 	n->timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000;
-	n->lifeline.sock = -1;
+	n->liveness.sock = -1;
 	pthread_mutex_init(&n->news_lock, NULL);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&n->slot_free, &attr);
+	pthread_cond_init(&n->buffer_free, &attr);
 	pthread_condattr_destroy(&attr);
 	return n;
 }
@@ -87,13 +87,13 @@ static int make_initiator(const struct pmio_settings *s, const struct remote_end
 	return rc < 0 ? rc : pmio_fabric_initiator_new(&c, &initiator);
 }
 
-/* the target has not closed the lifeline; n->lock held */
+/* the target has not closed the liveness socket; n->lock held */
 static bool is_alive(const struct node *n)
 {
 	char byte;
 
-	return n->peer && !n->lost && n->lifeline.sock >= 0 &&
-	       recv(n->lifeline.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+	return n->peer && !n->lost && n->liveness.sock >= 0 &&
+	       recv(n->liveness.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 /*
@@ -173,7 +173,7 @@ static void say_sent(const struct node *n)
 }
 
 /* the target notices that it has ended */
-static void close_lifeline(struct lifeline *l)
+static void close_liveness(struct liveness *l)
 {
 	if (l->sock >= 0) {
 		shutdown(l->sock, SHUT_RDWR); /* a forked child may have the socket, too */
@@ -192,24 +192,24 @@ static void close_earlier(struct node *n, uint64_t but)
 		if (but && n->earlier[i].session == but)
 			n->earlier[kept++] = n->earlier[i];
 		else
-			close_lifeline(&n->earlier[i]);
+			close_liveness(&n->earlier[i]);
 	}
 	n->nr_earlier = kept;
 }
 
-/* this process lives, so a lifeline that the target may watch stays open */
+/* this process lives, so a liveness socket that the target may watch stays open */
 static void end_session(struct node *n)
 {
-	if (n->lifeline.session)
-		n->earlier[n->nr_earlier++] = n->lifeline; /* handshake() makes sure that there is room */
+	if (n->liveness.session)
+		n->earlier[n->nr_earlier++] = n->liveness; /* handshake() makes sure that there is room */
 	else
-		close_lifeline(&n->lifeline);
-	n->lifeline = (struct lifeline){ .sock = -1 };
+		close_liveness(&n->liveness);
+	n->liveness = (struct liveness){ .sock = -1 };
 	pmio_fabric_disconnect(&n->peer);
 	n->lost = false;
-	n->nr_slots = 0;
-	memset(n->slot_used, 0, sizeof(n->slot_used));
-	pthread_cond_broadcast(&n->slot_free);
+	n->nr_buffers = 0;
+	memset(n->buffer_used, 0, sizeof(n->buffer_used));
+	pthread_cond_broadcast(&n->buffer_free);
 }
 
 static int connect_within(int sock, const struct sockaddr *addr, socklen_t len, unsigned ms)
@@ -264,7 +264,7 @@ static int connect_tcp(const struct remote_endpoint *endpoint, uint16_t tcp_port
 
 int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 {
-	int sock = connect_tcp(endpoint, endpoint->lifeline, timeout_ms);
+	int sock = connect_tcp(endpoint, endpoint->liveness, timeout_ms);
 
 	if (sock < 0)
 		return sock;
@@ -369,10 +369,10 @@ static int show_once(struct node *n)
 	uint8_t byte = 0;
 	int rc;
 
-	n->lifeline.session = n->session;
-	if (send(n->lifeline.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
+	n->liveness.session = n->session;
+	if (send(n->liveness.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
 		return -ECONNRESET;
-	p.fd = n->lifeline.sock;
+	p.fd = n->liveness.sock;
 	do
 		rc = poll(&p, 1, (int)n->timeout_ms);
 	while (rc < 0 && errno == EINTR);
@@ -380,32 +380,32 @@ static int show_once(struct node *n)
 		return -ETIMEDOUT;
 	if (rc < 0 || recv(p.fd, &byte, 1, MSG_DONTWAIT) != 1)
 		return -ECONNRESET;
-	return byte == REMOTE_LIFELINE_ACK ? 0 : PMIO_EPROTO;
+	return byte == REMOTE_LIVENESS_ACK ? 0 : PMIO_EPROTO;
 }
 
 /*
  * until the target has confirmed it: from then on nothing of earlier sessions is under way there, and the end
- * of the lifeline has its meaning
+ * of the liveness socket has its meaning
  *
  * The target may have closed it before it was identified, if strangers connect faster than sessions begin.
  */
-static int show_lifeline(struct node *n, uint16_t tcp_port)
+static int show_liveness(struct node *n, uint16_t tcp_port)
 {
 	int rc = -ECONNRESET;
 
 	for (int i = 0; i < SHOW_TRIES && rc == -ECONNRESET; i++) {
 		if (i > 0)
-			close_lifeline(&n->lifeline);
-		if (n->lifeline.sock < 0)
-			n->lifeline.sock = connect_tcp(&n->endpoint, tcp_port, n->timeout_ms);
-		rc = n->lifeline.sock < 0 ? n->lifeline.sock : show_once(n);
+			close_liveness(&n->liveness);
+		if (n->liveness.sock < 0)
+			n->liveness.sock = connect_tcp(&n->endpoint, tcp_port, n->timeout_ms);
+		rc = n->liveness.sock < 0 ? n->liveness.sock : show_once(n);
 	}
 	return rc;
 }
 
 static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 {
-	struct remote_hello_msg m = { .attempt = ++n->attempt, .pid = (uint32_t)getpid(), .slots = REMOTE_SLOTS_MAX };
+	struct remote_hello_msg m = { .attempt = ++n->attempt, .pid = (uint32_t)getpid(), .buffers = REMOTE_BUFFERS_MAX };
 	size_t len;
 	int rc;
 
@@ -415,13 +415,13 @@ static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 	if (gethostname(m.host, sizeof(m.host) - 1) < 0)
 		m.host[0] = '\0';
 	rc = node_call(n, &m, sizeof(m), a, sizeof(*a), &len);
-	return rc == 0 && (len != sizeof(*a) || a->nr_slots > REMOTE_SLOTS_MAX) ? PMIO_EPROTO : rc;
+	return rc == 0 && (len != sizeof(*a) || a->nr_buffers > REMOTE_BUFFERS_MAX) ? PMIO_EPROTO : rc;
 }
 
 static int handshake(struct node *n)
 {
 	struct remote_hello_answer_msg a;
-	int rc = n->nr_earlier < LIFELINES_MAX ? say_hello(n, &a) : -EMFILE;
+	int rc = n->nr_earlier < LIVENESS_MAX ? say_hello(n, &a) : -EMFILE;
 
 	if (rc < 0)
 		return rc;
@@ -433,9 +433,9 @@ static int handshake(struct node *n)
 		return PMIO_ENOTPOOL;
 	n->session = a.session;
 	n->endpoint.chunk_size = a.chunk_size;
-	n->nr_slots = a.nr_slots;
-	memcpy(n->slot, a.slot, sizeof(n->slot));
-	rc = show_lifeline(n, a.lifeline);
+	n->nr_buffers = a.nr_buffers;
+	memcpy(n->buffer, a.buffer, sizeof(n->buffer));
+	rc = show_liveness(n, a.liveness);
 	if (rc == 0)
 		close_earlier(n, 0);
 	return rc == 0 ? join_again(n) : rc;
@@ -449,9 +449,9 @@ static int begin_session(struct node *n)
 	/* a restarted memory node has this process's data like its predecessor */
 	endpoint.epoch = 0;
 	/* TCP first, as the kernel reports at once if no process listens there; libfabric would report nothing */
-	n->lifeline.sock = n->endpoint.lifeline ? connect_tcp(&n->endpoint, n->endpoint.lifeline, n->timeout_ms) : -1;
-	if (n->endpoint.lifeline && n->lifeline.sock < 0)
-		return n->lifeline.sock;
+	n->liveness.sock = n->endpoint.liveness ? connect_tcp(&n->endpoint, n->endpoint.liveness, n->timeout_ms) : -1;
+	if (n->endpoint.liveness && n->liveness.sock < 0)
+		return n->liveness.sock;
 	rc = pmio_fabric_connect(initiator, &endpoint, n->endpoint.key, &n->peer);
 	if (rc == 0)
 		rc = handshake(n);
@@ -526,7 +526,7 @@ static void free_node(struct node *n)
 
 	DL_FOREACH_SAFE(n->members, m, next)
 		free_membership(n, m);
-	pthread_cond_destroy(&n->slot_free);
+	pthread_cond_destroy(&n->buffer_free);
 	pthread_mutex_destroy(&n->lock);
 	pthread_mutex_destroy(&n->news_lock);
 	explicit_bzero(n, sizeof(*n));
@@ -715,30 +715,30 @@ int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, s
 	return rc;
 }
 
-int node_take_slot(struct node *n, bool wait)
+int node_take_buffer(struct node *n, bool wait)
 {
 	unsigned i;
 
 	pthread_mutex_lock(&n->lock);
 	for (;;) {
-		for (i = 0; i < n->nr_slots && n->slot_used[i]; i++)
+		for (i = 0; i < n->nr_buffers && n->buffer_used[i]; i++)
 			;
-		if (i < n->nr_slots || !wait || n->nr_slots == 0)
+		if (i < n->nr_buffers || !wait || n->nr_buffers == 0)
 			break;
-		pthread_cond_wait(&n->slot_free, &n->lock);
+		pthread_cond_wait(&n->buffer_free, &n->lock);
 	}
-	if (i < n->nr_slots)
-		n->slot_used[i] = true;
+	if (i < n->nr_buffers)
+		n->buffer_used[i] = true;
 	else
-		i = REMOTE_NO_SLOT;
+		i = REMOTE_NO_BUFFER;
 	pthread_mutex_unlock(&n->lock);
 	return (int)i;
 }
 
-void node_give_slot(struct node *n, int slot)
+void node_give_buffer(struct node *n, int buffer)
 {
 	pthread_mutex_lock(&n->lock);
-	n->slot_used[slot] = false;
-	pthread_cond_signal(&n->slot_free);
+	n->buffer_used[buffer] = false;
+	pthread_cond_signal(&n->buffer_free);
 	pthread_mutex_unlock(&n->lock);
 }

@@ -27,7 +27,7 @@ struct remote_endpoint {
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	uint8_t uuid[16];	/* of the pool */
 	uint64_t chunk_size;	/* of the pool, bytes */
-	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
+	uint16_t liveness;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
 	bool waits;		/* in a layout file: data of the file wait there, or may after a crash */
 };
@@ -68,7 +68,7 @@ int remote_stat(const struct pmio_settings *settings, const struct remote_endpoi
 void remote_disconnect_all(void);
 /*
  * in a child of fork(), which has no other thread: its parent's sessions and files are not used here, and their memory
- * stays.  The caller closes the descriptors: the parent's lifelines must end with the parent
+ * stays.  The caller closes the descriptors: the parent's liveness sockets must end with the parent
  */
 void remote_forget(void);
 

@@ -12,11 +12,11 @@
 #include "remote/wire.h"
 
 /* a liveness socket: by its end a target learns that this process has ended */
-struct lifeline {
+struct liveness {
 	int sock;		/* -1: none */
 	uint64_t session;	/* the session that it was shown to belong to; 0: none, so its end means nothing */
 };
-#define LIFELINES_MAX 8 /* any of which may be the one that the target watches */
+#define LIVENESS_MAX 8 /* any of which may be the one that the target watches */
 
 /* what this process has joined at a target */
 struct membership {
@@ -38,22 +38,22 @@ struct node {
 	bool has_news;
 	pthread_mutex_t lock;	/* of all below */
 	struct remote_endpoint endpoint;
-	pthread_cond_t slot_free;
+	pthread_cond_t buffer_free;
 	struct pmio_fabric_peer *peer; /* NULL: there is no session */
 	uint64_t session;	/* the id that the target gave it */
 	uint64_t generation;	/* counts sessions: handles of an earlier one are lost */
 	uint64_t attempt;	/* counts attempts to begin a session */
-	struct lifeline lifeline; /* of this session */
-	struct lifeline earlier[LIFELINES_MAX]; /* of earlier sessions: they stay open until the target has another one */
+	struct liveness liveness; /* of this session */
+	struct liveness earlier[LIVENESS_MAX]; /* of earlier sessions: they stay open until the target has another one */
 	unsigned nr_earlier;
 	struct membership *members;
 	uint64_t retry_ms;	/* no new attempt before this time */
 	int last_error;		/* why there is no session */
 	unsigned users;		/* calls under way: the peer stays */
 	bool lost;		/* the session is lost: end it when the calls have ended */
-	unsigned nr_slots;
-	uint64_t slot[REMOTE_SLOTS_MAX];
-	bool slot_used[REMOTE_SLOTS_MAX];
+	unsigned nr_buffers;
+	uint64_t buffer[REMOTE_BUFFERS_MAX];
+	bool buffer_used[REMOTE_BUFFERS_MAX];
 	bool warned;		/* it was logged that the target cannot be reached */
 	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
@@ -107,20 +107,20 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
  * answer  out: valid until pmio_fabric_end(op), which is to be called in any case if *op is not NULL
  */
 int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, size_t *len);
-/* take a slot; its index, or -1: none is free; wait: until one is free, if the session has any */
-int node_take_slot(struct node *n, bool wait);
-void node_give_slot(struct node *n, int slot);
+/* take a bounce buffer; its index, or -1: none is free; wait: until one is free, if the session has any */
+int node_take_buffer(struct node *n, bool wait);
+void node_give_buffer(struct node *n, int buffer);
 
 /*
- * try once to connect to the target's lifeline port: 0, -ECONNREFUSED (no process listens there), -ETIMEDOUT, ...; the
- * socket is closed
+ * try once to connect to the target's port for liveness sockets: 0, -ECONNREFUSED (no process listens there),
+ * -ETIMEDOUT, ...; the socket is closed
  */
 int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 
 /* ---- file.c ---------------------------------------------------------------------- */
 
-/* large pieces go through slots with any provider; for tests */
-extern bool file_always_slots;
+/* large pieces go through bounce buffers with any provider; for tests */
+extern bool file_always_buffers;
 
 /* ---- endpoint.c ------------------------------------------------------------------ */
 

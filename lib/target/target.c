@@ -5,19 +5,19 @@
  *
  *   lib/fabric's	takes calls; carries out those that only need memory, makes jobs of the others
  *   workers		do the jobs; as many as there are jobs that wait for something (daemon/workers.h)
- *   the first one	watches lifelines and long jobs, and ends the target
+ *   the first one	watches liveness sockets and long jobs, and ends the target
  *
  * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
  * and a few that of watch.c.
  *
  * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
- * lifeline is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
+ * liveness socket is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
  * the process is not known:
  *
- *   its lifeline ends	the kernel there has closed it: the process is dead
+ *   the socket ends	the kernel there has closed it: the process is dead
  *   ... is reset	there is no such connection at its host, which was restarted: the process is dead
- *   ... is silent	not known.  The lifeline stays for as long as TCP sends probes (some 2 hours); its end
+ *   ... is silent	not known.  The socket stays for as long as TCP sends probes (some 2 hours); its end
  *			shows that the process has died meanwhile, when its host can be reached again
  *   ... has timed out	not known, until a session of the process comes, or a user removes the layout files
  *			of its uses
@@ -54,12 +54,12 @@
 
 #define LINKS_MAX 256	       /* of the 1024 clients that an agent accepts */
 #define FDS_LINK 2
-#define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
+#define FDS_EACH 2	       /* a session's liveness socket, and its process's connection in libfabric */
 #define FDS_OTHER 2048	       /* links, unidentified connections, files that the pool has no room for, and others */
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
-#define IDLE_MAX 128	       /* workers that are kept: as many calls have slots */
+#define IDLE_MAX 128	       /* workers that are kept: as many calls have bounce buffers */
 #define STACK_SIZE (512u << 10) /* bytes, of a worker; there may be many */
 #define WATCHED_MAX 16	       /* closed files that are drained at a time (watch.c); and so many more, if those hang */
 
@@ -69,7 +69,7 @@ static void tick(struct server *s)
 	uint64_t now = pmio_now_ms();
 
 	target_jobs_look(s, now);
-	target_lifelines_look(s, now);
+	target_liveness_look(s, now);
 	if (s->processes || watches_count(s->watches))
 		s->busy_ms = now;
 }
@@ -102,7 +102,7 @@ static int loop(struct server *s)
 		pthread_mutex_lock(&s->lock);
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.u64 == ID_LISTEN)
-				target_accept_lifeline(s);
+				target_accept_liveness(s);
 			else if (ev[i].data.u64 == ID_SIGNAL)
 				leave_ms = leave_ms == UINT64_MAX ? pmio_now_ms() + LEAVE_MS : 0;
 			else
@@ -155,7 +155,7 @@ static int lock_pool(struct server *s)
 	return 0;
 }
 
-/* listen at the target's address, for the lifelines */
+/* listen at the target's address, for the liveness sockets */
 static int listen_at(struct server *s, const char *address, const char *service)
 {
 	union {
@@ -184,7 +184,7 @@ static int listen_at(struct server *s, const char *address, const char *service)
 	if (s->listen_fd < 0 || bind(s->listen_fd, &at.sa, len) < 0 || listen(s->listen_fd, SOMAXCONN) < 0 ||
 	    getsockname(s->listen_fd, &at.sa, &len) < 0)
 		return -errno;
-	s->port = s->endpoint.lifeline = ntohs(at.in.sin_port);
+	s->port = s->endpoint.liveness = ntohs(at.in.sin_port);
 	return pmio_daemon_watch(s->epoll_fd, s->listen_fd, ID_LISTEN);
 }
 
@@ -203,7 +203,7 @@ static int advertise(struct server *s, const char *address, const char *service)
 		.service = *service ? service : NULL, .key = s->endpoint.key,
 		.timeout_ms = (unsigned)s->settings.num[PMIO_SET_TIMEOUT] * 1000, .munge = s->settings.str[PMIO_SET_MUNGE],
 	};
-	size_t size = NR_SLOTS * (size_t)REMOTE_SLOT_SIZE;
+	size_t size = NR_BUFFERS * (size_t)REMOTE_BUFFER_SIZE;
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc;
 

@@ -94,7 +94,7 @@ static void fill_endpoint(struct remote_endpoint *c, unsigned seed)
 	memset(c->key, (int)seed + 1, sizeof(c->key));
 	memset(c->uuid, (int)seed + 2, sizeof(c->uuid));
 	c->chunk_size = 1 << 20;
-	c->lifeline = 7001;
+	c->liveness = 7001;
 }
 
 static void write_text(char text[TEXT_MAX], const struct remote_endpoint *endpoint, const struct remote_use *use)
@@ -219,7 +219,7 @@ static void need_same(const struct remote_endpoint *a, const struct remote_endpo
 	need(a->fabric.epoch == b->fabric.epoch && a->fabric.addr_len == b->fabric.addr_len);
 	need(memcmp(a->fabric.addr, b->fabric.addr, a->fabric.addr_len) == 0);
 	need(memcmp(a->key, b->key, sizeof(a->key)) == 0 && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0);
-	need(a->chunk_size == b->chunk_size && a->lifeline == b->lifeline && a->waits == b->waits);
+	need(a->chunk_size == b->chunk_size && a->liveness == b->liveness && a->waits == b->waits);
 }
 
 static void try_endpoint(const char *text)

@@ -27,7 +27,7 @@ static struct remote_endpoint some_endpoint(void)
 	for (size_t i = 0; i < sizeof(c.uuid); i++)
 		c.uuid[i] = (uint8_t)next_random(&seed);
 	c.chunk_size = 64ULL << 20;
-	c.lifeline = 65535;
+	c.liveness = 65535;
 	memset(c.host, 'n', sizeof(c.host) - 1);
 	return c;
 }
@@ -282,13 +282,13 @@ static void targets__each_endpoint_counts(void **state)
 
 	(void)state;
 	assert_int_equal(remote_endpoint_save(AT_FDCWD, a, &c), 0);
-	c.lifeline = 7;
+	c.liveness = 7;
 	assert_int_equal(remote_endpoint_save(AT_FDCWD, b, &c), 0);
 	snprintf(list, sizeof(list), "%s,%s", a, b);
 	assert_int_equal(remote_targets_load(list, &endpoints, &nr), 0);
 	assert_int_equal(nr, 2);
-	assert_int_equal(endpoints[0].lifeline, 65535);
-	assert_int_equal(endpoints[1].lifeline, 7);
+	assert_int_equal(endpoints[0].liveness, 65535);
+	assert_int_equal(endpoints[1].liveness, 7);
 	free(endpoints);
 	scratch_catch_log();
 	assert_int_equal(remote_targets_load(",", &endpoints, &nr), -EINVAL);
@@ -312,12 +312,12 @@ static struct pmio_file *open_at(unsigned site, uint32_t flags)
 
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 
-/* a message's worth and less, more than one, more than a slot, more than all slots of a session */
+/* a message's worth and less, more than one, more than a bounce buffer, more than all bounce buffers of a session */
 static void write_and_read(const char *name)
 {
 	const size_t sizes[] = {
 		1, 13, 4096, REMOTE_INLINE_MAX - 16, REMOTE_INLINE_MAX - 15, REMOTE_ANSWER_MAX, REMOTE_ANSWER_MAX + 1, 65537,
-		REMOTE_SLOT_SIZE, REMOTE_SLOT_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
+		REMOTE_BUFFER_SIZE, REMOTE_BUFFER_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
 	};
 	struct pmio_file *f, *there;
 
@@ -350,15 +350,15 @@ static void file__what_was_written_is_read(void **state)
 	write_and_read("sizes");
 }
 
-static void file__what_was_written_is_read_by_slots(void **state)
+static void file__what_was_written_is_read_by_buffers(void **state)
 {
 	(void)state;
-	file_always_slots = true;
-	write_and_read("sizes by slots");
-	file_always_slots = false;
+	file_always_buffers = true;
+	write_and_read("sizes by buffers");
+	file_always_buffers = false;
 }
 
-/* large ones, and small ones among them, more than a slot has pieces for; at odd places, so that parts end within them */
+/* large ones, and small ones among them, more than a buffer has pieces for; at odd places, so that parts end within them */
 static void write_and_read_large(const char *name)
 {
 	enum { NR = 420, LARGE = 200001, EACH = 10 };
@@ -398,12 +398,12 @@ static void file__large_pieces(void **state)
 {
 	(void)state;
 	write_and_read_large("large");
-	file_always_slots = true;
-	write_and_read_large("large by slots");
-	file_always_slots = false;
+	file_always_buffers = true;
+	write_and_read_large("large by buffers");
+	file_always_buffers = false;
 }
 
-/* more than a message's list takes, and than a slot's; in no order */
+/* more than a message's list takes, and than a bounce buffer's; in no order */
 static void file__many_pieces(void **state)
 {
 	enum { NR = 20000, LEN = 37, STEP = 61 };
@@ -510,7 +510,7 @@ static void file__opens_that_fail(void **state)
 	pmio_log_set_handler(NULL);
 }
 
-/* more of them than the session has slots */
+/* more of them than the session has bounce buffers */
 enum { THREADS = 6, PART = 3 << 20 };
 static struct pmio_file *shared;
 
@@ -559,10 +559,10 @@ static void file__threads_share_it(void **state)
 	(void)state;
 	name_file("threads");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
-	file_always_slots = true;
-	name_file("threads by slots");
+	file_always_buffers = true;
+	name_file("threads by buffers");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
-	file_always_slots = false;
+	file_always_buffers = false;
 }
 
 /* with a lock it holds; is killed */
@@ -1214,7 +1214,7 @@ struct peer {
 	uint64_t attempt;
 	struct pmio_fabric_peer *fabric;
 	struct remote_hello_answer_msg hello;
-	int lifeline;
+	int liveness;
 };
 
 static struct pmio_fabric_initiator *new_port(void)
@@ -1243,7 +1243,7 @@ static int peer_ask(struct peer *p, void *msg, size_t len, enum remote_op op, vo
 
 static int peer_hello(struct peer *p, uint64_t attempt)
 {
-	struct remote_hello_msg m = { .attempt = attempt, .pid = 7, .slots = 1, .host = "elsewhere" };
+	struct remote_hello_msg m = { .attempt = attempt, .pid = 7, .buffers = 1, .host = "elsewhere" };
 	struct remote_hello_answer_msg a;
 	int rc;
 
@@ -1256,23 +1256,23 @@ static int peer_hello(struct peer *p, uint64_t attempt)
 
 static void peer_show(struct peer *p)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.lifeline),
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.liveness),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const struct timeval limit = { .tv_sec = PATIENCE_MS / 1000 };
 	uint8_t ack = 0;
 
-	p->lifeline = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(p->lifeline >= 0);
-	setsockopt(p->lifeline, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	assert_int_equal(connect(p->lifeline, (struct sockaddr *)&to, sizeof(to)), 0);
-	assert_int_equal(write(p->lifeline, &p->hello.session, 8), 8);
-	assert_int_equal(read(p->lifeline, &ack, 1), 1);
-	assert_int_equal(ack, REMOTE_LIFELINE_ACK);
+	p->liveness = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(p->liveness >= 0);
+	setsockopt(p->liveness, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(connect(p->liveness, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(write(p->liveness, &p->hello.session, 8), 8);
+	assert_int_equal(read(p->liveness, &ack, 1), 1);
+	assert_int_equal(ack, REMOTE_LIVENESS_ACK);
 }
 
 static struct peer peer_come(struct pmio_fabric_initiator *port)
 {
-	struct peer p = { .lifeline = -1 };
+	struct peer p = { .liveness = -1 };
 
 	assert_int_equal(pmio_fabric_random(p.process, sizeof(p.process)), 0);
 	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &p.fabric), 0);
@@ -1283,8 +1283,8 @@ static struct peer peer_come(struct pmio_fabric_initiator *port)
 
 static void peer_go(struct peer *p)
 {
-	if (p->lifeline >= 0)
-		close(p->lifeline);
+	if (p->liveness >= 0)
+		close(p->liveness);
 	pmio_fabric_disconnect(&p->fabric);
 }
 
@@ -1293,7 +1293,7 @@ static struct peer peer_again(struct pmio_fabric_initiator *port, const struct p
 {
 	struct peer q = *p;
 
-	q.lifeline = -1;
+	q.liveness = -1;
 	q.attempt = attempt;
 	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &q.fabric), 0);
 	return q;
@@ -1334,8 +1334,8 @@ static void hello__said_twice(void **state)
 	assert_true(peer_join(&q, REMOTE_JOIN, 2, NULL) < 0);
 	assert_int_equal(peer_hello(&r, 2), -ESTALE); /* it was on its way for long */
 	peer_show(&r);
-	close(p.lifeline); /* the target does not look at it any more */
-	p.lifeline = -1;
+	close(p.liveness); /* the target does not look at it any more */
+	p.liveness = -1;
 	usleep(300000);
 	/* joined once, however often that was said */
 	assert_int_equal(peer_join(&r, REMOTE_JOIN, 2, NULL), 0);
@@ -1349,8 +1349,8 @@ static void hello__said_twice(void **state)
 	pmio_fabric_initiator_delete(&port);
 }
 
-/* an earlier session's lifeline, as long as the target has no later one: its end is the process's */
-static void lifeline__ends_before_another_is_shown(void **state)
+/* an earlier session's liveness socket, as long as the target has no later one: its end is the process's */
+static void liveness__ends_before_another_is_shown(void **state)
 {
 	struct pmio_fabric_initiator *port = new_port();
 	struct peer p = peer_come(port), q = peer_again(port, &p, 2);
@@ -1359,8 +1359,8 @@ static void lifeline__ends_before_another_is_shown(void **state)
 	(void)state;
 	assert_int_equal(peer_hello(&q, 2), 0);
 	assert_int_equal(sessions_of(1), before);
-	close(p.lifeline);
-	p.lifeline = -1;
+	close(p.liveness);
+	p.liveness = -1;
 	await(sessions_of(1) == before - 1);
 	pmio_fabric_disconnect(&p.fabric);
 	peer_go(&q);
@@ -1463,7 +1463,7 @@ static void peer_write(struct peer *p, uint64_t handle, uint32_t i)
 		struct remote_io_msg m;
 		struct remote_desc desc;
 		uint32_t data;
-	} w = { .m = { .hdr = { .handle = handle }, .slot = REMOTE_NO_SLOT, .nr = 1, .len = sizeof(i) },
+	} w = { .m = { .hdr = { .handle = handle }, .buffer = REMOTE_NO_BUFFER, .nr = 1, .len = sizeof(i) },
 		.desc = { i * sizeof(i), sizeof(i) }, .data = i };
 	struct remote_write_answer_msg a;
 
@@ -2060,7 +2060,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(address__by_name),
 		cmocka_unit_test(targets__each_endpoint_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
-		cmocka_unit_test(file__what_was_written_is_read_by_slots),
+		cmocka_unit_test(file__what_was_written_is_read_by_buffers),
 		cmocka_unit_test(file__large_pieces),
 		cmocka_unit_test(file__many_pieces),
 		cmocka_unit_test(file__sizes_and_holes),
@@ -2084,7 +2084,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(drain_waits_for_long__costs_time_only),
 		cmocka_unit_test(agent_stopped_for_long__is_an_error),
 		cmocka_unit_test(hello__said_twice),
-		cmocka_unit_test(lifeline__ends_before_another_is_shown),
+		cmocka_unit_test(liveness__ends_before_another_is_shown),
 		cmocka_unit_test(agent_stopped__others_are_answered),
 		cmocka_unit_test(sessions__two_thousand),
 		cmocka_unit_test(watch__many_files),
