@@ -110,7 +110,7 @@ int remote_drain_all(struct pmio_file *f)
 
 	if (!use)
 		return pmio_drain(f);
-	/* the first one last: it gives the file its final length */
+	/* the metadata server last: it gives the file its final length */
 	for (uint32_t i = use->nr; i-- > 0;) {
 		struct pmio_file *target;
 		int rc_one = striped_get_target((struct striped_file *)f, i, &target);

@@ -33,12 +33,12 @@
  * user takes the second name, ".pmio-owner." INODE "." UID.  A file of the second name may still exist when the other one
  * has gone, so both are looked for.
  *
- * The process that opens first makes it with O_EXCL, so there is one use of a file at a time.  The first target removes it
- * after the last close, also when processes are killed; not when one of them cannot be reached any more, as it may be alive:
- * then it stays until that process can be reached again, or a user who knows that it is dead removes the file by hand.  If
- * that target itself has died the file is a leftover: no process answers at its address, or the one there does not know this
- * use.  Then the next process that opens the file removes it, under a lock on it, so that it does not remove a new one.  If
- * the target's host does not answer at all nothing is known, and the file stays.
+ * The process that opens first makes it with O_EXCL, so there is one use of a file at a time.  The first target, the file's
+ * metadata server, removes it after the last close, also when processes are killed; not when one of them cannot be reached
+ * any more, as it may be alive: then it stays until that process can be reached again, or a user who knows that it is dead
+ * removes the file by hand.  If that target itself has died the file is a leftover: no process answers at its address, or
+ * the one there does not know this use.  Then the next process that opens the file removes it, under a lock on it, so that
+ * it does not remove a new one.  If the target's host does not answer at all nothing is known, and the file stays.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -596,7 +596,7 @@ int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
 }
 
 /* in place, with one write, as readers have no lock.  -ENOENT: the descriptors' lengths differ */
-static int put_home(int fd, const char *text, const struct remote_endpoint *home)
+static int put_mds(int fd, const char *text, const struct remote_endpoint *mds)
 {
 	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");
 	char *endpoint = NULL;
@@ -605,7 +605,7 @@ static int put_home(int fd, const char *text, const struct remote_endpoint *home
 	int rc = -ENOENT;
 
 	if (out) {
-		remote_endpoint_write(out, home);
+		remote_endpoint_write(out, mds);
 		fclose(out);
 	}
 	if (!endpoint)
@@ -619,7 +619,7 @@ static int put_home(int fd, const char *text, const struct remote_endpoint *home
 	return rc;
 }
 
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg)
 {
 	struct remote_use use = { .nr = 0 };
@@ -637,7 +637,7 @@ int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const stru
 	}
 	rc = compare_id(rc, &use, id);
 	if (rc >= 0)
-		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_home(fd, text, home) : -ENOENT;
+		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_mds(fd, text, mds) : -ENOENT;
 	if (rc == 0)
 		rc = call(arg);
 	layout_unlock(&use, fd, text);

@@ -1,9 +1,9 @@
 /*
  * membership.c -- beginning, joining and leaving the use (layout session) of a file by several nodes
  *
- * A use is announced by the layout file (layout.c).  A process joins it at the first target in that file, its
- * home (the file's metadata server), and is a member until it leaves; node.c joins again for it after a
- * session was lost.
+ * A use is announced by the layout file (layout.c).  A process joins it at the first target in that file,
+ * which is the file's metadata server (mds), and is a member until it leaves; node.c joins again for it after a session
+ * was lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,8 +119,8 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_e
 /* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
 static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
 {
-	const struct remote_endpoint *home = &use->endpoints[0];
-	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
+	const struct remote_endpoint *mds = &use->endpoints[0];
+	int rc = node_probe(mds, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
 
 	if (rc == -ECONNREFUSED)
 		return -ENOENT; /* the host runs, but not the target */
@@ -129,7 +129,7 @@ static int join(const struct pmio_settings *settings, const char *owner, struct 
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
-		 "this file", owner, home->host, pmio_strerror(rc));
+		 "this file", owner, mds->host, pmio_strerror(rc));
 	return -EBUSY;
 }
 

@@ -1,8 +1,8 @@
 /*
  * memory.c -- files that are only on memory nodes: setting placement=remote, or drain=aggregate
  *
- * The first memory node of a file, its home, follows from the file's name, so that homes are
- * spread over the nodes; the others follow in the order of the setting `targets`.  So programs
+ * The first memory node of a file, its metadata server, follows from the file's name, so that these
+ * are spread over the nodes; the others follow in the order of the setting `targets`.  So programs
  * with the same settings find the data that an earlier one has left there, or that were staged
  * in.
  */
@@ -108,7 +108,7 @@ int remote_use_begin_or_join(const struct pmio_settings *settings, const char *p
 	return rc == -EEXIST ? -EBUSY : rc;
 }
 
-/* the file is created at its home, and then opened with the list of targets */
+/* the file is created at its metadata server, and then opened with the list of targets */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_use *use)
 {

@@ -1,9 +1,8 @@
 /*
  * placement.c -- the targets of a striped file, and which of them holds a chunk (setting `placement`)
  *
- * The holder follows from the chunk's number (striped), or is asked for at the target that answers for the chunk
- * (local: the node that touches it first; claims).  An answer is final while the file is in use, so each is asked
- * for once.
+ * The holder follows from the chunk's number (striped), or is asked for at the chunk's claim server (local: the node
+ * that touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -46,7 +45,7 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 		how.fd = s->fd;
 	}
 	if (striped_is_shared(s))
-		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
+		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_MDS : 0);
 	rc = try_target(s, i, &how, out);
 	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
 		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->use.endpoints[i].host);
@@ -125,14 +124,14 @@ static bool pool_is_full(struct striped_file *s)
 	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
 }
 
-/* the target that is to hold untouched chunks; home: the target that is asked */
-static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
+/* the target that is to hold untouched chunks; server: the claim server, which is asked */
+static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t server)
 {
 	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
 
 	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
 		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
-	return s->own == REMOTE_NOBODY ? home : s->own;
+	return s->own == REMOTE_NOBODY ? server : s->own;
 }
 
 /* record the target's answer for the chunks from the first one on; lock held */
@@ -157,13 +156,13 @@ static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, 
  */
 static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
 {
-	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
+	uint32_t server = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
 	struct remote_claim_answer_msg a;
 	struct remote_claim_msg m = {
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
-		.holder = wanted_holder(s, chunk, home),
+		.holder = wanted_holder(s, chunk, server),
 	};
-	struct node *n = node_get(s->settings, &s->use.endpoints[home]);
+	struct node *n = node_get(s->settings, &s->use.endpoints[server]);
 	int rc;
 
 	wanted += needed;
@@ -172,7 +171,7 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
 	if (rc == -ENOENT) {
 		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
-			 s->use.endpoints[home].host);
+			 s->use.endpoints[server].host);
 		rc = -EIO;
 	}
 	if (rc < 0)

@@ -164,7 +164,7 @@ enum remote_pointer_how {
 	REMOTE_POINTER_END, /* it is not used any more */
 };
 /*
- * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its first target
+ * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its metadata server
  *
  * pointer  a random number, the same for all processes that share it; its first value is 0
  * was      out: its value before
@@ -222,7 +222,7 @@ int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
  */
 void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
- * for the first target of path, which has that pool: remove the layout file if no process uses path
+ * for the metadata server of path, which has that pool: remove the layout file if no process uses path
  * and no data wait
  *
  * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data still wait, or it is in

@@ -157,13 +157,13 @@ off_t layout_answer_of(const char *text, uint32_t target);
 extern unsigned layout_lock_ms;
 
 /*
- * under the lock on a layout file, if it still belongs to that use: write home as its first target's descriptor, and call
+ * under the lock on a layout file, if it still belongs to that use: write mds as its first target's descriptor, and call
  *
- * home  the endpoint descriptor of the same target, which may have been restarted
+ * mds  the endpoint descriptor of the same target, which may have been restarted
  * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
  * -EAGAIN: another process has the lock; or an error
  */
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *home,
+int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  * A request is split by the holders of its chunks (placement.c), and each gets its part: other nodes by messages, all
  * at the same time, and the pool of this node by loads and stores, meanwhile.
  *
- * The first target, the file's home, keeps the file's size (it is the file's metadata server).  A write that
+ * The file's first target is its metadata server (mds): it keeps the file's size.  A write that
  * makes the file longer tells it before it returns.  A reader first takes what the holder has; it needs to know
  * the size only if that is less than it asked for.
  *
@@ -307,10 +307,10 @@ static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *piece
 	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
 }
 
-/* the first target has to know it before the write returns */
+/* the metadata server has to know it before the write returns */
 static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 {
-	struct pmio_file *home;
+	struct pmio_file *mds;
 	uint64_t now = end;
 	int rc;
 
@@ -319,9 +319,9 @@ static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 	pthread_mutex_unlock(&s->lock);
 	if (!raised)
 		return 0;
-	rc = striped_get_target(s, 0, &home);
+	rc = striped_get_target(s, 0, &mds);
 	if (rc == 0)
-		rc = client_grow(home, &now);
+		rc = client_grow(mds, &now);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&s->lock);
@@ -353,36 +353,36 @@ static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *piec
 
 /* ---- the rest -------------------------------------------------------------------------------------- */
 
-static int at_home(struct striped_file *s, struct pmio_file **home)
+static int at_mds(struct striped_file *s, struct pmio_file **mds)
 {
-	return striped_get_target(s, 0, home);
+	return striped_get_target(s, 0, mds);
 }
 
 static int striped_size(struct pmio_file *f, off_t *size)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : pmio_size(home, size);
+	return rc < 0 ? rc : pmio_size(mds, size);
 }
 
 static int striped_grow(struct pmio_file *f, uint64_t *size)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_grow(home, size);
+	return rc < 0 ? rc : client_grow(mds, size);
 }
 
 static int striped_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_reserve(home, len, at);
+	return rc < 0 ? rc : client_reserve(mds, len, at);
 }
 
-/* the first target last: when it has the new size, no other target has bytes beyond it */
+/* the metadata server last: when it has the new size, no other target has bytes beyond it */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
 {
 	struct striped_file *s = striped_of(f);
@@ -431,18 +431,18 @@ static int striped_drain(struct pmio_file *f)
 
 static int striped_lock(struct pmio_file *f)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_lock(home);
+	return rc < 0 ? rc : client_lock(mds);
 }
 
 static void striped_unlock(struct pmio_file *f)
 {
-	struct pmio_file *home;
+	struct pmio_file *mds;
 
-	if (at_home(striped_of(f), &home) == 0)
-		client_unlock(home);
+	if (at_mds(striped_of(f), &mds) == 0)
+		client_unlock(mds);
 }
 
 /* ---- staging in ---- */
@@ -520,7 +520,7 @@ static bool is_async(const struct striped_file *s)
 	return (s->f.flags & PMIO_OPEN_ASYNC) && s->use.nr_memory == s->use.nr;
 }
 
-/* the first target last: its close gives the file on the PFS its final length */
+/* the metadata server last: its close gives the file on the PFS its final length */
 static int striped_close(struct pmio_file *f, uint32_t flags)
 {
 	struct striped_file *s = striped_of(f);
@@ -541,7 +541,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
 		rc = rc < 0 ? rc : rc_one;
-		/* if this fails, the first target notes it, for all nodes */
+		/* if this fails, the metadata server notes it, for all nodes */
 		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
 			remote_layout_wait(s->f.path, s->use.id, i);
 	}
@@ -692,7 +692,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		     struct pmio_file **out)
 {
 	char absolute[PATH_MAX];
-	struct pmio_file *home, *mine;
+	struct pmio_file *mds, *mine;
 	struct striped_file *s;
 	int rc = pmio_absolute(path, absolute, sizeof(absolute));
 
@@ -711,10 +711,10 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 			return rc;
 		}
 	}
-	/* at the first target even if only local pieces are needed; and on this node while the file still has a name */
-	rc = at_home(s, &home);
+	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
+	rc = at_mds(s, &mds);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
-		s->f.ino = home->ino;
+		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);
 		if (rc < 0)
 			pmio_close(&s->at[0]);
@@ -724,8 +724,8 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		return rc;
 	}
 	s->fd = -1;
-	s->f.dev = home->dev;
-	s->f.ino = home->ino;
+	s->f.dev = mds->dev;
+	s->f.ino = mds->ino;
 	s->joined = joined;
 	*out = &s->f;
 	return 0;

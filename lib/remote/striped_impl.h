@@ -28,7 +28,7 @@ struct striped_file {
 	pthread_cond_t opened;
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
 	bool *opening;		/* owned; of each: a thread is about to open it */
-	uint64_t size;		/* the size that the first target has confirmed */
+	uint64_t size;		/* the size that the metadata server has confirmed */
 	struct pmio_u64map claims; /* of struct claimed */
 	uint64_t next_write;	/* chunk where a writer that moves forward would continue */
 	uint32_t ahead;

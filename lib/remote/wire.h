@@ -159,10 +159,10 @@ struct remote_path_msg {
 };
 
 /*
- * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its first target,
- * which removes the layout file (layout.c) after the last has left.  JOIN: -ENOENT: this use has
- * ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both are
- * idempotent.
+ * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its metadata
+ * server, which removes the layout file (layout.c) after the last has left.  JOIN: -ENOENT: this
+ * use has ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both
+ * are idempotent.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
@@ -195,7 +195,7 @@ struct remote_claim_answer_msg {
 	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: the chunk has no holder */
 };
 
-/* POINTER: a shared file pointer, at the first target of a file; each collective open of the file has its own */
+/* POINTER: a shared file pointer, at the metadata server of a file; each collective open of the file has its own */
 struct remote_pointer_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t use[16];

@@ -3,7 +3,7 @@
  * pieces
  *
  * A use is the time from the first open to the last close of such a file.  Its id is
- * random.  The first target knows which processes have joined, and removes the layout
+ * random.  The metadata server knows which processes have joined, and removes the layout
  * file when the last has left; each target knows the holders of the chunks for which it
  * is asked (claims).
  *

@@ -624,7 +624,7 @@ static struct remote_use use_of_all(enum pmio_placement placement)
 	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
 	assert_non_null(u.endpoints);
 	for (uint32_t i = 0; i < u.nr; i++)
-		u.endpoints[i] = sites[(i + 1) % SITES].endpoint; /* its home is not here */
+		u.endpoints[i] = sites[(i + 1) % SITES].endpoint; /* its metadata server is not here */
 	return u;
 }
 
@@ -1942,7 +1942,7 @@ static void *write_to_dead(void *arg)
 	return (void *)(intptr_t)n;
 }
 
-/* the next window's home does not answer: the request at hand does not need it */
+/* the next window's claim server does not answer: the request at hand does not need it */
 static void striped__turn_at_a_dead_node(void **state)
 {
 	struct client_open how = { .flags = RW };
