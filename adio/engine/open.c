@@ -151,10 +151,10 @@ static int open_in_pool(struct pmio_mpi_file *f, const struct client_open *how)
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
-/* the open has failed after all: no data wait of a use that began with it, whatever its marks say */
+/* the open has failed after all: a use that began with it has left no dirty data, whatever its marks say */
 static void leave_failed(const struct pmio_mpi_file *f, const struct remote_use *use)
 {
-	remote_use_leave(&f->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+	remote_use_leave(&f->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
 /* -EAGAIN: others have it open in another way: on several nodes instead of one, or on one instead of several */

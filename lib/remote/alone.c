@@ -12,10 +12,10 @@
 #include "remote/remote_impl.h"
 #include "remote/striped_impl.h"
 
-/* the open has failed after all: no data wait of a use that began with it, whatever its marks say */
+/* the open has failed after all: a use that began with it has left no dirty data, whatever its marks say */
 static void leave_failed(const struct pmio_settings *settings, const struct remote_use *use)
 {
-	remote_use_leave(settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+	remote_use_leave(settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
 /* ---- where it is ------------------------------------------------------------------------ */

@@ -15,7 +15,7 @@
  *	[target]
  *	host = n1		as in endpoint.c
  *	...
- *	waits = no		or yes (the dirty mark): data could not be drained at a close, and wait there
+ *	waits = no		or yes, the dirty mark: this target has data that could not be drained at a close
  *	[target]
  *	...
  *	[end]
@@ -66,8 +66,8 @@ static const char *const placements[] = {
 	[PMIO_PLACE_AUTO] = "auto", [PMIO_PLACE_LOCAL] = "local", [PMIO_PLACE_STRIPED] = "striped",
 	[PMIO_PLACE_REMOTE] = "remote", [PMIO_PLACE_SINGLE] = "single",
 };
-static const char *const answers[] = { "no ", "yes" };
-#define ANSWER_LEN 3
+static const char *const marks[] = { "no ", "yes" };
+#define MARK_LEN 3
 #define NR_PLACEMENTS (sizeof(placements) / sizeof(placements[0]))
 
 void remote_use_fini(struct remote_use *use)
@@ -250,7 +250,7 @@ void layout_write(FILE *out, const char *path, const char *born, const struct re
 		use->nr_memory, use->nr);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		remote_endpoint_write(out, &use->endpoints[i]);
-		fprintf(out, "waits = %s\n", answers[use->endpoints[i].waits]);
+		fprintf(out, "waits = %s\n", marks[use->endpoints[i].dirty]);
 	}
 	fprintf(out, "[end]\n");
 }
@@ -284,7 +284,7 @@ struct parser {
 	bool bad;
 	const char *born; /* the expected value */
 	bool other;	  /* the text belongs to a file that no longer exists */
-	bool waits;	  /* data wait somewhere */
+	bool dirty;	  /* some target has a dirty mark */
 };
 
 static void take_head(struct parser *p, const char *name, const char *value)
@@ -355,7 +355,7 @@ static int take(void *user, const char *section, const char *name, const char *v
 	if (p->bad)
 		return 1;
 	if (strcmp(name, "waits") == 0)
-		p->waits |= p->use->endpoints[p->use->nr - 1].waits = strcmp(value, "yes") == 0;
+		p->dirty |= p->use->endpoints[p->use->nr - 1].dirty = strcmp(value, "yes") == 0;
 	else
 		p->seen |= remote_endpoint_take(&p->use->endpoints[p->use->nr - 1], name, value);
 	return 1;
@@ -370,7 +370,7 @@ int layout_parse(const char *text, const char *born, struct remote_use *use)
 		return -EAGAIN; /* the text is being written, or its writer died */
 	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == use->nr &&
 	    use->nr_memory <= use->nr && p.seen == REMOTE_ENDPOINT_WHOLE)
-		return p.other ? -ESTALE : p.waits ? -EBUSY : 0;
+		return p.other ? -ESTALE : p.dirty ? -EBUSY : 0;
 	remote_use_fini(use);
 	return PMIO_EPROTO;
 }
@@ -438,21 +438,21 @@ void layout_remove_this(const char *owner, int fd)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
 }
 
-void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting)
+void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool dirty)
 {
 	struct remote_use use;
 	int fd, rc = layout_read(owner, NULL, &use, &fd);
 
-	if ((rc == 0 || (rc == -EBUSY && waiting)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
+	if ((rc == 0 || (rc == -EBUSY && dirty)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
 		layout_remove_this(owner, fd);
 	remote_use_fini(&use);
 	if (fd >= 0)
 		close(fd);
 }
 
-/* ---- data that wait ------------------------------------------------------------------------ */
+/* ---- dirty marks --------------------------------------------------------------------------- */
 
-off_t layout_answer_of(const char *text, uint32_t target)
+off_t layout_mark_of(const char *text, uint32_t target)
 {
 	const char *at = text;
 
@@ -461,33 +461,33 @@ off_t layout_answer_of(const char *text, uint32_t target)
 	return at ? at + sizeof("\nwaits = ") - 1 - text : 0;
 }
 
-static int put_answer(int fd, const char *text, struct remote_use *use, uint32_t target, bool waits)
+static int put_mark(int fd, const char *text, struct remote_use *use, uint32_t target, bool dirty)
 {
-	off_t at = layout_answer_of(text, target);
+	off_t at = layout_mark_of(text, target);
 
-	if (!at || (strncmp(text + at, answers[0], ANSWER_LEN) != 0 && strncmp(text + at, answers[1], ANSWER_LEN) != 0))
+	if (!at || (strncmp(text + at, marks[0], MARK_LEN) != 0 && strncmp(text + at, marks[1], MARK_LEN) != 0))
 		return PMIO_EPROTO;
-	use->endpoints[target].waits = waits;
+	use->endpoints[target].dirty = dirty;
 	errno = EIO; /* a short write */
-	return pwrite(fd, answers[waits], ANSWER_LEN, at) == ANSWER_LEN ? 0 : -errno;
+	return pwrite(fd, marks[dirty], MARK_LEN, at) == MARK_LEN ? 0 : -errno;
 }
 
 /* marks keep other processes from reading old bytes, so they must survive a power cut */
-static int sync_answers(int fd, int rc)
+static int sync_marks(int fd, int rc)
 {
 	return rc == 0 && fsync(fd) < 0 ? -errno : rc;
 }
 
-static bool any_waits(const struct remote_use *use)
+static bool any_dirty(const struct remote_use *use)
 {
 	bool any = false;
 
 	for (uint32_t i = 0; i < use->nr; i++)
-		any |= use->endpoints[i].waits;
+		any |= use->endpoints[i].dirty;
 	return any;
 }
 
-/* of the file that is locked now; 0, -EBUSY (data wait) or an error */
+/* of the file that is locked now; 0, -EBUSY (it has a dirty mark) or an error */
 static int lock_owner_how(const char *owner, const char *born, int how, struct remote_use *use, int *fd, char **text)
 {
 	struct stat st;
@@ -522,7 +522,7 @@ void layout_unlock(struct remote_use *use, int fd, char *text)
 }
 
 /* sets the marks of targets first..end-1 */
-static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
+static int mark_targets(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
 {
 	struct remote_use use = { .nr = 0 };
 	char *text = NULL;
@@ -536,20 +536,20 @@ static int wait_at(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t f
 	if (rc == 0 || rc == -EBUSY)
 		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 ? 0 : -ENOENT;
 	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
-		rc = put_answer(fd, text, &use, i, true);
-	rc = sync_answers(fd, rc);
+		rc = put_mark(fd, text, &use, i, true);
+	rc = sync_marks(fd, rc);
 	layout_unlock(&use, fd, text);
 	return rc;
 }
 
-int remote_layout_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+int remote_layout_mark(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
 {
-	return wait_at(path, id, target, target + 1);
+	return mark_targets(path, id, target, target + 1);
 }
 
-int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID])
+int remote_layout_mark_all(const char *path, const uint8_t id[REMOTE_USE_ID])
 {
-	return wait_at(path, id, 0, REMOTE_TARGETS_MAX);
+	return mark_targets(path, id, 0, REMOTE_TARGETS_MAX);
 }
 
 void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
@@ -560,8 +560,8 @@ void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
 
 	/* a process whose close failed could not tell at which target: assume any */
 	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
-		rc = put_answer(fd, text, &use, i, true);
-	rc = sync_answers(fd, rc);
+		rc = put_mark(fd, text, &use, i, true);
+	rc = sync_marks(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
 	layout_unlock(&use, fd, text);
@@ -612,7 +612,7 @@ static int put_mds(int fd, const char *text, const struct remote_endpoint *mds)
 		return -ENOMEM;
 	if (start && end > start && (size_t)(end - start) == len) {
 		errno = EIO; /* a short write */
-		rc = pwrite(fd, endpoint, len, start + 1 - text) == (ssize_t)len ? sync_answers(fd, 0) : -errno;
+		rc = pwrite(fd, endpoint, len, start + 1 - text) == (ssize_t)len ? sync_marks(fd, 0) : -errno;
 	}
 	explicit_bzero(endpoint, len);
 	free(endpoint);
@@ -662,13 +662,13 @@ void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain
 		drained = !drain || drain(arg) >= 0;
 		rc = 0;
 		for (uint32_t i = 0; i < use.nr && rc == 0 && drained; i++) {
-			if (use.endpoints[i].waits && memcmp(use.endpoints[i].uuid, uuid, 16) == 0)
-				rc = put_answer(fd, text, &use, i, false);
+			if (use.endpoints[i].dirty && memcmp(use.endpoints[i].uuid, uuid, 16) == 0)
+				rc = put_mark(fd, text, &use, i, false);
 		}
-		rc = sync_answers(fd, rc);
+		rc = sync_marks(fd, rc);
 		if (rc < 0)
 			pmio_err("%s: %s", m.name, pmio_strerror(rc));
-		else if (!any_waits(&use) && use.nr_memory < use.nr)
+		else if (!any_dirty(&use) && use.nr_memory < use.nr)
 			layout_remove_this(m.name, fd);
 	}
 	layout_unlock(&use, fd, text);

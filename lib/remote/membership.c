@@ -38,7 +38,7 @@ static int say_join(const struct pmio_settings *settings, struct remote_use *use
 
 	use->number = atomic_fetch_add(&joins, 1) + 1;
 	if (rc == 0)
-		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_WAITING);
+		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_IF_DIRTY);
 	if (rc == 0)
 		rc = node_joined(n, use->id, use->number, owner);
 	use->joined = rc == 0;
@@ -133,14 +133,14 @@ static int join(const struct pmio_settings *settings, const char *owner, struct 
 	return -EBUSY;
 }
 
-/* log which nodes have data that wait */
+/* log which nodes have dirty data */
 static void say_kept(const char *owner, const struct remote_use *use)
 {
 	char hosts[512] = "";
 	size_t len = 0;
 
 	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
-		if (use->endpoints[i].waits)
+		if (use->endpoints[i].dirty)
 			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
 						use->endpoints[i].host);
 	}
@@ -149,7 +149,7 @@ static void say_kept(const char *owner, const struct remote_use *use)
 }
 
 /*
- * Data wait at memory nodes, which may have begun to drain them.  The holders of pieces do not depend on
+ * Memory nodes have dirty data, and may have begun to drain them.  The holders of pieces do not depend on
  * claims there, so the use continues with its list of targets.  Under the lock, as the file may be about to
  * be removed.
  */
@@ -169,9 +169,9 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 	return rc;
 }
 
-/* the file is not in use, and data wait */
-static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
-			struct remote_use *use)
+/* the file is not in use, and has a dirty mark */
+static int find_dirty(const struct pmio_settings *settings, const char *owner, const char *born,
+		      struct remote_use *use)
 {
 	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
 
@@ -233,11 +233,11 @@ static int try_to_find(const struct pmio_settings *settings, const char *owner, 
 	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
 
 	if (rc == 0 || rc == -EBUSY) {
-		bool waits = rc == -EBUSY;
+		bool dirty = rc == -EBUSY;
 
 		rc = join(settings, owner, use);
-		if (rc == -ENOENT && waits)
-			rc = find_waiting(settings, owner, born, use);
+		if (rc == -ENOENT && dirty)
+			rc = find_dirty(settings, owner, born, use);
 		use->joined = rc == 0;
 		/* maybe its writer has not joined yet */
 		if (rc == -ENOENT && !last)

@@ -118,7 +118,7 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 
 	/* noted at once, so that it is there after a crash */
 	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
-		use->endpoints[i].waits = is_drained_later(settings);
+		use->endpoints[i].dirty = is_drained_later(settings);
 	if (rc == 0)
 		rc = remote_open(settings, &use->endpoints[0], path, how, &made);
 	/* it is open for this node alone: it must be closed before it is opened as a file of several */
@@ -144,7 +144,7 @@ static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const 
 	if (rc == 0)
 		rc = remote_striped_open(pm, s, path, &how, &use, true, out);
 	if (rc < 0 && use.joined)
-		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 	remote_use_fini(&use);
 	return rc;
 }

@@ -29,7 +29,7 @@ struct remote_endpoint {
 	uint64_t chunk_size;	/* of the pool, bytes */
 	uint16_t liveness;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
-	bool waits;		/* in a layout file: data of the file wait there, or may after a crash */
+	bool dirty;		/* the mark in a layout file: the target has data to drain, or may have after a crash */
 };
 
 /*
@@ -121,7 +121,7 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
  * remote_use_find -- is the file in use on several nodes?
  *
  * Returns 0: yes, and this process has joined; -ENOENT: no, and leftovers of jobs that
- * have died have been removed; -EBUSY: perhaps, or data of it wait (logged).
+ * have died have been removed; -EBUSY: perhaps, or it has a dirty mark (logged).
  */
 int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
 
@@ -131,9 +131,9 @@ int remote_use_begin_or_join(const struct pmio_settings *settings, const char *p
 
 /* what becomes of the layout file after the last close */
 enum remote_keep {
-	REMOTE_KEEP_WAITING, /* it stays if it has a mark that data wait somewhere */
-	REMOTE_KEEP,	     /* data wait: it stays, with a mark for later opens */
-	REMOTE_KEEP_NOT,     /* the file is discarded */
+	REMOTE_KEEP_IF_DIRTY, /* it stays if a target has a dirty mark */
+	REMOTE_KEEP,	      /* data could not be drained: it stays, with dirty marks for later opens */
+	REMOTE_KEEP_NOT,      /* the file is discarded */
 };
 /*
  * 0: that was the last process, as far as is known; 1: others still use the file; or an error: the next session leaves
@@ -192,7 +192,7 @@ struct remote_transport {
  */
 void remote_striped_use_transport(const struct pmio_file *f, const struct remote_transport *how, void *arg);
 
-/* note that another process's close of the file has failed, so data wait; does nothing for files that are not striped */
+/* note that another process's close of the file has failed, so data are dirty; does nothing for files that are not striped */
 void remote_striped_keep(struct pmio_file *f);
 
 /* let this node's target answer claims of the file's chunks */
@@ -201,21 +201,19 @@ int remote_use_serve(const struct pmio_settings *settings, const struct remote_e
 
 /* 1: there is a layout file of that use; 0: there is none; or an error: it is not known */
 int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
-/*
- * remove the layout file, if it belongs to that use, and no data wait or waiting is set; otherwise it stays, with a
- * mark that data wait
- */
-void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
+/* remove the layout file, if it belongs to that use and has no dirty mark; dirty: also if it has one */
+void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool dirty);
+/* set all its dirty marks instead */
 void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
 /*
- * note in the layout file of path that data wait at that target; 0, -ENOENT (there is no such file,
+ * set the dirty mark of that target in the layout file of path; 0, -ENOENT (there is no such file,
  * or it belongs to another use), or another error
  */
-int remote_layout_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
+int remote_layout_mark(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
 /* the same for all targets */
-int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
+int remote_layout_mark_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
 /*
- * note that no data of path wait in that pool any more.  After the last such pool the layout file is
+ * clear the dirty mark of that pool in the layout file of path.  After the last one the layout file is
  * removed; that of a file of memory nodes by remote_layout_settle(), as its list may be in use again.
  * drain: called under the lock, when no mark can be set, to drain again; if it fails, nothing changes.
  * NULL: not needed.
@@ -223,10 +221,10 @@ int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
 void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
  * for the metadata server of path, which has that pool: remove the layout file if no process uses path
- * and no data wait
+ * and it has no dirty mark
  *
- * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data still wait, or it is in
- * use.
+ * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: it still has a dirty mark, or is
+ * in use.
  */
 int remote_layout_settle(const char *path, const uint8_t uuid[16],
 			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);
@@ -238,8 +236,8 @@ int remote_layout_settle(const char *path, const uint8_t uuid[16],
  */
 int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 /*
- * remote_use_forget -- the file is to be removed: remove also its data that wait on several
- * nodes
+ * remote_use_forget -- the file is to be removed: remove also its data that have not been drained on
+ * several nodes
  *
  * except those in the pool with that uuid, and remove the layout file that lists them.
  * Returns whether another node has removed the file itself in doing so.

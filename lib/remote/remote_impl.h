@@ -146,12 +146,12 @@ void layout_write(FILE *out, const char *path, const char *born, const struct re
  * layout_parse -- read such a text
  *
  * born  the file's creation time that the text should have; NULL: any
- * Returns 0; -EBUSY: data wait; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
+ * Returns 0; -EBUSY: it has a dirty mark; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
  * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
  */
 int layout_parse(const char *text, const char *born, struct remote_use *use);
-/* offset of the 3 bytes in it that say whether data wait at a target; 0: there are none */
-off_t layout_answer_of(const char *text, uint32_t target);
+/* offset of a target's dirty mark in it, 3 bytes: "yes" or "no "; 0: there is none */
+off_t layout_mark_of(const char *text, uint32_t target);
 
 /* how long to wait for a lock on a layout file */
 extern unsigned layout_lock_ms;

@@ -524,13 +524,13 @@ static bool is_async(const struct striped_file *s)
 static int striped_close(struct pmio_file *f, uint32_t flags)
 {
 	struct striped_file *s = striped_of(f);
-	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
+	bool may_stay_dirty = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
 	bool deleted = false, lost = striped_is_lost(s);
 	int rc = 0, rc_leave;
 
 	/* before it closes: a process that finds no member in the use must know */
-	if (may_wait && !lost)
-		rc = remote_layout_wait_all(s->f.path, s->use.id);
+	if (may_stay_dirty && !lost)
+		rc = remote_layout_mark_all(s->f.path, s->use.id);
 	if (rc == -ENOENT)
 		deleted = true; /* no data of it can be drained any more */
 	else if (rc < 0)
@@ -543,10 +543,10 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		rc = rc < 0 ? rc : rc_one;
 		/* if this fails, the metadata server notes it, for all nodes */
 		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
-			remote_layout_wait(s->f.path, s->use.id, i);
+			remote_layout_mark(s->f.path, s->use.id, i);
 	}
 	if (s->joined) {
-		enum remote_keep keep = REMOTE_KEEP_WAITING;
+		enum remote_keep keep = REMOTE_KEEP_IF_DIRTY;
 
 		if (deleted || (flags & PMIO_CLOSE_DISCARD))
 			keep = REMOTE_KEEP_NOT;
@@ -556,9 +556,9 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
 				 s->use.endpoints[0].host, pmio_strerror(rc_leave));
-		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
+		may_stay_dirty = may_stay_dirty && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
 	}
-	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
+	for (uint32_t i = 0; i < s->use.nr && may_stay_dirty; i++)
 		remote_watch(s->settings, &s->use.endpoints[i], s->f.path);
 	free_striped(s);
 	return rc;

@@ -43,7 +43,7 @@ bool uses_active(struct uses *u, const uint8_t id[REMOTE_USE_ID]);
 /*
  * uses_leave -- the process leaves the use
  *
- * keep    data of it wait, independent of what other processes tell
+ * keep    data of it could not be drained, whatever other processes tell
  * *owner  out: the layout file, if no process uses it any more; the caller frees it.  It is to be
  *         removed, or kept if *kept
  * Returns 0 or -ENOENT.

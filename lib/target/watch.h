@@ -1,5 +1,5 @@
 /*
- * watch.h -- a target's files that are drained after their last close, until no mark says any more that data wait
+ * watch.h -- a target's files that are drained after their last close, until they have no dirty mark any more
  *
  * Each is drained, its pool's mark in the layout file is removed and, at the file's metadata server, the layout
  * file.  Failed steps are repeated as long as the target runs.

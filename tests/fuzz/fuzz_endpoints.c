@@ -2,7 +2,7 @@
  * fuzz_endpoints.c -- any text as an endpoint descriptor, or as a layout file: libFuzzer target
  *
  * Whatever is let pass must be within its bounds, mean the same when it is written and read again, and
- * say where its answers are.  Others cannot write these files, but a file system may have
+ * say where its dirty marks are.  Others cannot write these files, but a file system may have
  * half of one, or an earlier version's.
  *
  * Input: the first byte says which of the two it is, and whether the rest is the text itself, or
@@ -219,7 +219,7 @@ static void need_same(const struct remote_endpoint *a, const struct remote_endpo
 	need(a->fabric.epoch == b->fabric.epoch && a->fabric.addr_len == b->fabric.addr_len);
 	need(memcmp(a->fabric.addr, b->fabric.addr, a->fabric.addr_len) == 0);
 	need(memcmp(a->key, b->key, sizeof(a->key)) == 0 && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0);
-	need(a->chunk_size == b->chunk_size && a->liveness == b->liveness && a->waits == b->waits);
+	need(a->chunk_size == b->chunk_size && a->liveness == b->liveness && a->dirty == b->dirty);
 }
 
 static void try_endpoint(const char *text)
@@ -239,26 +239,26 @@ static void look_at_use(const char *text, const struct remote_use *use)
 {
 	static char again[TEXT_MAX];
 	struct remote_use back;
-	bool waits = false;
+	bool dirty = false;
 	int rc;
 
 	need(use->nr >= 1 && use->nr <= REMOTE_TARGETS_MAX && use->nr_memory <= use->nr && use->endpoints);
 	need(use->placement > PMIO_PLACE_AUTO && use->placement <= PMIO_PLACE_SINGLE);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		look_at_endpoint(&use->endpoints[i]);
-		waits |= use->endpoints[i].waits;
-		need(layout_answer_of(text, i) >= 0 && layout_answer_of(text, i) <= (off_t)strlen(text));
+		dirty |= use->endpoints[i].dirty;
+		need(layout_mark_of(text, i) >= 0 && layout_mark_of(text, i) <= (off_t)strlen(text));
 	}
 	if (use->nr > 4) /* it may not have room in the buffer */
 		return;
 	write_text(again, NULL, use);
 	rc = layout_parse(again, BORN, &back);
-	need(rc == (waits ? -EBUSY : 0));
+	need(rc == (dirty ? -EBUSY : 0));
 	need(back.nr == use->nr && back.nr_memory == use->nr_memory && back.placement == use->placement);
 	need(memcmp(back.id, use->id, sizeof(use->id)) == 0);
 	for (uint32_t i = 0; i < use->nr; i++) {
 		need_same(&use->endpoints[i], &back.endpoints[i]);
-		need(layout_answer_of(again, i) != 0);
+		need(layout_mark_of(again, i) != 0);
 	}
 	remote_use_fini(&back);
 }

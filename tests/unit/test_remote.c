@@ -1692,7 +1692,7 @@ static void use__layout_file_is_durable(void **state)
 	assert_int_equal(remote_use_begin(settings, path, &use), 0);
 	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
 	nr_synced[1] = 0;
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
 	assert_int_equal(nr_synced[1], 1);
 	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(nr_synced[1], 2);
@@ -1775,7 +1775,7 @@ static void mark__of_who_cannot_write_the_file(void **state)
 	remote_use_fini(&other);
 	/* and comes again: what is told of the file goes to the right mark */
 	strangers_mark(owner);
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
 	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	await(!exists(second));
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
@@ -1863,7 +1863,7 @@ static void *tell_drained(void *arg)
 	static const uint8_t uuid[16], id[REMOTE_USE_ID];
 
 	remote_layout_drained(path, uuid, NULL, NULL);
-	(void)remote_layout_wait(path, id, 0);
+	(void)remote_layout_mark(path, id, 0);
 	atomic_store((atomic_bool *)arg, true);
 	return NULL;
 }
@@ -1913,13 +1913,13 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	pid = hold_lock(owner);
 	layout_lock_ms = 200;
 	scratch_catch_log();
-	assert_int_equal(remote_layout_wait(path, use.id, 0), -ETIMEDOUT);
+	assert_int_equal(remote_layout_mark(path, use.id, 0), -ETIMEDOUT);
 	pmio_log_set_handler(NULL);
 	layout_lock_ms = before;
 	assert_logged_once();
 	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
 	end_lock(pid);
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
 	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
 	remote_use_fini(&use);
