@@ -62,7 +62,7 @@ void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
 	f->shared_start = start; /* not stored in the word: another rank may have added to it already */
 	if (nr == 1 || f->shared)
 		return;
-	if (remote_use_of(f->file)) /* the same on all ranks */
+	if (remote_layout_of(f->file)) /* the same on all ranks */
 		choose_number(f, rank);
 	if (!f->mds_pointer)
 		make_window(f, rank);
@@ -72,7 +72,7 @@ void engine_shared_close(struct pmio_mpi_file *f)
 {
 	uint64_t was;
 
-	if (f->mds_pointer) /* if it fails, the word is freed with the use */
+	if (f->mds_pointer) /* if it fails, the word is freed with the layout session */
 		remote_striped_pointer(f->file, f->mds_pointer, REMOTE_POINTER_END, 0, &was);
 }
 

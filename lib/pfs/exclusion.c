@@ -7,8 +7,8 @@
  *   1 << 62 | use << 32 | 32 bits of the pool's uuid
  *
  * It belongs to the open file description, which client and agent share, so it is there as
- * long as one of them is.  Pools that read do not exclude each other, nor do those of one use on
- * several nodes; all others do.  File systems without locks exclude nobody.
+ * long as one of them is.  Pools that read do not exclude each other, nor do those of one layout
+ * session (lib/remote); all others do.  File systems without locks exclude nobody.
  *
  * While data wait in a pool and no process has the file open, an extended attribute (the dirty mark)
  * tells where, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The inode number

@@ -149,7 +149,7 @@ bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16]);
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
 
 /*
- * a file that several nodes have open, or that is on memory nodes, has a layout file beside it (lib/remote/layout.c): this,
+ * a file that several nodes have open, or that is on memory nodes, has a layout file beside it (lib/remote/layout_file.c): this,
  * the file's inode number, and perhaps "." and its user
  */
 #define PMIO_PFS_LAYOUT ".pmio-owner."

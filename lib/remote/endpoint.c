@@ -30,7 +30,7 @@
 
 #define ENDPOINT_TEXT_MAX 4096
 #define HEX_MAX 64 /* bytes: an address, a key, or an id */
-_Static_assert(PMIO_FABRIC_ADDR_MAX <= HEX_MAX && PMIO_FABRIC_KEY_SIZE <= HEX_MAX && REMOTE_USE_ID <= HEX_MAX, "all that is written");
+_Static_assert(PMIO_FABRIC_ADDR_MAX <= HEX_MAX && PMIO_FABRIC_KEY_SIZE <= HEX_MAX && REMOTE_LAYOUT_ID <= HEX_MAX, "all that is written");
 
 void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len)
 {

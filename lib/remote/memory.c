@@ -54,7 +54,7 @@ static int hash_name(const char *path, uint32_t *hash)
 }
 
 /* the list of targets for a file */
-static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_use *use)
+static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_layout *layout)
 {
 	bool aggregate = s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
 	struct remote_endpoint *endpoints;
@@ -71,38 +71,38 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 		return rc;
 	}
 	first %= nr;
-	use->endpoints = calloc(nr, sizeof(*endpoints));
-	use->placement = PMIO_PLACE_STRIPED;
-	for (uint32_t i = 0; i < nr && use->endpoints; i++) {
-		use->endpoints[i] = endpoints[(first + i) % nr];
-		if (use->endpoints[i].chunk_size != use->endpoints[0].chunk_size)
-			use->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
+	layout->endpoints = calloc(nr, sizeof(*endpoints));
+	layout->placement = PMIO_PLACE_STRIPED;
+	for (uint32_t i = 0; i < nr && layout->endpoints; i++) {
+		layout->endpoints[i] = endpoints[(first + i) % nr];
+		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
+			layout->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
 	/* pieces on several nodes would be drained at different times; a held file has to stay together */
 	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		use->placement = PMIO_PLACE_SINGLE;
-	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
+		layout->placement = PMIO_PLACE_SINGLE;
+	layout->nr = layout->nr_memory = layout->placement == PMIO_PLACE_SINGLE ? 1 : nr;
 	free(endpoints);
-	return use->endpoints ? 0 : -ENOMEM;
+	return layout->endpoints ? 0 : -ENOMEM;
 }
 
-int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use, bool *found)
+int remote_layout_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_layout *layout, bool *found)
 {
-	struct remote_use other;
+	struct remote_layout other;
 	int rc = -EEXIST;
 
 	*found = false;
 	for (int tries = 0; tries < BEGIN_TRIES && rc == -EEXIST; tries++) {
-		rc = remote_use_begin(settings, path, use);
+		rc = remote_layout_begin(settings, path, layout);
 		if (rc != -EEXIST)
 			return rc;
-		rc = remote_use_find(settings, path, &other);
+		rc = remote_layout_find(settings, path, &other);
 		if (rc == 0) {
-			remote_use_fini(use);
-			*use = other;
+			remote_layout_fini(layout);
+			*layout = other;
 			*found = true;
 		}
-		if (rc == -ENOENT) /* the use has just ended */
+		if (rc == -ENOENT) /* the layout session has just ended */
 			rc = -EEXIST;
 	}
 	return rc == -EEXIST ? -EBUSY : rc;
@@ -110,22 +110,22 @@ int remote_use_begin_or_join(const struct pmio_settings *settings, const char *p
 
 /* the file is created at its metadata server, and then opened with the list of targets */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
-			struct remote_use *use)
+			struct remote_layout *layout)
 {
 	struct pmio_file *made = NULL;
 	bool found = false;
-	int rc = list_nodes(settings, path, use);
+	int rc = list_nodes(settings, path, layout);
 
 	/* noted at once, so that it is there after a crash */
-	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
-		use->endpoints[i].dirty = is_drained_later(settings);
+	for (uint32_t i = 0; i < layout->nr && rc == 0; i++)
+		layout->endpoints[i].dirty = is_drained_later(settings);
 	if (rc == 0)
-		rc = remote_open(settings, &use->endpoints[0], path, how, &made);
+		rc = remote_open(settings, &layout->endpoints[0], path, how, &made);
 	/* it is open for this node alone: it must be closed before it is opened as a file of several */
 	if (rc == 0)
 		rc = pmio_close(&made);
 	if (rc == 0)
-		rc = remote_use_begin_or_join(settings, path, use, &found);
+		rc = remote_layout_begin_or_join(settings, path, layout, &found);
 	return rc;
 }
 
@@ -136,16 +136,16 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const char *path, struct pmio_file **out)
 {
 	const struct client_open how = { .flags = PMIO_OPEN_READ | client_settings_flags(s), .quiet = true };
-	struct remote_use use = { .nr = 0 };
-	int rc = remote_use_find(s, path, &use);
+	struct remote_layout layout = { .nr = 0 };
+	int rc = remote_layout_find(s, path, &layout);
 
 	if (rc == -ENOENT)
-		rc = remote_memory_begin(s, path, &how, &use);
+		rc = remote_memory_begin(s, path, &how, &layout);
 	if (rc == 0)
-		rc = remote_striped_open(pm, s, path, &how, &use, true, out);
-	if (rc < 0 && use.joined)
-		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
-	remote_use_fini(&use);
+		rc = remote_striped_open(pm, s, path, &how, &layout, true, out);
+	if (rc < 0 && layout.joined)
+		remote_layout_leave(s, &layout, layout.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
+	remote_layout_fini(&layout);
 	return rc;
 }
 

@@ -12,7 +12,7 @@
  * open until the target has confirmed that it has the liveness socket of a later one.
  *
  * A target that was restarted knows of no joins.  The first session with it joins again, if the
- * layout file is still there and belongs to that use; otherwise others have taken it for a
+ * layout file is still there and belongs to that layout session; otherwise others have taken it for a
  * leftover, and the process cannot continue with the file (node_is_member()).
  */
 #include <arpa/inet.h>
@@ -298,13 +298,13 @@ struct saying {
 	bool begins;
 };
 
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
+size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep)
 {
 	struct remote_join_msg *m = &u->m;
 
 	memset(m, 0, sizeof(*m));
-	memcpy(m->use, use, sizeof(m->use));
+	memcpy(m->layout, layout, sizeof(m->layout));
 	m->number = number;
 	m->create = layout_file != NULL;
 	m->keep = keep;
@@ -318,7 +318,7 @@ static int say_membership(void *arg)
 {
 	const struct saying *s = arg;
 	union node_join u;
-	size_t got, len = node_join_message(&u, s->m->use, s->m->number, s->begins ? s->m->owner : NULL,
+	size_t got, len = node_join_message(&u, s->m->layout, s->m->number, s->begins ? s->m->owner : NULL,
 					    s->m->left ? s->m->keep : 0);
 
 	node_header(s->n, &u.hdr, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
@@ -339,7 +339,7 @@ static int join_one_again(struct node *n, struct membership *m)
 		return rc;
 	/* the target was restarted, or the layout file was removed by hand */
 	s.begins = true;
-	rc = layout_locked(m->owner, m->use, &n->endpoint, say_membership, &s);
+	rc = layout_file_locked(m->owner, m->layout, &n->endpoint, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
@@ -563,7 +563,7 @@ void remote_forget(void)
 	atomic_store(&nr_ended, 0);
 }
 
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file)
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file)
 {
 	struct membership *m = calloc(1, sizeof(*m));
 
@@ -573,7 +573,7 @@ int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t numbe
 		free(m);
 		return -ENOMEM;
 	}
-	memcpy(m->use, use, sizeof(m->use));
+	memcpy(m->layout, layout, sizeof(m->layout));
 	m->number = number;
 	pthread_mutex_lock(&n->lock);
 	DL_APPEND(n->members, m);

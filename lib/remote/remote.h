@@ -92,42 +92,42 @@ int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *e
 
 /* ---- files of several nodes ----------------------------------------------------------- */
 
-#define REMOTE_USE_ID 16
+#define REMOTE_LAYOUT_ID 16
 #define REMOTE_NOBODY UINT32_MAX /* in place of the index of a target */
 #define REMOTE_TARGETS_MAX 65536
 
-/* a layout session ("use"): from the first open of such a file to its last close, the same for all processes */
-struct remote_use {
-	uint8_t id[REMOTE_USE_ID]; /* random */
+/* a layout session: from the first open of such a file to its last close, the same for all processes */
+struct remote_layout {
+	uint8_t id[REMOTE_LAYOUT_ID]; /* random */
 	enum pmio_placement placement; /* not AUTO */
 	uint32_t nr;		/* targets; 1..REMOTE_TARGETS_MAX */
 	uint32_t nr_memory;	/* the last ones: memory nodes, used by LOCAL when a node's pool is full */
 	struct remote_endpoint *endpoints; /* owned */
-	bool joined;		/* by remote_use_begin() or _find() */
+	bool joined;		/* by remote_layout_begin() or _find() */
 	uint64_t number;	/* if joined: the number of this join in this process */
-	bool began;		/* by remote_use_begin() */
+	bool began;		/* by remote_layout_begin() */
 };
-void remote_use_fini(struct remote_use *use);
+void remote_layout_fini(struct remote_layout *layout);
 
 /*
- * remote_use_begin -- the first open: make the layout file and join
+ * remote_layout_begin -- the first open: make the layout file and join
  *
- * use->id is chosen here.  -EEXIST: another job uses the file on several nodes (join that
- * use, or try again), and its layout file is not a leftover; otherwise as remote_open().
+ * layout->id is chosen here.  -EEXIST: another job uses the file on several nodes (join its
+ * layout session, or try again), and its layout file is not a leftover; otherwise as remote_open().
  */
-int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+int remote_layout_begin(const struct pmio_settings *settings, const char *path, struct remote_layout *layout);
 
 /*
- * remote_use_find -- is the file in use on several nodes?
+ * remote_layout_find -- is the file in use on several nodes?
  *
  * Returns 0: yes, and this process has joined; -ENOENT: no, and leftovers of jobs that
  * have died have been removed; -EBUSY: perhaps, or it has a dirty mark (logged).
  */
-int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+int remote_layout_find(const struct pmio_settings *settings, const char *path, struct remote_layout *layout);
 
-/* begin a use; if another process has begun one since this one looked, join that one and set *found */
-int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use,
-			     bool *found);
+/* begin a layout session; if another process has begun one since this one looked, join that one and set *found */
+int remote_layout_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_layout *layout,
+				bool *found);
 
 /* what becomes of the layout file after the last close */
 enum remote_keep {
@@ -139,21 +139,21 @@ enum remote_keep {
  * 0: that was the last process, as far as is known; 1: others still use the file; or an error: the next session leaves
  * again
  */
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep);
+int remote_layout_leave(const struct pmio_settings *settings, const struct remote_layout *layout, enum remote_keep keep);
 
 /*
  * remote_striped_open -- open a file whose pieces are on several targets
  *
  * pm      this node's pool; its target's index in the list is found by the pool's uuid
  * how     by_fd: the file of this descriptor is meant, and it is used for the open on this node
- * use     copied; stays the caller's
- * joined  this handle's close leaves the use
+ * layout  copied; stays the caller's
+ * joined  this handle's close leaves the layout session
  */
 int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
-		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     const struct client_open *how, const struct remote_layout *layout, bool joined,
 		     struct pmio_file **out);
-/* the use of a file that remote_striped_open() opened; NULL: it was opened otherwise */
-const struct remote_use *remote_use_of(const struct pmio_file *f);
+/* the layout of a file that remote_striped_open() opened; NULL: it was opened otherwise */
+const struct remote_layout *remote_layout_of(const struct pmio_file *f);
 
 /* this node's index in the file's list of targets; nr or more: it is not in the list */
 uint32_t remote_striped_own(const struct pmio_file *f);
@@ -196,29 +196,29 @@ void remote_striped_use_transport(const struct pmio_file *f, const struct remote
 void remote_striped_keep(struct pmio_file *f);
 
 /* let this node's target answer claims of the file's chunks */
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
-		     const struct remote_use *use);
+int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
+			const struct remote_layout *layout);
 
-/* 1: there is a layout file of that use; 0: there is none; or an error: it is not known */
-int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
-/* remove the layout file, if it belongs to that use and has no dirty mark; dirty: also if it has one */
-void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool dirty);
+/* 1: there is a layout file of that layout session; 0: there is none; or an error: it is not known */
+int remote_layout_file_is_there(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID]);
+/* remove the layout file, if it belongs to that layout session and has no dirty mark; dirty: also if it has one */
+void remote_layout_file_remove(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty);
 /* set all its dirty marks instead */
-void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+void remote_layout_file_keep(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
  * set the dirty mark of that target in the layout file of path; 0, -ENOENT (there is no such file,
- * or it belongs to another use), or another error
+ * or it belongs to another layout session), or another error
  */
-int remote_layout_mark(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
+int remote_layout_file_mark(const char *path, const uint8_t id[REMOTE_LAYOUT_ID], uint32_t target);
 /* the same for all targets */
-int remote_layout_mark_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
+int remote_layout_file_mark_all(const char *path, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
  * clear the dirty mark of that pool in the layout file of path.  After the last one the layout file is
- * removed; that of a file of memory nodes by remote_layout_settle(), as its list may be in use again.
+ * removed; that of a file of memory nodes by remote_layout_file_settle(), as its list may be in use again.
  * drain: called under the lock, when no mark can be set, to drain again; if it fails, nothing changes.
  * NULL: not needed.
  */
-void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
+void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
  * for the metadata server of path, which has that pool: remove the layout file if no process uses path
  * and it has no dirty mark
@@ -226,8 +226,8 @@ void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain
  * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: it still has a dirty mark, or is
  * in use.
  */
-int remote_layout_settle(const char *path, const uint8_t uuid[16],
-			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);
+int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
+			bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg);
 
 /*
  * remote_watch -- have the target remove its mark from the layout file of path, when it has drained path
@@ -236,13 +236,13 @@ int remote_layout_settle(const char *path, const uint8_t uuid[16],
  */
 int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 /*
- * remote_use_forget -- the file is to be removed: remove also its data that have not been drained on
+ * remote_layout_forget -- the file is to be removed: remove also its data that have not been drained on
  * several nodes
  *
  * except those in the pool with that uuid, and remove the layout file that lists them.
  * Returns whether another node has removed the file itself in doing so.
  */
-bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
+bool remote_layout_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
 
 /*
  * remote_targets_load -- the memory nodes that the setting `targets` names
@@ -254,21 +254,23 @@ bool remote_use_forget(const struct pmio_settings *settings, const char *path, c
 int remote_targets_load(const char *setting, struct remote_endpoint **endpoints, uint32_t *nr);
 
 /*
- * remote_use_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
+ * remote_layout_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
  *
- * use  endpoints: those of the nodes of the processes that open it.  0 or an error
+ * layout  endpoints: those of the nodes of the processes that open it.  0 or an error
  */
-int remote_use_complete(const struct pmio_settings *settings, struct remote_use *use);
+int remote_layout_complete(const struct pmio_settings *settings, struct remote_layout *layout);
 
 /*
- * remote_memory_begin -- begin the use of a file that goes to memory nodes alone (client_wants_memory_nodes()), or join it
+ * remote_memory_begin -- begin the layout session of a file that goes to memory nodes alone (client_wants_memory_nodes()),
+ * or join it
  *
- * how  CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
- * in any case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
- * not logged if use->endpoints is set.
+ * how     CREATE, EXCL and TRUNC are carried out
+ * layout  as remote_layout_begin() leaves it; to be ended in any case
+ * Returns 0; -EBUSY: others have it open, as a file of one node; or another error, not logged if layout->endpoints is
+ * set.
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
-			struct remote_use *use);
+			struct remote_layout *layout);
 
 /*
  * remote_open_elsewhere -- open a file where others have it, or on memory nodes if the settings say so
@@ -286,7 +288,7 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
  * spill  its pieces may also go to memory nodes
  * file   closed, and then opened once more, as a file of several nodes; unchanged if it cannot be marked as one
  *        (-EACCES, -ENOSPC, ... of its folder)
- * found  out: others had begun a use meanwhile, and this process has joined it
+ * found  out: others had begun a layout session meanwhile, and this process has joined it
  * Returns 0, or an error: *file is closed then, or open as it was
  */
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,

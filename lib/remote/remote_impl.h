@@ -21,7 +21,7 @@ struct liveness {
 /* what this process has joined at a target */
 struct membership {
 	struct membership *prev, *next;
-	uint8_t use[REMOTE_USE_ID];
+	uint8_t layout[REMOTE_LAYOUT_ID];
 	uint64_t number;
 	char *owner;		/* owned: the layout file */
 	bool left;		/* this process has left; the target may not have been told yet */
@@ -74,15 +74,15 @@ int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * note that this process has joined a use at that target, or has left it; owner: name of its layout file; 0 or
+ * note that this process has joined a layout session at that target, or has left it; owner: name of its layout file; 0 or
  * -ENOMEM
  *
  * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
  */
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner);
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *owner);
 /* known: the target knows that, too; otherwise the next session tells it */
 void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
-/* false: the use has ended for the target, and others may have begun another one.  May wait for a session to begin */
+/* false: the layout session has ended for the target, and others may have begun another one.  May wait to get connected */
 bool node_is_member(struct node *n, uint64_t number);
 /* is that so for any join?  Does not wait */
 bool node_forgot_any(void);
@@ -138,50 +138,51 @@ void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t le
 /* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
-/* ---- layout.c --------------------------------------------------------------------- */
+/* ---- layout_file.c --------------------------------------------------------------------- */
 
-/* write the text of a layout file.  born: as for layout_parse() */
-void layout_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
+/* write the text of a layout file.  born: as for layout_file_parse() */
+void layout_file_write(FILE *out, const char *path, const char *born, const struct remote_layout *layout);
 /*
- * layout_parse -- read such a text
+ * layout_file_parse -- read such a text
  *
  * born  the file's creation time that the text should have; NULL: any
- * Returns 0; -EBUSY: it has a dirty mark; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
- * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
+ * Returns 0; -EBUSY: it has a dirty mark; -ESTALE: it belongs to an earlier file; in these cases the caller frees layout.
+ * Or -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then layout is empty.
  */
-int layout_parse(const char *text, const char *born, struct remote_use *use);
+int layout_file_parse(const char *text, const char *born, struct remote_layout *layout);
 /* offset of a target's dirty mark in it, 3 bytes: "yes" or "no "; 0: there is none */
-off_t layout_mark_of(const char *text, uint32_t target);
+off_t layout_file_mark_of(const char *text, uint32_t target);
 
 /* how long to wait for a lock on a layout file */
-extern unsigned layout_lock_ms;
+extern unsigned layout_file_lock_ms;
 
 /*
- * under the lock on a layout file, if it still belongs to that use: write mds as its first target's descriptor, and call
+ * under the lock on a layout file, if it still belongs to that layout session: write mds as its first target's descriptor,
+ * and call
  *
  * mds  the endpoint descriptor of the same target, which may have been restarted
- * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
- * -EAGAIN: another process has the lock; or an error
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it belongs to another layout session; -EAGAIN:
+ * another process has the lock; or an error
  */
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *mds,
+int layout_file_locked(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */
 
-/* a message that joins or leaves a use: a struct remote_join_msg with room for the name of a layout file */
+/* a message that joins or leaves a layout session: a struct remote_join_msg with room for the name of a layout file */
 union node_join {
 	struct remote_hdr_msg hdr;
 	struct remote_join_msg m;
 	uint8_t bytes[REMOTE_JOIN_SIZE];
 };
 /*
- * fill in all but the header; layout_file: name of the layout file if the use begins, up to PATH_MAX; NULL: it does
- * not.  Returns the length
+ * fill in all but the header; layout_file: name of the layout file if the layout session begins, up to PATH_MAX; NULL: it
+ * does not.  Returns the length
  */
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
+size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep);
 
-/* ---- claims, uses ------------------------------------------------------------------- */
+/* ---- claims, staging ---------------------------------------------------------------- */
 
 struct remote_claim_msg;
 struct remote_claim_answer_msg;

@@ -19,7 +19,7 @@ struct striped_file {
 	struct pmio_file f;	/* first */
 	const struct pmio_settings *settings; /* the caller's, and kept by the caller */
 	struct pmio *pm;	/* this node's */
-	struct remote_use use;	/* owned */
+	struct remote_layout layout; /* owned */
 	uint32_t own;		/* index of this node in the list; REMOTE_NOBODY: it is not there */
 	bool joined, keep;
 	int fd;			/* while it is being opened: of the program, to open it on this node; -1: none */

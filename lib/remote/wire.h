@@ -159,16 +159,16 @@ struct remote_path_msg {
 };
 
 /*
- * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its metadata
- * server, which removes the layout file (layout.c) after the last has left.  JOIN: -ENOENT: this
- * use has ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both
- * are idempotent.
+ * JOIN, LEAVE: a process that uses a file of several nodes joins its layout session at its
+ * metadata server, and leaves it there; after the last one the server removes the layout file
+ * (layout_file.c).  JOIN: -ENOENT: this layout session has ended.  LEAVE: 1: others still use it;
+ * -ENOENT: it had not joined, or has left.  Both are idempotent.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t number;   /* identifies the join within the process; not 0 */
-	uint32_t create;   /* JOIN: 1: this use begins */
+	uint32_t create;   /* JOIN: 1: this layout session begins */
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
 	char path[];	   /* JOIN, create: the layout file */
 };
@@ -184,12 +184,12 @@ struct remote_stat_answer_msg {
 /* CLAIM: the holders of chunks first..first+nr-1 of a file */
 struct remote_claim_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t first;
 	uint32_t nr;	   /* 0..REMOTE_CLAIM_MAX: the number of chunks to answer for */
 	uint32_t wanted;   /* 0..nr: of these, chunks without a holder become the client's */
 	uint32_t holder;   /* the client's index in the file's list of targets */
-	uint32_t create;   /* 1: this use begins; it ends with the process */
+	uint32_t create;   /* 1: this layout session begins; it ends with the process */
 };
 struct remote_claim_answer_msg {
 	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: the chunk has no holder */
@@ -198,7 +198,7 @@ struct remote_claim_answer_msg {
 /* POINTER: a shared file pointer, at the metadata server of a file; each collective open of the file has its own */
 struct remote_pointer_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t pointer;  /* which one; random.  The value of an unknown one is 0 */
 	uint64_t value;
 	uint32_t how;	   /* enum remote_pointer_how */

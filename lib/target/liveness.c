@@ -102,14 +102,14 @@ static bool is_lost(const struct process *p)
 	return !p->dead && (!last || last->ended);
 }
 
-/* the at-th use of lost processes: its layout file, freed by the caller; NULL: there are fewer */
-static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
+/* the at-th layout session of lost processes: its layout file, freed by the caller; NULL: there are fewer */
+static char *lost_layout(struct server *s, unsigned at, uint8_t id[REMOTE_LAYOUT_ID])
 {
 	bool joined;
 
 	for (struct process *p = s->processes; p; p = p->hh.next) {
 		for (unsigned i = 0; is_lost(p); i++) {
-			const char *owner = uses_joined(p->uses, i, id, &joined);
+			const char *owner = layouts_joined(p->memberships, i, id, &joined);
 
 			if (!joined)
 				break;
@@ -120,14 +120,14 @@ static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
 	return NULL;
 }
 
-static void forget_use(struct server *s, const char *owner, const uint8_t id[REMOTE_USE_ID])
+static void forget_layout(struct server *s, const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct process *p, *next;
 
 	HASH_ITER(hh, s->processes, p, next) {
 		if (!is_lost(p))
 			continue;
-		uses_forget(s->uses, &p->uses, id);
+		layouts_forget(s->layouts, &p->memberships, id);
 		target_put_process(s, p);
 	}
 	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
@@ -137,7 +137,7 @@ static void forget_use(struct server *s, const char *owner, const uint8_t id[REM
 static void keep(struct job *job)
 {
 	struct server *s = ((struct server_job *)job)->server;
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	char *owner;
 
 	for (;;) {
@@ -145,14 +145,14 @@ static void keep(struct job *job)
 
 		sleep(KEEPER_S);
 		pthread_mutex_lock(&s->lock);
-		while ((owner = lost_use(s, at, id)) != NULL) {
+		while ((owner = lost_layout(s, at, id)) != NULL) {
 			bool removed;
 
 			pthread_mutex_unlock(&s->lock);
-			removed = remote_layout_is_there(owner, id) == 0;
+			removed = remote_layout_file_is_there(owner, id) == 0;
 			pthread_mutex_lock(&s->lock);
 			if (removed)
-				forget_use(s, owner, id);
+				forget_layout(s, owner, id);
 			else
 				at++;
 			free(owner);

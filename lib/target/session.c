@@ -175,7 +175,7 @@ static void close_handles(struct server *s, struct session *n)
 
 struct removal {
 	struct job job;		/* first */
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	char *owner;		/* owned */
 	bool keep;
 };
@@ -185,15 +185,15 @@ static void run_removal(struct job *job)
 	struct removal *r = (struct removal *)job;
 
 	if (r->keep)
-		remote_layout_keep(r->owner, r->id);
+		remote_layout_file_keep(r->owner, r->id);
 	else
-		remote_layout_remove(r->owner, r->id, false);
+		remote_layout_file_remove(r->owner, r->id, false);
 	free(r->owner);
 	free(r);
 }
 
 /* in a worker, as the file system may hang.  Takes owner over */
-static void remove_owner(struct server *s, char *owner, const uint8_t id[REMOTE_USE_ID], bool keep)
+static void remove_owner(struct server *s, char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool keep)
 {
 	struct removal *r = calloc(1, sizeof(*r));
 
@@ -227,23 +227,23 @@ struct process *target_get_process(struct server *s, const uint8_t id[16])
 
 static bool has_joined(const struct process *p)
 {
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	bool joined;
 
-	uses_joined(p->uses, 0, id, &joined);
+	layouts_joined(p->memberships, 0, id, &joined);
 	return joined;
 }
 
 void target_note_lost(struct server *s, struct process *p)
 {
 	const char *owner;
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	bool joined;
 
 	if (p->warned_lost)
 		return;
 	p->warned_lost = true;
-	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
+	for (unsigned i = 0; (owner = layouts_joined(p->memberships, i, id, &joined)) != NULL || joined; i++) {
 		if (owner)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
 				  "for certain, remove that file", owner, p->pid, p->host);
@@ -253,7 +253,7 @@ void target_note_lost(struct server *s, struct process *p)
 
 void target_put_process(struct server *s, struct process *p)
 {
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	char *owner;
 	bool keep;
 
@@ -263,7 +263,7 @@ void target_put_process(struct server *s, struct process *p)
 		target_note_lost(s, p);
 		return;
 	}
-	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
+	while ((owner = layouts_end(s->layouts, &p->memberships, id, &keep)) != NULL)
 		remove_owner(s, owner, id, keep);
 	HASH_DEL(s->processes, p);
 	free(p);

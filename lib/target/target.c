@@ -10,7 +10,7 @@
  * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
  * and a few that of watch.c.
  *
- * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
+ * Joins (layouts.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
  * liveness socket is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
  * the process is not known:
@@ -20,7 +20,7 @@
  *   ... is silent	not known.  The socket stays for as long as TCP sends probes (some 2 hours); its end
  *			shows that the process has died meanwhile, when its host can be reached again
  *   ... has timed out	not known, until a session of the process comes, or a user removes the layout files
- *			of its uses
+ *			of its layout sessions
  *
  * The first sessions have connections of their own to the agent (links), so none waits for another one's drain;
  * with more sessions than LINKS_MAX some share one.  When such a connection is closed the agent closes the
@@ -245,7 +245,7 @@ static int start_workers(struct server *s)
 	int rc = workers_new(&c, &s->workers);
 
 	if (rc == 0)
-		s->watches = watches_new(s->workers, &s->settings, s->endpoint.uuid, target_in_use, s);
+		s->watches = watches_new(s->workers, &s->settings, s->endpoint.uuid, target_layout_active, s);
 	return rc < 0 || s->watches ? rc : -ENOMEM;
 }
 
@@ -344,8 +344,8 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	umask(0); /* clients give the mode of what they create */
-	s->uses = uses_new();
-	rc = s->uses ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	s->layouts = layouts_new();
+	rc = s->layouts ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
 	limit_sessions(s);
 	if (rc == 0)
 		rc = set_up(s);

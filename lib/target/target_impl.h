@@ -19,7 +19,7 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 #include "target/target.h"
-#include "target/use.h"
+#include "target/layouts.h"
 #include "target/watch.h"
 
 #define NR_BUFFERS 512	       /* of REMOTE_BUFFER_SIZE bytes; they take memory only when they are used */
@@ -42,7 +42,7 @@ struct rhandle {
 struct process {
 	uint8_t id[16];		/* key; its own, random */
 	uint64_t attempt;	/* number of the last HELLO */
-	struct member *uses;	/* what it has joined */
+	struct member *memberships; /* what it has joined */
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid liveness socket, which ends when the process dies; NULL: none */
 	bool dead;
@@ -159,9 +159,9 @@ struct server {
 	struct session *sessions;
 	struct link *links;
 	unsigned nr_links;	/* including those that are being made */
-	struct server_job keeper, watcher; /* liveness.c, member_ops.c */
+	struct server_job keeper, watcher; /* liveness.c, layout_ops.c */
 	bool keeper_wanted;
-	struct uses *uses;
+	struct layouts *layouts;
 	uint64_t buffer_free_ms[NR_BUFFERS]; /* when it may be used again; UINT64_MAX: in use */
 	uint64_t busy_ms;	/* when there last was a session */
 	struct pending *pending;	/* of the first thread only */
@@ -205,13 +205,13 @@ int target_do_handle(struct server *s, struct remote_job *j);
 int target_do_delete(struct server *s, struct remote_job *j);
 int target_do_stat(struct server *s, struct remote_job *j);
 
-/* ---- member_ops.c: no lock held except where noted ---- */
+/* ---- layout_ops.c: no lock held except where noted ---- */
 
 /* lock held */
 int target_do_join(struct server *s, struct session *n, const struct remote_job *j);
 /* answered when the layout file has been removed */
 int target_do_leave(struct server *s, struct remote_job *j);
-bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
+bool target_layout_active(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]);
 /* of a restarted memory node: drain what it has, and remove the marks */
 void target_watch_known(struct server *s);
 int target_do_watch(struct server *s, struct remote_job *j);

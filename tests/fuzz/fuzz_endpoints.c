@@ -31,7 +31,7 @@ static void need(int good)
 		abort();
 }
 
-/* ---- what endpoint.c and layout.c need of the rest of lib/remote; none of it is reached ----------------- */
+/* ---- what endpoint.c and layout_file.c need of the rest of lib/remote; none of it is reached ----------------- */
 
 int pmio_fabric_random(void *bytes, size_t len)
 {
@@ -51,9 +51,9 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
 	abort();
 }
 
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner)
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *owner)
 {
-	(void)n, (void)use, (void)number, (void)owner;
+	(void)n, (void)layout, (void)number, (void)owner;
 	abort();
 }
 
@@ -97,7 +97,7 @@ static void fill_endpoint(struct remote_endpoint *c, unsigned seed)
 	c->liveness = 7001;
 }
 
-static void write_text(char text[TEXT_MAX], const struct remote_endpoint *endpoint, const struct remote_use *use)
+static void write_text(char text[TEXT_MAX], const struct remote_endpoint *endpoint, const struct remote_layout *layout)
 {
 	FILE *out = fmemopen(text, TEXT_MAX, "w");
 
@@ -106,22 +106,22 @@ static void write_text(char text[TEXT_MAX], const struct remote_endpoint *endpoi
 	if (endpoint)
 		remote_endpoint_write(out, endpoint);
 	else
-		layout_write(out, "/pfs/out.h5", BORN, use);
+		layout_file_write(out, "/pfs/out.h5", BORN, layout);
 	fclose(out);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct remote_endpoint endpoints[NR_TARGETS];
-	struct remote_use use = { .placement = PMIO_PLACE_STRIPED, .nr = NR_TARGETS, .nr_memory = 1, .endpoints = endpoints };
+	struct remote_layout layout = { .placement = PMIO_PLACE_STRIPED, .nr = NR_TARGETS, .nr_memory = 1, .endpoints = endpoints };
 
 	(void)argc, (void)argv;
 	pmio_log_set_level(PMIO_LOG_NONE);
-	memset(use.id, 0x5f, sizeof(use.id));
+	memset(layout.id, 0x5f, sizeof(layout.id));
 	for (unsigned i = 0; i < NR_TARGETS; i++)
 		fill_endpoint(&endpoints[i], i);
 	write_text(good_endpoint, &endpoints[0], NULL);
-	write_text(good_owner, NULL, &use);
+	write_text(good_owner, NULL, &layout);
 	return 0;
 }
 
@@ -235,44 +235,44 @@ static void try_endpoint(const char *text)
 	need_same(&c, &back);
 }
 
-static void look_at_use(const char *text, const struct remote_use *use)
+static void look_at_layout(const char *text, const struct remote_layout *layout)
 {
 	static char again[TEXT_MAX];
-	struct remote_use back;
+	struct remote_layout back;
 	bool dirty = false;
 	int rc;
 
-	need(use->nr >= 1 && use->nr <= REMOTE_TARGETS_MAX && use->nr_memory <= use->nr && use->endpoints);
-	need(use->placement > PMIO_PLACE_AUTO && use->placement <= PMIO_PLACE_SINGLE);
-	for (uint32_t i = 0; i < use->nr; i++) {
-		look_at_endpoint(&use->endpoints[i]);
-		dirty |= use->endpoints[i].dirty;
-		need(layout_mark_of(text, i) >= 0 && layout_mark_of(text, i) <= (off_t)strlen(text));
+	need(layout->nr >= 1 && layout->nr <= REMOTE_TARGETS_MAX && layout->nr_memory <= layout->nr && layout->endpoints);
+	need(layout->placement > PMIO_PLACE_AUTO && layout->placement <= PMIO_PLACE_SINGLE);
+	for (uint32_t i = 0; i < layout->nr; i++) {
+		look_at_endpoint(&layout->endpoints[i]);
+		dirty |= layout->endpoints[i].dirty;
+		need(layout_file_mark_of(text, i) >= 0 && layout_file_mark_of(text, i) <= (off_t)strlen(text));
 	}
-	if (use->nr > 4) /* it may not have room in the buffer */
+	if (layout->nr > 4) /* it may not have room in the buffer */
 		return;
-	write_text(again, NULL, use);
-	rc = layout_parse(again, BORN, &back);
+	write_text(again, NULL, layout);
+	rc = layout_file_parse(again, BORN, &back);
 	need(rc == (dirty ? -EBUSY : 0));
-	need(back.nr == use->nr && back.nr_memory == use->nr_memory && back.placement == use->placement);
-	need(memcmp(back.id, use->id, sizeof(use->id)) == 0);
-	for (uint32_t i = 0; i < use->nr; i++) {
-		need_same(&use->endpoints[i], &back.endpoints[i]);
-		need(layout_mark_of(again, i) != 0);
+	need(back.nr == layout->nr && back.nr_memory == layout->nr_memory && back.placement == layout->placement);
+	need(memcmp(back.id, layout->id, sizeof(layout->id)) == 0);
+	for (uint32_t i = 0; i < layout->nr; i++) {
+		need_same(&layout->endpoints[i], &back.endpoints[i]);
+		need(layout_file_mark_of(again, i) != 0);
 	}
-	remote_use_fini(&back);
+	remote_layout_fini(&back);
 }
 
 static void try_owner(const char *text)
 {
-	struct remote_use use;
-	int rc = layout_parse(text, BORN, &use);
+	struct remote_layout layout;
+	int rc = layout_file_parse(text, BORN, &layout);
 
 	if (rc == 0 || rc == -EBUSY || rc == -ESTALE)
-		look_at_use(text, &use);
+		look_at_layout(text, &layout);
 	else
-		need(use.nr == 0 && !use.endpoints && (rc == -EAGAIN || rc == PMIO_EPROTO));
-	remote_use_fini(&use);
+		need(layout.nr == 0 && !layout.endpoints && (rc == -EAGAIN || rc == PMIO_EPROTO));
+	remote_layout_fini(&layout);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -617,9 +617,9 @@ static void file__its_process_is_killed(void **state)
 
 /* ---- files of several nodes ---------------------------------------------------------------------- */
 
-static struct remote_use use_of_all(enum pmio_placement placement)
+static struct remote_layout layout_of_all(enum pmio_placement placement)
 {
-	struct remote_use u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
+	struct remote_layout u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
 
 	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
 	assert_non_null(u.endpoints);
@@ -673,12 +673,12 @@ static void span_io(struct pmio_file *const f[3], uint8_t *model, size_t max, ui
 	free(buf);
 }
 
-static void begin_use(struct remote_use *use)
+static void begin_layout(struct remote_layout *layout)
 {
 	put_text(path, "", 0644);
-	assert_int_equal(remote_use_begin(settings, path, use), 0);
-	for (unsigned i = 0; i < use->nr; i++)
-		assert_int_equal(remote_use_serve(settings, &use->endpoints[i], use), 0);
+	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
+	for (unsigned i = 0; i < layout->nr; i++)
+		assert_int_equal(remote_layout_serve(settings, &layout->endpoints[i], layout), 0);
 }
 
 /* where: a bit for each site that then has had pieces of it */
@@ -686,7 +686,7 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 {
 	enum { MAX = 14 << 20 };
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(placement);
+	struct remote_layout layout = layout_of_all(placement);
 	uint8_t *model = calloc(1, MAX);
 	uint64_t before[SITES];
 	struct pmio_file *f[3];
@@ -695,11 +695,11 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 	name_file(name);
 	for (unsigned i = 0; i < SITES; i++)
 		before[i] = drained_by(i);
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
-	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &use, false, &f[2]), 0);
-	assert_memory_equal(remote_use_of(f[2])->id, use.id, sizeof(use.id));
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
+	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &layout, false, &f[2]), 0);
+	assert_memory_equal(remote_layout_of(f[2])->id, layout.id, sizeof(layout.id));
 	span_io(f, model, MAX, placement);
 	assert_int_equal(pmio_sync(f[1]), 0);
 	assert_int_equal(pmio_close(&f[2]), 0);
@@ -708,7 +708,7 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 	assert_on_pfs(model, MAX);
 	for (unsigned i = 0; i < SITES; i++)
 		assert_int_equal(drained_by(i) > before[i], where >> i & 1);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	free(model);
 }
 
@@ -739,16 +739,16 @@ static void put_two(struct pmio_file *f, uint64_t chunk, off_t gap)
 static void share_chunks(const char *name, off_t gap, bool turns)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_LOCAL);
 	uint64_t before[2];
 	struct pmio_file *f[2];
 
 	name_file(name);
 	before[0] = drained_by(0);
 	before[1] = drained_by(1);
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	put_two(f[0], 0, gap);
 	put_two(f[1], 0, gap);
 	put_two(f[0], 16, gap); /* the second one's turn; the first one sees that it is, and takes the next one */
@@ -758,7 +758,7 @@ static void share_chunks(const char *name, off_t gap, bool turns)
 		assert_int_equal(pmio_close(&f[1 - i]), 0);
 	assert_int_equal(drained_by(1) > before[1], turns);
 	assert_true(drained_by(0) > before[0]);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* by bytes of the first node only: without turns it has all chunks, with them those of every other window */
@@ -782,14 +782,14 @@ static void striped__threads_share_it(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		struct remote_use use = use_of_all(placements[i]);
+		struct remote_layout layout = layout_of_all(placements[i]);
 		struct pmio_file *f;
 
 		name_file(i ? "local threads" : "striped threads");
-		begin_use(&use);
-		assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f), 0);
+		begin_layout(&layout);
+		assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f), 0);
 		let_threads_share(f);
-		remote_use_fini(&use);
+		remote_layout_fini(&layout);
 	}
 }
 
@@ -798,15 +798,15 @@ static void striped__shared_pointers(void **state)
 {
 	const uint64_t a = 0x123456789abcdef0, b = 1;
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_STRIPED);
 	struct pmio_file *f[2];
 	uint64_t was = 99;
 
 	(void)state;
 	name_file("pointers");
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	for (uint64_t i = 0; i < 10; i++) {
 		assert_int_equal(remote_striped_pointer(f[i % 2], a, REMOTE_POINTER_ADD, 1ull << 33, &was), 0);
 		assert_int_equal(was, i << 33);
@@ -824,7 +824,7 @@ static void striped__shared_pointers(void **state)
 	assert_int_equal(remote_striped_pointer(f[1], b, (enum remote_pointer_how)99, 0, &was), PMIO_EPROTO);
 	assert_int_equal(pmio_close(&f[1]), 0);
 	assert_int_equal(pmio_close(&f[0]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* ---- appends, by processes of all nodes ------------------------------------------------------------ */
@@ -893,17 +893,17 @@ static void append_and_look(struct pmio_file *const f[SITES])
 static void append_in(enum pmio_placement placement, const char *name)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(placement);
+	struct remote_layout layout = layout_of_all(placement);
 	struct pmio_file *f[SITES];
 
 	name_file(name);
-	begin_use(&use);
+	begin_layout(&layout);
 	for (int i = 0; i < SITES; i++)
-		assert_int_equal(remote_striped_open(sites[i].pm, settings, path, &how, &use, i == 0, &f[i]), 0);
+		assert_int_equal(remote_striped_open(sites[i].pm, settings, path, &how, &layout, i == 0, &f[i]), 0);
 	append_and_look(f);
 	for (int i = SITES; i-- > 0;)
 		assert_int_equal(pmio_close(&f[i]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 static void striped__appends(void **state)
@@ -951,7 +951,7 @@ static void *be_slow(void *arg)
 static void find__not_before_its_writer_is_done(void **state)
 {
 	char owner[PATH_MAX + 32];
-	struct remote_use use;
+	struct remote_layout layout;
 	pthread_t thread;
 	struct writer w;
 	struct stat st;
@@ -967,7 +967,7 @@ static void find__not_before_its_writer_is_done(void **state)
 	assert_int_equal(flock(w.fd, LOCK_EX), 0);
 	assert_int_equal(pthread_create(&thread, NULL, be_slow, &w), 0);
 	/* the writer has died and left it incomplete: it is removed */
-	assert_int_equal(remote_use_find(settings, path, &use), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &layout), -ENOENT);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(w.st.st_nlink, 1);
 	assert_false(exists(owner));
@@ -1307,7 +1307,7 @@ static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const c
 	} u;
 
 	memset(&u, 0, sizeof(u));
-	memset(u.m.use, 0x77, sizeof(u.m.use));
+	memset(u.m.layout, 0x77, sizeof(u.m.layout));
 	u.m.number = number;
 	u.m.create = owner != NULL;
 	if (owner)
@@ -1534,9 +1534,9 @@ static void watch__many_files(void **state)
 	kill(agent, SIGCONT);
 }
 
-/* ---- a use outlives sessions ------------------------------------------------------------------------- */
+/* ---- a layout session outlives sessions -------------------------------------------------------------- */
 
-static struct pmio_file *open_used(struct remote_use *use, const char *name, char owner[PATH_MAX + 32])
+static struct pmio_file *open_used(struct remote_layout *layout, const char *name, char owner[PATH_MAX + 32])
 {
 	struct client_open how = { .flags = RW };
 	struct pmio_file *f;
@@ -1546,9 +1546,9 @@ static struct pmio_file *open_used(struct remote_use *use, const char *name, cha
 	put_text(path, "old", 0644);
 	assert_int_equal(stat(path, &st), 0);
 	snprintf(owner, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	*use = use_of_all(PMIO_PLACE_SINGLE);
-	assert_int_equal(remote_use_begin(settings, path, use), 0);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, use, true, &f), 0);
+	*layout = layout_of_all(PMIO_PLACE_SINGLE);
+	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, layout, true, &f), 0);
 	assert_int_equal(pmio_pwrite(f, "new", 3, 0), 3);
 	assert_true(exists(owner));
 	return f;
@@ -1558,18 +1558,18 @@ static struct pmio_file *open_used(struct remote_use *use, const char *name, cha
 static int role_find(void)
 {
 	struct client_open how = { .flags = PMIO_OPEN_READ };
-	struct remote_use use;
+	struct remote_layout layout;
 	struct pmio_file *f;
 	unsigned char c = 0;
-	int rc = remote_use_find(settings, path, &use);
+	int rc = remote_layout_find(settings, path, &layout);
 
 	if (rc == 0)
-		rc = remote_striped_open(NULL, settings, path, &how, &use, true, &f);
+		rc = remote_striped_open(NULL, settings, path, &how, &layout, true, &f);
 	if (rc == 0) {
 		rc = pmio_pread(f, &c, 1, 0) == 1 ? c : -EIO;
 		pmio_close(&f);
 	}
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	say(rc);
 	return 0;
 }
@@ -1589,8 +1589,8 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 {
 	pid_t pid = target_of(1);
 	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "lost", owner);
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "lost", owner);
 
 	(void)state;
 	scratch_catch_log();
@@ -1609,15 +1609,15 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 	assert_int_equal(pmio_close(&f), 0);
 	assert_on_pfs((const uint8_t *)"end", 3);
 	assert_false(exists(owner));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* it knows of no process: one that has the file open says so before others take it over */
 static void use__target_started_anew(void **state)
 {
 	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "anew", owner);
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "anew", owner);
 
 	(void)state;
 	scratch_catch_log();
@@ -1630,15 +1630,15 @@ static void use__target_started_anew(void **state)
 	assert_true(exists(owner));
 	assert_int_equal(pmio_close(&f), 0);
 	assert_false(exists(owner));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* others have taken it for left over: what has it open does not go on beside them */
 static void use__taken_over_meanwhile(void **state)
 {
 	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "taken", owner);
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "taken", owner);
 
 	(void)state;
 	scratch_catch_log();
@@ -1651,7 +1651,7 @@ static void use__taken_over_meanwhile(void **state)
 	assert_int_equal(pmio_close(&f), -EIO);
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
@@ -1683,26 +1683,26 @@ int fsync(int fd)
 /* the power may go when the call has returned */
 static void use__layout_file_is_durable(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE);
 
 	(void)state;
 	name_file("durable");
 	put_text(path, "", 0644);
 	nr_synced[0] = nr_synced[1] = 0;
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
 	nr_synced[1] = 0;
-	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
 	assert_int_equal(nr_synced[1], 1);
-	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(nr_synced[1], 2);
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	remote_layout_fini(&layout);
 }
 
 static void use__file_system_without_locks(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
 	char owner[PATH_MAX + 32];
 	struct stat st;
 
@@ -1713,18 +1713,18 @@ static void use__file_system_without_locks(void **state)
 	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	scratch_catch_log();
 	no_flock = true;
-	assert_int_equal(remote_use_begin(settings, path, &use), -ENOLCK);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), -ENOLCK);
 	assert_false(exists(owner));
 	/* one that is left over stays */
 	put_text(owner, "rubbish", 0600);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOLCK);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOLCK);
 	assert_true(exists(owner));
 	no_flock = false;
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	assert_false(exists(owner));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* ---- marks of another user's ---------------------------------------------------------------------------- */
@@ -1752,7 +1752,7 @@ static void strangers_mark(const char *owner)
 /* he cannot write the file, so he has nothing to do with it */
 static void mark__of_who_cannot_write_the_file(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
 	char owner[PATH_MAX + 64], second[PATH_MAX + 80];
 
 	(void)state;
@@ -1760,32 +1760,32 @@ static void mark__of_who_cannot_write_the_file(void **state)
 		SKIP("needs root, to be two users");
 	snprintf(second, sizeof(second), "%s.%u", owner, (unsigned)geteuid());
 	strangers_mark(owner);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	assert_true(exists(second));
-	assert_int_equal(remote_use_find(settings, path, &other), 0);
-	assert_memory_equal(other.id, use.id, sizeof(use.id));
-	assert_int_equal(remote_use_leave(settings, &other, REMOTE_KEEP_NOT), 1);
-	remote_use_fini(&other);
-	/* it has gone, but the use goes on */
+	assert_int_equal(remote_layout_find(settings, path, &other), 0);
+	assert_memory_equal(other.id, layout.id, sizeof(layout.id));
+	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
+	remote_layout_fini(&other);
+	/* it has gone, but the layout session goes on */
 	assert_int_equal(unlink(owner), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), 0);
-	assert_memory_equal(other.id, use.id, sizeof(use.id));
-	assert_int_equal(remote_use_leave(settings, &other, REMOTE_KEEP_NOT), 1);
-	remote_use_fini(&other);
+	assert_int_equal(remote_layout_find(settings, path, &other), 0);
+	assert_memory_equal(other.id, layout.id, sizeof(layout.id));
+	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
+	remote_layout_fini(&other);
 	/* and comes again: what is told of the file goes to the right mark */
 	strangers_mark(owner);
-	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
-	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
 	await(!exists(second));
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
 	assert_true(exists(owner));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 static void mark__of_who_can_write_the_file(void **state)
 {
-	struct remote_use other;
+	struct remote_layout other;
 	char owner[PATH_MAX + 64];
 
 	(void)state;
@@ -1793,24 +1793,24 @@ static void mark__of_who_can_write_the_file(void **state)
 		SKIP("needs root, to be two users");
 	strangers_mark(owner);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	pmio_log_set_handler(NULL);
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
 	assert_int_equal(chmod(path, 0644), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	/* of a third user's file: neither he nor we can write it, then he can */
 	assert_int_equal(chown(path, SOMEBODY, SOMEBODY), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	assert_int_equal(chown(path, STRANGER, STRANGER), 0);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	pmio_log_set_handler(NULL);
 }
 
 /* both names may be taken: then it is refused, and said by whom */
 static void mark__strangers_have_both_names(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
 	char owner[PATH_MAX + 64];
 
 	(void)state;
@@ -1820,11 +1820,11 @@ static void mark__strangers_have_both_names(void **state)
 	sprintf(owner + strlen(owner), ".%u", (unsigned)geteuid());
 	strangers_mark(owner);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
-	assert_int_equal(remote_use_begin(settings, path, &use), -EEXIST);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), -EEXIST);
 	pmio_log_set_handler(NULL);
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* a process that has the lock on a file, and keeps it */
@@ -1860,10 +1860,10 @@ static void end_lock(pid_t pid)
 
 static void *tell_drained(void *arg)
 {
-	static const uint8_t uuid[16], id[REMOTE_USE_ID];
+	static const uint8_t uuid[16], id[REMOTE_LAYOUT_ID];
 
-	remote_layout_drained(path, uuid, NULL, NULL);
-	(void)remote_layout_mark(path, id, 0);
+	remote_layout_file_drained(path, uuid, NULL, NULL);
+	(void)remote_layout_file_mark(path, id, 0);
 	atomic_store((atomic_bool *)arg, true);
 	return NULL;
 }
@@ -1898,8 +1898,8 @@ static void lock__strangers_hold_nobody_up(void **state)
 /* one of our own that is stopped has it */
 static void lock__own_is_not_waited_for_without_end(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
-	unsigned before = layout_lock_ms;
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE);
+	unsigned before = layout_file_lock_ms;
 	char owner[PATH_MAX + 64];
 	struct stat st;
 	pid_t pid;
@@ -1909,20 +1909,20 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	put_text(path, "", 0644);
 	assert_int_equal(stat(path, &st), 0);
 	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	pid = hold_lock(owner);
-	layout_lock_ms = 200;
+	layout_file_lock_ms = 200;
 	scratch_catch_log();
-	assert_int_equal(remote_layout_mark(path, use.id, 0), -ETIMEDOUT);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), -ETIMEDOUT);
 	pmio_log_set_handler(NULL);
-	layout_lock_ms = before;
+	layout_file_lock_ms = before;
 	assert_logged_once();
 	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
 	end_lock(pid);
-	assert_int_equal(remote_layout_mark(path, use.id, 0), 0);
-	remote_layout_drained(path, use.endpoints[0].uuid, NULL, NULL);
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	remote_layout_fini(&layout);
 }
 
 /* ---- one node that does not answer, and others that do ------------------------------------------------- */
@@ -1946,15 +1946,15 @@ static void *write_to_dead(void *arg)
 static void striped__turn_at_a_dead_node(void **state)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_LOCAL);
 	pid_t pid = target_of(2); /* the second one in the list */
 	struct pmio_file *f[2];
 
 	(void)state;
 	name_file("dead-turn");
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	put_two(f[0], 0, 100);
 	scratch_catch_log();
 	stop_process(pid);
@@ -1964,13 +1964,13 @@ static void striped__turn_at_a_dead_node(void **state)
 	pmio_log_set_handler(NULL);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pmio_close(&f[1 - i]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 static void striped__dead_node_keeps_nobody_waiting(void **state)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_STRIPED);
 	struct slow w = { .chunk = calloc(1, CHUNK) };
 	pid_t pid = target_of(2);
 	bool meanwhile = false;
@@ -1981,8 +1981,8 @@ static void striped__dead_node_keeps_nobody_waiting(void **state)
 	assert_non_null(w.chunk);
 	name_file("one-dead");
 	put_text(path, "", 0644);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
-	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &use, true, &w.f), 0);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
+	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &layout, true, &w.f), 0);
 	assert_int_equal(pmio_pwrite(w.f, "live", 4, 0), 4);
 	scratch_catch_log();
 	stop_process(pid);
@@ -2015,7 +2015,7 @@ static void striped__dead_node_keeps_nobody_waiting(void **state)
 	pmio_log_set_handler(NULL);
 	await(pmio_pwrite(w.f, w.chunk, CHUNK, CHUNK) == CHUNK);
 	assert_int_equal(pmio_close(&w.f), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	free(w.chunk);
 }
 

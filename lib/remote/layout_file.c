@@ -1,11 +1,11 @@
 /*
- * layout.c -- the layout file: the targets that have pieces of a file, and how to reach them
+ * layout_file.c -- the layout file: the targets that have pieces of a file, and how to reach them
  *
  * It is next to the file on the PFS, named ".pmio-owner." INODE, while several nodes have the file open, and readable for
  * the user only, as it has keys.  The name has the inode number so that all names of the file in that folder lead to the
  * same one:
  *
- *	[use]
+ *	[use]			the layout session
  *	file = /pfs/out.h5	for people; cut to the length of a line that inih reads
  *	born = 1764126711.183	the file's birth time, if its file system knows it, as inode numbers are reused
  *	id = 5f...		16 bytes
@@ -33,12 +33,13 @@
  * user takes the second name, ".pmio-owner." INODE "." UID.  A file of the second name may still exist when the other one
  * has gone, so both are looked for.
  *
- * The process that opens first makes it with O_EXCL, so there is one use of a file at a time.  The first target, the file's
- * metadata server, removes it after the last close, also when processes are killed; not when one of them cannot be reached
- * any more, as it may be alive: then it stays until that process can be reached again, or a user who knows that it is dead
- * removes the file by hand.  If that target itself has died the file is a leftover: no process answers at its address, or
- * the one there does not know this use.  Then the next process that opens the file removes it, under a lock on it, so that
- * it does not remove a new one.  If the target's host does not answer at all nothing is known, and the file stays.
+ * The process that opens first makes it with O_EXCL, so there is one layout session of a file at a time.  The first target,
+ * the file's metadata server, removes it after the last close, also when processes are killed; not when one of them cannot
+ * be reached any more, as it may be alive: then it stays until that process can be reached again, or a user who knows that
+ * it is dead removes the file by hand.  If that target itself has died the file is a leftover: no process answers at its
+ * address, or the one there does not know this layout session.  Then the next process that opens the file removes it, under
+ * a lock on it, so that it does not remove a new one.  If the target's host does not answer at all nothing is known, and the
+ * file stays.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -55,7 +56,7 @@
 #include "core/path.h"
 #include "core/system.h"
 #include "pfs/pfs.h"
-#include "remote/layout.h"
+#include "remote/layout_file.h"
 #include "remote/remote_impl.h"
 
 #define PREFIX PMIO_PFS_LAYOUT
@@ -70,17 +71,17 @@ static const char *const marks[] = { "no ", "yes" };
 #define MARK_LEN 3
 #define NR_PLACEMENTS (sizeof(placements) / sizeof(placements[0]))
 
-void remote_use_fini(struct remote_use *use)
+void remote_layout_fini(struct remote_layout *layout)
 {
-	if (use->endpoints)
-		explicit_bzero(use->endpoints, use->nr * sizeof(*use->endpoints));
-	free(use->endpoints);
-	memset(use, 0, sizeof(*use));
+	if (layout->endpoints)
+		explicit_bzero(layout->endpoints, layout->nr * sizeof(*layout->endpoints));
+	free(layout->endpoints);
+	memset(layout, 0, sizeof(*layout));
 }
 
 /* ---- its name ---------------------------------------------------------------------------- */
 
-bool layout_owner(const char *name, uid_t *uid)
+bool layout_file_owner(const char *name, uid_t *uid)
 {
 	struct stat st;
 
@@ -96,7 +97,7 @@ static bool is_genuine(uid_t by, const struct statx *file)
 	return by == 0 || by == file->stx_uid || (file->stx_mode & (S_IWGRP | S_IWOTH));
 }
 
-static void swap_names(struct layout_mark *m)
+static void swap_names(struct layout_names *m)
 {
 	char name[PATH_MAX];
 
@@ -106,22 +107,22 @@ static void swap_names(struct layout_mark *m)
 }
 
 /* *forger: out: the user whose file is ignored */
-static bool choose_name(struct layout_mark *m, const struct statx *file, uid_t *forger)
+static bool choose_name(struct layout_names *m, const struct statx *file, uid_t *forger)
 {
 	uid_t by = geteuid(), second;
-	bool there = layout_owner(m->name, &by), forged = there && by != geteuid() && !is_genuine(by, file);
+	bool there = layout_file_owner(m->name, &by), forged = there && by != geteuid() && !is_genuine(by, file);
 
 	if (snprintf(m->other, sizeof(m->other), "%s.%u", m->name, (unsigned)geteuid()) >= (int)sizeof(m->other))
 		*m->other = '\0';
 	if ((there && by == geteuid()) || !*m->other)
 		return false;
-	if (forged || (layout_owner(m->other, &second) && second == geteuid()))
+	if (forged || (layout_file_owner(m->other, &second) && second == geteuid()))
 		swap_names(m);
 	*forger = by;
 	return forged;
 }
 
-int layout_find_mark(const char *path, struct layout_mark *m, uid_t *forger)
+int layout_file_find(const char *path, struct layout_names *m, uid_t *forger)
 {
 	char absolute[PATH_MAX], *real, *slash;
 	struct statx st;
@@ -147,24 +148,24 @@ int layout_find_mark(const char *path, struct layout_mark *m, uid_t *forger)
 	return choose_name(m, &st, forger);
 }
 
-int layout_name_mark(const char *path, struct layout_mark *m)
+int layout_file_names(const char *path, struct layout_names *m)
 {
 	uid_t forger;
-	int rc = layout_find_mark(path, m, &forger);
+	int rc = layout_file_find(path, m, &forger);
 
 	return rc < 0 ? rc : 0;
 }
 
-bool layout_has_rival(const struct layout_mark *m)
+bool layout_file_has_rival(const struct layout_names *m)
 {
 	uid_t uid;
 
-	return *m->other && layout_owner(m->other, &uid) && uid == geteuid();
+	return *m->other && layout_file_owner(m->other, &uid) && uid == geteuid();
 }
 
 /* ---- the lock ---------------------------------------------------------------------------- */
 
-unsigned layout_lock_ms = LAYOUT_LOCKED_TRIES * (LAYOUT_FIND_WAIT_US / 1000); /* tests use less */
+unsigned layout_file_lock_ms = LAYOUT_LOCKED_TRIES * (LAYOUT_FIND_WAIT_US / 1000); /* tests use less */
 
 static int say_locked(int fd, const char *owner)
 {
@@ -177,9 +178,9 @@ static int say_locked(int fd, const char *owner)
 	return -ETIMEDOUT;
 }
 
-int layout_lock(int fd, const char *owner, int how)
+int layout_file_lock(int fd, const char *owner, int how)
 {
-	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, layout_lock_ms);
+	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, layout_file_lock_ms);
 
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno == EINTR)
@@ -209,11 +210,11 @@ static void say_others(const char *owner)
 {
 	uid_t uid;
 
-	if (layout_owner(owner, &uid) && uid != geteuid())
+	if (layout_file_owner(owner, &uid) && uid != geteuid())
 		pmio_warn("%s belongs to user %u, and is left alone", owner, (unsigned)uid);
 }
 
-int layout_sync_folder(const char *owner)
+int layout_file_sync_folder(const char *owner)
 {
 	char folder[PATH_MAX];
 	int fd, rc;
@@ -240,22 +241,22 @@ static void write_name(FILE *out, const char *path)
 	putc('\n', out);
 }
 
-void layout_write(FILE *out, const char *path, const char *born, const struct remote_use *use)
+void layout_file_write(FILE *out, const char *path, const char *born, const struct remote_layout *layout)
 {
 	fprintf(out, "[use]\n");
 	write_name(out, path);
 	fprintf(out, "born = %s\n", born);
-	remote_put_hex(out, "id", use->id, REMOTE_USE_ID);
-	fprintf(out, "placement = %s\nmemory = %u\ntargets = %u\n", placements[use->placement],
-		use->nr_memory, use->nr);
-	for (uint32_t i = 0; i < use->nr; i++) {
-		remote_endpoint_write(out, &use->endpoints[i]);
-		fprintf(out, "waits = %s\n", marks[use->endpoints[i].dirty]);
+	remote_put_hex(out, "id", layout->id, REMOTE_LAYOUT_ID);
+	fprintf(out, "placement = %s\nmemory = %u\ntargets = %u\n", placements[layout->placement],
+		layout->nr_memory, layout->nr);
+	for (uint32_t i = 0; i < layout->nr; i++) {
+		remote_endpoint_write(out, &layout->endpoints[i]);
+		fprintf(out, "waits = %s\n", marks[layout->endpoints[i].dirty]);
 	}
 	fprintf(out, "[end]\n");
 }
 
-int layout_write_use(int fd, const char *path, const char *born, const struct remote_use *use)
+int layout_file_write_new(int fd, const char *path, const char *born, const struct remote_layout *layout)
 {
 	int rc, copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* fd keeps the lock */
 	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
@@ -266,7 +267,7 @@ int layout_write_use(int fd, const char *path, const char *born, const struct re
 			close(copy);
 		return rc;
 	}
-	layout_write(out, path, born, use);
+	layout_file_write(out, path, born, layout);
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
 		rc = -errno;
@@ -276,7 +277,7 @@ int layout_write_use(int fd, const char *path, const char *born, const struct re
 /* ---- reading ----------------------------------------------------------------------------- */
 
 struct parser {
-	struct remote_use *use; /* use->nr: endpoint descriptors that have begun */
+	struct remote_layout *layout; /* layout->nr: endpoint descriptors that have begun */
 	uint32_t nr;	 /* number of targets according to the text; 0: not known yet */
 	uint32_t room;	 /* for endpoint descriptors */
 	unsigned seen;	 /* bits of the current descriptor's lines */
@@ -292,20 +293,20 @@ static void take_head(struct parser *p, const char *name, const char *value)
 	size_t len = 0;
 	uint64_t number;
 
-	if (strcmp(name, "id") == 0 && remote_get_hex(value, p->use->id, REMOTE_USE_ID, &len)) {
-		p->head |= len == REMOTE_USE_ID ? 1 : 0;
+	if (strcmp(name, "id") == 0 && remote_get_hex(value, p->layout->id, REMOTE_LAYOUT_ID, &len)) {
+		p->head |= len == REMOTE_LAYOUT_ID ? 1 : 0;
 	} else if (strcmp(name, "born") == 0) {
 		p->other = p->born && strcmp(value, p->born) != 0;
 	} else if (strcmp(name, "placement") == 0) {
 		for (size_t i = 1; i < NR_PLACEMENTS; i++) {
 			if (strcmp(value, placements[i]) != 0)
 				continue;
-			p->use->placement = (enum pmio_placement)i;
+			p->layout->placement = (enum pmio_placement)i;
 			p->head |= 2;
 		}
 	} else if (strcmp(name, "memory") == 0) {
 		p->bad |= !remote_get_number(value, 10, REMOTE_TARGETS_MAX, &number);
-		p->use->nr_memory = p->bad ? 0 : (uint32_t)number;
+		p->layout->nr_memory = p->bad ? 0 : (uint32_t)number;
 	} else if (strcmp(name, "targets") == 0 && !p->nr) {
 		p->bad |= !remote_get_number(value, 10, REMOTE_TARGETS_MAX, &number) || number == 0;
 		p->nr = p->bad ? 0 : (uint32_t)number;
@@ -316,27 +317,27 @@ static void take_head(struct parser *p, const char *name, const char *value)
 /* memory is allocated as descriptors come, not by the number that the text announces */
 static void begin_endpoint(struct parser *p)
 {
-	struct remote_use *use = p->use;
+	struct remote_layout *layout = p->layout;
 
-	p->bad |= use->nr == p->nr || (use->nr && p->seen != REMOTE_ENDPOINT_WHOLE);
+	p->bad |= layout->nr == p->nr || (layout->nr && p->seen != REMOTE_ENDPOINT_WHOLE);
 	p->seen = 0;
-	if (!p->bad && use->nr == p->room) {
+	if (!p->bad && layout->nr == p->room) {
 		uint32_t room = p->room ? 2 * p->room : 4;
 		struct remote_endpoint *endpoints = calloc(room, sizeof(*endpoints));
 
 		p->bad |= !endpoints;
-		if (endpoints && use->nr) {
-			memcpy(endpoints, use->endpoints, use->nr * sizeof(*endpoints));
-			explicit_bzero(use->endpoints, use->nr * sizeof(*endpoints));
+		if (endpoints && layout->nr) {
+			memcpy(endpoints, layout->endpoints, layout->nr * sizeof(*endpoints));
+			explicit_bzero(layout->endpoints, layout->nr * sizeof(*endpoints));
 		}
 		if (endpoints) {
-			free(use->endpoints);
-			use->endpoints = endpoints;
+			free(layout->endpoints);
+			layout->endpoints = endpoints;
 			p->room = room;
 		}
 	}
 	if (!p->bad)
-		use->nr++;
+		layout->nr++;
 }
 
 static int take(void *user, const char *section, const char *name, const char *value)
@@ -351,31 +352,31 @@ static int take(void *user, const char *section, const char *name, const char *v
 		return 1;
 	if (strcmp(name, "host") == 0) /* the first line of each endpoint descriptor */
 		begin_endpoint(p);
-	p->bad |= p->use->nr == 0;
+	p->bad |= p->layout->nr == 0;
 	if (p->bad)
 		return 1;
 	if (strcmp(name, "waits") == 0)
-		p->dirty |= p->use->endpoints[p->use->nr - 1].dirty = strcmp(value, "yes") == 0;
+		p->dirty |= p->layout->endpoints[p->layout->nr - 1].dirty = strcmp(value, "yes") == 0;
 	else
-		p->seen |= remote_endpoint_take(&p->use->endpoints[p->use->nr - 1], name, value);
+		p->seen |= remote_endpoint_take(&p->layout->endpoints[p->layout->nr - 1], name, value);
 	return 1;
 }
 
-int layout_parse(const char *text, const char *born, struct remote_use *use)
+int layout_file_parse(const char *text, const char *born, struct remote_layout *layout)
 {
-	struct parser p = { .use = use, .born = born };
+	struct parser p = { .layout = layout, .born = born };
 
-	memset(use, 0, sizeof(*use));
+	memset(layout, 0, sizeof(*layout));
 	if (!strstr(text, "\n[end]\n"))
 		return -EAGAIN; /* the text is being written, or its writer died */
-	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == use->nr &&
-	    use->nr_memory <= use->nr && p.seen == REMOTE_ENDPOINT_WHOLE)
+	if (ini_parse_string(text, take, &p) == 0 && p.head == 7 && !p.bad && p.nr == layout->nr &&
+	    layout->nr_memory <= layout->nr && p.seen == REMOTE_ENDPOINT_WHOLE)
 		return p.other ? -ESTALE : p.dirty ? -EBUSY : 0;
-	remote_use_fini(use);
+	remote_layout_fini(layout);
 	return PMIO_EPROTO;
 }
 
-int layout_read_text(int fd, char **text)
+int layout_file_read_text(int fd, char **text)
 {
 	struct stat st;
 	size_t done = 0;
@@ -403,18 +404,18 @@ int layout_read_text(int fd, char **text)
 	return 0;
 }
 
-int layout_read(const char *owner, const char *born, struct remote_use *use, int *fd)
+int layout_file_read(const char *owner, const char *born, struct remote_layout *layout, int *fd)
 {
 	char *text;
 	int rc;
 
-	memset(use, 0, sizeof(*use));
+	memset(layout, 0, sizeof(*layout));
 	*fd = open(owner, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
-	rc = layout_read_text(*fd, &text);
+	rc = layout_file_read_text(*fd, &text);
 	if (rc == 0)
-		rc = layout_parse(text, born, use);
+		rc = layout_file_parse(text, born, layout);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
@@ -427,32 +428,32 @@ int layout_read(const char *owner, const char *born, struct remote_use *use, int
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
-void layout_remove_this(const char *owner, int fd)
+void layout_file_remove_this(const char *owner, int fd)
 {
 	struct stat a, b;
 
-	if (layout_lock(fd, owner, LOCK_EX) < 0)
+	if (layout_file_lock(fd, owner, LOCK_EX) < 0)
 		return; /* the name may belong to another file by now */
 	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
 	    unlink(owner) < 0)
 		pmio_err("%s: remove: %s", owner, strerror(errno));
 }
 
-void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool dirty)
+void remote_layout_file_remove(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty)
 {
-	struct remote_use use;
-	int fd, rc = layout_read(owner, NULL, &use, &fd);
+	struct remote_layout layout;
+	int fd, rc = layout_file_read(owner, NULL, &layout, &fd);
 
-	if ((rc == 0 || (rc == -EBUSY && dirty)) && memcmp(use.id, id, REMOTE_USE_ID) == 0)
-		layout_remove_this(owner, fd);
-	remote_use_fini(&use);
+	if ((rc == 0 || (rc == -EBUSY && dirty)) && memcmp(layout.id, id, REMOTE_LAYOUT_ID) == 0)
+		layout_file_remove_this(owner, fd);
+	remote_layout_fini(&layout);
 	if (fd >= 0)
 		close(fd);
 }
 
 /* ---- dirty marks --------------------------------------------------------------------------- */
 
-off_t layout_mark_of(const char *text, uint32_t target)
+off_t layout_file_mark_of(const char *text, uint32_t target)
 {
 	const char *at = text;
 
@@ -461,13 +462,13 @@ off_t layout_mark_of(const char *text, uint32_t target)
 	return at ? at + sizeof("\nwaits = ") - 1 - text : 0;
 }
 
-static int put_mark(int fd, const char *text, struct remote_use *use, uint32_t target, bool dirty)
+static int put_mark(int fd, const char *text, struct remote_layout *layout, uint32_t target, bool dirty)
 {
-	off_t at = layout_mark_of(text, target);
+	off_t at = layout_file_mark_of(text, target);
 
 	if (!at || (strncmp(text + at, marks[0], MARK_LEN) != 0 && strncmp(text + at, marks[1], MARK_LEN) != 0))
 		return PMIO_EPROTO;
-	use->endpoints[target].dirty = dirty;
+	layout->endpoints[target].dirty = dirty;
 	errno = EIO; /* a short write */
 	return pwrite(fd, marks[dirty], MARK_LEN, at) == MARK_LEN ? 0 : -errno;
 }
@@ -478,101 +479,101 @@ static int sync_marks(int fd, int rc)
 	return rc == 0 && fsync(fd) < 0 ? -errno : rc;
 }
 
-static bool any_dirty(const struct remote_use *use)
+static bool any_dirty(const struct remote_layout *layout)
 {
 	bool any = false;
 
-	for (uint32_t i = 0; i < use->nr; i++)
-		any |= use->endpoints[i].dirty;
+	for (uint32_t i = 0; i < layout->nr; i++)
+		any |= layout->endpoints[i].dirty;
 	return any;
 }
 
 /* of the file that is locked now; 0, -EBUSY (it has a dirty mark) or an error */
-static int lock_owner_how(const char *owner, const char *born, int how, struct remote_use *use, int *fd, char **text)
+static int lock_owner_how(const char *owner, const char *born, int how, struct remote_layout *layout, int *fd, char **text)
 {
 	struct stat st;
 	int rc;
 
 	*text = NULL;
-	memset(use, 0, sizeof(*use));
+	memset(layout, 0, sizeof(*layout));
 	*fd = open(owner, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
 	rc = check_ours(*fd, &st);
 	if (rc == 0)
-		rc = layout_lock(*fd, owner, how);
+		rc = layout_file_lock(*fd, owner, how);
 	if (rc == 0)
-		rc = layout_read_text(*fd, text);
-	return rc == 0 ? layout_parse(*text, born, use) : rc;
+		rc = layout_file_read_text(*fd, text);
+	return rc == 0 ? layout_file_parse(*text, born, layout) : rc;
 }
 
-int layout_lock_text(const char *owner, const char *born, struct remote_use *use, int *fd, char **text)
+int layout_file_lock_text(const char *owner, const char *born, struct remote_layout *layout, int *fd, char **text)
 {
-	return lock_owner_how(owner, born, LOCK_EX, use, fd, text);
+	return lock_owner_how(owner, born, LOCK_EX, layout, fd, text);
 }
 
-void layout_unlock(struct remote_use *use, int fd, char *text)
+void layout_file_unlock(struct remote_layout *layout, int fd, char *text)
 {
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
-	remote_use_fini(use);
+	remote_layout_fini(layout);
 	if (fd >= 0)
 		close(fd);
 }
 
 /* sets the marks of targets first..end-1 */
-static int mark_targets(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t first, uint32_t end)
+static int mark_targets(const char *path, const uint8_t id[REMOTE_LAYOUT_ID], uint32_t first, uint32_t end)
 {
-	struct remote_use use = { .nr = 0 };
+	struct remote_layout layout = { .nr = 0 };
 	char *text = NULL;
-	struct layout_mark m;
-	int fd = -1, rc = layout_name_mark(path, &m);
+	struct layout_names m;
+	int fd = -1, rc = layout_file_names(path, &m);
 
 	if (rc == 0)
-		rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
+		rc = layout_file_lock_text(m.name, m.born, &layout, &fd, &text);
 	if (rc == -EPERM || rc == -EACCES)
 		say_others(m.name);
 	if (rc == 0 || rc == -EBUSY)
-		rc = memcmp(use.id, id, REMOTE_USE_ID) == 0 ? 0 : -ENOENT;
-	for (uint32_t i = first; i < end && i < use.nr && rc == 0; i++)
-		rc = put_mark(fd, text, &use, i, true);
+		rc = memcmp(layout.id, id, REMOTE_LAYOUT_ID) == 0 ? 0 : -ENOENT;
+	for (uint32_t i = first; i < end && i < layout.nr && rc == 0; i++)
+		rc = put_mark(fd, text, &layout, i, true);
 	rc = sync_marks(fd, rc);
-	layout_unlock(&use, fd, text);
+	layout_file_unlock(&layout, fd, text);
 	return rc;
 }
 
-int remote_layout_mark(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target)
+int remote_layout_file_mark(const char *path, const uint8_t id[REMOTE_LAYOUT_ID], uint32_t target)
 {
 	return mark_targets(path, id, target, target + 1);
 }
 
-int remote_layout_mark_all(const char *path, const uint8_t id[REMOTE_USE_ID])
+int remote_layout_file_mark_all(const char *path, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	return mark_targets(path, id, 0, REMOTE_TARGETS_MAX);
 }
 
-void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID])
+void remote_layout_file_keep(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
 {
-	struct remote_use use;
+	struct remote_layout layout;
 	char *text;
-	int fd, rc = layout_lock_text(owner, NULL, &use, &fd, &text);
+	int fd, rc = layout_file_lock_text(owner, NULL, &layout, &fd, &text);
 
 	/* a process whose close failed could not tell at which target: assume any */
-	for (uint32_t i = 0; rc == 0 && i < use.nr && memcmp(use.id, id, REMOTE_USE_ID) == 0; i++)
-		rc = put_mark(fd, text, &use, i, true);
+	for (uint32_t i = 0; rc == 0 && i < layout.nr && memcmp(layout.id, id, REMOTE_LAYOUT_ID) == 0; i++)
+		rc = put_mark(fd, text, &layout, i, true);
 	rc = sync_marks(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
 		pmio_err("%s: %s", owner, pmio_strerror(rc));
-	layout_unlock(&use, fd, text);
+	layout_file_unlock(&layout, fd, text);
 }
 
-/* of a complete text, of any file: 1: it is of this use; 0: of another */
-static int compare_id(int rc, const struct remote_use *use, const uint8_t id[REMOTE_USE_ID])
+/* of a complete text, of any file: 1: it is of this layout session; 0: of another */
+static int compare_id(int rc, const struct remote_layout *layout, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	if (rc < 0 && rc != -EBUSY)
 		return rc;
-	return memcmp(use->id, id, REMOTE_USE_ID) == 0;
+	return memcmp(layout->id, id, REMOTE_LAYOUT_ID) == 0;
 }
 
 static bool has_folder(const char *owner)
@@ -583,12 +584,12 @@ static bool has_folder(const char *owner)
 	return access(folder, F_OK) == 0;
 }
 
-int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID])
+int remote_layout_file_is_there(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
 {
-	struct remote_use use;
-	int fd, rc = compare_id(layout_read(owner, NULL, &use, &fd), &use, id);
+	struct remote_layout layout;
+	int fd, rc = compare_id(layout_file_read(owner, NULL, &layout, &fd), &layout, id);
 
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	if (fd >= 0)
 		close(fd);
 	/* if the folder does not exist either, the file system may not be mounted */
@@ -619,10 +620,10 @@ static int put_mds(int fd, const char *text, const struct remote_endpoint *mds)
 	return rc;
 }
 
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_endpoint *mds,
+int layout_file_locked(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg)
 {
-	struct remote_use use = { .nr = 0 };
+	struct remote_layout layout = { .nr = 0 };
 	int fd = -1, rc = -EAGAIN;
 	char *text = NULL;
 	struct stat st;
@@ -630,67 +631,67 @@ int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const stru
 	/* this thread itself may have the lock, in another call: wait only for a limited time */
 	for (int tries = 0; tries < LAYOUT_FIND_TRIES && rc == -EAGAIN; tries++) {
 		if (tries) {
-			layout_unlock(&use, fd, text);
+			layout_file_unlock(&layout, fd, text);
 			pmio_sleep_us(LAYOUT_FIND_WAIT_US);
 		}
-		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &use, &fd, &text);
+		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &layout, &fd, &text);
 	}
-	rc = compare_id(rc, &use, id);
+	rc = compare_id(rc, &layout, id);
 	if (rc >= 0)
 		rc = rc == 1 && fstat(fd, &st) == 0 && st.st_nlink ? put_mds(fd, text, mds) : -ENOENT;
 	if (rc == 0)
 		rc = call(arg);
-	layout_unlock(&use, fd, text);
+	layout_file_unlock(&layout, fd, text);
 	return rc;
 }
 
-void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
+void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg)
 {
-	struct remote_use use;
-	struct layout_mark m;
+	struct remote_layout layout;
+	struct layout_names m;
 	char *text;
 	bool drained;
 	int fd, rc;
 
-	if (layout_name_mark(path, &m) < 0)
+	if (layout_file_names(path, &m) < 0)
 		return;
-	rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
+	rc = layout_file_lock_text(m.name, m.born, &layout, &fd, &text);
 	if (rc == -EPERM || rc == -EACCES)
 		say_others(m.name);
 	if (rc == -EBUSY) {
 		/* drain what was written before another process set a mark here: the lock is held */
 		drained = !drain || drain(arg) >= 0;
 		rc = 0;
-		for (uint32_t i = 0; i < use.nr && rc == 0 && drained; i++) {
-			if (use.endpoints[i].dirty && memcmp(use.endpoints[i].uuid, uuid, 16) == 0)
-				rc = put_mark(fd, text, &use, i, false);
+		for (uint32_t i = 0; i < layout.nr && rc == 0 && drained; i++) {
+			if (layout.endpoints[i].dirty && memcmp(layout.endpoints[i].uuid, uuid, 16) == 0)
+				rc = put_mark(fd, text, &layout, i, false);
 		}
 		rc = sync_marks(fd, rc);
 		if (rc < 0)
 			pmio_err("%s: %s", m.name, pmio_strerror(rc));
-		else if (!any_dirty(&use) && use.nr_memory < use.nr)
-			layout_remove_this(m.name, fd);
+		else if (!any_dirty(&layout) && layout.nr_memory < layout.nr)
+			layout_file_remove_this(m.name, fd);
 	}
-	layout_unlock(&use, fd, text);
+	layout_file_unlock(&layout, fd, text);
 }
 
-int remote_layout_settle(const char *path, const uint8_t uuid[16],
-			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg)
+int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
+			bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg)
 {
-	struct remote_use use;
-	struct layout_mark m;
+	struct remote_layout layout;
+	struct layout_names m;
 	char *text;
 	int fd, rc;
 
-	if (layout_name_mark(path, &m) < 0)
+	if (layout_file_names(path, &m) < 0)
 		return 0;
-	rc = layout_lock_text(m.name, m.born, &use, &fd, &text);
+	rc = layout_file_lock_text(m.name, m.born, &layout, &fd, &text);
 	if (rc == -EBUSY)
-		rc = memcmp(use.endpoints[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
-	else if (rc == 0 && memcmp(use.endpoints[0].uuid, uuid, 16) == 0 && in_use(arg, use.id))
+		rc = memcmp(layout.endpoints[0].uuid, uuid, 16) == 0 ? -EAGAIN : 0;
+	else if (rc == 0 && memcmp(layout.endpoints[0].uuid, uuid, 16) == 0 && is_active(arg, layout.id))
 		rc = -EAGAIN; /* a process that uses the file may leave without a notice if it has written nothing */
-	else if (rc == 0 && memcmp(use.endpoints[0].uuid, uuid, 16) == 0)
-		layout_remove_this(m.name, fd);
-	layout_unlock(&use, fd, text);
+	else if (rc == 0 && memcmp(layout.endpoints[0].uuid, uuid, 16) == 0)
+		layout_file_remove_this(m.name, fd);
+	layout_file_unlock(&layout, fd, text);
 	return rc == -EAGAIN || rc == -ETIMEDOUT ? -EAGAIN : 0;
 }
