@@ -7,11 +7,11 @@
  * however that happens, and so the target learns that the process's files are to be closed.
  *
  * A session that failed is dropped, and the next call makes another one, in which HELLO
- * identifies the same process: its joins do not belong to a session.  So the end of a liveness
- * socket has to mean the end of the process, and nothing else: that of a dropped session stays
- * open until the target has confirmed that it has the liveness socket of a later one.
+ * identifies the same process: its memberships do not belong to a session.  So the end of a
+ * liveness socket has to mean the end of the process, and nothing else: that of a dropped session
+ * stays open until the target has confirmed that it has the liveness socket of a later one.
  *
- * A target that was restarted knows of no joins.  The first session with it joins again, if the
+ * A target that was restarted knows of no memberships.  The first session with it joins again, if the
  * layout file is still there and belongs to that layout session; otherwise others have taken it for a
  * leftover, and the process cannot continue with the file (node_is_member()).
  */
@@ -276,7 +276,7 @@ int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 
 static void free_membership(struct node *n, struct membership *m)
 {
-	DL_DELETE(n->members, m);
+	DL_DELETE(n->memberships, m);
 	free(m->owner);
 	free(m);
 }
@@ -285,7 +285,7 @@ static struct membership *find_membership(struct node *n, uint64_t number)
 {
 	struct membership *m;
 
-	DL_FOREACH(n->members, m) {
+	DL_FOREACH(n->memberships, m) {
 		if (m->number == number)
 			break;
 	}
@@ -354,7 +354,7 @@ static int join_again(struct node *n)
 	struct membership *m, *next;
 	int rc = 0;
 
-	DL_FOREACH_SAFE(n->members, m, next) {
+	DL_FOREACH_SAFE(n->memberships, m, next) {
 		if (rc == 0)
 			rc = join_one_again(n, m);
 	}
@@ -524,7 +524,7 @@ static void free_node(struct node *n)
 {
 	struct membership *m, *next;
 
-	DL_FOREACH_SAFE(n->members, m, next)
+	DL_FOREACH_SAFE(n->memberships, m, next)
 		free_membership(n, m);
 	pthread_cond_destroy(&n->buffer_free);
 	pthread_mutex_destroy(&n->lock);
@@ -576,7 +576,7 @@ int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t
 	memcpy(m->layout, layout, sizeof(m->layout));
 	m->number = number;
 	pthread_mutex_lock(&n->lock);
-	DL_APPEND(n->members, m);
+	DL_APPEND(n->memberships, m);
 	pthread_mutex_unlock(&n->lock);
 	return 0;
 }

@@ -46,7 +46,7 @@ struct node {
 	struct liveness liveness; /* of this session */
 	struct liveness earlier[LIVENESS_MAX]; /* of earlier sessions: they stay open until the target has another one */
 	unsigned nr_earlier;
-	struct membership *members;
+	struct membership *memberships;
 	uint64_t retry_ms;	/* no new attempt before this time */
 	int last_error;		/* why there is no session */
 	unsigned users;		/* calls under way: the peer stays */

@@ -24,18 +24,18 @@ struct layout {
 	uint8_t id[REMOTE_LAYOUT_ID]; /* key */
 	char *owner;		/* owned; NULL: not here, or removed */
 	bool keep;
-	unsigned joined;	/* times */
-	unsigned nr_members;
+	unsigned joined;	/* memberships of processes that have joined, and not left */
+	unsigned nr_memberships;
 	struct claim *claims;
 	struct pointer *pointers;
 	UT_hash_handle hh;
 };
 
 /* of a process: one for each join, and one for a layout session that it created */
-struct member {
+struct membership {
 	struct layout *layout;
 	uint64_t number; /* 0: the process has created the layout session, not joined it */
-	struct member *prev, *next;
+	struct membership *prev, *next;
 };
 
 struct layouts {
@@ -84,9 +84,9 @@ static void free_layout(struct layouts *all, struct layout *layout)
 	free(layout);
 }
 
-static struct member *find_member(struct member *list, const struct layout *layout, uint64_t number)
+static struct membership *find_membership(struct membership *list, const struct layout *layout, uint64_t number)
 {
-	struct member *m;
+	struct membership *m;
 
 	DL_FOREACH(list, m) {
 		if (m->layout == layout && m->number == number)
@@ -95,9 +95,9 @@ static struct member *find_member(struct member *list, const struct layout *layo
 	return m;
 }
 
-static struct member *get_member(struct member **list, struct layout *layout, uint64_t number)
+static struct membership *get_membership(struct membership **list, struct layout *layout, uint64_t number)
 {
-	struct member *m = find_member(*list, layout, number);
+	struct membership *m = find_membership(*list, layout, number);
 
 	if (m)
 		return m;
@@ -106,7 +106,7 @@ static struct member *get_member(struct member **list, struct layout *layout, ui
 		return NULL;
 	m->layout = layout;
 	m->number = number;
-	layout->nr_members++;
+	layout->nr_memberships++;
 	layout->joined += number != 0;
 	DL_APPEND(*list, m);
 	return m;
@@ -114,11 +114,11 @@ static struct member *get_member(struct member **list, struct layout *layout, ui
 
 static void put_layout(struct layouts *all, struct layout *layout)
 {
-	if (layout->nr_members == 0)
+	if (layout->nr_memberships == 0)
 		free_layout(all, layout);
 }
 
-int layouts_create(struct layouts *all, struct member **process, const uint8_t id[REMOTE_LAYOUT_ID])
+int layouts_create(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct layout *layout = find(all, id);
 
@@ -126,13 +126,13 @@ int layouts_create(struct layouts *all, struct member **process, const uint8_t i
 		layout = add(all, id);
 	if (!layout)
 		return -ENOMEM;
-	if (get_member(process, layout, 0))
+	if (get_membership(memberships, layout, 0))
 		return 0;
 	put_layout(all, layout);
 	return -ENOMEM;
 }
 
-int layouts_join(struct layouts *all, struct member **process, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
+int layouts_join(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
 		 const char *owner)
 {
 	struct layout *layout = find(all, id);
@@ -145,7 +145,7 @@ int layouts_join(struct layouts *all, struct member **process, const uint8_t id[
 		return -ENOMEM;
 	if (owner && !layout->owner)
 		layout->owner = strdup(owner);
-	if ((!owner || layout->owner) && get_member(process, layout, number))
+	if ((!owner || layout->owner) && get_membership(memberships, layout, number))
 		return 0;
 	put_layout(all, layout);
 	return -ENOMEM;
@@ -159,7 +159,7 @@ bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID])
 }
 
 /* returns the layout file, if it is to be removed */
-static char *drop_member(struct layouts *all, struct member **process, struct member *m, bool *kept)
+static char *drop_membership(struct layouts *all, struct membership **memberships, struct membership *m, bool *kept)
 {
 	struct layout *layout = m->layout;
 	char *owner = NULL;
@@ -169,47 +169,47 @@ static char *drop_member(struct layouts *all, struct member **process, struct me
 		layout->owner = NULL;
 	}
 	*kept = layout->keep;
-	DL_DELETE(*process, m);
+	DL_DELETE(*memberships, m);
 	free(m);
-	layout->nr_members--;
+	layout->nr_memberships--;
 	put_layout(all, layout);
 	return owner;
 }
 
-int layouts_leave(struct layouts *all, struct member **process, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
+int layouts_leave(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
 		  char **owner, bool *kept)
 {
 	struct layout *layout = find(all, id);
-	struct member *m = layout && number ? find_member(*process, layout, number) : NULL;
+	struct membership *m = layout && number ? find_membership(*memberships, layout, number) : NULL;
 
 	*owner = NULL;
 	if (!m)
 		return -ENOENT;
 	layout->keep |= keep;
 	/* holders of chunks are kept until the process ends: it may open the file again in this layout session */
-	if (!find_member(*process, layout, 0) && !get_member(process, layout, 0))
+	if (!find_membership(*memberships, layout, 0) && !get_membership(memberships, layout, 0))
 		return -ENOMEM;
-	*owner = drop_member(all, process, m, kept);
+	*owner = drop_membership(all, memberships, m, kept);
 	return 0;
 }
 
-char *layouts_end(struct layouts *all, struct member **process, uint8_t id[REMOTE_LAYOUT_ID], bool *kept)
+char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept)
 {
 	char *owner = NULL;
 
-	while (*process && !owner) {
-		memcpy(id, (*process)->layout->id, REMOTE_LAYOUT_ID);
-		owner = drop_member(all, process, *process, kept);
+	while (*memberships && !owner) {
+		memcpy(id, (*memberships)->layout->id, REMOTE_LAYOUT_ID);
+		owner = drop_membership(all, memberships, *memberships, kept);
 	}
 	return owner;
 }
 
-const char *layouts_joined(const struct member *process, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined)
+const char *layouts_joined(const struct membership *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined)
 {
-	const struct member *m;
+	const struct membership *m;
 
 	*joined = false;
-	DL_FOREACH(process, m) {
+	DL_FOREACH(memberships, m) {
 		if (!m->number || at--)
 			continue;
 		*joined = true;
@@ -219,14 +219,14 @@ const char *layouts_joined(const struct member *process, unsigned at, uint8_t id
 	return NULL;
 }
 
-void layouts_forget(struct layouts *all, struct member **process, const uint8_t id[REMOTE_LAYOUT_ID])
+void layouts_forget(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
 {
-	struct member *m, *next;
+	struct membership *m, *next;
 	bool kept;
 
-	DL_FOREACH_SAFE(*process, m, next) {
+	DL_FOREACH_SAFE(*memberships, m, next) {
 		if (memcmp(m->layout->id, id, REMOTE_LAYOUT_ID) == 0)
-			free(drop_member(all, process, m, &kept));
+			free(drop_membership(all, memberships, m, &kept));
 	}
 }
 

@@ -10,7 +10,7 @@
  * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
  * and a few that of watch.c.
  *
- * Joins (layouts.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
+ * Memberships (layouts.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
  * liveness socket is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
  * the process is not known:

@@ -42,7 +42,7 @@ struct rhandle {
 struct process {
 	uint8_t id[16];		/* key; its own, random */
 	uint64_t attempt;	/* number of the last HELLO */
-	struct member *memberships; /* what it has joined */
+	struct membership *memberships; /* what it has joined */
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid liveness socket, which ends when the process dies; NULL: none */
 	bool dead;
@@ -177,9 +177,9 @@ struct session *target_find_session(struct server *s, uint64_t id);
  */
 int target_get_link(struct server *s, struct session *n);
 struct process *target_get_process(struct server *s, const uint8_t id[16]);
-/* the process may be alive: its joins stay.  Logs what a user can do about it */
+/* the process may be alive: its memberships stay.  Logs what a user can do about it */
 void target_note_lost(struct server *s, struct process *p);
-/* without a session, and so without a liveness socket, it is kept for its joins, if it may be alive */
+/* without a session, and so without a liveness socket, it is kept for its memberships, if it may be alive */
 void target_put_process(struct server *s, struct process *p);
 /* its earlier sessions have ended: the new one can begin */
 void target_go_on(struct server *s, struct process *p);
