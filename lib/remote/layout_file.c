@@ -167,18 +167,18 @@ bool layout_file_has_rival(const struct layout_names *m)
 
 unsigned layout_file_lock_ms = LAYOUT_LOCKED_TRIES * (LAYOUT_FIND_WAIT_US / 1000); /* tests use less */
 
-static int say_locked(int fd, const char *owner)
+static int say_locked(int fd, const char *layout_file)
 {
 	pid_t pid = pmio_lock_holder(fd);
 
 	if (pid)
-		pmio_err("%s: process %d does not give up its lock", owner, (int)pid);
+		pmio_err("%s: process %d does not give up its lock", layout_file, (int)pid);
 	else
-		pmio_err("%s: a process of user %u on another node does not give up its lock", owner, (unsigned)geteuid());
+		pmio_err("%s: a process of user %u on another node does not give up its lock", layout_file, (unsigned)geteuid());
 	return -ETIMEDOUT;
 }
 
-int layout_file_lock(int fd, const char *owner, int how)
+int layout_file_lock(int fd, const char *layout_file, int how)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(LOCK_POLL_MS, LOCK_POLL_MS, layout_file_lock_ms);
 
@@ -187,13 +187,13 @@ int layout_file_lock(int fd, const char *owner, int how)
 			continue;
 		if (errno != EWOULDBLOCK) {
 			pmio_err("%s: flock: %s; files of several nodes need a file system with locks that all nodes see",
-				 owner, strerror(errno));
+				 layout_file, strerror(errno));
 			return -ENOLCK;
 		}
 		if (how & LOCK_NB)
 			return -EAGAIN;
 		if (!pmio_backoff_sleep(&b))
-			return say_locked(fd, owner);
+			return say_locked(fd, layout_file);
 	}
 	return 0;
 }
@@ -206,20 +206,20 @@ static int check_ours(int fd, struct stat *st)
 	return S_ISREG(st->st_mode) && st->st_uid == geteuid() && !(st->st_mode & 077) ? 0 : -EPERM;
 }
 
-static void say_others(const char *owner)
+static void say_others(const char *layout_file)
 {
 	uid_t uid;
 
-	if (layout_file_owner(owner, &uid) && uid != geteuid())
-		pmio_warn("%s belongs to user %u, and is left alone", owner, (unsigned)uid);
+	if (layout_file_owner(layout_file, &uid) && uid != geteuid())
+		pmio_warn("%s belongs to user %u, and is left alone", layout_file, (unsigned)uid);
 }
 
-int layout_file_sync_folder(const char *owner)
+int layout_file_sync_folder(const char *layout_file)
 {
 	char folder[PATH_MAX];
 	int fd, rc;
 
-	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(owner, '/') - owner) + 1, owner);
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(layout_file, '/') - layout_file) + 1, layout_file);
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -404,13 +404,13 @@ int layout_file_read_text(int fd, char **text)
 	return 0;
 }
 
-int layout_file_read(const char *owner, const char *born, struct remote_layout *layout, int *fd)
+int layout_file_read(const char *layout_file, const char *born, struct remote_layout *layout, int *fd)
 {
 	char *text;
 	int rc;
 
 	memset(layout, 0, sizeof(*layout));
-	*fd = open(owner, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	*fd = open(layout_file, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
 	rc = layout_file_read_text(*fd, &text);
@@ -428,24 +428,24 @@ int layout_file_read(const char *owner, const char *born, struct remote_layout *
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
-void layout_file_remove_this(const char *owner, int fd)
+void layout_file_remove_this(const char *layout_file, int fd)
 {
 	struct stat a, b;
 
-	if (layout_file_lock(fd, owner, LOCK_EX) < 0)
+	if (layout_file_lock(fd, layout_file, LOCK_EX) < 0)
 		return; /* the name may belong to another file by now */
-	if (fstat(fd, &a) == 0 && lstat(owner, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
-	    unlink(owner) < 0)
-		pmio_err("%s: remove: %s", owner, strerror(errno));
+	if (fstat(fd, &a) == 0 && lstat(layout_file, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev &&
+	    unlink(layout_file) < 0)
+		pmio_err("%s: remove: %s", layout_file, strerror(errno));
 }
 
-void remote_layout_file_remove(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty)
+void remote_layout_file_remove(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty)
 {
 	struct remote_layout layout;
-	int fd, rc = layout_file_read(owner, NULL, &layout, &fd);
+	int fd, rc = layout_file_read(layout_file, NULL, &layout, &fd);
 
 	if ((rc == 0 || (rc == -EBUSY && dirty)) && memcmp(layout.id, id, REMOTE_LAYOUT_ID) == 0)
-		layout_file_remove_this(owner, fd);
+		layout_file_remove_this(layout_file, fd);
 	remote_layout_fini(&layout);
 	if (fd >= 0)
 		close(fd);
@@ -489,27 +489,27 @@ static bool any_dirty(const struct remote_layout *layout)
 }
 
 /* of the file that is locked now; 0, -EBUSY (it has a dirty mark) or an error */
-static int lock_owner_how(const char *owner, const char *born, int how, struct remote_layout *layout, int *fd, char **text)
+static int lock_text_how(const char *layout_file, const char *born, int how, struct remote_layout *layout, int *fd, char **text)
 {
 	struct stat st;
 	int rc;
 
 	*text = NULL;
 	memset(layout, 0, sizeof(*layout));
-	*fd = open(owner, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	*fd = open(layout_file, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (*fd < 0)
 		return -errno;
 	rc = check_ours(*fd, &st);
 	if (rc == 0)
-		rc = layout_file_lock(*fd, owner, how);
+		rc = layout_file_lock(*fd, layout_file, how);
 	if (rc == 0)
 		rc = layout_file_read_text(*fd, text);
 	return rc == 0 ? layout_file_parse(*text, born, layout) : rc;
 }
 
-int layout_file_lock_text(const char *owner, const char *born, struct remote_layout *layout, int *fd, char **text)
+int layout_file_lock_text(const char *layout_file, const char *born, struct remote_layout *layout, int *fd, char **text)
 {
-	return lock_owner_how(owner, born, LOCK_EX, layout, fd, text);
+	return lock_text_how(layout_file, born, LOCK_EX, layout, fd, text);
 }
 
 void layout_file_unlock(struct remote_layout *layout, int fd, char *text)
@@ -553,18 +553,18 @@ int remote_layout_file_mark_all(const char *path, const uint8_t id[REMOTE_LAYOUT
 	return mark_targets(path, id, 0, REMOTE_TARGETS_MAX);
 }
 
-void remote_layout_file_keep(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
+void remote_layout_file_keep(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct remote_layout layout;
 	char *text;
-	int fd, rc = layout_file_lock_text(owner, NULL, &layout, &fd, &text);
+	int fd, rc = layout_file_lock_text(layout_file, NULL, &layout, &fd, &text);
 
 	/* a process whose close failed could not tell at which target: assume any */
 	for (uint32_t i = 0; rc == 0 && i < layout.nr && memcmp(layout.id, id, REMOTE_LAYOUT_ID) == 0; i++)
 		rc = put_mark(fd, text, &layout, i, true);
 	rc = sync_marks(fd, rc);
 	if (rc < 0 && rc != -EBUSY)
-		pmio_err("%s: %s", owner, pmio_strerror(rc));
+		pmio_err("%s: %s", layout_file, pmio_strerror(rc));
 	layout_file_unlock(&layout, fd, text);
 }
 
@@ -576,24 +576,24 @@ static int compare_id(int rc, const struct remote_layout *layout, const uint8_t 
 	return memcmp(layout->id, id, REMOTE_LAYOUT_ID) == 0;
 }
 
-static bool has_folder(const char *owner)
+static bool has_folder(const char *layout_file)
 {
 	char folder[PATH_MAX];
 
-	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(owner, '/') - owner) + 1, owner);
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(layout_file, '/') - layout_file) + 1, layout_file);
 	return access(folder, F_OK) == 0;
 }
 
-int remote_layout_file_is_there(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
+int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct remote_layout layout;
-	int fd, rc = compare_id(layout_file_read(owner, NULL, &layout, &fd), &layout, id);
+	int fd, rc = compare_id(layout_file_read(layout_file, NULL, &layout, &fd), &layout, id);
 
 	remote_layout_fini(&layout);
 	if (fd >= 0)
 		close(fd);
 	/* if the folder does not exist either, the file system may not be mounted */
-	return rc == -ENOENT && has_folder(owner) ? 0 : rc;
+	return rc == -ENOENT && has_folder(layout_file) ? 0 : rc;
 }
 
 /* in place, with one write, as readers have no lock.  -ENOENT: the descriptors' lengths differ */
@@ -620,7 +620,7 @@ static int put_mds(int fd, const char *text, const struct remote_endpoint *mds)
 	return rc;
 }
 
-int layout_file_locked(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
+int layout_file_locked(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg)
 {
 	struct remote_layout layout = { .nr = 0 };
@@ -634,7 +634,7 @@ int layout_file_locked(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], co
 			layout_file_unlock(&layout, fd, text);
 			pmio_sleep_us(LAYOUT_FIND_WAIT_US);
 		}
-		rc = lock_owner_how(owner, NULL, LOCK_EX | LOCK_NB, &layout, &fd, &text);
+		rc = lock_text_how(layout_file, NULL, LOCK_EX | LOCK_NB, &layout, &fd, &text);
 	}
 	rc = compare_id(rc, &layout, id);
 	if (rc >= 0)

@@ -41,12 +41,12 @@ bool layout_file_owner(const char *name, uid_t *uid);
  * how  LOCK_EX; with LOCK_NB: -EAGAIN at once.  -ENOLCK: the file system has no locks; -ETIMEDOUT (both
  * logged)
  */
-int layout_file_lock(int fd, const char *owner, int how);
+int layout_file_lock(int fd, const char *layout_file, int how);
 
 /* write the text of this layout session into a file that was just made; not durable.  born: as for layout_file_parse() */
 int layout_file_write_new(int fd, const char *path, const char *born, const struct remote_layout *layout);
 /* make its name durable, so that it survives a crash of the file system's server, too */
-int layout_file_sync_folder(const char *owner);
+int layout_file_sync_folder(const char *layout_file);
 
 /* *text: the caller wipes and frees it, as it has keys; NULL with an error.  -EPERM: the file belongs to another user */
 int layout_file_read_text(int fd, char **text);
@@ -54,12 +54,12 @@ int layout_file_read_text(int fd, char **text);
  * 0, -ENOENT, -EAGAIN (not complete), -ESTALE, -EBUSY (see layout_file_parse()), -EACCES, -EPERM (another user's),
  * ... *fd is open except after -ENOENT and the errors from -EACCES on.  born: NULL: of any file
  */
-int layout_file_read(const char *owner, const char *born, struct remote_layout *layout, int *fd);
+int layout_file_read(const char *layout_file, const char *born, struct remote_layout *layout, int *fd);
 /* the same under its lock; the caller calls layout_file_unlock() in any case */
-int layout_file_lock_text(const char *owner, const char *born, struct remote_layout *layout, int *fd, char **text);
+int layout_file_lock_text(const char *layout_file, const char *born, struct remote_layout *layout, int *fd, char **text);
 void layout_file_unlock(struct remote_layout *layout, int fd, char *text);
 
 /* remove it if fd is still the file of that name; otherwise another process was faster */
-void layout_file_remove_this(const char *owner, int fd);
+void layout_file_remove_this(const char *layout_file, int fd);
 
 #endif

@@ -20,16 +20,16 @@
 #include "core/backoff.h"
 
 /* a call without an answer may have been carried out: both are idempotent */
-static int say(struct node *n, const struct remote_layout *layout, enum remote_op op, const char *owner, enum remote_keep keep)
+static int say(struct node *n, const struct remote_layout *layout, enum remote_op op, const char *layout_file, enum remote_keep keep)
 {
 	union node_join u;
-	size_t got, len = node_join_message(&u, layout->id, layout->number, owner, keep);
+	size_t got, len = node_join_message(&u, layout->id, layout->number, layout_file, keep);
 
 	return node_ask(n, &u, len, op, NULL, 0, &got);
 }
 
 /* begins: the layout session begins, or continues after its last close */
-static int say_join(const struct pmio_settings *settings, struct remote_layout *layout, const char *owner, bool begins)
+static int say_join(const struct pmio_settings *settings, struct remote_layout *layout, const char *layout_file, bool begins)
 {
 	static _Atomic uint64_t joins;
 	struct node *n = node_get(settings, &layout->endpoints[0]);
@@ -37,9 +37,9 @@ static int say_join(const struct pmio_settings *settings, struct remote_layout *
 
 	layout->number = atomic_fetch_add(&joins, 1) + 1;
 	if (rc == 0)
-		rc = say(n, layout, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_IF_DIRTY);
+		rc = say(n, layout, REMOTE_JOIN, begins ? layout_file : NULL, REMOTE_KEEP_IF_DIRTY);
 	if (rc == 0)
-		rc = node_joined(n, layout->id, layout->number, owner);
+		rc = node_joined(n, layout->id, layout->number, layout_file);
 	layout->joined = rc == 0;
 	return rc;
 }
@@ -116,7 +116,7 @@ int remote_layout_serve(const struct pmio_settings *settings, const struct remot
 }
 
 /* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
-static int join(const struct pmio_settings *settings, const char *owner, struct remote_layout *layout)
+static int join(const struct pmio_settings *settings, const char *layout_file, struct remote_layout *layout)
 {
 	const struct remote_endpoint *mds = &layout->endpoints[0];
 	int rc = node_probe(mds, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
@@ -124,16 +124,16 @@ static int join(const struct pmio_settings *settings, const char *owner, struct 
 	if (rc == -ECONNREFUSED)
 		return -ENOENT; /* the host runs, but not the target */
 	if (rc == 0)
-		rc = say_join(settings, layout, owner, false);
+		rc = say_join(settings, layout, layout_file, false);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
-		 "this file", owner, mds->host, pmio_strerror(rc));
+		 "this file", layout_file, mds->host, pmio_strerror(rc));
 	return -EBUSY;
 }
 
 /* log which nodes have dirty data */
-static void say_kept(const char *owner, const struct remote_layout *layout)
+static void say_kept(const char *layout_file, const struct remote_layout *layout)
 {
 	char hosts[512] = "";
 	size_t len = 0;
@@ -143,7 +143,7 @@ static void say_kept(const char *owner, const struct remote_layout *layout)
 			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
 						layout->endpoints[i].host);
 	}
-	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
+	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", layout_file,
 		 hosts);
 }
 
@@ -152,16 +152,16 @@ static void say_kept(const char *owner, const struct remote_layout *layout)
  * claims there, so the layout session continues with its list of targets.  Under the lock, as the file may be about to
  * be removed.
  */
-static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
+static int take_up(const struct pmio_settings *settings, const char *layout_file, const char *born,
 		   struct remote_layout *layout)
 {
 	struct remote_layout now;
 	struct stat st;
 	char *text;
-	int fd, rc = layout_file_lock_text(owner, born, &now, &fd, &text);
+	int fd, rc = layout_file_lock_text(layout_file, born, &now, &fd, &text);
 
 	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, layout->id, REMOTE_LAYOUT_ID) == 0)
-		rc = say_join(settings, layout, owner, true);
+		rc = say_join(settings, layout, layout_file, true);
 	else if (rc != -ETIMEDOUT)
 		rc = -EAGAIN;
 	layout_file_unlock(&now, fd, text);
@@ -169,13 +169,13 @@ static int take_up(const struct pmio_settings *settings, const char *owner, cons
 }
 
 /* the file is not in use, and has a dirty mark */
-static int find_dirty(const struct pmio_settings *settings, const char *owner, const char *born,
+static int find_dirty(const struct pmio_settings *settings, const char *layout_file, const char *born,
 		      struct remote_layout *layout)
 {
-	int rc = layout->nr_memory == layout->nr ? take_up(settings, owner, born, layout) : -EBUSY;
+	int rc = layout->nr_memory == layout->nr ? take_up(settings, layout_file, born, layout) : -EBUSY;
 
 	if (rc < 0 && rc != -EAGAIN) {
-		say_kept(owner, layout);
+		say_kept(layout_file, layout);
 		rc = -EBUSY;
 	}
 	return rc;
@@ -186,13 +186,13 @@ static int find_dirty(const struct pmio_settings *settings, const char *owner, c
  * cannot belong to a slow process.  0: it is in use after all, and joined; -ENOENT: removed;
  * -EAGAIN, -EBUSY
  */
-static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
+static int remove_left_over(const struct pmio_settings *settings, const char *layout_file, const char *born,
 			    struct remote_layout *layout, int fd)
 {
 	char *text;
 	int rc;
 
-	rc = layout_file_lock(fd, owner, LOCK_EX | LOCK_NB);
+	rc = layout_file_lock(fd, layout_file, LOCK_EX | LOCK_NB);
 	if (rc < 0)
 		return rc;
 	remote_layout_fini(layout);
@@ -205,49 +205,49 @@ static int remove_left_over(const struct pmio_settings *settings, const char *ow
 	if (rc == -EBUSY)
 		return -EAGAIN; /* not a leftover any more */
 	if (rc == 0)
-		rc = join(settings, owner, layout);
+		rc = join(settings, layout_file, layout);
 	layout->joined = rc == 0;
 	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
 		return rc;
-	pmio_info("%s: left over: removed", owner);
-	layout_file_remove_this(owner, fd);
+	pmio_info("%s: left over: removed", layout_file);
+	layout_file_remove_this(layout_file, fd);
 	return -ENOENT;
 }
 
-static void say_in_use(const char *owner, int rc)
+static void say_in_use(const char *layout_file, int rc)
 {
 	uid_t uid;
 
-	if (layout_file_owner(owner, &uid) && uid != geteuid())
-		pmio_err("%s: the file is in use on several nodes by user %u", owner, (unsigned)uid);
+	if (layout_file_owner(layout_file, &uid) && uid != geteuid())
+		pmio_err("%s: the file is in use on several nodes by user %u", layout_file, (unsigned)uid);
 	else
-		pmio_err("%s: the file is in use on several nodes by other processes: %s", owner, pmio_strerror(rc));
+		pmio_err("%s: the file is in use on several nodes by other processes: %s", layout_file, pmio_strerror(rc));
 }
 
 /* one try; -EAGAIN: try again a little later */
-static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
+static int try_to_find(const struct pmio_settings *settings, const char *layout_file, const char *born,
 		       struct remote_layout *layout, bool last)
 {
-	int fd, rc = layout_file_read(owner, born, layout, &fd);
+	int fd, rc = layout_file_read(layout_file, born, layout, &fd);
 	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
 
 	if (rc == 0 || rc == -EBUSY) {
 		bool dirty = rc == -EBUSY;
 
-		rc = join(settings, owner, layout);
+		rc = join(settings, layout_file, layout);
 		if (rc == -ENOENT && dirty)
-			rc = find_dirty(settings, owner, born, layout);
+			rc = find_dirty(settings, layout_file, born, layout);
 		layout->joined = rc == 0;
 		/* maybe its writer has not joined yet */
 		if (rc == -ENOENT && !last)
 			rc = -EAGAIN;
 		left_over = rc == -ENOENT;
 	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
-		say_in_use(owner, rc);
+		say_in_use(layout_file, rc);
 		rc = -EBUSY;
 	}
 	if (left_over)
-		rc = remove_left_over(settings, owner, born, layout, fd);
+		rc = remove_left_over(settings, layout_file, born, layout, fd);
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)

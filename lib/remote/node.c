@@ -277,7 +277,7 @@ int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 static void free_membership(struct node *n, struct membership *m)
 {
 	DL_DELETE(n->memberships, m);
-	free(m->owner);
+	free(m->layout_file);
 	free(m);
 }
 
@@ -318,7 +318,7 @@ static int say_membership(void *arg)
 {
 	const struct saying *s = arg;
 	union node_join u;
-	size_t got, len = node_join_message(&u, s->m->layout, s->m->number, s->begins ? s->m->owner : NULL,
+	size_t got, len = node_join_message(&u, s->m->layout, s->m->number, s->begins ? s->m->layout_file : NULL,
 					    s->m->left ? s->m->keep : 0);
 
 	node_header(s->n, &u.hdr, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
@@ -339,11 +339,11 @@ static int join_one_again(struct node *n, struct membership *m)
 		return rc;
 	/* the target was restarted, or the layout file was removed by hand */
 	s.begins = true;
-	rc = layout_file_locked(m->owner, m->layout, &n->endpoint, say_membership, &s);
+	rc = layout_file_locked(m->layout_file, m->layout, &n->endpoint, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
-		 "what this process has open of it is lost", m->owner, n->endpoint.host);
+		 "what this process has open of it is lost", m->layout_file, n->endpoint.host);
 	free_membership(n, m);
 	atomic_fetch_add(&nr_ended, 1);
 	return 0;
@@ -568,8 +568,8 @@ int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t
 	struct membership *m = calloc(1, sizeof(*m));
 
 	if (m)
-		m->owner = strdup(layout_file);
-	if (!m || !m->owner) {
+		m->layout_file = strdup(layout_file);
+	if (!m || !m->layout_file) {
 		free(m);
 		return -ENOMEM;
 	}

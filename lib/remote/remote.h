@@ -200,11 +200,11 @@ int remote_layout_serve(const struct pmio_settings *settings, const struct remot
 			const struct remote_layout *layout);
 
 /* 1: there is a layout file of that layout session; 0: there is none; or an error: it is not known */
-int remote_layout_file_is_there(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID]);
+int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
 /* remove the layout file, if it belongs to that layout session and has no dirty mark; dirty: also if it has one */
-void remote_layout_file_remove(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty);
+void remote_layout_file_remove(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty);
 /* set all its dirty marks instead */
-void remote_layout_file_keep(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID]);
+void remote_layout_file_keep(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
  * set the dirty mark of that target in the layout file of path; 0, -ENOENT (there is no such file,
  * or it belongs to another layout session), or another error

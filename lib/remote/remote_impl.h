@@ -23,7 +23,7 @@ struct membership {
 	struct membership *prev, *next;
 	uint8_t layout[REMOTE_LAYOUT_ID];
 	uint64_t number;
-	char *owner;		/* owned: the layout file */
+	char *layout_file;	/* owned: its name */
 	bool left;		/* this process has left; the target may not have been told yet */
 	enum remote_keep keep;	/* what to tell the target then */
 };
@@ -74,12 +74,12 @@ int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * note that this process has joined a layout session at that target, or has left it; owner: name of its layout file; 0 or
- * -ENOMEM
+ * note that this process has joined a layout session at that target, or has left it; layout_file: the name of that; 0
+ * or -ENOMEM
  *
  * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
  */
-int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *owner);
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file);
 /* known: the target knows that, too; otherwise the next session tells it */
 void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
 /* false: the layout session has ended for the target, and others may have begun another one.  May wait to get connected */
@@ -164,7 +164,7 @@ extern unsigned layout_file_lock_ms;
  * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it belongs to another layout session; -EAGAIN:
  * another process has the lock; or an error
  */
-int layout_file_locked(const char *owner, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
+int layout_file_locked(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */

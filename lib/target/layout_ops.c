@@ -19,21 +19,21 @@ int target_do_join(struct server *s, struct session *n, const struct remote_job 
 int target_do_leave(struct server *s, struct remote_job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
-	char *owner = NULL;
+	char *layout_file = NULL;
 	bool keep = false, others;
 	int rc;
 
 	if (j->len != sizeof(*m) || m->keep > REMOTE_KEEP_NOT)
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&s->lock);
-	rc = layouts_leave(s->layouts, &j->session->process->memberships, m->layout, m->number, m->keep == REMOTE_KEEP, &owner, &keep);
+	rc = layouts_leave(s->layouts, &j->session->process->memberships, m->layout, m->number, m->keep == REMOTE_KEEP, &layout_file, &keep);
 	others = layouts_active(s->layouts, m->layout);
 	pthread_mutex_unlock(&s->lock);
-	if (owner && keep)
-		remote_layout_file_keep(owner, m->layout);
-	else if (owner)
-		remote_layout_file_remove(owner, m->layout, m->keep == REMOTE_KEEP_NOT);
-	free(owner);
+	if (layout_file && keep)
+		remote_layout_file_keep(layout_file, m->layout);
+	else if (layout_file)
+		remote_layout_file_remove(layout_file, m->layout, m->keep == REMOTE_KEEP_NOT);
+	free(layout_file);
 	return rc == 0 && others ? 1 : rc;
 }
 

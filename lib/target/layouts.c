@@ -22,7 +22,7 @@ struct pointer {
 
 struct layout {
 	uint8_t id[REMOTE_LAYOUT_ID]; /* key */
-	char *owner;		/* owned; NULL: not here, or removed */
+	char *layout_file;	/* owned; NULL: not here, or removed */
 	bool keep;
 	unsigned joined;	/* memberships of processes that have joined, and not left */
 	unsigned nr_memberships;
@@ -80,7 +80,7 @@ static void free_layout(struct layouts *all, struct layout *layout)
 		free(c);
 	}
 	HASH_DEL(all->hash, layout);
-	free(layout->owner);
+	free(layout->layout_file);
 	free(layout);
 }
 
@@ -133,19 +133,19 @@ int layouts_create(struct layouts *all, struct membership **memberships, const u
 }
 
 int layouts_join(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
-		 const char *owner)
+		 const char *layout_file)
 {
 	struct layout *layout = find(all, id);
 
-	if (!owner && (!layout || layout->joined == 0))
+	if (!layout_file && (!layout || layout->joined == 0))
 		return -ENOENT;
 	if (!layout)
 		layout = add(all, id);
 	if (!layout)
 		return -ENOMEM;
-	if (owner && !layout->owner)
-		layout->owner = strdup(owner);
-	if ((!owner || layout->owner) && get_membership(memberships, layout, number))
+	if (layout_file && !layout->layout_file)
+		layout->layout_file = strdup(layout_file);
+	if ((!layout_file || layout->layout_file) && get_membership(memberships, layout, number))
 		return 0;
 	put_layout(all, layout);
 	return -ENOMEM;
@@ -162,46 +162,46 @@ bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID])
 static char *drop_membership(struct layouts *all, struct membership **memberships, struct membership *m, bool *kept)
 {
 	struct layout *layout = m->layout;
-	char *owner = NULL;
+	char *layout_file = NULL;
 
 	if (m->number && --layout->joined == 0) {
-		owner = layout->owner;
-		layout->owner = NULL;
+		layout_file = layout->layout_file;
+		layout->layout_file = NULL;
 	}
 	*kept = layout->keep;
 	DL_DELETE(*memberships, m);
 	free(m);
 	layout->nr_memberships--;
 	put_layout(all, layout);
-	return owner;
+	return layout_file;
 }
 
 int layouts_leave(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
-		  char **owner, bool *kept)
+		  char **layout_file, bool *kept)
 {
 	struct layout *layout = find(all, id);
 	struct membership *m = layout && number ? find_membership(*memberships, layout, number) : NULL;
 
-	*owner = NULL;
+	*layout_file = NULL;
 	if (!m)
 		return -ENOENT;
 	layout->keep |= keep;
 	/* holders of chunks are kept until the process ends: it may open the file again in this layout session */
 	if (!find_membership(*memberships, layout, 0) && !get_membership(memberships, layout, 0))
 		return -ENOMEM;
-	*owner = drop_membership(all, memberships, m, kept);
+	*layout_file = drop_membership(all, memberships, m, kept);
 	return 0;
 }
 
 char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept)
 {
-	char *owner = NULL;
+	char *layout_file = NULL;
 
-	while (*memberships && !owner) {
+	while (*memberships && !layout_file) {
 		memcpy(id, (*memberships)->layout->id, REMOTE_LAYOUT_ID);
-		owner = drop_membership(all, memberships, *memberships, kept);
+		layout_file = drop_membership(all, memberships, *memberships, kept);
 	}
-	return owner;
+	return layout_file;
 }
 
 const char *layouts_joined(const struct membership *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined)
@@ -214,7 +214,7 @@ const char *layouts_joined(const struct membership *memberships, unsigned at, ui
 			continue;
 		*joined = true;
 		memcpy(id, m->layout->id, REMOTE_LAYOUT_ID);
-		return m->layout->owner;
+		return m->layout->layout_file;
 	}
 	return NULL;
 }

@@ -31,12 +31,12 @@ int layouts_create(struct layouts *all, struct membership **memberships, const u
 /*
  * layouts_join -- the process joins the layout session
  *
- * number  identifies the join within the process: the same one twice counts once
- * owner   the layout file, if the layout session begins; otherwise NULL
+ * number       identifies the join within the process: the same one twice counts once
+ * layout_file  its name, if the layout session begins; otherwise NULL
  * Returns 0, -ENOENT (it has ended, or is unknown), -ENOMEM
  */
 int layouts_join(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
-		 const char *owner);
+		 const char *layout_file);
 
 /* is there a process that has joined it and has not left? */
 bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID]);
@@ -44,13 +44,13 @@ bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
  * layouts_leave -- the process leaves the layout session
  *
- * keep    data of it could not be drained, whatever other processes tell
- * *owner  out: the layout file, if no process uses it any more; the caller frees it.  It is to be
- *         removed, or kept if *kept
+ * keep          data of it could not be drained, whatever other processes tell
+ * *layout_file  out: its name, if no process uses it any more; the caller frees it.  It is to be
+ *               removed, or kept if *kept
  * Returns 0 or -ENOENT.
  */
 int layouts_leave(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
-		  char **owner, bool *kept);
+		  char **layout_file, bool *kept);
 
 /* the process has ended: returns one of the layout files to be removed; to be called until it returns NULL */
 char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept);

@@ -109,18 +109,18 @@ static char *lost_layout(struct server *s, unsigned at, uint8_t id[REMOTE_LAYOUT
 
 	for (struct process *p = s->processes; p; p = p->hh.next) {
 		for (unsigned i = 0; is_lost(p); i++) {
-			const char *owner = layouts_joined(p->memberships, i, id, &joined);
+			const char *layout_file = layouts_joined(p->memberships, i, id, &joined);
 
 			if (!joined)
 				break;
-			if (owner && at-- == 0)
-				return strdup(owner);
+			if (layout_file && at-- == 0)
+				return strdup(layout_file);
 		}
 	}
 	return NULL;
 }
 
-static void forget_layout(struct server *s, const char *owner, const uint8_t id[REMOTE_LAYOUT_ID])
+static void forget_layout(struct server *s, const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct process *p, *next;
 
@@ -130,7 +130,7 @@ static void forget_layout(struct server *s, const char *owner, const uint8_t id[
 		layouts_forget(s->layouts, &p->memberships, id);
 		target_put_process(s, p);
 	}
-	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
+	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", layout_file);
 }
 
 /* a user who removes a layout file confirms that the process is dead.  A thread of its own, as the file system may hang */
@@ -138,24 +138,24 @@ static void keep(struct job *job)
 {
 	struct server *s = ((struct server_job *)job)->server;
 	uint8_t id[REMOTE_LAYOUT_ID];
-	char *owner;
+	char *layout_file;
 
 	for (;;) {
 		unsigned at = 0;
 
 		sleep(KEEPER_S);
 		pthread_mutex_lock(&s->lock);
-		while ((owner = lost_layout(s, at, id)) != NULL) {
+		while ((layout_file = lost_layout(s, at, id)) != NULL) {
 			bool removed;
 
 			pthread_mutex_unlock(&s->lock);
-			removed = remote_layout_file_is_there(owner, id) == 0;
+			removed = remote_layout_file_is_there(layout_file, id) == 0;
 			pthread_mutex_lock(&s->lock);
 			if (removed)
-				forget_layout(s, owner, id);
+				forget_layout(s, layout_file, id);
 			else
 				at++;
-			free(owner);
+			free(layout_file);
 		}
 		pthread_mutex_unlock(&s->lock);
 	}

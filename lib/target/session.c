@@ -176,7 +176,7 @@ static void close_handles(struct server *s, struct session *n)
 struct removal {
 	struct job job;		/* first */
 	uint8_t id[REMOTE_LAYOUT_ID];
-	char *owner;		/* owned */
+	char *layout_file;	/* owned */
 	bool keep;
 };
 
@@ -185,25 +185,25 @@ static void run_removal(struct job *job)
 	struct removal *r = (struct removal *)job;
 
 	if (r->keep)
-		remote_layout_file_keep(r->owner, r->id);
+		remote_layout_file_keep(r->layout_file, r->id);
 	else
-		remote_layout_file_remove(r->owner, r->id, false);
-	free(r->owner);
+		remote_layout_file_remove(r->layout_file, r->id, false);
+	free(r->layout_file);
 	free(r);
 }
 
-/* in a worker, as the file system may hang.  Takes owner over */
-static void remove_owner(struct server *s, char *owner, const uint8_t id[REMOTE_LAYOUT_ID], bool keep)
+/* in a worker, as the file system may hang; frees layout_file */
+static void remove_layout_file(struct server *s, char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool keep)
 {
 	struct removal *r = calloc(1, sizeof(*r));
 
 	if (!r) {
-		free(owner);
+		free(layout_file);
 		return;
 	}
 	r->job.run = run_removal;
 	memcpy(r->id, id, sizeof(r->id));
-	r->owner = owner;
+	r->layout_file = layout_file;
 	r->keep = keep;
 	workers_submit(s->workers, &r->job);
 }
@@ -236,17 +236,17 @@ static bool has_joined(const struct process *p)
 
 void target_note_lost(struct server *s, struct process *p)
 {
-	const char *owner;
+	const char *layout_file;
 	uint8_t id[REMOTE_LAYOUT_ID];
 	bool joined;
 
 	if (p->warned_lost)
 		return;
 	p->warned_lost = true;
-	for (unsigned i = 0; (owner = layouts_joined(p->memberships, i, id, &joined)) != NULL || joined; i++) {
-		if (owner)
+	for (unsigned i = 0; (layout_file = layouts_joined(p->memberships, i, id, &joined)) != NULL || joined; i++) {
+		if (layout_file)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
-				  "for certain, remove that file", owner, p->pid, p->host);
+				  "for certain, remove that file", layout_file, p->pid, p->host);
 	}
 	s->keeper_wanted = true;
 }
@@ -254,7 +254,7 @@ void target_note_lost(struct server *s, struct process *p)
 void target_put_process(struct server *s, struct process *p)
 {
 	uint8_t id[REMOTE_LAYOUT_ID];
-	char *owner;
+	char *layout_file;
 	bool keep;
 
 	if (p->sessions)
@@ -263,8 +263,8 @@ void target_put_process(struct server *s, struct process *p)
 		target_note_lost(s, p);
 		return;
 	}
-	while ((owner = layouts_end(s->layouts, &p->memberships, id, &keep)) != NULL)
-		remove_owner(s, owner, id, keep);
+	while ((layout_file = layouts_end(s->layouts, &p->memberships, id, &keep)) != NULL)
+		remove_layout_file(s, layout_file, id, keep);
 	HASH_DEL(s->processes, p);
 	free(p);
 	s->busy_ms = pmio_now_ms();

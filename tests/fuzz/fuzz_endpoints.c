@@ -23,7 +23,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char good_endpoint[TEXT_MAX], good_owner[TEXT_MAX];
+static char good_endpoint[TEXT_MAX], good_layout[TEXT_MAX];
 
 static void need(int good)
 {
@@ -51,9 +51,9 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
 	abort();
 }
 
-int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *owner)
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file)
 {
-	(void)n, (void)layout, (void)number, (void)owner;
+	(void)n, (void)layout, (void)number, (void)layout_file;
 	abort();
 }
 
@@ -121,7 +121,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	for (unsigned i = 0; i < NR_TARGETS; i++)
 		fill_endpoint(&endpoints[i], i);
 	write_text(good_endpoint, &endpoints[0], NULL);
-	write_text(good_owner, NULL, &layout);
+	write_text(good_layout, NULL, &layout);
 	return 0;
 }
 
@@ -278,14 +278,14 @@ static void try_owner(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char text[TEXT_MAX];
-	bool owner, changes;
+	bool layout_file, changes;
 
 	if (size == 0)
 		return 0;
-	owner = data[0] & 1;
+	layout_file = data[0] & 1;
 	changes = data[0] & 2;
-	make_text(text, owner ? good_owner : good_endpoint, changes, data + 1, size - 1);
-	if (owner)
+	make_text(text, layout_file ? good_layout : good_endpoint, changes, data + 1, size - 1);
+	if (layout_file)
 		try_owner(text);
 	else
 		try_endpoint(text);

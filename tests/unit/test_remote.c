@@ -950,7 +950,7 @@ static void *be_slow(void *arg)
 
 static void find__not_before_its_writer_is_done(void **state)
 {
-	char owner[PATH_MAX + 32];
+	char layout_file[PATH_MAX + 32];
 	struct remote_layout layout;
 	pthread_t thread;
 	struct writer w;
@@ -961,8 +961,8 @@ static void find__not_before_its_writer_is_done(void **state)
 	w.fd = open(path, O_CREAT | O_WRONLY, 0644);
 	assert_int_equal(fstat(w.fd, &st), 0);
 	close(w.fd);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	w.fd = open(owner, O_CREAT | O_EXCL | O_RDWR, 0600);
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	w.fd = open(layout_file, O_CREAT | O_EXCL | O_RDWR, 0600);
 	assert_true(w.fd >= 0);
 	assert_int_equal(flock(w.fd, LOCK_EX), 0);
 	assert_int_equal(pthread_create(&thread, NULL, be_slow, &w), 0);
@@ -970,7 +970,7 @@ static void find__not_before_its_writer_is_done(void **state)
 	assert_int_equal(remote_layout_find(settings, path, &layout), -ENOENT);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(w.st.st_nlink, 1);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 }
 
 /* ---- failure ---------------------------------------------------------------------------------------- */
@@ -1299,7 +1299,7 @@ static struct peer peer_again(struct pmio_fabric_initiator *port, const struct p
 	return q;
 }
 
-static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const char *owner)
+static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const char *layout_file)
 {
 	union {
 		struct remote_join_msg m;
@@ -1309,10 +1309,10 @@ static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const c
 	memset(&u, 0, sizeof(u));
 	memset(u.m.layout, 0x77, sizeof(u.m.layout));
 	u.m.number = number;
-	u.m.create = owner != NULL;
-	if (owner)
-		strcpy(u.m.path, owner);
-	return peer_ask(p, &u, sizeof(u.m) + (owner ? strlen(owner) + 1 : 0), op, NULL, 0);
+	u.m.create = layout_file != NULL;
+	if (layout_file)
+		strcpy(u.m.path, layout_file);
+	return peer_ask(p, &u, sizeof(u.m) + (layout_file ? strlen(layout_file) + 1 : 0), op, NULL, 0);
 }
 
 /* the answer to a HELLO was lost: it is said again, and the one before finds nobody */
@@ -1536,7 +1536,7 @@ static void watch__many_files(void **state)
 
 /* ---- a layout session outlives sessions -------------------------------------------------------------- */
 
-static struct pmio_file *open_used(struct remote_layout *layout, const char *name, char owner[PATH_MAX + 32])
+static struct pmio_file *open_used(struct remote_layout *layout, const char *name, char layout_file[PATH_MAX + 32])
 {
 	struct client_open how = { .flags = RW };
 	struct pmio_file *f;
@@ -1545,12 +1545,12 @@ static struct pmio_file *open_used(struct remote_layout *layout, const char *nam
 	name_file(name);
 	put_text(path, "old", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	*layout = layout_of_all(PMIO_PLACE_SINGLE);
 	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
 	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, layout, true, &f), 0);
 	assert_int_equal(pmio_pwrite(f, "new", 3, 0), 3);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	return f;
 }
 
@@ -1588,9 +1588,9 @@ static int found_by_another(void)
 static void use__target_stopped_for_longer_than_the_timeout(void **state)
 {
 	pid_t pid = target_of(1);
-	char owner[PATH_MAX + 32];
+	char layout_file[PATH_MAX + 32];
 	struct remote_layout layout;
-	struct pmio_file *f = open_used(&layout, "lost", owner);
+	struct pmio_file *f = open_used(&layout, "lost", layout_file);
 
 	(void)state;
 	scratch_catch_log();
@@ -1603,21 +1603,21 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 	await(pmio_pwrite(f, "now", 3, 0) == 3);
 	usleep(500000);
 	pmio_log_set_handler(NULL);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	assert_int_equal(found_by_another(), 'n');
 	assert_int_equal(pmio_pwrite(f, "end", 3, 0), 3);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_on_pfs((const uint8_t *)"end", 3);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 	remote_layout_fini(&layout);
 }
 
 /* it knows of no process: one that has the file open says so before others take it over */
 static void use__target_started_anew(void **state)
 {
-	char owner[PATH_MAX + 32];
+	char layout_file[PATH_MAX + 32];
 	struct remote_layout layout;
-	struct pmio_file *f = open_used(&layout, "anew", owner);
+	struct pmio_file *f = open_used(&layout, "anew", layout_file);
 
 	(void)state;
 	scratch_catch_log();
@@ -1627,24 +1627,24 @@ static void use__target_started_anew(void **state)
 	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "now", 3, 0), 3);
 	assert_int_equal(found_by_another(), 'n');
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	assert_int_equal(pmio_close(&f), 0);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 	remote_layout_fini(&layout);
 }
 
 /* others have taken it for left over: what has it open does not go on beside them */
 static void use__taken_over_meanwhile(void **state)
 {
-	char owner[PATH_MAX + 32];
+	char layout_file[PATH_MAX + 32];
 	struct remote_layout layout;
-	struct pmio_file *f = open_used(&layout, "taken", owner);
+	struct pmio_file *f = open_used(&layout, "taken", layout_file);
 
 	(void)state;
 	scratch_catch_log();
 	kill_target(1);
 	assert_int_equal(found_by_another(), -ENOENT);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
@@ -1703,34 +1703,34 @@ static void use__layout_file_is_durable(void **state)
 static void use__file_system_without_locks(void **state)
 {
 	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 32];
+	char layout_file[PATH_MAX + 32];
 	struct stat st;
 
 	(void)state;
 	name_file("nolocks");
 	put_text(path, "", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	scratch_catch_log();
 	no_flock = true;
 	assert_int_equal(remote_layout_begin(settings, path, &layout), -ENOLCK);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 	/* one that is left over stays */
-	put_text(owner, "rubbish", 0600);
+	put_text(layout_file, "rubbish", 0600);
 	assert_int_equal(remote_layout_find(settings, path, &other), -ENOLCK);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	no_flock = false;
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
 	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 	remote_layout_fini(&layout);
 }
 
 /* ---- marks of another user's ---------------------------------------------------------------------------- */
 
 /* the data file, and the mark's name; false: we cannot be several users */
-static bool shared_file(const char *name, mode_t mode, char owner[PATH_MAX + 64])
+static bool shared_file(const char *name, mode_t mode, char layout_file[PATH_MAX + 64])
 {
 	struct stat st;
 
@@ -1739,27 +1739,27 @@ static bool shared_file(const char *name, mode_t mode, char owner[PATH_MAX + 64]
 	name_file(name);
 	put_text(path, "", mode);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, PATH_MAX + 64, "%s/shared/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, PATH_MAX + 64, "%s/shared/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	return true;
 }
 
-static void strangers_mark(const char *owner)
+static void strangers_mark(const char *layout_file)
 {
-	put_text(owner, "rubbish", 0644);
-	give_to_stranger(owner);
+	put_text(layout_file, "rubbish", 0644);
+	give_to_stranger(layout_file);
 }
 
 /* he cannot write the file, so he has nothing to do with it */
 static void mark__of_who_cannot_write_the_file(void **state)
 {
 	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 64], second[PATH_MAX + 80];
+	char layout_file[PATH_MAX + 64], second[PATH_MAX + 80];
 
 	(void)state;
-	if (!shared_file("shared/squatted", 0644, owner))
+	if (!shared_file("shared/squatted", 0644, layout_file))
 		SKIP("needs root, to be two users");
-	snprintf(second, sizeof(second), "%s.%u", owner, (unsigned)geteuid());
-	strangers_mark(owner);
+	snprintf(second, sizeof(second), "%s.%u", layout_file, (unsigned)geteuid());
+	strangers_mark(layout_file);
 	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	assert_true(exists(second));
@@ -1768,30 +1768,30 @@ static void mark__of_who_cannot_write_the_file(void **state)
 	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
 	remote_layout_fini(&other);
 	/* it has gone, but the layout session goes on */
-	assert_int_equal(unlink(owner), 0);
+	assert_int_equal(unlink(layout_file), 0);
 	assert_int_equal(remote_layout_find(settings, path, &other), 0);
 	assert_memory_equal(other.id, layout.id, sizeof(layout.id));
 	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
 	remote_layout_fini(&other);
 	/* and comes again: what is told of the file goes to the right mark */
-	strangers_mark(owner);
+	strangers_mark(layout_file);
 	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
 	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
 	await(!exists(second));
 	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	remote_layout_fini(&layout);
 }
 
 static void mark__of_who_can_write_the_file(void **state)
 {
 	struct remote_layout other;
-	char owner[PATH_MAX + 64];
+	char layout_file[PATH_MAX + 64];
 
 	(void)state;
-	if (!shared_file("shared/common", 0666, owner))
+	if (!shared_file("shared/common", 0666, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
+	strangers_mark(layout_file);
 	scratch_catch_log();
 	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	pmio_log_set_handler(NULL);
@@ -1811,14 +1811,14 @@ static void mark__of_who_can_write_the_file(void **state)
 static void mark__strangers_have_both_names(void **state)
 {
 	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 64];
+	char layout_file[PATH_MAX + 64];
 
 	(void)state;
-	if (!shared_file("shared/both", 0644, owner))
+	if (!shared_file("shared/both", 0644, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
-	sprintf(owner + strlen(owner), ".%u", (unsigned)geteuid());
-	strangers_mark(owner);
+	strangers_mark(layout_file);
+	sprintf(layout_file + strlen(layout_file), ".%u", (unsigned)geteuid());
+	strangers_mark(layout_file);
 	scratch_catch_log();
 	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	assert_int_equal(remote_layout_begin(settings, path, &layout), -EEXIST);
@@ -1871,16 +1871,16 @@ static void *tell_drained(void *arg)
 /* whoever may make the file may also lock it: nobody waits for that */
 static void lock__strangers_hold_nobody_up(void **state)
 {
-	char owner[PATH_MAX + 64];
+	char layout_file[PATH_MAX + 64];
 	atomic_bool done = false;
 	pthread_t t;
 	pid_t pid;
 
 	(void)state;
-	if (!shared_file("shared/locked", 0666, owner))
+	if (!shared_file("shared/locked", 0666, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
-	pid = hold_lock(owner);
+	strangers_mark(layout_file);
+	pid = hold_lock(layout_file);
 	scratch_catch_log();
 	assert_int_equal(pthread_create(&t, NULL, tell_drained, &done), 0);
 	for (int i = 0; i < 1500 && !atomic_load(&done); i++)
@@ -1900,7 +1900,7 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 {
 	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE);
 	unsigned before = layout_file_lock_ms;
-	char owner[PATH_MAX + 64];
+	char layout_file[PATH_MAX + 64];
 	struct stat st;
 	pid_t pid;
 
@@ -1908,9 +1908,9 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	name_file("held-lock");
 	put_text(path, "", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
-	pid = hold_lock(owner);
+	pid = hold_lock(layout_file);
 	layout_file_lock_ms = 200;
 	scratch_catch_log();
 	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), -ETIMEDOUT);
