@@ -676,7 +676,7 @@ void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*
 }
 
 int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
-			bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg)
+			      bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg)
 {
 	struct remote_layout layout;
 	struct layout_names m;

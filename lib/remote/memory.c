@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/backoff.h"
+#include "core/fnv.h"
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
@@ -20,13 +21,6 @@
 static bool is_drained_later(const struct pmio_settings *s)
 {
 	return s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-}
-
-static uint32_t hash_text(uint32_t h, const char *text)
-{
-	while (*text)
-		h = (h ^ (uint8_t)*text++) * 16777619u; /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
-	return h;
 }
 
 /* the same for all of its names except hard links; the file may not exist yet */
@@ -39,15 +33,15 @@ static int hash_name(const char *path, uint32_t *hash)
 		return rc;
 	real = realpath(absolute, NULL);
 	if (real) {
-		*hash = hash_text(2166136261u, real);
+		*hash = pmio_fnv(PMIO_FNV_INIT, real);
 	} else {
 		base = strrchr(absolute, '/');
 		*base = '\0';
 		real = realpath(*absolute ? absolute : "/", NULL);
-		*hash = hash_text(2166136261u, real ? real : absolute);
+		*hash = pmio_fnv(PMIO_FNV_INIT, real ? real : absolute);
 		if (!real || strcmp(real, "/") != 0)
-			*hash = hash_text(*hash, "/");
-		*hash = hash_text(*hash, base + 1);
+			*hash = pmio_fnv(*hash, "/");
+		*hash = pmio_fnv(*hash, base + 1);
 	}
 	free(real);
 	return 0;

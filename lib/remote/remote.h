@@ -43,7 +43,7 @@ int remote_advertise(struct pmio *pm, struct remote_endpoint *endpoint);
 /*
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
- * It gives its sessions 2 s to end.  Removing the pool ends it too, as the endpoint descriptor goes.
+ * It gives its sessions 2 s to end.  Removing the pool ends it too, as the file with its endpoint descriptor goes.
  * force: with SIGKILL, if it was stopped by a signal, or does not end
  * Returns 0 when it has ended; -ETIMEDOUT: it does not end; or another error.
  */
@@ -92,11 +92,11 @@ int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *e
 
 /* ---- files of several nodes ----------------------------------------------------------- */
 
-#define REMOTE_LAYOUT_ID 16
+#define REMOTE_LAYOUT_ID 16 /* bytes */
 #define REMOTE_NOBODY UINT32_MAX /* in place of the index of a target */
 #define REMOTE_TARGETS_MAX 65536
 
-/* a layout session: from the first open of such a file to its last close, the same for all processes */
+/* a layout session of such a file: from its first open to its last close, the same for all processes */
 struct remote_layout {
 	uint8_t id[REMOTE_LAYOUT_ID]; /* random */
 	enum pmio_placement placement; /* not AUTO */
@@ -203,7 +203,7 @@ int remote_layout_serve(const struct pmio_settings *settings, const struct remot
 int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
 /* remove the layout file, if it belongs to that layout session and has no dirty mark; dirty: also if it has one */
 void remote_layout_file_remove(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty);
-/* set all its dirty marks instead */
+/* set all its dirty marks, so that it stays */
 void remote_layout_file_keep(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
  * set the dirty mark of that target in the layout file of path; 0, -ENOENT (there is no such file,
@@ -227,7 +227,7 @@ void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*
  * in use.
  */
 int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
-			bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg);
+			      bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg);
 
 /*
  * remote_watch -- have the target remove its mark from the layout file of path, when it has drained path

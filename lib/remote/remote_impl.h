@@ -74,8 +74,8 @@ int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * note that this process has joined a layout session at that target, or has left it; layout_file: the name of that; 0
- * or -ENOMEM
+ * note that this process has joined a layout session at that target, or has left it; layout_file: its name; 0 or
+ * -ENOMEM
  *
  * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
  */
@@ -138,7 +138,7 @@ void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t le
 /* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
-/* ---- layout_file.c --------------------------------------------------------------------- */
+/* ---- layout_file.c ---------------------------------------------------------------- */
 
 /* write the text of a layout file.  born: as for layout_file_parse() */
 void layout_file_write(FILE *out, const char *path, const char *born, const struct remote_layout *layout);

@@ -6,9 +6,9 @@
  *
  * Bytes to be written or read travel in messages if the pieces are small; large pieces go
  * through bounce buffers in the target's memory that are assigned to a session: they are
- * written there ahead of the call, or fetched from there after it.  So no peer
- * ever has a key to the pool: bytes that a cable or a stopped process delivers too late
- * end up in a bounce buffer that is not used any more, and not in a file.
+ * written there ahead of the call, or fetched from there after it.  So no peer ever has a
+ * key to the pool: bytes that a cable or a stopped process delivers too late end up in a
+ * bounce buffer that is not used any more, and not in a file.
  *
  * Calls that take longer (drains) are answered -EINPROGRESS with a ticket, with which
  * WAIT asks again: a target that is alive answers within REMOTE_ANSWER_MS.
