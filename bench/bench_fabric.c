@@ -2,7 +2,7 @@
  * bench_fabric.c -- lib/fabric beside a plain loop of libfabric calls, one host's loopback or between two
  *
  *	bench_fabric ADDRESS [MIB]           target in a child, on this host
- *	bench_fabric --serve ADDRESS         a target; prints its card and the key
+ *	bench_fabric --serve ADDRESS         a target; prints its endpoint descriptor and the key
  *	bench_fabric --to CARD-AND-KEY ADDRESS [MIB]
  *
  * Each line: what, the plain loop, lib/fabric, and the second's share of the first's
@@ -30,7 +30,7 @@
 #define PLAIN_MSG 64 /* bytes of the plain loop's message */
 
 struct public {
-	struct pmio_fabric_card card;
+	struct pmio_fabric_endpoint endpoint;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	/* for the plain loop, which proves nothing */
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX];
@@ -102,7 +102,7 @@ static _Noreturn void serve(const char *address, int out)
 
 	good(pmio_fabric_new_key(p.key), "key");
 	good(pmio_fabric_target_new(&c, memory, MEMORY, answer, NULL, &target), "target");
-	pmio_fabric_target_card(target, &p.card);
+	pmio_fabric_target_endpoint(target, &p.endpoint);
 	good(fabric_ep_open(&plain, &c, NULL), "endpoint");
 	good(fabric_ep_register(&plain, memory, MEMORY, FI_REMOTE_READ | FI_REMOTE_WRITE, 77, &mr), "memory");
 	memcpy(p.addr, plain.addr, plain.addr_len);
@@ -255,8 +255,8 @@ static void measure(const struct public *p, const char *address, size_t mib)
 	memset(b.buf, 'x', MEMORY);
 	plain_open(&b.plain, p, address);
 	good(pmio_fabric_initiator_new(&c, &port), "port");
-	good(pmio_fabric_connect(port, &p->card, NULL, &b.peer), "connect");
-	printf("# %s, provider %s, median of %d; time of one\n", pmio_fabric_version(), p->card.provider, ROUNDS);
+	good(pmio_fabric_connect(port, &p->endpoint, NULL, &b.peer), "connect");
+	printf("# %s, provider %s, median of %d; time of one\n", pmio_fabric_version(), p->endpoint.provider, ROUNDS);
 	printf("%-28s %9s %9s     speed of lib/fabric\n", "", "plain", "lib/fabric");
 	compare(&b, "write 1 MiB", WRITES, 1 << 20, mib << 20);
 	compare(&b, "read 1 MiB", READS, 1 << 20, mib << 20);
@@ -274,7 +274,7 @@ static void parse_public(const char *hex, struct public *p)
 		unsigned byte;
 
 		if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
-			die("card and key", -EINVAL);
+			die("endpoint descriptor and key", -EINVAL);
 		((uint8_t *)p)[i] = (uint8_t)byte;
 	}
 }

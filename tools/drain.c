@@ -78,7 +78,7 @@ static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 
 	pmio_pool_uuid(pm, uuid);
 	for (size_t i = 0; i < paths->nr; i++)
-		remote_layout_drained(paths->v[i], uuid, NULL, NULL);
+		remote_layout_file_drained(paths->v[i], uuid, NULL, NULL);
 }
 
 /* the pool knows a file by the name that it has outside of a mount: here it would not be found, which is no success */

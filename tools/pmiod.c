@@ -23,7 +23,7 @@
 
 #define EXIT_USAGE 2
 /* no short options */
-enum { KEY_READY_FD = 1000, KEY_TARGET, KEY_LISTEN, KEY_CARD };
+enum { KEY_READY_FD = 1000, KEY_TARGET, KEY_LISTEN, KEY_ENDPOINT };
 
 const char *argp_program_version = "pmiod " PACKAGE_VERSION;
 
@@ -41,8 +41,8 @@ static const struct argp_option options[] = {
 	  "Serve the pool to other nodes instead of being its agent (which is started when needed)", 1 },
 	{ "listen", KEY_LISTEN, "[ADDRESS][:PORT]", 0,
 	  "With --target: listen here and stay, as a memory node (default: setting `address`, until no node uses it)", 1 },
-	{ "card", KEY_CARD, "FILE", 0,
-	  "With --target: write its card, address and key, to FILE; a key that is already there is kept", 1 },
+	{ "card", KEY_ENDPOINT, "FILE", 0,
+	  "With --target: write its endpoint descriptor (address and key) to FILE; a key that is already there is kept", 1 },
 	{ "ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
@@ -110,11 +110,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_LISTEN:
 		d->target.listen = arg;
 		return 0;
-	case KEY_CARD:
-		d->target.card_file = arg;
+	case KEY_ENDPOINT:
+		d->target.endpoint_file = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if ((d->target.listen || d->target.card_file) && !d->is_target)
+		if ((d->target.listen || d->target.endpoint_file) && !d->is_target)
 			argp_error(state, "--listen and --card are for --target");
 		return 0;
 	case KEY_READY_FD:
@@ -141,7 +141,7 @@ static int run(struct daemon *d)
 		d->target.settings = &d->settings;
 		d->target.pool_dir = dir;
 		d->target.log_file = d->config.log_file;
-		d->target.stay = d->target.listen || d->target.card_file;
+		d->target.stay = d->target.listen || d->target.endpoint_file;
 		d->target.foreground = d->config.foreground;
 		d->target.ready_fd = d->config.ready_fd;
 		return remote_target_run(&d->target);

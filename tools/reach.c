@@ -79,7 +79,7 @@ int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, u
 		rc = 0;
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);
-		remote_layout_drained(*path, uuid, NULL, NULL);
+		remote_layout_file_drained(*path, uuid, NULL, NULL);
 	}
 	return rc;
 }

@@ -245,7 +245,7 @@ static int forget(struct pmio *pm, const struct pmio_file_stat *st)
 	if (rc < 0)
 		return rc == -ESRCH ? 0 : rc;
 	pmio_pool_uuid(pm, uuid);
-	remote_layout_drained(st->path, uuid, NULL, NULL);
+	remote_layout_file_drained(st->path, uuid, NULL, NULL);
 	return 0;
 }
 

@@ -12,13 +12,13 @@
 #include "remote/wire.h"
 #include "tools.h"
 
-/* a card's text, safe to print, on the caller's stack */
-#define PLAIN(text) pmio_plain((char[PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host))]){ 0 }, \
-			       PMIO_PLAIN_SIZE(sizeof(((struct remote_card *)0)->host)), (text))
+/* an endpoint descriptor's text, safe to print, on the caller's stack */
+#define PLAIN(text) pmio_plain((char[PMIO_PLAIN_SIZE(sizeof(((struct remote_endpoint *)0)->host))]){ 0 }, \
+			       PMIO_PLAIN_SIZE(sizeof(((struct remote_endpoint *)0)->host)), (text))
 
-static int load(const struct tool *tool, struct remote_card **cards, uint32_t *nr)
+static int load(const struct tool *tool, struct remote_endpoint **endpoints, uint32_t *nr)
 {
-	int rc = remote_targets_load(tool->settings.str[PMIO_SET_TARGETS], cards, nr);
+	int rc = remote_targets_load(tool->settings.str[PMIO_SET_TARGETS], endpoints, nr);
 
 	if (rc == -EINVAL)
 		fprintf(stderr, "pmio: target: the setting targets names no memory node (see pmio(7))\n");
@@ -29,28 +29,28 @@ static int list(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp argp = { .doc = "list the memory nodes; none is asked" };
 	struct json_object *all;
-	struct remote_card *cards;
+	struct remote_endpoint *endpoints;
 	char uuid[TOOL_UUID_LEN];
 	uint32_t nr;
 	int status;
 
 	tool_parse(tool, &argp, NULL, argc, argv);
-	status = load(tool, &cards, &nr);
+	status = load(tool, &endpoints, &nr);
 	if (status != TOOL_DONE)
 		return status;
 	all = json_object_new_array();
 	for (uint32_t i = 0; i < nr; i++) {
 		struct json_object *o = json_object_new_object();
 
-		tool_uuid(uuid, cards[i].uuid);
-		tool_add_string(o, "host", cards[i].host);
-		tool_add_string(o, "provider", cards[i].fabric.provider);
+		tool_uuid(uuid, endpoints[i].uuid);
+		tool_add_string(o, "host", endpoints[i].host);
+		tool_add_string(o, "provider", endpoints[i].fabric.provider);
 		tool_add_string(o, "pool", uuid);
 		json_object_array_add(all, o);
 		if (!tool->json)
-			printf("%-20s %-12s %s\n", PLAIN(cards[i].host), PLAIN(cards[i].fabric.provider), uuid);
+			printf("%-20s %-12s %s\n", PLAIN(endpoints[i].host), PLAIN(endpoints[i].fabric.provider), uuid);
 	}
-	free(cards);
+	free(endpoints);
 	if (tool->json)
 		tool_print_json(all);
 	else
@@ -94,12 +94,12 @@ static int stat_all(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = { .doc = "ask each memory node how much it holds" };
 	struct remote_stat_answer_msg st;
 	struct json_object *all;
-	struct remote_card *cards;
+	struct remote_endpoint *endpoints;
 	uint32_t nr, nr_reached = 0;
 	int status;
 
 	tool_parse(tool, &argp, NULL, argc, argv);
-	status = load(tool, &cards, &nr);
+	status = load(tool, &endpoints, &nr);
 	if (status != TOOL_DONE)
 		return status;
 	all = json_object_new_array();
@@ -107,18 +107,18 @@ static int stat_all(struct tool *tool, int argc, char **argv)
 		printf("%-20s %10s %10s %10s %10s %7s %8s %8s\n", "HOST", "SIZE", "FREE", "DIRTY", "DRAINED", "FILES",
 		       "SESSIONS", "REFUSED");
 	for (uint32_t i = 0; i < nr; i++) {
-		bool reached = remote_stat(&tool->settings, &cards[i], &st) == 0;
+		bool reached = remote_stat(&tool->settings, &endpoints[i], &st) == 0;
 
 		nr_reached += reached;
-		json_object_array_add(all, to_json(cards[i].host, reached ? &st : NULL));
+		json_object_array_add(all, to_json(endpoints[i].host, reached ? &st : NULL));
 		if (!tool->json)
-			print_row(cards[i].host, reached ? &st : NULL);
+			print_row(endpoints[i].host, reached ? &st : NULL);
 	}
 	if (tool->json)
 		tool_print_json(all);
 	else
 		json_object_put(all);
-	free(cards);
+	free(endpoints);
 	remote_disconnect_all();
 	return tool_exit_of(nr_reached, nr - nr_reached);
 }

@@ -39,7 +39,7 @@ struct pmio_mpi_file {
 	int perm;		 /* of a new file; -1: the default */
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
-	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_use_of() */
+	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_layout_of() */
 	struct pmio_mpi_file *prev, *next; /* left.c */
 	bool listed;		 /* there */
 	int rank;		 /* of this process in comm */
@@ -56,8 +56,8 @@ struct pmio_mpi_file {
 	pthread_mutex_t pos_lock;
 	uint64_t pos;		 /* the individual pointer: bytes of the view's data; under pos_lock */
 	bool shares;		 /* it is to have a shared pointer; set before the open, on all ranks */
-	struct shared_pointer *shared; /* owned; NULL: of one rank, at the file's first target, or in a window */
-	uint64_t shared_home;	 /* its number at the file's first target; 0: not there */
+	struct shared_pointer *shared; /* owned; NULL: of one rank, at the file's metadata server, or in a window */
+	uint64_t mds_pointer;	 /* its number at the file's metadata server; 0: not there */
 	MPI_Win shared_window;	 /* owned; MPI_WIN_NULL: not in a window */
 	_Atomic uint64_t shared_own; /* of one rank */
 	uint64_t shared_start;	 /* the position at which its word is 0 */

@@ -183,7 +183,7 @@ static struct exchange *new_exchange(struct pmio_mpi_file *f)
 	count_users(1);
 	x->file = f->file;
 	x->comm = f->comm;
-	x->nr_targets = remote_use_of(f->file)->nr;
+	x->nr_targets = remote_layout_of(f->file)->nr;
 	x->own = remote_striped_own(f->file);
 	if (x->own > x->nr_targets)
 		x->own = x->nr_targets;
@@ -239,11 +239,11 @@ static bool is_wanted(const struct pmio_mpi_file *f)
 
 int engine_choose_exchange(struct pmio_mpi_file *f)
 {
-	const struct remote_use *use = f->on_nodes ? remote_use_of(f->file) : NULL;
+	const struct remote_layout *layout = f->on_nodes ? remote_layout_of(f->file) : NULL;
 	int all, rc = 0;
 
 	f->exchanges = false;
-	if (!use || use->nr < 2 || use->nr_memory == use->nr)
+	if (!layout || layout->nr < 2 || layout->nr_memory == layout->nr)
 		return 0; /* the same on all ranks */
 	all = is_wanted(f);
 	PMPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, f->comm);

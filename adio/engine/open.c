@@ -70,7 +70,7 @@ void engine_free(struct pmio_mpi_file *f)
  * Ranks of one node open the file in their pool; that is all if there is one node, or if no other
  * process has the file.  Otherwise (lib/remote):
  *
- *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that use
+ *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that layout session
  *   O2 if not, it opens the file in its pool, and all others with the same pool do too.  If these
  *      are all ranks, rank 0 makes a layout file that lists this node (setting `owner`)
  *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers the
@@ -86,7 +86,7 @@ struct opened {
 	uint8_t uuid[16];
 	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
 	uint32_t nr_memory, placement;
-	uint8_t use[REMOTE_USE_ID];
+	uint8_t layout[REMOTE_LAYOUT_ID];
 	struct memory_place shared; /* of the shared pointer */
 };
 
@@ -120,24 +120,24 @@ static struct client_open how_to_open(const struct pmio_mpi_file *f, int access_
 
 static void take_identity(const struct pmio_mpi_file *f, struct pmio *pm, struct opened *o)
 {
-	const struct remote_use *use = remote_use_of(f->file);
+	const struct remote_layout *layout = remote_layout_of(f->file);
 
 	client_identity(f->file, &o->dev, &o->ino);
 	pmio_pool_uuid(pm, o->uuid);
-	if (!use)
+	if (!layout)
 		return;
-	o->nr_targets = use->nr;
-	o->nr_memory = use->nr_memory;
-	o->placement = use->placement;
-	memcpy(o->use, use->id, sizeof(o->use));
+	o->nr_targets = layout->nr;
+	o->nr_memory = layout->nr_memory;
+	o->placement = layout->placement;
+	memcpy(o->layout, layout->id, sizeof(o->layout));
 }
 
 /* placement=remote, and no process has it open */
-static int open_at_memory(struct pmio_mpi_file *f, const struct client_open *how, struct remote_use *use)
+static int open_at_memory(struct pmio_mpi_file *f, const struct client_open *how, struct remote_layout *layout)
 {
-	int rc = remote_memory_begin(&f->settings, f->path, how, use);
+	int rc = remote_memory_begin(&f->settings, f->path, how, layout);
 
-	if (rc < 0 && use->cards && rc != -EBUSY)
+	if (rc < 0 && layout->endpoints && rc != -EBUSY)
 		engine_say_failed("open", f->path, rc);
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
@@ -151,33 +151,33 @@ static int open_in_pool(struct pmio_mpi_file *f, const struct client_open *how)
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
-/* the open has failed after all: no data wait of a use that began with it, whatever its marks say */
-static void leave_failed(const struct pmio_mpi_file *f, const struct remote_use *use)
+/* the open has failed after all: a layout session that began with it has left no dirty data, whatever its marks say */
+static void leave_failed(const struct pmio_mpi_file *f, const struct remote_layout *layout)
 {
-	remote_use_leave(&f->settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+	remote_layout_leave(&f->settings, layout, layout->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
 /* -EAGAIN: others have it open in another way: on several nodes instead of one, or on one instead of several */
 static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, bool first)
 {
-	struct remote_use use = { .nr = 0 };
+	struct remote_layout layout = { .nr = 0 };
 	bool remote = first && client_wants_memory_nodes(&f->settings);
-	int rc = first ? remote_use_find(&f->settings, f->path, &use) : -ENOENT;
+	int rc = first ? remote_layout_find(&f->settings, f->path, &layout) : -ENOENT;
 
 	if (rc == -ENAMETOOLONG) /* that of the layout file; if the file's own name is too long, its open reports it */
 		rc = -ENOENT;
 	if (rc == 0 && (how->flags & PMIO_OPEN_EXCL))
 		rc = -EEXIST;
 	if (rc == -ENOENT && remote)
-		rc = open_at_memory(f, how, &use);
+		rc = open_at_memory(f, how, &layout);
 	if (rc == 0)
-		rc = remote_striped_open(f->pm, &f->settings, f->path, how, &use, true, &f->file);
+		rc = remote_striped_open(f->pm, &f->settings, f->path, how, &layout, true, &f->file);
 	else if (rc == -ENOENT && !remote)
 		rc = open_in_pool(f, how);
-	if (first && rc < 0 && use.joined)
-		leave_failed(f, &use);
+	if (first && rc < 0 && layout.joined)
+		leave_failed(f, &layout);
 	if (first)
-		remote_use_fini(&use);
+		remote_layout_fini(&layout);
 	return rc;
 }
 
@@ -220,29 +220,29 @@ static int64_t worst_of(const struct pmio_mpi_file *f, int64_t rc)
 /* ---- by a list of targets ---- */
 
 /* all ranks get rank 0's list; collective */
-static int share_use(const struct pmio_mpi_file *f, int rank, struct remote_use *use)
+static int share_layout(const struct pmio_mpi_file *f, int rank, struct remote_layout *layout)
 {
 	int64_t rc = 0;
 
 	if (rank != 0)
-		use->cards = malloc(use->nr * sizeof(*use->cards));
-	if (!use->cards)
+		layout->endpoints = malloc(layout->nr * sizeof(*layout->endpoints));
+	if (!layout->endpoints)
 		rc = -ENOMEM;
 	rc = worst_of(f, rc);
 	if (rc == 0)
-		engine_bcast(use->cards, (int)(use->nr * sizeof(*use->cards)), MPI_BYTE, 0, f->comm);
+		engine_bcast(layout->endpoints, (int)(layout->nr * sizeof(*layout->endpoints)), MPI_BYTE, 0, f->comm);
 	return (int)rc;
 }
 
-/* collective; rank 0 has the file already if it joined a use that was there */
-static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_use *use, bool joined)
+/* collective; rank 0 has the file already if it joined a layout session that was there */
+static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_layout *layout, bool joined)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
 	uint64_t dev, ino = 0, root_ino;
-	int rc = share_use(f, rank, use);
+	int rc = share_layout(f, rank, layout);
 
 	if (rc == 0 && !f->file)
-		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, use, joined && rank == 0, &f->file);
+		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, layout, joined && rank == 0, &f->file);
 	/* device numbers differ between nodes */
 	if (rc == 0)
 		client_identity(f->file, &dev, &ino);
@@ -271,10 +271,10 @@ static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
 }
 
 /*
- * One rank of each pool has its target started, and rank 0 gets the cards, in the order
+ * One rank of each pool has its target started, and rank 0 gets the endpoint descriptors, in the order
  * of the ranks.  Collective.
  */
-static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *use, struct remote_card *mine, bool *advertises)
+static int gather_endpoints(struct pmio_mpi_file *f, int rank, struct remote_layout *layout, struct remote_endpoint *mine, bool *advertises)
 {
 	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
 	uint8_t own[16], (*uuids)[16];
@@ -301,69 +301,69 @@ static int gather_cards(struct pmio_mpi_file *f, int rank, struct remote_use *us
 			places[i] = total;
 			total += counts[i];
 		}
-		use->nr = (uint32_t)((size_t)total / sizeof(*mine));
+		layout->nr = (uint32_t)((size_t)total / sizeof(*mine));
 		if (rank == 0)
-			use->cards = malloc((size_t)total);
-		rc = worst_of(f, rank != 0 || use->cards ? 0 : -ENOMEM);
+			layout->endpoints = malloc((size_t)total);
+		rc = worst_of(f, rank != 0 || layout->endpoints ? 0 : -ENOMEM);
 	}
 	if (rc == 0)
-		PMPI_Gatherv(mine, len, MPI_BYTE, use->cards, counts, places, MPI_BYTE, 0, f->comm);
+		PMPI_Gatherv(mine, len, MPI_BYTE, layout->endpoints, counts, places, MPI_BYTE, 0, f->comm);
 	free(uuids);
 	free(counts);
 	return (int)rc;
 }
 
-/* rank 0: the list is complete, begin the use */
-static int begin_use(struct pmio_mpi_file *f, struct remote_use *use, bool *found)
+/* rank 0: the list is complete, begin the layout session */
+static int begin_layout(struct pmio_mpi_file *f, struct remote_layout *layout, bool *found)
 {
-	int rc = remote_use_complete(&f->settings, use);
+	int rc = remote_layout_complete(&f->settings, layout);
 
 	if (rc < 0)
 		return rc;
 	/* it was open for this node alone; the file stays as it was */
 	rc = pmio_close(&f->file);
-	return rc < 0 ? rc : remote_use_begin_or_join(&f->settings, f->path, use, found);
+	return rc < 0 ? rc : remote_layout_begin_or_join(&f->settings, f->path, layout, found);
 }
 
 /* O3; collective */
 static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 {
-	struct remote_use use = { .nr = 0 };
-	struct remote_card mine = { .chunk_size = 0 };
-	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_USE_ID]; } said = { .rc = 0 };
+	struct remote_layout layout = { .nr = 0 };
+	struct remote_endpoint mine = { .chunk_size = 0 };
+	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_LAYOUT_ID]; } said = { .rc = 0 };
 	bool advertises = false, began, found = false;
-	int rc = gather_cards(f, rank, &use, &mine, &advertises);
+	int rc = gather_endpoints(f, rank, &layout, &mine, &advertises);
 
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
 	if (rc == 0 && rank == 0) {
-		said.rc = begin_use(f, &use, &found);
+		said.rc = begin_layout(f, &layout, &found);
 		said.found = found;
-		said.nr = use.nr;
-		said.nr_memory = use.nr_memory;
-		said.placement = use.placement;
-		memcpy(said.id, use.id, sizeof(said.id));
+		said.nr = layout.nr;
+		said.nr_memory = layout.nr_memory;
+		said.placement = layout.placement;
+		memcpy(said.id, layout.id, sizeof(said.id));
 	}
 	if (rc == 0) {
 		engine_bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm);
 		rc = (int)said.rc;
 	}
 	began = rc == 0;
-	use.nr = said.nr;
-	use.nr_memory = said.nr_memory;
-	use.placement = (enum pmio_placement)said.placement;
-	memcpy(use.id, said.id, sizeof(use.id));
+	layout.nr = said.nr;
+	layout.nr_memory = said.nr_memory;
+	layout.placement = (enum pmio_placement)said.placement;
+	memcpy(layout.id, said.id, sizeof(layout.id));
 	/* before any rank asks */
-	if (rc == 0 && advertises && !said.found && use.placement == PMIO_PLACE_LOCAL)
-		rc = remote_use_serve(&f->settings, &mine, &use);
-	for (uint32_t i = use.nr - use.nr_memory; rank == 0 && i < use.nr && rc == 0 && !said.found; i++)
-		rc = remote_use_serve(&f->settings, &use.cards[i], &use);
+	if (rc == 0 && advertises && !said.found && layout.placement == PMIO_PLACE_LOCAL)
+		rc = remote_layout_serve(&f->settings, &mine, &layout);
+	for (uint32_t i = layout.nr - layout.nr_memory; rank == 0 && i < layout.nr && rc == 0 && !said.found; i++)
+		rc = remote_layout_serve(&f->settings, &layout.endpoints[i], &layout);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
 	if (rc == 0)
-		rc = open_by_list(f, rank, access_mode, &use, true);
+		rc = open_by_list(f, rank, access_mode, &layout, true);
 	if (rc < 0 && began && rank == 0 && !f->file)
-		leave_failed(f, &use);
-	remote_use_fini(&use);
+		leave_failed(f, &layout);
+	remote_layout_fini(&layout);
 	return rc;
 }
 
@@ -375,20 +375,20 @@ static void compare(const struct pmio_mpi_file *f, const struct opened *root, st
 	}
 }
 
-/* O1: rank 0 has joined a use; the others join it, too.  Collective */
+/* O1: rank 0 has joined a layout session; the others join it, too.  Collective */
 static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct opened *root)
 {
-	struct remote_use use = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
+	struct remote_layout layout = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
 	int rc = 0;
 
-	memcpy(use.id, root->use, sizeof(use.id));
+	memcpy(layout.id, root->layout, sizeof(layout.id));
 	if (rank == 0) {
-		use.cards = malloc(use.nr * sizeof(*use.cards));
-		if (use.cards)
-			memcpy(use.cards, remote_use_of(f->file)->cards, use.nr * sizeof(*use.cards));
+		layout.endpoints = malloc(layout.nr * sizeof(*layout.endpoints));
+		if (layout.endpoints)
+			memcpy(layout.endpoints, remote_layout_of(f->file)->endpoints, layout.nr * sizeof(*layout.endpoints));
 	}
-	rc = open_by_list(f, rank, access_mode, &use, false);
-	remote_use_fini(&use);
+	rc = open_by_list(f, rank, access_mode, &layout, false);
+	remote_layout_fini(&layout);
 	return rc;
 }
 
@@ -595,7 +595,7 @@ int engine_delete(const char *path, MPI_Info info)
 	rc = engine_pool(&s, &pm);
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);
-		deleted = remote_use_forget(&s, path, uuid);
+		deleted = remote_layout_forget(&s, path, uuid);
 		rc = client_delete(pm, path, true);
 		if (rc == -ENOENT && deleted)
 			rc = 0;

@@ -2,8 +2,8 @@
  * shared.c -- shared file pointers
  *
  * One word that all ranks access: a single rank has its own; several on one node have it in shared memory; others
- * at the file's home, the first target of a file of several nodes, which only adds and so answers at once.  A rank
- * adds the length of its transfer to the word, and gets the bytes from the old value on.
+ * at the metadata server of a file of several nodes, which only adds and so answers at once.  A rank adds the length
+ * of its transfer to the word, and gets the bytes from the old value on.
  *
  * If ranks of one node cannot find each other's memory (each in a container), rank 0 has the word, in an MPI
  * window: then they may have to wait until rank 0 is in some call of MPI.
@@ -48,9 +48,9 @@ static void make_window(struct pmio_mpi_file *f, int rank)
 /* choose a number for it; 0 on all ranks: there is none.  Collective */
 static void choose_number(struct pmio_mpi_file *f, int rank)
 {
-	if (rank == 0 && getrandom(&f->shared_home, sizeof(f->shared_home), 0) != sizeof(f->shared_home))
-		f->shared_home = 0;
-	PMPI_Bcast(&f->shared_home, 1, MPI_UINT64_T, 0, f->comm);
+	if (rank == 0 && getrandom(&f->mds_pointer, sizeof(f->mds_pointer), 0) != sizeof(f->mds_pointer))
+		f->mds_pointer = 0;
+	PMPI_Bcast(&f->mds_pointer, 1, MPI_UINT64_T, 0, f->comm);
 }
 
 void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
@@ -64,7 +64,7 @@ void engine_shared_new(struct pmio_mpi_file *f, uint64_t start)
 		return;
 	if (f->on_nodes)
 		choose_number(f, rank);
-	if (!f->shared_home)
+	if (!f->mds_pointer)
 		make_window(f, rank);
 }
 
@@ -72,8 +72,8 @@ void engine_shared_close(struct pmio_mpi_file *f)
 {
 	uint64_t was;
 
-	if (f->shared_home) /* if it fails, the word is freed with the use */
-		remote_striped_pointer(f->file, f->shared_home, REMOTE_POINTER_END, 0, &was);
+	if (f->mds_pointer) /* if it fails, the word is freed with the layout session */
+		remote_striped_pointer(f->file, f->mds_pointer, REMOTE_POINTER_END, 0, &was);
 }
 
 void engine_shared_free(struct pmio_mpi_file *f)
@@ -100,8 +100,8 @@ static int change(struct pmio_mpi_file *f, uint64_t n, bool add, uint64_t *was)
 	int rc = 0;
 
 	*was = 0;
-	if (f->shared_home)
-		rc = remote_striped_pointer(f->file, f->shared_home, add ? REMOTE_POINTER_ADD : REMOTE_POINTER_SET, n, was);
+	if (f->mds_pointer)
+		rc = remote_striped_pointer(f->file, f->mds_pointer, add ? REMOTE_POINTER_ADD : REMOTE_POINTER_SET, n, was);
 	else if (f->shared_window != MPI_WIN_NULL)
 		*was = by_window(f, n, add);
 	else

@@ -352,7 +352,7 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
 {
 	uint64_t size = msg->truncate.size;
-	/* a file of several nodes is truncated on the PFS by its first target, always: others may have drained */
+	/* a file of several nodes is truncated on the PFS by its metadata server, always: others may have drained */
 	bool was_busy = f->on_pfs.busy,
 	     cuts_pfs = f->shared ? f->sets_size : size < f->on_pfs.size || f->nr_pfs_chunks;
 	struct pfs_call *call;

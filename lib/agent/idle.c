@@ -25,7 +25,7 @@ void files_forget(struct agent *a, struct file *f)
 
 bool files_needs_drain(struct agent *a, struct file *f)
 {
-	/* of a file of several nodes an agent knows its own pieces, and the one at the first target also the size */
+	/* of a file of several nodes an agent knows its own pieces, and the one of the metadata server also the size */
 	if (f->shared)
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
 				    (f->sets_size && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));

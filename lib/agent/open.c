@@ -84,7 +84,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
-	f->sets_size = f->shared && (f->sets_size || (flags & PMIO_OPEN_HOME));
+	f->sets_size = f->shared && (f->sets_size || (flags & PMIO_OPEN_MDS));
 	requests_finish(a, &f->mark_waiters, 0);
 	if (f->shared)
 		marks_want_none(a, f);

@@ -4,7 +4,7 @@
  * A part of the file is reserved by one addition to its size; then the bytes are written there as by any other write.
  * So appends of all processes and threads get different parts, and none that another write has made part of the file
  * before.  The size need not be durable before the bytes: the write makes both durable.  Of a file of several nodes the
- * size is at its home (lib/remote), where the addition is made; the bytes go where those of any other write go.
+ * size is at its metadata server (lib/remote), where the addition is made; the bytes go where those of any other write go.
  */
 #include <errno.h>
 

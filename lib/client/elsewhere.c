@@ -94,7 +94,7 @@ static int share(struct pmio *pm, int fd, const char *name, const struct client_
  */
 static bool may_change_soon(const struct pmio *pm, int fd, uint64_t since)
 {
-	return pmio_pfs_waits_elsewhere(fd, pm->uuid) && (pmio_pfs_is_taken(fd) || pmio_now_ms() - since < MARK_WAIT_MS);
+	return pmio_pfs_dirty_elsewhere(fd, pm->uuid) && (pmio_pfs_is_taken(fd) || pmio_now_ms() - since < MARK_WAIT_MS);
 }
 
 /* -EAGAIN: other pools have it, and it cannot be shared yet */
@@ -166,7 +166,7 @@ int elsewhere_find(struct pmio *pm, int fd, bool marks, struct pmio_file **out)
 		return 1;
 	do {
 		has = elsewhere_has(fd, name, true);
-		waits = !has && (marks || memory) && pmio_pfs_waits_elsewhere(fd, pm->uuid);
+		waits = !has && (marks || memory) && pmio_pfs_dirty_elsewhere(fd, pm->uuid);
 	} while (waits && !memory && pmio_backoff_sleep(&b)); /* see may_change_soon() */
 	if (!has && !waits)
 		return 1;

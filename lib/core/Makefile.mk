@@ -1,6 +1,6 @@
 # errors, log, paths, settings: what every part of pmio stands on
 noinst_LTLIBRARIES += libpmio_core.la
-libpmio_core_la_SOURCES = lib/core/backoff.h lib/core/clock.h lib/core/spin.h lib/core/signals.h lib/core/u64map.h \
+libpmio_core_la_SOURCES = lib/core/backoff.h lib/core/clock.h lib/core/fnv.h lib/core/spin.h lib/core/signals.h lib/core/u64map.h \
 	lib/core/default_pool.c \
 	lib/core/error.c lib/core/error.h \
 	lib/core/fds.c lib/core/fds.h \

@@ -82,7 +82,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"which node stores a chunk of a file: local: the first one to access it; striped: round-robin; remote: memory nodes; single: one node for all; auto: local, and memory nodes when its pool is full" },
 	[PMIO_SET_TARGETS] = {
 		"targets", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
-		"memory nodes: the cards that `pmiod --target --card` has written, separated by ','" },
+		"memory nodes: the files with endpoint descriptors that `pmiod --target --card` has written, separated by ','" },
 	[PMIO_SET_COLLECTIVE] = {
 		"collective", PMIO_TYPE_CHOICE, "auto|direct|aggregate", 0, 0, "auto", true,
 		"how small pieces of collective calls reach other nodes: direct: through the targets; aggregate: by MPI, through ranks there; auto: depending on the file view" },

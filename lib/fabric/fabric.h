@@ -54,7 +54,7 @@ struct pmio_fabric_config {
 };
 
 /* the endpoint descriptor of a target: where to find it; plain bytes, to be passed on to others */
-struct pmio_fabric_card {
+struct pmio_fabric_endpoint {
 	char provider[24];	/* 0-terminated */
 	uint64_t epoch;		/* of the target: random, different each time it is made; 0: any */
 	uint16_t addr_len;
@@ -98,7 +98,7 @@ int pmio_fabric_target_new(const struct pmio_fabric_config *config, void *base, 
 /* no handler runs after it returns; open calls still have to be answered, but their answers go nowhere */
 void pmio_fabric_target_delete(struct pmio_fabric_target **target);
 
-void pmio_fabric_target_card(const struct pmio_fabric_target *target, struct pmio_fabric_card *card);
+void pmio_fabric_target_endpoint(const struct pmio_fabric_target *target, struct pmio_fabric_endpoint *endpoint);
 
 /* are credentials of MUNGE checked? */
 bool pmio_fabric_target_has_munge(const struct pmio_fabric_target *target);
@@ -152,7 +152,7 @@ int pmio_fabric_initiator_new(const struct pmio_fabric_config *config, struct pm
 void pmio_fabric_initiator_delete(struct pmio_fabric_initiator **initiator);
 
 /*
- * pmio_fabric_card_of -- the card of any target at a host's port
+ * pmio_fabric_endpoint_of -- the endpoint descriptor of any target at a host's port
  *
  * host, service  names or numbers; IPv4, the first address that the name has
  * out            with the epoch 0; untouched on failure
@@ -161,23 +161,23 @@ void pmio_fabric_initiator_delete(struct pmio_fabric_initiator **initiator);
  * or service), -EAGAIN (the name service does not answer), -ENOMEM, ... Time: as long
  * as the system's name service takes.
  */
-int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
-			struct pmio_fabric_card *out);
+int pmio_fabric_endpoint_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
+			    struct pmio_fabric_endpoint *out);
 
 /*
  * pmio_fabric_connect -- connect to a target
  *
- * card  with epoch 0: any target that is there now
+ * endpoint  its epoch may be 0: any target that is there now
  * key   the target's, PMIO_FABRIC_KEY_SIZE bytes, copied; NULL: the initiator's
  *
  * Returns 0, -EACCES (the two sides do not have the same key; or the target does not
  * accept this process as its user; or this side requires MUNGE and the target does not
- * ask for it), -ESTALE (there is another target now: its epoch is not the card's),
+ * ask for it), -ESTALE (there is another target now: its epoch is not the descriptor's),
  * -EINVAL (no key; not an address of this provider), -ETIMEDOUT, -EPROTO (another
- * provider's card), ...
+ * provider's descriptor), ...
  * Threads: any, as for all calls below; calls on one peer may run at once.
  */
-int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
+int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_endpoint *endpoint, const uint8_t *key,
 			struct pmio_fabric_peer **out);
 
 /* *peer may be NULL; no call on it may be running; ops that were begun fail (-ENOTCONN) when they are ended */

@@ -165,8 +165,8 @@ static int resolve_error(const char *host, const char *service, int rc)
 	return result;
 }
 
-int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
-			struct pmio_fabric_card *out)
+int pmio_fabric_endpoint_of(const struct pmio_fabric_initiator *initiator, const char *host, const char *service,
+			    struct pmio_fabric_endpoint *out)
 {
 	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
 	struct sockaddr_in ours;
@@ -191,7 +191,7 @@ int pmio_fabric_card_of(const struct pmio_fabric_initiator *initiator, const cha
 }
 
 /* lock held; *out: NULL on failure */
-static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
+static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_endpoint *endpoint, const uint8_t *key,
 			  struct pmio_fabric_peer **out)
 {
 	struct pmio_fabric_peer *peer = calloc(1, sizeof(*peer));
@@ -200,12 +200,12 @@ static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct 
 	if (!peer)
 		return -ENOMEM;
 	peer->initiator = initiator;
-	peer->epoch = card->epoch;
+	peer->epoch = endpoint->epoch;
 	memcpy(peer->key, key ? key : initiator->key, sizeof(peer->key));
-	if (strncmp(card->provider, fabric_ep_provider(&initiator->ep), sizeof(card->provider)) != 0)
+	if (strncmp(endpoint->provider, fabric_ep_provider(&initiator->ep), sizeof(endpoint->provider)) != 0)
 		rc = -EPROTO;
 	else
-		rc = fabric_ep_add_addr(&initiator->ep, card->addr, card->addr_len, &peer->fi);
+		rc = fabric_ep_add_addr(&initiator->ep, endpoint->addr, endpoint->addr_len, &peer->fi);
 	/* operations under way refer to it: it is freed with the initiator */
 	DL_APPEND(initiator->peers, peer);
 	if (rc == 0)
@@ -221,7 +221,7 @@ static int try_to_connect(struct pmio_fabric_initiator *initiator, const struct 
  * A target with many connections of strangers ends some of those that have not proved to know the key yet (connections.c): on
  * a slow machine, this one's, too.  Messages that were lost with it are repeated (request.c)
  */
-int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_card *card, const uint8_t *key,
+int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pmio_fabric_endpoint *endpoint, const uint8_t *key,
 			struct pmio_fabric_peer **out)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(20, 500, initiator->timeout_ms < RESET_MS ? initiator->timeout_ms : RESET_MS);
@@ -234,7 +234,7 @@ int pmio_fabric_connect(struct pmio_fabric_initiator *initiator, const struct pm
 	}
 	do {
 		pthread_mutex_lock(&initiator->lock);
-		rc = try_to_connect(initiator, card, key, out);
+		rc = try_to_connect(initiator, endpoint, key, out);
 		pthread_mutex_unlock(&initiator->lock);
 	} while (rc == -ECONNRESET && pmio_backoff_sleep(&b));
 	if (rc == -ENOMEM)

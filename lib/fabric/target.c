@@ -340,13 +340,13 @@ bool pmio_fabric_target_has_munge(const struct pmio_fabric_target *t)
 	return t->munge.policy != MUNGE_OFF;
 }
 
-void pmio_fabric_target_card(const struct pmio_fabric_target *t, struct pmio_fabric_card *card)
+void pmio_fabric_target_endpoint(const struct pmio_fabric_target *t, struct pmio_fabric_endpoint *endpoint)
 {
-	memset(card, 0, sizeof(*card));
-	strncpy(card->provider, fabric_ep_provider(&t->ep), sizeof(card->provider) - 1);
-	card->epoch = t->epoch;
-	card->addr_len = (uint16_t)t->ep.addr_len;
-	memcpy(card->addr, t->ep.addr, t->ep.addr_len);
+	memset(endpoint, 0, sizeof(*endpoint));
+	strncpy(endpoint->provider, fabric_ep_provider(&t->ep), sizeof(endpoint->provider) - 1);
+	endpoint->epoch = t->epoch;
+	endpoint->addr_len = (uint16_t)t->ep.addr_len;
+	memcpy(endpoint->addr, t->ep.addr, t->ep.addr_len);
 }
 
 unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *t)

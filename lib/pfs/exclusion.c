@@ -7,8 +7,8 @@
  *   1 << 62 | use << 32 | 32 bits of the pool's uuid
  *
  * It belongs to the open file description, which client and agent share, so it is there as
- * long as one of them is.  Pools that read do not exclude each other, nor do those of one use on
- * several nodes; all others do.  File systems without locks exclude nobody.
+ * long as one of them is.  Pools that read do not exclude each other, nor do those of one layout
+ * session (lib/remote); all others do.  File systems without locks exclude nobody.
  *
  * While data wait in a pool and no process has the file open, an extended attribute (the dirty mark)
  * tells where, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The inode number
@@ -203,7 +203,7 @@ void pmio_pfs_holder(int fd, char *who, size_t size)
 		closedir(d);
 }
 
-/* ---- data wait ------------------------------------------------------------------------ */
+/* ---- dirty marks ---------------------------------------------------------------------- */
 
 #define BOOT_LEN 40
 
@@ -292,11 +292,11 @@ static bool pool_exists(const char *dir, const char *hex)
 }
 
 /* mostly there is no mark: one call to the file system */
-bool pmio_pfs_waits_elsewhere(int fd, const uint8_t uuid[16])
+bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16])
 {
 	char name[40], own[33];
 	struct mark m;
-	bool waits;
+	bool dirty;
 
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	if (getxattr(name, PMIO_PFS_MARK_NAME, NULL, 0) <= 0)
@@ -305,9 +305,9 @@ bool pmio_pfs_waits_elsewhere(int fd, const uint8_t uuid[16])
 	if (fd < 0)
 		return false; /* nor can it be opened to see other data */
 	to_hex(uuid, own);
-	waits = read_mark(fd, &m) && strcmp(m.hex, own) != 0;
+	dirty = read_mark(fd, &m) && strcmp(m.hex, own) != 0;
 	close(fd);
-	return waits;
+	return dirty;
 }
 
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)

@@ -143,13 +143,13 @@ int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir);
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16]);
 /* remove the mark of any pool: the data are given up; -ENOENT: there is no mark */
 int pmio_pfs_clear_mark(const char *path);
-/* do data for it wait in another pool?  fd: O_PATH will do */
-bool pmio_pfs_waits_elsewhere(int fd, const uint8_t uuid[16]);
+/* does it have a dirty mark of another pool?  fd: O_PATH will do */
+bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16]);
 /* PMIO_EOTHER: data for it wait in another pool (logged); otherwise 0.  path: for messages */
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
 
 /*
- * a file that several nodes have open, or that is on memory nodes, has a layout file beside it (lib/remote/layout.c): this,
+ * a file that several nodes have open, or that is on memory nodes, has a layout file beside it (lib/remote/layout_file.c): this,
  * the file's inode number, and perhaps "." and its user
  */
 #define PMIO_PFS_LAYOUT ".pmio-owner."

@@ -90,7 +90,7 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_ASYNC 256u  /* drain=async */
 #define PMIO_OPEN_EARLY 512u  /* drain_early=on */
 #define PMIO_OPEN_SHARED 1024u /* agents of other nodes also have pieces of the file */
-#define PMIO_OPEN_HOME 2048u   /* ... and this one has its size */
+#define PMIO_OPEN_MDS 2048u    /* ... and this one has its size: it belongs to the metadata server (lib/remote) */
 #define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
 #define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */

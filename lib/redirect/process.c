@@ -10,6 +10,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "core/fnv.h"
+
 #define BUSY_TRIES 40 /* 1.6 s */
 #define SCRIPTS_MAX 4	     /* of scripts, the kernel's limit */
 
@@ -92,7 +94,7 @@ static const char *look_at_program(int dir, const char *path, char next[256])
 	return why;
 }
 
-/* programs that were warned of, by their names; in memory that is shared with children, as the children exec */
+/* programs that were warned of: hashes of their names, 0: none; in memory that is shared with children, as the children exec */
 #define WARNED_MAX 256
 static _Atomic uint64_t *warned;
 
@@ -105,10 +107,8 @@ void redirect_process_init(void)
 
 static bool is_first(const char *name)
 {
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = 1ULL << 32 | pmio_fnv(PMIO_FNV_INIT, name); /* not 0 */
 
-	for (; *name; name++)
-		h = (h ^ (uint8_t)*name) * 0x100000001b3u;
 	for (int i = 0; warned && i < WARNED_MAX; i++) {
 		uint64_t there = 0;
 

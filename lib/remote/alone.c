@@ -12,19 +12,19 @@
 #include "remote/remote_impl.h"
 #include "remote/striped_impl.h"
 
-/* the open has failed after all: no data wait of a use that began with it, whatever its marks say */
-static void leave_failed(const struct pmio_settings *settings, const struct remote_use *use)
+/* the open has failed after all: a layout session that began with it has left no dirty data, whatever its marks say */
+static void leave_failed(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
-	remote_use_leave(settings, use, use->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
+	remote_layout_leave(settings, layout, layout->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
 /* ---- where it is ------------------------------------------------------------------------ */
 
-static int begin_on_memory(const struct pmio_settings *settings, const char *path, const struct client_open *how, struct remote_use *use)
+static int begin_on_memory(const struct pmio_settings *settings, const char *path, const struct client_open *how, struct remote_layout *layout)
 {
-	int rc = remote_memory_begin(settings, path, how, use);
+	int rc = remote_memory_begin(settings, path, how, layout);
 
-	if (rc < 0 && rc != -EBUSY && use->cards)
+	if (rc < 0 && rc != -EBUSY && layout->endpoints)
 		pmio_err("open %s: %s", path, pmio_strerror(rc));
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
@@ -32,19 +32,19 @@ static int begin_on_memory(const struct pmio_settings *settings, const char *pat
 int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			  struct pmio_file **out)
 {
-	struct remote_use use;
-	int rc = remote_use_find(settings, path, &use);
+	struct remote_layout layout;
+	int rc = remote_layout_find(settings, path, &layout);
 
 	*out = NULL;
 	if (rc == -ENOENT && !client_wants_memory_nodes(settings))
 		return 1;
 	if (rc == -ENOENT)
-		rc = begin_on_memory(settings, path, how, &use);
+		rc = begin_on_memory(settings, path, how, &layout);
 	if (rc == 0)
-		rc = remote_striped_open(pm, settings, path, how, &use, true, out);
-	if (rc < 0 && use.joined)
-		leave_failed(settings, &use);
-	remote_use_fini(&use);
+		rc = remote_striped_open(pm, settings, path, how, &layout, true, out);
+	if (rc < 0 && layout.joined)
+		leave_failed(settings, &layout);
+	remote_layout_fini(&layout);
 	return rc;
 }
 
@@ -57,39 +57,39 @@ static bool cannot_be_marked(int rc)
 }
 
 /* before any process asks for their pieces */
-static int serve(const struct pmio_settings *settings, const struct remote_use *use)
+static int serve(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < use->nr && use->placement == PMIO_PLACE_LOCAL && rc == 0; i++)
-		rc = remote_use_serve(settings, &use->cards[i], use);
+	for (uint32_t i = 0; i < layout->nr && layout->placement == PMIO_PLACE_LOCAL && rc == 0; i++)
+		rc = remote_layout_serve(settings, &layout->endpoints[i], layout);
 	return rc;
 }
 
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,
 		 struct pmio_file **file, bool *found)
 {
-	struct remote_use use = { .nr = 1, .placement = PMIO_PLACE_SINGLE };
+	struct remote_layout layout = { .nr = 1, .placement = PMIO_PLACE_SINGLE };
 	struct pmio_file *shared = NULL;
 	int rc;
 
 	*found = false;
-	use.cards = calloc(1, sizeof(*use.cards));
-	rc = use.cards ? remote_advertise(pm, use.cards) : -ENOMEM;
+	layout.endpoints = calloc(1, sizeof(*layout.endpoints));
+	rc = layout.endpoints ? remote_advertise(pm, layout.endpoints) : -ENOMEM;
 	if (rc == 0 && spill)
-		rc = remote_use_complete(settings, &use);
+		rc = remote_layout_complete(settings, &layout);
 	if (rc == 0)
-		rc = remote_use_begin_or_join(settings, path, &use, found);
+		rc = remote_layout_begin_or_join(settings, path, &layout, found);
 	if (rc == 0) {
-		/* what is open here must not conflict with that use */
-		if (*found || use.nr > 1)
+		/* what is open here must not conflict with that layout session */
+		if (*found || layout.nr > 1)
 			rc = pmio_close(file);
 		if (rc == 0 && !*found)
-			rc = serve(settings, &use);
+			rc = serve(settings, &layout);
 		if (rc == 0)
-			rc = remote_striped_open(pm, settings, path, how, &use, true, &shared);
+			rc = remote_striped_open(pm, settings, path, how, &layout, true, &shared);
 		if (rc < 0)
-			leave_failed(settings, &use);
+			leave_failed(settings, &layout);
 	}
 	if (rc == 0) {
 		pmio_close(file);
@@ -97,7 +97,7 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 	} else if (!*found && *file && cannot_be_marked(rc)) {
 		rc = 0;
 	}
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	return rc;
 }
 
@@ -105,13 +105,13 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 
 int remote_drain_all(struct pmio_file *f)
 {
-	const struct remote_use *use = remote_use_of(f);
+	const struct remote_layout *layout = remote_layout_of(f);
 	int rc = 0;
 
-	if (!use)
+	if (!layout)
 		return pmio_drain(f);
-	/* the first one last: it gives the file its final length */
-	for (uint32_t i = use->nr; i-- > 0;) {
+	/* the metadata server last: it gives the file its final length */
+	for (uint32_t i = layout->nr; i-- > 0;) {
 		struct pmio_file *target;
 		int rc_one = striped_get_target((struct striped_file *)f, i, &target);
 
@@ -124,10 +124,10 @@ int remote_drain_all(struct pmio_file *f)
 
 struct pmio_file *remote_whole_here(struct pmio_file *f)
 {
-	const struct remote_use *use = remote_use_of(f);
+	const struct remote_layout *layout = remote_layout_of(f);
 	struct pmio_file *only = NULL;
 
-	if (use && use->nr == 1 && remote_striped_own(f) == 0 && striped_get_target((struct striped_file *)f, 0, &only) < 0)
+	if (layout && layout->nr == 1 && remote_striped_own(f) == 0 && striped_get_target((struct striped_file *)f, 0, &only) < 0)
 		return NULL;
 	return only;
 }
@@ -137,7 +137,7 @@ const struct elsewhere_nodes remote_nodes = {
 	.share = remote_share,
 	.drain_all = remote_drain_all,
 	.whole_here = remote_whole_here,
-	.remove = remote_use_forget,
+	.remove = remote_layout_forget,
 	.forget = remote_forget,
 	.end = remote_disconnect_all,
 };

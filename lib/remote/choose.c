@@ -8,12 +8,12 @@
 #include "remote/remote_impl.h"
 
 /* pieces on several nodes would be drained at different times; a held file has to stay together */
-static enum pmio_placement choose_placement(const struct pmio_settings *s, const struct remote_use *use)
+static enum pmio_placement choose_placement(const struct pmio_settings *s, const struct remote_layout *layout)
 {
 	enum pmio_placement p = (enum pmio_placement)s->num[PMIO_SET_PLACEMENT];
 
-	for (uint32_t i = 1; i < use->nr; i++) {
-		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
+	for (uint32_t i = 1; i < layout->nr; i++) {
+		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
 			return PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
 	if (s->num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
@@ -22,12 +22,12 @@ static enum pmio_placement choose_placement(const struct pmio_settings *s, const
 }
 
 /* a memory node that is only for full pools must not prevent the open of the file */
-static bool is_of_use(const struct pmio_settings *s, const struct remote_card *memory, const struct remote_use *use)
+static bool is_of_use(const struct pmio_settings *s, const struct remote_endpoint *memory, const struct remote_layout *layout)
 {
 	struct remote_stat_answer_msg st;
 	int rc;
 
-	if (memory->chunk_size != use->cards[0].chunk_size) {
+	if (memory->chunk_size != layout->endpoints[0].chunk_size) {
 		pmio_warn("memory node %s is not used: its chunks have another size", memory->host);
 		return false;
 	}
@@ -38,33 +38,33 @@ static bool is_of_use(const struct pmio_settings *s, const struct remote_card *m
 }
 
 /* append the memory nodes of the setting `targets` to the compute nodes; their chunk size must be the same */
-static int add_memory_nodes(const struct pmio_settings *s, struct remote_use *use)
+static int add_memory_nodes(const struct pmio_settings *s, struct remote_layout *layout)
 {
-	struct remote_card *memory, *all;
+	struct remote_endpoint *memory, *all;
 	uint32_t nr;
 	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &memory, &nr);
 
 	if (rc < 0)
 		return rc;
-	all = reallocarray(use->cards, use->nr + nr, sizeof(*all));
+	all = reallocarray(layout->endpoints, layout->nr + nr, sizeof(*all));
 	if (all)
-		use->cards = all;
+		layout->endpoints = all;
 	for (uint32_t i = 0; i < nr && all; i++) {
-		if (is_of_use(s, &memory[i], use)) {
-			all[use->nr++] = memory[i];
-			use->nr_memory++;
+		if (is_of_use(s, &memory[i], layout)) {
+			all[layout->nr++] = memory[i];
+			layout->nr_memory++;
 		}
 	}
 	free(memory);
 	return all ? 0 : -ENOMEM;
 }
 
-int remote_use_complete(const struct pmio_settings *settings, struct remote_use *use)
+int remote_layout_complete(const struct pmio_settings *settings, struct remote_layout *layout)
 {
-	use->placement = choose_placement(settings, use);
-	if (use->placement == PMIO_PLACE_SINGLE)
-		use->nr = 1;
+	layout->placement = choose_placement(settings, layout);
+	if (layout->placement == PMIO_PLACE_SINGLE)
+		layout->nr = 1;
 	else if (client_spills(settings))
-		return add_memory_nodes(settings, use);
+		return add_memory_nodes(settings, layout);
 	return 0;
 }

@@ -1,9 +1,9 @@
 /*
  * file.c -- a file in another node's pool
  *
- * A request goes in parts: small pieces within messages, large ones through slots of the session, unless the provider is
- * one in software, for which a message is as good, and takes one copy and a switch of threads less.  Several parts are
- * under way at a time, so that the target copies one while the next one is on the cable.
+ * A request goes in parts: small pieces within messages, large ones through bounce buffers of the session, unless the
+ * provider is one in software, for which a message is as good, and takes one copy and a switch of threads less.  Several
+ * parts are under way at a time, so that the target copies one while the next one is on the cable.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,15 +14,15 @@
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
-#define SLOT_MIN (64u << 10)   /* bytes: pieces of at least this average length go through slots */
+#define BUFFER_MIN (64u << 10) /* bytes: pieces of at least this average length go through bounce buffers */
 #define CUT_ALIGN 64u	       /* bytes: pieces are cut at lines, which are flushed as a whole */
-#define SLOT_PIECES 256u       /* in a slot: more than large ones are in practice */
+#define BUFFER_PIECES 256u     /* in a bounce buffer: more than large ones are in practice */
 #define PARTS_MAX 16	       /* under way: as many as lib/fabric sends to one peer at a time */
 #define ENTER_TRIES 2	       /* number of sessions in which a request is tried */
 #define LOCK_WAIT_MIN_US 100
 #define LOCK_WAIT_MAX_US 5000
 
-bool file_always_slots;
+bool file_always_buffers;
 
 struct remote_file {
 	struct pmio_file f;	/* first */
@@ -72,7 +72,7 @@ static int reopen(struct remote_file *r, uint64_t generation)
 			r->generation = generation;
 		}
 		if (rc < 0)
-			pmio_err("open %s again at node %s: %s", r->f.path, r->node->card.host,
+			pmio_err("open %s again at node %s: %s", r->f.path, r->node->endpoint.host,
 				 rc == -ESTALE ? "it is another file now" : pmio_strerror(rc));
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -141,7 +141,7 @@ static int simple_call(struct remote_file *r, enum remote_op op, const char *wha
 	int rc = call(r, op, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0 && rc != -EAGAIN)
-		pmio_err("%s %s at node %s: %s", what, r->f.path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("%s %s at node %s: %s", what, r->f.path, r->node->endpoint.host, pmio_strerror(rc));
 	return rc;
 }
 
@@ -157,7 +157,7 @@ struct cursor {
 struct part {
 	struct cursor from;	/* its first byte */
 	uint32_t nr, len;	/* pieces, bytes */
-	int slot;		/* -1: in the message */
+	int buffer;		/* -1: in the message */
 	struct pmio_fabric_op *op;
 };
 
@@ -166,7 +166,7 @@ struct transfer {
 	const struct pmio_piece *pieces;
 	size_t nr;
 	bool write;
-	bool large;		/* its pieces, so that they go through slots */
+	bool large;		/* its pieces, so that they go through bounce buffers */
 	bool raised;		/* writes: the file got longer */
 	uint64_t size;		/* reads: the file is known to have at least this size */
 	uint64_t done;
@@ -275,7 +275,7 @@ static void copy_to_part(const struct part *part, const uint8_t *row, size_t len
 static void fill_header(struct remote_file *r, const struct transfer *t, const struct part *part, struct remote_io_msg *m)
 {
 	node_header(r->node, m, t->write ? REMOTE_WRITE : REMOTE_READ, r->handle);
-	m->slot = part->slot < 0 ? REMOTE_NO_SLOT : (uint32_t)part->slot;
+	m->buffer = part->buffer < 0 ? REMOTE_NO_BUFFER : (uint32_t)part->buffer;
 	m->nr = part->nr;
 	m->reserved = 0;
 	m->len = part->len;
@@ -296,34 +296,34 @@ static int begin_inline(struct remote_file *r, struct transfer *t, struct part *
 	return pmio_fabric_begin_parts(r->node->peer, t->iov, nr, &part->op);
 }
 
-static int begin_in_slot(struct remote_file *r, struct transfer *t, struct part *part)
+static int begin_in_buffer(struct remote_file *r, struct transfer *t, struct part *part)
 {
 	union {
 		struct remote_io_msg m;
-		uint8_t bytes[sizeof(struct remote_io_msg) + SLOT_PIECES * sizeof(struct remote_desc)];
+		uint8_t bytes[sizeof(struct remote_io_msg) + BUFFER_PIECES * sizeof(struct remote_desc)];
 	} u;
 	size_t list = part->nr * sizeof(*t->descs), nr = 0;
 
 	fill_header(r, t, part, &u.m);
 	memcpy(u.m.desc, t->descs, list);
 	if (t->write)
-		nr = part_moves(t, part, r->node->slot[part->slot], part->len);
+		nr = part_moves(t, part, r->node->buffer[part->buffer], part->len);
 	return pmio_fabric_begin(r->node->peer, t->moves, nr, &u.m, sizeof(u.m) + list, &part->op);
 }
 
 static int begin_part(struct remote_file *r, struct transfer *t, struct part *part)
 {
 	part->op = NULL;
-	return part->slot < 0 ? begin_inline(r, t, part) : begin_in_slot(r, t, part);
+	return part->buffer < 0 ? begin_inline(r, t, part) : begin_in_buffer(r, t, part);
 }
 
-/* bring the data that a READ has put into the slot, or into its answer, to the caller */
+/* bring the data that a READ has put into the bounce buffer, or into its answer, to the caller */
 static int fetch(struct remote_file *r, struct transfer *t, const struct part *part, const uint8_t *data, size_t len)
 {
-	if (part->slot < 0)
+	if (part->buffer < 0)
 		copy_to_part(part, data, len);
 	else if (len)
-		return pmio_fabric_read(r->node->peer, t->moves, part_moves(t, part, r->node->slot[part->slot], len));
+		return pmio_fabric_read(r->node->peer, t->moves, part_moves(t, part, r->node->buffer[part->buffer], len));
 	return 0;
 }
 
@@ -333,7 +333,7 @@ static int end_read(struct remote_file *r, struct transfer *t, const struct part
 	uint64_t len = got >= sizeof(*a) ? a->len : UINT64_MAX;
 	int rc;
 
-	if (len > part->len || got != sizeof(*a) + (part->slot < 0 ? len : 0))
+	if (len > part->len || got != sizeof(*a) + (part->buffer < 0 ? len : 0))
 		return PMIO_EPROTO;
 	rc = fetch(r, t, part, a->data, len);
 	t->at_end = len < part->len;
@@ -363,30 +363,30 @@ static int end_part(struct remote_file *r, struct transfer *t, int rc)
 	}
 	if (part->op)
 		pmio_fabric_end(&part->op, NULL);
-	if (part->slot >= 0)
-		node_give_slot(r->node, part->slot);
+	if (part->buffer >= 0)
+		node_give_buffer(r->node, part->buffer);
 	return rc < 0 && !node_is_lost(status) ? rc : status;
 }
 
-static bool uses_slots(const struct remote_file *r, const struct transfer *t)
+static bool uses_buffers(const struct remote_file *r, const struct transfer *t)
 {
-	return t->large && r->node->nr_slots && (file_always_slots || !pmio_fabric_peer_copies(r->node->peer));
+	return t->large && r->node->nr_buffers && (file_always_buffers || !pmio_fabric_peer_copies(r->node->peer));
 }
 
 /* prepare the next part and choose where its data go; false: not before the oldest has ended */
 static bool next_part(struct remote_file *r, struct transfer *t, struct part *part, struct cursor *c)
 {
-	static const struct limit in_slot = { REMOTE_SLOT_SIZE, 0, SLOT_PIECES };
+	static const struct limit in_buffer = { REMOTE_BUFFER_SIZE, 0, BUFFER_PIECES };
 	static const struct limit of_read = { REMOTE_ANSWER_MAX, 0, REMOTE_DESCS_MAX };
 	static const struct limit of_write = { REMOTE_INLINE_MAX, sizeof(struct remote_desc), REMOTE_DESCS_MAX };
 
-	part->slot = -1;
-	if (uses_slots(r, t)) {
-		part->slot = node_take_slot(r->node, t->nr_parts == 0);
-		if (part->slot < 0 && t->nr_parts)
+	part->buffer = -1;
+	if (uses_buffers(r, t)) {
+		part->buffer = node_take_buffer(r->node, t->nr_parts == 0);
+		if (part->buffer < 0 && t->nr_parts)
 			return false;
 	}
-	cut_part(c, part, part->slot >= 0 ? &in_slot : t->write ? &of_write : &of_read, t->descs);
+	cut_part(c, part, part->buffer >= 0 ? &in_buffer : t->write ? &of_write : &of_read, t->descs);
 	return true;
 }
 
@@ -410,8 +410,8 @@ static int post_parts(struct remote_file *r, struct transfer *t)
 		rc = begin_part(r, t, part);
 		if (rc < 0) { /* nothing of it is under way */
 			t->nr_parts--;
-			if (part->slot >= 0)
-				node_give_slot(r->node, part->slot);
+			if (part->buffer >= 0)
+				node_give_buffer(r->node, part->buffer);
 		}
 	}
 	return rc;
@@ -456,7 +456,7 @@ static bool are_large(const struct pmio_piece *pieces, size_t nr)
 
 	for (size_t i = 0; i < nr; i++)
 		sum += pieces[i].len;
-	return sum / (nr ? nr : 1) >= SLOT_MIN;
+	return sum / (nr ? nr : 1) >= BUFFER_MIN;
 }
 
 static void transfer_fini(struct transfer *t)
@@ -472,7 +472,7 @@ static int transfer_init(struct transfer *t, struct remote_file *r, const struct
 
 	*t = (struct transfer){ .r = r, .pieces = pieces, .nr = nr, .write = write, .size = size, .large = are_large(pieces, nr) };
 	t->descs = malloc(room * sizeof(*t->descs));
-	t->moves = t->large ? malloc(SLOT_PIECES * sizeof(*t->moves)) : NULL;
+	t->moves = t->large ? malloc(BUFFER_PIECES * sizeof(*t->moves)) : NULL;
 	t->iov = malloc((room + 2) * sizeof(*t->iov));
 	if (t->descs && (t->moves || !t->large) && t->iov)
 		return 0;
@@ -486,7 +486,7 @@ static ssize_t transfer_result(const struct transfer *t, int rc, bool *raised)
 	if (t->write)
 		*raised |= t->raised;
 	if (rc < 0)
-		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->card.host,
+		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->endpoint.host,
 			 pmio_strerror(rc));
 	return rc < 0 ? rc : (ssize_t)t->done;
 }
@@ -516,8 +516,8 @@ static int begin_transfer(struct remote_file *r, struct transfer *t)
 	if (rc < 0)
 		return rc;
 	rc = reopen(r, generation);
-	/* it must not have slots: who waits for those of another node could have those that we wait for */
-	if (rc == 0 && uses_slots(r, t))
+	/* it must have no bounce buffers: a process that waits for those of another node could have those that we wait for */
+	if (rc == 0 && uses_buffers(r, t))
 		rc = -EOPNOTSUPP;
 	start_transfer(t);
 	if (rc == 0)
@@ -582,7 +582,7 @@ static int remote_size(struct pmio_file *f, off_t *size)
 	if (rc == 0 && a.size > INT64_MAX)
 		rc = PMIO_EPROTO;
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	else
 		*size = (off_t)a.size;
 	return rc;
@@ -596,7 +596,7 @@ static int remote_grow(struct pmio_file *f, uint64_t *size)
 	int rc = call(r, REMOTE_GROW, &m, sizeof(m), &a, sizeof(a));
 
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	else
 		*size = a.size;
 	return rc;
@@ -626,7 +626,7 @@ static int remote_truncate(struct pmio_file *f, uint64_t size)
 	int rc = call(r, REMOTE_TRUNCATE, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0)
-		pmio_err("truncate %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("truncate %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	return rc;
 }
 
@@ -669,7 +669,7 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 	int rc = with_session(r, run_close, &flags);
 
 	if (rc < 0)
-		pmio_err("close %s at node %s: %s", f->path, r->node->card.host, pmio_strerror(rc));
+		pmio_err("close %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	free_remote(r);
 	return rc;
 }
@@ -728,7 +728,7 @@ static int open_at(struct remote_file *r, const struct client_open *how)
 	return node_is_lost(rc) ? -EIO : rc;
 }
 
-int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
+int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
 		const struct client_open *how, struct pmio_file **out)
 {
 	char absolute[PATH_MAX];
@@ -746,54 +746,54 @@ int remote_open(const struct pmio_settings *settings, const struct remote_card *
 		r->f.lock_fd = r->f.pfs_fd = -1;
 		r->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 		r->f.path = strdup(absolute);
-		r->node = r->f.path ? node_get(settings, card) : NULL;
+		r->node = r->f.path ? node_get(settings, endpoint) : NULL;
 		if (r->node)
 			rc = open_at(r, how);
 	}
 	if (rc == 0) {
-		r->f.chunk_size = r->node->card.chunk_size;
+		r->f.chunk_size = r->node->endpoint.chunk_size;
 		*out = &r->f;
 		return 0;
 	}
 	if (!how->quiet)
-		pmio_err("open %s at node %s: %s", path, card->host, pmio_strerror(rc));
+		pmio_err("open %s at node %s: %s", path, endpoint->host, pmio_strerror(rc));
 	if (r)
 		free_remote(r);
 	return rc;
 }
 
-static int call_path(const struct pmio_settings *settings, const struct remote_card *card, enum remote_op op,
+static int call_path(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, enum remote_op op,
 		     const char *what, const char *path)
 {
 	union {
 		struct remote_path_msg m;
 		uint8_t bytes[sizeof(struct remote_path_msg) + PATH_MAX];
 	} u;
-	struct node *n = node_get(settings, card);
+	struct node *n = node_get(settings, endpoint);
 	size_t got;
 	int rc = n ? pmio_absolute(path, u.m.path, PATH_MAX) : -ENOMEM;
 
 	if (rc == 0)
 		rc = node_ask(n, &u.m, sizeof(u.m) + strlen(u.m.path) + 1, op, NULL, 0, &got);
 	if (rc < 0 && rc != -ENOENT)
-		pmio_err("%s %s at node %s: %s", what, path, card->host, pmio_strerror(rc));
+		pmio_err("%s %s at node %s: %s", what, path, endpoint->host, pmio_strerror(rc));
 	return rc;
 }
 
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path)
 {
-	return call_path(settings, card, REMOTE_DELETE, "delete", path);
+	return call_path(settings, endpoint, REMOTE_DELETE, "delete", path);
 }
 
-int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path)
 {
-	return call_path(settings, card, REMOTE_WATCH, "watch the drain of", path);
+	return call_path(settings, endpoint, REMOTE_WATCH, "watch the drain of", path);
 }
 
-int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,
+int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st)
 {
-	struct node *n = node_get(settings, card);
+	struct node *n = node_get(settings, endpoint);
 	struct remote_hdr_msg m;
 	size_t got;
 	int rc = n ? node_ask(n, &m, sizeof(m), REMOTE_STAT, st, sizeof(*st), &got) : -ENOMEM;

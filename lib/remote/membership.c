@@ -1,9 +1,8 @@
 /*
- * membership.c -- beginning, joining and leaving the use (layout session) of a file by several nodes
+ * membership.c -- beginning, joining and leaving the layout session of a file by several nodes
  *
- * A use is announced by the layout file (layout.c).  A process joins it at the first target in that file, its
- * home (the file's metadata server), and is a member until it leaves; node.c joins again for it after a
- * session was lost.
+ * The layout file (layout_file.c) announces it.  A process joins at the first target in that file, the file's metadata
+ * server (mds), and is a member until it leaves; node.c joins again for it after a session was lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,71 +14,71 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "remote/layout.h"
+#include "remote/layout_file.h"
 #include "remote/remote_impl.h"
 #include "remote/wire.h"
 #include "core/backoff.h"
 
 /* a call without an answer may have been carried out: both are idempotent */
-static int say(struct node *n, const struct remote_use *use, enum remote_op op, const char *owner, enum remote_keep keep)
+static int say(struct node *n, const struct remote_layout *layout, enum remote_op op, const char *layout_file, enum remote_keep keep)
 {
 	union node_join u;
-	size_t got, len = node_join_message(&u, use->id, use->number, owner, keep);
+	size_t got, len = node_join_message(&u, layout->id, layout->number, layout_file, keep);
 
 	return node_ask(n, &u, len, op, NULL, 0, &got);
 }
 
-/* begins: the use begins, or continues after its last close */
-static int say_join(const struct pmio_settings *settings, struct remote_use *use, const char *owner, bool begins)
+/* begins: the layout session begins, or continues after its last close */
+static int say_join(const struct pmio_settings *settings, struct remote_layout *layout, const char *layout_file, bool begins)
 {
 	static _Atomic uint64_t joins;
-	struct node *n = node_get(settings, &use->cards[0]);
+	struct node *n = node_get(settings, &layout->endpoints[0]);
 	int rc = n ? 0 : -ENOMEM;
 
-	use->number = atomic_fetch_add(&joins, 1) + 1;
+	layout->number = atomic_fetch_add(&joins, 1) + 1;
 	if (rc == 0)
-		rc = say(n, use, REMOTE_JOIN, begins ? owner : NULL, REMOTE_KEEP_WAITING);
+		rc = say(n, layout, REMOTE_JOIN, begins ? layout_file : NULL, REMOTE_KEEP_IF_DIRTY);
 	if (rc == 0)
-		rc = node_joined(n, use->id, use->number, owner);
-	use->joined = rc == 0;
+		rc = node_joined(n, layout->id, layout->number, layout_file);
+	layout->joined = rc == 0;
 	return rc;
 }
 
-/* the file that was just made, fd, becomes the layout file of this use */
-static int begin(const struct pmio_settings *settings, const char *path, const struct layout_mark *m, struct remote_use *use, int fd)
+/* the file that was just made, fd, becomes the layout file of this layout session */
+static int begin(const struct pmio_settings *settings, const char *path, const struct layout_names *m, struct remote_layout *layout, int fd)
 {
 	int rc;
 
-	if (layout_has_rival(m)) {
+	if (layout_file_has_rival(m)) {
 		unlink(m->name);
 		return -EEXIST;
 	}
 	/* before the first join it looks like a leftover */
-	rc = layout_lock(fd, m->name, LOCK_EX);
+	rc = layout_file_lock(fd, m->name, LOCK_EX);
 	if (rc < 0) { /* no other process can change it either */
 		unlink(m->name);
 		return rc;
 	}
-	rc = layout_write_use(fd, path, m->born, use);
+	rc = layout_file_write_new(fd, path, m->born, layout);
 	if (rc == 0)
-		rc = layout_sync_folder(m->name);
+		rc = layout_file_sync_folder(m->name);
 	if (rc == 0)
-		rc = say_join(settings, use, m->name, true);
-	use->began = rc == 0;
+		rc = say_join(settings, layout, m->name, true);
+	layout->began = rc == 0;
 	if (rc < 0) {
 		pmio_err("%s: %s", m->name, pmio_strerror(rc));
-		layout_remove_this(m->name, fd);
+		layout_file_remove_this(m->name, fd);
 	}
 	return rc;
 }
 
-int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+int remote_layout_begin(const struct pmio_settings *settings, const char *path, struct remote_layout *layout)
 {
-	struct layout_mark m;
-	int fd, rc = layout_name_mark(path, &m);
+	struct layout_names m;
+	int fd, rc = layout_file_names(path, &m);
 
 	if (rc == 0)
-		rc = pmio_fabric_random(use->id, sizeof(use->id));
+		rc = pmio_fabric_random(layout->id, sizeof(layout->id));
 	if (rc < 0)
 		return rc;
 	fd = open(m.name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -90,93 +89,93 @@ int remote_use_begin(const struct pmio_settings *settings, const char *path, str
 				 pmio_strerror(rc));
 		return rc;
 	}
-	rc = begin(settings, path, &m, use, fd);
+	rc = begin(settings, path, &m, layout, fd);
 	close(fd);
 	return rc;
 }
 
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep)
+int remote_layout_leave(const struct pmio_settings *settings, const struct remote_layout *layout, enum remote_keep keep)
 {
-	struct node *n = node_get(settings, &use->cards[0]);
-	int rc = n ? say(n, use, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
+	struct node *n = node_get(settings, &layout->endpoints[0]);
+	int rc = n ? say(n, layout, REMOTE_LEAVE, NULL, keep) : -ENOMEM;
 
 	if (n)
-		node_left(n, use->number, rc >= 0 || rc == -ENOENT, keep);
+		node_left(n, layout->number, rc >= 0 || rc == -ENOENT, keep);
 	return rc;
 }
 
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
-		     const struct remote_use *use)
+int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
+			const struct remote_layout *layout)
 {
 	struct remote_claim_msg m = { .create = 1 };
 	struct remote_claim_answer_msg a;
 	struct node *n = node_get(settings, mine);
 
-	memcpy(m.use, use->id, sizeof(m.use));
+	memcpy(m.layout, layout->id, sizeof(m.layout));
 	return n ? node_claim(n, &m, &a) : -ENOMEM;
 }
 
 /* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
-static int join(const struct pmio_settings *settings, const char *owner, struct remote_use *use)
+static int join(const struct pmio_settings *settings, const char *layout_file, struct remote_layout *layout)
 {
-	const struct remote_card *home = &use->cards[0];
-	int rc = node_probe(home, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
+	const struct remote_endpoint *mds = &layout->endpoints[0];
+	int rc = node_probe(mds, (unsigned)settings->num[PMIO_SET_TIMEOUT] * 1000);
 
 	if (rc == -ECONNREFUSED)
 		return -ENOENT; /* the host runs, but not the target */
 	if (rc == 0)
-		rc = say_join(settings, use, owner, false);
+		rc = say_join(settings, layout, layout_file, false);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
 	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
-		 "this file", owner, home->host, pmio_strerror(rc));
+		 "this file", layout_file, mds->host, pmio_strerror(rc));
 	return -EBUSY;
 }
 
-/* log which nodes have data that wait */
-static void say_kept(const char *owner, const struct remote_use *use)
+/* log which nodes have dirty data */
+static void say_kept(const char *layout_file, const struct remote_layout *layout)
 {
 	char hosts[512] = "";
 	size_t len = 0;
 
-	for (uint32_t i = 0; i < use->nr && len < sizeof(hosts) - 70; i++) {
-		if (use->cards[i].waits)
+	for (uint32_t i = 0; i < layout->nr && len < sizeof(hosts) - 70; i++) {
+		if (layout->endpoints[i].dirty)
 			len += (size_t)snprintf(hosts + len, sizeof(hosts) - len, "%s%s", len ? ", " : "",
-						use->cards[i].host);
+						layout->endpoints[i].host);
 	}
-	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", owner,
+	pmio_err("%s: data that could not be drained wait in the pool of %s: run `pmio drain FILE` there", layout_file,
 		 hosts);
 }
 
 /*
- * Data wait at memory nodes, which may have begun to drain them.  The holders of pieces do not depend on
- * claims there, so the use continues with its list of targets.  Under the lock, as the file may be about to
+ * Memory nodes have dirty data, and may have begun to drain them.  The holders of pieces do not depend on
+ * claims there, so the layout session continues with its list of targets.  Under the lock, as the file may be about to
  * be removed.
  */
-static int take_up(const struct pmio_settings *settings, const char *owner, const char *born,
-		   struct remote_use *use)
+static int take_up(const struct pmio_settings *settings, const char *layout_file, const char *born,
+		   struct remote_layout *layout)
 {
-	struct remote_use now;
+	struct remote_layout now;
 	struct stat st;
 	char *text;
-	int fd, rc = layout_lock_text(owner, born, &now, &fd, &text);
+	int fd, rc = layout_file_lock_text(layout_file, born, &now, &fd, &text);
 
-	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, use->id, REMOTE_USE_ID) == 0)
-		rc = say_join(settings, use, owner, true);
+	if (rc == -EBUSY && fstat(fd, &st) == 0 && st.st_nlink && memcmp(now.id, layout->id, REMOTE_LAYOUT_ID) == 0)
+		rc = say_join(settings, layout, layout_file, true);
 	else if (rc != -ETIMEDOUT)
 		rc = -EAGAIN;
-	layout_unlock(&now, fd, text);
+	layout_file_unlock(&now, fd, text);
 	return rc;
 }
 
-/* the file is not in use, and data wait */
-static int find_waiting(const struct pmio_settings *settings, const char *owner, const char *born,
-			struct remote_use *use)
+/* the file is not in use, and has a dirty mark */
+static int find_dirty(const struct pmio_settings *settings, const char *layout_file, const char *born,
+		      struct remote_layout *layout)
 {
-	int rc = use->nr_memory == use->nr ? take_up(settings, owner, born, use) : -EBUSY;
+	int rc = layout->nr_memory == layout->nr ? take_up(settings, layout_file, born, layout) : -EBUSY;
 
 	if (rc < 0 && rc != -EAGAIN) {
-		say_kept(owner, use);
+		say_kept(layout_file, layout);
 		rc = -EBUSY;
 	}
 	return rc;
@@ -187,88 +186,88 @@ static int find_waiting(const struct pmio_settings *settings, const char *owner,
  * cannot belong to a slow process.  0: it is in use after all, and joined; -ENOENT: removed;
  * -EAGAIN, -EBUSY
  */
-static int remove_left_over(const struct pmio_settings *settings, const char *owner, const char *born,
-			    struct remote_use *use, int fd)
+static int remove_left_over(const struct pmio_settings *settings, const char *layout_file, const char *born,
+			    struct remote_layout *layout, int fd)
 {
 	char *text;
 	int rc;
 
-	rc = layout_lock(fd, owner, LOCK_EX | LOCK_NB);
+	rc = layout_file_lock(fd, layout_file, LOCK_EX | LOCK_NB);
 	if (rc < 0)
 		return rc;
-	remote_use_fini(use);
-	rc = layout_read_text(fd, &text);
+	remote_layout_fini(layout);
+	rc = layout_file_read_text(fd, &text);
 	if (rc == 0)
-		rc = layout_parse(text, born, use);
+		rc = layout_file_parse(text, born, layout);
 	if (text)
 		explicit_bzero(text, strlen(text));
 	free(text);
 	if (rc == -EBUSY)
 		return -EAGAIN; /* not a leftover any more */
 	if (rc == 0)
-		rc = join(settings, owner, use);
-	use->joined = rc == 0;
+		rc = join(settings, layout_file, layout);
+	layout->joined = rc == 0;
 	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
 		return rc;
-	pmio_info("%s: left over: removed", owner);
-	layout_remove_this(owner, fd);
+	pmio_info("%s: left over: removed", layout_file);
+	layout_file_remove_this(layout_file, fd);
 	return -ENOENT;
 }
 
-static void say_in_use(const char *owner, int rc)
+static void say_in_use(const char *layout_file, int rc)
 {
 	uid_t uid;
 
-	if (layout_owner(owner, &uid) && uid != geteuid())
-		pmio_err("%s: the file is in use on several nodes by user %u", owner, (unsigned)uid);
+	if (layout_file_owner(layout_file, &uid) && uid != geteuid())
+		pmio_err("%s: the file is in use on several nodes by user %u", layout_file, (unsigned)uid);
 	else
-		pmio_err("%s: the file is in use on several nodes by other processes: %s", owner, pmio_strerror(rc));
+		pmio_err("%s: the file is in use on several nodes by other processes: %s", layout_file, pmio_strerror(rc));
 }
 
 /* one try; -EAGAIN: try again a little later */
-static int try_to_find(const struct pmio_settings *settings, const char *owner, const char *born,
-		       struct remote_use *use, bool last)
+static int try_to_find(const struct pmio_settings *settings, const char *layout_file, const char *born,
+		       struct remote_layout *layout, bool last)
 {
-	int fd, rc = layout_read(owner, born, use, &fd);
+	int fd, rc = layout_file_read(layout_file, born, layout, &fd);
 	bool left_over = rc == -ESTALE || (rc == -EAGAIN && last);
 
 	if (rc == 0 || rc == -EBUSY) {
-		bool waits = rc == -EBUSY;
+		bool dirty = rc == -EBUSY;
 
-		rc = join(settings, owner, use);
-		if (rc == -ENOENT && waits)
-			rc = find_waiting(settings, owner, born, use);
-		use->joined = rc == 0;
+		rc = join(settings, layout_file, layout);
+		if (rc == -ENOENT && dirty)
+			rc = find_dirty(settings, layout_file, born, layout);
+		layout->joined = rc == 0;
 		/* maybe its writer has not joined yet */
 		if (rc == -ENOENT && !last)
 			rc = -EAGAIN;
 		left_over = rc == -ENOENT;
 	} else if (rc == -EPERM || rc == -EACCES || rc == PMIO_EPROTO) {
-		say_in_use(owner, rc);
+		say_in_use(layout_file, rc);
 		rc = -EBUSY;
 	}
 	if (left_over)
-		rc = remove_left_over(settings, owner, born, use, fd);
+		rc = remove_left_over(settings, layout_file, born, layout, fd);
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)
-		remote_use_fini(use);
+		remote_layout_fini(layout);
 	return rc;
 }
 
-int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use)
+int remote_layout_find(const struct pmio_settings *settings, const char *path, struct remote_layout *layout)
 {
 	uid_t forger;
-	struct layout_mark m;
-	int rc = layout_find_mark(path, &m, &forger);
+	struct layout_names m;
+	int rc = layout_file_find(path, &m, &forger);
 
-	memset(use, 0, sizeof(*use));
+	memset(layout, 0, sizeof(*layout));
 	if (rc < 0)
 		return -ENOENT; /* the open reports the error */
 	if (rc == 1)
 		pmio_warn("%s was made by user %u, who cannot write the file: it is passed over", m.other, (unsigned)forger);
 	for (int tries = 0; tries < LAYOUT_LOCKED_TRIES; tries++) {
-		rc = try_to_find(settings, m.name, m.born, use, tries >= LAYOUT_FIND_TRIES);
+		rc = try_to_find(settings, m.name, m.born, layout, tries >= LAYOUT_FIND_TRIES);
 		if (rc != -EAGAIN)
 			return rc;
 		pmio_sleep_us(LAYOUT_FIND_WAIT_US);
@@ -277,32 +276,32 @@ int remote_use_find(const struct pmio_settings *settings, const char *path, stru
 	return -EBUSY;
 }
 
-bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
+bool remote_layout_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16])
 {
-	struct remote_use use;
-	struct layout_mark m;
+	struct remote_layout layout;
+	struct layout_names m;
 	bool deleted = false;
-	int fd, rc = layout_name_mark(path, &m);
+	int fd, rc = layout_file_names(path, &m);
 
 	if (rc < 0)
 		return false;
-	rc = layout_read(m.name, m.born, &use, &fd);
-	for (uint32_t i = 0; i < use.nr && rc == -EBUSY; i++) {
-		if (memcmp(use.cards[i].uuid, own, 16) != 0)
+	rc = layout_file_read(m.name, m.born, &layout, &fd);
+	for (uint32_t i = 0; i < layout.nr && rc == -EBUSY; i++) {
+		if (memcmp(layout.endpoints[i].uuid, own, 16) != 0)
 			/* it logs errors; the layout file is removed nevertheless */
-			deleted |= remote_delete(settings, &use.cards[i], path) == 0;
+			deleted |= remote_delete(settings, &layout.endpoints[i], path) == 0;
 	}
 	/*
 	 * everything has been drained, and the layout file is about to go; or a process has the file open, and its
 	 * close removes the layout file
 	 */
-	if (rc == 0 && use.nr_memory == use.nr && join(settings, m.name, &use) == 0)
-		remote_use_leave(settings, &use, REMOTE_KEEP_NOT);
-	else if (rc == 0 && use.nr_memory == use.nr)
-		rc = layout_lock(fd, m.name, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
+	if (rc == 0 && layout.nr_memory == layout.nr && join(settings, m.name, &layout) == 0)
+		remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT);
+	else if (rc == 0 && layout.nr_memory == layout.nr)
+		rc = layout_file_lock(fd, m.name, LOCK_EX | LOCK_NB) < 0 ? 0 : -ESTALE;
 	if (rc == -EBUSY || rc == -ESTALE)
-		layout_remove_this(m.name, fd);
-	remote_use_fini(&use);
+		layout_file_remove_this(m.name, fd);
+	remote_layout_fini(&layout);
 	if (fd >= 0)
 		close(fd);
 	return deleted;

@@ -1,8 +1,8 @@
 /*
  * memory.c -- files that are only on memory nodes: setting placement=remote, or drain=aggregate
  *
- * The first memory node of a file, its home, follows from the file's name, so that homes are
- * spread over the nodes; the others follow in the order of the setting `targets`.  So programs
+ * The first memory node of a file, its metadata server, follows from the file's name, so that these
+ * are spread over the nodes; the others follow in the order of the setting `targets`.  So programs
  * with the same settings find the data that an earlier one has left there, or that were staged
  * in.
  */
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/backoff.h"
+#include "core/fnv.h"
 #include "core/path.h"
 #include "remote/remote_impl.h"
 
@@ -20,13 +21,6 @@
 static bool is_drained_later(const struct pmio_settings *s)
 {
 	return s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_ASYNC || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-}
-
-static uint32_t hash_text(uint32_t h, const char *text)
-{
-	while (*text)
-		h = (h ^ (uint8_t)*text++) * 16777619u; /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
-	return h;
 }
 
 /* the same for all of its names except hard links; the file may not exist yet */
@@ -39,27 +33,27 @@ static int hash_name(const char *path, uint32_t *hash)
 		return rc;
 	real = realpath(absolute, NULL);
 	if (real) {
-		*hash = hash_text(2166136261u, real);
+		*hash = pmio_fnv(PMIO_FNV_INIT, real);
 	} else {
 		base = strrchr(absolute, '/');
 		*base = '\0';
 		real = realpath(*absolute ? absolute : "/", NULL);
-		*hash = hash_text(2166136261u, real ? real : absolute);
+		*hash = pmio_fnv(PMIO_FNV_INIT, real ? real : absolute);
 		if (!real || strcmp(real, "/") != 0)
-			*hash = hash_text(*hash, "/");
-		*hash = hash_text(*hash, base + 1);
+			*hash = pmio_fnv(*hash, "/");
+		*hash = pmio_fnv(*hash, base + 1);
 	}
 	free(real);
 	return 0;
 }
 
 /* the list of targets for a file */
-static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_use *use)
+static int list_nodes(const struct pmio_settings *s, const char *path, struct remote_layout *layout)
 {
 	bool aggregate = s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_AGGREGATE;
-	struct remote_card *cards;
+	struct remote_endpoint *endpoints;
 	uint32_t nr, first;
-	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &cards, &nr);
+	int rc = remote_targets_load(s->str[PMIO_SET_TARGETS], &endpoints, &nr);
 
 	if (rc == -EINVAL)
 		pmio_err("open %s: %s, and the setting targets names no memory node", path,
@@ -67,65 +61,65 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 	if (rc == 0)
 		rc = hash_name(path, &first);
 	if (rc < 0) {
-		free(cards);
+		free(endpoints);
 		return rc;
 	}
 	first %= nr;
-	use->cards = calloc(nr, sizeof(*cards));
-	use->placement = PMIO_PLACE_STRIPED;
-	for (uint32_t i = 0; i < nr && use->cards; i++) {
-		use->cards[i] = cards[(first + i) % nr];
-		if (use->cards[i].chunk_size != use->cards[0].chunk_size)
-			use->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
+	layout->endpoints = calloc(nr, sizeof(*endpoints));
+	layout->placement = PMIO_PLACE_STRIPED;
+	for (uint32_t i = 0; i < nr && layout->endpoints; i++) {
+		layout->endpoints[i] = endpoints[(first + i) % nr];
+		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
+			layout->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
 	}
 	/* pieces on several nodes would be drained at different times; a held file has to stay together */
 	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		use->placement = PMIO_PLACE_SINGLE;
-	use->nr = use->nr_memory = use->placement == PMIO_PLACE_SINGLE ? 1 : nr;
-	free(cards);
-	return use->cards ? 0 : -ENOMEM;
+		layout->placement = PMIO_PLACE_SINGLE;
+	layout->nr = layout->nr_memory = layout->placement == PMIO_PLACE_SINGLE ? 1 : nr;
+	free(endpoints);
+	return layout->endpoints ? 0 : -ENOMEM;
 }
 
-int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use, bool *found)
+int remote_layout_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_layout *layout, bool *found)
 {
-	struct remote_use other;
+	struct remote_layout other;
 	int rc = -EEXIST;
 
 	*found = false;
 	for (int tries = 0; tries < BEGIN_TRIES && rc == -EEXIST; tries++) {
-		rc = remote_use_begin(settings, path, use);
+		rc = remote_layout_begin(settings, path, layout);
 		if (rc != -EEXIST)
 			return rc;
-		rc = remote_use_find(settings, path, &other);
+		rc = remote_layout_find(settings, path, &other);
 		if (rc == 0) {
-			remote_use_fini(use);
-			*use = other;
+			remote_layout_fini(layout);
+			*layout = other;
 			*found = true;
 		}
-		if (rc == -ENOENT) /* the use has just ended */
+		if (rc == -ENOENT) /* the layout session has just ended */
 			rc = -EEXIST;
 	}
 	return rc == -EEXIST ? -EBUSY : rc;
 }
 
-/* the file is created at its home, and then opened with the list of targets */
+/* the file is created at its metadata server, and then opened with the list of targets */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
-			struct remote_use *use)
+			struct remote_layout *layout)
 {
 	struct pmio_file *made = NULL;
 	bool found = false;
-	int rc = list_nodes(settings, path, use);
+	int rc = list_nodes(settings, path, layout);
 
 	/* noted at once, so that it is there after a crash */
-	for (uint32_t i = 0; i < use->nr && rc == 0; i++)
-		use->cards[i].waits = is_drained_later(settings);
+	for (uint32_t i = 0; i < layout->nr && rc == 0; i++)
+		layout->endpoints[i].dirty = is_drained_later(settings);
 	if (rc == 0)
-		rc = remote_open(settings, &use->cards[0], path, how, &made);
+		rc = remote_open(settings, &layout->endpoints[0], path, how, &made);
 	/* it is open for this node alone: it must be closed before it is opened as a file of several */
 	if (rc == 0)
 		rc = pmio_close(&made);
 	if (rc == 0)
-		rc = remote_use_begin_or_join(settings, path, use, &found);
+		rc = remote_layout_begin_or_join(settings, path, layout, &found);
 	return rc;
 }
 
@@ -136,16 +130,16 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 static int open_for_stage(struct pmio *pm, const struct pmio_settings *s, const char *path, struct pmio_file **out)
 {
 	const struct client_open how = { .flags = PMIO_OPEN_READ | client_settings_flags(s), .quiet = true };
-	struct remote_use use = { .nr = 0 };
-	int rc = remote_use_find(s, path, &use);
+	struct remote_layout layout = { .nr = 0 };
+	int rc = remote_layout_find(s, path, &layout);
 
 	if (rc == -ENOENT)
-		rc = remote_memory_begin(s, path, &how, &use);
+		rc = remote_memory_begin(s, path, &how, &layout);
 	if (rc == 0)
-		rc = remote_striped_open(pm, s, path, &how, &use, true, out);
-	if (rc < 0 && use.joined)
-		remote_use_leave(s, &use, use.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_WAITING);
-	remote_use_fini(&use);
+		rc = remote_striped_open(pm, s, path, &how, &layout, true, out);
+	if (rc < 0 && layout.joined)
+		remote_layout_leave(s, &layout, layout.began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
+	remote_layout_fini(&layout);
 	return rc;
 }
 

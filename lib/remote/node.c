@@ -2,17 +2,17 @@
  * node.c -- sessions with the targets of other nodes
  *
  * There is one endpoint per process, and one session per target, shared by all threads and
- * files.  A session has a lifeline (liveness socket), a TCP connection that carries its id, the
- * target's answer to that, and then nothing: the kernel closes it when this process ends,
+ * files.  A session has a liveness socket: a TCP connection that carries its id, the
+ * target's answer to that, and then nothing.  The kernel closes it when this process ends,
  * however that happens, and so the target learns that the process's files are to be closed.
  *
  * A session that failed is dropped, and the next call makes another one, in which HELLO
- * identifies the same process: its joins do not belong to a session.  So the end of a lifeline
- * has to mean the end of the process, and nothing else: the lifeline of a dropped session stays
- * open until the target has confirmed that it has the lifeline of a later one.
+ * identifies the same process: its memberships do not belong to a session.  So the end of a
+ * liveness socket has to mean the end of the process, and nothing else: that of a dropped session
+ * stays open until the target has confirmed that it has the liveness socket of a later one.
  *
- * A target that was restarted knows of no joins.  The first session with it joins again, if the
- * layout file is still there and belongs to that use; otherwise others have taken it for a
+ * A target that was restarted knows of no memberships.  The first session with it joins again, if the
+ * layout file is still there and belongs to that layout session; otherwise others have taken it for a
  * leftover, and the process cannot continue with the file (node_is_member()).
  */
 #include <arpa/inet.h>
@@ -30,7 +30,7 @@
 #include "core/clock.h"
 #include "remote/remote_impl.h"
 
-#define SHOW_TRIES 5  /* tries to show a lifeline */
+#define SHOW_TRIES 5  /* tries to show a liveness socket */
 #define RETRY_MS 1000 /* for this time after a failure further calls fail at once */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -53,7 +53,7 @@ bool node_is_ours(void)
 
 /* ---- nodes ------------------------------------------------------------------------- */
 
-static struct node *new_node(const struct pmio_settings *s, const struct remote_card *card)
+static struct node *new_node(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	struct node *n = calloc(1, sizeof(*n));
 	pthread_condattr_t attr;
@@ -62,24 +62,24 @@ static struct node *new_node(const struct pmio_settings *s, const struct remote_
 		free(n);
 		return NULL;
 	}
-	n->card = n->news = *card;
-	n->card.host[sizeof(n->card.host) - 1] = '\0';
+	n->endpoint = n->news = *endpoint;
+	n->endpoint.host[sizeof(n->endpoint.host) - 1] = '\0';
 	n->timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000;
-	n->lifeline.sock = -1;
+	n->liveness.sock = -1;
 	pthread_mutex_init(&n->news_lock, NULL);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&n->slot_free, &attr);
+	pthread_cond_init(&n->buffer_free, &attr);
 	pthread_condattr_destroy(&attr);
 	return n;
 }
 
-static int make_initiator(const struct pmio_settings *s, const struct remote_card *card)
+static int make_initiator(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	char address[INET6_ADDRSTRLEN];
 	struct pmio_fabric_config c = {
-		.provider = card->fabric.provider, .address = address, .key = card->key,
+		.provider = endpoint->fabric.provider, .address = address, .key = endpoint->key,
 		.timeout_ms = (unsigned)s->num[PMIO_SET_TIMEOUT] * 1000, .munge = s->str[PMIO_SET_MUNGE],
 	};
 	int rc = remote_address(s->str[PMIO_SET_ADDRESS], address, sizeof(address));
@@ -87,24 +87,24 @@ static int make_initiator(const struct pmio_settings *s, const struct remote_car
 	return rc < 0 ? rc : pmio_fabric_initiator_new(&c, &initiator);
 }
 
-/* the target has not closed the lifeline; n->lock held */
+/* the target has not closed the liveness socket; n->lock held */
 static bool is_alive(const struct node *n)
 {
 	char byte;
 
-	return n->peer && !n->lost && n->lifeline.sock >= 0 &&
-	       recv(n->lifeline.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+	return n->peer && !n->lost && n->liveness.sock >= 0 &&
+	       recv(n->liveness.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 /*
- * the target was restarted, maybe on another node; or the card is an old one from a leftover layout file.  This must
- * not wait
+ * the target was restarted, maybe on another node; or the endpoint descriptor is an old one from a leftover layout file.
+ * This must not wait
  */
-static void take_news(struct node *n, const struct remote_card *card)
+static void take_news(struct node *n, const struct remote_endpoint *endpoint)
 {
 	pthread_mutex_lock(&n->news_lock);
-	if (n->news.fabric.epoch != card->fabric.epoch) {
-		n->news = *card;
+	if (n->news.fabric.epoch != endpoint->fabric.epoch) {
+		n->news = *endpoint;
 		n->news.host[sizeof(n->news.host) - 1] = '\0';
 		n->has_news = true;
 	}
@@ -115,36 +115,36 @@ static void take_news(struct node *n, const struct remote_card *card)
 static void use_news(struct node *n)
 {
 	pthread_mutex_lock(&n->news_lock);
-	if (n->has_news && n->card.fabric.epoch != n->news.fabric.epoch && !is_alive(n)) {
-		n->card = n->news;
+	if (n->has_news && n->endpoint.fabric.epoch != n->news.fabric.epoch && !is_alive(n)) {
+		n->endpoint = n->news;
 		n->lost = n->peer != NULL;
 		n->retry_ms = 0;
 	} else if (n->has_news) {
-		n->news.fabric.epoch = n->card.fabric.epoch; /* this card is accepted again if it comes again */
+		n->news.fabric.epoch = n->endpoint.fabric.epoch; /* this descriptor is accepted again if it comes again */
 	}
 	n->has_news = false;
 	pthread_mutex_unlock(&n->news_lock);
 }
 
-struct node *node_get(const struct pmio_settings *s, const struct remote_card *card)
+struct node *node_get(const struct pmio_settings *s, const struct remote_endpoint *endpoint)
 {
 	struct node *n = NULL;
 
 	pthread_mutex_lock(&nodes_lock);
 	if (!node_is_ours()) {
 		pmio_err("a forked child cannot use its parent's connections to other nodes");
-	} else if (initiator || make_initiator(s, card) == 0) {
+	} else if (initiator || make_initiator(s, endpoint) == 0) {
 		owner = getpid();
 		DL_FOREACH(nodes, n) {
-			if (memcmp(n->card.uuid, card->uuid, sizeof(card->uuid)) == 0)
+			if (memcmp(n->endpoint.uuid, endpoint->uuid, sizeof(endpoint->uuid)) == 0)
 				break;
 		}
 		if (!n) {
-			n = new_node(s, card);
+			n = new_node(s, endpoint);
 			if (n)
 				DL_APPEND(nodes, n);
 		} else {
-			take_news(n, card);
+			take_news(n, endpoint);
 		}
 	}
 	pthread_mutex_unlock(&nodes_lock);
@@ -169,11 +169,11 @@ static void say_sent(const struct node *n)
 			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s=%u", names[i], n->sent[i]);
 	}
 	if (len)
-		pmio_dbg("node %s: messages:%s", n->card.host, text);
+		pmio_dbg("node %s: messages:%s", n->endpoint.host, text);
 }
 
 /* the target notices that it has ended */
-static void close_lifeline(struct lifeline *l)
+static void close_liveness(struct liveness *l)
 {
 	if (l->sock >= 0) {
 		shutdown(l->sock, SHUT_RDWR); /* a forked child may have the socket, too */
@@ -192,24 +192,24 @@ static void close_earlier(struct node *n, uint64_t but)
 		if (but && n->earlier[i].session == but)
 			n->earlier[kept++] = n->earlier[i];
 		else
-			close_lifeline(&n->earlier[i]);
+			close_liveness(&n->earlier[i]);
 	}
 	n->nr_earlier = kept;
 }
 
-/* this process lives, so a lifeline that the target may watch stays open */
+/* this process lives, so a liveness socket that the target may watch stays open */
 static void end_session(struct node *n)
 {
-	if (n->lifeline.session)
-		n->earlier[n->nr_earlier++] = n->lifeline; /* handshake() makes sure that there is room */
+	if (n->liveness.session)
+		n->earlier[n->nr_earlier++] = n->liveness; /* handshake() makes sure that there is room */
 	else
-		close_lifeline(&n->lifeline);
-	n->lifeline = (struct lifeline){ .sock = -1 };
+		close_liveness(&n->liveness);
+	n->liveness = (struct liveness){ .sock = -1 };
 	pmio_fabric_disconnect(&n->peer);
 	n->lost = false;
-	n->nr_slots = 0;
-	memset(n->slot_used, 0, sizeof(n->slot_used));
-	pthread_cond_broadcast(&n->slot_free);
+	n->nr_buffers = 0;
+	memset(n->buffer_used, 0, sizeof(n->buffer_used));
+	pthread_cond_broadcast(&n->buffer_free);
 }
 
 static int connect_within(int sock, const struct sockaddr *addr, socklen_t len, unsigned ms)
@@ -233,7 +233,7 @@ static int connect_within(int sock, const struct sockaddr *addr, socklen_t len, 
 }
 
 /* a TCP connection to the target's address; the socket, or -errno */
-static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsigned timeout_ms)
+static int connect_tcp(const struct remote_endpoint *endpoint, uint16_t tcp_port, unsigned timeout_ms)
 {
 	union {
 		struct sockaddr sa;
@@ -244,7 +244,7 @@ static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsign
 	int rc, sock;
 
 	memset(&to, 0, sizeof(to));
-	memcpy(&to, card->fabric.addr, card->fabric.addr_len < sizeof(to) ? card->fabric.addr_len : sizeof(to));
+	memcpy(&to, endpoint->fabric.addr, endpoint->fabric.addr_len < sizeof(to) ? endpoint->fabric.addr_len : sizeof(to));
 	if (to.sa.sa_family == AF_INET6) {
 		to.in6.sin6_port = htons(tcp_port);
 		len = sizeof(to.in6);
@@ -262,9 +262,9 @@ static int connect_tcp(const struct remote_card *card, uint16_t tcp_port, unsign
 	return rc < 0 ? rc : sock;
 }
 
-int node_probe(const struct remote_card *card, unsigned timeout_ms)
+int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 {
-	int sock = connect_tcp(card, card->lifeline, timeout_ms);
+	int sock = connect_tcp(endpoint, endpoint->liveness, timeout_ms);
 
 	if (sock < 0)
 		return sock;
@@ -276,8 +276,8 @@ int node_probe(const struct remote_card *card, unsigned timeout_ms)
 
 static void free_membership(struct node *n, struct membership *m)
 {
-	DL_DELETE(n->members, m);
-	free(m->owner);
+	DL_DELETE(n->memberships, m);
+	free(m->layout_file);
 	free(m);
 }
 
@@ -285,7 +285,7 @@ static struct membership *find_membership(struct node *n, uint64_t number)
 {
 	struct membership *m;
 
-	DL_FOREACH(n->members, m) {
+	DL_FOREACH(n->memberships, m) {
 		if (m->number == number)
 			break;
 	}
@@ -298,13 +298,13 @@ struct saying {
 	bool begins;
 };
 
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
+size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep)
 {
 	struct remote_join_msg *m = &u->m;
 
 	memset(m, 0, sizeof(*m));
-	memcpy(m->use, use, sizeof(m->use));
+	memcpy(m->layout, layout, sizeof(m->layout));
 	m->number = number;
 	m->create = layout_file != NULL;
 	m->keep = keep;
@@ -318,7 +318,7 @@ static int say_membership(void *arg)
 {
 	const struct saying *s = arg;
 	union node_join u;
-	size_t got, len = node_join_message(&u, s->m->use, s->m->number, s->begins ? s->m->owner : NULL,
+	size_t got, len = node_join_message(&u, s->m->layout, s->m->number, s->begins ? s->m->layout_file : NULL,
 					    s->m->left ? s->m->keep : 0);
 
 	node_header(s->n, &u.hdr, s->m->left ? REMOTE_LEAVE : REMOTE_JOIN, 0);
@@ -339,11 +339,11 @@ static int join_one_again(struct node *n, struct membership *m)
 		return rc;
 	/* the target was restarted, or the layout file was removed by hand */
 	s.begins = true;
-	rc = layout_locked(m->owner, m->use, &n->card, say_membership, &s);
+	rc = layout_file_locked(m->layout_file, m->layout, &n->endpoint, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
 	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
-		 "what this process has open of it is lost", m->owner, n->card.host);
+		 "what this process has open of it is lost", m->layout_file, n->endpoint.host);
 	free_membership(n, m);
 	atomic_fetch_add(&nr_ended, 1);
 	return 0;
@@ -354,7 +354,7 @@ static int join_again(struct node *n)
 	struct membership *m, *next;
 	int rc = 0;
 
-	DL_FOREACH_SAFE(n->members, m, next) {
+	DL_FOREACH_SAFE(n->memberships, m, next) {
 		if (rc == 0)
 			rc = join_one_again(n, m);
 	}
@@ -369,10 +369,10 @@ static int show_once(struct node *n)
 	uint8_t byte = 0;
 	int rc;
 
-	n->lifeline.session = n->session;
-	if (send(n->lifeline.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
+	n->liveness.session = n->session;
+	if (send(n->liveness.sock, &n->session, sizeof(n->session), MSG_NOSIGNAL) != sizeof(n->session))
 		return -ECONNRESET;
-	p.fd = n->lifeline.sock;
+	p.fd = n->liveness.sock;
 	do
 		rc = poll(&p, 1, (int)n->timeout_ms);
 	while (rc < 0 && errno == EINTR);
@@ -380,32 +380,32 @@ static int show_once(struct node *n)
 		return -ETIMEDOUT;
 	if (rc < 0 || recv(p.fd, &byte, 1, MSG_DONTWAIT) != 1)
 		return -ECONNRESET;
-	return byte == REMOTE_LIFELINE_ACK ? 0 : PMIO_EPROTO;
+	return byte == REMOTE_LIVENESS_ACK ? 0 : PMIO_EPROTO;
 }
 
 /*
  * until the target has confirmed it: from then on nothing of earlier sessions is under way there, and the end
- * of the lifeline has its meaning
+ * of the liveness socket has its meaning
  *
  * The target may have closed it before it was identified, if strangers connect faster than sessions begin.
  */
-static int show_lifeline(struct node *n, uint16_t tcp_port)
+static int show_liveness(struct node *n, uint16_t tcp_port)
 {
 	int rc = -ECONNRESET;
 
 	for (int i = 0; i < SHOW_TRIES && rc == -ECONNRESET; i++) {
 		if (i > 0)
-			close_lifeline(&n->lifeline);
-		if (n->lifeline.sock < 0)
-			n->lifeline.sock = connect_tcp(&n->card, tcp_port, n->timeout_ms);
-		rc = n->lifeline.sock < 0 ? n->lifeline.sock : show_once(n);
+			close_liveness(&n->liveness);
+		if (n->liveness.sock < 0)
+			n->liveness.sock = connect_tcp(&n->endpoint, tcp_port, n->timeout_ms);
+		rc = n->liveness.sock < 0 ? n->liveness.sock : show_once(n);
 	}
 	return rc;
 }
 
 static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 {
-	struct remote_hello_msg m = { .attempt = ++n->attempt, .pid = (uint32_t)getpid(), .slots = REMOTE_SLOTS_MAX };
+	struct remote_hello_msg m = { .attempt = ++n->attempt, .pid = (uint32_t)getpid(), .buffers = REMOTE_BUFFERS_MAX };
 	size_t len;
 	int rc;
 
@@ -415,27 +415,27 @@ static int say_hello(struct node *n, struct remote_hello_answer_msg *a)
 	if (gethostname(m.host, sizeof(m.host) - 1) < 0)
 		m.host[0] = '\0';
 	rc = node_call(n, &m, sizeof(m), a, sizeof(*a), &len);
-	return rc == 0 && (len != sizeof(*a) || a->nr_slots > REMOTE_SLOTS_MAX) ? PMIO_EPROTO : rc;
+	return rc == 0 && (len != sizeof(*a) || a->nr_buffers > REMOTE_BUFFERS_MAX) ? PMIO_EPROTO : rc;
 }
 
 static int handshake(struct node *n)
 {
 	struct remote_hello_answer_msg a;
-	int rc = n->nr_earlier < LIFELINES_MAX ? say_hello(n, &a) : -EMFILE;
+	int rc = n->nr_earlier < LIVENESS_MAX ? say_hello(n, &a) : -EMFILE;
 
 	if (rc < 0)
 		return rc;
 	close_earlier(n, a.vital);
-	/* a card without a uuid was made from an address only */
-	if (memcmp(n->card.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
-		memcpy(n->card.uuid, a.uuid, sizeof(a.uuid));
-	if (memcmp(n->card.uuid, a.uuid, sizeof(a.uuid)) != 0)
+	/* an endpoint descriptor without a uuid was made from an address only */
+	if (memcmp(n->endpoint.uuid, (const uint8_t[16]){ 0 }, 16) == 0)
+		memcpy(n->endpoint.uuid, a.uuid, sizeof(a.uuid));
+	if (memcmp(n->endpoint.uuid, a.uuid, sizeof(a.uuid)) != 0)
 		return PMIO_ENOTPOOL;
 	n->session = a.session;
-	n->card.chunk_size = a.chunk_size;
-	n->nr_slots = a.nr_slots;
-	memcpy(n->slot, a.slot, sizeof(n->slot));
-	rc = show_lifeline(n, a.lifeline);
+	n->endpoint.chunk_size = a.chunk_size;
+	n->nr_buffers = a.nr_buffers;
+	memcpy(n->buffer, a.buffer, sizeof(n->buffer));
+	rc = show_liveness(n, a.liveness);
 	if (rc == 0)
 		close_earlier(n, 0);
 	return rc == 0 ? join_again(n) : rc;
@@ -443,16 +443,16 @@ static int handshake(struct node *n)
 
 static int begin_session(struct node *n)
 {
-	struct pmio_fabric_card card = n->card.fabric;
+	struct pmio_fabric_endpoint endpoint = n->endpoint.fabric;
 	int rc;
 
 	/* a restarted memory node has this process's data like its predecessor */
-	card.epoch = 0;
+	endpoint.epoch = 0;
 	/* TCP first, as the kernel reports at once if no process listens there; libfabric would report nothing */
-	n->lifeline.sock = n->card.lifeline ? connect_tcp(&n->card, n->card.lifeline, n->timeout_ms) : -1;
-	if (n->card.lifeline && n->lifeline.sock < 0)
-		return n->lifeline.sock;
-	rc = pmio_fabric_connect(initiator, &card, n->card.key, &n->peer);
+	n->liveness.sock = n->endpoint.liveness ? connect_tcp(&n->endpoint, n->endpoint.liveness, n->timeout_ms) : -1;
+	if (n->endpoint.liveness && n->liveness.sock < 0)
+		return n->liveness.sock;
+	rc = pmio_fabric_connect(initiator, &endpoint, n->endpoint.key, &n->peer);
 	if (rc == 0)
 		rc = handshake(n);
 	if (rc < 0) {
@@ -492,7 +492,7 @@ int node_enter(struct node *n, uint64_t *generation)
 	}
 	if (rc < 0) {
 		if (!n->warned)
-			pmio_err("node %s: cannot be reached: %s", n->card.host, pmio_strerror(rc));
+			pmio_err("node %s: cannot be reached: %s", n->endpoint.host, pmio_strerror(rc));
 		n->warned = true;
 		n->last_error = rc;
 		n->retry_ms = n->retry_ms > pmio_now_ms() ? n->retry_ms : pmio_now_ms() + RETRY_MS;
@@ -510,7 +510,7 @@ void node_leave(struct node *n, int rc)
 	pthread_mutex_lock(&n->lock);
 	if (node_is_lost(rc)) {
 		if (!n->warned)
-			pmio_err("node %s: lost: %s", n->card.host,
+			pmio_err("node %s: lost: %s", n->endpoint.host,
 				 rc == -ESTALE ? "its target was started anew" : pmio_strerror(rc));
 		n->warned = n->lost = true;
 		n->last_error = rc;
@@ -524,9 +524,9 @@ static void free_node(struct node *n)
 {
 	struct membership *m, *next;
 
-	DL_FOREACH_SAFE(n->members, m, next)
+	DL_FOREACH_SAFE(n->memberships, m, next)
 		free_membership(n, m);
-	pthread_cond_destroy(&n->slot_free);
+	pthread_cond_destroy(&n->buffer_free);
 	pthread_mutex_destroy(&n->lock);
 	pthread_mutex_destroy(&n->news_lock);
 	explicit_bzero(n, sizeof(*n));
@@ -563,20 +563,20 @@ void remote_forget(void)
 	atomic_store(&nr_ended, 0);
 }
 
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file)
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file)
 {
 	struct membership *m = calloc(1, sizeof(*m));
 
 	if (m)
-		m->owner = strdup(layout_file);
-	if (!m || !m->owner) {
+		m->layout_file = strdup(layout_file);
+	if (!m || !m->layout_file) {
 		free(m);
 		return -ENOMEM;
 	}
-	memcpy(m->use, use, sizeof(m->use));
+	memcpy(m->layout, layout, sizeof(m->layout));
 	m->number = number;
 	pthread_mutex_lock(&n->lock);
-	DL_APPEND(n->members, m);
+	DL_APPEND(n->memberships, m);
 	pthread_mutex_unlock(&n->lock);
 	return 0;
 }
@@ -715,30 +715,30 @@ int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, s
 	return rc;
 }
 
-int node_take_slot(struct node *n, bool wait)
+int node_take_buffer(struct node *n, bool wait)
 {
 	unsigned i;
 
 	pthread_mutex_lock(&n->lock);
 	for (;;) {
-		for (i = 0; i < n->nr_slots && n->slot_used[i]; i++)
+		for (i = 0; i < n->nr_buffers && n->buffer_used[i]; i++)
 			;
-		if (i < n->nr_slots || !wait || n->nr_slots == 0)
+		if (i < n->nr_buffers || !wait || n->nr_buffers == 0)
 			break;
-		pthread_cond_wait(&n->slot_free, &n->lock);
+		pthread_cond_wait(&n->buffer_free, &n->lock);
 	}
-	if (i < n->nr_slots)
-		n->slot_used[i] = true;
+	if (i < n->nr_buffers)
+		n->buffer_used[i] = true;
 	else
-		i = REMOTE_NO_SLOT;
+		i = REMOTE_NO_BUFFER;
 	pthread_mutex_unlock(&n->lock);
 	return (int)i;
 }
 
-void node_give_slot(struct node *n, int slot)
+void node_give_buffer(struct node *n, int buffer)
 {
 	pthread_mutex_lock(&n->lock);
-	n->slot_used[slot] = false;
-	pthread_cond_signal(&n->slot_free);
+	n->buffer_used[buffer] = false;
+	pthread_cond_signal(&n->buffer_free);
 	pthread_mutex_unlock(&n->lock);
 }

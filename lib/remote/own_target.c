@@ -43,9 +43,9 @@ static int start_target(struct pmio *pm)
 }
 
 /* the session keeps it here */
-static int hold_target(struct pmio *pm, const struct remote_card *card)
+static int hold_target(struct pmio *pm, const struct remote_endpoint *endpoint)
 {
-	struct node *n = node_get(&pm->settings, card);
+	struct node *n = node_get(&pm->settings, endpoint);
 	uint64_t generation;
 	int rc = n ? node_enter(n, &generation) : -ENOMEM;
 
@@ -54,7 +54,7 @@ static int hold_target(struct pmio *pm, const struct remote_card *card)
 	return rc;
 }
 
-int remote_advertise(struct pmio *pm, struct remote_card *card)
+int remote_advertise(struct pmio *pm, struct remote_endpoint *endpoint)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(RETRY_MS, RETRY_MS, START_LIMIT_MS);
 	int rc;
@@ -65,9 +65,9 @@ int remote_advertise(struct pmio *pm, struct remote_card *card)
 			if (rc < 0 && rc != -EBUSY)
 				return rc;
 		}
-		rc = remote_card_load(pm->dir_fd, REMOTE_CARD_FILE, card);
+		rc = remote_endpoint_load(pm->dir_fd, REMOTE_ENDPOINT_FILE, endpoint);
 		if (rc == 0)
-			rc = hold_target(pm, card);
+			rc = hold_target(pm, endpoint);
 		if (rc == 0)
 			return 0;
 		if (rc != -ENOENT && rc != -EIO)
@@ -111,7 +111,7 @@ int remote_stop(const char *dir, bool force)
 		return errno == ENOENT ? 0 : -errno;
 	while (rc == 0 && target_runs(fd)) {
 		/* each time: a target that is just starting may still write it */
-		if (unlinkat(fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
+		if (unlinkat(fd, REMOTE_ENDPOINT_FILE, 0) < 0 && errno != ENOENT)
 			rc = -errno;
 		else if (force && kill_target(fd, over) == 0)
 			break;

@@ -1,9 +1,8 @@
 /*
  * placement.c -- the targets of a striped file, and which of them holds a chunk (setting `placement`)
  *
- * The holder follows from the chunk's number (striped), or is asked for at the target that answers for the chunk
- * (local: the node that touches it first; claims).  An answer is final while the file is in use, so each is asked
- * for once.
+ * The holder follows from the chunk's number (striped), or is asked for at the chunk's claim server (local: the node
+ * that touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 
 bool striped_is_shared(const struct striped_file *s)
 {
-	return s->use.nr > 1;
+	return s->layout.nr > 1;
 }
 
 /* -EBUSY: a process has it open for that node alone: perhaps only until it notices the processes of other nodes */
@@ -31,7 +30,7 @@ static int try_target(struct striped_file *s, uint32_t i, const struct client_op
 
 	do
 		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
-				 : remote_open(s->settings, &s->use.cards[i], s->f.path, how, out);
+				 : remote_open(s->settings, &s->layout.endpoints[i], s->f.path, how, out);
 	while (rc == -EBUSY && pmio_backoff_sleep(&b));
 	return rc;
 }
@@ -46,24 +45,24 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 		how.fd = s->fd;
 	}
 	if (striped_is_shared(s))
-		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_HOME : 0);
+		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_MDS : 0);
 	rc = try_target(s, i, &how, out);
 	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
-		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->use.cards[i].host);
+		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->layout.endpoints[i].host);
 		pmio_close(out);
 		rc = -ESTALE;
 	}
 	if (rc < 0)
-		pmio_err("open %s at node %s: %s", s->f.path, s->use.cards[i].host, pmio_strerror(rc));
+		pmio_err("open %s at node %s: %s", s->f.path, s->layout.endpoints[i].host, pmio_strerror(rc));
 	return rc;
 }
 
 /* have others taken the file over while this process could not be reached?  See node.c */
 bool striped_is_lost(struct striped_file *s)
 {
-	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->use.cards[0]) : NULL;
+	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->layout.endpoints[0]) : NULL;
 
-	return n && !node_is_member(n, s->use.number);
+	return n && !node_is_member(n, s->layout.number);
 }
 
 /* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
@@ -125,14 +124,14 @@ static bool pool_is_full(struct striped_file *s)
 	return s->pm && pmio_stat_pool(s->pm, &st) == 0 && st.nr_frames_free <= st.nr_frames / 16;
 }
 
-/* the target that is to hold untouched chunks; home: the target that is asked */
-static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t home)
+/* the target that is to hold untouched chunks; server: the claim server, which is asked */
+static uint32_t wanted_holder(struct striped_file *s, uint64_t chunk, uint32_t server)
 {
-	uint32_t nr_nodes = s->use.nr - s->use.nr_memory;
+	uint32_t nr_nodes = s->layout.nr - s->layout.nr_memory;
 
-	if (s->use.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
-		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr_memory);
-	return s->own == REMOTE_NOBODY ? home : s->own;
+	if (s->layout.nr_memory && (s->own >= nr_nodes || pool_is_full(s)))
+		return nr_nodes + (uint32_t)(chunk / CLAIM_WINDOW % s->layout.nr_memory);
+	return s->own == REMOTE_NOBODY ? server : s->own;
 }
 
 /* record the target's answer for the chunks from the first one on; lock held */
@@ -143,7 +142,7 @@ static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, 
 	for (uint32_t i = 0; i < m->nr && rc == 0; i++) {
 		if (a->holder[i] == REMOTE_NOBODY)
 			continue;
-		if (a->holder[i] >= s->use.nr)
+		if (a->holder[i] >= s->layout.nr)
 			rc = PMIO_EPROTO;
 		else
 			rc = add_claim(s, m->first + i, a->holder[i]);
@@ -157,22 +156,22 @@ static int add_answer(struct striped_file *s, const struct remote_claim_msg *m, 
  */
 static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, uint64_t wanted, uint32_t *holder)
 {
-	uint32_t home = (uint32_t)(chunk / CLAIM_WINDOW % s->use.nr);
+	uint32_t server = (uint32_t)(chunk / CLAIM_WINDOW % s->layout.nr);
 	struct remote_claim_answer_msg a;
 	struct remote_claim_msg m = {
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
-		.holder = wanted_holder(s, chunk, home),
+		.holder = wanted_holder(s, chunk, server),
 	};
-	struct node *n = node_get(s->settings, &s->use.cards[home]);
+	struct node *n = node_get(s->settings, &s->layout.endpoints[server]);
 	int rc;
 
 	wanted += needed;
-	memcpy(m.use, s->use.id, sizeof(m.use));
+	memcpy(m.layout, s->layout.id, sizeof(m.layout));
 	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
 	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
 	if (rc == -ENOENT) {
 		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
-			 s->use.cards[home].host);
+			 s->layout.endpoints[server].host);
 		rc = -EIO;
 	}
 	if (rc < 0)
@@ -225,8 +224,8 @@ int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, b
 	uint64_t ahead = 0;
 	bool known;
 
-	if (s->use.placement != PMIO_PLACE_LOCAL) {
-		*holder = (uint32_t)(chunk % s->use.nr);
+	if (s->layout.placement != PMIO_PLACE_LOCAL) {
+		*holder = (uint32_t)(chunk % s->layout.nr);
 		return 0;
 	}
 	pthread_mutex_lock(&s->lock);

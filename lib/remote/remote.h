@@ -2,8 +2,8 @@
  * remote.h -- files in the pools of other nodes
  *
  * A node's target (pmiod --target) lets processes of other nodes open files of the pool
- * there.  It runs as long as a process needs it: remote_advertise() starts it, and its card, the
- * endpoint descriptor, has what others need to find it and to prove that they may use it.
+ * there.  It runs as long as a process needs it: remote_advertise() starts it, and its
+ * endpoint descriptor has what others need to find it and to prove that they may use it.
  *
  * A file opened by remote_open() is a struct pmio_file as any other: all of pmio.h and
  * client.h works with it.  When a write returns, its data are in the other node's pool,
@@ -22,14 +22,14 @@
 #include "fabric/fabric.h"
 
 /* endpoint descriptor: how to reach a node's target; plain bytes; secret, as it has the key */
-struct remote_card {
-	struct pmio_fabric_card fabric;
+struct remote_endpoint {
+	struct pmio_fabric_endpoint fabric;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 	uint8_t uuid[16];	/* of the pool */
 	uint64_t chunk_size;	/* of the pool, bytes */
-	uint16_t lifeline;	/* TCP port at the same address (wire.h) */
+	uint16_t liveness;	/* TCP port at the same address (wire.h) */
 	char host[64];		/* 0-terminated; for messages */
-	bool waits;		/* in a layout file: data of the file wait there, or may after a crash */
+	bool dirty;		/* the mark in a layout file: the target has data to drain, or may have after a crash */
 };
 
 /*
@@ -38,122 +38,122 @@ struct remote_card {
  * Starts the target if it does not run; it stays at least until remote_disconnect_all().
  * Returns 0, or the error that keeps it from starting (logged).
  */
-int remote_advertise(struct pmio *pm, struct remote_card *card);
+int remote_advertise(struct pmio *pm, struct remote_endpoint *endpoint);
 
 /*
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
- * It gives its sessions 2 s to end.  Removing the pool ends it too, as the card goes.
+ * It gives its sessions 2 s to end.  Removing the pool ends it too, as the file with its endpoint descriptor goes.
  * force: with SIGKILL, if it was stopped by a signal, or does not end
  * Returns 0 when it has ended; -ETIMEDOUT: it does not end; or another error.
  */
 int remote_stop(const char *dir, bool force);
 
 /*
- * remote_open -- as client_open(), at the target of that card
+ * remote_open -- as client_open(), at the target that endpoint describes
  *
  * settings  of this process: address, provider, timeout
  */
-int remote_open(const struct pmio_settings *settings, const struct remote_card *card, const char *path,
+int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
 		const struct client_open *how, struct pmio_file **out);
 
 /* as pmio_delete(); -ENOENT is not logged */
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
+int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 
 struct remote_stat_answer_msg;
-int remote_stat(const struct pmio_settings *settings, const struct remote_card *card,
+int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st);
 
 /* end the sessions with all nodes; no file may be open */
 void remote_disconnect_all(void);
 /*
  * in a child of fork(), which has no other thread: its parent's sessions and files are not used here, and their memory
- * stays.  The caller closes the descriptors: the parent's lifelines must end with the parent
+ * stays.  The caller closes the descriptors: the parent's liveness sockets must end with the parent
  */
 void remote_forget(void);
 
-/* ---- cards in files ---------------------------------------------------------------- */
+/* ---- endpoint descriptors in files --------------------------------------------------- */
 
 /*
- * save the card to a file that only this user may read, atomically; 0 or -errno
+ * save the endpoint descriptor to a file that only this user may read, atomically; 0 or -errno
  *
  * -EPERM: a new file there is not this user's alone, so the key was not written.
  */
-int remote_card_save(int dir_fd, const char *name, const struct remote_card *card);
+int remote_endpoint_save(int dir_fd, const char *name, const struct remote_endpoint *endpoint);
 /*
- * give card the key of the card file that is there, so that processes that know that card find the target again
+ * give endpoint the key of the endpoint descriptor in that file, so that processes that know it find the target again
  *
  * Returns 0; -ENOENT: there is no file, or others may know or have made its key (logged): a new key is needed; or
  * an error.
  */
-int remote_card_keep_key(const char *name, struct remote_card *card);
+int remote_endpoint_keep_key(const char *name, struct remote_endpoint *endpoint);
 /* 0, -ENOENT, -EPERM (others may have written or read it), PMIO_EPROTO; not logged */
-int remote_card_load(int dir_fd, const char *name, struct remote_card *card);
+int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *endpoint);
 
 /* ---- files of several nodes ----------------------------------------------------------- */
 
-#define REMOTE_USE_ID 16
+#define REMOTE_LAYOUT_ID 16 /* bytes */
 #define REMOTE_NOBODY UINT32_MAX /* in place of the index of a target */
 #define REMOTE_TARGETS_MAX 65536
 
-/* a layout session ("use"): from the first open of such a file to its last close, the same for all processes */
-struct remote_use {
-	uint8_t id[REMOTE_USE_ID]; /* random */
+/* a layout session of such a file: from its first open to its last close, the same for all processes */
+struct remote_layout {
+	uint8_t id[REMOTE_LAYOUT_ID]; /* random */
 	enum pmio_placement placement; /* not AUTO */
 	uint32_t nr;		/* targets; 1..REMOTE_TARGETS_MAX */
 	uint32_t nr_memory;	/* the last ones: memory nodes, used by LOCAL when a node's pool is full */
-	struct remote_card *cards; /* owned */
-	bool joined;		/* by remote_use_begin() or _find() */
+	struct remote_endpoint *endpoints; /* owned */
+	bool joined;		/* by remote_layout_begin() or _find() */
 	uint64_t number;	/* if joined: the number of this join in this process */
-	bool began;		/* by remote_use_begin() */
+	bool began;		/* by remote_layout_begin() */
 };
-void remote_use_fini(struct remote_use *use);
+void remote_layout_fini(struct remote_layout *layout);
 
 /*
- * remote_use_begin -- the first open: make the layout file and join
+ * remote_layout_begin -- the first open: make the layout file and join
  *
- * use->id is chosen here.  -EEXIST: another job uses the file on several nodes (join that
- * use, or try again), and its layout file is not a leftover; otherwise as remote_open().
+ * layout->id is chosen here.  -EEXIST: another job uses the file on several nodes (join its
+ * layout session, or try again), and its layout file is not a leftover; otherwise as remote_open().
  */
-int remote_use_begin(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+int remote_layout_begin(const struct pmio_settings *settings, const char *path, struct remote_layout *layout);
 
 /*
- * remote_use_find -- is the file in use on several nodes?
+ * remote_layout_find -- is the file in use on several nodes?
  *
  * Returns 0: yes, and this process has joined; -ENOENT: no, and leftovers of jobs that
- * have died have been removed; -EBUSY: perhaps, or data of it wait (logged).
+ * have died have been removed; -EBUSY: perhaps, or it has a dirty mark (logged).
  */
-int remote_use_find(const struct pmio_settings *settings, const char *path, struct remote_use *use);
+int remote_layout_find(const struct pmio_settings *settings, const char *path, struct remote_layout *layout);
 
-/* begin a use; if another process has begun one since this one looked, join that one and set *found */
-int remote_use_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_use *use,
-			     bool *found);
+/* begin a layout session; if another process has begun one since this one looked, join that one and set *found */
+int remote_layout_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_layout *layout,
+				bool *found);
 
 /* what becomes of the layout file after the last close */
 enum remote_keep {
-	REMOTE_KEEP_WAITING, /* it stays if it has a mark that data wait somewhere */
-	REMOTE_KEEP,	     /* data wait: it stays, with a mark for later opens */
-	REMOTE_KEEP_NOT,     /* the file is discarded */
+	REMOTE_KEEP_IF_DIRTY, /* it stays if a target has a dirty mark */
+	REMOTE_KEEP,	      /* data could not be drained: it stays, with dirty marks for later opens */
+	REMOTE_KEEP_NOT,      /* the file is discarded */
 };
 /*
  * 0: that was the last process, as far as is known; 1: others still use the file; or an error: the next session leaves
  * again
  */
-int remote_use_leave(const struct pmio_settings *settings, const struct remote_use *use, enum remote_keep keep);
+int remote_layout_leave(const struct pmio_settings *settings, const struct remote_layout *layout, enum remote_keep keep);
 
 /*
  * remote_striped_open -- open a file whose pieces are on several targets
  *
  * pm      this node's pool; its target's index in the list is found by the pool's uuid
  * how     by_fd: the file of this descriptor is meant, and it is used for the open on this node
- * use     copied; stays the caller's
- * joined  this handle's close leaves the use
+ * layout  copied; stays the caller's
+ * joined  this handle's close leaves the layout session
  */
 int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
-		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     const struct client_open *how, const struct remote_layout *layout, bool joined,
 		     struct pmio_file **out);
-/* the use of a file that remote_striped_open() opened; NULL: it was opened otherwise */
-const struct remote_use *remote_use_of(const struct pmio_file *f);
+/* the layout of a file that remote_striped_open() opened; NULL: it was opened otherwise */
+const struct remote_layout *remote_layout_of(const struct pmio_file *f);
 
 /* this node's index in the file's list of targets; nr or more: it is not in the list */
 uint32_t remote_striped_own(const struct pmio_file *f);
@@ -164,7 +164,7 @@ enum remote_pointer_how {
 	REMOTE_POINTER_END, /* it is not used any more */
 };
 /*
- * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its first target
+ * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its metadata server
  *
  * pointer  a random number, the same for all processes that share it; its first value is 0
  * was      out: its value before
@@ -192,85 +192,85 @@ struct remote_transport {
  */
 void remote_striped_use_transport(const struct pmio_file *f, const struct remote_transport *how, void *arg);
 
-/* note that another process's close of the file has failed, so data wait; does nothing for files that are not striped */
+/* note that another process's close of the file has failed, so data are dirty; does nothing for files that are not striped */
 void remote_striped_keep(struct pmio_file *f);
 
 /* let this node's target answer claims of the file's chunks */
-int remote_use_serve(const struct pmio_settings *settings, const struct remote_card *mine,
-		     const struct remote_use *use);
+int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
+			const struct remote_layout *layout);
 
-/* 1: there is a layout file of that use; 0: there is none; or an error: it is not known */
-int remote_layout_is_there(const char *owner, const uint8_t id[REMOTE_USE_ID]);
+/* 1: there is a layout file of that layout session; 0: there is none; or an error: it is not known */
+int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
+/* remove the layout file, if it belongs to that layout session and has no dirty mark; dirty: also if it has one */
+void remote_layout_file_remove(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool dirty);
+/* set all its dirty marks, so that it stays */
+void remote_layout_file_keep(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
- * remove the layout file, if it belongs to that use, and no data wait or waiting is set; otherwise it stays, with a
- * mark that data wait
+ * set the dirty mark of that target in the layout file of path; 0, -ENOENT (there is no such file,
+ * or it belongs to another layout session), or another error
  */
-void remote_layout_remove(const char *owner, const uint8_t id[REMOTE_USE_ID], bool waiting);
-void remote_layout_keep(const char *owner, const uint8_t id[REMOTE_USE_ID]);
-/*
- * note in the layout file of path that data wait at that target; 0, -ENOENT (there is no such file,
- * or it belongs to another use), or another error
- */
-int remote_layout_wait(const char *path, const uint8_t id[REMOTE_USE_ID], uint32_t target);
+int remote_layout_file_mark(const char *path, const uint8_t id[REMOTE_LAYOUT_ID], uint32_t target);
 /* the same for all targets */
-int remote_layout_wait_all(const char *path, const uint8_t id[REMOTE_USE_ID]);
+int remote_layout_file_mark_all(const char *path, const uint8_t id[REMOTE_LAYOUT_ID]);
 /*
- * note that no data of path wait in that pool any more.  After the last such pool the layout file is
- * removed; that of a file of memory nodes by remote_layout_settle(), as its list may be in use again.
+ * clear the dirty mark of that pool in the layout file of path.  After the last one the layout file is
+ * removed; that of a file of memory nodes by remote_layout_file_settle(), as its list may be in use again.
  * drain: called under the lock, when no mark can be set, to drain again; if it fails, nothing changes.
  * NULL: not needed.
  */
-void remote_layout_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
+void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*drain)(void *arg), void *arg);
 /*
- * for the first target of path, which has that pool: remove the layout file if no process uses path
- * and no data wait
+ * for the metadata server of path, which has that pool: remove the layout file if no process uses path
+ * and it has no dirty mark
  *
- * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: data still wait, or it is in
- * use.
+ * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: it still has a dirty mark, or is
+ * in use.
  */
-int remote_layout_settle(const char *path, const uint8_t uuid[16],
-			bool (*in_use)(void *arg, const uint8_t id[REMOTE_USE_ID]), void *arg);
+int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
+			      bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg);
 
 /*
  * remote_watch -- have the target remove its mark from the layout file of path, when it has drained path
  *
  * The target tries as long as it runs.  Returns 0: it will; or an error (logged).
  */
-int remote_watch(const struct pmio_settings *settings, const struct remote_card *card, const char *path);
+int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 /*
- * remote_use_forget -- the file is to be removed: remove also its data that wait on several
- * nodes
+ * remote_layout_forget -- the file is to be removed: remove also its data that have not been drained on
+ * several nodes
  *
  * except those in the pool with that uuid, and remove the layout file that lists them.
  * Returns whether another node has removed the file itself in doing so.
  */
-bool remote_use_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
+bool remote_layout_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
 
 /*
  * remote_targets_load -- the memory nodes that the setting `targets` names
  *
- * setting  card files, separated by ','
- * cards    out: owned by the caller
+ * setting    names of files with endpoint descriptors, separated by ','
+ * endpoints  out: owned by the caller
  * Returns 0; -ENOENT, -EPERM, ... of a file (logged); -EINVAL: it names none.
  */
-int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr);
+int remote_targets_load(const char *setting, struct remote_endpoint **endpoints, uint32_t *nr);
 
 /*
- * remote_use_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
+ * remote_layout_complete -- choose the placement for a file of these targets, and append memory nodes if they are used (client_spills())
  *
- * use  cards: of the nodes of the processes that open it.  0 or an error
+ * layout  endpoints: those of the nodes of the processes that open it.  0 or an error
  */
-int remote_use_complete(const struct pmio_settings *settings, struct remote_use *use);
+int remote_layout_complete(const struct pmio_settings *settings, struct remote_layout *layout);
 
 /*
- * remote_memory_begin -- begin the use of a file that goes to memory nodes alone (client_wants_memory_nodes()), or join it
+ * remote_memory_begin -- begin the layout session of a file that goes to memory nodes alone (client_wants_memory_nodes()),
+ * or join it
  *
- * how  CREATE, EXCL and TRUNC are carried out.  use: as remote_use_begin() leaves it; to be ended
- * in any case.  Returns 0; -EBUSY: others have it open, as a file of one node; or another error,
- * not logged if use->cards is set.
+ * how     CREATE, EXCL and TRUNC are carried out
+ * layout  as remote_layout_begin() leaves it; to be ended in any case
+ * Returns 0; -EBUSY: others have it open, as a file of one node; or another error, not logged if layout->endpoints is
+ * set.
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
-			struct remote_use *use);
+			struct remote_layout *layout);
 
 /*
  * remote_open_elsewhere -- open a file where others have it, or on memory nodes if the settings say so
@@ -288,7 +288,7 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
  * spill  its pieces may also go to memory nodes
  * file   closed, and then opened once more, as a file of several nodes; unchanged if it cannot be marked as one
  *        (-EACCES, -ENOSPC, ... of its folder)
- * found  out: others had begun a use meanwhile, and this process has joined it
+ * found  out: others had begun a layout session meanwhile, and this process has joined it
  * Returns 0, or an error: *file is closed then, or open as it was
  */
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,
@@ -334,7 +334,7 @@ int remote_split_listen(const char *listen, char *address, size_t size, char *se
 
 /* ---- what a target leaves in the pool's directory ---------------------------------------- */
 
-#define REMOTE_CARD_FILE "target"	/* in the pool's directory */
+#define REMOTE_ENDPOINT_FILE "target"	/* in the pool's directory */
 #define REMOTE_LOCK_FILE "target.lock"	/* ... held while a target runs */
 
 #endif

@@ -12,18 +12,18 @@
 #include "remote/wire.h"
 
 /* a liveness socket: by its end a target learns that this process has ended */
-struct lifeline {
+struct liveness {
 	int sock;		/* -1: none */
 	uint64_t session;	/* the session that it was shown to belong to; 0: none, so its end means nothing */
 };
-#define LIFELINES_MAX 8 /* any of which may be the one that the target watches */
+#define LIVENESS_MAX 8 /* any of which may be the one that the target watches */
 
 /* what this process has joined at a target */
 struct membership {
 	struct membership *prev, *next;
-	uint8_t use[REMOTE_USE_ID];
+	uint8_t layout[REMOTE_LAYOUT_ID];
 	uint64_t number;
-	char *owner;		/* owned: the layout file */
+	char *layout_file;	/* owned: its name */
 	bool left;		/* this process has left; the target may not have been told yet */
 	enum remote_keep keep;	/* what to tell the target then */
 };
@@ -34,34 +34,34 @@ struct node {
 	uint8_t process[16];	/* this process, as the target knows it */
 	unsigned timeout_ms;
 	pthread_mutex_t news_lock; /* of news and has_news; taken after all other locks */
-	struct remote_card news; /* the target was restarted: the card to try next */
+	struct remote_endpoint news; /* the target was restarted: the endpoint descriptor to try next */
 	bool has_news;
 	pthread_mutex_t lock;	/* of all below */
-	struct remote_card card;
-	pthread_cond_t slot_free;
+	struct remote_endpoint endpoint;
+	pthread_cond_t buffer_free;
 	struct pmio_fabric_peer *peer; /* NULL: there is no session */
 	uint64_t session;	/* the id that the target gave it */
 	uint64_t generation;	/* counts sessions: handles of an earlier one are lost */
 	uint64_t attempt;	/* counts attempts to begin a session */
-	struct lifeline lifeline; /* of this session */
-	struct lifeline earlier[LIFELINES_MAX]; /* of earlier sessions: they stay open until the target has another one */
+	struct liveness liveness; /* of this session */
+	struct liveness earlier[LIVENESS_MAX]; /* of earlier sessions: they stay open until the target has another one */
 	unsigned nr_earlier;
-	struct membership *members;
+	struct membership *memberships;
 	uint64_t retry_ms;	/* no new attempt before this time */
 	int last_error;		/* why there is no session */
 	unsigned users;		/* calls under way: the peer stays */
 	bool lost;		/* the session is lost: end it when the calls have ended */
-	unsigned nr_slots;
-	uint64_t slot[REMOTE_SLOTS_MAX];
-	bool slot_used[REMOTE_SLOTS_MAX];
+	unsigned nr_buffers;
+	uint64_t buffer[REMOTE_BUFFERS_MAX];
+	bool buffer_used[REMOTE_BUFFERS_MAX];
 	bool warned;		/* it was logged that the target cannot be reached */
 	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
 
 /* ---- node.c -------------------------------------------------------------------- */
 
-/* the node of that card; logs nothing; NULL: out of memory, or a forked child */
-struct node *node_get(const struct pmio_settings *settings, const struct remote_card *card);
+/* the node of that endpoint descriptor; logs nothing; NULL: out of memory, or a forked child */
+struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
 /*
  * node_enter -- begin to use the node's session; makes one if there is none
@@ -74,15 +74,15 @@ int node_enter(struct node *n, uint64_t *generation);
 void node_leave(struct node *n, int rc);
 
 /*
- * note that this process has joined a use at that target, or has left it; owner: name of its layout file; 0 or
+ * note that this process has joined a layout session at that target, or has left it; layout_file: its name; 0 or
  * -ENOMEM
  *
  * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
  */
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner);
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file);
 /* known: the target knows that, too; otherwise the next session tells it */
 void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
-/* false: the use has ended for the target, and others may have begun another one.  May wait for a session to begin */
+/* false: the layout session has ended for the target, and others may have begun another one.  May wait to get connected */
 bool node_is_member(struct node *n, uint64_t number);
 /* is that so for any join?  Does not wait */
 bool node_forgot_any(void);
@@ -107,30 +107,30 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
  * answer  out: valid until pmio_fabric_end(op), which is to be called in any case if *op is not NULL
  */
 int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, size_t *len);
-/* take a slot; its index, or -1: none is free; wait: until one is free, if the session has any */
-int node_take_slot(struct node *n, bool wait);
-void node_give_slot(struct node *n, int slot);
+/* take a bounce buffer; its index, or -1: none is free; wait: until one is free, if the session has any */
+int node_take_buffer(struct node *n, bool wait);
+void node_give_buffer(struct node *n, int buffer);
 
 /*
- * try once to connect to the target's lifeline port: 0, -ECONNREFUSED (no process listens there), -ETIMEDOUT, ...; the
- * socket is closed
+ * try once to connect to the target's port for liveness sockets: 0, -ECONNREFUSED (no process listens there),
+ * -ETIMEDOUT, ...; the socket is closed
  */
-int node_probe(const struct remote_card *card, unsigned timeout_ms);
+int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 
 /* ---- file.c ---------------------------------------------------------------------- */
 
-/* large pieces go through slots with any provider; for tests */
-extern bool file_always_slots;
+/* large pieces go through bounce buffers with any provider; for tests */
+extern bool file_always_buffers;
 
-/* ---- card.c ---------------------------------------------------------------------- */
+/* ---- endpoint.c ------------------------------------------------------------------ */
 
-#define REMOTE_CARD_WHOLE 255u /* all of remote_card_take()'s bits */
+#define REMOTE_ENDPOINT_WHOLE 255u /* all of remote_endpoint_take()'s bits */
 
-void remote_card_write(FILE *out, const struct remote_card *card);
-/* parse one line of a card; returns a bit for it, or 0: the line is not valid */
-unsigned remote_card_take(struct remote_card *card, const char *name, const char *value);
-/* parse a whole card; 0 or PMIO_EPROTO */
-int remote_card_parse(const char *text, struct remote_card *card);
+void remote_endpoint_write(FILE *out, const struct remote_endpoint *endpoint);
+/* parse one line of an endpoint descriptor; returns a bit for it, or 0: the line is not valid */
+unsigned remote_endpoint_take(struct remote_endpoint *endpoint, const char *name, const char *value);
+/* parse a whole endpoint descriptor; 0 or PMIO_EPROTO */
+int remote_endpoint_parse(const char *text, struct remote_endpoint *endpoint);
 /* parse digits only, of a number up to most; base: 10, or 16 with lower-case letters */
 bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *number);
 /* a line "name = DIGITS" */
@@ -138,50 +138,51 @@ void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t le
 /* parse hexadecimal digits, an even number of them, for up to room bytes; false: they are not that */
 bool remote_get_hex(const char *text, uint8_t *bytes, size_t room, size_t *len);
 
-/* ---- layout.c --------------------------------------------------------------------- */
+/* ---- layout_file.c ---------------------------------------------------------------- */
 
-/* write the text of a layout file.  born: as for layout_parse() */
-void layout_write(FILE *out, const char *path, const char *born, const struct remote_use *use);
+/* write the text of a layout file.  born: as for layout_file_parse() */
+void layout_file_write(FILE *out, const char *path, const char *born, const struct remote_layout *layout);
 /*
- * layout_parse -- read such a text
+ * layout_file_parse -- read such a text
  *
  * born  the file's creation time that the text should have; NULL: any
- * Returns 0; -EBUSY: data wait; -ESTALE: it belongs to an earlier file; in these cases the caller frees use.  Or
- * -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then use is empty.
+ * Returns 0; -EBUSY: it has a dirty mark; -ESTALE: it belongs to an earlier file; in these cases the caller frees layout.
+ * Or -EAGAIN: it is not complete; PMIO_EPROTO: it is not valid; then layout is empty.
  */
-int layout_parse(const char *text, const char *born, struct remote_use *use);
-/* offset of the 3 bytes in it that say whether data wait at a target; 0: there are none */
-off_t layout_answer_of(const char *text, uint32_t target);
+int layout_file_parse(const char *text, const char *born, struct remote_layout *layout);
+/* offset of a target's dirty mark in it, 3 bytes: "yes" or "no "; 0: there is none */
+off_t layout_file_mark_of(const char *text, uint32_t target);
 
 /* how long to wait for a lock on a layout file */
-extern unsigned layout_lock_ms;
+extern unsigned layout_file_lock_ms;
 
 /*
- * under the lock on a layout file, if it still belongs to that use: write home as its first target's card, and call
+ * under the lock on a layout file, if it still belongs to that layout session: write mds as its first target's descriptor,
+ * and call
  *
- * home  the card of the same target, which may have been restarted
- * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it does not belong to that use;
- * -EAGAIN: another process has the lock; or an error
+ * mds  the endpoint descriptor of the same target, which may have been restarted
+ * Waits for the lock for some seconds.  Returns what call returned; -ENOENT: it belongs to another layout session; -EAGAIN:
+ * another process has the lock; or an error
  */
-int layout_locked(const char *owner, const uint8_t id[REMOTE_USE_ID], const struct remote_card *home,
+int layout_file_locked(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg);
 
 /* ---- joining ---------------------------------------------------------------------- */
 
-/* a message that joins or leaves a use: a struct remote_join_msg with room for the name of a layout file */
+/* a message that joins or leaves a layout session: a struct remote_join_msg with room for the name of a layout file */
 union node_join {
 	struct remote_hdr_msg hdr;
 	struct remote_join_msg m;
 	uint8_t bytes[REMOTE_JOIN_SIZE];
 };
 /*
- * fill in all but the header; layout_file: name of the layout file if the use begins, up to PATH_MAX; NULL: it does
- * not.  Returns the length
+ * fill in all but the header; layout_file: name of the layout file if the layout session begins, up to PATH_MAX; NULL: it
+ * does not.  Returns the length
  */
-size_t node_join_message(union node_join *u, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *layout_file,
+size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep);
 
-/* ---- claims, uses ------------------------------------------------------------------- */
+/* ---- claims, staging ---------------------------------------------------------------- */
 
 struct remote_claim_msg;
 struct remote_claim_answer_msg;

@@ -4,7 +4,7 @@
  * A request is split by the holders of its chunks (placement.c), and each gets its part: other nodes by messages, all
  * at the same time, and the pool of this node by loads and stores, meanwhile.
  *
- * The first target, the file's home, keeps the file's size (it is the file's metadata server).  A write that
+ * The file's first target is its metadata server (mds): it keeps the file's size.  A write that
  * makes the file longer tells it before it returns.  A reader first takes what the holder has; it needs to know
  * the size only if that is less than it asked for.
  *
@@ -307,10 +307,10 @@ static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *piece
 	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
 }
 
-/* the first target has to know it before the write returns */
+/* the metadata server has to know it before the write returns */
 static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 {
-	struct pmio_file *home;
+	struct pmio_file *mds;
 	uint64_t now = end;
 	int rc;
 
@@ -319,9 +319,9 @@ static int tell_size(struct striped_file *s, uint64_t end, bool raised)
 	pthread_mutex_unlock(&s->lock);
 	if (!raised)
 		return 0;
-	rc = striped_get_target(s, 0, &home);
+	rc = striped_get_target(s, 0, &mds);
 	if (rc == 0)
-		rc = client_grow(home, &now);
+		rc = client_grow(mds, &now);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&s->lock);
@@ -353,42 +353,42 @@ static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *piec
 
 /* ---- the rest -------------------------------------------------------------------------------------- */
 
-static int at_home(struct striped_file *s, struct pmio_file **home)
+static int at_mds(struct striped_file *s, struct pmio_file **mds)
 {
-	return striped_get_target(s, 0, home);
+	return striped_get_target(s, 0, mds);
 }
 
 static int striped_size(struct pmio_file *f, off_t *size)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : pmio_size(home, size);
+	return rc < 0 ? rc : pmio_size(mds, size);
 }
 
 static int striped_grow(struct pmio_file *f, uint64_t *size)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_grow(home, size);
+	return rc < 0 ? rc : client_grow(mds, size);
 }
 
 static int striped_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_reserve(home, len, at);
+	return rc < 0 ? rc : client_reserve(mds, len, at);
 }
 
-/* the first target last: when it has the new size, no other target has bytes beyond it */
+/* the metadata server last: when it has the new size, no other target has bytes beyond it */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
 {
 	struct striped_file *s = striped_of(f);
 	int rc = 0;
 
-	for (uint32_t i = s->use.nr; i-- > 0 && rc == 0;) {
+	for (uint32_t i = s->layout.nr; i-- > 0 && rc == 0;) {
 		struct pmio_file *target;
 
 		rc = striped_get_target(s, i, &target);
@@ -406,7 +406,7 @@ static int with_each(struct striped_file *s, int (*call)(struct pmio_file *f))
 {
 	int rc = 0;
 
-	for (uint32_t i = s->use.nr; i-- > 0;) {
+	for (uint32_t i = s->layout.nr; i-- > 0;) {
 		struct pmio_file *target;
 		int rc_one;
 
@@ -431,18 +431,18 @@ static int striped_drain(struct pmio_file *f)
 
 static int striped_lock(struct pmio_file *f)
 {
-	struct pmio_file *home;
-	int rc = at_home(striped_of(f), &home);
+	struct pmio_file *mds;
+	int rc = at_mds(striped_of(f), &mds);
 
-	return rc < 0 ? rc : client_lock(home);
+	return rc < 0 ? rc : client_lock(mds);
 }
 
 static void striped_unlock(struct pmio_file *f)
 {
-	struct pmio_file *home;
+	struct pmio_file *mds;
 
-	if (at_home(striped_of(f), &home) == 0)
-		client_unlock(home);
+	if (at_mds(striped_of(f), &mds) == 0)
+		client_unlock(mds);
 }
 
 /* ---- staging in ---- */
@@ -460,7 +460,7 @@ struct stager {
 static void *stage_target(void *arg)
 {
 	struct stager *st = arg;
-	uint32_t step = st->s->use.nr;
+	uint32_t step = st->s->layout.nr;
 	struct pmio_file *f;
 
 	st->rc = striped_get_target(st->s, st->target, &f);
@@ -483,13 +483,13 @@ int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told)
 	off_t size;
 	int rc = 0;
 
-	if (s->use.nr_memory != s->use.nr || s->use.placement == PMIO_PLACE_LOCAL)
+	if (s->layout.nr_memory != s->layout.nr || s->layout.placement == PMIO_PLACE_LOCAL)
 		return -EBUSY;
 	rc = striped_size(f, &size);
-	st = rc == 0 ? calloc(s->use.nr, sizeof(*st)) : NULL;
+	st = rc == 0 ? calloc(s->layout.nr, sizeof(*st)) : NULL;
 	if (!st)
 		return rc < 0 ? rc : -ENOMEM;
-	for (; started < s->use.nr && rc == 0; started += rc == 0) {
+	for (; started < s->layout.nr && rc == 0; started += rc == 0) {
 		st[started] = (struct stager){ .s = s, .target = started, .told = told,
 					       .nr_chunks = ((uint64_t)size + s->f.chunk_size - 1) >> s->chunk_shift };
 		rc = -pthread_create(&st[started].thread, NULL, stage_target, &st[started]);
@@ -504,7 +504,7 @@ int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told)
 
 static void free_striped(struct striped_file *s)
 {
-	remote_use_fini(&s->use);
+	remote_layout_fini(&s->layout);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->opened);
 	free(s->at);
@@ -517,49 +517,49 @@ static void free_striped(struct striped_file *s)
 /* do its memory nodes drain it after the last close? */
 static bool is_async(const struct striped_file *s)
 {
-	return (s->f.flags & PMIO_OPEN_ASYNC) && s->use.nr_memory == s->use.nr;
+	return (s->f.flags & PMIO_OPEN_ASYNC) && s->layout.nr_memory == s->layout.nr;
 }
 
-/* the first target last: its close gives the file on the PFS its final length */
+/* the metadata server last: its close gives the file on the PFS its final length */
 static int striped_close(struct pmio_file *f, uint32_t flags)
 {
 	struct striped_file *s = striped_of(f);
-	bool may_wait = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
+	bool may_stay_dirty = is_async(s) && s->joined && !(flags & PMIO_CLOSE_DISCARD);
 	bool deleted = false, lost = striped_is_lost(s);
 	int rc = 0, rc_leave;
 
-	/* before it closes: a process that finds no member in the use must know */
-	if (may_wait && !lost)
-		rc = remote_layout_wait_all(s->f.path, s->use.id);
+	/* before it closes: a process that finds no member in the layout session must know */
+	if (may_stay_dirty && !lost)
+		rc = remote_layout_file_mark_all(s->f.path, s->layout.id);
 	if (rc == -ENOENT)
 		deleted = true; /* no data of it can be drained any more */
 	else if (rc < 0)
 		pmio_err("close %s: its layout file: %s; until it is drained others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
 	rc = lost ? -EIO : 0;
-	for (uint32_t i = s->use.nr; i-- > 0;) {
+	for (uint32_t i = s->layout.nr; i-- > 0;) {
 		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
 
 		rc = rc < 0 ? rc : rc_one;
-		/* if this fails, the first target notes it, for all nodes */
+		/* if this fails, the metadata server notes it, for all nodes */
 		if (rc_one < 0 && !(flags & PMIO_CLOSE_DISCARD))
-			remote_layout_wait(s->f.path, s->use.id, i);
+			remote_layout_file_mark(s->f.path, s->layout.id, i);
 	}
 	if (s->joined) {
-		enum remote_keep keep = REMOTE_KEEP_WAITING;
+		enum remote_keep keep = REMOTE_KEEP_IF_DIRTY;
 
 		if (deleted || (flags & PMIO_CLOSE_DISCARD))
 			keep = REMOTE_KEEP_NOT;
 		else if (rc < 0 || s->keep)
 			keep = REMOTE_KEEP;
-		rc_leave = remote_use_leave(s->settings, &s->use, keep);
+		rc_leave = remote_layout_leave(s->settings, &s->layout, keep);
 		if (rc_leave < 0)
 			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
-				 s->use.cards[0].host, pmio_strerror(rc_leave));
-		may_wait = may_wait && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
+				 s->layout.endpoints[0].host, pmio_strerror(rc_leave));
+		may_stay_dirty = may_stay_dirty && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
 	}
-	for (uint32_t i = 0; i < s->use.nr && may_wait; i++)
-		remote_watch(s->settings, &s->use.cards[i], s->f.path);
+	for (uint32_t i = 0; i < s->layout.nr && may_stay_dirty; i++)
+		remote_watch(s->settings, &s->layout.endpoints[i], s->f.path);
 	free_striped(s);
 	return rc;
 }
@@ -592,7 +592,7 @@ uint32_t remote_striped_own(const struct pmio_file *f)
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was)
 {
 	struct striped_file *s = striped_of(f);
-	struct node *n = node_get(s->settings, &s->use.cards[0]);
+	struct node *n = node_get(s->settings, &s->layout.endpoints[0]);
 	struct remote_pointer_msg m = { .pointer = pointer, .how = how, .value = value };
 	struct remote_pointer_answer_msg a;
 	size_t got;
@@ -602,10 +602,10 @@ int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_po
 		return -ENOMEM;
 	if (striped_is_lost(s))
 		return -EIO;
-	memcpy(m.use, s->use.id, sizeof(m.use));
+	memcpy(m.layout, s->layout.id, sizeof(m.layout));
 	rc = node_ask(n, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a), &got);
 	if (rc == -ENOENT) {
-		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->use.cards[0].host);
+		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->layout.endpoints[0].host);
 		rc = -EIO;
 	}
 	if (rc == 0 && got != sizeof(a))
@@ -622,25 +622,25 @@ void remote_striped_use_transport(const struct pmio_file *f, const struct remote
 	transport.arg = arg;
 }
 
-const struct remote_use *remote_use_of(const struct pmio_file *f)
+const struct remote_layout *remote_layout_of(const struct pmio_file *f)
 {
-	return f->ops == &ops ? &((const struct striped_file *)f)->use : NULL;
+	return f->ops == &ops ? &((const struct striped_file *)f)->layout : NULL;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------- */
 
-static int copy_use(struct remote_use *to, const struct remote_use *from)
+static int copy_layout(struct remote_layout *to, const struct remote_layout *from)
 {
 	*to = *from;
-	to->cards = malloc(from->nr * sizeof(*to->cards));
-	if (!to->cards)
+	to->endpoints = malloc(from->nr * sizeof(*to->endpoints));
+	if (!to->endpoints)
 		return -ENOMEM;
-	memcpy(to->cards, from->cards, from->nr * sizeof(*to->cards));
+	memcpy(to->endpoints, from->endpoints, from->nr * sizeof(*to->endpoints));
 	return 0;
 }
 
 static struct striped_file *new_striped(struct pmio *pm, const struct pmio_settings *settings, const char *path,
-			     const struct remote_use *use)
+			     const struct remote_layout *layout)
 {
 	struct striped_file *s = calloc(1, sizeof(*s));
 	uint8_t uuid[16] = { 0 };
@@ -652,10 +652,10 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	s->f.ops = &ops;
 	s->f.lock_fd = s->f.pfs_fd = -1;
 	s->f.path = strdup(path);
-	s->at = calloc(use->nr, sizeof(struct pmio_file *));
-	s->opening = calloc(use->nr, sizeof(*s->opening));
-	if (!s->f.path || !s->at || !s->opening || copy_use(&s->use, use) < 0) {
-		s->use.cards = NULL;
+	s->at = calloc(layout->nr, sizeof(struct pmio_file *));
+	s->opening = calloc(layout->nr, sizeof(*s->opening));
+	if (!s->f.path || !s->at || !s->opening || copy_layout(&s->layout, layout) < 0) {
+		s->layout.endpoints = NULL;
 		free_striped(s);
 		return NULL;
 	}
@@ -665,11 +665,11 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	s->own = REMOTE_NOBODY;
 	if (pm)
 		pmio_pool_uuid(pm, uuid);
-	for (uint32_t i = 0; i < use->nr && pm; i++) {
-		if (memcmp(use->cards[i].uuid, uuid, sizeof(uuid)) == 0)
+	for (uint32_t i = 0; i < layout->nr && pm; i++) {
+		if (memcmp(layout->endpoints[i].uuid, uuid, sizeof(uuid)) == 0)
 			s->own = i;
 	}
-	s->f.chunk_size = use->cards[0].chunk_size;
+	s->f.chunk_size = layout->endpoints[0].chunk_size;
 	while (1ULL << s->chunk_shift < s->f.chunk_size)
 		s->chunk_shift++;
 	return s;
@@ -688,22 +688,22 @@ static int take_fd(struct striped_file *s, int fd)
 }
 
 int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
-		     const struct client_open *how, const struct remote_use *use, bool joined,
+		     const struct client_open *how, const struct remote_layout *layout, bool joined,
 		     struct pmio_file **out)
 {
 	char absolute[PATH_MAX];
-	struct pmio_file *home, *mine;
+	struct pmio_file *mds, *mine;
 	struct striped_file *s;
 	int rc = pmio_absolute(path, absolute, sizeof(absolute));
 
 	*out = NULL;
-	s = rc == 0 ? new_striped(pm, settings, absolute, use) : NULL;
+	s = rc == 0 ? new_striped(pm, settings, absolute, layout) : NULL;
 	if (!s)
 		return rc < 0 ? rc : -ENOMEM;
 	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 	/* pieces in several pools are drained together; those on memory nodes can be found in the meantime */
 	if (striped_is_shared(s))
-		s->f.flags &= ~(PMIO_OPEN_HOLD | (use->nr_memory < use->nr ? PMIO_OPEN_ASYNC : 0));
+		s->f.flags &= ~(PMIO_OPEN_HOLD | (layout->nr_memory < layout->nr ? PMIO_OPEN_ASYNC : 0));
 	if (how->by_fd) {
 		rc = take_fd(s, how->fd);
 		if (rc < 0) {
@@ -711,10 +711,10 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 			return rc;
 		}
 	}
-	/* at the first target even if only local pieces are needed; and on this node while the file still has a name */
-	rc = at_home(s, &home);
+	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
+	rc = at_mds(s, &mds);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
-		s->f.ino = home->ino;
+		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);
 		if (rc < 0)
 			pmio_close(&s->at[0]);
@@ -724,8 +724,8 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		return rc;
 	}
 	s->fd = -1;
-	s->f.dev = home->dev;
-	s->f.ino = home->ino;
+	s->f.dev = mds->dev;
+	s->f.ino = mds->ino;
 	s->joined = joined;
 	*out = &s->f;
 	return 0;

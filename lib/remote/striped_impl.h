@@ -19,7 +19,7 @@ struct striped_file {
 	struct pmio_file f;	/* first */
 	const struct pmio_settings *settings; /* the caller's, and kept by the caller */
 	struct pmio *pm;	/* this node's */
-	struct remote_use use;	/* owned */
+	struct remote_layout layout; /* owned */
 	uint32_t own;		/* index of this node in the list; REMOTE_NOBODY: it is not there */
 	bool joined, keep;
 	int fd;			/* while it is being opened: of the program, to open it on this node; -1: none */
@@ -28,7 +28,7 @@ struct striped_file {
 	pthread_cond_t opened;
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
 	bool *opening;		/* owned; of each: a thread is about to open it */
-	uint64_t size;		/* the size that the first target has confirmed */
+	uint64_t size;		/* the size that the metadata server has confirmed */
 	struct pmio_u64map claims; /* of struct claimed */
 	uint64_t next_write;	/* chunk where a writer that moves forward would continue */
 	uint32_t ahead;

@@ -5,10 +5,10 @@
  * on the files of its node's pool as any process there would, through libpmio.
  *
  * Bytes to be written or read travel in messages if the pieces are small; large pieces go
- * through slots, bounce buffers in the target's memory that are assigned to a session:
- * they are written there ahead of the call, or fetched from there after it.  So no peer
- * ever has a key to the pool: bytes that a cable or a stopped process delivers too late
- * end up in a slot that is not used any more, and not in a file.
+ * through bounce buffers in the target's memory that are assigned to a session: they are
+ * written there ahead of the call, or fetched from there after it.  So no peer ever has a
+ * key to the pool: bytes that a cable or a stopped process delivers too late end up in a
+ * bounce buffer that is not used any more, and not in a file.
  *
  * Calls that take longer (drains) are answered -EINPROGRESS with a ticket, with which
  * WAIT asks again: a target that is alive answers within REMOTE_ANSWER_MS.
@@ -29,11 +29,11 @@
 
 #define REMOTE_VERSION 6
 #define REMOTE_ANSWER_MS 2000
-#define REMOTE_SLOTS_MAX 4		/* of a session */
-#define REMOTE_SLOT_SIZE (256u << 10)	/* bytes of a call in a slot */
-#define REMOTE_NO_SLOT UINT32_MAX
+#define REMOTE_BUFFERS_MAX 4		/* of a session */
+#define REMOTE_BUFFER_SIZE (256u << 10)	/* bytes of a call in a bounce buffer */
+#define REMOTE_NO_BUFFER UINT32_MAX
 #define REMOTE_CLAIM_MAX 64		/* chunks of one claim */
-#define REMOTE_LIFELINE_ACK 1		/* the byte by which the target confirms a lifeline; it sends nothing else there */
+#define REMOTE_LIVENESS_ACK 1		/* the byte by which the target confirms a liveness socket; it sends nothing else there */
 
 enum remote_op {
 	REMOTE_HELLO = 1, /* the first call of a session */
@@ -79,18 +79,18 @@ struct remote_hello_msg {
 	uint8_t process[16]; /* random: the client process, as this target knows it */
 	uint64_t attempt; /* goes up with each HELLO; an earlier one that arrives later is refused */
 	uint32_t pid;	  /* for log messages, like the host */
-	uint32_t slots;	  /* number of slots wanted */
+	uint32_t buffers; /* number of bounce buffers wanted */
 	char host[64];	  /* 0-terminated */
 };
 struct remote_hello_answer_msg {
-	uint64_t session; /* random; also the first bytes sent on the lifeline */
-	uint64_t vital;	  /* the target watches the lifeline of this session until it gets the new one; 0: none */
+	uint64_t session; /* random; also the first bytes sent on the liveness socket */
+	uint64_t vital;	  /* the target watches the liveness socket of this session until it gets the new one; 0: none */
 	uint8_t uuid[16]; /* the pool's */
 	uint64_t chunk_size;
-	uint16_t lifeline; /* TCP port at the target's address */
-	uint16_t nr_slots;
+	uint16_t liveness; /* TCP port at the target's address */
+	uint16_t nr_buffers;
 	uint32_t reserved;
-	uint64_t slot[REMOTE_SLOTS_MAX]; /* offsets in the target's memory */
+	uint64_t buffer[REMOTE_BUFFERS_MAX]; /* offsets in the target's memory */
 	char host[64];
 };
 
@@ -114,16 +114,16 @@ struct remote_desc {
 /* READ, WRITE: pieces in the order of their data */
 struct remote_io_msg {
 	struct remote_hdr_msg hdr;
-	uint32_t slot;	   /* index in the session's slots; REMOTE_NO_SLOT: data are in the message */
+	uint32_t buffer;   /* index in the session's bounce buffers; REMOTE_NO_BUFFER: data are in the message */
 	uint32_t nr;	   /* pieces */
 	uint32_t reserved;
 	uint32_t len;	   /* bytes of data */
 	uint64_t size;	   /* READ: the file is known to have at least this size */
-	struct remote_desc desc[]; /* then the data of a write without a slot */
+	struct remote_desc desc[]; /* then the data of a write without a bounce buffer */
 };
 struct remote_read_answer_msg {
 	uint64_t len;	   /* read: less at the end of the file */
-	uint8_t data[];	   /* without a slot */
+	uint8_t data[];	   /* without a bounce buffer */
 };
 
 struct remote_write_answer_msg {
@@ -159,16 +159,16 @@ struct remote_path_msg {
 };
 
 /*
- * JOIN, LEAVE: a process that uses a file of several nodes joins and leaves at its first target,
- * which removes the layout file (layout.c) after the last has left.  JOIN: -ENOENT: this use has
- * ended.  LEAVE: 1: others still use it; -ENOENT: it had not joined, or has left.  Both are
- * idempotent.
+ * JOIN, LEAVE: a process that uses a file of several nodes joins its layout session at its
+ * metadata server, and leaves it there; after the last one the server removes the layout file
+ * (layout_file.c).  JOIN: -ENOENT: this layout session has ended.  LEAVE: 1: others still use it;
+ * -ENOENT: it had not joined, or has left.  Both are idempotent.
  */
 struct remote_join_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t number;   /* identifies the join within the process; not 0 */
-	uint32_t create;   /* JOIN: 1: this use begins */
+	uint32_t create;   /* JOIN: 1: this layout session begins */
 	uint32_t keep;	   /* LEAVE: enum remote_keep */
 	char path[];	   /* JOIN, create: the layout file */
 };
@@ -184,21 +184,21 @@ struct remote_stat_answer_msg {
 /* CLAIM: the holders of chunks first..first+nr-1 of a file */
 struct remote_claim_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t first;
 	uint32_t nr;	   /* 0..REMOTE_CLAIM_MAX: the number of chunks to answer for */
 	uint32_t wanted;   /* 0..nr: of these, chunks without a holder become the client's */
 	uint32_t holder;   /* the client's index in the file's list of targets */
-	uint32_t create;   /* 1: this use begins; it ends with the process */
+	uint32_t create;   /* 1: this layout session begins; it ends with the process */
 };
 struct remote_claim_answer_msg {
 	uint32_t holder[REMOTE_CLAIM_MAX]; /* REMOTE_NOBODY: the chunk has no holder */
 };
 
-/* POINTER: a shared file pointer, at the first target of a file; each collective open of the file has its own */
+/* POINTER: a shared file pointer, at the metadata server of a file; each collective open of the file has its own */
 struct remote_pointer_msg {
 	struct remote_hdr_msg hdr;
-	uint8_t use[16];
+	uint8_t layout[16];
 	uint64_t pointer;  /* which one; random.  The value of an unknown one is 0 */
 	uint64_t value;
 	uint32_t how;	   /* enum remote_pointer_how */

@@ -127,7 +127,7 @@ static bool io_at_once(struct server *s, struct session *n, struct pmio_fabric_c
 	int rc;
 
 	if ((io.m->hdr.op != REMOTE_WRITE && io.m->hdr.op != REMOTE_READ) || !target_is_io(n, io.m, len) ||
-	    io.m->slot != REMOTE_NO_SLOT)
+	    io.m->buffer != REMOTE_NO_BUFFER)
 		return false;
 	h = target_find_handle(n, io.m->hdr.handle);
 	io.answer = h ? pmio_fabric_reply_room(call) : NULL;

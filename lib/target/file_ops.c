@@ -85,14 +85,14 @@ int target_do_open(struct server *s, struct remote_job *j)
 /* find the list of pieces and the data; false: the message is not valid */
 bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t len)
 {
-	bool write = m->hdr.op == REMOTE_WRITE, has_slot = m->slot != REMOTE_NO_SLOT;
+	bool write = m->hdr.op == REMOTE_WRITE, has_buffer = m->buffer != REMOTE_NO_BUFFER;
 	size_t want = sizeof(*m);
 
 	if (len < sizeof(*m) || m->nr == 0 || m->nr > REMOTE_DESCS_MAX ||
-	    m->len > (has_slot ? REMOTE_SLOT_SIZE : REMOTE_ANSWER_MAX) || (has_slot && m->slot >= n->nr_slots))
+	    m->len > (has_buffer ? REMOTE_BUFFER_SIZE : REMOTE_ANSWER_MAX) || (has_buffer && m->buffer >= n->nr_buffers))
 		return false;
 	want += (size_t)m->nr * sizeof(m->desc[0]);
-	want += write && !has_slot ? m->len : 0;
+	want += write && !has_buffer ? m->len : 0;
 	return len == want;
 }
 
@@ -101,8 +101,8 @@ static uint8_t *find_data(struct server *s, const struct session *n, const struc
 {
 	const struct remote_io_msg *m = io->m;
 
-	if (m->slot != REMOTE_NO_SLOT)
-		return s->memory + (size_t)n->slot[m->slot] * REMOTE_SLOT_SIZE;
+	if (m->buffer != REMOTE_NO_BUFFER)
+		return s->memory + (size_t)n->buffer[m->buffer] * REMOTE_BUFFER_SIZE;
 	return m->hdr.op == REMOTE_WRITE ? (uint8_t *)(uintptr_t)&m->desc[m->nr]
 					 : ((struct remote_read_answer_msg *)io->answer)->data;
 }
@@ -154,7 +154,7 @@ int target_do_io(struct server *s, const struct session *session, struct pmio_fi
 		return (int)n;
 	if (io->m->hdr.op == REMOTE_READ) {
 		((struct remote_read_answer_msg *)io->answer)->len = (uint64_t)n;
-		io->answer_len = sizeof(struct remote_read_answer_msg) + (io->m->slot == REMOTE_NO_SLOT ? (size_t)n : 0);
+		io->answer_len = sizeof(struct remote_read_answer_msg) + (io->m->buffer == REMOTE_NO_BUFFER ? (size_t)n : 0);
 	} else {
 		((struct remote_write_answer_msg *)io->answer)->raised = io->raised;
 		io->answer_len = sizeof(struct remote_write_answer_msg);
@@ -169,7 +169,7 @@ static int do_io(struct server *s, struct remote_job *j, struct pmio_file *f)
 
 	if (!target_is_io(j->session, io.m, io.len))
 		return PMIO_EPROTO;
-	if (io.m->hdr.op == REMOTE_READ && io.m->slot == REMOTE_NO_SLOT) {
+	if (io.m->hdr.op == REMOTE_READ && io.m->buffer == REMOTE_NO_BUFFER) {
 		io.answer = j->data = malloc(sizeof(j->answer.read) + io.m->len);
 		if (!j->data)
 			return -ENOMEM;

@@ -36,9 +36,9 @@ static int new_session(struct server *s, struct process *p, const struct remote_
 		free(n);
 		return rc;
 	}
-	n->lifeline = -1;
+	n->liveness = -1;
 	n->process = p;
-	n->wanted_slots = m->slots;
+	n->wanted_buffers = m->buffers;
 	p->attempt = m->attempt;
 	p->pid = m->pid;
 	snprintf(p->host, sizeof(p->host), "%.*s", (int)sizeof(m->host) - 1, m->host);

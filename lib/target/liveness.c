@@ -1,4 +1,4 @@
-/* liveness.c -- lifelines (liveness sockets): which processes live, which have died, and which cannot be reached */
+/* liveness.c -- liveness sockets: which processes live, which have died, and which cannot be reached */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,11 +18,11 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-#define LIFELINE_MS 10000      /* for a new session to show its lifeline */
+#define LIVENESS_MS 10000      /* for a new session to show its liveness socket */
 #define KEEPALIVE_S 5	       /* a dead host is noticed after about PROBES_LOST times this */
 #define PROBES_LOST 3
 #define PROBES_MAX 127	       /* the largest number that TCP accepts */
-#define KEEPALIVE_LOST_S 60    /* for a lost process's lifeline */
+#define KEEPALIVE_LOST_S 60    /* for a lost process's liveness socket */
 #define KEEPER_S 5
 
 /* TCP sends probes without an end; look_at() checks whether they are answered */
@@ -46,7 +46,7 @@ static void forget_pending(struct server *s, struct pending *f)
 /* close connections that stay silent and, if there are too many, the oldest */
 static void end_pending(struct server *s)
 {
-	while (s->pending && (s->nr_pending > s->pending_max || pmio_now_ms() - s->pending->since_ms > LIFELINE_MS)) {
+	while (s->pending && (s->nr_pending > s->pending_max || pmio_now_ms() - s->pending->since_ms > LIVENESS_MS)) {
 		close(s->pending->sock);
 		forget_pending(s, s->pending);
 	}
@@ -72,7 +72,7 @@ static void turn_away(struct server *s)
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-void target_accept_lifeline(struct server *s)
+void target_accept_liveness(struct server *s)
 {
 	int sock = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct pending *f = sock < 0 ? NULL : calloc(1, sizeof(*f));
@@ -102,60 +102,60 @@ static bool is_lost(const struct process *p)
 	return !p->dead && (!last || last->ended);
 }
 
-/* the at-th use of lost processes: its layout file, freed by the caller; NULL: there are fewer */
-static char *lost_use(struct server *s, unsigned at, uint8_t id[REMOTE_USE_ID])
+/* the at-th layout session of lost processes: its layout file, freed by the caller; NULL: there are fewer */
+static char *lost_layout(struct server *s, unsigned at, uint8_t id[REMOTE_LAYOUT_ID])
 {
 	bool joined;
 
 	for (struct process *p = s->processes; p; p = p->hh.next) {
 		for (unsigned i = 0; is_lost(p); i++) {
-			const char *owner = uses_joined(p->uses, i, id, &joined);
+			const char *layout_file = layouts_joined(p->memberships, i, id, &joined);
 
 			if (!joined)
 				break;
-			if (owner && at-- == 0)
-				return strdup(owner);
+			if (layout_file && at-- == 0)
+				return strdup(layout_file);
 		}
 	}
 	return NULL;
 }
 
-static void forget_use(struct server *s, const char *owner, const uint8_t id[REMOTE_USE_ID])
+static void forget_layout(struct server *s, const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct process *p, *next;
 
 	HASH_ITER(hh, s->processes, p, next) {
 		if (!is_lost(p))
 			continue;
-		uses_forget(s->uses, &p->uses, id);
+		layouts_forget(s->layouts, &p->memberships, id);
 		target_put_process(s, p);
 	}
-	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", owner);
+	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", layout_file);
 }
 
 /* a user who removes a layout file confirms that the process is dead.  A thread of its own, as the file system may hang */
 static void keep(struct job *job)
 {
 	struct server *s = ((struct server_job *)job)->server;
-	uint8_t id[REMOTE_USE_ID];
-	char *owner;
+	uint8_t id[REMOTE_LAYOUT_ID];
+	char *layout_file;
 
 	for (;;) {
 		unsigned at = 0;
 
 		sleep(KEEPER_S);
 		pthread_mutex_lock(&s->lock);
-		while ((owner = lost_use(s, at, id)) != NULL) {
+		while ((layout_file = lost_layout(s, at, id)) != NULL) {
 			bool removed;
 
 			pthread_mutex_unlock(&s->lock);
-			removed = remote_layout_is_there(owner, id) == 0;
+			removed = remote_layout_file_is_there(layout_file, id) == 0;
 			pthread_mutex_lock(&s->lock);
 			if (removed)
-				forget_use(s, owner, id);
+				forget_layout(s, layout_file, id);
 			else
 				at++;
-			free(owner);
+			free(layout_file);
 		}
 		pthread_mutex_unlock(&s->lock);
 	}
@@ -169,28 +169,28 @@ static void start_keeper(struct server *s)
 	workers_submit(s->workers, &s->keeper.job);
 }
 
-/* ---- lifelines of sessions ---- */
+/* ---- liveness sockets of sessions ---- */
 
-/* from now on this is the process's lifeline: the end of the one before means nothing */
+/* from now on this is the process's liveness socket: the end of the one before means nothing */
 static void take_vital(struct server *s, struct session *n, int sock)
 {
-	const uint8_t ack = REMOTE_LIFELINE_ACK;
+	const uint8_t ack = REMOTE_LIVENESS_ACK;
 	struct process *p = n->process;
 	struct session *before = p->vital;
 
-	n->lifeline = sock;
+	n->liveness = sock;
 	p->vital = n;
 	if (before) {
-		target_close_lifeline(s, before);
+		target_close_liveness(s, before);
 		target_put_session(s, before); /* that session has ended, as n has begun */
 	}
 	/* a new connection has room for a byte; a client that does not get it tries again */
 	if (send(sock, &ack, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
-		pmio_dbg("target: process %u of node %s: lifeline: %s", p->pid, p->host, strerror(errno));
+		pmio_dbg("target: process %u of node %s: liveness socket: %s", p->pid, p->host, strerror(errno));
 }
 
-/* lock held: find the session of the new lifeline, or close it */
-static void take_lifeline(struct server *s, int sock)
+/* lock held: find the session of the new liveness socket, or close it */
+static void take_liveness(struct server *s, int sock)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct session *n;
@@ -205,7 +205,7 @@ static void take_lifeline(struct server *s, int sock)
 		return; /* it was closed in this turn of the loop */
 	forget_pending(s, f);
 	if (recv(sock, &id, sizeof(id), 0) != sizeof(id) || !(n = target_find_session(s, id)) || n->ended || n->hello ||
-	    n->lifeline >= 0) {
+	    n->liveness >= 0) {
 		close(sock); /* an unidentified connection: closed without an answer */
 		return;
 	}
@@ -231,24 +231,24 @@ void target_take_event(struct server *s, uint64_t id)
 	char byte;
 
 	if (id & ID_NEW) {
-		take_lifeline(s, (int)(id & ~ID_NEW));
+		take_liveness(s, (int)(id & ~ID_NEW));
 		return;
 	}
 	n = target_find_session(s, id);
-	if (!n || n->lifeline < 0)
+	if (!n || n->liveness < 0)
 		return;
 	/* ignore any data and a silent connection: only an end counts */
-	if (recv(n->lifeline, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
+	if (recv(n->liveness, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
 		pmio_info("target: process %u of node %s has gone", n->process->pid, n->process->host);
 		target_end_process(s, n->process);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		const char *why = strerror(errno);
 
-		target_close_lifeline(s, n);
+		target_close_liveness(s, n);
 		if (!n->ended)
 			lose_session(s, n, why);
 		else
-			target_put_session(s, n); /* it was lost before; now its lifeline is gone, too */
+			target_put_session(s, n); /* it was lost before; now its liveness socket is gone, too */
 	}
 }
 
@@ -259,13 +259,13 @@ static void look_at(struct server *s, struct session *n)
 	socklen_t len = sizeof(info);
 
 	memset(&info, 0, sizeof(info));
-	if (getsockopt(n->lifeline, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes < PROBES_LOST)
+	if (getsockopt(n->liveness, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_probes < PROBES_LOST)
 		return;
-	keep_alive(n->lifeline, KEEPALIVE_LOST_S);
+	keep_alive(n->liveness, KEEPALIVE_LOST_S);
 	lose_session(s, n, "its host does not answer");
 }
 
-void target_lifelines_look(struct server *s, uint64_t now)
+void target_liveness_look(struct server *s, uint64_t now)
 {
 	struct session *n, *next;
 
@@ -273,9 +273,9 @@ void target_lifelines_look(struct server *s, uint64_t now)
 		if (n->ended || n->hello || now - n->looked_ms < KEEPALIVE_S * 1000)
 			continue;
 		n->looked_ms = now;
-		if (n->lifeline >= 0)
+		if (n->liveness >= 0)
 			look_at(s, n);
-		else if (now - n->since_ms > LIFELINE_MS)
+		else if (now - n->since_ms > LIVENESS_MS)
 			target_end_session(s, n, false);
 	}
 	end_pending(s);

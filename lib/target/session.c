@@ -1,4 +1,4 @@
-/* session.c -- processes of other nodes, their sessions, slots and connections to the agent */
+/* session.c -- processes of other nodes, their sessions, bounce buffers and connections to the agent */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,7 +14,7 @@
 #include "core/error.h"
 #include "target/target_impl.h"
 
-#define QUARANTINE_MS 1000000  /* reuse of a broken session's slots: longer than TCP retransmits (tcp_retries2: 924 s) */
+#define QUARANTINE_MS 1000000  /* reuse of a broken session's buffers: longer than TCP retransmits (tcp_retries2: 924 s) */
 
 struct session *target_find_session(struct server *s, uint64_t id)
 {
@@ -24,30 +24,30 @@ struct session *target_find_session(struct server *s, uint64_t id)
 	return n;
 }
 
-static void give_slots_back(struct server *s, struct session *n)
+static void give_buffers_back(struct server *s, struct session *n)
 {
-	for (unsigned i = 0; i < n->nr_slots; i++)
-		s->slot_free_ms[n->slot[i]] = n->clean ? 0 : pmio_now_ms() + QUARANTINE_MS;
-	n->nr_slots = 0;
+	for (unsigned i = 0; i < n->nr_buffers; i++)
+		s->buffer_free_ms[n->buffer[i]] = n->clean ? 0 : pmio_now_ms() + QUARANTINE_MS;
+	n->nr_buffers = 0;
 }
 
-static void take_slots(struct server *s, struct session *n, unsigned wanted)
+static void take_buffers(struct server *s, struct session *n, unsigned wanted)
 {
 	unsigned nr_free = 0;
 	uint64_t now = pmio_now_ms();
 
-	for (unsigned i = 0; i < NR_SLOTS; i++)
-		nr_free += s->slot_free_ms[i] <= now;
+	for (unsigned i = 0; i < NR_BUFFERS; i++)
+		nr_free += s->buffer_free_ms[i] <= now;
 	/* some are left for later sessions */
 	if (wanted > 1 + nr_free / 8)
 		wanted = 1 + nr_free / 8;
-	if (wanted > REMOTE_SLOTS_MAX)
-		wanted = REMOTE_SLOTS_MAX;
-	for (unsigned i = 0; i < NR_SLOTS && n->nr_slots < wanted; i++) {
-		if (s->slot_free_ms[i] > now)
+	if (wanted > REMOTE_BUFFERS_MAX)
+		wanted = REMOTE_BUFFERS_MAX;
+	for (unsigned i = 0; i < NR_BUFFERS && n->nr_buffers < wanted; i++) {
+		if (s->buffer_free_ms[i] > now)
 			continue;
-		s->slot_free_ms[i] = UINT64_MAX;
-		n->slot[n->nr_slots++] = i;
+		s->buffer_free_ms[i] = UINT64_MAX;
+		n->buffer[n->nr_buffers++] = i;
 	}
 }
 
@@ -175,8 +175,8 @@ static void close_handles(struct server *s, struct session *n)
 
 struct removal {
 	struct job job;		/* first */
-	uint8_t id[REMOTE_USE_ID];
-	char *owner;		/* owned */
+	uint8_t id[REMOTE_LAYOUT_ID];
+	char *layout_file;	/* owned */
 	bool keep;
 };
 
@@ -185,25 +185,25 @@ static void run_removal(struct job *job)
 	struct removal *r = (struct removal *)job;
 
 	if (r->keep)
-		remote_layout_keep(r->owner, r->id);
+		remote_layout_file_keep(r->layout_file, r->id);
 	else
-		remote_layout_remove(r->owner, r->id, false);
-	free(r->owner);
+		remote_layout_file_remove(r->layout_file, r->id, false);
+	free(r->layout_file);
 	free(r);
 }
 
-/* in a worker, as the file system may hang.  Takes owner over */
-static void remove_owner(struct server *s, char *owner, const uint8_t id[REMOTE_USE_ID], bool keep)
+/* in a worker, as the file system may hang; frees layout_file */
+static void remove_layout_file(struct server *s, char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], bool keep)
 {
 	struct removal *r = calloc(1, sizeof(*r));
 
 	if (!r) {
-		free(owner);
+		free(layout_file);
 		return;
 	}
 	r->job.run = run_removal;
 	memcpy(r->id, id, sizeof(r->id));
-	r->owner = owner;
+	r->layout_file = layout_file;
 	r->keep = keep;
 	workers_submit(s->workers, &r->job);
 }
@@ -227,34 +227,34 @@ struct process *target_get_process(struct server *s, const uint8_t id[16])
 
 static bool has_joined(const struct process *p)
 {
-	uint8_t id[REMOTE_USE_ID];
+	uint8_t id[REMOTE_LAYOUT_ID];
 	bool joined;
 
-	uses_joined(p->uses, 0, id, &joined);
+	layouts_joined(p->memberships, 0, id, &joined);
 	return joined;
 }
 
 void target_note_lost(struct server *s, struct process *p)
 {
-	const char *owner;
-	uint8_t id[REMOTE_USE_ID];
+	const char *layout_file;
+	uint8_t id[REMOTE_LAYOUT_ID];
 	bool joined;
 
 	if (p->warned_lost)
 		return;
 	p->warned_lost = true;
-	for (unsigned i = 0; (owner = uses_joined(p->uses, i, id, &joined)) != NULL || joined; i++) {
-		if (owner)
+	for (unsigned i = 0; (layout_file = layouts_joined(p->memberships, i, id, &joined)) != NULL || joined; i++) {
+		if (layout_file)
 			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
-				  "for certain, remove that file", owner, p->pid, p->host);
+				  "for certain, remove that file", layout_file, p->pid, p->host);
 	}
 	s->keeper_wanted = true;
 }
 
 void target_put_process(struct server *s, struct process *p)
 {
-	uint8_t id[REMOTE_USE_ID];
-	char *owner;
+	uint8_t id[REMOTE_LAYOUT_ID];
+	char *layout_file;
 	bool keep;
 
 	if (p->sessions)
@@ -263,8 +263,8 @@ void target_put_process(struct server *s, struct process *p)
 		target_note_lost(s, p);
 		return;
 	}
-	while ((owner = uses_end(s->uses, &p->uses, id, &keep)) != NULL)
-		remove_owner(s, owner, id, keep);
+	while ((layout_file = layouts_end(s->layouts, &p->memberships, id, &keep)) != NULL)
+		remove_layout_file(s, layout_file, id, keep);
 	HASH_DEL(s->processes, p);
 	free(p);
 	s->busy_ms = pmio_now_ms();
@@ -273,17 +273,17 @@ void target_put_process(struct server *s, struct process *p)
 static void answer_hello(struct server *s, struct session *n)
 {
 	struct pmio_fabric_call *call = n->hello;
-	struct remote_hello_answer_msg a = { .session = n->id, .lifeline = s->port, .chunk_size = s->card.chunk_size };
+	struct remote_hello_answer_msg a = { .session = n->id, .liveness = s->port, .chunk_size = s->endpoint.chunk_size };
 
 	n->hello = NULL;
 	n->since_ms = pmio_now_ms();
-	take_slots(s, n, n->wanted_slots);
+	take_buffers(s, n, n->wanted_buffers);
 	a.vital = n->process->vital ? n->process->vital->id : 0;
-	memcpy(a.uuid, s->card.uuid, sizeof(a.uuid));
-	snprintf(a.host, sizeof(a.host), "%s", s->card.host);
-	a.nr_slots = (uint16_t)n->nr_slots;
-	for (unsigned i = 0; i < n->nr_slots; i++)
-		a.slot[i] = (uint64_t)n->slot[i] * REMOTE_SLOT_SIZE;
+	memcpy(a.uuid, s->endpoint.uuid, sizeof(a.uuid));
+	snprintf(a.host, sizeof(a.host), "%s", s->endpoint.host);
+	a.nr_buffers = (uint16_t)n->nr_buffers;
+	for (unsigned i = 0; i < n->nr_buffers; i++)
+		a.buffer[i] = (uint64_t)n->buffer[i] * REMOTE_BUFFER_SIZE;
 	pmio_fabric_reply(call, 0, &a, sizeof(a));
 }
 
@@ -300,7 +300,7 @@ void target_go_on(struct server *s, struct process *p)
 	answer_hello(s, last);
 }
 
-/* close its files and everything else except the lifeline */
+/* close its files and everything else except the liveness socket */
 static void close_session(struct server *s, struct session *n)
 {
 	struct remote_job *j, *next;
@@ -316,18 +316,18 @@ static void close_session(struct server *s, struct session *n)
 		pmio_fabric_reply(n->hello, -ESTALE, NULL, 0);
 	n->hello = NULL;
 	close_handles(s, n);
-	give_slots_back(s, n);
+	give_buffers_back(s, n);
 	pmio_fabric_target_end_session(s->target, n->fabric);
 	n->closed = true;
 }
 
-void target_close_lifeline(struct server *s, struct session *n)
+void target_close_liveness(struct server *s, struct session *n)
 {
-	if (n->lifeline >= 0) {
-		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->lifeline, NULL);
-		close(n->lifeline);
+	if (n->liveness >= 0) {
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, n->liveness, NULL);
+		close(n->liveness);
 	}
-	n->lifeline = -1;
+	n->liveness = -1;
 	if (n->process->vital == n)
 		n->process->vital = NULL;
 }
@@ -341,7 +341,7 @@ void target_put_session(struct server *s, struct session *n)
 	if (!n->closed)
 		close_session(s, n);
 	if (p->vital != n || p->dead) {
-		target_close_lifeline(s, n);
+		target_close_liveness(s, n);
 		DL_DELETE(p->sessions, n);
 		HASH_DEL(s->sessions, n);
 		free(n);

@@ -5,22 +5,22 @@
  *
  *   lib/fabric's	takes calls; carries out those that only need memory, makes jobs of the others
  *   workers		do the jobs; as many as there are jobs that wait for something (daemon/workers.h)
- *   the first one	watches lifelines and long jobs, and ends the target
+ *   the first one	watches liveness sockets and long jobs, and ends the target
  *
  * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
  * and a few that of watch.c.
  *
- * Joins (use.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
+ * Memberships (layouts.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
- * lifeline is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
+ * liveness socket is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
  * the process is not known:
  *
- *   its lifeline ends	the kernel there has closed it: the process is dead
+ *   the socket ends	the kernel there has closed it: the process is dead
  *   ... is reset	there is no such connection at its host, which was restarted: the process is dead
- *   ... is silent	not known.  The lifeline stays for as long as TCP sends probes (some 2 hours); its end
+ *   ... is silent	not known.  The socket stays for as long as TCP sends probes (some 2 hours); its end
  *			shows that the process has died meanwhile, when its host can be reached again
  *   ... has timed out	not known, until a session of the process comes, or a user removes the layout files
- *			of its uses
+ *			of its layout sessions
  *
  * The first sessions have connections of their own to the agent (links), so none waits for another one's drain;
  * with more sessions than LINKS_MAX some share one.  When such a connection is closed the agent closes the
@@ -54,12 +54,12 @@
 
 #define LINKS_MAX 256	       /* of the 1024 clients that an agent accepts */
 #define FDS_LINK 2
-#define FDS_EACH 2	       /* a session's lifeline, and its process's connection in libfabric */
+#define FDS_EACH 2	       /* a session's liveness socket, and its process's connection in libfabric */
 #define FDS_OTHER 2048	       /* links, unidentified connections, files that the pool has no room for, and others */
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
-#define IDLE_MAX 128	       /* workers that are kept: as many calls have slots */
+#define IDLE_MAX 128	       /* workers that are kept: as many calls have bounce buffers */
 #define STACK_SIZE (512u << 10) /* bytes, of a worker; there may be many */
 #define WATCHED_MAX 16	       /* closed files that are drained at a time (watch.c); and so many more, if those hang */
 
@@ -69,7 +69,7 @@ static void tick(struct server *s)
 	uint64_t now = pmio_now_ms();
 
 	target_jobs_look(s, now);
-	target_lifelines_look(s, now);
+	target_liveness_look(s, now);
 	if (s->processes || watches_count(s->watches))
 		s->busy_ms = now;
 }
@@ -78,7 +78,7 @@ static bool is_unwanted(const struct server *s)
 {
 	struct stat st;
 
-	return fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != s->card_ino;
+	return fstatat(s->dir_fd, REMOTE_ENDPOINT_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != s->endpoint_ino;
 }
 
 static bool is_idle(const struct server *s)
@@ -102,7 +102,7 @@ static int loop(struct server *s)
 		pthread_mutex_lock(&s->lock);
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.u64 == ID_LISTEN)
-				target_accept_lifeline(s);
+				target_accept_liveness(s);
 			else if (ev[i].data.u64 == ID_SIGNAL)
 				leave_ms = leave_ms == UINT64_MAX ? pmio_now_ms() + LEAVE_MS : 0;
 			else
@@ -150,12 +150,12 @@ static int lock_pool(struct server *s)
 	/* for a process that has to kill this one */
 	if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
 		pmio_dbg("target: lock: %s", strerror(errno));
-	if (unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0) < 0 && errno != ENOENT)
+	if (unlinkat(s->dir_fd, REMOTE_ENDPOINT_FILE, 0) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
 }
 
-/* listen at the target's address, for the lifelines */
+/* listen at the target's address, for the liveness sockets */
 static int listen_at(struct server *s, const char *address, const char *service)
 {
 	union {
@@ -176,7 +176,7 @@ static int listen_at(struct server *s, const char *address, const char *service)
 		return -EINVAL;
 	}
 	s->listen_fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* the port after the fabric's, so that processes with an earlier card find it */
+	/* the port after the fabric's, so that processes with an earlier endpoint descriptor find it */
 	if (*service)
 		at.in.sin_port = htons((uint16_t)(atoi(service) + 1)); /* at the same offset in both */
 	if (s->listen_fd >= 0)
@@ -184,26 +184,26 @@ static int listen_at(struct server *s, const char *address, const char *service)
 	if (s->listen_fd < 0 || bind(s->listen_fd, &at.sa, len) < 0 || listen(s->listen_fd, SOMAXCONN) < 0 ||
 	    getsockname(s->listen_fd, &at.sa, &len) < 0)
 		return -errno;
-	s->port = s->card.lifeline = ntohs(at.in.sin_port);
+	s->port = s->endpoint.liveness = ntohs(at.in.sin_port);
 	return pmio_daemon_watch(s->epoll_fd, s->listen_fd, ID_LISTEN);
 }
 
 /* the key of the previous target, so that its clients find this one; otherwise a new one */
 static int take_key(struct server *s)
 {
-	int rc = s->config->card_file ? remote_card_keep_key(s->config->card_file, &s->card) : -ENOENT;
+	int rc = s->config->endpoint_file ? remote_endpoint_keep_key(s->config->endpoint_file, &s->endpoint) : -ENOENT;
 
-	return rc == -ENOENT ? pmio_fabric_new_key(s->card.key) : rc;
+	return rc == -ENOENT ? pmio_fabric_new_key(s->endpoint.key) : rc;
 }
 
 static int advertise(struct server *s, const char *address, const char *service)
 {
 	struct pmio_fabric_config c = {
 		.provider = s->settings.str[PMIO_SET_PROVIDER], .address = address,
-		.service = *service ? service : NULL, .key = s->card.key,
+		.service = *service ? service : NULL, .key = s->endpoint.key,
 		.timeout_ms = (unsigned)s->settings.num[PMIO_SET_TIMEOUT] * 1000, .munge = s->settings.str[PMIO_SET_MUNGE],
 	};
-	size_t size = NR_SLOTS * (size_t)REMOTE_SLOT_SIZE;
+	size_t size = NR_BUFFERS * (size_t)REMOTE_BUFFER_SIZE;
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc;
 
@@ -212,7 +212,7 @@ static int advertise(struct server *s, const char *address, const char *service)
 	s->memory = p;
 	rc = pmio_fabric_target_new(&c, p, size, target_take_call, s, &s->target);
 	if (rc == 0)
-		pmio_fabric_target_card(s->target, &s->card.fabric);
+		pmio_fabric_target_endpoint(s->target, &s->endpoint.fabric);
 	return rc;
 }
 
@@ -222,7 +222,7 @@ static int catch_signals(struct server *s)
 	return s->signal_fd < 0 ? s->signal_fd : pmio_daemon_watch(s->epoll_fd, s->signal_fd, ID_SIGNAL);
 }
 
-/* the card needs the pool's uuid and chunk size: ask its agent, which also recovers what a crash left */
+/* the endpoint descriptor needs the pool's uuid and chunk size: ask its agent, which also recovers what a crash left */
 static int look_at_pool(struct server *s)
 {
 	struct pmio *pm;
@@ -230,8 +230,8 @@ static int look_at_pool(struct server *s)
 
 	if (rc < 0)
 		return rc;
-	pmio_pool_uuid(pm, s->card.uuid);
-	s->card.chunk_size = pm->view->chunk_size;
+	pmio_pool_uuid(pm, s->endpoint.uuid);
+	s->endpoint.chunk_size = pm->view->chunk_size;
 	pmio_disconnect(&pm);
 	return 0;
 }
@@ -245,7 +245,7 @@ static int start_workers(struct server *s)
 	int rc = workers_new(&c, &s->workers);
 
 	if (rc == 0)
-		s->watches = watches_new(s->workers, &s->settings, s->card.uuid, target_in_use, s);
+		s->watches = watches_new(s->workers, &s->settings, s->endpoint.uuid, target_layout_active, s);
 	return rc < 0 || s->watches ? rc : -ENOMEM;
 }
 
@@ -262,7 +262,7 @@ static int set_up(struct server *s)
 	rc = s->dir_fd < 0 ? -errno : lock_pool(s);
 	if (rc == 0)
 		rc = find_address(s, address, sizeof(address), service, sizeof(service));
-	if (rc == 0 && gethostname(s->card.host, sizeof(s->card.host) - 1) < 0)
+	if (rc == 0 && gethostname(s->endpoint.host, sizeof(s->endpoint.host) - 1) < 0)
 		rc = -errno;
 	if (rc == 0) {
 		s->log_fd = pmio_daemon_open_log("target", c->log_file, s->dir_fd, LOG_FILE, c->foreground);
@@ -277,12 +277,12 @@ static int set_up(struct server *s)
 		rc = take_key(s);
 	if (rc == 0)
 		rc = advertise(s, address, service);
-	if (rc == 0 && c->card_file)
-		rc = remote_card_save(AT_FDCWD, c->card_file, &s->card);
+	if (rc == 0 && c->endpoint_file)
+		rc = remote_endpoint_save(AT_FDCWD, c->endpoint_file, &s->endpoint);
 	if (rc == 0)
-		rc = remote_card_save(s->dir_fd, REMOTE_CARD_FILE, &s->card);
-	if (rc == 0 && fstatat(s->dir_fd, REMOTE_CARD_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		s->card_ino = st.st_ino;
+		rc = remote_endpoint_save(s->dir_fd, REMOTE_ENDPOINT_FILE, &s->endpoint);
+	if (rc == 0 && fstatat(s->dir_fd, REMOTE_ENDPOINT_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		s->endpoint_ino = st.st_ino;
 	if (rc < 0)
 		pmio_err("target for %s: %s", c->pool_dir, pmio_strerror(rc));
 	return rc;
@@ -300,8 +300,8 @@ static void tear_down(struct server *s)
 {
 	struct workers *w = s->workers; /* s keeps it, for the jobs that still run */
 
-	if (s->card.chunk_size && s->lock_fd >= 0)
-		unlinkat(s->dir_fd, REMOTE_CARD_FILE, 0);
+	if (s->endpoint.chunk_size && s->lock_fd >= 0)
+		unlinkat(s->dir_fd, REMOTE_ENDPOINT_FILE, 0);
 	pmio_fabric_target_delete(&s->target);
 	workers_delete(&w, 0); /* no further job is begun */
 	close_fd(&s->listen_fd);
@@ -344,18 +344,18 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	umask(0); /* clients give the mode of what they create */
-	s->uses = uses_new();
-	rc = s->uses ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
+	s->layouts = layouts_new();
+	rc = s->layouts ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
 	limit_sessions(s);
 	if (rc == 0)
 		rc = set_up(s);
 	pmio_daemon_ready(d, rc);
 	if (rc == 0) {
 		pmio_daemon_is_up(c->foreground, s->log_fd);
-		pmio_info("target: serving %s as %s", c->pool_dir, s->card.host);
+		pmio_info("target: serving %s as %s", c->pool_dir, s->endpoint.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
 			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
-		if (c->card_file)
+		if (c->endpoint_file)
 			target_watch_known(s);
 		rc = loop(s);
 	}

@@ -13,7 +13,7 @@ struct remote_target_config {
 	const struct pmio_settings *settings;
 	const char *pool_dir;	/* absolute */
 	const char *listen;	/* NULL: setting `address`; otherwise as for remote_split_listen() */
-	const char *card_file;	/* NULL: only in the pool's directory */
+	const char *endpoint_file; /* NULL: only in the pool's directory */
 	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
 	bool stay;		/* also without sessions; otherwise it leaves after the setting `idle_timeout` */
 	bool foreground;

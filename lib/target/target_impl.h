@@ -19,10 +19,10 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 #include "target/target.h"
-#include "target/use.h"
+#include "target/layouts.h"
 #include "target/watch.h"
 
-#define NR_SLOTS 512	       /* of REMOTE_SLOT_SIZE bytes; they take memory only when they are used */
+#define NR_BUFFERS 512	       /* of REMOTE_BUFFER_SIZE bytes; they take memory only when they are used */
 #define SESSIONS_MAX 65536
 
 
@@ -42,9 +42,9 @@ struct rhandle {
 struct process {
 	uint8_t id[16];		/* key; its own, random */
 	uint64_t attempt;	/* number of the last HELLO */
-	struct member *uses;	/* what it has joined */
+	struct membership *memberships; /* what it has joined */
 	struct session *sessions; /* the last one is current; the others are ending */
-	struct session *vital;	/* the one with the valid lifeline, which ends when the process dies; NULL: none */
+	struct session *vital;	/* the one with the valid liveness socket, which ends when the process dies; NULL: none */
 	bool dead;
 	bool warned_lost;
 	uint32_t pid;
@@ -67,14 +67,14 @@ struct session {
 	struct pmio_fabric_call *hello; /* to be answered when jobs of earlier sessions have ended; NULL: it was */
 	struct link *link;	/* NULL: not needed yet */
 	struct rhandle *handles;
-	int lifeline;		/* -1: not yet, or not any more */
+	int liveness;		/* -1: not yet, or not any more */
 	uint64_t since_ms, looked_ms;
 	unsigned nr_jobs;
-	bool ended;		/* takes no calls; to be freed when its jobs have ended and its lifeline is not vital */
+	bool ended;		/* takes no calls; to be freed when its jobs have ended and its liveness socket is not vital */
 	bool clean;		/* it left in good order: nothing of it is under way */
-	bool closed;		/* nothing but its lifeline is left */
-	unsigned wanted_slots, nr_slots;
-	unsigned slot[REMOTE_SLOTS_MAX];
+	bool closed;		/* nothing but its liveness socket is left */
+	unsigned wanted_buffers, nr_buffers;
+	unsigned buffer[REMOTE_BUFFERS_MAX];
 	UT_hash_handle hh;
 };
 
@@ -120,7 +120,7 @@ struct target_io {
 	size_t len;		/* of the message */
 	bool at_once;		/* -EAGAIN if it would have to wait */
 	bool raised;		/* in and out: it has made the file longer */
-	void *answer;		/* room for the answer; of a READ without a slot with m->len bytes of data */
+	void *answer;		/* room for the answer; of a READ without a bounce buffer with m->len bytes of data */
 	size_t answer_len;	/* out */
 };
 
@@ -130,7 +130,7 @@ struct server_job {
 	struct server *server;
 };
 
-/* a connection that has not identified itself as a lifeline */
+/* a connection that has not identified itself as a liveness socket */
 struct pending {
 	int sock;
 	uint64_t since_ms;
@@ -140,12 +140,12 @@ struct pending {
 struct server {
 	const struct remote_target_config *config;
 	struct pmio_settings settings;
-	struct remote_card card;
+	struct remote_endpoint endpoint;
 	struct pmio_fabric_target *target;
-	uint8_t *memory;	/* the slots */
+	uint8_t *memory;	/* the bounce buffers */
 	int dir_fd, lock_fd, log_fd, epoll_fd, signal_fd, listen_fd;
-	ino_t card_ino; /* of the card in the pool's directory */
-	uint16_t port;		/* of lifelines */
+	ino_t endpoint_ino; /* of the endpoint descriptor in the pool's directory */
+	uint16_t port;		/* of liveness sockets */
 
 	pthread_mutex_t lock;
 	struct workers *workers;
@@ -159,10 +159,10 @@ struct server {
 	struct session *sessions;
 	struct link *links;
 	unsigned nr_links;	/* including those that are being made */
-	struct server_job keeper, watcher; /* liveness.c, member_ops.c */
+	struct server_job keeper, watcher; /* liveness.c, layout_ops.c */
 	bool keeper_wanted;
-	struct uses *uses;
-	uint64_t slot_free_ms[NR_SLOTS]; /* when it may be used again; UINT64_MAX: in use */
+	struct layouts *layouts;
+	uint64_t buffer_free_ms[NR_BUFFERS]; /* when it may be used again; UINT64_MAX: in use */
 	uint64_t busy_ms;	/* when there last was a session */
 	struct pending *pending;	/* of the first thread only */
 	unsigned nr_pending;
@@ -177,13 +177,13 @@ struct session *target_find_session(struct server *s, uint64_t id);
  */
 int target_get_link(struct server *s, struct session *n);
 struct process *target_get_process(struct server *s, const uint8_t id[16]);
-/* the process may be alive: its joins stay.  Logs what a user can do about it */
+/* the process may be alive: its memberships stay.  Logs what a user can do about it */
 void target_note_lost(struct server *s, struct process *p);
-/* without a session, and so without a lifeline, it is kept for its joins, if it may be alive */
+/* without a session, and so without a liveness socket, it is kept for its memberships, if it may be alive */
 void target_put_process(struct server *s, struct process *p);
 /* its earlier sessions have ended: the new one can begin */
 void target_go_on(struct server *s, struct process *p);
-void target_close_lifeline(struct server *s, struct session *n);
+void target_close_liveness(struct server *s, struct session *n);
 /* may free n and its process */
 void target_put_session(struct server *s, struct session *n);
 void target_end_session(struct server *s, struct session *n, bool clean);
@@ -205,13 +205,13 @@ int target_do_handle(struct server *s, struct remote_job *j);
 int target_do_delete(struct server *s, struct remote_job *j);
 int target_do_stat(struct server *s, struct remote_job *j);
 
-/* ---- member_ops.c: no lock held except where noted ---- */
+/* ---- layout_ops.c: no lock held except where noted ---- */
 
 /* lock held */
 int target_do_join(struct server *s, struct session *n, const struct remote_job *j);
 /* answered when the layout file has been removed */
 int target_do_leave(struct server *s, struct remote_job *j);
-bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID]);
+bool target_layout_active(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]);
 /* of a restarted memory node: drain what it has, and remove the marks */
 void target_watch_known(struct server *s);
 int target_do_watch(struct server *s, struct remote_job *j);
@@ -234,9 +234,9 @@ void target_jobs_look(struct server *s, uint64_t now);
 
 /* ---- liveness.c ---- */
 
-void target_accept_lifeline(struct server *s);
+void target_accept_liveness(struct server *s);
 void target_take_event(struct server *s, uint64_t id);
 /* find hosts that do not answer any more */
-void target_lifelines_look(struct server *s, uint64_t now);
+void target_liveness_look(struct server *s, uint64_t now);
 
 #endif

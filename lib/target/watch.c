@@ -36,7 +36,7 @@ struct watches {
 	struct workers *workers;
 	const struct pmio_settings *settings;
 	const uint8_t *uuid;
-	bool (*in_use)(void *arg, const uint8_t *id);
+	bool (*is_active)(void *arg, const uint8_t *id);
 	void *arg;
 	pthread_mutex_t lock;
 	struct watch *hash;	/* under lock */
@@ -65,11 +65,11 @@ static bool step(struct watch *w)
 		return true;
 	}
 	if (!w->drained) {
-		remote_layout_drained(w->path, all->uuid, drain_once, w);
+		remote_layout_file_drained(w->path, all->uuid, drain_once, w);
 		w->drained = true;
 		w->wait = 0;
 	}
-	if (remote_layout_settle(w->path, all->uuid, all->in_use, all->arg) != -EAGAIN)
+	if (remote_layout_file_settle(w->path, all->uuid, all->is_active, all->arg) != -EAGAIN)
 		return false;
 	w->wait += w->wait < WAIT_SETTLE_MAX;
 	return true;
@@ -130,7 +130,7 @@ static int add(struct watches *all, const char *path)
 /* ---- for the target ------------------------------------------------------------------------ */
 
 struct watches *watches_new(struct workers *workers, const struct pmio_settings *settings, const uint8_t *uuid,
-			    bool (*in_use)(void *arg, const uint8_t *id), void *arg)
+			    bool (*is_active)(void *arg, const uint8_t *id), void *arg)
 {
 	struct watches *all = calloc(1, sizeof(*all));
 
@@ -139,7 +139,7 @@ struct watches *watches_new(struct workers *workers, const struct pmio_settings 
 	all->workers = workers;
 	all->settings = settings;
 	all->uuid = uuid;
-	all->in_use = in_use;
+	all->is_active = is_active;
 	all->arg = arg;
 	pthread_mutex_init(&all->lock, NULL);
 	return all;

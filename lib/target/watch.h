@@ -1,7 +1,7 @@
 /*
- * watch.h -- a target's files that are drained after their last close, until no mark says any more that data wait
+ * watch.h -- a target's files that are drained after their last close, until they have no dirty mark any more
  *
- * Each is drained, its pool's mark in the layout file is removed and, at the file's first target, the layout
+ * Each is drained, its pool's mark in the layout file is removed and, at the file's metadata server, the layout
  * file.  Failed steps are repeated as long as the target runs.
  *
  * Threads: any.
@@ -18,13 +18,13 @@
 struct watches;
 
 /*
- * watches_new -- in_use: has a process joined that use?  Called in a worker
+ * watches_new -- is_active: has a process joined that layout session?  Called in a worker
  *
  * workers, settings, uuid, arg  belong to the caller, and stay as long as the process lives.
  *                      NULL: out of memory
  */
 struct watches *watches_new(struct workers *workers, const struct pmio_settings *settings, const uint8_t *uuid,
-			    bool (*in_use)(void *arg, const uint8_t *id), void *arg);
+			    bool (*is_active)(void *arg, const uint8_t *id), void *arg);
 /* also for a file that is in the list and was closed again; 0 or -ENOMEM */
 int watches_add(struct watches *all, const char *path);
 unsigned watches_count(struct watches *all);

@@ -58,6 +58,6 @@ before=$(nr_fds)
 check "1,100 idle connections to libfabric's port" come fabric
 check "others get in" reached
 check "they go, and so do their descriptors" go
-check "1,100 idle connections to its own port" come lifeline
+check "1,100 idle connections to its own port" come liveness
 check "others get in" reached
 check "clients with another key are counted" counted

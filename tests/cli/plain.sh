@@ -83,7 +83,7 @@ cards() {
 	unset PMIO_TARGETS PMIO_TIMEOUT
 	return $rc
 }
-check "cards" cards
+check "endpoint descriptors" cards
 
 target_log() {
 	local pid

@@ -131,7 +131,7 @@ log_link() {
 }
 check "the log is not written to where another user's link leads" log_link
 
-# ---- a card in a folder of all -------------------------------------------------------------------------
+# ---- an endpoint descriptor in a folder of all ---------------------------------------------------------
 
 card() {
 	local trap=$T/trap log=$T/target.log pid
@@ -152,7 +152,7 @@ card() {
 	kill "$pid" && until_ok gone "$pid"
 	return $rc
 }
-check "a card's key does not go to a user who knew its temporary name" card
+check "the key of an endpoint descriptor does not go to a user who knew its file's temporary name" card
 
 key_of() { sed -n 's/^key = //p' "$1"; }
 exposed() {
@@ -170,7 +170,7 @@ exposed() {
 	PMIO_POOL=$T/pool.us $as_us "$T/bin/pmio" agent stop
 	return $rc
 }
-check "a card that others could read does not keep its key" exposed
+check "an endpoint descriptor that others could read does not keep its key" exposed
 
 # says_no_munge SETTING: a target that is started with it does
 says_no_munge() {

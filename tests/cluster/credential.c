@@ -1,7 +1,7 @@
 /*
  * credential.c -- a target or a port with MUNGE, for munge.sh
  *
- *   credential target POLICY SOCKET FILE     offer memory until killed; its card and key go into FILE
+ *   credential target POLICY SOCKET FILE     offer memory until killed; its endpoint descriptor and key go into FILE
  *   credential port POLICY SOCKET FILE       connect and ask; prints "ok" or the error
  *   credential forge HOW SOCKET FILE         shake hands by hand; prints the status that the target gives:
  *              none        no credential
@@ -25,7 +25,7 @@
 #include "fabric/fabric_impl.h"
 
 struct published {
-	struct pmio_fabric_card card;
+	struct pmio_fabric_endpoint endpoint;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
 };
 
@@ -65,7 +65,7 @@ static _Noreturn void be_target(const char *policy, const char *file)
 	rc = pmio_fabric_target_new(&c, memory, sizeof(memory), answer, NULL, &target);
 	if (rc < 0)
 		die("target", rc);
-	pmio_fabric_target_card(target, &p.card);
+	pmio_fabric_target_endpoint(target, &p.endpoint);
 	snprintf(tmp, sizeof(tmp), "%s.new", file);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644); /* for the other user, who knows the key here */
 	if (fd < 0 || write(fd, &p, sizeof(p)) != sizeof(p) || close(fd) < 0 || rename(tmp, file) < 0)
@@ -94,7 +94,7 @@ static int be_port(const char *policy, const struct published *p)
 
 	if (rc < 0)
 		return rc;
-	rc = pmio_fabric_connect(port, &p->card, NULL, &peer);
+	rc = pmio_fabric_connect(port, &p->endpoint, NULL, &peer);
 	if (rc == 0)
 		rc = pmio_fabric_call(peer, &x);
 	if (rc == 0 && strcmp(back, "hello") != 0)
@@ -178,7 +178,7 @@ static int forge(const char *how, const struct published *p)
 	struct fabric_proof_msg proof;
 	struct fi_cq_msg_entry e;
 
-	if (fabric_ep_open(&ep, &c, NULL) < 0 || fabric_ep_add_addr(&ep, p->card.addr, p->card.addr_len, &to) < 0)
+	if (fabric_ep_open(&ep, &c, NULL) < 0 || fabric_ep_add_addr(&ep, p->endpoint.addr, p->endpoint.addr_len, &to) < 0)
 		die("endpoint", -EIO);
 	fabric_msg_init(&hello.hdr, FABRIC_HELLO, sizeof(hello));
 	hello.addr_len = (uint32_t)ep.addr_len;

@@ -161,7 +161,7 @@ start_remote() {
 	start "$1" "$2" "$3" 30
 }
 
-# a memory node has said so since then; the file's home, or both
+# a memory node has logged it since then: the file's metadata server, or both
 memory_says() { # WORDS
 	local h
 	for h in h3 h4; do
@@ -311,7 +311,7 @@ try "jobs on overlapping hosts in turn" in_turn
 try "a rank is killed" rank_killed
 try "an agent is killed" agent_killed
 try "a target is killed" target_killed striped h2 0 2
-try "the first target is killed" target_killed auto h1 1 3
+try "the metadata server is killed" target_killed auto h1 1 3
 try "a link is cut for 2 seconds" link_cut
 try "a target is stopped for 2 seconds" target_stopped
 try "a link is cut for longer than the timeout" link_cut_long

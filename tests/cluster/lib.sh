@@ -77,7 +77,7 @@ pools() {
 	for h; do on "$h" "mkdir -m 700 $pool" || return; done
 }
 
-# memory_node HOST POOL: its card is $SHARED/HOST.card
+# memory_node HOST POOL: its endpoint descriptor is in $SHARED/HOST.card
 memory_node() {
 	on "$1" "[ -d $2 ] || mkdir -m 700 $2; exec $PMIO_AGENT --target --listen 10.77.0.${1#h}:7000 --card $SHARED/$1.card --pool $2"
 }

@@ -2,7 +2,7 @@
  * mesh.c -- mesh DIR ME NR ADDRESS SECONDS [LOST]: all processes write to and read from each other's memory
  *
  * Process ME of NR, 0 to NR - 1, each on some host.  Each offers memory (lib/fabric)
- * and puts its card into DIR, which all share; then it writes random pieces into
+ * and puts its endpoint descriptor into DIR, which all share; then it writes random pieces into
  * its own part of all the others' memories, up to three of them at once, has the target
  * add up what came, reads it back, and compares.  Ends with 0 when every byte was right.
  *
@@ -125,7 +125,7 @@ static void offer(const char *address)
 {
 	struct pmio_fabric_config c = { .address = address, .key = key, .timeout_ms = TIMEOUT_MS };
 	struct pmio_fabric_target *target;
-	struct pmio_fabric_card card;
+	struct pmio_fabric_endpoint endpoint;
 	char name[32];
 	int rc;
 
@@ -135,9 +135,9 @@ static void offer(const char *address)
 	rc = pmio_fabric_target_new(&c, memory, MEMORY, answer, NULL, &target);
 	if (rc < 0)
 		die("target", rc);
-	pmio_fabric_target_card(target, &card);
+	pmio_fabric_target_endpoint(target, &endpoint);
 	snprintf(name, sizeof(name), "card.%u", me);
-	publish(name, &card, sizeof(card));
+	publish(name, &endpoint, sizeof(endpoint));
 }
 
 static void connect_all(const char *address)
@@ -149,12 +149,12 @@ static void connect_all(const char *address)
 	if (rc < 0)
 		die("port", rc);
 	for (unsigned i = 0; i < nr; i++) {
-		struct pmio_fabric_card card;
+		struct pmio_fabric_endpoint endpoint;
 		char name[32];
 
 		snprintf(name, sizeof(name), "card.%u", i);
-		await(name, &card, sizeof(card));
-		rc = pmio_fabric_connect(port, &card, NULL, &peers[i]);
+		await(name, &endpoint, sizeof(endpoint));
+		rc = pmio_fabric_connect(port, &endpoint, NULL, &peers[i]);
 		if (rc < 0)
 			die(name, rc);
 	}

@@ -186,7 +186,7 @@ memory_node_down() {
 }
 
 kill_target() { on "$1" "kill -9 \$(cat $PMIO_POOL/target.lock)"; }
-# the home's target is killed while a script on another host has the file open: its calls fail, and nothing comes from the plain file
+# the metadata server is killed while a script on another host has the file open: its calls fail, and nothing comes from the plain file
 target_killed() {
 	local f=$D/killed rc
 	begin 1 "h1" "$f" write:0:good say:"$SHARED/say.1" await:"$SHARED/say.2" print:"$SHARED/printed" || return

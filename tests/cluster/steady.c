@@ -218,7 +218,7 @@ static void own_pointers(void)
 	}
 }
 
-/* no collective open comes before: the first makes the use, the others find it */
+/* no collective open comes before: the first makes the layout session, the others find it */
 static void self(void)
 {
 	unsigned char *all;

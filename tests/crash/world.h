@@ -48,7 +48,7 @@ void world_close(struct pmio_file **f);
 void world_discard(struct pmio_file **f);
 void world_write(struct pmio_file *f, uint64_t off, size_t len);
 void world_truncate(struct pmio_file *f, uint64_t size);
-/* for a file of several nodes, at its home; larger than it is */
+/* for a file of several nodes, at its metadata server; larger than it is */
 void world_grow(struct pmio_file *f, uint64_t size);
 void world_sync(struct pmio_file *f);
 void world_drain(struct pmio_file *f);

@@ -1,10 +1,10 @@
 /*
  * load.c -- many at one target: strangers, and who has the key; for load.sh and tests/cli/crowded.sh
  *
- *   load strangers CARD NR [PORT]    NR connections, in turn to either port (fabric, or lifeline: to that one alone), that say
+ *   load strangers CARD NR [PORT]    NR connections, in turn to either port (fabric, or liveness: to that one alone), that say
  *                      nothing, or garbage, and come again when they are ended; without PORT also one that begins
  *                      handshakes.  Prints "there" when all are; until killed
- *   load honest CARD NR PROCESSES DIR MS  NR sessions, each with its own endpoint and lifeline, that open a file below DIR
+ *   load honest CARD NR PROCESSES DIR MS  NR sessions, each with its own endpoint and liveness socket, that open a file below DIR
  *                      and stay until all have.  Prints how long that took; fails if one needed more than MS
  */
 #include <arpa/inet.h>
@@ -26,7 +26,7 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
-static struct remote_card card;
+static struct remote_endpoint endpoint;
 
 static _Noreturn void die(const char *what, int rc)
 {
@@ -42,19 +42,19 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static struct sockaddr_in address_of(bool lifeline)
+static struct sockaddr_in address_of(bool liveness)
 {
 	struct sockaddr_in at;
 
-	memcpy(&at, card.fabric.addr, sizeof(at));
-	if (lifeline)
-		at.sin_port = htons(card.lifeline);
+	memcpy(&at, endpoint.fabric.addr, sizeof(at));
+	if (liveness)
+		at.sin_port = htons(endpoint.liveness);
 	return at;
 }
 
-static int connect_to(bool lifeline, int flags)
+static int connect_to(bool liveness, int flags)
 {
-	struct sockaddr_in at = address_of(lifeline);
+	struct sockaddr_in at = address_of(liveness);
 	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
 	if (sock < 0)
@@ -69,7 +69,7 @@ static int connect_to(bool lifeline, int flags)
 
 struct stranger {
 	int sock;
-	bool lifeline, talks;
+	bool liveness, talks;
 	uint64_t again_us;
 };
 
@@ -95,13 +95,13 @@ static void talk(struct stranger *s)
 static void begin_handshakes(void)
 {
 	static struct fabric_hello_msg m;
-	struct pmio_fabric_config c = { .provider = card.fabric.provider, .address = "127.0.0.1", .key = card.key };
+	struct pmio_fabric_config c = { .provider = endpoint.fabric.provider, .address = "127.0.0.1", .key = endpoint.key };
 	struct fi_context2 ctx;
 	struct fabric_ep ep;
 	fi_addr_t to;
 
 	if (fabric_ep_open(&ep, &c, NULL) < 0 ||
-	    fabric_ep_add_addr(&ep, card.fabric.addr, card.fabric.addr_len, &to) < 0)
+	    fabric_ep_add_addr(&ep, endpoint.fabric.addr, endpoint.fabric.addr_len, &to) < 0)
 		die("endpoint", -EIO);
 	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
 	m.addr_len = (uint32_t)ep.addr_len;
@@ -126,7 +126,7 @@ static _Noreturn void be_strangers(unsigned nr, const char *only)
 		die("strangers", -ENOMEM);
 	for (unsigned i = 0; i < nr; i++) {
 		s[i].sock = -1;
-		s[i].lifeline = only ? strcmp(only, "lifeline") == 0 : i % 2;
+		s[i].liveness = only ? strcmp(only, "liveness") == 0 : i % 2;
 		s[i].talks = i % 5 >= 3;
 	}
 	if (!only && fork() == 0) {
@@ -138,7 +138,7 @@ static _Noreturn void be_strangers(unsigned nr, const char *only)
 			if (s[i].sock >= 0) {
 				talk(&s[i]);
 			} else if (now_us() >= s[i].again_us) {
-				s[i].sock = connect_to(s[i].lifeline, SOCK_NONBLOCK);
+				s[i].sock = connect_to(s[i].liveness, SOCK_NONBLOCK);
 				there += there < nr;
 			}
 		}
@@ -161,7 +161,7 @@ struct sums {
 struct session {
 	struct pmio_fabric_initiator *port;
 	struct pmio_fabric_peer *peer;
-	int lifeline;
+	int liveness;
 };
 
 static int ask(struct session *s, uint64_t session, void *msg, size_t len, enum remote_op op, void *answer, size_t room)
@@ -193,22 +193,22 @@ static int open_file(struct session *s, uint64_t session, const char *path)
 /* as the first open of a process: 0, or what went wrong */
 static int come(struct session *s, const char *path)
 {
-	struct pmio_fabric_config c = { .provider = card.fabric.provider, .address = "127.0.0.1", .key = card.key,
+	struct pmio_fabric_config c = { .provider = endpoint.fabric.provider, .address = "127.0.0.1", .key = endpoint.key,
 					.timeout_ms = 60000 };
 	struct remote_hello_msg m = { .attempt = 1, .pid = (uint32_t)getpid(), .host = "load" };
 	struct remote_hello_answer_msg a;
 	uint8_t ack = 0;
 	int rc;
 
-	s->lifeline = connect_to(true, 0);
-	rc = s->lifeline < 0 ? -ECONNREFUSED : pmio_fabric_initiator_new(&c, &s->port);
+	s->liveness = connect_to(true, 0);
+	rc = s->liveness < 0 ? -ECONNREFUSED : pmio_fabric_initiator_new(&c, &s->port);
 	if (rc == 0)
-		rc = pmio_fabric_connect(s->port, &card.fabric, NULL, &s->peer);
+		rc = pmio_fabric_connect(s->port, &endpoint.fabric, NULL, &s->peer);
 	if (rc == 0)
 		rc = pmio_fabric_random(m.process, sizeof(m.process));
 	if (rc == 0)
 		rc = ask(s, 0, &m, sizeof(m), REMOTE_HELLO, &a, sizeof(a));
-	if (rc == 0 && (write(s->lifeline, &a.session, 8) != 8 || read(s->lifeline, &ack, 1) != 1 || ack != REMOTE_LIFELINE_ACK))
+	if (rc == 0 && (write(s->liveness, &a.session, 8) != 8 || read(s->liveness, &ack, 1) != 1 || ack != REMOTE_LIVENESS_ACK))
 		rc = -ECONNRESET;
 	return rc < 0 ? rc : open_file(s, a.session, path);
 }
@@ -243,7 +243,7 @@ static _Noreturn void be_process(struct sums *sums, unsigned nr, unsigned all, c
 	for (unsigned i = 0; s && i < nr; i++) {
 		pmio_fabric_disconnect(&s[i].peer);
 		pmio_fabric_initiator_delete(&s[i].port);
-		close(s[i].lifeline);
+		close(s[i].liveness);
 	}
 	_exit(s ? 0 : 1);
 }
@@ -278,14 +278,14 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (argc < 4) {
-		fputs("usage: load strangers CARD NR [fabric|lifeline] | honest CARD NR PROCESSES DIR MS\n", stderr);
+		fputs("usage: load strangers CARD NR [fabric|liveness] | honest CARD NR PROCESSES DIR MS\n", stderr);
 		return 2;
 	}
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
-	rc = remote_card_load(AT_FDCWD, argv[2], &card);
+	rc = remote_endpoint_load(AT_FDCWD, argv[2], &endpoint);
 	if (rc < 0)
 		die(argv[2], rc);
 	if (strcmp(argv[1], "honest") == 0 && argc == 7)

@@ -34,12 +34,12 @@ owned() {
 		"$PMIO" agent stop --force
 }
 
-# ranks of two pools, as on two nodes: it is kept by the first target
-at_home() {
+# ranks of two pools, as on two nodes: it is kept by the metadata server
+at_mds() {
 	mkdir -m 700 "$T/pool1"
 	# shellcheck disable=SC2016
 	PMIO_ADDRESS=127.0.0.1 PMIO_LOG=debug REFUSE=make MPI_LIBRARY=$T/refuse.so:$MPI_LIBRARY POOLS="$T/pool $T/pool1" run "$1" \
-		bash -c 'pools=($POOLS); export PMIO_POOL=${pools[${PMI_RANK:-$OMPI_COMM_WORLD_RANK} % 2]}; exec "$@"' x "$MPI_PROGRAMS/shared.mpi" "pmem:$PFS/home.$1" >"$T/out" 2>&1
+		bash -c 'pools=($POOLS); export PMIO_POOL=${pools[${PMI_RANK:-$OMPI_COMM_WORLD_RANK} % 2]}; exec "$@"' x "$MPI_PROGRAMS/shared.mpi" "pmem:$PFS/mds.$1" >"$T/out" 2>&1
 	rc=$?
 	"$PMIO" agent stop --force
 	"$PMIO" --pool="$T/pool1" agent stop --force
@@ -61,7 +61,7 @@ owned_refused() {
 	check "no memory can be made: order on 2" refused make 2
 	check "the memory cannot be found: order on 3" refused find 3
 	check "no memory can be made: shared pointers on 3" refused make 3 shared
-	check "ranks of two nodes: shared pointers on 3" at_home 3
+	check "ranks of two nodes: shared pointers on 3" at_mds 3
 	check "a file that is marked for other nodes: order on 2" owned 2
 	check "a marked file, and no memory can be made: shared pointers on 3" owned_refused 3
 	exit $tap_failed
@@ -71,7 +71,7 @@ check "no memory can be made: order on 2" refused make 2
 check "no memory can be made: order on 4" refused make 4
 check "the memory cannot be found: order on 3" refused find 3
 [ -z "$MPI_LIBRARY" ] || check "no memory can be made: shared pointers on 3" refused make 3 shared
-[ -z "$MPI_LIBRARY" ] || check "ranks of two nodes: shared pointers on 3" at_home 3
+[ -z "$MPI_LIBRARY" ] || check "ranks of two nodes: shared pointers on 3" at_mds 3
 check "a file that is marked for other nodes: order on 2" owned 2
 check "a file that is marked for other nodes: order on 4" owned 4
 [ -z "$MPI_LIBRARY" ] || check "a marked file, and no memory can be made: shared pointers on 3" owned_refused 3

@@ -26,7 +26,7 @@ enum { SITES = 3, CHUNK = 1 << 20 };
 
 struct site {
 	struct pmio *pm;
-	struct remote_card card;
+	struct remote_endpoint endpoint;
 	char pool[PATH_MAX / 2 + 16];
 };
 
@@ -132,7 +132,7 @@ static inline int start_site(unsigned i)
 	if (mkdir(s->pool, 0700) < 0)
 		return -errno;
 	rc = pmio_connect(s->pool, &s->pm);
-	return rc < 0 ? rc : remote_advertise(s->pm, &s->card);
+	return rc < 0 ? rc : remote_advertise(s->pm, &s->endpoint);
 }
 
 static inline void set_environment(void)
@@ -182,7 +182,7 @@ static inline pid_t target_of(unsigned i)
 {
 	struct remote_stat_answer_msg st;
 
-	assert_int_equal(remote_stat(settings, &sites[i].card, &st), 0);
+	assert_int_equal(remote_stat(settings, &sites[i].endpoint, &st), 0);
 	return (pid_t)st.pid;
 }
 
@@ -190,7 +190,7 @@ static inline unsigned sessions_of(unsigned i)
 {
 	struct remote_stat_answer_msg st;
 
-	assert_int_equal(remote_stat(settings, &sites[i].card, &st), 0);
+	assert_int_equal(remote_stat(settings, &sites[i].endpoint, &st), 0);
 	return st.nr_sessions;
 }
 
@@ -227,7 +227,7 @@ static inline int stop_sites(void **state)
 	for (unsigned i = 0; i < SITES; i++) {
 		struct remote_stat_answer_msg st;
 
-		if (settings && remote_stat(settings, &sites[i].card, &st) == 0)
+		if (settings && remote_stat(settings, &sites[i].endpoint, &st) == 0)
 			targets[i] = (pid_t)st.pid;
 	}
 	remote_disconnect_all();
@@ -302,12 +302,12 @@ static inline int take_sites(const char *folder)
 	pmio_settings_init(&mine);
 	settings = &mine;
 	for (unsigned i = 0; i < SITES; i++) {
-		char card[PATH_MAX];
+		char endpoint[PATH_MAX];
 		int rc;
 
 		snprintf(sites[i].pool, sizeof(sites[i].pool), "%s/pool%u", root.path, i);
-		snprintf(card, sizeof(card), "%s/" REMOTE_CARD_FILE, sites[i].pool);
-		rc = remote_card_load(AT_FDCWD, card, &sites[i].card);
+		snprintf(endpoint, sizeof(endpoint), "%s/" REMOTE_ENDPOINT_FILE, sites[i].pool);
+		rc = remote_endpoint_load(AT_FDCWD, endpoint, &sites[i].endpoint);
 		if (rc < 0)
 			return rc;
 	}

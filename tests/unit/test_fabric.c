@@ -60,7 +60,7 @@ struct request {
 
 static uint8_t key[PMIO_FABRIC_KEY_SIZE];
 static uint8_t *memory; /* shared with the target */
-static struct pmio_fabric_card card;
+static struct pmio_fabric_endpoint endpoint;
 static pid_t target_pid;
 static rlim_t target_fds; /* its limit of descriptors; 0: ours */
 static struct pmio_fabric_initiator *port;
@@ -194,7 +194,7 @@ static void handle(struct pmio_fabric_call *call, const void *msg, size_t len, v
 static _Noreturn void be_target(const char *service, int out)
 {
 	struct pmio_fabric_config c = config_of(key, service);
-	struct pmio_fabric_card mine;
+	struct pmio_fabric_endpoint mine;
 	struct rlimit limit = { target_fds, target_fds };
 	int rc;
 
@@ -204,7 +204,7 @@ static _Noreturn void be_target(const char *service, int out)
 	rc = pmio_fabric_target_new(&c, memory, MEMORY, handle, NULL, &target);
 	if (rc < 0)
 		_exit(-rc);
-	pmio_fabric_target_card(target, &mine);
+	pmio_fabric_target_endpoint(target, &mine);
 	if (write(out, &mine, sizeof(mine)) != sizeof(mine))
 		_exit(1);
 	for (;;)
@@ -221,7 +221,7 @@ static void start_target(const char *service)
 	if (target_pid == 0)
 		be_target(service, fds[1]);
 	close(fds[1]);
-	assert_int_equal(read(fds[0], &card, sizeof(card)), sizeof(card));
+	assert_int_equal(read(fds[0], &endpoint, sizeof(endpoint)), sizeof(endpoint));
 	close(fds[0]);
 }
 
@@ -248,7 +248,7 @@ static int set_up(void **state)
 	pmio_log_set_handler(count_lines);
 	nr_logged = 0;
 	start_target(NULL);
-	return pmio_fabric_initiator_new(&c, &port) == 0 && pmio_fabric_connect(port, &card, NULL, &peer) == 0 ? 0 : -1;
+	return pmio_fabric_initiator_new(&c, &port) == 0 && pmio_fabric_connect(port, &endpoint, NULL, &peer) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -647,7 +647,7 @@ static void connect__with_another_key(void **state)
 	wrong[31] ^= 1;
 	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
 	for (int i = 0; i < 5; i++) {
-		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), -EACCES);
+		assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &p), -EACCES);
 		assert_null(p);
 	}
 	assert_int_equal(nr_logged, 5);
@@ -662,14 +662,14 @@ static void connect__key_of_the_target(void **state)
 	uint8_t others[PMIO_FABRIC_KEY_SIZE], wrong[PMIO_FABRIC_KEY_SIZE] = { 1 };
 	struct pmio_fabric_config c = config_of(others, NULL);
 	struct pmio_fabric_target *t;
-	struct pmio_fabric_card others_card;
+	struct pmio_fabric_endpoint others_endpoint;
 	uint8_t byte = 5;
 	struct pmio_fabric_piece piece = { 100, &byte, 1 };
 
 	(void)state;
 	assert_int_equal(pmio_fabric_new_key(others), 0);
 	assert_int_equal(pmio_fabric_target_new(&c, others_memory, sizeof(others_memory), handle, NULL, &t), 0);
-	pmio_fabric_target_card(t, &others_card);
+	pmio_fabric_target_endpoint(t, &others_endpoint);
 	for (int i = 0; i < 2; i++) {
 		struct pmio_fabric_config port_c = config_of(i ? wrong : NULL, NULL);
 		struct pmio_fabric_initiator *p;
@@ -677,11 +677,11 @@ static void connect__key_of_the_target(void **state)
 
 		others_memory[100] = 0;
 		assert_int_equal(pmio_fabric_initiator_new(&port_c, &p), 0);
-		assert_int_equal(pmio_fabric_connect(p, &card, NULL, &bad), i ? -EACCES : -EINVAL);
+		assert_int_equal(pmio_fabric_connect(p, &endpoint, NULL, &bad), i ? -EACCES : -EINVAL);
 		assert_null(bad);
-		assert_int_equal(pmio_fabric_connect(p, &card, others, &bad), -EACCES);
-		assert_int_equal(pmio_fabric_connect(p, &card, key, &a), 0);
-		assert_int_equal(pmio_fabric_connect(p, &others_card, others, &b), 0);
+		assert_int_equal(pmio_fabric_connect(p, &endpoint, others, &bad), -EACCES);
+		assert_int_equal(pmio_fabric_connect(p, &endpoint, key, &a), 0);
+		assert_int_equal(pmio_fabric_connect(p, &others_endpoint, others, &b), 0);
 		assert_int_equal(ask(a, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
 		assert_int_equal(pmio_fabric_write(b, &piece, 1, NULL), 0);
 		assert_int_equal(others_memory[100], 5);
@@ -690,7 +690,7 @@ static void connect__key_of_the_target(void **state)
 	pmio_fabric_target_delete(&t);
 }
 
-static void service_of(const struct pmio_fabric_card *of, char service[8])
+static void service_of(const struct pmio_fabric_endpoint *of, char service[8])
 {
 	struct sockaddr_in at;
 
@@ -698,18 +698,18 @@ static void service_of(const struct pmio_fabric_card *of, char service[8])
 	snprintf(service, 8, "%u", ntohs(at.sin_port));
 }
 
-static void card_of__finds_whoever_is_there(void **state)
+static void endpoint_of__finds_whoever_is_there(void **state)
 {
 	static const char *const hosts[] = { "127.0.0.1", "localhost" };
-	struct pmio_fabric_card found;
+	struct pmio_fabric_endpoint found;
 	struct pmio_fabric_peer *p;
 	char service[8], back[64];
 	int rc;
 
 	(void)state;
-	service_of(&card, service);
+	service_of(&endpoint, service);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(pmio_fabric_card_of(port, hosts[i], service, &found), 0);
+		assert_int_equal(pmio_fabric_endpoint_of(port, hosts[i], service, &found), 0);
 		assert_int_equal(found.epoch, 0);
 		assert_int_equal(pmio_fabric_connect(port, &found, NULL, &p), 0);
 		assert_int_equal(ask(p, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
@@ -728,13 +728,13 @@ static void card_of__finds_whoever_is_there(void **state)
 	pmio_fabric_disconnect(&p);
 }
 
-static void card_of__no_such_host(void **state)
+static void endpoint_of__no_such_host(void **state)
 {
-	struct pmio_fabric_card found = { .epoch = 3 };
+	struct pmio_fabric_endpoint found = { .epoch = 3 };
 
 	(void)state;
-	assert_int_equal(pmio_fabric_card_of(port, "127.0.0.1", "no-such-service", &found), -ENOENT);
-	assert_int_equal(pmio_fabric_card_of(port, "::1", "7", &found), -ENOENT);
+	assert_int_equal(pmio_fabric_endpoint_of(port, "127.0.0.1", "no-such-service", &found), -ENOENT);
+	assert_int_equal(pmio_fabric_endpoint_of(port, "::1", "7", &found), -ENOENT);
 	assert_int_equal(nr_logged, 2);
 	assert_int_equal(found.epoch, 3);
 }
@@ -761,8 +761,8 @@ static void end_session__its_calls_fail(void **state)
 	(void)state;
 	c.timeout_ms = 60000;
 	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
-	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
-	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &stays), 0);
+	assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &gone), 0);
+	assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &stays), 0);
 	id = session_of(gone);
 	assert_int_equal(session_of(gone), id);
 	assert_int_not_equal(session_of(stays), id);
@@ -778,7 +778,7 @@ static void end_session__its_calls_fail(void **state)
 	assert_int_equal(ask(gone, (struct request){ .what = ECHO }, back, sizeof(back)), -ECONNRESET);
 	assert_int_equal(ask(stays, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 	pmio_fabric_disconnect(&gone);
-	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &gone), 0);
+	assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &gone), 0);
 	assert_int_not_equal(session_of(gone), id);
 	pmio_fabric_initiator_delete(&other);
 }
@@ -796,7 +796,7 @@ static void end_session__its_own(void **state)
 	(void)state;
 	c.timeout_ms = 60000;
 	assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
-	assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
+	assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &p), 0);
 	id = session_of(p);
 	kill(target_pid, SIGSTOP); /* so that they are there at once */
 	assert_int_equal(begin(p, (struct request){ END, id, 0 }, &ops[0]), 0);
@@ -821,8 +821,8 @@ static void connect__many_come_and_go(void **state)
 		struct pmio_fabric_peer *p, *q;
 
 		assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
-		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
-		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &q), 0);
+		assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &p), 0);
+		assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &q), 0);
 		assert_int_equal(nr_sessions(), 3);
 		pmio_fabric_disconnect(&p);
 		assert_int_equal(ask(q, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
@@ -856,7 +856,7 @@ static void raw_open(struct raw *r)
 
 	memset(r, 0, sizeof(*r));
 	assert_int_equal(fabric_ep_open(&r->ep, &c, NULL), 0);
-	assert_int_equal(fabric_ep_add_addr(&r->ep, card.addr, card.addr_len, &r->to), 0);
+	assert_int_equal(fabric_ep_add_addr(&r->ep, endpoint.addr, endpoint.addr_len, &r->to), 0);
 	assert_int_equal(fi_recv(r->ep.ep, r->back.bytes, BUFFER_SIZE, NULL, FI_ADDR_UNSPEC, &r->recv), 0);
 }
 
@@ -1142,7 +1142,7 @@ static void garbage__is_ignored(void **state)
 
 	(void)state;
 	assert_int_equal(fabric_ep_open(&ep, &c, NULL), 0);
-	assert_int_equal(fabric_ep_add_addr(&ep, card.addr, card.addr_len, &to), 0);
+	assert_int_equal(fabric_ep_add_addr(&ep, endpoint.addr, endpoint.addr_len, &to), 0);
 	for (int i = 0; i < 4000; i++) {
 		struct fi_cq_msg_entry e;
 		struct fi_context2 ctx;
@@ -1226,7 +1226,7 @@ static void honest_come_and_go(int nr)
 		struct pmio_fabric_peer *p;
 
 		assert_int_equal(pmio_fabric_initiator_new(&c, &other), 0);
-		assert_int_equal(pmio_fabric_connect(other, &card, NULL, &p), 0);
+		assert_int_equal(pmio_fabric_connect(other, &endpoint, NULL, &p), 0);
 		assert_int_equal(ask(p, (struct request){ .what = ECHO }, (char[64]){ 0 }, 64), 7);
 		pmio_fabric_disconnect(&p);
 		pmio_fabric_initiator_delete(&other);
@@ -1242,7 +1242,7 @@ static void say_hellos(unsigned nr, void (*from)(unsigned n, uint8_t *addr))
 	struct fabric_ep ep;
 	fi_addr_t to;
 
-	if (fabric_ep_open(&ep, &c, NULL) < 0 || fabric_ep_add_addr(&ep, card.addr, card.addr_len, &to) < 0)
+	if (fabric_ep_open(&ep, &c, NULL) < 0 || fabric_ep_add_addr(&ep, endpoint.addr, endpoint.addr_len, &to) < 0)
 		_exit(1);
 	fabric_msg_init(&m.hdr, FABRIC_HELLO, sizeof(m));
 	m.addr_len = (uint32_t)ep.addr_len;
@@ -1274,7 +1274,7 @@ static void strangers__flood_of_hellos(void **state)
 	pid_t pids[2];
 
 	(void)state;
-	if (strstr(card.provider, "ofi_rxm"))
+	if (strstr(endpoint.provider, "ofi_rxm"))
 		skip(); /* it keeps, in memory without a limit, what comes faster than it is looked at */
 	for (int i = 0; i < 2; i++)
 		pids[i] = strangers_come(flood, NULL);
@@ -1342,7 +1342,7 @@ static void connect_only(const void *arg)
 	const int *nr = arg;
 	struct sockaddr_in at;
 
-	memcpy(&at, card.addr, sizeof(at));
+	memcpy(&at, endpoint.addr, sizeof(at));
 	for (int i = 0; i < *nr; i++) {
 		int sock = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -1417,7 +1417,7 @@ static int listen_at(const char *service)
 }
 
 struct connecting {
-	struct pmio_fabric_card to;
+	struct pmio_fabric_endpoint to;
 	struct pmio_fabric_peer *peer;
 	int rc;
 };
@@ -1440,11 +1440,11 @@ static void connection_reset__another_is_tried(void **state)
 	int sock;
 
 	(void)state;
-	service_of(&card, service);
+	service_of(&endpoint, service);
 	pmio_fabric_disconnect(&peer);
 	stop_target();
 	sock = listen_at(service);
-	assert_int_equal(pmio_fabric_card_of(port, "127.0.0.1", service, &c.to), 0);
+	assert_int_equal(pmio_fabric_endpoint_of(port, "127.0.0.1", service, &c.to), 0);
 	assert_int_equal(pthread_create(&thread, NULL, connect_to, &c), 0);
 	for (int i = 0; i < 2; i++) {
 		int s = accept(sock, NULL, NULL);
@@ -1513,7 +1513,7 @@ static _Noreturn void be_between(int sock, const char *service)
 static void proof_lost__is_repeated(void **state)
 {
 	struct pmio_fabric_config config = config_of(key, NULL);
-	struct pmio_fabric_card between;
+	struct pmio_fabric_endpoint between;
 	char service[8], back[64];
 	struct pmio_fabric_initiator *fresh; /* a target has one connection with each */
 	struct pmio_fabric_peer *p;
@@ -1523,17 +1523,17 @@ static void proof_lost__is_repeated(void **state)
 	pid_t pid;
 
 	(void)state;
-	if (strcmp(card.provider, "net") != 0)
+	if (strcmp(endpoint.provider, "net") != 0)
 		skip(); /* others look at the address that they are connected to */
 	sock = listen_at("0");
-	service_of(&card, service);
+	service_of(&endpoint, service);
 	assert_return_code(getsockname(sock, (struct sockaddr *)&at, &len), errno);
 	pid = fork();
 	assert_return_code(pid, errno);
 	if (pid == 0)
 		be_between(sock, service);
 	close(sock);
-	between = card;
+	between = endpoint;
 	memcpy(between.addr, &at, sizeof(at));
 	assert_int_equal(pmio_fabric_initiator_new(&config, &fresh), 0);
 	assert_int_equal(pmio_fabric_connect(fresh, &between, NULL, &p), 0);
@@ -1548,21 +1548,21 @@ static void proof_lost__is_repeated(void **state)
 static void target_restarted__is_another_one(void **state)
 {
 	char service[8], back[64];
-	struct pmio_fabric_card old = card;
+	struct pmio_fabric_endpoint old = endpoint;
 	struct pmio_fabric_peer *p;
 	int rc;
 
 	(void)state;
-	service_of(&card, service);
+	service_of(&endpoint, service);
 	stop_target();
 	start_target(service);
-	assert_int_equal(card.addr_len, old.addr_len);
-	assert_memory_equal(card.addr, old.addr, old.addr_len);
+	assert_int_equal(endpoint.addr_len, old.addr_len);
+	assert_memory_equal(endpoint.addr, old.addr, old.addr_len);
 	rc = ask(peer, (struct request){ .what = ECHO }, back, sizeof(back));
 	assert_true(rc == -ESTALE || rc == -ECONNRESET);
 	pmio_fabric_disconnect(&peer);
 	assert_int_equal(pmio_fabric_connect(port, &old, NULL, &p), -ESTALE);
-	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &peer), 0);
+	assert_int_equal(pmio_fabric_connect(port, &endpoint, NULL, &peer), 0);
 	assert_int_equal(ask(peer, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 }
 
@@ -1593,7 +1593,7 @@ static void target_does_not_answer__is_down_in_time(void **state)
 	assert_int_equal(ask(peer, (struct request){ .what = NEVER }, back, sizeof(back)), -ETIMEDOUT);
 	assert_int_equal(nr_logged, 1);
 	assert_int_equal(ask(peer, (struct request){ .what = ECHO }, back, sizeof(back)), -ETIMEDOUT);
-	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &again), 0);
+	assert_int_equal(pmio_fabric_connect(port, &endpoint, NULL, &again), 0);
 	assert_int_equal(ask(again, (struct request){ .what = ECHO }, back, sizeof(back)), 7);
 }
 
@@ -1610,7 +1610,7 @@ static void port_killed__target_goes_on(void **state)
 			struct pmio_fabric_piece piece = { 4 << 20, buf, 4 << 20 };
 
 			/* what was forked from the parent is not used */
-			if (pmio_fabric_initiator_new(&c, &port) < 0 || pmio_fabric_connect(port, &card, NULL, &peer) < 0)
+			if (pmio_fabric_initiator_new(&c, &port) < 0 || pmio_fabric_connect(port, &endpoint, NULL, &peer) < 0)
 				_exit(1);
 			for (;;)
 				pmio_fabric_write(peer, &piece, 1, NULL);
@@ -1630,13 +1630,13 @@ static void connect__nobody_there(void **state)
 
 	(void)state;
 	stop_target();
-	rc = pmio_fabric_connect(port, &card, NULL, &p);
+	rc = pmio_fabric_connect(port, &endpoint, NULL, &p);
 	assert_true(rc == -ETIMEDOUT || rc == -ECONNRESET);
 	assert_null(p);
-	memset(card.addr, 0, sizeof(card.addr));
-	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &p), -EINVAL);
-	strcpy(card.provider, "none");
-	assert_int_equal(pmio_fabric_connect(port, &card, NULL, &p), -EPROTO);
+	memset(endpoint.addr, 0, sizeof(endpoint.addr));
+	assert_int_equal(pmio_fabric_connect(port, &endpoint, NULL, &p), -EINVAL);
+	strcpy(endpoint.provider, "none");
+	assert_int_equal(pmio_fabric_connect(port, &endpoint, NULL, &p), -EPROTO);
 }
 
 static void target_new__bad_address_or_provider(void **state)
@@ -1698,8 +1698,8 @@ int main(void)
 		T(begin__disconnected_meanwhile),
 		T(connect__with_another_key),
 		T(connect__key_of_the_target),
-		T(card_of__finds_whoever_is_there),
-		T(card_of__no_such_host),
+		T(endpoint_of__finds_whoever_is_there),
+		T(endpoint_of__no_such_host),
 		T(end_session__its_calls_fail),
 		T(end_session__its_own),
 		T(connect__many_come_and_go),

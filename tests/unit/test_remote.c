@@ -9,11 +9,11 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-/* ---- cards -------------------------------------------------------------------------------- */
+/* ---- endpoint descriptors -------------------------------------------------------------------------------- */
 
-static struct remote_card some_card(void)
+static struct remote_endpoint some_endpoint(void)
 {
-	struct remote_card c;
+	struct remote_endpoint c;
 	uint32_t seed = 5;
 
 	memset(&c, 0, sizeof(c));
@@ -27,57 +27,57 @@ static struct remote_card some_card(void)
 	for (size_t i = 0; i < sizeof(c.uuid); i++)
 		c.uuid[i] = (uint8_t)next_random(&seed);
 	c.chunk_size = 64ULL << 20;
-	c.lifeline = 65535;
+	c.liveness = 65535;
 	memset(c.host, 'n', sizeof(c.host) - 1);
 	return c;
 }
 
-static void card__comes_back_as_saved(void **state)
+static void endpoint__comes_back_as_saved(void **state)
 {
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	struct stat st;
 
 	(void)state;
 	name_file("card");
 	put_text(path, "whatever there was", 0644);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), 0);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), 0);
 	assert_memory_equal(&back, &c, sizeof(c));
 }
 
-static void card__others_could_know_it(void **state)
+static void endpoint__others_could_know_it(void **state)
 {
-	struct remote_card c = some_card();
+	struct remote_endpoint c = some_endpoint();
 	const char *link = scratch_file(&root, "link"), *fifo = scratch_file(&root, "fifo");
 
 	(void)state;
 	name_file("card");
-	assert_int_equal(remote_card_load(AT_FDCWD, "no-such-file", &c), -ENOENT);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, "no-such-file", &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	assert_int_equal(chmod(path, 0640), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &c), -EPERM);
 	assert_int_equal(chmod(path, 0602), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &c), -EPERM);
 	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(symlink(path, link), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, link, &c), -ELOOP);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, link, &c), -ELOOP);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
-	assert_int_equal(remote_card_load(AT_FDCWD, fifo, &c), -EPERM);
-	assert_int_equal(remote_card_load(AT_FDCWD, root.path, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, fifo, &c), -EPERM);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, root.path, &c), -EPERM);
 }
 
 /* each line left out, and each made nonsense of */
-static void card__bad_contents(void **state)
+static void endpoint__bad_contents(void **state)
 {
 	static const char *const numbers[] = { "", "-1", "65536", "0x10", "1 2", "18446744073709551617" };
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	char *text, *bad;
 
 	(void)state;
 	name_file("card");
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), 0);
 	text = get_text(path, NULL);
 	bad = malloc(strlen(text) + 64);
 	assert_non_null(bad);
@@ -87,25 +87,25 @@ static void card__bad_contents(void **state)
 		strncpy(bad, text, before);
 		strcpy(bad + before, strchr(line, '\n') + 1);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 		if (strncmp(line, "host", 4) == 0 || strncmp(line, "provider", 8) == 0)
 			continue; /* any text is one */
 		sprintf(bad + before, "%.*s= x%s", (int)name, line, line + name + 2);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		char *line = strstr(text, "\nlifeline") + 1;
 
 		sprintf(bad, "%.*slifeline = %s\n", (int)(line - text), text, numbers[i]);
 		put_text(path, bad, 0600);
-		assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+		assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	}
 	put_text(path, "", 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	memset(bad, '[', strlen(text));
 	put_text(path, bad, 0600);
-	assert_int_equal(remote_card_load(AT_FDCWD, path, &back), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_load(AT_FDCWD, path, &back), PMIO_EPROTO);
 	free(text);
 	free(bad);
 }
@@ -113,7 +113,7 @@ static void card__bad_contents(void **state)
 /* ---- another user, in a folder where all may make files ---------------------------------------- */
 
 #define STRANGER 65534
-#define SOMEBODY 65533 /* whose card it is */
+#define SOMEBODY 65533 /* whose endpoint descriptor it is */
 
 /* false: we cannot be several users */
 static bool have_shared_folder(void)
@@ -130,9 +130,9 @@ static void give_to_stranger(const char *name)
 }
 
 /* whoever is first to have a file of the name that is used on the way */
-static void card__stranger_has_made_its_file(void **state)
+static void endpoint__stranger_has_made_its_file(void **state)
 {
-	struct remote_card c = some_card(), back;
+	struct remote_endpoint c = some_endpoint(), back;
 	char trap[PATH_MAX + 32], digits[8];
 	int rc, load_rc;
 	char *text;
@@ -145,8 +145,8 @@ static void card__stranger_has_made_its_file(void **state)
 	put_text(trap, "", 0666);
 	give_to_stranger(trap);
 	assert_int_equal(seteuid(SOMEBODY), 0);
-	rc = remote_card_save(AT_FDCWD, path, &c);
-	load_rc = remote_card_load(AT_FDCWD, path, &back);
+	rc = remote_endpoint_save(AT_FDCWD, path, &c);
+	load_rc = remote_endpoint_load(AT_FDCWD, path, &back);
 	assert_int_equal(seteuid(0), 0);
 	text = get_text(trap, NULL);
 	snprintf(digits, sizeof(digits), "%02x%02x%02x", c.key[0], c.key[1], c.key[2]);
@@ -157,22 +157,22 @@ static void card__stranger_has_made_its_file(void **state)
 	free(text);
 }
 
-static void card__its_name_is_a_strangers(void **state)
+static void endpoint__its_name_is_a_strangers(void **state)
 {
-	struct remote_card c = some_card(), old = some_card();
+	struct remote_endpoint c = some_endpoint(), old = some_endpoint();
 	int save_rc, keep_rc;
 
 	(void)state;
 	if (!have_shared_folder())
 		SKIP("needs root, to be two users");
 	name_file("shared/taken");
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &old), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &old), 0);
 	give_to_stranger(path);
 	memset(c.key, 1, sizeof(c.key));
 	scratch_catch_log();
 	assert_int_equal(seteuid(SOMEBODY), 0);
-	keep_rc = remote_card_keep_key(path, &c);
-	save_rc = remote_card_save(AT_FDCWD, path, &c);
+	keep_rc = remote_endpoint_keep_key(path, &c);
+	save_rc = remote_endpoint_save(AT_FDCWD, path, &c);
 	assert_int_equal(seteuid(0), 0);
 	pmio_log_set_handler(NULL);
 	assert_int_equal(keep_rc, -ENOENT);
@@ -182,34 +182,34 @@ static void card__its_name_is_a_strangers(void **state)
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
 }
 
-static void card__key_is_kept_unless_others_could_read_it(void **state)
+static void endpoint__key_is_kept_unless_others_could_read_it(void **state)
 {
 	static const mode_t open[] = { 0640, 0604, 0620, 0602 };
-	struct remote_card old = some_card(), c = some_card();
+	struct remote_endpoint old = some_endpoint(), c = some_endpoint();
 
 	(void)state;
 	name_file("kept");
 	memset(c.key, 1, sizeof(c.key));
-	assert_int_equal(remote_card_keep_key(path, &c), -ENOENT);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &old), 0);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &old), 0);
 	scratch_catch_log();
 	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
 		assert_int_equal(chmod(path, open[i]), 0);
-		assert_int_equal(remote_card_keep_key(path, &c), -ENOENT);
+		assert_int_equal(remote_endpoint_keep_key(path, &c), -ENOENT);
 		assert_int_equal(c.key[0], 1);
 	}
 	pmio_log_set_handler(NULL);
 	assert_int_equal(chmod(path, 0600), 0);
-	assert_int_equal(remote_card_keep_key(path, &c), 0);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), 0);
 	assert_memory_equal(c.key, old.key, sizeof(c.key));
 	put_text(path, "nonsense", 0600);
-	assert_int_equal(remote_card_keep_key(path, &c), PMIO_EPROTO);
+	assert_int_equal(remote_endpoint_keep_key(path, &c), PMIO_EPROTO);
 }
 
 /* a save that fails leaves nothing, and what was there */
-static void card__cannot_be_made(void **state)
+static void endpoint__cannot_be_made(void **state)
 {
-	struct remote_card c = some_card();
+	struct remote_endpoint c = some_endpoint();
 	const char *folder = scratch_file(&root, "no-card");
 	char long_name[PATH_MAX + 8];
 	struct dirent *e;
@@ -220,17 +220,17 @@ static void card__cannot_be_made(void **state)
 	assert_int_equal(mkdir(folder, 0700), 0);
 	name_file("no-card/card");
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(remote_card_save(AT_FDCWD, path, &c), -EISDIR);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, path, &c), -EISDIR);
 	d = opendir(folder);
 	assert_non_null(d);
 	while ((e = readdir(d)) != NULL)
 		nr += e->d_name[0] != '.';
 	closedir(d);
 	assert_int_equal(nr, 1);
-	assert_int_equal(remote_card_save(AT_FDCWD, "/no/such/folder/card", &c), -ENOENT);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, "/no/such/folder/card", &c), -ENOENT);
 	memset(long_name, 'x', sizeof(long_name) - 1);
 	long_name[sizeof(long_name) - 1] = '\0';
-	assert_int_equal(remote_card_save(AT_FDCWD, long_name, &c), -ENAMETOOLONG);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, long_name, &c), -ENAMETOOLONG);
 }
 
 static void listen__address_and_port(void **state)
@@ -273,28 +273,28 @@ static void address__by_name(void **state)
 	assert_int_equal(remote_address("no-such-host.invalid", address, sizeof(address)), -EADDRNOTAVAIL);
 }
 
-static void targets__each_card_counts(void **state)
+static void targets__each_endpoint_counts(void **state)
 {
-	struct remote_card c = some_card(), *cards;
+	struct remote_endpoint c = some_endpoint(), *endpoints;
 	const char *a = scratch_file(&root, "a"), *b = scratch_file(&root, "b");
 	char list[PATH_MAX];
 	uint32_t nr;
 
 	(void)state;
-	assert_int_equal(remote_card_save(AT_FDCWD, a, &c), 0);
-	c.lifeline = 7;
-	assert_int_equal(remote_card_save(AT_FDCWD, b, &c), 0);
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, a, &c), 0);
+	c.liveness = 7;
+	assert_int_equal(remote_endpoint_save(AT_FDCWD, b, &c), 0);
 	snprintf(list, sizeof(list), "%s,%s", a, b);
-	assert_int_equal(remote_targets_load(list, &cards, &nr), 0);
+	assert_int_equal(remote_targets_load(list, &endpoints, &nr), 0);
 	assert_int_equal(nr, 2);
-	assert_int_equal(cards[0].lifeline, 65535);
-	assert_int_equal(cards[1].lifeline, 7);
-	free(cards);
+	assert_int_equal(endpoints[0].liveness, 65535);
+	assert_int_equal(endpoints[1].liveness, 7);
+	free(endpoints);
 	scratch_catch_log();
-	assert_int_equal(remote_targets_load(",", &cards, &nr), -EINVAL);
+	assert_int_equal(remote_targets_load(",", &endpoints, &nr), -EINVAL);
 	unlink(a);
-	assert_int_equal(remote_targets_load(list, &cards, &nr), -ENOENT);
-	assert_null(cards);
+	assert_int_equal(remote_targets_load(list, &endpoints, &nr), -ENOENT);
+	assert_null(endpoints);
 	assert_logged_once();
 	pmio_log_set_handler(NULL);
 }
@@ -306,18 +306,18 @@ static struct pmio_file *open_at(unsigned site, uint32_t flags)
 	struct client_open how = { .flags = flags, .mode = 0644 };
 	struct pmio_file *f;
 
-	assert_int_equal(remote_open(settings, &sites[site].card, path, &how, &f), 0);
+	assert_int_equal(remote_open(settings, &sites[site].endpoint, path, &how, &f), 0);
 	return f;
 }
 
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 
-/* a message's worth and less, more than one, more than a slot, more than all slots of a session */
+/* a message's worth and less, more than one, more than a bounce buffer, more than all bounce buffers of a session */
 static void write_and_read(const char *name)
 {
 	const size_t sizes[] = {
 		1, 13, 4096, REMOTE_INLINE_MAX - 16, REMOTE_INLINE_MAX - 15, REMOTE_ANSWER_MAX, REMOTE_ANSWER_MAX + 1, 65537,
-		REMOTE_SLOT_SIZE, REMOTE_SLOT_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
+		REMOTE_BUFFER_SIZE, REMOTE_BUFFER_SIZE + 1, CHUNK - 1, CHUNK, CHUNK + 5, (7 << 20) + 13,
 	};
 	struct pmio_file *f, *there;
 
@@ -350,15 +350,15 @@ static void file__what_was_written_is_read(void **state)
 	write_and_read("sizes");
 }
 
-static void file__what_was_written_is_read_by_slots(void **state)
+static void file__what_was_written_is_read_by_buffers(void **state)
 {
 	(void)state;
-	file_always_slots = true;
-	write_and_read("sizes by slots");
-	file_always_slots = false;
+	file_always_buffers = true;
+	write_and_read("sizes by buffers");
+	file_always_buffers = false;
 }
 
-/* large ones, and small ones among them, more than a slot has pieces for; at odd places, so that parts end within them */
+/* large ones, and small ones among them, more than a buffer has pieces for; at odd places, so that parts end within them */
 static void write_and_read_large(const char *name)
 {
 	enum { NR = 420, LARGE = 200001, EACH = 10 };
@@ -398,12 +398,12 @@ static void file__large_pieces(void **state)
 {
 	(void)state;
 	write_and_read_large("large");
-	file_always_slots = true;
-	write_and_read_large("large by slots");
-	file_always_slots = false;
+	file_always_buffers = true;
+	write_and_read_large("large by buffers");
+	file_always_buffers = false;
 }
 
-/* more than a message's list takes, and than a slot's; in no order */
+/* more than a message's list takes, and than a bounce buffer's; in no order */
 static void file__many_pieces(void **state)
 {
 	enum { NR = 20000, LEN = 37, STEP = 61 };
@@ -485,32 +485,32 @@ static void file__opens_that_fail(void **state)
 	(void)state;
 	name_file("fails");
 	scratch_catch_log();
-	assert_int_equal(remote_open(settings, &sites[1].card, path, &how, &f), -ENOENT);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, path, &how, &f), -ENOENT);
 	assert_null(f);
 	assert_logged_once();
 	f = open_at(1, RW | PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
 	how.flags = RW | PMIO_OPEN_CREATE | PMIO_OPEN_EXCL;
-	assert_int_equal(remote_open(settings, &sites[1].card, path, &how, &g), -EEXIST);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, path, &how, &g), -EEXIST);
 	how.flags = PMIO_OPEN_READ;
-	assert_int_equal(remote_open(settings, &sites[1].card, root.path, &how, &g), -EISDIR);
+	assert_int_equal(remote_open(settings, &sites[1].endpoint, root.path, &how, &g), -EISDIR);
 	assert_null(g);
 	assert_int_equal(scratch_nr_errors, 3);
 	g = open_at(1, PMIO_OPEN_READ);
 	assert_int_equal(pmio_pwrite(g, "no", 2, 0), -EBADF);
 	assert_int_equal(pmio_close(&g), 0);
 	assert_int_equal(pmio_pwrite(f, "yes", 3, 0), 3);
-	assert_int_equal(remote_delete(settings, &sites[1].card, path), 0);
+	assert_int_equal(remote_delete(settings, &sites[1].endpoint, path), 0);
 	assert_false(exists(path));
 	assert_int_equal(pmio_pread(f, buf, 4, 0), 3); /* open handles keep it */
 	assert_memory_equal(buf, "yes", 3);
 	assert_int_equal(pmio_close(&f), 0);
 	scratch_catch_log();
-	assert_int_equal(remote_delete(settings, &sites[1].card, path), -ENOENT);
+	assert_int_equal(remote_delete(settings, &sites[1].endpoint, path), -ENOENT);
 	assert_int_equal(scratch_nr_errors, 0); /* a deletion on all nodes expects it */
 	pmio_log_set_handler(NULL);
 }
 
-/* more of them than the session has slots */
+/* more of them than the session has bounce buffers */
 enum { THREADS = 6, PART = 3 << 20 };
 static struct pmio_file *shared;
 
@@ -559,10 +559,10 @@ static void file__threads_share_it(void **state)
 	(void)state;
 	name_file("threads");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
-	file_always_slots = true;
-	name_file("threads by slots");
+	file_always_buffers = true;
+	name_file("threads by buffers");
 	let_threads_share(open_at(1, RW | PMIO_OPEN_CREATE));
-	file_always_slots = false;
+	file_always_buffers = false;
 }
 
 /* with a lock it holds; is killed */
@@ -571,7 +571,7 @@ static int role_hold(void)
 	struct client_open how = { .flags = RW };
 	struct pmio_file *f;
 
-	if (remote_open(settings, &sites[1].card, path, &how, &f) < 0 || client_lock(f) < 0 ||
+	if (remote_open(settings, &sites[1].endpoint, path, &how, &f) < 0 || client_lock(f) < 0 ||
 	    pmio_pwrite(f, "held", 4, 0) != 4)
 		return 1;
 	say(0);
@@ -617,14 +617,14 @@ static void file__its_process_is_killed(void **state)
 
 /* ---- files of several nodes ---------------------------------------------------------------------- */
 
-static struct remote_use use_of_all(enum pmio_placement placement)
+static struct remote_layout layout_of_all(enum pmio_placement placement)
 {
-	struct remote_use u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
+	struct remote_layout u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
 
-	u.cards = calloc(u.nr, sizeof(*u.cards));
-	assert_non_null(u.cards);
+	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
+	assert_non_null(u.endpoints);
 	for (uint32_t i = 0; i < u.nr; i++)
-		u.cards[i] = sites[(i + 1) % SITES].card; /* its home is not here */
+		u.endpoints[i] = sites[(i + 1) % SITES].endpoint; /* its metadata server is not here */
 	return u;
 }
 
@@ -632,7 +632,7 @@ static uint64_t drained_by(unsigned site)
 {
 	struct remote_stat_answer_msg st;
 
-	assert_int_equal(remote_stat(settings, &sites[site].card, &st), 0);
+	assert_int_equal(remote_stat(settings, &sites[site].endpoint, &st), 0);
 	return st.drained_bytes;
 }
 
@@ -673,12 +673,12 @@ static void span_io(struct pmio_file *const f[3], uint8_t *model, size_t max, ui
 	free(buf);
 }
 
-static void begin_use(struct remote_use *use)
+static void begin_layout(struct remote_layout *layout)
 {
 	put_text(path, "", 0644);
-	assert_int_equal(remote_use_begin(settings, path, use), 0);
-	for (unsigned i = 0; i < use->nr; i++)
-		assert_int_equal(remote_use_serve(settings, &use->cards[i], use), 0);
+	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
+	for (unsigned i = 0; i < layout->nr; i++)
+		assert_int_equal(remote_layout_serve(settings, &layout->endpoints[i], layout), 0);
 }
 
 /* where: a bit for each site that then has had pieces of it */
@@ -686,7 +686,7 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 {
 	enum { MAX = 14 << 20 };
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(placement);
+	struct remote_layout layout = layout_of_all(placement);
 	uint8_t *model = calloc(1, MAX);
 	uint64_t before[SITES];
 	struct pmio_file *f[3];
@@ -695,11 +695,11 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 	name_file(name);
 	for (unsigned i = 0; i < SITES; i++)
 		before[i] = drained_by(i);
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
-	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &use, false, &f[2]), 0);
-	assert_memory_equal(remote_use_of(f[2])->id, use.id, sizeof(use.id));
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
+	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &layout, false, &f[2]), 0);
+	assert_memory_equal(remote_layout_of(f[2])->id, layout.id, sizeof(layout.id));
 	span_io(f, model, MAX, placement);
 	assert_int_equal(pmio_sync(f[1]), 0);
 	assert_int_equal(pmio_close(&f[2]), 0);
@@ -708,7 +708,7 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 	assert_on_pfs(model, MAX);
 	for (unsigned i = 0; i < SITES; i++)
 		assert_int_equal(drained_by(i) > before[i], where >> i & 1);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	free(model);
 }
 
@@ -739,16 +739,16 @@ static void put_two(struct pmio_file *f, uint64_t chunk, off_t gap)
 static void share_chunks(const char *name, off_t gap, bool turns)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_LOCAL);
 	uint64_t before[2];
 	struct pmio_file *f[2];
 
 	name_file(name);
 	before[0] = drained_by(0);
 	before[1] = drained_by(1);
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	put_two(f[0], 0, gap);
 	put_two(f[1], 0, gap);
 	put_two(f[0], 16, gap); /* the second one's turn; the first one sees that it is, and takes the next one */
@@ -758,7 +758,7 @@ static void share_chunks(const char *name, off_t gap, bool turns)
 		assert_int_equal(pmio_close(&f[1 - i]), 0);
 	assert_int_equal(drained_by(1) > before[1], turns);
 	assert_true(drained_by(0) > before[0]);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* by bytes of the first node only: without turns it has all chunks, with them those of every other window */
@@ -782,14 +782,14 @@ static void striped__threads_share_it(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		struct remote_use use = use_of_all(placements[i]);
+		struct remote_layout layout = layout_of_all(placements[i]);
 		struct pmio_file *f;
 
 		name_file(i ? "local threads" : "striped threads");
-		begin_use(&use);
-		assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f), 0);
+		begin_layout(&layout);
+		assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f), 0);
 		let_threads_share(f);
-		remote_use_fini(&use);
+		remote_layout_fini(&layout);
 	}
 }
 
@@ -798,15 +798,15 @@ static void striped__shared_pointers(void **state)
 {
 	const uint64_t a = 0x123456789abcdef0, b = 1;
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_STRIPED);
 	struct pmio_file *f[2];
 	uint64_t was = 99;
 
 	(void)state;
 	name_file("pointers");
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	for (uint64_t i = 0; i < 10; i++) {
 		assert_int_equal(remote_striped_pointer(f[i % 2], a, REMOTE_POINTER_ADD, 1ull << 33, &was), 0);
 		assert_int_equal(was, i << 33);
@@ -824,7 +824,7 @@ static void striped__shared_pointers(void **state)
 	assert_int_equal(remote_striped_pointer(f[1], b, (enum remote_pointer_how)99, 0, &was), PMIO_EPROTO);
 	assert_int_equal(pmio_close(&f[1]), 0);
 	assert_int_equal(pmio_close(&f[0]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* ---- appends, by processes of all nodes ------------------------------------------------------------ */
@@ -893,17 +893,17 @@ static void append_and_look(struct pmio_file *const f[SITES])
 static void append_in(enum pmio_placement placement, const char *name)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(placement);
+	struct remote_layout layout = layout_of_all(placement);
 	struct pmio_file *f[SITES];
 
 	name_file(name);
-	begin_use(&use);
+	begin_layout(&layout);
 	for (int i = 0; i < SITES; i++)
-		assert_int_equal(remote_striped_open(sites[i].pm, settings, path, &how, &use, i == 0, &f[i]), 0);
+		assert_int_equal(remote_striped_open(sites[i].pm, settings, path, &how, &layout, i == 0, &f[i]), 0);
 	append_and_look(f);
 	for (int i = SITES; i-- > 0;)
 		assert_int_equal(pmio_close(&f[i]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 static void striped__appends(void **state)
@@ -950,8 +950,8 @@ static void *be_slow(void *arg)
 
 static void find__not_before_its_writer_is_done(void **state)
 {
-	char owner[PATH_MAX + 32];
-	struct remote_use use;
+	char layout_file[PATH_MAX + 32];
+	struct remote_layout layout;
 	pthread_t thread;
 	struct writer w;
 	struct stat st;
@@ -961,16 +961,16 @@ static void find__not_before_its_writer_is_done(void **state)
 	w.fd = open(path, O_CREAT | O_WRONLY, 0644);
 	assert_int_equal(fstat(w.fd, &st), 0);
 	close(w.fd);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	w.fd = open(owner, O_CREAT | O_EXCL | O_RDWR, 0600);
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	w.fd = open(layout_file, O_CREAT | O_EXCL | O_RDWR, 0600);
 	assert_true(w.fd >= 0);
 	assert_int_equal(flock(w.fd, LOCK_EX), 0);
 	assert_int_equal(pthread_create(&thread, NULL, be_slow, &w), 0);
 	/* the writer has died and left it incomplete: it is removed */
-	assert_int_equal(remote_use_find(settings, path, &use), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &layout), -ENOENT);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(w.st.st_nlink, 1);
-	assert_false(exists(owner));
+	assert_false(exists(layout_file));
 }
 
 /* ---- failure ---------------------------------------------------------------------------------------- */
@@ -978,14 +978,14 @@ static void find__not_before_its_writer_is_done(void **state)
 static void open__with_another_key(void **state)
 {
 	struct client_open how = { .flags = RW | PMIO_OPEN_CREATE, .mode = 0644 };
-	struct remote_card wrong;
+	struct remote_endpoint wrong;
 	struct pmio_file *f, *good;
 	unsigned before = sessions_of(1);
 
 	(void)state;
 	name_file("key");
 	good = open_at(1, RW | PMIO_OPEN_CREATE);
-	wrong = sites[1].card;
+	wrong = sites[1].endpoint;
 	wrong.key[31] ^= 1;
 	memset(wrong.uuid, 0, sizeof(wrong.uuid)); /* or the session that is there would do */
 	scratch_catch_log();
@@ -1017,7 +1017,7 @@ static void target_killed__error_and_then_another(void **state)
 	/* a close says that nothing is known of it */
 	assert_int_equal(pmio_close(&g), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pread(f, buf, 8, 0), 6);
 	assert_memory_equal(buf, "before", 6);
 	assert_int_equal(pmio_pwrite(f, "after", 5, 6), 5);
@@ -1051,7 +1051,7 @@ static void target_killed__in_mid_write(void **state)
 	kill_target(2);
 	pthread_join(t, NULL); /* or the test hangs */
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[2].pm, &sites[2].card), 0);
+	assert_int_equal(remote_advertise(sites[2].pm, &sites[2].endpoint), 0);
 	assert_int_equal(pmio_size(f, &size), 0);
 	assert_int_equal(size, 8 << 20);
 	assert_int_equal(pmio_close(&f), 0);
@@ -1214,13 +1214,13 @@ struct peer {
 	uint64_t attempt;
 	struct pmio_fabric_peer *fabric;
 	struct remote_hello_answer_msg hello;
-	int lifeline;
+	int liveness;
 };
 
 static struct pmio_fabric_initiator *new_port(void)
 {
-	const struct remote_card *card = &sites[1].card;
-	struct pmio_fabric_config c = { .provider = card->fabric.provider, .address = "127.0.0.1", .key = card->key,
+	const struct remote_endpoint *endpoint = &sites[1].endpoint;
+	struct pmio_fabric_config c = { .provider = endpoint->fabric.provider, .address = "127.0.0.1", .key = endpoint->key,
 					.timeout_ms = (unsigned)atoi(TIMEOUT_S) * 1000 };
 	struct pmio_fabric_initiator *port;
 
@@ -1243,7 +1243,7 @@ static int peer_ask(struct peer *p, void *msg, size_t len, enum remote_op op, vo
 
 static int peer_hello(struct peer *p, uint64_t attempt)
 {
-	struct remote_hello_msg m = { .attempt = attempt, .pid = 7, .slots = 1, .host = "elsewhere" };
+	struct remote_hello_msg m = { .attempt = attempt, .pid = 7, .buffers = 1, .host = "elsewhere" };
 	struct remote_hello_answer_msg a;
 	int rc;
 
@@ -1256,26 +1256,26 @@ static int peer_hello(struct peer *p, uint64_t attempt)
 
 static void peer_show(struct peer *p)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.lifeline),
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(p->hello.liveness),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	const struct timeval limit = { .tv_sec = PATIENCE_MS / 1000 };
 	uint8_t ack = 0;
 
-	p->lifeline = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(p->lifeline >= 0);
-	setsockopt(p->lifeline, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	assert_int_equal(connect(p->lifeline, (struct sockaddr *)&to, sizeof(to)), 0);
-	assert_int_equal(write(p->lifeline, &p->hello.session, 8), 8);
-	assert_int_equal(read(p->lifeline, &ack, 1), 1);
-	assert_int_equal(ack, REMOTE_LIFELINE_ACK);
+	p->liveness = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(p->liveness >= 0);
+	setsockopt(p->liveness, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(connect(p->liveness, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(write(p->liveness, &p->hello.session, 8), 8);
+	assert_int_equal(read(p->liveness, &ack, 1), 1);
+	assert_int_equal(ack, REMOTE_LIVENESS_ACK);
 }
 
 static struct peer peer_come(struct pmio_fabric_initiator *port)
 {
-	struct peer p = { .lifeline = -1 };
+	struct peer p = { .liveness = -1 };
 
 	assert_int_equal(pmio_fabric_random(p.process, sizeof(p.process)), 0);
-	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &p.fabric), 0);
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &p.fabric), 0);
 	assert_int_equal(peer_hello(&p, ++p.attempt), 0);
 	peer_show(&p);
 	return p;
@@ -1283,8 +1283,8 @@ static struct peer peer_come(struct pmio_fabric_initiator *port)
 
 static void peer_go(struct peer *p)
 {
-	if (p->lifeline >= 0)
-		close(p->lifeline);
+	if (p->liveness >= 0)
+		close(p->liveness);
 	pmio_fabric_disconnect(&p->fabric);
 }
 
@@ -1293,13 +1293,13 @@ static struct peer peer_again(struct pmio_fabric_initiator *port, const struct p
 {
 	struct peer q = *p;
 
-	q.lifeline = -1;
+	q.liveness = -1;
 	q.attempt = attempt;
-	assert_int_equal(pmio_fabric_connect(port, &sites[1].card.fabric, NULL, &q.fabric), 0);
+	assert_int_equal(pmio_fabric_connect(port, &sites[1].endpoint.fabric, NULL, &q.fabric), 0);
 	return q;
 }
 
-static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const char *owner)
+static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const char *layout_file)
 {
 	union {
 		struct remote_join_msg m;
@@ -1307,12 +1307,12 @@ static int peer_join(struct peer *p, enum remote_op op, uint64_t number, const c
 	} u;
 
 	memset(&u, 0, sizeof(u));
-	memset(u.m.use, 0x77, sizeof(u.m.use));
+	memset(u.m.layout, 0x77, sizeof(u.m.layout));
 	u.m.number = number;
-	u.m.create = owner != NULL;
-	if (owner)
-		strcpy(u.m.path, owner);
-	return peer_ask(p, &u, sizeof(u.m) + (owner ? strlen(owner) + 1 : 0), op, NULL, 0);
+	u.m.create = layout_file != NULL;
+	if (layout_file)
+		strcpy(u.m.path, layout_file);
+	return peer_ask(p, &u, sizeof(u.m) + (layout_file ? strlen(layout_file) + 1 : 0), op, NULL, 0);
 }
 
 /* the answer to a HELLO was lost: it is said again, and the one before finds nobody */
@@ -1334,8 +1334,8 @@ static void hello__said_twice(void **state)
 	assert_true(peer_join(&q, REMOTE_JOIN, 2, NULL) < 0);
 	assert_int_equal(peer_hello(&r, 2), -ESTALE); /* it was on its way for long */
 	peer_show(&r);
-	close(p.lifeline); /* the target does not look at it any more */
-	p.lifeline = -1;
+	close(p.liveness); /* the target does not look at it any more */
+	p.liveness = -1;
 	usleep(300000);
 	/* joined once, however often that was said */
 	assert_int_equal(peer_join(&r, REMOTE_JOIN, 2, NULL), 0);
@@ -1349,8 +1349,8 @@ static void hello__said_twice(void **state)
 	pmio_fabric_initiator_delete(&port);
 }
 
-/* an earlier session's lifeline, as long as the target has no later one: its end is the process's */
-static void lifeline__ends_before_another_is_shown(void **state)
+/* an earlier session's liveness socket, as long as the target has no later one: its end is the process's */
+static void liveness__ends_before_another_is_shown(void **state)
 {
 	struct pmio_fabric_initiator *port = new_port();
 	struct peer p = peer_come(port), q = peer_again(port, &p, 2);
@@ -1359,8 +1359,8 @@ static void lifeline__ends_before_another_is_shown(void **state)
 	(void)state;
 	assert_int_equal(peer_hello(&q, 2), 0);
 	assert_int_equal(sessions_of(1), before);
-	close(p.lifeline);
-	p.lifeline = -1;
+	close(p.liveness);
+	p.liveness = -1;
 	await(sessions_of(1) == before - 1);
 	pmio_fabric_disconnect(&p.fabric);
 	peer_go(&q);
@@ -1463,7 +1463,7 @@ static void peer_write(struct peer *p, uint64_t handle, uint32_t i)
 		struct remote_io_msg m;
 		struct remote_desc desc;
 		uint32_t data;
-	} w = { .m = { .hdr = { .handle = handle }, .slot = REMOTE_NO_SLOT, .nr = 1, .len = sizeof(i) },
+	} w = { .m = { .hdr = { .handle = handle }, .buffer = REMOTE_NO_BUFFER, .nr = 1, .len = sizeof(i) },
 		.desc = { i * sizeof(i), sizeof(i) }, .data = i };
 	struct remote_write_answer_msg a;
 
@@ -1529,14 +1529,14 @@ static void watch__many_files(void **state)
 
 		snprintf(name, sizeof(name), "watched.%u", i);
 		name_file(name);
-		assert_int_equal(remote_watch(settings, &sites[1].card, path), 0);
+		assert_int_equal(remote_watch(settings, &sites[1].endpoint, path), 0);
 	}
 	kill(agent, SIGCONT);
 }
 
-/* ---- a use outlives sessions ------------------------------------------------------------------------- */
+/* ---- a layout session outlives sessions -------------------------------------------------------------- */
 
-static struct pmio_file *open_used(struct remote_use *use, const char *name, char owner[PATH_MAX + 32])
+static struct pmio_file *open_used(struct remote_layout *layout, const char *name, char layout_file[PATH_MAX + 32])
 {
 	struct client_open how = { .flags = RW };
 	struct pmio_file *f;
@@ -1545,12 +1545,12 @@ static struct pmio_file *open_used(struct remote_use *use, const char *name, cha
 	name_file(name);
 	put_text(path, "old", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	*use = use_of_all(PMIO_PLACE_SINGLE);
-	assert_int_equal(remote_use_begin(settings, path, use), 0);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, use, true, &f), 0);
+	snprintf(layout_file, PATH_MAX + 32, "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	*layout = layout_of_all(PMIO_PLACE_SINGLE);
+	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, layout, true, &f), 0);
 	assert_int_equal(pmio_pwrite(f, "new", 3, 0), 3);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	return f;
 }
 
@@ -1558,18 +1558,18 @@ static struct pmio_file *open_used(struct remote_use *use, const char *name, cha
 static int role_find(void)
 {
 	struct client_open how = { .flags = PMIO_OPEN_READ };
-	struct remote_use use;
+	struct remote_layout layout;
 	struct pmio_file *f;
 	unsigned char c = 0;
-	int rc = remote_use_find(settings, path, &use);
+	int rc = remote_layout_find(settings, path, &layout);
 
 	if (rc == 0)
-		rc = remote_striped_open(NULL, settings, path, &how, &use, true, &f);
+		rc = remote_striped_open(NULL, settings, path, &how, &layout, true, &f);
 	if (rc == 0) {
 		rc = pmio_pread(f, &c, 1, 0) == 1 ? c : -EIO;
 		pmio_close(&f);
 	}
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	say(rc);
 	return 0;
 }
@@ -1588,9 +1588,9 @@ static int found_by_another(void)
 static void use__target_stopped_for_longer_than_the_timeout(void **state)
 {
 	pid_t pid = target_of(1);
-	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "lost", owner);
+	char layout_file[PATH_MAX + 32];
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "lost", layout_file);
 
 	(void)state;
 	scratch_catch_log();
@@ -1603,55 +1603,55 @@ static void use__target_stopped_for_longer_than_the_timeout(void **state)
 	await(pmio_pwrite(f, "now", 3, 0) == 3);
 	usleep(500000);
 	pmio_log_set_handler(NULL);
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	assert_int_equal(found_by_another(), 'n');
 	assert_int_equal(pmio_pwrite(f, "end", 3, 0), 3);
 	assert_int_equal(pmio_close(&f), 0);
 	assert_on_pfs((const uint8_t *)"end", 3);
-	assert_false(exists(owner));
-	remote_use_fini(&use);
+	assert_false(exists(layout_file));
+	remote_layout_fini(&layout);
 }
 
 /* it knows of no process: one that has the file open says so before others take it over */
 static void use__target_started_anew(void **state)
 {
-	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "anew", owner);
+	char layout_file[PATH_MAX + 32];
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "anew", layout_file);
 
 	(void)state;
 	scratch_catch_log();
 	kill_target(1);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "now", 3, 0), 3);
 	assert_int_equal(found_by_another(), 'n');
-	assert_true(exists(owner));
+	assert_true(exists(layout_file));
 	assert_int_equal(pmio_close(&f), 0);
-	assert_false(exists(owner));
-	remote_use_fini(&use);
+	assert_false(exists(layout_file));
+	remote_layout_fini(&layout);
 }
 
 /* others have taken it for left over: what has it open does not go on beside them */
 static void use__taken_over_meanwhile(void **state)
 {
-	char owner[PATH_MAX + 32];
-	struct remote_use use;
-	struct pmio_file *f = open_used(&use, "taken", owner);
+	char layout_file[PATH_MAX + 32];
+	struct remote_layout layout;
+	struct pmio_file *f = open_used(&layout, "taken", layout_file);
 
 	(void)state;
 	scratch_catch_log();
 	kill_target(1);
 	assert_int_equal(found_by_another(), -ENOENT);
-	assert_false(exists(owner));
-	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].card), 0);
+	assert_false(exists(layout_file));
+	assert_int_equal(remote_advertise(sites[1].pm, &sites[1].endpoint), 0);
 	assert_int_equal(pmio_pwrite(f, "xxx", 3, 0), -EIO);
 	assert_int_equal(pmio_pwrite(f, "yyy", 3, 0), -EIO);
 	assert_int_equal(pmio_close(&f), -EIO);
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
@@ -1683,54 +1683,54 @@ int fsync(int fd)
 /* the power may go when the call has returned */
 static void use__layout_file_is_durable(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE);
 
 	(void)state;
 	name_file("durable");
 	put_text(path, "", 0644);
 	nr_synced[0] = nr_synced[1] = 0;
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	assert_true(nr_synced[0] >= 1 && nr_synced[1] >= 1);
 	nr_synced[1] = 0;
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
 	assert_int_equal(nr_synced[1], 1);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
 	assert_int_equal(nr_synced[1], 2);
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	remote_layout_fini(&layout);
 }
 
 static void use__file_system_without_locks(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 32];
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
+	char layout_file[PATH_MAX + 32];
 	struct stat st;
 
 	(void)state;
 	name_file("nolocks");
 	put_text(path, "", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	scratch_catch_log();
 	no_flock = true;
-	assert_int_equal(remote_use_begin(settings, path, &use), -ENOLCK);
-	assert_false(exists(owner));
+	assert_int_equal(remote_layout_begin(settings, path, &layout), -ENOLCK);
+	assert_false(exists(layout_file));
 	/* one that is left over stays */
-	put_text(owner, "rubbish", 0600);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOLCK);
-	assert_true(exists(owner));
+	put_text(layout_file, "rubbish", 0600);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOLCK);
+	assert_true(exists(layout_file));
 	no_flock = false;
 	assert_true(scratch_nr_errors > 0);
 	pmio_log_set_handler(NULL);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
-	assert_false(exists(owner));
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
+	assert_false(exists(layout_file));
+	remote_layout_fini(&layout);
 }
 
 /* ---- marks of another user's ---------------------------------------------------------------------------- */
 
 /* the data file, and the mark's name; false: we cannot be several users */
-static bool shared_file(const char *name, mode_t mode, char owner[PATH_MAX + 64])
+static bool shared_file(const char *name, mode_t mode, char layout_file[PATH_MAX + 64])
 {
 	struct stat st;
 
@@ -1739,92 +1739,92 @@ static bool shared_file(const char *name, mode_t mode, char owner[PATH_MAX + 64]
 	name_file(name);
 	put_text(path, "", mode);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, PATH_MAX + 64, "%s/shared/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	snprintf(layout_file, PATH_MAX + 64, "%s/shared/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
 	return true;
 }
 
-static void strangers_mark(const char *owner)
+static void strangers_mark(const char *layout_file)
 {
-	put_text(owner, "rubbish", 0644);
-	give_to_stranger(owner);
+	put_text(layout_file, "rubbish", 0644);
+	give_to_stranger(layout_file);
 }
 
 /* he cannot write the file, so he has nothing to do with it */
 static void mark__of_who_cannot_write_the_file(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 64], second[PATH_MAX + 80];
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
+	char layout_file[PATH_MAX + 64], second[PATH_MAX + 80];
 
 	(void)state;
-	if (!shared_file("shared/squatted", 0644, owner))
+	if (!shared_file("shared/squatted", 0644, layout_file))
 		SKIP("needs root, to be two users");
-	snprintf(second, sizeof(second), "%s.%u", owner, (unsigned)geteuid());
-	strangers_mark(owner);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
+	snprintf(second, sizeof(second), "%s.%u", layout_file, (unsigned)geteuid());
+	strangers_mark(layout_file);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	assert_true(exists(second));
-	assert_int_equal(remote_use_find(settings, path, &other), 0);
-	assert_memory_equal(other.id, use.id, sizeof(use.id));
-	assert_int_equal(remote_use_leave(settings, &other, REMOTE_KEEP_NOT), 1);
-	remote_use_fini(&other);
-	/* it has gone, but the use goes on */
-	assert_int_equal(unlink(owner), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), 0);
-	assert_memory_equal(other.id, use.id, sizeof(use.id));
-	assert_int_equal(remote_use_leave(settings, &other, REMOTE_KEEP_NOT), 1);
-	remote_use_fini(&other);
+	assert_int_equal(remote_layout_find(settings, path, &other), 0);
+	assert_memory_equal(other.id, layout.id, sizeof(layout.id));
+	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
+	remote_layout_fini(&other);
+	/* it has gone, but the layout session goes on */
+	assert_int_equal(unlink(layout_file), 0);
+	assert_int_equal(remote_layout_find(settings, path, &other), 0);
+	assert_memory_equal(other.id, layout.id, sizeof(layout.id));
+	assert_int_equal(remote_layout_leave(settings, &other, REMOTE_KEEP_NOT), 1);
+	remote_layout_fini(&other);
 	/* and comes again: what is told of the file goes to the right mark */
-	strangers_mark(owner);
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
+	strangers_mark(layout_file);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
 	await(!exists(second));
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
-	assert_true(exists(owner));
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	assert_true(exists(layout_file));
+	remote_layout_fini(&layout);
 }
 
 static void mark__of_who_can_write_the_file(void **state)
 {
-	struct remote_use other;
-	char owner[PATH_MAX + 64];
+	struct remote_layout other;
+	char layout_file[PATH_MAX + 64];
 
 	(void)state;
-	if (!shared_file("shared/common", 0666, owner))
+	if (!shared_file("shared/common", 0666, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
+	strangers_mark(layout_file);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	pmio_log_set_handler(NULL);
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
 	assert_int_equal(chmod(path, 0644), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	/* of a third user's file: neither he nor we can write it, then he can */
 	assert_int_equal(chown(path, SOMEBODY, SOMEBODY), 0);
-	assert_int_equal(remote_use_find(settings, path, &other), -ENOENT);
+	assert_int_equal(remote_layout_find(settings, path, &other), -ENOENT);
 	assert_int_equal(chown(path, STRANGER, STRANGER), 0);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
 	pmio_log_set_handler(NULL);
 }
 
 /* both names may be taken: then it is refused, and said by whom */
 static void mark__strangers_have_both_names(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE), other;
-	char owner[PATH_MAX + 64];
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE), other;
+	char layout_file[PATH_MAX + 64];
 
 	(void)state;
-	if (!shared_file("shared/both", 0644, owner))
+	if (!shared_file("shared/both", 0644, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
-	sprintf(owner + strlen(owner), ".%u", (unsigned)geteuid());
-	strangers_mark(owner);
+	strangers_mark(layout_file);
+	sprintf(layout_file + strlen(layout_file), ".%u", (unsigned)geteuid());
+	strangers_mark(layout_file);
 	scratch_catch_log();
-	assert_int_equal(remote_use_find(settings, path, &other), -EBUSY);
-	assert_int_equal(remote_use_begin(settings, path, &use), -EEXIST);
+	assert_int_equal(remote_layout_find(settings, path, &other), -EBUSY);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), -EEXIST);
 	pmio_log_set_handler(NULL);
 	assert_non_null(strstr(scratch_last_error, "user 65534"));
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 /* a process that has the lock on a file, and keeps it */
@@ -1860,10 +1860,10 @@ static void end_lock(pid_t pid)
 
 static void *tell_drained(void *arg)
 {
-	static const uint8_t uuid[16], id[REMOTE_USE_ID];
+	static const uint8_t uuid[16], id[REMOTE_LAYOUT_ID];
 
-	remote_layout_drained(path, uuid, NULL, NULL);
-	(void)remote_layout_wait(path, id, 0);
+	remote_layout_file_drained(path, uuid, NULL, NULL);
+	(void)remote_layout_file_mark(path, id, 0);
 	atomic_store((atomic_bool *)arg, true);
 	return NULL;
 }
@@ -1871,16 +1871,16 @@ static void *tell_drained(void *arg)
 /* whoever may make the file may also lock it: nobody waits for that */
 static void lock__strangers_hold_nobody_up(void **state)
 {
-	char owner[PATH_MAX + 64];
+	char layout_file[PATH_MAX + 64];
 	atomic_bool done = false;
 	pthread_t t;
 	pid_t pid;
 
 	(void)state;
-	if (!shared_file("shared/locked", 0666, owner))
+	if (!shared_file("shared/locked", 0666, layout_file))
 		SKIP("needs root, to be two users");
-	strangers_mark(owner);
-	pid = hold_lock(owner);
+	strangers_mark(layout_file);
+	pid = hold_lock(layout_file);
 	scratch_catch_log();
 	assert_int_equal(pthread_create(&t, NULL, tell_drained, &done), 0);
 	for (int i = 0; i < 1500 && !atomic_load(&done); i++)
@@ -1898,9 +1898,9 @@ static void lock__strangers_hold_nobody_up(void **state)
 /* one of our own that is stopped has it */
 static void lock__own_is_not_waited_for_without_end(void **state)
 {
-	struct remote_use use = use_of_all(PMIO_PLACE_SINGLE);
-	unsigned before = layout_lock_ms;
-	char owner[PATH_MAX + 64];
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_SINGLE);
+	unsigned before = layout_file_lock_ms;
+	char layout_file[PATH_MAX + 64];
 	struct stat st;
 	pid_t pid;
 
@@ -1908,21 +1908,21 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	name_file("held-lock");
 	put_text(path, "", 0644);
 	assert_int_equal(stat(path, &st), 0);
-	snprintf(owner, sizeof(owner), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
-	pid = hold_lock(owner);
-	layout_lock_ms = 200;
+	snprintf(layout_file, sizeof(layout_file), "%s/.pmio-owner.%" PRIu64, root.path, (uint64_t)st.st_ino);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
+	pid = hold_lock(layout_file);
+	layout_file_lock_ms = 200;
 	scratch_catch_log();
-	assert_int_equal(remote_layout_wait(path, use.id, 0), -ETIMEDOUT);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), -ETIMEDOUT);
 	pmio_log_set_handler(NULL);
-	layout_lock_ms = before;
+	layout_file_lock_ms = before;
 	assert_logged_once();
 	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
 	end_lock(pid);
-	assert_int_equal(remote_layout_wait(path, use.id, 0), 0);
-	remote_layout_drained(path, use.cards[0].uuid, NULL, NULL);
-	assert_int_equal(remote_use_leave(settings, &use, REMOTE_KEEP_NOT), 0);
-	remote_use_fini(&use);
+	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
+	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	remote_layout_fini(&layout);
 }
 
 /* ---- one node that does not answer, and others that do ------------------------------------------------- */
@@ -1942,19 +1942,19 @@ static void *write_to_dead(void *arg)
 	return (void *)(intptr_t)n;
 }
 
-/* the next window's home does not answer: the request at hand does not need it */
+/* the next window's claim server does not answer: the request at hand does not need it */
 static void striped__turn_at_a_dead_node(void **state)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_LOCAL);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_LOCAL);
 	pid_t pid = target_of(2); /* the second one in the list */
 	struct pmio_file *f[2];
 
 	(void)state;
 	name_file("dead-turn");
-	begin_use(&use);
-	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &use, true, &f[0]), 0);
-	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &use, false, &f[1]), 0);
+	begin_layout(&layout);
+	assert_int_equal(remote_striped_open(sites[0].pm, settings, path, &how, &layout, true, &f[0]), 0);
+	assert_int_equal(remote_striped_open(sites[1].pm, settings, path, &how, &layout, false, &f[1]), 0);
 	put_two(f[0], 0, 100);
 	scratch_catch_log();
 	stop_process(pid);
@@ -1964,13 +1964,13 @@ static void striped__turn_at_a_dead_node(void **state)
 	pmio_log_set_handler(NULL);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pmio_close(&f[1 - i]), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 }
 
 static void striped__dead_node_keeps_nobody_waiting(void **state)
 {
 	struct client_open how = { .flags = RW };
-	struct remote_use use = use_of_all(PMIO_PLACE_STRIPED);
+	struct remote_layout layout = layout_of_all(PMIO_PLACE_STRIPED);
 	struct slow w = { .chunk = calloc(1, CHUNK) };
 	pid_t pid = target_of(2);
 	bool meanwhile = false;
@@ -1981,8 +1981,8 @@ static void striped__dead_node_keeps_nobody_waiting(void **state)
 	assert_non_null(w.chunk);
 	name_file("one-dead");
 	put_text(path, "", 0644);
-	assert_int_equal(remote_use_begin(settings, path, &use), 0);
-	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &use, true, &w.f), 0);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
+	assert_int_equal(remote_striped_open(NULL, settings, path, &how, &layout, true, &w.f), 0);
 	assert_int_equal(pmio_pwrite(w.f, "live", 4, 0), 4);
 	scratch_catch_log();
 	stop_process(pid);
@@ -2015,7 +2015,7 @@ static void striped__dead_node_keeps_nobody_waiting(void **state)
 	pmio_log_set_handler(NULL);
 	await(pmio_pwrite(w.f, w.chunk, CHUNK, CHUNK) == CHUNK);
 	assert_int_equal(pmio_close(&w.f), 0);
-	remote_use_fini(&use);
+	remote_layout_fini(&layout);
 	free(w.chunk);
 }
 
@@ -2049,18 +2049,18 @@ static rlim_t limit_of_descriptors(void)
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
-		cmocka_unit_test(card__comes_back_as_saved),
-		cmocka_unit_test(card__others_could_know_it),
-		cmocka_unit_test(card__bad_contents),
-		cmocka_unit_test(card__stranger_has_made_its_file),
-		cmocka_unit_test(card__its_name_is_a_strangers),
-		cmocka_unit_test(card__key_is_kept_unless_others_could_read_it),
-		cmocka_unit_test(card__cannot_be_made),
+		cmocka_unit_test(endpoint__comes_back_as_saved),
+		cmocka_unit_test(endpoint__others_could_know_it),
+		cmocka_unit_test(endpoint__bad_contents),
+		cmocka_unit_test(endpoint__stranger_has_made_its_file),
+		cmocka_unit_test(endpoint__its_name_is_a_strangers),
+		cmocka_unit_test(endpoint__key_is_kept_unless_others_could_read_it),
+		cmocka_unit_test(endpoint__cannot_be_made),
 		cmocka_unit_test(listen__address_and_port),
 		cmocka_unit_test(address__by_name),
-		cmocka_unit_test(targets__each_card_counts),
+		cmocka_unit_test(targets__each_endpoint_counts),
 		cmocka_unit_test(file__what_was_written_is_read),
-		cmocka_unit_test(file__what_was_written_is_read_by_slots),
+		cmocka_unit_test(file__what_was_written_is_read_by_buffers),
 		cmocka_unit_test(file__large_pieces),
 		cmocka_unit_test(file__many_pieces),
 		cmocka_unit_test(file__sizes_and_holes),
@@ -2084,7 +2084,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(drain_waits_for_long__costs_time_only),
 		cmocka_unit_test(agent_stopped_for_long__is_an_error),
 		cmocka_unit_test(hello__said_twice),
-		cmocka_unit_test(lifeline__ends_before_another_is_shown),
+		cmocka_unit_test(liveness__ends_before_another_is_shown),
 		cmocka_unit_test(agent_stopped__others_are_answered),
 		cmocka_unit_test(sessions__two_thousand),
 		cmocka_unit_test(watch__many_files),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/fnv.h"
 #include "core/log.h"
 #include "core/text.h"
 
@@ -85,6 +86,15 @@ static void odd_option__names_only(void **state)
 	assert_ptr_equal(pmio_odd_option(2, high), high[1]);
 }
 
+/* the published hash of "foobar": other versions of pmio find a file's data on memory nodes by the same one */
+static void fnv__known_value(void **state)
+{
+	(void)state;
+	assert_int_equal(pmio_fnv(PMIO_FNV_INIT, "foobar"), 0xbf9cf968u);
+	assert_int_equal(pmio_fnv(pmio_fnv(PMIO_FNV_INIT, "foo"), "bar"), 0xbf9cf968u);
+	assert_int_equal(pmio_fnv(PMIO_FNV_INIT, ""), PMIO_FNV_INIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +102,7 @@ int main(void)
 		cmocka_unit_test(plain__room),
 		cmocka_unit_test(log__is_one_line),
 		cmocka_unit_test(odd_option__names_only),
+		cmocka_unit_test(fnv__known_value),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

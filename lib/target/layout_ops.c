@@ -1,4 +1,4 @@
-/* member_ops.c -- calls of files of several nodes: joining, leaving, claims, shared pointers, drain watches */
+/* layout_ops.c -- calls of files of several nodes: joining, leaving, claims, shared pointers, drain watches */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,37 +13,37 @@ int target_do_join(struct server *s, struct session *n, const struct remote_job 
 
 	if (j->len < sizeof(*m) || !m->number || m->create > 1 || (m->create && !target_is_path(j, m->path)))
 		return PMIO_EPROTO;
-	return uses_join(s->uses, &n->process->uses, m->use, m->number, m->create ? m->path : NULL);
+	return layouts_join(s->layouts, &n->process->memberships, m->layout, m->number, m->create ? m->path : NULL);
 }
 
 int target_do_leave(struct server *s, struct remote_job *j)
 {
 	const struct remote_join_msg *m = &j->msg.join;
-	char *owner = NULL;
+	char *layout_file = NULL;
 	bool keep = false, others;
 	int rc;
 
 	if (j->len != sizeof(*m) || m->keep > REMOTE_KEEP_NOT)
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&s->lock);
-	rc = uses_leave(s->uses, &j->session->process->uses, m->use, m->number, m->keep == REMOTE_KEEP, &owner, &keep);
-	others = uses_active(s->uses, m->use);
+	rc = layouts_leave(s->layouts, &j->session->process->memberships, m->layout, m->number, m->keep == REMOTE_KEEP, &layout_file, &keep);
+	others = layouts_active(s->layouts, m->layout);
 	pthread_mutex_unlock(&s->lock);
-	if (owner && keep)
-		remote_layout_keep(owner, m->use);
-	else if (owner)
-		remote_layout_remove(owner, m->use, m->keep == REMOTE_KEEP_NOT);
-	free(owner);
+	if (layout_file && keep)
+		remote_layout_file_keep(layout_file, m->layout);
+	else if (layout_file)
+		remote_layout_file_remove(layout_file, m->layout, m->keep == REMOTE_KEEP_NOT);
+	free(layout_file);
 	return rc == 0 && others ? 1 : rc;
 }
 
-bool target_in_use(void *arg, const uint8_t id[REMOTE_USE_ID])
+bool target_layout_active(void *arg, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct server *s = arg;
 	bool active;
 
 	pthread_mutex_lock(&s->lock);
-	active = uses_active(s->uses, id);
+	active = layouts_active(s->layouts, id);
 	pthread_mutex_unlock(&s->lock);
 	return active;
 }
@@ -89,9 +89,9 @@ void target_take_claim(struct server *s, struct session *n, struct pmio_fabric_c
 	    m->first > INT64_MAX)
 		rc = PMIO_EPROTO;
 	if (rc == 0 && m->create)
-		rc = uses_create(s->uses, &n->process->uses, m->use);
+		rc = layouts_create(s->layouts, &n->process->memberships, m->layout);
 	if (rc == 0)
-		rc = uses_claim(s->uses, m->use, m->first, m->nr, m->wanted, m->holder, a.holder);
+		rc = layouts_claim(s->layouts, m->layout, m->first, m->nr, m->wanted, m->holder, a.holder);
 	pmio_fabric_reply(call, rc, &a, rc == 0 ? sizeof(a) : 0);
 }
 
@@ -102,6 +102,6 @@ void target_take_pointer(struct server *s, struct pmio_fabric_call *call, const 
 	int rc = PMIO_EPROTO;
 
 	if (len == sizeof(*m) && m->how <= REMOTE_POINTER_END)
-		rc = uses_pointer(s->uses, m->use, m->pointer, (enum remote_pointer_how)m->how, m->value, &a.was);
+		rc = layouts_pointer(s->layouts, m->layout, m->pointer, (enum remote_pointer_how)m->how, m->value, &a.was);
 	pmio_fabric_reply(call, rc, &a, rc == 0 ? sizeof(a) : 0);
 }

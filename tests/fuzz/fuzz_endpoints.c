@@ -1,11 +1,11 @@
 /*
- * fuzz_cards.c -- any text as a card, or as a layout file: libFuzzer target
+ * fuzz_endpoints.c -- any text as an endpoint descriptor, or as a layout file: libFuzzer target
  *
  * Whatever is let pass must be within its bounds, mean the same when it is written and read again, and
- * say where its answers are.  Others cannot write these files, but a file system may have
+ * say where its dirty marks are.  Others cannot write these files, but a file system may have
  * half of one, or an earlier version's.
  *
- * Input: the first byte says card or layout file, and whether the rest is the text itself, or
+ * Input: the first byte says which of the two it is, and whether the rest is the text itself, or
  * changes to a good one: a 16-bit place, what to do there, and a byte for it.
  */
 #include <errno.h>
@@ -23,7 +23,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char good_card[TEXT_MAX], good_owner[TEXT_MAX];
+static char good_endpoint[TEXT_MAX], good_layout[TEXT_MAX];
 
 static void need(int good)
 {
@@ -31,7 +31,7 @@ static void need(int good)
 		abort();
 }
 
-/* ---- what card.c and owner.c need of the rest of lib/remote; none of it is reached ----------------- */
+/* ---- what endpoint.c and layout_file.c need of the rest of lib/remote; none of it is reached ----------------- */
 
 int pmio_fabric_random(void *bytes, size_t len)
 {
@@ -39,9 +39,9 @@ int pmio_fabric_random(void *bytes, size_t len)
 	return 0;
 }
 
-struct node *node_get(const struct pmio_settings *settings, const struct remote_card *card)
+struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint)
 {
-	(void)settings, (void)card;
+	(void)settings, (void)endpoint;
 	abort();
 }
 
@@ -51,9 +51,9 @@ int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *ans
 	abort();
 }
 
-int node_joined(struct node *n, const uint8_t use[REMOTE_USE_ID], uint64_t number, const char *owner)
+int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file)
 {
-	(void)n, (void)use, (void)number, (void)owner;
+	(void)n, (void)layout, (void)number, (void)layout_file;
 	abort();
 }
 
@@ -69,21 +69,21 @@ int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_a
 	abort();
 }
 
-int node_probe(const struct remote_card *card, unsigned timeout_ms)
+int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 {
-	(void)card, (void)timeout_ms;
+	(void)endpoint, (void)timeout_ms;
 	abort();
 }
 
-int remote_delete(const struct pmio_settings *settings, const struct remote_card *card, const char *path)
+int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path)
 {
-	(void)settings, (void)card, (void)path;
+	(void)settings, (void)endpoint, (void)path;
 	abort();
 }
 
 /* ---- good ones --------------------------------------------------------------------------------------- */
 
-static void fill_card(struct remote_card *c, unsigned seed)
+static void fill_endpoint(struct remote_endpoint *c, unsigned seed)
 {
 	memset(c, 0, sizeof(*c));
 	snprintf(c->host, sizeof(c->host), "n%u", seed);
@@ -94,34 +94,34 @@ static void fill_card(struct remote_card *c, unsigned seed)
 	memset(c->key, (int)seed + 1, sizeof(c->key));
 	memset(c->uuid, (int)seed + 2, sizeof(c->uuid));
 	c->chunk_size = 1 << 20;
-	c->lifeline = 7001;
+	c->liveness = 7001;
 }
 
-static void write_text(char text[TEXT_MAX], const struct remote_card *card, const struct remote_use *use)
+static void write_text(char text[TEXT_MAX], const struct remote_endpoint *endpoint, const struct remote_layout *layout)
 {
 	FILE *out = fmemopen(text, TEXT_MAX, "w");
 
 	if (!out)
 		abort();
-	if (card)
-		remote_card_write(out, card);
+	if (endpoint)
+		remote_endpoint_write(out, endpoint);
 	else
-		layout_write(out, "/pfs/out.h5", BORN, use);
+		layout_file_write(out, "/pfs/out.h5", BORN, layout);
 	fclose(out);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct remote_card cards[NR_TARGETS];
-	struct remote_use use = { .placement = PMIO_PLACE_STRIPED, .nr = NR_TARGETS, .nr_memory = 1, .cards = cards };
+	struct remote_endpoint endpoints[NR_TARGETS];
+	struct remote_layout layout = { .placement = PMIO_PLACE_STRIPED, .nr = NR_TARGETS, .nr_memory = 1, .endpoints = endpoints };
 
 	(void)argc, (void)argv;
 	pmio_log_set_level(PMIO_LOG_NONE);
-	memset(use.id, 0x5f, sizeof(use.id));
+	memset(layout.id, 0x5f, sizeof(layout.id));
 	for (unsigned i = 0; i < NR_TARGETS; i++)
-		fill_card(&cards[i], i);
-	write_text(good_card, &cards[0], NULL);
-	write_text(good_owner, NULL, &use);
+		fill_endpoint(&endpoints[i], i);
+	write_text(good_endpoint, &endpoints[0], NULL);
+	write_text(good_layout, NULL, &layout);
 	return 0;
 }
 
@@ -206,7 +206,7 @@ static void make_text(char text[TEXT_MAX], const char *good, bool changes, const
 
 /* ---- looking at what was let pass --------------------------------------------------------------------------- */
 
-static void look_at_card(const struct remote_card *c)
+static void look_at_endpoint(const struct remote_endpoint *c)
 {
 	need(c->fabric.addr_len <= PMIO_FABRIC_ADDR_MAX);
 	need(memchr(c->host, 0, sizeof(c->host)) && memchr(c->fabric.provider, 0, sizeof(c->fabric.provider)));
@@ -214,80 +214,80 @@ static void look_at_card(const struct remote_card *c)
 }
 
 /* but for names, from whose ends blanks may have been cut */
-static void need_same(const struct remote_card *a, const struct remote_card *b)
+static void need_same(const struct remote_endpoint *a, const struct remote_endpoint *b)
 {
 	need(a->fabric.epoch == b->fabric.epoch && a->fabric.addr_len == b->fabric.addr_len);
 	need(memcmp(a->fabric.addr, b->fabric.addr, a->fabric.addr_len) == 0);
 	need(memcmp(a->key, b->key, sizeof(a->key)) == 0 && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0);
-	need(a->chunk_size == b->chunk_size && a->lifeline == b->lifeline && a->waits == b->waits);
+	need(a->chunk_size == b->chunk_size && a->liveness == b->liveness && a->dirty == b->dirty);
 }
 
-static void try_card(const char *text)
+static void try_endpoint(const char *text)
 {
 	static char again[TEXT_MAX];
-	struct remote_card c, back;
+	struct remote_endpoint c, back;
 
-	if (remote_card_parse(text, &c) != 0)
+	if (remote_endpoint_parse(text, &c) != 0)
 		return;
-	look_at_card(&c);
+	look_at_endpoint(&c);
 	write_text(again, &c, NULL);
-	need(remote_card_parse(again, &back) == 0);
+	need(remote_endpoint_parse(again, &back) == 0);
 	need_same(&c, &back);
 }
 
-static void look_at_use(const char *text, const struct remote_use *use)
+static void look_at_layout(const char *text, const struct remote_layout *layout)
 {
 	static char again[TEXT_MAX];
-	struct remote_use back;
-	bool waits = false;
+	struct remote_layout back;
+	bool dirty = false;
 	int rc;
 
-	need(use->nr >= 1 && use->nr <= REMOTE_TARGETS_MAX && use->nr_memory <= use->nr && use->cards);
-	need(use->placement > PMIO_PLACE_AUTO && use->placement <= PMIO_PLACE_SINGLE);
-	for (uint32_t i = 0; i < use->nr; i++) {
-		look_at_card(&use->cards[i]);
-		waits |= use->cards[i].waits;
-		need(layout_answer_of(text, i) >= 0 && layout_answer_of(text, i) <= (off_t)strlen(text));
+	need(layout->nr >= 1 && layout->nr <= REMOTE_TARGETS_MAX && layout->nr_memory <= layout->nr && layout->endpoints);
+	need(layout->placement > PMIO_PLACE_AUTO && layout->placement <= PMIO_PLACE_SINGLE);
+	for (uint32_t i = 0; i < layout->nr; i++) {
+		look_at_endpoint(&layout->endpoints[i]);
+		dirty |= layout->endpoints[i].dirty;
+		need(layout_file_mark_of(text, i) >= 0 && layout_file_mark_of(text, i) <= (off_t)strlen(text));
 	}
-	if (use->nr > 4) /* it may not have room in the buffer */
+	if (layout->nr > 4) /* it may not have room in the buffer */
 		return;
-	write_text(again, NULL, use);
-	rc = layout_parse(again, BORN, &back);
-	need(rc == (waits ? -EBUSY : 0));
-	need(back.nr == use->nr && back.nr_memory == use->nr_memory && back.placement == use->placement);
-	need(memcmp(back.id, use->id, sizeof(use->id)) == 0);
-	for (uint32_t i = 0; i < use->nr; i++) {
-		need_same(&use->cards[i], &back.cards[i]);
-		need(layout_answer_of(again, i) != 0);
+	write_text(again, NULL, layout);
+	rc = layout_file_parse(again, BORN, &back);
+	need(rc == (dirty ? -EBUSY : 0));
+	need(back.nr == layout->nr && back.nr_memory == layout->nr_memory && back.placement == layout->placement);
+	need(memcmp(back.id, layout->id, sizeof(layout->id)) == 0);
+	for (uint32_t i = 0; i < layout->nr; i++) {
+		need_same(&layout->endpoints[i], &back.endpoints[i]);
+		need(layout_file_mark_of(again, i) != 0);
 	}
-	remote_use_fini(&back);
+	remote_layout_fini(&back);
 }
 
 static void try_owner(const char *text)
 {
-	struct remote_use use;
-	int rc = layout_parse(text, BORN, &use);
+	struct remote_layout layout;
+	int rc = layout_file_parse(text, BORN, &layout);
 
 	if (rc == 0 || rc == -EBUSY || rc == -ESTALE)
-		look_at_use(text, &use);
+		look_at_layout(text, &layout);
 	else
-		need(use.nr == 0 && !use.cards && (rc == -EAGAIN || rc == PMIO_EPROTO));
-	remote_use_fini(&use);
+		need(layout.nr == 0 && !layout.endpoints && (rc == -EAGAIN || rc == PMIO_EPROTO));
+	remote_layout_fini(&layout);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char text[TEXT_MAX];
-	bool owner, changes;
+	bool layout_file, changes;
 
 	if (size == 0)
 		return 0;
-	owner = data[0] & 1;
+	layout_file = data[0] & 1;
 	changes = data[0] & 2;
-	make_text(text, owner ? good_owner : good_card, changes, data + 1, size - 1);
-	if (owner)
+	make_text(text, layout_file ? good_layout : good_endpoint, changes, data + 1, size - 1);
+	if (layout_file)
 		try_owner(text);
 	else
-		try_card(text);
+		try_endpoint(text);
 	return 0;
 }

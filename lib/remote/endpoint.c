@@ -1,5 +1,5 @@
 /*
- * card.c -- cards (endpoint descriptors) in files: how to find a target, and the key
+ * endpoint.c -- endpoint descriptors in files: how to find a target, and the key
  * that proves the right to use it
  *
  *	[target]
@@ -28,9 +28,9 @@
 #include "core/log.h"
 #include "remote/remote_impl.h"
 
-#define CARD_TEXT_MAX 4096
+#define ENDPOINT_TEXT_MAX 4096
 #define HEX_MAX 64 /* bytes: an address, a key, or an id */
-_Static_assert(PMIO_FABRIC_ADDR_MAX <= HEX_MAX && PMIO_FABRIC_KEY_SIZE <= HEX_MAX && REMOTE_USE_ID <= HEX_MAX, "all that is written");
+_Static_assert(PMIO_FABRIC_ADDR_MAX <= HEX_MAX && PMIO_FABRIC_KEY_SIZE <= HEX_MAX && REMOTE_LAYOUT_ID <= HEX_MAX, "all that is written");
 
 void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t len)
 {
@@ -40,18 +40,18 @@ void remote_put_hex(FILE *out, const char *name, const uint8_t *bytes, size_t le
 	sodium_memzero(text, sizeof(text)); /* it may be a key */
 }
 
-void remote_card_write(FILE *out, const struct remote_card *card)
+void remote_endpoint_write(FILE *out, const struct remote_endpoint *endpoint)
 {
-	fprintf(out, "[target]\nhost = %s\nprovider = %s\nepoch = %016" PRIx64 "\n", card->host,
-		card->fabric.provider, card->fabric.epoch);
-	remote_put_hex(out, "address", card->fabric.addr, card->fabric.addr_len);
-	remote_put_hex(out, "key", card->key, sizeof(card->key));
-	remote_put_hex(out, "pool", card->uuid, sizeof(card->uuid));
+	fprintf(out, "[target]\nhost = %s\nprovider = %s\nepoch = %016" PRIx64 "\n", endpoint->host,
+		endpoint->fabric.provider, endpoint->fabric.epoch);
+	remote_put_hex(out, "address", endpoint->fabric.addr, endpoint->fabric.addr_len);
+	remote_put_hex(out, "key", endpoint->key, sizeof(endpoint->key));
+	remote_put_hex(out, "pool", endpoint->uuid, sizeof(endpoint->uuid));
 	/*
-	 * the same length with any port: the card of a restarted target overwrites the old one in a layout file, in
-	 * place
+	 * the same length with any port: the endpoint descriptor of a restarted target overwrites the old one in a layout
+	 * file, in place
 	 */
-	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", card->chunk_size, card->lifeline);
+	fprintf(out, "chunk_size = %" PRIu64 "\nlifeline = %-5u\n", endpoint->chunk_size, endpoint->liveness);
 }
 
 /*
@@ -84,7 +84,7 @@ static int make_file(int dir_fd, const char *name, char *made, size_t size)
 }
 
 /* fd is closed */
-static int fill_file(int fd, const struct remote_card *card)
+static int fill_file(int fd, const struct remote_endpoint *endpoint)
 {
 	FILE *out = fdopen(fd, "w");
 	int rc;
@@ -94,7 +94,7 @@ static int fill_file(int fd, const struct remote_card *card)
 		close(fd);
 		return rc;
 	}
-	remote_card_write(out, card);
+	remote_endpoint_write(out, endpoint);
 	rc = fflush(out) == 0 && fsync(fd) == 0 ? 0 : -errno;
 	if (fclose(out) != 0 && rc == 0)
 		rc = -errno;
@@ -107,17 +107,17 @@ static void say_in_the_way(int dir_fd, const char *name)
 	struct stat st;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != geteuid())
-		pmio_err("card %s: user %u has a file of that name there", name, (unsigned)st.st_uid);
+		pmio_err("endpoint descriptor %s: user %u has a file of that name there", name, (unsigned)st.st_uid);
 }
 
-int remote_card_save(int dir_fd, const char *name, const struct remote_card *card)
+int remote_endpoint_save(int dir_fd, const char *name, const struct remote_endpoint *endpoint)
 {
 	char made[PATH_MAX];
 	int rc, fd = make_file(dir_fd, name, made, sizeof(made));
 
 	if (fd < 0)
 		return fd;
-	rc = fill_file(fd, card);
+	rc = fill_file(fd, endpoint);
 	if (rc == 0 && renameat(dir_fd, made, dir_fd, name) < 0) {
 		rc = -errno;
 		say_in_the_way(dir_fd, name);
@@ -147,7 +147,7 @@ bool remote_get_number(const char *text, int base, uint64_t most, uint64_t *numb
 	return errno == 0 && *number <= most;
 }
 
-unsigned remote_card_take(struct remote_card *c, const char *name, const char *value)
+unsigned remote_endpoint_take(struct remote_endpoint *c, const char *name, const char *value)
 {
 	size_t len = 0;
 	uint64_t number;
@@ -175,14 +175,14 @@ unsigned remote_card_take(struct remote_card *c, const char *name, const char *v
 	if (strcmp(name, "chunk_size") == 0)
 		return remote_get_number(value, 10, UINT64_MAX, &c->chunk_size) && c->chunk_size ? 64 : 0;
 	if (strcmp(name, "lifeline") == 0 && remote_get_number(value, 10, UINT16_MAX, &number)) {
-		c->lifeline = (uint16_t)number;
+		c->liveness = (uint16_t)number;
 		return 128;
 	}
 	return 0;
 }
 
 struct parsed {
-	struct remote_card *card;
+	struct remote_endpoint *endpoint;
 	unsigned seen;
 };
 
@@ -191,35 +191,35 @@ static int take(void *user, const char *section, const char *name, const char *v
 	struct parsed *p = user;
 
 	if (strcmp(section, "target") == 0)
-		p->seen |= remote_card_take(p->card, name, value);
+		p->seen |= remote_endpoint_take(p->endpoint, name, value);
 	return 1;
 }
 
-int remote_card_parse(const char *text, struct remote_card *card)
+int remote_endpoint_parse(const char *text, struct remote_endpoint *endpoint)
 {
-	struct parsed p = { .card = card };
+	struct parsed p = { .endpoint = endpoint };
 
-	memset(card, 0, sizeof(*card));
-	return ini_parse_string(text, take, &p) == 0 && p.seen == REMOTE_CARD_WHOLE ? 0 : PMIO_EPROTO;
+	memset(endpoint, 0, sizeof(*endpoint));
+	return ini_parse_string(text, take, &p) == 0 && p.seen == REMOTE_ENDPOINT_WHOLE ? 0 : PMIO_EPROTO;
 }
 
-int remote_targets_load(const char *setting, struct remote_card **cards, uint32_t *nr)
+int remote_targets_load(const char *setting, struct remote_endpoint **endpoints, uint32_t *nr)
 {
 	char *list = strdup(setting), *rest = NULL, *name;
 	int rc = list ? 0 : -ENOMEM;
 
-	*cards = NULL;
+	*endpoints = NULL;
 	*nr = 0;
 	name = list ? strtok_r(list, ",", &rest) : NULL;
 	for (; name && rc == 0; name = strtok_r(NULL, ",", &rest)) {
-		struct remote_card *more = reallocarray(*cards, *nr + 1, sizeof(*more));
+		struct remote_endpoint *more = reallocarray(*endpoints, *nr + 1, sizeof(*more));
 
 		if (!more) {
 			rc = -ENOMEM;
 			break;
 		}
-		*cards = more;
-		rc = remote_card_load(AT_FDCWD, name, &more[*nr]);
+		*endpoints = more;
+		rc = remote_endpoint_load(AT_FDCWD, name, &more[*nr]);
 		if (rc < 0)
 			pmio_err("memory node %s: %s", name,
 				 rc == -EPERM ? "not a file that only you may read" : pmio_strerror(rc));
@@ -230,42 +230,42 @@ int remote_targets_load(const char *setting, struct remote_card **cards, uint32_
 	if (rc == 0 && *nr == 0)
 		rc = -EINVAL;
 	if (rc < 0) {
-		free(*cards);
-		*cards = NULL;
+		free(*endpoints);
+		*endpoints = NULL;
 		*nr = 0;
 	}
 	return rc;
 }
 
-int remote_card_keep_key(const char *name, struct remote_card *card)
+int remote_endpoint_keep_key(const char *name, struct remote_endpoint *endpoint)
 {
-	struct remote_card old;
+	struct remote_endpoint old;
 	struct stat st;
-	int rc = remote_card_load(AT_FDCWD, name, &old);
+	int rc = remote_endpoint_load(AT_FDCWD, name, &old);
 
 	if (rc == 0)
-		memcpy(card->key, old.key, sizeof(old.key));
+		memcpy(endpoint->key, old.key, sizeof(old.key));
 	explicit_bzero(&old, sizeof(old));
 	if ((rc == -EPERM || rc == -EACCES) && lstat(name, &st) == 0 && S_ISREG(st.st_mode)) {
 		if (st.st_uid != geteuid())
-			pmio_warn("card %s: it belongs to user %u: its key is not used", name, (unsigned)st.st_uid);
+			pmio_warn("endpoint descriptor %s: it belongs to user %u: its key is not used", name, (unsigned)st.st_uid);
 		else
-			pmio_warn("card %s: others could read or write it (mode %04o): there is a new key; copies of the old "
-				  "card must be replaced by this one", name, (unsigned)st.st_mode & 07777);
+			pmio_warn("endpoint descriptor %s: others could read or write it (mode %04o): there is a new key; copies of the old "
+				  "endpoint descriptor must be replaced by this one", name, (unsigned)st.st_mode & 07777);
 		rc = -ENOENT;
 	}
 	return rc;
 }
 
-int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
+int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *endpoint)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	char text[CARD_TEXT_MAX];
+	char text[ENDPOINT_TEXT_MAX];
 	struct stat st;
 	ssize_t n;
 	int rc;
 
-	memset(card, 0, sizeof(*card));
+	memset(endpoint, 0, sizeof(*endpoint));
 	if (fd < 0)
 		return -errno;
 	rc = fstat(fd, &st) < 0 ? -errno : 0;
@@ -278,7 +278,7 @@ int remote_card_load(int dir_fd, const char *name, struct remote_card *card)
 	if (rc < 0)
 		return rc;
 	text[n] = '\0';
-	rc = remote_card_parse(text, card);
+	rc = remote_endpoint_parse(text, endpoint);
 	explicit_bzero(text, sizeof(text));
 	return rc;
 }
