@@ -622,6 +622,8 @@ void calls_abandon_removal(struct agent *a, struct conn *c);
 void calls_forget(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 /* complete a removal that was cut off; -ENOMEM */
 int calls_end_removal(struct agent *a, struct file *f);
+/* RAISE: in the loop, so that no truncation comes between the look at cuts and the new size */
+void calls_raise(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 /* no job may work on the file */
 void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);
 void calls_sync(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);

@@ -341,6 +341,23 @@ static void grow(struct agent *a, struct file *f, uint64_t size)
 	pmio_pm_fence(a->view->pm);
 }
 
+void calls_raise(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg)
+{
+	bool is_cut = pmio_pm_load64(&a->view->slots[f->slot].cuts) != msg->raise.cuts;
+
+	if (!is_cut)
+		grow(a, f, msg->raise.size);
+	agent_reply_status(a, c, &msg->hdr, is_cut ? -EAGAIN : 0);
+}
+
+/* a size that was read at another target before does not count any more: calls_raise() */
+static void note_cut(struct agent *a, struct file *f)
+{
+	struct pmio_slot_df *slot = &a->view->slots[f->slot];
+
+	pmio_pm_store64(a->view->pm, &slot->cuts, pmio_pm_load64(&slot->cuts) + 1);
+}
+
 /*
  * Crash table: T1 the catalog says that the agent changes the PFS file; T2 the slot's
  * size; T3 the catalog says that bytes of the PFS file beyond that size no longer
@@ -359,6 +376,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	int rc;
 
 	if (size >= pmio_pool_file_size(a->pool, f->slot)) {
+		note_cut(a, f); /* to other targets it may be one */
 		if (f->shared && !f->sets_size)
 			size = 0; /* only its own pieces count here */
 		grow(a, f, size);
@@ -373,6 +391,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 			agent_reply_status(a, c, &msg->hdr, rc);
 		return;
 	}
+	note_cut(a, f);
 	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
 	f->on_pfs.busy = was_busy || cuts_pfs;
 	f->on_pfs.cut_pending |= cuts_pfs;

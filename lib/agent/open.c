@@ -51,6 +51,12 @@ static bool is_recent(const struct stat *st)
 	return st->st_ctim.tv_sec + RECENT_S >= now.tv_sec;
 }
 
+/* each that grows from now on says so first.  If a power cut takes the bit back, all are asked */
+static void set_growers_known(struct agent *a, const struct file *f)
+{
+	pmio_pm_or64(a->view->pm, &a->view->slots[f->slot].growers, PMIO_GROWERS_KNOWN);
+}
+
 static int add_handle(struct agent *a, struct conn *c, struct file *f, const struct pmio_open_msg *m, struct handle **out)
 {
 	struct handle *h = calloc(1, sizeof(*h));
@@ -85,6 +91,8 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
 	f->shared = flags & PMIO_OPEN_SHARED;
 	f->sets_size = f->shared && (f->sets_size || (flags & PMIO_OPEN_MDS));
+	if (f->sets_size && (flags & PMIO_OPEN_BEGINS))
+		set_growers_known(a, f);
 	requests_finish(a, &f->mark_waiters, 0);
 	if (f->shared)
 		marks_want_none(a, f);

@@ -181,6 +181,16 @@ static void op_map(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 	agent_reply_status(a, c, &msg->hdr, may ? 0 : -EBADF);
 }
 
+static void op_raise(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
+{
+	struct handle *h = find_handle(a, c, msg->raise.handle);
+
+	if (!h || !(h->flags & PMIO_OPEN_WRITE))
+		agent_reply_status(a, c, &msg->hdr, -EBADF);
+	else
+		calls_raise(a, c, h->file, msg);
+}
+
 static void op_truncate(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
 	struct handle *h = find_handle(a, c, msg->truncate.handle);
@@ -419,6 +429,7 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		[PMIO_OP_STAT] = op_stat,	    [PMIO_OP_STAT_FILE] = op_stat_file,
 		[PMIO_OP_STAT_ID] = op_stat_id,	    [PMIO_OP_MAP] = op_map,
 		[PMIO_OP_SHUTDOWN] = op_shutdown,   [PMIO_OP_STAGE] = op_stage,
+		[PMIO_OP_RAISE] = op_raise,
 		[PMIO_OP_THROTTLE] = op_throttle,   [PMIO_OP_FORGET] = op_forget,
 	};
 	static void (*const with_fd[PMIO_NR_OPS])(struct agent *, struct conn *,

@@ -28,7 +28,7 @@ static int extend(struct pmio_file *f, off_t end)
 {
 	uint64_t to = (uint64_t)end;
 	off_t size;
-	int rc = client_grow(f, &to);
+	int rc = client_grow(f, &to, 0);
 
 	if (rc != -EOPNOTSUPP)
 		return rc;

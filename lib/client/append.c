@@ -19,7 +19,7 @@ struct append_place {
 };
 
 /* with the current agent: epoch */
-static int take(struct pmio_file *f, uint64_t len, struct append_place *p)
+static int take(struct pmio_file *f, uint64_t len, bool settled, struct append_place *p)
 {
 	struct pmio_view *v = f->pm->view;
 	uint32_t slot = f->slot;
@@ -27,6 +27,8 @@ static int take(struct pmio_file *f, uint64_t len, struct append_place *p)
 
 	if (p->taken && p->slot == slot && p->generation == generation)
 		return 0; /* the agent was replaced after it was taken: the size is in the pool all the time */
+	if (!settled && pmio_pm_load64(&v->slots[slot].growers) != PMIO_GROWERS_KNOWN)
+		return -EAGAIN;
 	if (!pmio_pm_add64(v->pm, &v->slots[slot].size, len, INT64_MAX, &p->at))
 		return -EFBIG;
 	p->taken = true;
@@ -35,7 +37,7 @@ static int take(struct pmio_file *f, uint64_t len, struct append_place *p)
 	return 0;
 }
 
-int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+int client_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at)
 {
 	struct append_place p = { .taken = false };
 	bool done = false;
@@ -45,14 +47,14 @@ int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 	if (!(f->flags & PMIO_OPEN_WRITE))
 		return -EBADF;
 	if (f->ops)
-		return f->ops->reserve(f, len, at);
+		return f->ops->reserve(f, len, settled, at);
 
 	for (int tries = 0; tries < CLIENT_AGENTS_MAX && rc == 0 && !done; tries++) {
 		rc = client_begin_try(f, &epoch);
 		if (rc == 0)
 			rc = f->broken;
 		if (rc == 0)
-			rc = take(f, len, &p);
+			rc = take(f, len, settled, &p);
 		done = rc == 0 && client_is_agent(f, epoch);
 	}
 	*at = p.at;
@@ -70,7 +72,7 @@ ssize_t pmio_append(struct pmio_file *f, const void *buf, size_t len, off_t *at)
 		return -EBADF;
 	if (len > SSIZE_MAX)
 		return -EINVAL;
-	rc = len ? client_reserve(f, len, &start) : pmio_size(f, &size);
+	rc = len ? client_reserve(f, len, true, &start) : pmio_size(f, &size);
 	if (rc < 0) {
 		pmio_err("append to %s: %s", f->path, pmio_strerror(rc));
 		return rc;

@@ -85,6 +85,8 @@ static inline uint32_t client_window(const struct pmio_view *v)
 
 #define PMIO_CLOSE_DISCARD 1u /* delete on close */
 
+struct client_growth;
+
 /*
  * The operations of a file that is not, or not only, in the pool of this node
  * (lib/remote).  The arguments are those of the calls of pmio.h and below, already
@@ -100,8 +102,10 @@ struct client_ops {
 	 */
 	void *(*begin)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write);
 	ssize_t (*finish)(void *op, bool *raised);
-	int (*grow)(struct pmio_file *f, uint64_t *size); /* may be NULL */
-	int (*reserve)(struct pmio_file *f, uint64_t len, uint64_t *at); /* client_reserve() */
+	int (*grow)(struct pmio_file *f, uint64_t *size, uint64_t growers); /* may be NULL, as the next two */
+	int (*growth)(struct pmio_file *f, struct client_growth *g);
+	int (*raise)(struct pmio_file *f, uint64_t size, uint64_t cuts);
+	int (*reserve)(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at); /* client_reserve() */
 	int (*size)(struct pmio_file *f, off_t *size);
 	int (*truncate)(struct pmio_file *f, uint64_t size);
 	int (*sync)(struct pmio_file *f);
@@ -283,19 +287,34 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
  */
 ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
-/* make the file at least *size bytes long; out: its size */
-int client_grow(struct pmio_file *f, uint64_t *size);
+/*
+ * make the file at least *size bytes long; out: its size there.  growers: of the metadata server of a file of several nodes: bits to
+ * be set in its slot before; 0: none
+ */
+int client_grow(struct pmio_file *f, uint64_t *size, uint64_t growers);
 /* allocate.c: fallocate(); -EOPNOTSUPP: a mode that the pool does not have */
 int client_allocate(struct pmio_file *f, int mode, off_t off, off_t len);
 /* the same as client_grow() if no waiting is necessary: stores to the pool and a flush; otherwise false */
-bool client_grow_at_once(struct pmio_file *f, uint64_t *size);
+bool client_grow_at_once(struct pmio_file *f, uint64_t *size, uint64_t growers);
+/* the words of a slot */
+struct client_growth {
+	uint64_t size, growers, cuts;
+};
+/* growth.c: those of a file at its metadata server */
+int client_growth(struct pmio_file *f, struct client_growth *g);
+/*
+ * make the file at least size bytes long, which another slot has said since cuts was read here; -EAGAIN: it was truncated
+ * meanwhile
+ */
+int client_raise(struct pmio_file *f, uint64_t size, uint64_t cuts);
 /*
  * client_reserve -- make the file len bytes longer, in one step for all processes; append.c
  *
- * at   out: where these bytes begin.  They are zeros until they are written
+ * settled  other slots have been asked for larger sizes; otherwise -EAGAIN if some may have one
+ * at       out: where these bytes begin.  They are zeros until they are written
  * Not to be repeated if it fails: of a file of another node it is then not known whether it is longer.  Not logged.
  */
-int client_reserve(struct pmio_file *f, uint64_t len, uint64_t *at);
+int client_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
  *

@@ -104,7 +104,7 @@ static struct pmio_file *alloc_file(struct pmio *pm, const char *path, uint32_t 
 	f->pm = pm;
 	f->chunk_size = pm->view->chunk_size;
 	f->pfs_fd = f->direct_fd = f->lock_fd = f->map_fd[0] = f->map_fd[1] = -1;
-	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BY_FD);
+	f->flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BY_FD | PMIO_OPEN_BEGINS);
 	pthread_mutex_init(&f->lock, NULL);
 	f->path = strdup(path);
 	if (!f->path) {
@@ -237,7 +237,8 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	if (rc < 0)
 		return rc;
 	pmio_proto_request(&msg, PMIO_OP_OPEN, 0);
-	msg.open.flags = f->flags | (created->unsynced ? PMIO_OPEN_NEW : 0) | (created->is_new ? PMIO_OPEN_FIRST : 0);
+	msg.open.flags = f->flags | (how->flags & PMIO_OPEN_BEGINS) | (created->unsynced ? PMIO_OPEN_NEW : 0) |
+			 (created->is_new ? PMIO_OPEN_FIRST : 0);
 	client_present_name(f, msg.open.path);
 	rc = how->by_fd ? attach_by_fd(f, how, &msg, &reply) : client_attach(f, &msg, &reply);
 	*error = rc == 0 ? reply.open_reply.error : 0;

@@ -449,7 +449,7 @@ ssize_t pmio_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t
 	return rc < 0 ? rc : n;
 }
 
-bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
+bool client_grow_at_once(struct pmio_file *f, uint64_t *size, uint64_t growers)
 {
 	struct pmio_slot_df *slot;
 	struct pmio_view *v;
@@ -459,8 +459,10 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 		return false;
 	v = f->pm->view;
 	slot = client_slot(f);
+	if (growers)
+		pmio_pm_or64(v->pm, &slot->growers, growers);
 	pmio_pm_max64(v->pm, &slot->size, *size);
-	pmio_pm_flush(v->pm, &slot->size, sizeof(slot->size));
+	pmio_pm_flush(v->pm, slot, sizeof(*slot));
 	pmio_pm_fence(v->pm);
 	if (!client_is_agent(f, epoch))
 		return false;
@@ -468,17 +470,17 @@ bool client_grow_at_once(struct pmio_file *f, uint64_t *size)
 	return true;
 }
 
-int client_grow(struct pmio_file *f, uint64_t *size)
+int client_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
 {
 	uint64_t epoch;
 	int rc;
 
 	if (f->ops)
-		return f->ops->grow ? f->ops->grow(f, size) : -EOPNOTSUPP;
+		return f->ops->grow ? f->ops->grow(f, size, growers) : -EOPNOTSUPP;
 	if (!(f->flags & PMIO_OPEN_WRITE))
 		return -EBADF;
 	for (int tries = 0; tries < REDO_MAX; tries++) {
-		if (client_grow_at_once(f, size))
+		if (client_grow_at_once(f, size, growers))
 			return 0;
 		rc = client_begin_try(f, &epoch);
 		if (rc == 0)

@@ -90,9 +90,20 @@ struct pmio_slot_df {
 	uint64_t size;		/* bytes of the file; clients raise it (atomic max) */
 	uint64_t generation;	/* 1 and up; only the agent changes it */
 	uint64_t packed;	/* where the bytes of a small file are, PMIO_PACKED(); 0: in frames of its own */
-	uint8_t reserved[40];
+	/* of a file of several nodes, at its metadata server (lib/remote): */
+	uint64_t growers;	/* PMIO_GROWERS_*; clients set bits */
+	uint64_t cuts;		/* goes up with each truncation; only the agent changes it */
+	uint8_t reserved[24];
 };
 _Static_assert(sizeof(struct pmio_slot_df) == 64, "file slot");
+
+/*
+ * The targets of a file, by their indices in its list, whose slots may have a size that its metadata server's has not: bit i.
+ * Without KNOWN, as in a new slot, any of them may.
+ */
+#define PMIO_GROWERS_KNOWN (1ULL << 63)
+#define PMIO_GROWERS_MAX 32u /* indices from here on tell the metadata server each time */
+#define PMIO_GROWERS_ALL (PMIO_GROWERS_KNOWN | ((1ULL << PMIO_GROWERS_MAX) - 2))
 
 /* owner word: generation (40 bits) << 24 | slot (24 bits); 0 is a free frame */
 #define PMIO_OWNER(slot, generation) (((uint64_t)(generation) << 24) | (uint64_t)(slot))

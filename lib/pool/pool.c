@@ -488,6 +488,7 @@ int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint
 	 */
 	pmio_pm_store64(v->pm, &df->size, size);
 	pmio_pm_store64(v->pm, &df->packed, 0);
+	pmio_pm_store64(v->pm, &df->growers, 0);
 	rc = pmio_pm_sync(v->pm, df, sizeof(*df)); /* P1 */
 	if (rc < 0)
 		return rc;

@@ -172,7 +172,7 @@ static bool generation_ok(uint64_t generation)
 
 static bool slot_ok(const struct pmio_slot_df *df)
 {
-	return generation_ok(df->generation) && df->size <= INT64_MAX && is_zero(df->reserved, sizeof(df->reserved));
+	return generation_ok(df->generation) && df->size <= INT64_MAX && !(df->growers & ~PMIO_GROWERS_ALL) && is_zero(df->reserved, sizeof(df->reserved));
 }
 
 #define CLEARED_MAX (UINT64_MAX >> 16) /* more often than any pool is used */

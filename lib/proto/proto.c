@@ -24,6 +24,7 @@ static const struct {
 	[PMIO_OP_SYNC] = { "SYNC", sizeof(struct pmio_handle_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_SIZE] = { "SIZE", sizeof(struct pmio_handle_msg), sizeof(struct pmio_size_reply_msg) },
 	[PMIO_OP_TRUNCATE] = { "TRUNCATE", sizeof(struct pmio_truncate_msg), sizeof(struct pmio_reply_msg) },
+	[PMIO_OP_RAISE] = { "RAISE", sizeof(struct pmio_raise_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_DRAIN] = { "DRAIN", sizeof(struct pmio_drain_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_CLOSE] = { "CLOSE", sizeof(struct pmio_close_msg), sizeof(struct pmio_reply_msg) },
 	[PMIO_OP_REMOVE] = { "REMOVE", sizeof(struct pmio_remove_msg), sizeof(struct pmio_reply_msg) },
@@ -113,6 +114,8 @@ static int check_fields(const union pmio_any_msg *msg)
 			       : PMIO_EPROTO;
 	case PMIO_OP_TRUNCATE:
 		return msg->truncate.size > INT64_MAX ? PMIO_EPROTO : 0;
+	case PMIO_OP_RAISE:
+		return msg->raise.size > INT64_MAX ? PMIO_EPROTO : 0;
 	case PMIO_OP_STAT:
 		return msg->stat.sums > 1 ? PMIO_EPROTO : 0;
 	case PMIO_OP_DRAIN:

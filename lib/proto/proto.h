@@ -22,7 +22,7 @@
 #include "core/spin.h"
 #include "pool/format.h"
 
-#define PMIO_PROTO_VERSION 13
+#define PMIO_PROTO_VERSION 14
 #define PMIO_SOCKET_NAME "agent.sock" /* in the pool's directory */
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
@@ -51,6 +51,7 @@ enum pmio_op {
 	PMIO_OP_FORGET,
 	PMIO_OP_STAT_ID,
 	PMIO_OP_MAP,
+	PMIO_OP_RAISE,
 	PMIO_NR_OPS,
 };
 
@@ -96,7 +97,8 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
 #define PMIO_OPEN_BY_FD 32768u      /* the descriptor is a program's own: the agent opens the file anew with it */
 #define PMIO_OPEN_MAPPED 65536u     /* opened again with another agent: the program has mapped the file's frames */
-#define PMIO_OPEN_ALL 131071u
+#define PMIO_OPEN_BEGINS 131072u    /* with HOME: the use of the file by several nodes begins with this open */
+#define PMIO_OPEN_ALL 262143u
 
 /*
  * OPEN: the client has opened the file on the PFS, and passes the descriptor along; so
@@ -168,6 +170,17 @@ struct pmio_truncate_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
 	uint64_t size;
+};
+
+/*
+ * RAISE: the file, of which this is the metadata server, is at least that long, as another target's slot says; unless it has been
+ * truncated since cuts was read from its slot: -EAGAIN
+ */
+struct pmio_raise_msg {
+	struct pmio_hdr_msg hdr;
+	uint64_t handle;
+	uint64_t size;
+	uint64_t cuts;
 };
 
 /* CLOSE: with the PFS file's attributes as the client sees them; from then on no other process may change it, if data wait */
@@ -367,6 +380,7 @@ union pmio_any_msg {
 	struct pmio_handle_msg handle;
 	struct pmio_size_reply_msg size_reply;
 	struct pmio_truncate_msg truncate;
+	struct pmio_raise_msg raise;
 	struct pmio_close_msg close;
 	struct pmio_drain_msg drain;
 	struct pmio_forget_msg forget;

@@ -572,11 +572,11 @@ static ssize_t remote_writex(struct pmio_file *f, const struct pmio_piece *piece
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
-static int remote_size(struct pmio_file *f, off_t *size)
+static int remote_growth(struct pmio_file *f, struct client_growth *g)
 {
 	struct remote_file *r = remote_of(f);
 	struct remote_hdr_msg m;
-	struct remote_size_answer_msg a;
+	struct remote_growth_answer_msg a;
 	int rc = call(r, REMOTE_SIZE, &m, sizeof(m), &a, sizeof(a));
 
 	if (rc == 0 && a.size > INT64_MAX)
@@ -584,14 +584,24 @@ static int remote_size(struct pmio_file *f, off_t *size)
 	if (rc < 0)
 		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
 	else
-		*size = (off_t)a.size;
+		*g = (struct client_growth){ a.size, a.growers, a.cuts };
 	return rc;
 }
 
-static int remote_grow(struct pmio_file *f, uint64_t *size)
+static int remote_size(struct pmio_file *f, off_t *size)
+{
+	struct client_growth g;
+	int rc = remote_growth(f, &g);
+
+	if (rc == 0)
+		*size = (off_t)g.size;
+	return rc;
+}
+
+static int remote_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
 {
 	struct remote_file *r = remote_of(f);
-	struct remote_truncate_msg m = { .size = *size };
+	struct remote_grow_msg m = { .size = *size, .growers = growers };
 	struct remote_size_answer_msg a;
 	int rc = call(r, REMOTE_GROW, &m, sizeof(m), &a, sizeof(a));
 
@@ -606,10 +616,10 @@ static int remote_grow(struct pmio_file *f, uint64_t *size)
  * After the loss of a session nobody knows whether the target has done it already: then it is not asked once more, or a
  * part that nobody writes would be left in the file
  */
-static int remote_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
+static int remote_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at)
 {
 	struct remote_file *r = remote_of(f);
-	struct remote_truncate_msg m = { .size = len };
+	struct remote_grow_msg m = { .size = len, .settled = settled };
 	struct remote_size_answer_msg a;
 	struct call c = { &m, sizeof(m), REMOTE_RESERVE, &a, sizeof(a) };
 	int rc = in_sessions(r, 1, run_call, &c);
@@ -617,6 +627,15 @@ static int remote_reserve(struct pmio_file *f, uint64_t len, uint64_t *at)
 	if (rc == 0)
 		*at = a.size;
 	return rc;
+}
+
+/* not in another session either: a truncation may have come in between, and the next bounce buffer may count from the same number */
+static int remote_raise(struct pmio_file *f, uint64_t size, uint64_t cuts)
+{
+	struct remote_grow_msg m = { .size = size, .cuts = cuts };
+	struct call c = { &m, sizeof(m), REMOTE_RAISE, NULL, 0 };
+
+	return in_sessions(remote_of(f), 1, run_call, &c);
 }
 
 static int remote_truncate(struct pmio_file *f, uint64_t size)
@@ -696,6 +715,8 @@ static const struct client_ops ops = {
 	.begin = remote_begin,
 	.finish = remote_finish,
 	.grow = remote_grow,
+	.growth = remote_growth,
+	.raise = remote_raise,
 	.reserve = remote_reserve,
 	.size = remote_size,
 	.truncate = remote_truncate,
@@ -744,7 +765,7 @@ int remote_open(const struct pmio_settings *settings, const struct remote_endpoi
 		pthread_mutex_init(&r->lock, NULL);
 		r->f.ops = &ops;
 		r->f.lock_fd = r->f.pfs_fd = -1;
-		r->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
+		r->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BEGINS);
 		r->f.path = strdup(absolute);
 		r->node = r->f.path ? node_get(settings, endpoint) : NULL;
 		if (r->node)

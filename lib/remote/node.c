@@ -159,7 +159,7 @@ static void say_sent(const struct node *n)
 	static const char *const names[REMOTE_NR_OPS] = {
 		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
 		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim", "watch",
-		"stage", "pointer", "reserve",
+		"stage", "pointer", "reserve", "raise",
 	};
 	char text[512] = "";
 	size_t len = 0;

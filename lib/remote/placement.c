@@ -45,7 +45,7 @@ static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
 		how.fd = s->fd;
 	}
 	if (striped_is_shared(s))
-		how.flags |= PMIO_OPEN_SHARED | (i == 0 ? PMIO_OPEN_MDS : 0);
+		how.flags |= PMIO_OPEN_SHARED | (i ? 0 : PMIO_OPEN_MDS | (s->layout.began ? PMIO_OPEN_BEGINS : 0));
 	rc = try_target(s, i, &how, out);
 	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
 		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->layout.endpoints[i].host);

@@ -29,6 +29,8 @@ struct striped_file {
 	struct pmio_file **at;	/* owned; NULL: not opened yet */
 	bool *opening;		/* owned; of each: a thread is about to open it */
 	uint64_t size;		/* the size that the metadata server has confirmed */
+	uint32_t nr_told;	/* writes to this node's pool that told it of a larger size */
+	bool is_grower;		/* it has been told that this node's slot has the size, too */
 	struct pmio_u64map claims; /* of struct claimed */
 	uint64_t next_write;	/* chunk where a writer that moves forward would continue */
 	uint32_t ahead;

@@ -27,7 +27,7 @@
 
 #include "fabric/fabric.h"
 
-#define REMOTE_VERSION 6
+#define REMOTE_VERSION 7
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_BUFFERS_MAX 4		/* of a session */
 #define REMOTE_BUFFER_SIZE (256u << 10)	/* bytes of a call in a bounce buffer */
@@ -58,6 +58,7 @@ enum remote_op {
 	REMOTE_STAGE, /* chunks that are to be brought in before a program reads them */
 	REMOTE_POINTER,
 	REMOTE_RESERVE, /* the file gets longer by so many bytes, for an append */
+	REMOTE_RAISE, /* another target has said that the file is at least that long */
 	REMOTE_NR_OPS,
 };
 
@@ -130,15 +131,29 @@ struct remote_write_answer_msg {
 	uint64_t raised;   /* 1: the file got longer in its pool */
 };
 
-/* SIZE, GROW, RESERVE */
+/* SIZE: the words of its bounce buffer there, as in struct client_growth */
+struct remote_growth_answer_msg {
+	uint64_t size, growers, cuts;
+};
+/* GROW, RESERVE */
 struct remote_size_answer_msg {
 	uint64_t size;
 };
 
-/* TRUNCATE, GROW; RESERVE: the bytes by which it gets longer, and its size before in the answer */
 struct remote_truncate_msg {
 	struct remote_hdr_msg hdr;
 	uint64_t size;
+};
+/*
+ * GROW: growers: bits to be set first; of RESERVE, whose size is the bytes by which the file gets longer (its size before is
+ * in the answer), settled: 1: other targets have been asked for larger sizes; of RAISE cuts, as in struct client_growth
+ */
+struct remote_grow_msg {
+	struct remote_hdr_msg hdr;
+	uint64_t size;
+	union {
+		uint64_t growers, settled, cuts;
+	};
 };
 
 struct remote_stage_msg {
@@ -224,7 +239,9 @@ _Static_assert(sizeof(struct remote_io_msg) == 48, "as on the wire");
 _Static_assert(sizeof(struct remote_read_answer_msg) == 8, "as on the wire");
 _Static_assert(sizeof(struct remote_write_answer_msg) == 8, "as on the wire");
 _Static_assert(sizeof(struct remote_size_answer_msg) == 8, "as on the wire");
+_Static_assert(sizeof(struct remote_growth_answer_msg) == 24, "as on the wire");
 _Static_assert(sizeof(struct remote_truncate_msg) == 32, "as on the wire");
+_Static_assert(sizeof(struct remote_grow_msg) == 40, "as on the wire");
 _Static_assert(sizeof(struct remote_stage_msg) == 40, "as on the wire");
 _Static_assert(sizeof(struct remote_close_msg) == 32, "as on the wire");
 _Static_assert(sizeof(struct remote_path_msg) == 24, "as on the wire");

@@ -101,17 +101,29 @@ static struct remote_job *new_job(struct pmio_fabric_call *call, const void *msg
  */
 static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len)
 {
-	const struct remote_truncate_msg *m = msg;
+	const struct remote_grow_msg *m = msg;
 	struct remote_size_answer_msg a = { 0 };
 	struct rhandle *h;
 
-	if (len != sizeof(*m) || m->size > INT64_MAX)
+	if (!target_is_grow(m, len))
 		return false;
 	a.size = m->size;
 	h = target_find_handle(n, m->hdr.handle);
-	if (!h || !client_grow_at_once(h->file, &a.size))
+	if (!h || !client_grow_at_once(h->file, &a.size, m->growers))
 		return false;
 	pmio_fabric_reply(call, 0, &a, sizeof(a));
+	return true;
+}
+
+/* lock held: SIZE, which only loads */
+static bool size_at_once(struct session *n, struct pmio_fabric_call *call, const struct remote_hdr_msg *m)
+{
+	struct rhandle *h = target_find_handle(n, m->handle);
+	struct client_growth g = { 0 };
+	int rc = h ? client_growth(h->file, &g) : -EBADF;
+	struct remote_growth_answer_msg a = { g.size, g.growers, g.cuts };
+
+	pmio_fabric_reply(call, own_error(rc), &a, rc == 0 ? sizeof(a) : 0);
 	return true;
 }
 
@@ -156,6 +168,8 @@ static bool take_at_once(struct server *s, struct session *n, struct pmio_fabric
 		return true;
 	case REMOTE_GROW:
 		return grow_at_once(n, call, msg, len);
+	case REMOTE_SIZE:
+		return size_at_once(n, call, msg);
 	default:
 		return false;
 	}

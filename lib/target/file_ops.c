@@ -179,37 +179,36 @@ static int do_io(struct server *s, struct remote_job *j, struct pmio_file *f)
 	return rc;
 }
 
+bool target_is_grow(const struct remote_grow_msg *m, size_t len)
+{
+	return len == sizeof(*m) && m->size <= INT64_MAX && !(m->growers & (PMIO_GROWERS_KNOWN | ~PMIO_GROWERS_ALL));
+}
+
 static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 {
-	off_t size;
-	int rc;
-
 	switch (j->msg.hdr.op) {
 	case REMOTE_READ:
 	case REMOTE_WRITE:
 		return do_io(s, j, f);
-	case REMOTE_SIZE:
-		rc = pmio_size(f, &size);
-		if (rc == 0) {
-			j->answer.size.size = (uint64_t)size;
-			j->answer_len = sizeof(j->answer.size);
-		}
-		return rc;
 	case REMOTE_TRUNCATE:
 		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
 			return PMIO_EPROTO;
 		return pmio_truncate(f, (off_t)j->msg.truncate.size);
 	case REMOTE_GROW:
-		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
+		if (!target_is_grow(&j->msg.grow, j->len))
 			return PMIO_EPROTO;
-		j->answer.size.size = j->msg.truncate.size;
+		j->answer.size.size = j->msg.grow.size;
 		j->answer_len = sizeof(j->answer.size);
-		return client_grow(f, &j->answer.size.size);
+		return client_grow(f, &j->answer.size.size, j->msg.grow.growers);
 	case REMOTE_RESERVE:
-		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
+		if (j->len != sizeof(j->msg.grow) || j->msg.grow.size > INT64_MAX || j->msg.grow.settled > 1)
 			return PMIO_EPROTO;
 		j->answer_len = sizeof(j->answer.size);
-		return client_reserve(f, j->msg.truncate.size, &j->answer.size.size);
+		return client_reserve(f, j->msg.grow.size, j->msg.grow.settled, &j->answer.size.size);
+	case REMOTE_RAISE:
+		if (j->len != sizeof(j->msg.grow) || j->msg.grow.size > INT64_MAX)
+			return PMIO_EPROTO;
+		return client_raise(f, j->msg.grow.size, j->msg.grow.cuts);
 	case REMOTE_STAGE:
 		if (j->len != sizeof(j->msg.stage)) /* the agent checks the rest */
 			return PMIO_EPROTO;

@@ -105,6 +105,7 @@ struct remote_job {
 		struct remote_open_msg open;
 		struct remote_io_msg io;
 		struct remote_truncate_msg truncate;
+		struct remote_grow_msg grow;
 		struct remote_stage_msg stage;
 		struct remote_close_msg close;
 		struct remote_path_msg path;
@@ -202,6 +203,8 @@ bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t
 /* carry it out, after target_is_io() */
 int target_do_io(struct server *s, const struct session *n, struct pmio_file *f, struct target_io *io);
 int target_do_handle(struct server *s, struct remote_job *j);
+/* is this message, a GROW, valid? */
+bool target_is_grow(const struct remote_grow_msg *m, size_t len);
 int target_do_delete(struct server *s, struct remote_job *j);
 int target_do_stat(struct server *s, struct remote_job *j);
 

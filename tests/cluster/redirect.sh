@@ -203,7 +203,23 @@ target_killed() {
 		on h1 "$PMIO drain $f" && is "$(script h2 "cat $f")" good && [ -z "$(find "$D" -name '.pmio-owner.*')" ]
 }
 
-plan 21
+# a rank on h2 makes its part longer without telling h1, where the file's home is, and is killed: a script on h3 that has the file open sees all of it
+grown_then_killed() {
+	local f=$D/grown rc at=2097152
+	begin 2 "h1 h2" "$f" write:0:first last:$at:aaaa last:$((at + 4)):bbbb last:$((at + 8)):cccc last:$((at + 12)):dddd say:"$SHARED/say.1" await:"$SHARED/say.2" || return
+	said 1
+	script h3 "exec 3<$f; stat -c %s $f; touch $SHARED/say.3; until [ -e $SHARED/say.4 ]; do sleep 0.05; done; stat -c %s $f; tail -c 18 $f | tr '\\0' 0" >"$SHARED/first.out" 2>&1 &
+	first=$!
+	said 3
+	on h2 "pkill -KILL -x steps"
+	! ended >"$T/killed" && say 4
+	wait $first
+	rc=$?
+	[ $rc = 0 ] && is "$(tr '\n' ' ' <"$SHARED/first.out")" "2097168 2097168 00aaaabbbbccccdddd" || { cat "$SHARED/first.out"; return 1; }
+	until_ok eval '[ -z "$(find "$D" -name ".pmio-owner.*")" ]' && is "$(wc -c <"$f")" 2097168 && is "$(tail -c 16 "$f")" aaaabbbbccccdddd
+}
+
+plan 22
 pools "$PMIO_POOL" h1 h2 h3 || exit 99
 export PMIO_OWNER=always
 check "close: MPI on one host, a script on another reads and appends" mpi_then_script 1 h1 one
@@ -222,6 +238,7 @@ check "maps" maps
 check "mounts" mounted
 check "names" names
 check "target killed" target_killed
+check "a rank that makes it longer is killed" grown_then_killed
 unset PMIO_OWNER
 check "ranks on two hosts append to one file" ranks
 memory_node h3 /dev/shm/memory || exit 99

@@ -645,7 +645,7 @@ void world_grow(struct pmio_file *f, uint64_t size)
 	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
 	uint64_t now = size;
 
-	returned(d, client_grow(f, &now));
+	returned(d, client_grow(f, &now, 0));
 	if (now != size)
 		flaw("grow: the size is %" PRIu64 ", not %" PRIu64, now, size);
 	act_as(before);

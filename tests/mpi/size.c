@@ -128,6 +128,33 @@ static void follows_writes(MPI_File fh)
 	barrier();
 }
 
+/* each rank makes it longer in a chunk of its own several times in a row, and need not tell others each time; then it is cut */
+static void grows_in_turn(MPI_File fh)
+{
+	set_size(fh, 0);
+	for (int r = 0; r < np; r++) {
+		MPI_Offset start = (MPI_Offset)r * MIB;
+
+		for (int i = 1; i <= 6; i++) {
+			if (me == r)
+				write_range(fh, start + (i - 1) * 1000, 1000, 40 + (unsigned)r);
+			barrier();
+			check_size(fh, start + i * 1000);
+			check_range(fh, start, (size_t)i * 1000, 40 + (unsigned)r, "grown");
+			barrier();
+		}
+	}
+	set_size(fh, 5000);
+	set_size(fh, (MPI_Offset)np * MIB);
+	check_range(fh, 5000, (size_t)((MPI_Offset)np * MIB - 5000), 0, "cut while it grew");
+	barrier();
+	if (me == np - 1)
+		write_range(fh, (MPI_Offset)np * MIB - 10, 20, 60);
+	barrier();
+	check_size(fh, (MPI_Offset)np * MIB + 10);
+	barrier();
+}
+
 static void bad_arguments(MPI_File fh)
 {
 	check(MPI_File_set_size(fh, -1) != MPI_SUCCESS, "set_size(-1) succeeds");
@@ -147,6 +174,7 @@ int main(int argc, char **argv)
 	write_past_the_end(fh);
 	reopened(&fh);
 	preallocate(fh);
+	grows_in_turn(fh);
 	follows_writes(fh);
 	bad_arguments(fh);
 	mpi(MPI_File_close(&fh));
