@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
-#include "daemon/daemon.h"
 
 #define BACKLOG 512
 
@@ -84,6 +83,7 @@ static bool process_ended(const struct conn *c)
 /* we hold the pool's lock: a socket that is there is a leftover */
 int conn_listen(struct agent *a)
 {
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = ID_LISTEN };
 	struct sockaddr_un addr;
 	int dir = pmio_pool_dir_fd(a->pool);
 
@@ -98,7 +98,7 @@ int conn_listen(struct agent *a)
 	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(a->listen_fd, BACKLOG) < 0)
 		return -errno;
-	return pmio_daemon_watch(a->epoll_fd, a->listen_fd, ID_LISTEN);
+	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listen_fd, &ev) < 0 ? -errno : 0;
 }
 
 int conn_accept(struct agent *a)
