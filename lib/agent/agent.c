@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,13 +17,11 @@
 #include "daemon/daemon.h"
 
 #define LOG_FILE "agent.log"
-#define BACKLOG 512
 #define STACK_SIZE (256u << 10) /* bytes, of a worker */
 #define STUCK_MAX 512 /* drains and fills that hang; with more, those of other devices only */
 #define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
 #define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
 
-enum { ID_LISTEN = 0 }; /* connections count from 1 */
 #define ID_SIGNAL (UINT64_MAX - 1)
 #define ID_WORKERS (UINT64_MAX - 2)
 
@@ -53,23 +49,6 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 }
 
 /* ---- set-up ------------------------------------------------------------------------ */
-
-/* we hold the pool's lock: a socket that is there is a leftover */
-static int listen_on(struct agent *a)
-{
-	struct sockaddr_un addr;
-	int dir = pmio_pool_dir_fd(a->pool);
-
-	if (unlinkat(dir, PMIO_SOCKET_NAME, 0) < 0 && errno != ENOENT)
-		return -errno;
-	pmio_proto_address(dir, &addr);
-	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* the bound socket takes its mode from this descriptor; umask() would also affect our threads */
-	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(a->listen_fd, BACKLOG) < 0)
-		return -errno;
-	return pmio_daemon_watch(a->epoll_fd, a->listen_fd, ID_LISTEN);
-}
 
 static int catch_signals(struct agent *a)
 {
@@ -110,7 +89,7 @@ static int set_up(struct agent *a)
 	if (rc == 0)
 		rc = files_load(a);
 	if (rc == 0)
-		rc = listen_on(a);
+		rc = conn_listen(a);
 	if (rc < 0)
 		pmio_err("agent for %s: %s", a->config->pool_dir, pmio_strerror(rc));
 	return rc;

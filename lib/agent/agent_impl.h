@@ -440,6 +440,8 @@ static inline void counts_add(struct pmio_counts_df *sum, const struct pmio_coun
 }
 
 /* conn.c */
+#define ID_LISTEN 0 /* of its event; connections count from 1 */
+int conn_listen(struct agent *a); /* also anew, if the socket's name was removed */
 int conn_accept(struct agent *a);
 void conn_readable(struct agent *a, struct conn *c);
 void conn_remove(struct agent *a, struct conn *c);

@@ -6,9 +6,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+
+#define BACKLOG 512
 
 /* refused processes may try again and again: log few of them */
 static void say_refused(const struct ucred *cred)
@@ -75,6 +78,27 @@ static bool process_ended(const struct conn *c)
 	struct pollfd p = { .fd = c->pid_fd, .events = POLLIN };
 
 	return c->pid_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+/* we hold the pool's lock: a socket that is there is a leftover */
+int conn_listen(struct agent *a)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = ID_LISTEN };
+	struct sockaddr_un addr;
+	int dir = pmio_pool_dir_fd(a->pool);
+
+	if (a->listen_fd >= 0)
+		close(a->listen_fd);
+	a->listen_fd = -1;
+	if (unlinkat(dir, PMIO_SOCKET_NAME, 0) < 0 && errno != ENOENT)
+		return -errno;
+	pmio_proto_address(dir, &addr);
+	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* the bound socket takes its mode from this descriptor; umask() would also affect our threads */
+	if (a->listen_fd < 0 || fchmod(a->listen_fd, 0600) < 0 || bind(a->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(a->listen_fd, BACKLOG) < 0)
+		return -errno;
+	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, a->listen_fd, &ev) < 0 ? -errno : 0;
 }
 
 int conn_accept(struct agent *a)

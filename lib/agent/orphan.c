@@ -1,5 +1,5 @@
 /*
- * orphan.c -- the pool's folder is removed while the agent uses it
+ * orphan.c -- the pool's folder, or the socket in it, is removed while the agent uses it
  *
  * The files in /dev/shm are removed when their user logs out of the machine (RemoveIPC of
  * systemd-logind), or when an administrator cleans up.  The mapping outlives the names, so
@@ -55,6 +55,23 @@ static void log_anew(struct agent *a)
 	a->log_fd = fd;
 }
 
+/* whoever removes old files may take only the socket, without which no client can reach the agent, or start another one */
+static void look_at_socket(struct agent *a)
+{
+	struct stat st;
+	int rc;
+
+	if (fstatat(pmio_pool_dir_fd(a->pool), PMIO_SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+		return;
+	rc = conn_listen(a);
+	if (rc == 0) {
+		pmio_warn("agent: pool %s: its socket was removed, and has been made again", a->config->pool_dir);
+		return;
+	}
+	pmio_err("agent: pool %s: its socket was removed, and cannot be made again: %s", a->config->pool_dir, strerror(-rc));
+	a->next_orphan_ms = pmio_now_ms() + AGAIN_MS;
+}
+
 static void release(struct agent *a, struct file *f)
 {
 	if (f->nr_handles || f->nr_jobs || file_is_removed(f) || f->state == PMIO_FILE_CLEAN)
@@ -106,8 +123,11 @@ void orphan_look(struct agent *a)
 	a->next_orphan_ms = pmio_now_ms() + EVERY_MS;
 	if (!a->orphaned && !is_there(a))
 		begin(a);
-	if (!a->orphaned)
+	if (!a->orphaned) {
+		if (a->state == AGENT_RUNNING)
+			look_at_socket(a);
 		return;
+	}
 	/* failed drains are tried again: no other agent can */
 	a->next_orphan_ms = pmio_now_ms() + AGAIN_MS;
 	HASH_ITER(hh, a->files, f, tmp)

@@ -2,7 +2,7 @@
 # files that are renamed, replaced and removed by others while data of them wait
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 22
+plan 23
 
 LEN=300000
 put() { PMIO_DRAIN=${drain:-hold} expect 0 "$FILEIO" "$1" write 0 $LEN "$2"; }
@@ -167,6 +167,14 @@ few_descriptors() {
 	done
 }
 check "more files that wait than descriptors" few_descriptors
+
+socket_removed() {
+	local pid
+	expect 0 "$PMIO" agent stop --force && put "$PFS/sock" 1 && pid=$(agent_pid) && rm "$PMIO_POOL/agent.sock" &&
+		until_ok grep -q 'its socket was removed, and has been made again' "$PMIO_POOL/agent.log" && drained "$PFS/sock" &&
+		[ "$(agent_pid)" = "$pid" ]
+}
+check "only the agent's socket is removed: it makes another" socket_removed
 
 pool_removed() {
 	local pid
