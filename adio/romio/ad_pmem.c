@@ -37,8 +37,11 @@ static void take_perm(adio_handle fd)
 void ad_pmem_open_coll(adio_handle fd, int access_mode, int *error)
 {
 	off_t size = 0;
-	int rc;
+	int rc, nr;
 
+	PMPI_Comm_size(fd->comm, &nr);
+	if (fd->fs_ptr) /* otherwise out of memory, which the open reports */
+		ad_pmem_file(fd)->shares = nr > 1;
 	fd->access_mode = access_mode;
 	fd->fd_sys = -1;
 	fd->blksize = 4096;

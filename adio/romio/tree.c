@@ -74,16 +74,13 @@ void romio_take_info(adio_handle fd, MPI_Info info, int *error)
  */
 void romio_open_coll(adio_handle fd, int rank, int access_mode, int *error)
 {
-	struct pmio_mpi_file *f = ad_pmem_file(fd); /* NULL: out of memory, which the open reports */
-	int nr;
+	struct pmio_mpi_file *f;
 
 	(void)rank;
-	PMPI_Comm_size(fd->comm, &nr);
-	if (f)
-		f->shares = nr > 1;
 	ad_pmem_open_coll(fd, access_mode, error);
 	if (*error != MPI_SUCCESS)
 		return;
+	f = ad_pmem_file(fd);
 	fd->access_mode &= ~ADIO_DELETE_ON_CLOSE;
 	f->complete = true;
 	(void)engine_view_init(&f->view, 0, MPI_BYTE, MPI_BYTE); /* named types take no memory */

@@ -97,6 +97,19 @@ kill_agent() {
 	pid=$(agent_pid)
 	[ -n "$pid" ] && kill -9 "$pid" && until_ok gone "$pid"
 }
+# kill_agents PID N SECONDS: the agent, again and again, until the process has ended, or N times; its exit status
+kill_agents() {
+	local n=0 rc
+	while ! gone "$1" && [ $n -lt "$2" ]; do
+		sleep "$3"
+		n=$((n + 1))
+		kill_agent
+	done >/dev/null 2>&1
+	wait "$1"
+	rc=$?
+	echo "agents killed: $n"
+	return $rc
+}
 # start fileio in the background; BG is its process number, $T/bg what it prints
 bgs=
 background() {

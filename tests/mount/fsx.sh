@@ -23,18 +23,8 @@ check "seed $((seed + 2)), drain=async" random $((seed + 2)) PMIO_DRAIN=async
 
 # while agents are killed
 killing() {
-	local pid rc n=0
 	random "$seed" &
-	pid=$!
-	while ! gone $pid && [ $n -lt 15 ]; do
-		sleep 0.2
-		n=$((n + 1))
-		kill_agent
-	done >/dev/null 2>&1
-	wait $pid
-	rc=$?
-	echo "agents killed: $n"
-	return $rc
+	kill_agents $! 15 0.2
 }
 check "seed $seed, drain=close, agents are killed" killing
 check "unmount" unmount_m

@@ -102,15 +102,8 @@ check "all are removed: no frame is in use any more" removed
 
 # what finds no frame meanwhile is on the file system: no frame changes hands for some seconds after an agent's death
 killed_meanwhile() {
-	local pid n=0
 	files make "$PFS/few" 1500 &
-	pid=$!
-	while ! gone $pid && [ $n -lt 8 ]; do
-		sleep 0.1
-		n=$((n + 1))
-		kill_agent
-	done >/dev/null 2>&1
-	wait $pid && files check "$PFS/few" 1500 && kill_agent && files check "$PFS/few" 1500 && drain_all && python3 "$T/files.py" check "$PFS/few" 1500 &&
-		stop_agent && expect 0 "$PMIO" pool check && says ': 0 problems'
+	kill_agents $! 8 0.1 && files check "$PFS/few" 1500 && kill_agent && files check "$PFS/few" 1500 && drain_all &&
+		python3 "$T/files.py" check "$PFS/few" 1500 && stop_agent && expect 0 "$PMIO" pool check && says ': 0 problems'
 }
 check "agents are killed while files are written and packed" killed_meanwhile
