@@ -356,8 +356,8 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	/* before any rank asks */
 	if (rc == 0 && advertises && !said.found && layout.placement == PMIO_PLACE_LOCAL)
 		rc = remote_layout_serve(&f->settings, &mine, &layout);
-	for (uint32_t i = layout.nr - layout.nr_memory; rank == 0 && i < layout.nr && rc == 0 && !said.found; i++)
-		rc = remote_layout_serve(&f->settings, &layout.endpoints[i], &layout);
+	if (rc == 0 && rank == 0 && !said.found && layout.nr_memory)
+		rc = remote_layout_serve_all(&f->settings, &layout, layout.nr - layout.nr_memory);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
 	if (rc == 0)
 		rc = open_by_list(f, rank, access_mode, &layout, true);

@@ -59,11 +59,7 @@ static bool cannot_be_marked(int rc)
 /* before any process asks for their pieces */
 static int serve(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
-	int rc = 0;
-
-	for (uint32_t i = 0; i < layout->nr && layout->placement == PMIO_PLACE_LOCAL && rc == 0; i++)
-		rc = remote_layout_serve(settings, &layout->endpoints[i], layout);
-	return rc;
+	return layout->placement == PMIO_PLACE_LOCAL ? remote_layout_serve_all(settings, layout, 0) : 0;
 }
 
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,

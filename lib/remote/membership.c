@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,8 @@
 #include "remote/remote_impl.h"
 #include "remote/wire.h"
 #include "core/backoff.h"
+
+#define ANNOUNCERS_MAX 15 /* beside the thread that calls */
 
 /* a call without an answer may have been carried out: both are idempotent */
 static int say(struct node *n, const struct remote_layout *layout, enum remote_op op, const char *layout_file, enum remote_keep keep)
@@ -113,6 +117,46 @@ int remote_layout_serve(const struct pmio_settings *settings, const struct remot
 
 	memcpy(m.layout, layout->id, sizeof(m.layout));
 	return n ? node_claim(n, &m, &a) : -ENOMEM;
+}
+
+struct announcement {
+	const struct pmio_settings *settings;
+	const struct remote_layout *layout;
+	atomic_uint next;	/* index of the target that is to be told next */
+	atomic_int rc;		/* the first error */
+};
+
+static void *announce(void *arg)
+{
+	struct announcement *a = arg;
+	uint32_t i;
+
+	while (atomic_load(&a->rc) == 0 && (i = atomic_fetch_add(&a->next, 1)) < a->layout->nr) {
+		int rc = remote_layout_serve(a->settings, &a->layout->endpoints[i], a->layout), none = 0;
+
+		if (rc < 0)
+			atomic_compare_exchange_strong(&a->rc, &none, rc);
+	}
+	return NULL;
+}
+
+/* most of the time goes by waiting for the others: for a session, and for an answer */
+int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first)
+{
+	struct announcement a = { .settings = settings, .layout = layout, .next = first };
+	pthread_t threads[ANNOUNCERS_MAX];
+	sigset_t all, before;
+	unsigned nr = 0;
+
+	sigfillset(&all); /* signals are for the program's threads */
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	while (nr < ANNOUNCERS_MAX && first + nr + 1 < layout->nr && pthread_create(&threads[nr], NULL, announce, &a) == 0)
+		nr++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	announce(&a); /* if there are no threads, all of it */
+	while (nr > 0)
+		pthread_join(threads[--nr], NULL);
+	return atomic_load(&a.rc);
 }
 
 /* 0: joined; -ENOENT: it is a leftover, or has just been removed; -EBUSY */
