@@ -350,8 +350,8 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 /*
  * One client at a time: an agent is started, or told to leave, only under this lock, so that many clients do not start one
  * each.  If nothing comes of it, this client goes on without the lock, which is safe: an agent ends if another has its
- * pool.  For the agent that the holder starts first closes what it inherits from the holder, and one of these file systems
- * may be a `pmio mount`, which needs an agent for its answer.  For a suspended holder it waits as long as for an agent.
+ * pool.  For the start closes copies of the holder's descriptors, and one of these file systems may be a `pmio mount`,
+ * which needs an agent for its answer.  For a suspended holder it waits as long as for an agent.
  */
 static int lock_dir(struct pmio *pm)
 {
