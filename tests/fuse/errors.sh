@@ -196,6 +196,7 @@ small_files() {
 			expect 0 "$FILEIO" -p "$BACK/s$i" is 4000 verify 0 4000 "$i" || return
 	done
 }
+stop_agent >/dev/null 2>&1
 export PMIO_POOL=$T/small PMIO_POOL_SIZE=8MiB PMIO_RECOVER=hold
 check "write EIO: small files that share a frame stay, and are drained later" small_files
 no_fault

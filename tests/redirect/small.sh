@@ -73,7 +73,7 @@ check "they are drained, each from where it is" drained
 
 # ---- a pool that is full ----
 
-small_pool() { mkdir -m 700 "$T/small" && export PMIO_POOL=$T/small PMIO_POOL_SIZE=8MiB && mkdir "$PFS/few" && files make "$PFS/few" 100 && nr_held 100; }
+small_pool() { stop_agent && mkdir -m 700 "$T/small" && export PMIO_POOL=$T/small PMIO_POOL_SIZE=8MiB && mkdir "$PFS/few" && files make "$PFS/few" 100 && nr_held 100; }
 check "100 files in a pool of 8 MiB" small_pool
 
 # the frames that are not shared by them all belong to a file that is open
