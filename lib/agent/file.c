@@ -175,6 +175,7 @@ err:
 int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file *e)
 {
 	struct file *f = calloc(1, sizeof(*f)), *twin;
+	struct pmio_packed p;
 
 	if (!f)
 		return -ENOMEM;
@@ -184,6 +185,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 		return -ENOMEM;
 	}
 	f->slot = slot;
+	f->packed = pmio_pool_packed(a->pool, slot, &p);
 	f->key.dev = e->dev;
 	f->key.ino = e->ino;
 	f->birth_ns = e->birth_ns;

@@ -110,16 +110,6 @@ static int load_frame(uint64_t frame, uint32_t slot, uint64_t chunk, void *arg)
 	return a->by_slot[slot] && files_add_chunk(a->by_slot[slot], chunk, (int64_t)frame) ? 0 : -ENOMEM;
 }
 
-static void load_packed(struct agent *a)
-{
-	struct pmio_packed p;
-
-	for (uint32_t slot = 0; slot < pmio_pool_nr_slots(a->pool); slot++) {
-		if (a->by_slot[slot])
-			a->by_slot[slot]->packed = pmio_pool_packed(a->pool, slot, &p);
-	}
-}
-
 /* data are not on the file system yet: report it, in the log and at the start */
 static void report_waiting(struct agent *a, const struct file *f)
 {
@@ -196,7 +186,6 @@ int files_load(struct agent *a)
 	rc = pmio_pool_frames_each(a->pool, load_frame, a);
 	if (rc < 0)
 		return rc;
-	load_packed(a);
 	go_on_with_loaded(a);
 	return 0;
 }

@@ -42,7 +42,7 @@ static void take_unit(struct pmio_pool *pool, uint64_t frame, unsigned unit)
 	pool->packs[frame] |= 1ULL << unit;
 }
 
-static void give_unit(struct pmio_pool *pool, uint64_t frame, unsigned unit)
+void pmio_pool_unit_put(struct pmio_pool *pool, uint64_t frame, unsigned unit)
 {
 	pool->packs[frame] &= ~(1ULL << unit);
 	if (pool->packs[frame]) {
@@ -85,7 +85,7 @@ static void own_pack(struct pmio_view *v, uint64_t frame)
 
 uint64_t pmio_pool_pack_max(const struct pmio_pool *pool)
 {
-	return (uint64_t)PMIO_PACK_BLOCKS << pool->view->block_shift;
+	return pmio_packed_max(pool->view->block_shift);
 }
 
 bool pmio_pool_packed(const struct pmio_pool *pool, uint32_t slot, struct pmio_packed *p)
@@ -174,7 +174,7 @@ int pmio_pool_unpack(struct pmio_pool *pool, uint32_t slot, uint64_t *frame)
 		pmio_pool_frame_put(pool, *frame);
 		return rc;
 	}
-	give_unit(pool, p.frame, p.unit);
+	pmio_pool_unit_put(pool, p.frame, p.unit);
 	return 0;
 }
 
@@ -191,13 +191,8 @@ int pmio_pool_packed_drop(struct pmio_pool *pool, uint32_t slot)
 	 */
 	rc = set_word(pool->view, slot, 0); /* P1 */
 	if (rc == 0)
-		give_unit(pool, p.frame, p.unit);
+		pmio_pool_unit_put(pool, p.frame, p.unit);
 	return rc;
-}
-
-void pmio_pool_packs_forget(struct pmio_pool *pool, const struct pmio_packed *p)
-{
-	give_unit(pool, p->frame, p->unit);
 }
 
 /* ---- recovery --------------------------------------------------------------------------------- */

@@ -546,8 +546,8 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 	rc = pmio_pm_sync(pm, df, sizeof(*df)); /* P1 */
 	if (rc < 0)
 		return rc;
-	if (was_packed)
-		pmio_pool_packs_forget(pool, &p);
+	if (was_packed) /* its word does not count any more */
+		pmio_pool_unit_put(pool, p.frame, p.unit);
 
 	/* if it fails, the file is gone nevertheless, and the slot is unused until then */
 	if (pmio_catalog_clear(pool->catalog, slot) == 0) /* P2 */

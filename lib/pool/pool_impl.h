@@ -31,7 +31,7 @@ struct pmio_pool {
 
 /* at the open: the frames of packed files, of which the scan has found them; not fenced */
 void pmio_pool_packs_recover(struct pmio_pool *pool, const struct pmio_scan *scan);
-/* a file that is being removed, if it is packed; its word does not count any more */
-void pmio_pool_packs_forget(struct pmio_pool *pool, const struct pmio_packed *p);
+/* no word names this unit any more, durably: it is free, and its frame if that was the last one */
+void pmio_pool_unit_put(struct pmio_pool *pool, uint64_t frame, unsigned unit);
 
 #endif

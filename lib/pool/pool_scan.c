@@ -15,15 +15,14 @@ static bool generation_ok(uint64_t generation)
 	return generation > 0 && generation <= PMIO_OWNER_GENERATION(UINT64_MAX);
 }
 
-/* the word of an earlier file of the slot means nothing */
 static void scan_packed(struct pmio_scan *scan, const struct pmio_view *v, const char *dir, uint32_t slot, uint64_t size)
 {
 	uint64_t word = pmio_pm_load64(&v->slots[slot].packed), generation = pmio_pm_load64(&v->slots[slot].generation);
 	struct pmio_packed p;
 
-	if (word >> 63 == 0 || (word >> 48 & 0x7fff) != (generation & 0x7fff))
+	if (!pmio_packed_counts(word, generation))
 		return;
-	if (!pmio_packed_decode(word, generation, v->nr_frames, &p) || size > (uint64_t)PMIO_PACK_BLOCKS << v->block_shift) {
+	if (!pmio_packed_decode(word, generation, v->nr_frames, &p) || size > pmio_packed_max(v->block_shift)) {
 		pmio_err("%s: damaged: place of the file in slot %u", dir, slot);
 		scan->nr_problems++;
 		return;

@@ -139,17 +139,22 @@ static struct pmio_frame_df header_of(const struct pmio_recovery *s, uint64_t fr
 	return df;
 }
 
+static bool packed_of(const struct pmio_recovery *s, uint32_t slot, struct pmio_packed *p)
+{
+	struct pmio_slot_df df = slot_of(s, slot);
+
+	return pmio_packed_decode(df.packed, df.generation, s->super.nr_frames, p);
+}
+
 /* a packed file has no header: it has these blocks, as if it had the frame alone */
 static struct pmio_frame_df header_held(const struct pmio_recovery *s, const struct held *h)
 {
-	struct pmio_slot_df slot = slot_of(s, h->slot);
-	struct pmio_frame_df df = { .chunk = h->chunk };
+	struct pmio_packed p;
 
 	if (!h->packed)
 		return header_of(s, h->frame);
-	df.valid[0] = slot.packed >> 4 & 0xf;
-	df.dirty[0] = slot.packed & 0xf;
-	return df;
+	packed_of(s, h->slot, &p);
+	return (struct pmio_frame_df){ .chunk = h->chunk, .valid = { p.valid }, .dirty = { p.dirty } };
 }
 
 /* where the piece lies in the pool's data */
@@ -158,7 +163,7 @@ static uint64_t held_offset(const struct pmio_recovery *s, const struct held *h)
 	uint64_t off = s->super.frames_off + (h->frame << s->chunk_shift);
 	struct pmio_packed p;
 
-	if (h->packed && pmio_packed_decode(slot_of(s, h->slot).packed, s->files[h->slot].generation, s->super.nr_frames, &p))
+	if (h->packed && packed_of(s, h->slot, &p))
 		off += pmio_packed_offset(&p, s->block_shift);
 	return off;
 }
@@ -448,18 +453,16 @@ static void judge_file(struct pmio_recovery *s, uint32_t slot)
 		problem(s, "the name of the file in slot %u is lost", slot);
 }
 
-/* a word of an earlier file of the slot means nothing */
 static void judge_packed(struct pmio_recovery *s, uint32_t slot)
 {
 	struct known *f = &s->files[slot];
 	struct pmio_slot_df df = slot_of(s, slot);
 	struct pmio_packed p;
 
-	if (s->slot_gone[slot] || df.generation != f->generation || df.packed >> 63 == 0 ||
-	    (df.packed >> 48 & 0x7fff) != (df.generation & 0x7fff))
+	if (s->slot_gone[slot] || df.generation != f->generation || !pmio_packed_counts(df.packed, df.generation))
 		return;
-	if (!pmio_packed_decode(df.packed, df.generation, s->super.nr_frames, &p) ||
-	    df.size > (uint64_t)PMIO_PACK_BLOCKS << s->block_shift) {
+	if (!packed_of(s, slot, &p) ||
+	    df.size > pmio_packed_max(s->block_shift)) {
 		problem(s, "place of %s", name_of(f));
 		f->doubtful = true;
 		return;
