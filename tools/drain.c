@@ -21,7 +21,7 @@ static int drain(struct pmio *pm, struct transfer_file *f)
 
 static int stage_out(struct pmio *pm, struct transfer_file *f)
 {
-	int rc = f->waits ? drain(pm, f) : 0;
+	int rc = f->pending ? drain(pm, f) : 0;
 
 	/* a file that is open, or not readable, keeps its frames; it is drained nevertheless */
 	if (rc == 0)

@@ -172,7 +172,7 @@ int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size)
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	*size = (off_t)st.size;
-	return st.waits || st.nr_handles;
+	return st.pending || st.nr_handles;
 }
 
 static int settle_there(struct pmio_file *f)
@@ -196,7 +196,7 @@ int mount_settle(struct mount *m, struct mount_node *node)
 	if (rc <= 0)
 		return rc < 0 ? rc : settle_there(f);
 	rc = pmio_stat_id(m->names, node->fd, &st);
-	if (rc == -ENOENT || (rc == 0 && !st.waits && !st.nr_handles))
+	if (rc == -ENOENT || (rc == 0 && !st.pending && !st.nr_handles))
 		return 0;
 	if (rc == 0 && pmio_pfs_name(node->fd, name) < 0)
 		mount_proc(name, node->fd);

@@ -73,7 +73,7 @@ static int goes_through_pool(struct mount *m, struct mount_node *node)
 	if (pmio_pfs_name(node->fd, name) == 0 && (pmio_settings_path_selected(m->settings, name) || elsewhere_has(node->fd, name, true)))
 		return 1;
 	rc = pmio_stat_id(m->names, node->fd, &st);
-	return rc == -ENOENT ? 0 : rc < 0 ? rc : st.waits || st.nr_handles;
+	return rc == -ENOENT ? 0 : rc < 0 ? rc : st.pending || st.nr_handles;
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */

@@ -205,7 +205,7 @@ static int remove_here(struct mount *m, struct mount_node *parent, const char *n
 
 	if (fd < 0)
 		return unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
-	if (st.waits || st.nr_handles)
+	if (st.pending || st.nr_handles)
 		rc = remove_known(m, parent, name, fd);
 	else
 		rc = remove_clean(m, parent, name, &st);

@@ -49,7 +49,7 @@ static bool is_meant(const struct pmio_recovery_file *f, const char *arg, bool *
 
 static bool wanted(const struct pmio_recovery_file *f, const struct tool_args *args, bool *matched)
 {
-	bool wants = args->nr == 0 && f->waits;
+	bool wants = args->nr == 0 && f->pending;
 
 	for (size_t i = 0; i < args->nr; i++) {
 		bool exact;
@@ -57,7 +57,7 @@ static bool wanted(const struct pmio_recovery_file *f, const struct tool_args *a
 		if (!is_meant(f, args->v[i], &exact))
 			continue;
 		matched[i] = true;
-		wants |= exact || f->waits;
+		wants |= exact || f->pending;
 	}
 	return wants;
 }

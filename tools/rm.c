@@ -45,7 +45,7 @@ static int find(struct pmio *pm, const char *arg, struct found *f)
 		if (f->exists && st.dev == now.st_dev && st.ino == now.st_ino && st.state != PMIO_STATE_GONE) {
 			f->is = st;
 			f->has_is = true;
-		} else if (named && tool_waits(&st)) {
+		} else if (named && tool_is_pending(&st)) {
 			f->other = st;
 			f->has_other = true;
 		}
@@ -92,7 +92,7 @@ static bool is_agreed(const char *path)
 /* the file that has the name now is not the one that the pool has under it */
 static int check_meant(const struct found *f, const char *arg, bool force)
 {
-	if (!f->has_other || (f->has_is && tool_waits(&f->is)) || force)
+	if (!f->has_other || (f->has_is && tool_is_pending(&f->is)) || force)
 		return 0;
 	if (!f->exists) {
 		pmio_err("%s: the file does not exist any more; data of the file that had this name wait in the pool: "
@@ -257,7 +257,7 @@ static int forget_named(struct pmio *pm, const char *arg, bool force, uint64_t *
 	int rc = f ? find(pm, arg, f) : -ENOMEM;
 
 	(void)force; /* not needed here */
-	if (rc == 0 && f->has_is && (tool_waits(&f->is) || !f->has_other))
+	if (rc == 0 && f->has_is && (tool_is_pending(&f->is) || !f->has_other))
 		st = &f->is;
 	else if (rc == 0 && f->has_other)
 		st = &f->other;

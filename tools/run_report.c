@@ -31,7 +31,7 @@ static uint64_t tell_waiting(struct pmio *pm)
 	uint32_t cursor = 0;
 
 	while (st && pmio_stat_next(pm, &cursor, st) == 0) {
-		if (!tool_waits(st))
+		if (!tool_is_pending(st))
 			continue;
 		nr++;
 		bytes += st->dirty_bytes;

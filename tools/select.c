@@ -190,7 +190,7 @@ static bool matches(const struct selector *s, const struct pmio_file_stat *st, b
 	if (*exact)
 		return true;
 	/* an earlier file of that name: if data of it wait, it must not be skipped */
-	if (is_named && tool_waits(st))
+	if (is_named && tool_is_pending(st))
 		return true;
 	if (s->real)
 		return S_ISDIR(s->st.st_mode) && is_below(s, st);
@@ -204,7 +204,7 @@ static int take(struct transfer_run *t, const struct pmio_file_stat *st, const c
 	if (!f)
 		return tool_failed(-ENOMEM, "%s", path), -ENOMEM;
 	f->size = st->size;
-	f->waits = tool_waits(st);
+	f->pending = tool_is_pending(st);
 	f->bytes = st->dirty_bytes;
 	f->before = st->drained_bytes;
 	f->slot = st->entry.slot;
@@ -216,7 +216,7 @@ static int take(struct transfer_run *t, const struct pmio_file_stat *st, const c
 static int consider(struct transfer_run *t, const struct pmio_file_stat *st, struct selector *s,
 		    size_t nr, bool waiting_only)
 {
-	bool wanted = nr == 0 && (tool_waits(st) || !waiting_only);
+	bool wanted = nr == 0 && (tool_is_pending(st) || !waiting_only);
 	const char *path = st->path;
 	bool is_here = false;
 
@@ -226,7 +226,7 @@ static int consider(struct transfer_run *t, const struct pmio_file_stat *st, str
 		if (!matches(&s[i], st, &exact))
 			continue;
 		s[i].matched = true;
-		wanted |= exact || tool_waits(st) || !waiting_only;
+		wanted |= exact || tool_is_pending(st) || !waiting_only;
 		if (exact && s[i].real) { /* it may have been renamed */
 			path = s[i].path;
 			is_here = true;

@@ -31,7 +31,7 @@ const char *tool_file_state(const struct pmio_file_stat *st)
 	return name ? name : "unknown";
 }
 
-bool tool_waits(const struct pmio_file_stat *st)
+bool tool_is_pending(const struct pmio_file_stat *st)
 {
 	return st->dirty_bytes || st->error || st->size > st->pfs_size ||
 	       (st->state != PMIO_STATE_CLEAN && st->nr_handles == 0);

@@ -162,7 +162,7 @@ int tool_unmount(struct tool *tool, int argc, char **argv);
 
 /* show.c */
 /* is a part of it not on the file system?  Of an empty or shortened file only the size waits, no block */
-bool tool_waits(const struct pmio_file_stat *st);
+bool tool_is_pending(const struct pmio_file_stat *st);
 const char *tool_file_state(const struct pmio_file_stat *st);
 /* print why it is not on the file system, and how much is left to do if a drain runs or has failed */
 void tool_print_left(const struct pmio_file_stat *st);

@@ -154,7 +154,7 @@ static struct transfer_file *await_ended(struct crew *crew, bool *running)
 
 static bool is_told(const struct transfer_run *t, const struct transfer_file *f)
 {
-	return f->waits || !t->moved_only;
+	return f->pending || !t->moved_only;
 }
 
 static void report(struct transfer_run *t, struct tool_progress *p, struct transfer_file *f)

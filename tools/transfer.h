@@ -19,7 +19,7 @@ struct transfer_file {
 	struct pmio_entry entry; /* of a file in the pool */
 	bool is_here;		/* the file system has it under path; otherwise path is the pool's last known name */
 	uint64_t size;		/* of the file */
-	bool waits;		/* has data that are not on the file system */
+	bool pending;		/* has data that are not on the file system */
 	_Atomic uint64_t bytes; /* to be moved */
 	_Atomic uint64_t before; /* the agent's counter for this file at the start */
 	_Atomic int64_t slot;	/* in the pool; -1: not known, or not under way */

@@ -1,7 +1,7 @@
 # libpmio-mpi: MPI_File_* over the engine, in front of an MPI that takes no drivers; one build for each family of MPIs.
 # It is linked to no MPI: the program's is there when it is first used, also if that came later by dlopen.  So its
 # functions are found at their first call (-z lazy), and a program without MPI can be run with it preloaded.
-library_sources = $(engine_sources) adio/library/library.h adio/library/dispatch.c adio/library/files.c adio/library/fortran.c \
+library_sources = $(engine_sources) adio/library/library.h adio/library/dispatch.c adio/library/files.c \
 	adio/library/handles.c adio/library/program.c
 # That holds for functions only: handles which are variables come by a header of our own (openmpi/mpi.h).
 library_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,nodelete -Wl,-z,lazy \
@@ -9,7 +9,7 @@ library_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,nodelete -
 
 if HAVE_MPICH
 lib_LTLIBRARIES += libpmio-mpi-mpich.la
-libpmio_mpi_mpich_la_SOURCES = $(library_sources)
+libpmio_mpi_mpich_la_SOURCES = $(library_sources) adio/library/fortran.c
 libpmio_mpi_mpich_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/adio $(MPICH_CPPFLAGS) -DHAVE_LARGE_COUNTS \
 	-DLIBRARY_ABI=false -DLIBRARY_FORTRAN -DLIBRARY_FILE='"libpmio-mpi-mpich.so"' -DLIBRARY_FOR='"MPICH and what is made of it"' \
 	-DLIBRARY_VERSIONS='"MPICH","Intel(R) MPI","MVAPICH"'

@@ -63,7 +63,6 @@ static int call_write(void *userbuf, MPI_Datatype type, int count, void *filebuf
 	return call_convert(((struct functions *)extra)->write, userbuf, type, &n, filebuf, position, extra);
 }
 
-#ifdef HAVE_LARGE_COUNTS
 static int call_read_large(void *userbuf, MPI_Datatype type, MPI_Count count, void *filebuf, MPI_Offset position, void *extra)
 {
 	return call_convert(((struct functions *)extra)->read, userbuf, type, &count, filebuf, position, extra);
@@ -73,7 +72,6 @@ static int call_write_large(void *userbuf, MPI_Datatype type, MPI_Count count, v
 {
 	return call_convert(((struct functions *)extra)->write, userbuf, type, &count, filebuf, position, extra);
 }
-#endif
 
 static int call_extent(MPI_Datatype type, MPI_Aint *extent, void *extra)
 {
@@ -95,13 +93,10 @@ bool library_call_fortran(struct datarep *r)
 	by->write = (convert_fn *)(void (*)(void))r->write;
 	by->extent = (extent_fn *)(void (*)(void))r->extent;
 	by->extra = *(MPI_Aint *)r->extra;
-#ifdef HAVE_LARGE_COUNTS
 	if (r->large) {
 		r->read_large = by->read ? call_read_large : NULL;
 		r->write_large = by->write ? call_write_large : NULL;
-	} else
-#endif
-	{
+	} else {
 		r->read = by->read ? call_read : NULL;
 		r->write = by->write ? call_write : NULL;
 	}
@@ -112,7 +107,6 @@ bool library_call_fortran(struct datarep *r)
 
 /* ---- the names ----------------------------------------------------------------------------------------------- */
 
-#ifdef LIBRARY_FORTRAN
 /* the name, the three functions, the extra state, the error code, and the name's length */
 typedef void register_fn(word name, word read, word write, word extent, word extra, word rc, word len);
 
@@ -147,4 +141,3 @@ DEFINE(mpi_register_datarep_f08_)
 DEFINE(pmpir_register_datarep_f08_)
 DEFINE(mpi_register_datarep_c_f08_)
 DEFINE(pmpir_register_datarep_c_f08_)
-#endif

@@ -102,13 +102,26 @@ void library_remove(struct handle *h);
 /* the MPI has opened a file of its own with that handle */
 void library_not_ours(word handle);
 
-/* ---- fortran.c: functions of Fortran programs --------------------------------------------------------- */
+/* ---- fortran.c: functions of Fortran programs; only for MPIs that pass these as they are (MPICH) ----------- */
 
 struct datarep;
+#ifdef LIBRARY_FORTRAN
 /* was the call of MPI_Register_datarep that is being served made by the MPI for Fortran, with Fortran's functions?  Asked once a call */
 bool library_from_fortran(void);
 /* put C functions that call Fortran's in the place of those; false: no memory */
 bool library_call_fortran(struct datarep *r);
+#else
+static inline bool library_from_fortran(void)
+{
+	return false;
+}
+
+static inline bool library_call_fortran(struct datarep *r)
+{
+	(void)r;
+	return false;
+}
+#endif
 
 /* ---- files.c: the calls --------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 }
 
 /* may the last close return before the drain has ended? */
-static bool waits_not(const struct file *f)
+static bool may_drain_later(const struct file *f)
 {
 	return file_is_removed(f) || f->policy.hold || f->policy.async || f->state == PMIO_FILE_FAILED;
 }
@@ -75,12 +75,12 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 		return;
 	}
 	/* the last close answers when the data are on the PFS, or are known not to get there */
-	if (c && !f->nr_handles && waits_not(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
+	if (c && !f->nr_handles && may_drain_later(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
 		files_idle(a, f); /* when the sync has ended, if it could begin */
 		return;
 	}
-	if (!c || f->nr_handles || waits_not(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {
+	if (!c || f->nr_handles || may_drain_later(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {
 		answer(a, c, msg, 0);
 		files_idle(a, f);
 		return;

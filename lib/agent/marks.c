@@ -76,17 +76,17 @@ void marks_want(struct agent *a, struct file *f)
  */
 static void see(struct agent *a, struct file *f, const struct batch_item *i)
 {
-	bool waits = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
+	bool pending = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
 
 	if (f->on_pfs.changed || f->drain || f->busy == FILE_CUTTING)
 		return;
 	if (files_same_as_seen(f, &i->mark.before) && files_same_content(f, &i->mark.after)) {
 		f->on_pfs.seen.st_ctim = i->mark.after.st_ctim;
-		f->on_pfs.seen_closed |= waits;
-	} else if (waits && !f->on_pfs.seen_closed) {
+		f->on_pfs.seen_closed |= pending;
+	} else if (pending && !f->on_pfs.seen_closed) {
 		files_notice_change(f, &i->mark.before);
 		files_see_closed(f, &i->mark.after);
-	} else if (waits) {
+	} else if (pending) {
 		files_look_closed(f, &i->mark.after);
 	}
 	files_update_catalog(a, f);

@@ -383,8 +383,8 @@ static void op_stat_id(struct agent *a, struct conn *c, const union pmio_any_msg
 	r->generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
 	r->size = pmio_pool_file_size(a->pool, f->slot);
 	r->nr_handles = f->nr_handles;
-	r->waits = f->state != PMIO_FILE_CLEAN || f->drain || f->on_pfs.busy;
-	r->written_ns = r->waits ? f->written_ns : 0;
+	r->pending = f->state != PMIO_FILE_CLEAN || f->drain || f->on_pfs.busy;
+	r->written_ns = r->pending ? f->written_ns : 0;
 	agent_reply(a, c, &reply, -1);
 }
 

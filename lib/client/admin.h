@@ -95,8 +95,8 @@ struct pmio_id_stat {
 	struct pmio_entry entry;
 	uint64_t size;		/* bytes, as seen through pmio */
 	uint32_t nr_handles;
-	bool waits;		/* the PFS has not all of it, or is not known to */
-	int64_t written_ns;	/* real time of the last close after a write, if that waits; 0: not known */
+	bool pending;		/* the PFS has not all of it, or is not known to */
+	int64_t written_ns;	/* real time of the last close after a write, if that is pending; 0: not known */
 };
 
 /*

@@ -157,7 +157,7 @@ int elsewhere_find(struct pmio *pm, int fd, bool marks, struct pmio_file **out)
 {
 	struct client_open how = { .quiet = true, .flags = PMIO_OPEN_READ };
 	struct pmio_backoff b = PMIO_BACKOFF(10, 100, MARK_WAIT_MS);
-	bool memory = client_wants_memory_nodes(&pm->settings), has, waits;
+	bool memory = client_wants_memory_nodes(&pm->settings), has, pending;
 	char name[PATH_MAX];
 	int rc;
 
@@ -166,9 +166,9 @@ int elsewhere_find(struct pmio *pm, int fd, bool marks, struct pmio_file **out)
 		return 1;
 	do {
 		has = elsewhere_has(fd, name, true);
-		waits = !has && (marks || memory) && pmio_pfs_dirty_elsewhere(fd, pm->uuid);
-	} while (waits && !memory && pmio_backoff_sleep(&b)); /* see may_change_soon() */
-	if (!has && !waits)
+		pending = !has && (marks || memory) && pmio_pfs_dirty_elsewhere(fd, pm->uuid);
+	} while (pending && !memory && pmio_backoff_sleep(&b)); /* see may_change_soon() */
+	if (!has && !pending)
 		return 1;
 	how.flags |= client_settings_flags(&pm->settings);
 	rc = has || memory ? open_there(pm, fd, name, &how, out) : say_waiting(pm, fd, name);

@@ -99,7 +99,7 @@ int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st)
 	st->entry = (struct pmio_entry){ r->slot, r->generation };
 	st->size = r->size;
 	st->nr_handles = r->nr_handles;
-	st->waits = r->waits != 0;
+	st->pending = r->pending != 0;
 	st->written_ns = r->written_ns;
 	return 0;
 }
@@ -109,7 +109,7 @@ int pmio_stat_fd(struct pmio *pm, int fd, off_t *size)
 	struct pmio_id_stat st;
 	int rc = pmio_stat_id(pm, fd, &st);
 
-	if (rc == 0 && !st.nr_handles && !st.waits)
+	if (rc == 0 && !st.nr_handles && !st.pending)
 		rc = -ENOENT; /* it is cached, and others may have changed it since */
 	if (rc == 0 && st.size > INT64_MAX)
 		rc = PMIO_EDAMAGED;
@@ -167,7 +167,7 @@ int pmio_rename(struct pmio *pm, const char *from, const char *to)
 	if (rc == 0) {
 		fd = open_replaced(pm, to, &known);
 		rc = rename(from, to) < 0 ? -errno : 0;
-		if (rc == 0 && fd >= 0 && (known.waits || known.nr_handles) && pmio_pfs_sync_name(target, -1) < 0)
+		if (rc == 0 && fd >= 0 && (known.pending || known.nr_handles) && pmio_pfs_sync_name(target, -1) < 0)
 			pmio_info("rename %s to %s: its folder cannot be synced", from, to);
 		if (rc == 0 && fd >= 0)
 			rc = pmio_unlinked(pm, fd);

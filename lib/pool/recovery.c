@@ -635,7 +635,7 @@ static void describe(const struct pmio_recovery *s, uint32_t slot, struct pmio_r
 	};
 	if (named)
 		snprintf(out->path, sizeof(out->path), "%s", f->path);
-	out->waits = out->dirty_bytes || !named || f->state != PMIO_FILE_CLEAN || out->size != f->pfs_size;
+	out->pending = out->dirty_bytes || !named || f->state != PMIO_FILE_CLEAN || out->size != f->pfs_size;
 	/* of a clean file everything is on the file system, so nothing can be missing */
 	if (named && f->state == PMIO_FILE_CLEAN && s->catalog.sound && !f->doubtful && f->size_known)
 		out->doubtful = false;

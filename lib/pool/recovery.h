@@ -29,7 +29,7 @@ struct pmio_recovery_file {
 	int64_t mtime_s, mtime_ns; /* of the file on the file system */
 	uint64_t ino;		/* of that file; 0: not known */
 	uint64_t dirty_bytes;	/* whole blocks that exist only here */
-	bool waits;		/* it has data that are not on the file system */
+	bool pending;		/* it has data that are not on the file system */
 	bool doubtful;		/* a piece may be missing without a trace in the result */
 };
 

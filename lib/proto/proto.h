@@ -309,9 +309,9 @@ struct pmio_stat_id_reply_msg {
 	uint64_t size;
 	uint32_t slot;
 	uint32_t nr_handles;
-	uint32_t waits;	     /* what is on the PFS is not all of it, or not known to be */
+	uint32_t pending;    /* what is on the PFS is not all of it, or not known to be */
 	uint32_t pad;
-	int64_t written_ns;  /* real time of the last close after a write that waits; 0: none, or not known */
+	int64_t written_ns;  /* real time of the last close after a write that is pending; 0: none, or not known */
 };
 
 #define PMIO_MAP_READ 1u

@@ -175,7 +175,7 @@ static int close_file(struct pmio_file *f, unsigned how)
 		return close_elsewhere(f, how);
 	if (is_nameless(fd)) {
 		/* of one that is complete the agent has nothing open any more, and finds it by no name */
-		if ((how & REDIRECT_CLOSE_SHARED) && pmio_stat_id(pm, fd, &st) == 0 && st.waits)
+		if ((how & REDIRECT_CLOSE_SHARED) && pmio_stat_id(pm, fd, &st) == 0 && st.pending)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
 	} else if ((how & REDIRECT_CLOSE_WROTE) && must_drain_now(f, how)) {
@@ -328,7 +328,7 @@ static int look_elsewhere(int fd, struct redirect_size *out)
 	if (rc)
 		return rc;
 	rc = pmio_size(f, &size);
-	*out = (struct redirect_size){ .size = (uint64_t)size, .nr_handles = 1, .waits = true, .elsewhere = true };
+	*out = (struct redirect_size){ .size = (uint64_t)size, .nr_handles = 1, .pending = true, .elsewhere = true };
 	return end_question(f, rc);
 }
 
@@ -343,7 +343,7 @@ static int look(int fd, struct redirect_size *out)
 	rc = ask_after(fd, &pm, &st);
 	*out = (struct redirect_size){ .elsewhere = false };
 	if (rc == 0)
-		*out = (struct redirect_size){ st.size, st.nr_handles, st.waits, st.written_ns, false };
+		*out = (struct redirect_size){ st.size, st.nr_handles, st.pending, st.written_ns, false };
 	return rc;
 }
 
@@ -364,7 +364,7 @@ static int settle(int fd, const char *name)
 	if (rc != 1)
 		return rc;
 	rc = ask_after(fd, &pm, &st);
-	if (rc == -ENOENT || (rc == 0 && !st.waits && !st.nr_handles))
+	if (rc == -ENOENT || (rc == 0 && !st.pending && !st.nr_handles))
 		return 0;
 	if (rc == 0)
 		rc = pmio_drain_entry(pm, &st.entry, name, 0);
@@ -411,7 +411,7 @@ static int remove_file(int fd, const char *path)
 		rc = ask_after(fd, &pm, &st);
 	if (rc < 0)
 		return rc;
-	if (st.waits || st.nr_handles) {
+	if (st.pending || st.nr_handles) {
 		pthread_mutex_lock(&removal);
 		rc = client_delete(pm, path, true);
 		pthread_mutex_unlock(&removal);

@@ -36,8 +36,8 @@ static inline bool redirect_is_library(const Elf64_Ehdr *head)
 struct redirect_size {
 	uint64_t size;
 	unsigned nr_handles; /* of all processes */
-	bool waits;	     /* the file system has not all of it */
-	int64_t written_ns;  /* real time of the last close after a write, if that waits; 0: not known */
+	bool pending;	     /* the file system has not all of it */
+	int64_t written_ns;  /* real time of the last close after a write, if that is pending; 0: not known */
 	bool elsewhere;	     /* other nodes have it; also if asking them has failed */
 };
 

@@ -46,10 +46,10 @@ static int pool_size(int dir, const char *path, bool follow, struct stat *seen, 
 		rc = redirect_pool()->look(fd, &known);
 		redirect_leave(&calm);
 	}
-	if (rc == 0 && !known.waits)
+	if (rc == 0 && !known.pending)
 		take_again(fd, seen);
 	RAW(close, fd);
-	if (rc < 0 || (!known.waits && !known.nr_handles))
+	if (rc < 0 || (!known.pending && !known.nr_handles))
 		return rc < 0 && known.elsewhere ? rc : 0;
 	*size = (off_t)known.size;
 	*written_ns = known.written_ns;

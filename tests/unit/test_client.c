@@ -492,10 +492,10 @@ static void stat_id__open_held_and_unknown(void **state)
 	assert_int_equal(pmio_stat_id(pm, fd, &st), 0);
 	assert_int_equal(st.size, 4);
 	assert_int_equal(st.nr_handles, 0);
-	assert_true(st.waits);
+	assert_true(st.pending);
 	assert_int_equal(pmio_drain_entry(pm, &st.entry, path, 0), 0);
 	assert_int_equal(pmio_stat_id(pm, fd, &st), 0);
-	assert_false(st.waits);
+	assert_false(st.pending);
 	assert_int_equal(pmio_delete(pm, path), 0);
 	assert_int_equal(pmio_stat_id(pm, fd, &st), -ENOENT);
 	close(fd);

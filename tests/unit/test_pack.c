@@ -323,7 +323,7 @@ static void assert_copies(struct fixture *f, unsigned nr, bool named)
 		assert_int_equal(pmio_recovery_next(s, &cursor, &file), 0);
 		assert_int_equal(file.size, LEN);
 		assert_int_equal(file.dirty_bytes, 2 * BLOCK);
-		assert_true(file.waits);
+		assert_true(file.pending);
 		assert_int_equal(file.path[0] != '\0', named);
 		assert_int_equal(pmio_recovery_copy(s, &file, &t), 0);
 		assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), LEN);
