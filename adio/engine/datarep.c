@@ -10,6 +10,7 @@
  * with external32.  Other representations are refused when a view with them is set, or a call is made with such a type.
  */
 #include "engine.h"
+#include "flat.h"
 
 #include <errno.h>
 #include <limits.h>

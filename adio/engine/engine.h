@@ -20,16 +20,9 @@
 #include <stdint.h>
 
 #include "client/client.h"
+#include "engine/view.h"
 
 struct memory_place;
-
-/* a file view: which bytes of the file are seen, in which order; see view.c */
-struct view {
-	int64_t disp;			/* bytes */
-	const struct flat *fl;		/* of filetype; NULL: it has no gaps */
-	MPI_Datatype etype, filetype;	/* duplicates of the program's types; MPI_DATATYPE_NULL: none yet */
-	MPI_Count etype_size;
-};
 
 /* an open file, on one rank */
 struct pmio_mpi_file {
@@ -206,30 +199,7 @@ int engine_transfer_run(struct io_transfer *t, uint64_t *done);
 int engine_transfer_at_once(struct io_transfer *t, uint64_t *done);
 void engine_transfer_free(struct io_transfer *t);
 
-/* ---- later.c, request.c: nonblocking calls --------------------------------------------------------------- */
-
-/* a transfer that waits, or is under way */
-struct deferred {
-	struct deferred *next;	/* later.c */
-	struct deferred *more;	/* request.c */
-	struct io_transfer *transfer;
-	MPI_Request request;
-	uint64_t bytes;		/* transferred */
-	int rc;
-	_Atomic bool done;	/* bytes and rc are set */
-	_Atomic unsigned users;	/* the thread, and the request */
-	_Atomic bool completed; /* and its request is complete */
-	void (*over)(struct deferred *j); /* called by the thread when they are: j is not used afterwards */
-};
-
-/* has the file a thread for them, or can it have one? */
-bool engine_later_ready(struct pmio_mpi_file *f);
-/* run it after those that were added before; the file is ready */
-void engine_later_add(struct pmio_mpi_file *f, struct deferred *j);
-/* wait until all are done; their requests may still have to be completed by MPI */
-void engine_later_wait(struct pmio_mpi_file *f);
-/* the same, and end the thread; no other may use the file any more */
-void engine_later_end(struct pmio_mpi_file *f);
+/* ---- request.c: nonblocking calls ------------------------------------------------------------------- */
 
 /* a completed request; an MPI error code */
 int engine_request_completed(uint64_t done, MPI_Request *request);
@@ -342,6 +312,11 @@ int call_preallocate(struct pmio_mpi_file *f, MPI_Offset size);
 int call_size(struct pmio_mpi_file *f, MPI_Offset *size);
 int call_sync(struct pmio_mpi_file *f);
 
+/* ---- view.c ------------------------------------------------------------------------------------------- */
+
+/* MPI_File_get_byte_offset; an MPI error class */
+int engine_byte_offset(const struct pmio_mpi_file *f, MPI_Offset offset, MPI_Offset *place);
+
 /* ---- size.c ------------------------------------------------------------------------------------------- */
 
 /* correct also while other ranks are still in a collective write that this rank has ended */
@@ -374,111 +349,5 @@ void engine_exchange_end(struct exchange *x);
 void engine_look_for_strays(MPI_Comm comm, bool closing);
 /* a name that does not belong to pmio, but looks as if it should */
 void engine_look_at_name(MPI_Comm comm, const char *name);
-
-/* ---- memory.c ------------------------------------------------------------------------- */
-
-/* how other processes find it; plain bytes */
-struct memory_place {
-	int64_t pid, fd;	/* fd < 0: there is none */
-	uint64_t cookie[2];
-	uint64_t lines, first;	/* lines of its arena, and its own first line */
-};
-
-/* zeroed memory; NULL, with a place that tells so: not available */
-void *engine_memory_make(size_t size, struct memory_place *at);
-/* the same memory in another process; NULL: it cannot be found */
-void *engine_memory_find(const struct memory_place *at);
-/* memory for all ranks, if they are on one node and each wants it; otherwise NULL on all.  Collective */
-void *engine_memory_new(MPI_Comm comm, size_t size, bool wanted);
-/* when no rank uses it any more; NULL is allowed */
-void engine_memory_free(void *memory, size_t size);
-/* free everything */
-void engine_memory_stop(void);
-
-/* ---- together.c: collective calls begin together ----------------------------------- */
-
-/* NULL: out of memory */
-struct together *engine_together_new(MPI_Comm comm);
-void engine_together_free(struct together *t);
-/* do they wait by MPI?  The same on all ranks */
-bool engine_together_by_mpi(const struct together *t);
-/*
- * engine_together_begin -- wait until all ranks have called it
- *
- * one_node: all ranks are on one node, and all know it.  grows: this rank may make the file
- * longer; used only when they wait by MPI.
- * Returns whether a rank that then reads or writes has to call engine_together_end() afterwards;
- * the same on all ranks.  Call adapter_leave() before any of these, as they wait.
- */
-bool engine_together_begin(struct together *t, bool one_node, bool grows);
-void engine_together_end(struct together *t);
-/* wait until all ranks have ended the collective calls that this one has ended; they have begun them */
-void engine_together_await_end(struct together *t);
-
-/* ---- wait.c: collective calls of MPI; ranks that wait leave the processors to the agent; an MPI error code ------- */
-
-int engine_bcast(void *buf, int count, MPI_Datatype type, int root, MPI_Comm comm);
-int engine_allreduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm);
-int engine_reduce(const void *from, void *to, int count, MPI_Datatype type, MPI_Op op, int root, MPI_Comm comm);
-int engine_barrier(MPI_Comm comm);
-
-/* ---- view.c: views ------------------------------------------------------------------ */
-
-/* no types yet */
-void engine_view_clear(struct view *v);
-/* 0 or -ENOMEM; the types are duplicated.  etype's size is not 0 and divides filetype's. */
-int engine_view_init(struct view *v, int64_t disp, MPI_Datatype etype, MPI_Datatype filetype);
-void engine_view_fini(struct view *v);
-/* duplicates of its types, which the caller frees except named ones; 0 or -ENOMEM */
-int engine_view_types(const struct view *v, MPI_Datatype *etype, MPI_Datatype *filetype);
-/* the offset in the file of byte pos of the view's data; 0, or -EFBIG */
-int engine_view_place(const struct view *v, uint64_t pos, int64_t *place);
-/* the number of bytes of the view's data before the first one beyond the end of a file of that size */
-uint64_t engine_view_bytes(const struct view *v, int64_t size);
-/* MPI_File_get_byte_offset; an MPI error class */
-int engine_byte_offset(const struct pmio_mpi_file *f, MPI_Offset offset, MPI_Offset *place);
-
-/* ---- flat.c: datatypes as lists of pieces ------------------------------------------- */
-
-struct flat_piece {
-	int64_t off;	 /* bytes from the type's origin */
-	uint64_t len;	 /* bytes, never 0 */
-	uint64_t before; /* bytes of all pieces before it */
-};
-
-struct flat {
-	_Atomic unsigned users; /* number of types that have it */
-	struct flat_piece *pieces;
-	MPI_Datatype *leaves; /* the basic type of each piece's elements; NULL: not requested */
-	size_t nr;
-	uint64_t size;	 /* bytes of data in one element */
-	int64_t extent;	 /* bytes from one element to the next */
-	int64_t stride;	 /* all pieces are of one length, each this many bytes behind the one before; 0: it is not so */
-	bool dense;	 /* one piece at 0, of the extent's length: elements follow each other without gaps */
-};
-
-/*
- * flat_get -- the pieces of one element of a datatype, in the order of its type map
- *
- * Cached with the type (as an attribute) until it is freed.  NULL: out of memory.
- */
-const struct flat *flat_get(MPI_Datatype type);
-/* a position in the data of elements of a type, which follow every extent bytes */
-struct flat_at {
-	int64_t base;	   /* origin of its element; without gaps (flat NULL): its offset */
-	size_t piece;
-	uint64_t in_piece; /* its offset in the piece */
-};
-
-/* find byte pos of the data of elements that start at origin; fl: NULL, or of size > 0.  0, or -EFBIG */
-int flat_seek(const struct flat *fl, int64_t origin, uint64_t pos, struct flat_at *at);
-/* the pieces with leaves, and one piece for each run of elements of one basic type; owned by the caller */
-struct flat *flat_with_leaves(MPI_Datatype type);
-void flat_free(struct flat *fl);
-/* one more user, who calls flat_free() */
-struct flat *flat_keep(const struct flat *fl);
-bool flat_is_named(MPI_Datatype type);
-/* free the attribute's key; before MPI_Finalize ends */
-void flat_fini(void);
 
 #endif

@@ -14,6 +14,7 @@
  * reading the bytes between them.
  */
 #include "engine.h"
+#include "flat.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -5,6 +5,7 @@
  * pack a type with several basic ones.  The view's types are used with their layout in memory, as in ROMIO.
  */
 #include "engine.h"
+#include "flat.h"
 
 #include <errno.h>
 #include <limits.h>

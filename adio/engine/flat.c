@@ -6,6 +6,7 @@
  * MPI's internals.  Adjacent pieces, in the order of the type map, are joined.
  */
 #include "engine.h"
+#include "flat.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -8,6 +8,9 @@
  * in collective calls too.
  */
 #include "engine.h"
+#include "flat.h"
+#include "together.h"
+#include "view.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,6 +6,7 @@
  * only; request.c completes the requests.
  */
 #include "engine.h"
+#include "later.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -6,6 +6,7 @@
  * open when the process ends, or when Open MPI closes the component, is closed by each process alone, without MPI.
  */
 #include "engine.h"
+#include "later.h"
 
 #include <stdlib.h>
 #include <unistd.h>

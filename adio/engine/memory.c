@@ -6,6 +6,7 @@
  * ends.
  */
 #include "engine.h"
+#include "memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* names.c -- which files belong to pmio, and the settings that are common to all */
 #include "engine.h"
+#include "flat.h"
+#include "memory.h"
 
 #include <limits.h>
 #include <pthread.h>

@@ -1,5 +1,10 @@
 /* open.c -- opening, closing, deleting */
 #include "engine.h"
+#include "later.h"
+#include "memory.h"
+#include "together.h"
+#include "view.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <stdio.h>

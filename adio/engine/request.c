@@ -15,6 +15,8 @@
  * by their names.
  */
 #include "engine.h"
+#include "later.h"
+#include "view.h"
 
 #include <dlfcn.h>
 #include <errno.h>

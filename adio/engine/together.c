@@ -14,6 +14,8 @@
  * wait for that at the end of each write that may have made the file longer.
  */
 #include "engine.h"
+#include "memory.h"
+#include "together.h"
 
 #include <sched.h>
 #include <stdatomic.h>

@@ -5,6 +5,8 @@
  * offsets in the file.
  */
 #include "engine.h"
+#include "flat.h"
+#include "view.h"
 
 #include <errno.h>
 #include <string.h>

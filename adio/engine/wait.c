@@ -7,6 +7,7 @@
  * rank that waits looks a few times, and then lets others run between looks.
  */
 #include "engine.h"
+#include "wait.h"
 
 #include <sched.h>
 

@@ -1,9 +1,8 @@
 /* the agent's life: set-up, detaching, the loop, the end */
-#include "agent/agent.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,32 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
-#include "agent/agent_impl.h"
+#include "agent/agent.h"
+#include "agent/background.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/maps.h"
+#include "agent/marks.h"
+#include "agent/ops.h"
+#include "agent/orphan.h"
+#include "agent/pfs_fd.h"
+#include "agent/recover.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/survey.h"
+#include "agent/syncs.h"
+#include "agent/throttle.h"
+#include "agent/zero_reserve.h"
 #include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
 #include "daemon/daemon.h"
 
 #define LOG_FILE "agent.log"

@@ -13,7 +13,11 @@
  */
 #include <time.h>
 
-#include "agent/agent_impl.h"
+#include "agent/background.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/state.h"
+#include "core/clock.h"
 
 #define LOOK_MS 500	  /* between looks */
 #define CHUNKS_MIN 16	  /* ripe ones: fewer are not worth an fsync */
@@ -49,7 +53,7 @@ static void look_at(struct agent *a, struct file *f)
 			ch->full_looks = 0;
 		else if (ch->full_looks < RIPE_LOOKS)
 			ch->full_looks++;
-		nr_ripe += background_is_ripe(f, ch);
+		nr_ripe += chunk_is_ripe(f, ch);
 	}
 	if (nr_ripe >= CHUNKS_MIN)
 		drain_start_background(a, f);

@@ -5,9 +5,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 #include <utlist.h>
 
 #include "agent/batch.h"
+#include "agent/file.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/state.h"
+#include "core/clock.h"
 
 #define EVERY_MS 20   /* from the end of a batch to the next, to gather files */
 #define RETRY_MS 1000 /* after a failed batch, or if nothing could be started */

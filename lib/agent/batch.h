@@ -5,7 +5,25 @@
 #ifndef PMIO_AGENT_BATCH_H
 #define PMIO_AGENT_BATCH_H
 
-#include "agent/agent_impl.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "agent/file.h"
+#include "daemon/workers.h"
+
+/* one kind of work; its entries are in the files */
+#define BUSY_DEVS_MAX 8
+struct batches {
+	struct batch_entry *list; /* files that wait for their turn, or whose work is not done */
+	unsigned nr;
+	uint64_t next_ms;	/* CLOCK_MONOTONIC */
+	struct busy_devs {	/* file systems that have a batch under way */
+		uint64_t dev[BUSY_DEVS_MAX];
+		unsigned nr;
+	} busy;
+};
 
 struct batch_item {
 	struct file *file;	/* marks.c: held; the others find it again by slot and generation (batch_file) */

@@ -7,9 +7,22 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/calls.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/jobs.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 struct pfs_call {
 	struct request req;	/* first */

@@ -1,8 +1,11 @@
 /* chunks.c -- the chunks of a file that the agent knows, and their frames */
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/chunks.h"
+#include "agent/file.h"
+#include "agent/state.h"
 
 struct chunk *files_chunk(struct file *f, uint64_t number)
 {

@@ -1,8 +1,17 @@
 /* claims.c -- frames for chunks, and where they come from */
 #include <errno.h>
 #include <stdlib.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/chunks.h"
+#include "agent/claims.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/pack.h"
+#include "agent/state.h"
+#include "agent/survey.h"
+#include "core/log.h"
 
 /* evict the frames of the least recently used closed, clean file */
 static bool evict_frames(struct agent *a)

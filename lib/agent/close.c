@@ -5,8 +5,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
+#include <uthash.h>
 
+#include "agent/calls.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/idle.h"
 #include "agent/lookup.h"
+#include "agent/maps.h"
+#include "agent/marks.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/error.h"
 
 static void free_handle(struct agent *a, struct handle *h)
 {
@@ -68,7 +83,7 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 	maps_leave(a, h);
 	f->nr_handles--;
 	f->nr_writers -= !!(h->flags & PMIO_OPEN_WRITE);
-	a->nr_background_handles -= open_drains_in_background(h->flags);
+	a->nr_background_handles -= handle_drains_in_background(h->flags);
 	free_handle(a, h);
 	if (c && !files_needs_drain(a, f) && marks_defer(a, f, c, msg)) {
 		files_idle(a, f);

@@ -5,11 +5,22 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/calls.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/ops.h"
+#include "agent/pfs_fd.h"
+#include "agent/reply.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define BACKLOG 512
 
@@ -110,7 +121,7 @@ int conn_accept(struct agent *a)
 
 	if (sock < 0)
 		return -errno;
-	if (pfs_fd_is_reserved(sock) && !pfs_shrink(a))
+	if (pfs_fd_is_reserved(sock) && !files_close_some(a))
 		return turn_away(sock);
 	if (!is_ours(sock, &pid)) {
 		close(sock);

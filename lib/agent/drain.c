@@ -26,12 +26,32 @@
  *                  otherwise -> opened, and on as above)
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
-#include "core/clock.h"
+#include "agent/background.h"
+#include "agent/chunks.h"
+#include "agent/drain.h"
 #include "agent/drain_impl.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/jobs.h"
+#include "agent/marks.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "agent/verify.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define OPEN_TRIES 500
 #define DRAIN_PART_MIN 16	    /* chunks: another thread is not worth it for fewer */
@@ -218,7 +238,7 @@ static int list_chunks(struct drain *d)
 	if (!d->taken)
 		return -ENOMEM;
 	for (struct chunk *ch = d->file->chunks; ch; ch = ch->hh.next) {
-		if (ch->frame < 0 || (d->background && !background_is_ripe(d->file, ch)))
+		if (ch->frame < 0 || (d->background && !chunk_is_ripe(d->file, ch)))
 			continue;
 		if (d->background)
 			ch->background_in = d->file->nr_opens;
@@ -382,7 +402,7 @@ static void opened(void *agent, struct job *job)
 
 	/* all descriptors are in use now: some will be free a little later */
 	if ((rc == -EMFILE || rc == -ENFILE) && d->nr_tries++ < OPEN_TRIES) {
-		pfs_shrink(a);
+		files_close_some(a);
 		workers_submit(a->workers, &d->opening);
 		return;
 	}

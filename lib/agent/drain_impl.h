@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "agent/agent_impl.h"
+#include "agent/drain.h"
+#include "agent/verify.h"
 
 
 struct taken {

@@ -1,13 +1,23 @@
 /* drain_work.c -- what the workers of a drain do: take chunks, write, and check whether another process changes the file */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "agent/drain_impl.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/state.h"
+#include "agent/throttle.h"
+#include "agent/verify.h"
 #include "core/backoff.h"
 #include "core/clock.h"
-#include "agent/drain_impl.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks taken at once */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */

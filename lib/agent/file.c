@@ -8,9 +8,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/pfs_fd.h"
+#include "agent/state.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
+
+#define CLOSE_MAX 32 /* descriptors at a time */
 
 #define NO_INODE(slot) (UINT64_MAX - (slot)) /* in the catalog, with device 0: of a file that has no name any more */
 
@@ -314,4 +325,14 @@ void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 	*pfs = NULL;
 	f->reopen = false;
 	pfs_put(a, &old); /* jobs that use it have their own reference */
+}
+
+/* clients have descriptors of their own as long as a file is open, and files that wait are found again by their names */
+unsigned files_close_some(struct agent *a)
+{
+	for (struct file *f = a->files; f && a->nr_closing < CLOSE_MAX; f = f->hh.next) {
+		if (f->pfs && f->pfs->refs == 1 && !file_is_gone(f) && !file_is_busy(f))
+			pfs_put(a, &f->pfs);
+	}
+	return a->nr_closing;
 }

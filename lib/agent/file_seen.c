@@ -2,8 +2,14 @@
  * file_seen.c -- the PFS file as it was last seen, and as it is now: has another process changed it?
  */
 #include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
 
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 void files_set_seen(struct file *f, const struct stat *st)
 {

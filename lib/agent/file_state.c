@@ -5,7 +5,7 @@
  * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), idle.c
  * (no program has the file open any more) and recover.c (at the start).
  */
-#include "agent/agent_impl.h"
+#include "agent/file.h"
 
 static const uint8_t next[][FILE_NR_EVENTS] = {
 	[PMIO_FILE_CLEAN] = {

@@ -2,8 +2,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/file.h"
+#include "agent/fill.h"
+#include "agent/jobs.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/request.h"
+#include "agent/state.h"
 #include "core/clock.h"
-#include "agent/agent_impl.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define SMALL_BLOCKS 16	/* of a file's first chunk, zeroed when it is claimed */
 

@@ -10,8 +10,19 @@
  * end of each job (agent->idle).
  */
 #include <string.h>
+#include <time.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/chunks.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/marks.h"
+#include "agent/pack.h"
+#include "agent/pfs_fd.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/log.h"
 
 /* the slot is freed first, in one store; then its frames are free for other files */
 void files_forget(struct agent *a, struct file *f)

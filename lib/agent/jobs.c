@@ -1,5 +1,8 @@
 /* jobs.c -- what a job of a worker holds while it runs: its file, and the agent */
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/jobs.h"
+#include "agent/request.h"
+#include "agent/state.h"
 
 void files_job_begin(struct agent *a, struct file *f)
 {

@@ -12,8 +12,23 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
+#include "agent/conn.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/idle.h"
+#include "agent/jobs.h"
 #include "agent/lookup.h"
+#include "agent/pfs_fd.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/error.h"
 
 #define LOOKS_MAX 20 /* while a drain goes on: then the drain finds out itself */
 

@@ -5,7 +5,8 @@
 #ifndef PMIO_AGENT_LOOKUP_H
 #define PMIO_AGENT_LOOKUP_H
 
-#include "agent/agent_impl.h"
+#include "agent/request.h"
+#include "agent/state.h"
 
 struct lookup {
 	struct request req;	/* first */

@@ -11,8 +11,13 @@
  * as there is a lock whose handle is gone the file counts as open: it has a ghost.
  */
 #include <fcntl.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/maps.h"
+#include "agent/state.h"
+#include "core/clock.h"
 
 #define EVERY_MS 500
 

@@ -17,8 +17,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/batch.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/jobs.h"
+#include "agent/marks.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/request.h"
+#include "agent/state.h"
 
 #define FILES_MAX 256 /* of a batch */
 

@@ -6,9 +6,29 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <uthash.h>
 
+#include "agent/claims.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/fill.h"
+#include "agent/idle.h"
 #include "agent/lookup.h"
+#include "agent/maps.h"
+#include "agent/marks.h"
+#include "agent/open.h"
+#include "agent/pack.h"
+#include "agent/pfs_fd.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define RECENT_S 2  /* see is_recent() */
 #define WHEN_IDLE UNPACK_WHEN_IDLE /* from revalidate(), too */
@@ -82,7 +102,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 		f->was_held = false;
 		f->policy.async = flags & PMIO_OPEN_ASYNC;
 		f->policy.background = flags & PMIO_OPEN_EARLY;
-		a->nr_background_handles += open_drains_in_background(flags);
+		a->nr_background_handles += handle_drains_in_background(flags);
 		f->policy.verify = flags & PMIO_OPEN_VERIFY;
 		f->policy.sync_later = flags & PMIO_OPEN_SYNC_LATER;
 	}
@@ -309,7 +329,7 @@ static int open_when_idle(struct agent *a, struct file *f, struct lookup *l)
 {
 	l->req.fd = fcntl(l->pfs->fd, F_DUPFD_CLOEXEC, 3);
 	if (l->req.fd < 0)
-		return pfs_shrink(a) ? -EAGAIN : -EMFILE;
+		return files_close_some(a) ? -EAGAIN : -EMFILE;
 	lookup_defer(a, &f->deferred, l);
 	return 0;
 }
@@ -376,7 +396,7 @@ static int lower_fd(struct agent *a, int fd)
 void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
 	if (fd == PMIO_FD_LOST) { /* the client still has it */
-		agent_reply_status(a, c, &msg->hdr, pfs_shrink(a) ? -EAGAIN : -EMFILE);
+		agent_reply_status(a, c, &msg->hdr, files_close_some(a) ? -EAGAIN : -EMFILE);
 		return;
 	}
 	if (fd < 0) {
@@ -386,7 +406,7 @@ void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, 
 	fd = lower_fd(a, fd);
 	if (!pfs_fd_is_reserved(fd)) {
 		lookup_start(a, c, msg, msg->open.path, fd, open_it);
-	} else if (pfs_shrink(a)) {
+	} else if (files_close_some(a)) {
 		request_defer(a, &a->no_fds, c, msg, fd);
 	} else {
 		pfs_close(a, fd);

@@ -1,11 +1,32 @@
 /* the handlers of the operations of proto.h */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/calls.h"
+#include "agent/chunks.h"
+#include "agent/claims.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/fill.h"
+#include "agent/maps.h"
+#include "agent/open.h"
+#include "agent/ops.h"
+#include "agent/pfs_fd.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/stage.h"
+#include "agent/state.h"
+#include "agent/throttle.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
 
 /* a handle that this very connection holds */
 static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)

@@ -16,8 +16,16 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/chunks.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/orphan.h"
+#include "agent/state.h"
+#include "core/clock.h"
+#include "core/log.h"
 #include "daemon/daemon.h"
 
 #define EVERY_MS 1000

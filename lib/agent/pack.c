@@ -9,8 +9,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/pack.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define RESERVE_PART 4 /* so many times the frames that are kept free, as far as packing can do it */
 

@@ -6,10 +6,24 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/agent_impl.h"
+#include "agent/calls.h"
+#include "agent/chunks.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/maps.h"
+#include "agent/marks.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/recover.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define STORES_END_MS 10000 /* clients have noticed by then that another agent has the pool */
 

@@ -1,7 +1,12 @@
 /* answers, and the clients that get them */
 #include <errno.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/conn.h"
+#include "agent/reply.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 struct conn *agent_conn(struct agent *a, uint64_t id)
 {

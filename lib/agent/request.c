@@ -4,7 +4,12 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "agent/agent_impl.h"
+#include "agent/conn.h"
+#include "agent/pfs_fd.h"
+#include "agent/reply.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "core/log.h"
 
 void *request_new(struct agent *a, struct conn *c, const union pmio_any_msg *msg, size_t size)
 {

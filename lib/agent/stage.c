@@ -8,7 +8,11 @@
  */
 #include <errno.h>
 
-#include "agent/agent_impl.h"
+#include "agent/claims.h"
+#include "agent/file.h"
+#include "agent/fill.h"
+#include "agent/stage.h"
+#include "agent/state.h"
 
 /* 0: the chunk is there, or has no data; 1: it is being brought in; or an error */
 static int stage_chunk(struct agent *a, struct file *f, uint64_t number)

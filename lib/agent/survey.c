@@ -10,11 +10,21 @@
  * One survey runs at a time: if the file system hangs, so does the survey.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/batch.h"
+#include "agent/file.h"
+#include "agent/idle.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/state.h"
+#include "agent/survey.h"
+#include "core/clock.h"
 
 #define EVERY_MS 1000
 #define SHARE 20     /* it takes at most 1/SHARE of a worker's time */

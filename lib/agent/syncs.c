@@ -21,8 +21,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "agent/batch.h"
+#include "agent/file.h"
+#include "agent/pfs_fd.h"
+#include "agent/pfs_look.h"
+#include "agent/request.h"
+#include "agent/state.h"
+#include "agent/syncs.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define BATCH_MAX 512  /* files */
 #define FILES_MAX 1024 /* that may wait; with more, each close waits for its own fsync */

@@ -7,11 +7,13 @@
  * the rate is kept however large the writes are, and no chunk is taken before it may be
  * written.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
-#include "core/clock.h"
-#include "agent/agent_impl.h"
+#include "agent/throttle.h"
 #include "core/backoff.h"
+#include "core/clock.h"
 
 #define BURST_MS 100
 #define LOOK_MS 100	       /* longest time until a change is noticed */

@@ -1,8 +1,16 @@
 /* unpack.c -- a program opens a packed file (pack.c) */
 #include <errno.h>
 #include <stdlib.h>
+#include <uthash.h>
 
-#include "agent/agent_impl.h"
+#include "agent/chunks.h"
+#include "agent/claims.h"
+#include "agent/drain.h"
+#include "agent/file.h"
+#include "agent/pack.h"
+#include "agent/state.h"
+#include "core/error.h"
+#include "core/log.h"
 
 static int unpack(struct agent *a, struct file *f)
 {

@@ -12,9 +12,12 @@
 #include <fcntl.h>
 #include <isa-l/crc.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#include "agent/agent_impl.h"
+#include "agent/verify.h"
+#include "core/error.h"
+#include "core/log.h"
 
 #define PIECE (1u << 20) /* bytes */
 

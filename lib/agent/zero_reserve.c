@@ -5,7 +5,10 @@
  * it does from the start; otherwise the agent zeroes the frame while the writer waits.
  * Frames are zeroed one at a time, after the workers' other jobs.
  */
-#include "agent/agent_impl.h"
+#include "agent/file.h"
+#include "agent/state.h"
+#include "agent/zero_reserve.h"
+#include "core/log.h"
 
 static ssize_t make_zero(struct pmio_pm_guard *guard, void *arg)
 {

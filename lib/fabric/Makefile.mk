@@ -2,7 +2,8 @@
 noinst_LTLIBRARIES += libpmio_fabric.la
 libpmio_fabric_la_SOURCES = lib/fabric/fabric.h lib/fabric/fabric_impl.h \
 	lib/fabric/load.c lib/fabric/auth.c lib/fabric/munge.c lib/fabric/endpoint.c lib/fabric/connections.c \
-	lib/fabric/target_impl.h lib/fabric/target.c lib/fabric/target_session.c lib/fabric/target_send.c lib/fabric/target_admission.c \
+	lib/fabric/target_state.h lib/fabric/target.c lib/fabric/target_session.h lib/fabric/target_session.c \
+	lib/fabric/target_send.h lib/fabric/target_send.c lib/fabric/target_admission.h lib/fabric/target_admission.c \
 	lib/fabric/initiator_impl.h lib/fabric/initiator.c lib/fabric/request.c lib/fabric/transfer.c lib/fabric/handshake.c
 libpmio_fabric_la_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(MUNGE_CFLAGS) $(SODIUM_CFLAGS)
 # core comes with the libraries that link this: twice in one library it would clash

@@ -22,7 +22,10 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fabric/target_impl.h"
+#include "fabric/target_admission.h"
+#include "fabric/target_send.h"
+#include "fabric/target_session.h"
+#include "fabric/target_state.h"
 
 #define RETRY_MS 5	     /* for answers that find no room in the provider's queue */
 #define RENEW_AFTER 1000     /* refused accesses, after which new sessions get another key to the memory */

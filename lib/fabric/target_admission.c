@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fabric/target_impl.h"
+#include "fabric/target_admission.h"
+#include "fabric/target_send.h"
+#include "fabric/target_session.h"
+#include "fabric/target_state.h"
 
 /* ---- messages from initiators ------------------------------------------------------------------------ */
 

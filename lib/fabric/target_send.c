@@ -7,7 +7,9 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "fabric/target_impl.h"
+#include "fabric/target_send.h"
+#include "fabric/target_session.h"
+#include "fabric/target_state.h"
 
 #define STRANGE_EACH 2	     /* ... to one address */
 #define STRANGE_MS 2000	     /* how long they wait for room */

@@ -8,7 +8,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "fabric/target_impl.h"
+#include "fabric/target_session.h"
+#include "fabric/target_state.h"
 
 #define SESSIONS_MAX 65536
 

@@ -2,16 +2,30 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
-#include "agent/agent_impl.h"
+#include "agent/agent.h"
+#include "agent/close.h"
+#include "agent/conn.h"
+#include "agent/file.h"
+#include "agent/file_seen.h"
+#include "agent/idle.h"
+#include "agent/ops.h"
+#include "agent/recover.h"
+#include "agent/state.h"
+#include "agent/zero_reserve.h"
 #include "catalog_model.h"
 #include "client/client.h"
 #include "core/error.h"

@@ -38,7 +38,7 @@ tests/fuzz/fuzz_directives: tests/fuzz/fuzz_directives.c
 
 # it has target.c in itself
 fuzz_fabric = lib/fabric/target_session.c lib/fabric/target_send.c lib/fabric/target_admission.c lib/fabric/auth.c $(fuzz_core)
-tests/fuzz/fuzz_fabric: tests/fuzz/fuzz_fabric.c lib/fabric/target.c lib/fabric/target_impl.h $(fuzz_fabric)
+tests/fuzz/fuzz_fabric: tests/fuzz/fuzz_fabric.c lib/fabric/target.c lib/fabric/target_state.h $(fuzz_fabric)
 	$(AM_V_CC)$(fuzz_cc) $(FABRIC_CFLAGS) $(SODIUM_CFLAGS) -o $@ $(srcdir)/tests/fuzz/fuzz_fabric.c \
 		$(call fuzz_c,$(fuzz_fabric)) $(SODIUM_LIBS) $(fuzz_libs)
 

@@ -1,9 +1,8 @@
 /*
- * target_impl.h -- shared by the files of a target: addresses and sessions (target_session.c), answers (target_send.c),
- * authentication of initiators (target_admission.c), and target.c, which has the thread
+ * target_state.h -- a target: its addresses, sessions, buffers and answers; the thread of the target owns what no lock is named for
  */
-#ifndef PMIO_FABRIC_TARGET_IMPL_H
-#define PMIO_FABRIC_TARGET_IMPL_H
+#ifndef PMIO_FABRIC_TARGET_STATE_H
+#define PMIO_FABRIC_TARGET_STATE_H
 
 #include <pthread.h>
 #include <uthash.h>
@@ -129,48 +128,5 @@ struct pmio_fabric_call {
 	struct pmio_fabric_target *target;
 	uint64_t session, number;
 };
-
-/* all in the thread of the target, except at its end */
-
-/* ---- target_session.c ---- */
-
-/* get a reference to the address; NULL: not an address of this provider, or out of memory */
-struct addr *fabric_target_get_addr(struct pmio_fabric_target *t, const uint8_t *bytes, size_t len);
-void fabric_target_put_addr(struct pmio_fabric_target *t, struct addr *a);
-/* for fabric_connections_look(); arg: the target */
-bool fabric_target_is_known(void *arg, const struct sockaddr *peer);
-/* no session knows its key any more: free it, unless it is the one for new sessions */
-void fabric_target_drop_region(struct pmio_fabric_target *t, struct region *r);
-/* forget ended sessions with proofs that are not valid any more */
-void fabric_target_forget_ended(struct pmio_fabric_target *t);
-/* an authenticated session; NULL also for one that has ended */
-struct fabric_session *fabric_target_find_session(struct pmio_fabric_target *t, uint64_t id);
-/* it is remembered until its proof expires, so that the proof cannot be replayed */
-void fabric_target_end_session(struct pmio_fabric_target *t, struct fabric_session *s);
-/* the proof was valid: make the session */
-struct fabric_session *fabric_target_begin_session(struct pmio_fabric_target *t, const struct fabric_proof_msg *m);
-
-/* ---- target_send.c ---- */
-
-void *fabric_target_buffers_desc(const struct pmio_fabric_target *t);
-void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
-/* send waiting answers; those that have waited for long are dropped, as their initiator has gone */
-void fabric_target_send_waiting(struct pmio_fabric_target *t);
-/* send the answer of len bytes that is in t->room to a session; the room is gone then */
-void fabric_target_send_room(struct pmio_fabric_target *t, uint64_t to, uint64_t number, int status, size_t len);
-/* the handler has not used it */
-void fabric_target_drop_room(struct pmio_fabric_target *t);
-/* takes o over; sends to its session's address, unless it has an address of its own */
-void fabric_target_send_out(struct pmio_fabric_target *t, struct out *o);
-struct out *fabric_target_new_out(uint64_t session, enum fabric_type type, uint64_t number, size_t size);
-/* takes over o, and the reference to a */
-void fabric_target_send_to_stranger(struct pmio_fabric_target *t, struct out *o, struct addr *a, fi_addr_t from);
-/* end the sessions that other threads want to end */
-void fabric_target_take_endings(struct pmio_fabric_target *t);
-
-/* ---- target_admission.c ---- */
-
-/* from: FI_ADDR_NOTAVAIL: not known */
-void fabric_target_take(struct pmio_fabric_target *t, const void *msg, size_t len, fi_addr_t from);
 
 #endif
