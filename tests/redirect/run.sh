@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 27
+plan 28
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -20,6 +20,18 @@ several() {
 	run --paths "$PFS/se1*" --paths "$PFS/se2*" -- "$PMIO" run --paths "$PFS/se3*:$PFS/se1*" -- sh -c "for i in 1 2 3 4; do echo \$i >$PFS/se\$i; done; echo \$PMIO_REDIRECT_PATHS; echo \$LD_PRELOAD" &&
 		held_size "$PFS/se1" 2 && held_size "$PFS/se2" 2 && held_size "$PFS/se3" 2 && [ "$(size "$PFS/se4")" = 2 ] &&
 		says "^$PFS/se1\*:$PFS/se2\*:$PFS/se3\*$" && [ "$(tail -n 1 "$OUT" | grep -o libpmio-redirect.so | wc -l)" = 1 ]
+}
+# a file system that is mounted below the pattern's folder, before and while a program runs
+mounted_below() {
+	local m=$PFS/mounted rc
+	mkdir "$m" "$m.late" && mount -t tmpfs -o size=4m pmio-test "$m" 2>/dev/null || { echo "cannot mount"; return 77; }
+	run --paths "$PFS/*" -- sh -c "stat /etc/passwd >/dev/null; echo held >$m/a; stat -c %s $m/a; echo gone >$m/b; rm $m/b; mv $m/a $m/c; cat $m/c; cat $m/c >$m.late/d
+python3 -c \"import os, subprocess; os.stat('$m/c'); subprocess.run(['mount', '-t', 'tmpfs', 'pmio-test', '$m.late']); f = open('$m.late/e', 'w'); f.write('late'); f.close(); print(os.stat('$m.late/e').st_size)\"" &&
+		[ "$(tail -n 3 "$OUT" | tr '\n' ' ')" = '5 held 4 ' ] && held_size "$m/c" 5 && ! "$PMIO" ls | grep -q mounted/b && drain_all && [ "$(cat "$m/c")" = held ]
+	rc=$?
+	"$PMIO" agent stop --force
+	umount "$m" "$m.late"
+	return $rc
 }
 linked() {
 	ln -s "$PFS" "$T/link" && run --paths "$T/link/l*" -- sh -c "echo 1 >$T/link/l1; echo 2 >$PFS/l2" && held_size "$PFS/l1" 2 &&
@@ -201,6 +213,7 @@ keeps_descriptors() {
 check "patterns select files" patterns
 check "relative patterns" relative
 check "patterns in several options, and of a pmio run around it" several
+check "a file system that is mounted further down" mounted_below
 check "patterns and names with symbolic links" linked
 check "names with pmem:" prefix
 check "... in calls that have nothing to do with data" prefix_elsewhere
