@@ -82,6 +82,10 @@ with open(name) as f:
 with open(name, "r+") as f:
     here.append(os.fstat(f.fileno()).st_mtime_ns)
 assert set(here) == {before}, (before, here)
+with open(name) as f:
+    os.utime(name, (5, 5))
+    here = [os.stat(name).st_mtime, os.fstat(f.fileno()).st_mtime, int(os.popen("stat -c %Y " + name).read())]
+assert here == [5, 5, 5], here
 with open(name, "a") as f:
     f.write("more")
 assert os.stat(name).st_mtime_ns > before
