@@ -94,7 +94,7 @@ void mount_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct fuse_entry_param e;
 	struct mount_handle *h;
 	struct mount_node *node;
-	int rc = make_or_open(req, mount_node(m, parent), name, mount_mode(req, mode & 07777), fi->flags, &node, &h);
+	int rc = make_or_open(req, mount_node(m, parent), name, mount_mode(req, mount_node(m, parent), mode & 07777), fi->flags, &node, &h);
 
 	if (rc < 0) {
 		reply_done(req, rc);

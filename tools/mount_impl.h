@@ -111,8 +111,8 @@ int mount_find(struct mount *m, struct mount_node *parent, const char *name, str
 void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr);
 /* the number that we show for one of a file system */
 uint64_t mount_shown_ino(const struct mount_device *device, uint64_t ino);
-/* what is made for others, with allow_other: never with our rights; and theirs, if we are root */
-mode_t mount_mode(fuse_req_t req, mode_t mode);
+/* of what is made in that folder.  For others, with allow_other: never with our rights; and theirs, if we are root */
+mode_t mount_mode(fuse_req_t req, const struct mount_node *parent, mode_t mode);
 void mount_give(fuse_req_t req, int dir, const char *name);
 bool mount_is_nameless(const struct mount_node *node);
 

@@ -81,14 +81,14 @@ void mount_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t 
 {
 	struct mount *m = fuse_req_userdata(req);
 
-	reply_made(req, parent, name, mknodat(mount_node(m, parent)->fd, name, mount_mode(req, mode), rdev));
+	reply_made(req, parent, name, mknodat(mount_node(m, parent)->fd, name, mount_mode(req, mount_node(m, parent), mode), rdev));
 }
 
 void mount_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct mount *m = fuse_req_userdata(req);
 
-	reply_made(req, parent, name, mkdirat(mount_node(m, parent)->fd, name, mount_mode(req, mode)));
+	reply_made(req, parent, name, mkdirat(mount_node(m, parent)->fd, name, mount_mode(req, mount_node(m, parent), mode)));
 }
 
 void mount_op_symlink(fuse_req_t req, const char *to, fuse_ino_t parent, const char *name)

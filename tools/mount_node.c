@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -265,8 +266,11 @@ int mount_find(struct mount *m, struct mount_node *parent, const char *name, str
 	return rc;
 }
 
-mode_t mount_mode(fuse_req_t req, mode_t mode)
+/* a default access control list takes the place of the program's umask */
+mode_t mount_mode(fuse_req_t req, const struct mount_node *parent, mode_t mode)
 {
+	if (getxattr(MOUNT_PROC(parent->fd), "system.posix_acl_default", NULL, 0) <= 0)
+		mode &= ~fuse_req_ctx(req)->umask;
 	return fuse_req_ctx(req)->uid == geteuid() ? mode : mode & ~(mode_t)(S_ISUID | S_ISGID);
 }
 

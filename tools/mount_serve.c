@@ -31,7 +31,7 @@ static void op_init(void *arg, struct fuse_conn_info *conn)
 	/* the pool is memory: what came through a pipe would be copied once more */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
-				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO);
+				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK);
 	if (conn->max_write > WRITE_MAX)
 		conn->max_write = WRITE_MAX;
 	conn->max_background = conn->congestion_threshold = THREADS_MAX;
@@ -307,7 +307,7 @@ int mount_serve(const struct tool *tool, const struct mount_request *r, struct p
 		pmio_daemon_ready(d, rc);
 		return TOOL_FAILED;
 	}
-	umask(0); /* the kernel has applied the program's */
+	umask(0); /* mount_mode() applies the program's */
 	pmio_info("mount %s: %s, with data in pool %s", r->mountpoint, r->source, r->pool);
 	pmio_daemon_is_up(r->foreground, open_log(m));
 	pmio_daemon_ready(d, 0);

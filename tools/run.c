@@ -53,6 +53,18 @@ static const char *one_of(struct argp_state *state, const char *option, const ch
 	return arg;
 }
 
+/* the option can be given several times */
+static error_t add_patterns(struct run_paths *r, const char *more)
+{
+	char *all;
+
+	if (asprintf(&all, "%s%s%s", r->patterns ? r->patterns : "", r->patterns ? ":" : "", more) < 0)
+		return ENOMEM;
+	free(r->patterns);
+	r->patterns = all;
+	return 0;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct run_args *args = state->input;
@@ -75,8 +87,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		args->heap.fork = one_of(state, "--heap-fork", arg, "copy", "refuse");
 		return 0;
 	case 'P':
-		args->paths.patterns = arg;
-		return 0;
+		return add_patterns(&args->paths, arg);
 	case OPTION_DRAIN:
 		tool_set(args->tool, state, PMIO_SET_DRAIN, arg);
 		return 0;
@@ -189,6 +200,7 @@ int tool_run(struct tool *tool, int argc, char **argv)
 		status = run_child(path, args.argv, run_redirect_tell, &args.paths);
 	else if (status == TOOL_DONE)
 		status = run_become(path, args.argv);
+	free(args.paths.patterns);
 	free(path);
 	return status;
 }

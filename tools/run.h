@@ -7,7 +7,7 @@
 #include "tools.h"
 
 struct run_paths {
-	const char *patterns; /* NULL: no files are redirected */
+	char *patterns; /* NULL: no files are redirected */
 	bool check, report;
 	char check_file[PATH_MAX], times_file[PATH_MAX]; /* empty: none */
 	struct pmio *pm;	   /* for the report; NULL: none */

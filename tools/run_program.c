@@ -18,9 +18,14 @@
 int run_preload(const char *library)
 {
 	const char *before = getenv("LD_PRELOAD");
+	size_t len = strlen(library);
 	char *all;
 	int rc;
 
+	for (const char *p = before; p && (p = strstr(p, library)); p += len) { /* of a pmio run around this one */
+		if ((p == before || strchr(" :", p[-1])) && strchr(" :", p[len]))
+			return TOOL_DONE;
+	}
 	if (strpbrk(library, " :")) {
 		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
 		return TOOL_RUN_FAILED;

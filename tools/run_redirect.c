@@ -46,15 +46,33 @@ static char *resolve_one(const char *pattern)
 	return out;
 }
 
-static char *resolve(const char *patterns)
+static bool is_in(const char *all, const char *one)
+{
+	size_t len = strlen(one);
+
+	for (const char *p = all; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+		if (strncmp(p, one, len) == 0 && (p[len] == ':' || p[len] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/* before: what a pmio run around this one has selected, or NULL; its files stay redirected, as their data may wait in the pool */
+static char *resolve(const char *patterns, const char *before)
 {
 	char *copy = strdup(patterns), *all = NULL, *saved;
+	bool found = false;
 
+	if (before && *before)
+		all = strdup(before);
 	for (char *p = copy ? strtok_r(copy, ":", &saved) : NULL; p; p = strtok_r(NULL, ":", &saved)) {
 		char *one = strcmp(p, "pmem") == 0 ? NULL : resolve_one(p), *more;
 
-		if (!one)
+		found |= one != NULL;
+		if (!one || is_in(all, one)) {
+			free(one);
 			continue;
+		}
 		if (asprintf(&more, "%s%s%s", all ? all : "", all ? ":" : "", one) < 0)
 			more = NULL;
 		free(one);
@@ -62,6 +80,10 @@ static char *resolve(const char *patterns)
 		all = more;
 	}
 	free(copy);
+	if (!found) {
+		free(all);
+		all = NULL;
+	}
 	return all;
 }
 
@@ -125,7 +147,7 @@ static int preload_library(void)
 
 static int set_patterns(const char *patterns)
 {
-	char *all = resolve(patterns);
+	char *all = resolve(patterns, getenv("PMIO_REDIRECT_PATHS"));
 	int rc;
 
 	if (!all) {
@@ -227,7 +249,7 @@ struct check_line {
 	char *pid, *program, *name, *why;
 };
 
-/* "+\tPID\tPROGRAM\tNAME\tWHY\n" */
+/* "+\tPID\tPROGRAM\tWHY\tNAME", and a zero byte */
 static bool take_apart(char *line, struct check_line *out)
 {
 	char *p = line;
@@ -235,9 +257,9 @@ static bool take_apart(char *line, struct check_line *out)
 	out->what = *strsep(&p, "\t");
 	out->pid = strsep(&p, "\t");
 	out->program = strsep(&p, "\t");
-	out->name = strsep(&p, "\t");
-	out->why = strsep(&p, "\n");
-	return out->why && out->name;
+	out->why = strsep(&p, "\t");
+	out->name = p;
+	return out->name;
 }
 
 static int by_text(const void *a, const void *b)
@@ -252,7 +274,7 @@ static char **read_lines(const char *file, size_t *nr)
 	size_t size = 0, room = 0;
 
 	*nr = 0;
-	while (f && getline(&line, &size, f) > 0) {
+	while (f && getdelim(&line, &size, '\0', f) > 0) {
 		if (*nr == room) {
 			char **more = reallocarray(lines, room = room ? 2 * room : 64, sizeof(*lines));
 
@@ -276,6 +298,7 @@ static void tell_check(const char *file)
 	size_t nr, redirected = 0, past = 0;
 	char **lines = read_lines(file, &nr);
 	char *last = NULL;
+	struct stat st;
 
 	qsort(lines, nr, sizeof(*lines), by_text);
 	for (size_t i = 0; i < nr && lines[i]; i++) {
@@ -293,6 +316,8 @@ static void tell_check(const char *file)
 		tool_fprint_path(stderr, l.name);
 		fprintf(stderr, "%s%s\n", *l.why ? ": " : "", l.why);
 	}
+	if (stat(file, &st) == 0 && (st.st_mode & S_ISVTX))
+		fprintf(stderr, "check: more could not be noted: no room, or a limit on the size of files\n");
 	fprintf(stderr, "check: %zu redirected, %zu went past the pool\n", redirected, past);
 	for (size_t i = 0; i < nr; i++)
 		free(lines[i]);

@@ -147,6 +147,8 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	else if (rc < 0 && d && d->pfs && d->may_lose && !f->shared)
 		f->on_pfs.marked = true;
 	f->on_pfs.changed |= rc == PMIO_ECHANGED;
+	if (rc == 0 && d && drain_is_whole(d) && f->written_ns == d->written_ns)
+		f->written_ns = 0; /* from now on the PFS file's time counts, which may be set while it is open */
 	if (rc == 0)
 		f->on_pfs.cut_pending = f->force = f->was_held = f->on_pfs.changed = false;
 	/* the next open sees what others have appended */
@@ -331,6 +333,7 @@ static int prepare(struct agent *a, struct drain *d)
 	d->is_new = f->is_new && !f->shared;
 	d->unmarks = f->nr_handles == 0 && f->on_pfs.marked;
 	d->now = d->opened_st;
+	d->written_ns = f->written_ns;
 	d->may_extend = f->shared ? f->sets_size : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
 	d->shared = f->shared;
 	return 0;

@@ -52,6 +52,7 @@ struct drain {
 	atomic_bool stop;	/* take no further chunks */
 	struct drain_part *parts;	/* owned */
 	unsigned nr_parts, nr_done;
+	int64_t written_ns;	/* the file's when it began */
 	bool differs;		/* nothing was written: the result of the look has to be judged first */
 	atomic_uint parts_left;
 	_Atomic int error;	/* the first: -errno */

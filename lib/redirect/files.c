@@ -545,9 +545,10 @@ int redirect_size(struct redirect_file *f, off_t *size)
 	return rc;
 }
 
-int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
+int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size, int64_t *written_ns)
 {
 	struct redirect_file *f = __atomic_load_n(&files, __ATOMIC_RELAXED) ? redirect_find(dev, ino) : NULL;
+	struct redirect_calm calm;
 	bool elsewhere;
 	int rc;
 
@@ -555,6 +556,11 @@ int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size)
 		return 0;
 	rc = redirect_size(f, size);
 	elsewhere = f->elsewhere;
+	if (rc == 0 && !elsewhere) {
+		redirect_enter(&calm);
+		*written_ns = redirect_pool()->written_ns(f->file);
+		redirect_leave(&calm);
+	}
 	redirect_put(f);
 	return rc == 0 ? 1 : elsewhere ? rc : 0;
 }

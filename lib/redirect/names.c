@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "core/pattern.h"
 
@@ -15,8 +16,11 @@
 static char *patterns; /* with ':' between them; changed under lock, old ones stay */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool changed; /* by names with pmem: */
-static uint64_t devices[DEVICES_MAX];
-static unsigned nr_devices;
+struct devices {
+	_Atomic uint64_t dev[DEVICES_MAX];
+	_Atomic unsigned nr; /* may be more than there is room for */
+};
+static struct devices devices, others; /* those that files which match may be on, and those that are known not to be */
 static bool any_device;
 
 /* ---- patterns --------------------------------------------------------------------------- */
@@ -26,44 +30,120 @@ bool redirect_matches(const char *name)
 	return pmio_pattern_selects(__atomic_load_n(&patterns, __ATOMIC_ACQUIRE), name);
 }
 
-static void add_device(uint64_t dev)
+static bool has_device(struct devices *d, uint64_t dev)
 {
-	for (unsigned i = 0; i < nr_devices; i++) {
-		if (devices[i] == dev)
-			return;
+	unsigned nr = atomic_load(&d->nr);
+
+	for (unsigned i = 0; i < nr && i < DEVICES_MAX; i++) {
+		if (atomic_load(&d->dev[i]) == dev)
+			return true;
 	}
-	if (nr_devices == DEVICES_MAX)
+	return false;
+}
+
+/* without a lock, as a signal handler may ask for attributes, too */
+static void add_device(struct devices *d, uint64_t dev)
+{
+	unsigned i = has_device(d, dev) ? DEVICES_MAX : atomic_fetch_add(&d->nr, 1);
+
+	if (i < DEVICES_MAX)
+		atomic_store(&d->dev[i], dev);
+	else if (!has_device(d, dev))
 		any_device = true;
-	else
-		devices[nr_devices++] = dev;
+}
+
+/* the folder that all names of a pattern of n bytes are below: the length of its name */
+static size_t folder_of(const char *p, size_t n)
+{
+	size_t fixed = strcspn(p, "*?[\\:");
+
+	for (n = fixed < n ? fixed : n; n > 0 && p[n - 1] != '/'; n--)
+		;
+	return n ? n - 1 : 0;
+}
+
+/* is it such a folder, or below one? */
+static bool is_below(const char *point)
+{
+	for (const char *p = __atomic_load_n(&patterns, __ATOMIC_ACQUIRE); *p;) {
+		size_t n = strcspn(p, ":"), len = folder_of(p, n);
+
+		if (strncmp(point, p, len) == 0 && (point[len] == '/' || point[len] == '\0'))
+			return true;
+		p += n + (p[n] == ':');
+	}
+	return strchr(point, '\\') != NULL; /* it has a blank, written so */
+}
+
+/* "ID PARENT MAJOR:MINOR ROOT POINT ..." of mountinfo: whether it is that device, and then in *below if there */
+static bool is_mount_of(const char *line, uint64_t dev, bool *below)
+{
+	char point[PATH_MAX];
+	unsigned major, minor;
+
+	if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, point) != 3 || makedev(major, minor) != dev)
+		return false;
+	*below |= is_below(point);
+	return true;
+}
+
+/*
+ * A device that is not that of a pattern's folder: it may be mounted further down.  One that is mounted nowhere is a
+ * part of a file system (btrfs's subvolumes), which may be anywhere.
+ */
+static bool may_be_below(uint64_t dev)
+{
+	char text[2 * PATH_MAX];
+	size_t len = 0;
+	bool found = false, below = false;
+	long fd = RAW(openat, AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0), n;
+
+	if (fd < 0)
+		return true;
+	while (!below && (n = RAW(read, fd, text + len, sizeof(text) - 1 - len)) > 0) {
+		char *line = text, *end;
+
+		len += (size_t)n;
+		text[len] = '\0';
+		for (; (end = strchr(line, '\n')); line = end + 1) {
+			*end = '\0';
+			found |= is_mount_of(line, dev, &below);
+		}
+		len -= (size_t)(line - text);
+		memmove(text, line, len);
+		if (len == sizeof(text) - 1) /* what a line of that length is about is not known */
+			below = true;
+	}
+	RAW(close, fd);
+	return below || !found;
 }
 
 bool redirect_device_may(uint64_t dev)
 {
-	for (unsigned i = 0; i < nr_devices; i++) {
-		if (devices[i] == dev)
-			return true;
-	}
-	return any_device;
+	bool may;
+
+	if (any_device || has_device(&devices, dev))
+		return true;
+	if (has_device(&others, dev))
+		return false;
+	may = may_be_below(dev);
+	add_device(may ? &devices : &others, dev);
+	return may;
 }
 
-/* the device of the folder that all names of a pattern are below; other devices may be mounted further down */
+/* the device of the folder that all names of a pattern are below */
 static void learn_device(const char *p, size_t n)
 {
 	char dir[PATH_MAX];
-	size_t fixed = strcspn(p, "*?[\\:");
 	struct stat st;
 
 	if (n == 0 || n >= sizeof(dir))
 		return;
-	memcpy(dir, p, n);
-	dir[fixed < n ? fixed : n] = '\0';
-	for (char *slash = strrchr(dir, '/'); slash; slash = strrchr(dir, '/')) {
-		*slash = '\0';
-		if (*dir == '\0')
-			break;
+	for (n = folder_of(p, n); n > 0; n = folder_of(dir, n)) {
+		memcpy(dir, p, n);
+		dir[n] = '\0';
 		if (RAW(newfstatat, AT_FDCWD, dir, &st, 0) == 0) {
-			add_device(st.st_dev);
+			add_device(&devices, st.st_dev);
 			return;
 		}
 	}

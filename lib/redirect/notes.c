@@ -6,6 +6,7 @@
 #include "redirect/redirect.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,23 @@ void redirect_warning(const char *fmt, ...)
 	va_end(ap);
 }
 
+/* a limit on the size of files is for the program's: no signal of it because of this one */
+static void write_note(int fd, const char *line, int n)
+{
+	static const uint64_t xfsz = 1ull << (SIGXFSZ - 1);
+	static const struct timespec no_wait;
+	uint64_t before;
+	long done;
+
+	RAW(rt_sigprocmask, SIG_BLOCK, &xfsz, &before, sizeof(before));
+	done = RAW(write, fd, line, n);
+	if (done == -EFBIG)
+		RAW(rt_sigtimedwait, &xfsz, NULL, &no_wait, sizeof(xfsz));
+	RAW(rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	if (done != n)
+		RAW(fchmod, fd, REDIRECT_CHECK_INCOMPLETE);
+}
+
 void redirect_note(char what, const char *name, const char *why)
 {
 	char line[PATH_MAX + 256];
@@ -113,10 +131,11 @@ void redirect_note(char what, const char *name, const char *why)
 
 	if (!*check_file)
 		return;
-	n = snprintf(line, sizeof(line), "%c\t%d\t%s\t%s\t%s\n", what, (int)RAW(getpid), program_invocation_short_name, name, why);
+	n = snprintf(line, sizeof(line), "%c\t%d\t%s\t%s\t%s", what, (int)RAW(getpid), program_invocation_short_name, why, name);
+	n = n < (int)sizeof(line) ? n + 1 : (int)sizeof(line); /* with its end, as there may be newlines in names */
 	fd = RAW(openat, AT_FDCWD, check_file, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return;
-	RAW(write, fd, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+	write_note((int)fd, line, n);
 	RAW(close, fd);
 }

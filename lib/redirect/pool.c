@@ -347,6 +347,13 @@ static int look(int fd, struct redirect_size *out)
 	return rc;
 }
 
+static int64_t written_ns(struct pmio_file *f)
+{
+	struct pmio_id_stat st;
+
+	return !f->ops && pmio_stat_id(f->pm, f->pfs_fd, &st) == 0 ? st.written_ns : 0;
+}
+
 static int settle_elsewhere(int fd)
 {
 	struct pmio_file *f;
@@ -449,6 +456,7 @@ const struct redirect_pool pmio_redirect_pool = {
 	.write = write_file,
 	.append = append,
 	.size = pmio_size,
+	.written_ns = written_ns,
 	.truncate = pmio_truncate,
 	.allocate = client_allocate,
 	.sync = sync_file,

@@ -14,12 +14,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define REDIRECT_POOL_VERSION 3
+#define REDIRECT_POOL_VERSION 4
 #define REDIRECT_POOL_LIBRARY "libpmio-redirect-pool.so"
 #define REDIRECT_POOL_SYMBOL "pmio_redirect_pool"
+
+/* mode of the file PMIO_REDIRECT_CHECK when lines found no room in it */
+#define REDIRECT_CHECK_INCOMPLETE (S_IRUSR | S_IWUSR | S_ISVTX)
 
 #define REDIRECT_CLOSE_SHARED 1u /* others may have it open without having told the agent */
 #define REDIRECT_CLOSE_WROTE 2u	 /* it was changed by this handle */
@@ -70,6 +74,8 @@ struct redirect_pool {
 	/* at: where the end was */
 	ssize_t (*append)(struct pmio_file *f, const struct iovec *v, int nr, off_t *at);
 	int (*size)(struct pmio_file *f, off_t *size);
+	/* written_ns as look() tells it; 0 also of a file that other nodes have */
+	int64_t (*written_ns)(struct pmio_file *f);
 	int (*truncate)(struct pmio_file *f, off_t size);
 	int (*allocate)(struct pmio_file *f, int mode, off_t off, off_t len); /* as fallocate() has them */
 	int (*sync)(struct pmio_file *f);

@@ -118,8 +118,8 @@ void redirect_disown(int fd);
 int redirect_highest(void);
 /* of this file; it may wait if other nodes are asked */
 int redirect_size(struct redirect_file *f, off_t *size);
-/* the size of a file that may be open here: 1; 0: it is not; or an error */
-int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size);
+/* the size and time of a file that may be open here, as struct redirect_size has them: 1; 0: it is not; or an error */
+int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size, int64_t *written_ns);
 /* 0 if that is not known */
 off_t redirect_size_of(struct redirect_file *f);
 /* of an open file, with a reference; NULL: it is not open here */

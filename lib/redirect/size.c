@@ -70,7 +70,7 @@ static int correct(int dir, const char *path, int flags, struct stat *st)
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev) || !redirect_ours())
 		return 0;
-	rc = redirect_open_size(st->st_dev, st->st_ino, &size);
+	rc = redirect_open_size(st->st_dev, st->st_ino, &size, &written_ns);
 	if (rc == 0)
 		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
 	if (rc <= 0)

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 17
+plan 18
 
 pattern "$T/p1" $LEN 1
 pattern "$T/p2" $LEN 2
@@ -107,6 +107,15 @@ os.removexattr(m, "user.mine")
 assert not os.listxattr(p) or os.listxattr(p) == ["user.pmio.waits"]' "$M/m" "$PFS/m" && drained m 1
 }
 check "modes, times, extended attributes, a fifo" attributes
+
+# the umask counts, unless the folder has a default access control list
+masks() {
+	(umask 027 && mkdir "$M/mask" && mkdir "$M/mask/d" && echo x >"$M/mask/f" && mkfifo "$M/mask/p") &&
+		[ "$(cd "$PFS/mask" && stat -c %a . d f p | tr '\n' ' ')" = "750 750 640 640 " ] || return
+	command -v setfacl >/dev/null && setfacl -d -m u::rwx,u:1:rwx,g::rwx,o::r "$PFS/mask" 2>/dev/null || { echo "no access control lists"; return 77; }
+	(umask 027 && mkdir "$M/mask/d2" && echo x >"$M/mask/f2") && [ "$(cd "$PFS/mask" && stat -c %a d2 f2 | tr '\n' ' ')" = "774 664 " ]
+}
+check "modes of what is made" masks
 
 # a mark of the pool must not go to a copy
 mark_is_hidden() {

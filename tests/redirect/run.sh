@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 25
+plan 28
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -15,6 +15,23 @@ patterns() {
 }
 relative() {
 	(cd "$PFS" && run --paths 'rel*' -- sh -c "echo 1 >rel1; echo 2 >$PFS/rel2") && held_size "$PFS/rel1" 2 && held_size "$PFS/rel2" 2
+}
+several() {
+	run --paths "$PFS/se1*" --paths "$PFS/se2*" -- "$PMIO" run --paths "$PFS/se3*:$PFS/se1*" -- sh -c "for i in 1 2 3 4; do echo \$i >$PFS/se\$i; done; echo \$PMIO_REDIRECT_PATHS; echo \$LD_PRELOAD" &&
+		held_size "$PFS/se1" 2 && held_size "$PFS/se2" 2 && held_size "$PFS/se3" 2 && [ "$(size "$PFS/se4")" = 2 ] &&
+		says "^$PFS/se1\*:$PFS/se2\*:$PFS/se3\*$" && [ "$(tail -n 1 "$OUT" | grep -o libpmio-redirect.so | wc -l)" = 1 ]
+}
+# a file system that is mounted below the pattern's folder, before and while a program runs
+mounted_below() {
+	local m=$PFS/mounted rc
+	mkdir "$m" "$m.late" && mount -t tmpfs -o size=4m pmio-test "$m" 2>/dev/null || { echo "cannot mount"; return 77; }
+	run --paths "$PFS/*" -- sh -c "stat /etc/passwd >/dev/null; echo held >$m/a; stat -c %s $m/a; echo gone >$m/b; rm $m/b; mv $m/a $m/c; cat $m/c; cat $m/c >$m.late/d
+python3 -c \"import os, subprocess; os.stat('$m/c'); subprocess.run(['mount', '-t', 'tmpfs', 'pmio-test', '$m.late']); f = open('$m.late/e', 'w'); f.write('late'); f.close(); print(os.stat('$m.late/e').st_size)\"" &&
+		[ "$(tail -n 3 "$OUT" | tr '\n' ' ')" = '5 held 4 ' ] && held_size "$m/c" 5 && ! "$PMIO" ls | grep -q mounted/b && drain_all && [ "$(cat "$m/c")" = held ]
+	rc=$?
+	"$PMIO" agent stop --force
+	umount "$m" "$m.late"
+	return $rc
 }
 linked() {
 	ln -s "$PFS" "$T/link" && run --paths "$T/link/l*" -- sh -c "echo 1 >$T/link/l1; echo 2 >$PFS/l2" && held_size "$PFS/l1" 2 &&
@@ -56,6 +73,12 @@ checks() {
 	run --paths "$PFS/*" --check -- bash -c "echo 1 >$PFS/c1; cat $PFS/c1 >/dev/null; cp $PFS/c1 $PFS/c2" &&
 		grep -Eq "^check: redirected +[0-9]+ bash +$PFS/c1$" "$ERR" && grep -Eq "^check: redirected +[0-9]+ cp +$PFS/c2$" "$ERR" &&
 		grep -q '^check: .* redirected, 0 went past the pool$' "$ERR" && ! ls "$T"/pmio-run.* 2>/dev/null
+}
+# the file with its notes may be longer than the program's may, and names have newlines
+checks_limited() {
+	run --paths "$PFS/*" --check -- bash -c 'for i in $(seq 40); do echo x >'"$PFS"'/"cl
+$i"; done; ulimit -f 1; head -c 3000 /dev/zero 2>/dev/null >'"$PFS/cl"'; stat -c %s '"$PFS/cl" && says '^1024$' && grep -Eq '^check: redirected +[0-9]+ bash .*cl.*40' "$ERR" &&
+		grep -q '^check: more could not be noted' "$ERR"
 }
 reports() {
 	run --paths "$PFS/*" --report --drain close -- sh -c "head -c 3000000 /dev/zero >$PFS/r1" && grep -q '^report: programs wrote 2.9 MiB to PMEM' "$ERR" &&
@@ -189,6 +212,8 @@ keeps_descriptors() {
 
 check "patterns select files" patterns
 check "relative patterns" relative
+check "patterns in several options, and of a pmio run around it" several
+check "a file system that is mounted further down" mounted_below
 check "patterns and names with symbolic links" linked
 check "names with pmem:" prefix
 check "... in calls that have nothing to do with data" prefix_elsewhere
@@ -197,6 +222,7 @@ check "the exit status is the program's" status
 check "signals reach the program" passes_signals
 check "usage" usage
 check "--check" checks
+check "... with a limit on the size of files" checks_limited
 check "--report" reports
 check "... the time saved is what it says" time_saved
 check "... with killed processes, and without its file" time_of_killed

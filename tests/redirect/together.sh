@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 13
+plan 14
 
 cat >"$T/database.py" <<'END'
 import os, sqlite3, sys
@@ -66,6 +66,32 @@ times() {
 		[ "$(stat -c %y "$PFS/times.$1/first" | cut -d ' ' -f 1)" = 2001-02-03 ]
 }
 
+# of a held file, before it is opened, while it is, by name and by descriptor, and after that; cpio warns if they differ
+cat >"$T/open.py" <<'END'
+import os, sys, time
+name = sys.argv[1]
+with open(name, "w") as f:
+    f.write("held")
+    f.flush()
+    time.sleep(0.05)
+before = os.stat(name).st_mtime_ns
+with open(name) as f:
+    here = [os.fstat(f.fileno()).st_mtime_ns, os.stat(name).st_mtime_ns]
+    f.read()
+    here += [os.fstat(f.fileno()).st_mtime_ns, os.stat(name).st_mtime_ns]
+with open(name, "r+") as f:
+    here.append(os.fstat(f.fileno()).st_mtime_ns)
+assert set(here) == {before}, (before, here)
+with open(name) as f:
+    os.utime(name, (5, 5))
+    here = [os.stat(name).st_mtime, os.fstat(f.fileno()).st_mtime, int(os.popen("stat -c %Y " + name).read())]
+assert here == [5, 5, 5], here
+with open(name, "a") as f:
+    f.write("more")
+assert os.stat(name).st_mtime_ns > before
+END
+times_open() { PMIO_DRAIN=hold expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$T/open.py" "$PFS/open" && silent && drain_all; }
+
 # steps that overlap with the drains of the ones before
 cat >"$T/lines.sh" <<'END'
 for i in $(seq 40); do
@@ -91,6 +117,7 @@ replaces() {
 	PMIO_DRAIN=hold expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$T/replaces.py" "$PFS/replaced" && silent && drain_all && [ "$(cat "$PFS/replaced")" = 49 ]
 }
 check "a held file is replaced again and again" replaces
+check "the time of a held file that is open" times_open
 
 for drain in close hold async; do
 	check "drain=$drain: writers of one database" database $drain
