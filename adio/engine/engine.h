@@ -275,6 +275,11 @@ struct datarep {
 	void *extra;
 };
 
+#define NATIVE_REP "native"
+#define EXTERNAL_REP "external32"
+/* which of these two a name of MPI's own means, as in ROMIO: "internal" is native, and capitals are allowed; NULL: none */
+const char *engine_predefined_rep(const char *name);
+
 /* an MPI error class: can it be registered? */
 int engine_datarep_check(const struct datarep *how);
 /* copied; an MPI error class */
