@@ -45,6 +45,7 @@ struct pmio_mpi_file {
 	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool atomic;
+	pthread_mutex_t atomic_lock; /* of a thread's transfer in atomic mode; taken before the file's lock, which all threads have together */
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */
 	bool exchanges;		 /* collective calls use it; the same for all ranks */
