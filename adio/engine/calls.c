@@ -11,9 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define NATIVE "native"
-#define EXTERNAL "external32"
-
 /* ---- open and close --------------------------------------------------------------------- */
 
 static int take_defaults(struct pmio_mpi_file *f, int amode)
@@ -325,7 +322,7 @@ static int check_rep(const char *rep, MPI_Datatype etype, MPI_Datatype filetype,
 	int rc;
 
 	*own = NULL;
-	if (strcmp(rep, NATIVE) == 0 || strcmp(rep, EXTERNAL) == 0)
+	if (engine_predefined_rep(rep))
 		return MPI_SUCCESS;
 	*own = engine_datarep(rep);
 	if (!*own)
@@ -361,7 +358,7 @@ int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, 
 	}
 	pthread_mutex_lock(&f->pos_lock);
 	f->pos = 0;
-	f->external = strcmp(rep, EXTERNAL) == 0;
+	f->external = !own && strcmp(engine_predefined_rep(rep), EXTERNAL_REP) == 0;
 	f->rep = own;
 	engine_view_fini(&f->view);
 	f->view = next;
@@ -372,7 +369,7 @@ int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, 
 int call_get_view(struct pmio_mpi_file *f, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
 {
 	*disp = f->view.disp;
-	strcpy(rep, f->rep ? f->rep->name : f->external ? EXTERNAL : NATIVE);
+	strcpy(rep, f->rep ? f->rep->name : f->external ? EXTERNAL_REP : NATIVE_REP);
 	return engine_error(engine_view_types(&f->view, etype, filetype));
 }
 

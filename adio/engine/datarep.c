@@ -1,5 +1,5 @@
 /*
- * datarep.c -- user-defined data representations (MPI_Register_datarep)
+ * datarep.c -- names of data representations, and user-defined ones (MPI_Register_datarep)
  *
  * The program's functions convert the basic elements of a call to their form in the file, and back.  Each call of them gets
  * the buffer and datatype of the program's call, and a contiguous array of elements in the file's form: all of them, or as
@@ -31,16 +31,23 @@ const struct datarep *engine_datarep(const char *name)
 	return r;
 }
 
-static bool is_predefined(const char *name)
+static bool is_name(const char *name, const char *small, const char *large)
 {
-	return strcmp(name, "native") == 0 || strcmp(name, "internal") == 0 || strcmp(name, "external32") == 0;
+	return strcmp(name, small) == 0 || strcmp(name, large) == 0;
+}
+
+const char *engine_predefined_rep(const char *name)
+{
+	if (is_name(name, NATIVE_REP, "NATIVE") || is_name(name, "internal", "INTERNAL"))
+		return NATIVE_REP;
+	return is_name(name, EXTERNAL_REP, "EXTERNAL32") ? EXTERNAL_REP : NULL;
 }
 
 int engine_datarep_check(const struct datarep *how)
 {
 	if (*how->name == '\0' || !how->extent)
 		return MPI_ERR_ARG;
-	return is_predefined(how->name) || engine_datarep(how->name) ? MPI_ERR_DUP_DATAREP : MPI_SUCCESS;
+	return engine_predefined_rep(how->name) || engine_datarep(how->name) ? MPI_ERR_DUP_DATAREP : MPI_SUCCESS;
 }
 
 int engine_datarep_add(const struct datarep *how)

@@ -38,6 +38,7 @@ struct pmio_mpi_file {
 	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool atomic;
+	pthread_mutex_t atomic_lock; /* of a thread's transfer in atomic mode; taken before the file's lock, which all threads have together */
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */
 	bool exchanges;		 /* collective calls use it; the same for all ranks */
@@ -244,6 +245,11 @@ struct datarep {
 	MPI_Datarep_extent_function *extent;
 	void *extra;
 };
+
+#define NATIVE_REP "native"
+#define EXTERNAL_REP "external32"
+/* which of these two a name of MPI's own means, as in ROMIO: "internal" is native, and capitals are allowed; NULL: none */
+const char *engine_predefined_rep(const char *name);
 
 /* an MPI error class: can it be registered? */
 int engine_datarep_check(const struct datarep *how);

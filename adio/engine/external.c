@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REP "external32"
-
 struct packing {
 	char *packed;
 	MPI_Aint size, at;
@@ -25,7 +23,7 @@ static MPI_Aint leaf_size(MPI_Datatype leaf)
 {
 	MPI_Aint size = 0;
 
-	if (leaf == MPI_DATATYPE_NULL || PMPI_Pack_external_size(REP, 1, leaf, &size) != MPI_SUCCESS)
+	if (leaf == MPI_DATATYPE_NULL || PMPI_Pack_external_size(EXTERNAL_REP, 1, leaf, &size) != MPI_SUCCESS)
 		return 0;
 	return size;
 }
@@ -57,8 +55,8 @@ static int pack_run(struct packing *p, char *mem, uint64_t bytes, MPI_Datatype l
 	while (bytes && rc == MPI_SUCCESS) {
 		int n = bytes / (uint64_t)own > INT_MAX ? INT_MAX : (int)(bytes / (uint64_t)own);
 
-		rc = p->pack ? PMPI_Pack_external(REP, mem, n, leaf, p->packed, p->size, &p->at)
-			     : PMPI_Unpack_external(REP, p->packed, p->size, &p->at, mem, n, leaf);
+		rc = p->pack ? PMPI_Pack_external(EXTERNAL_REP, mem, n, leaf, p->packed, p->size, &p->at)
+			     : PMPI_Unpack_external(EXTERNAL_REP, p->packed, p->size, &p->at, mem, n, leaf);
 		mem += (int64_t)n * own;
 		bytes -= (uint64_t)n * (uint64_t)own;
 	}

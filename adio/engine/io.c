@@ -298,6 +298,24 @@ static int run(struct io_transfer *t, bool at_once, uint64_t *done)
 	return rc;
 }
 
+/* lock out other threads, and other handles; 0, or an error */
+static int lock_all(struct pmio_mpi_file *f)
+{
+	int rc;
+
+	pthread_mutex_lock(&f->atomic_lock);
+	rc = client_lock(f->file);
+	if (rc < 0)
+		pthread_mutex_unlock(&f->atomic_lock);
+	return rc;
+}
+
+static void unlock_all(struct pmio_mpi_file *f)
+{
+	client_unlock(f->file);
+	pthread_mutex_unlock(&f->atomic_lock);
+}
+
 int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write,
 		    uint64_t *done)
 {
@@ -307,7 +325,7 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 
 	*done = 0;
 	if (rc == 0 && f->atomic)
-		rc = client_lock(f->file);
+		rc = lock_all(f);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	announced = write && announce(f, pos, cursor_bytes(&t.mem));
@@ -315,7 +333,7 @@ int engine_transfer(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI
 	if (announced)
 		client_expect(f->file, 0, 0, 0);
 	if (f->atomic)
-		client_unlock(f->file);
+		unlock_all(f);
 	return rc;
 }
 

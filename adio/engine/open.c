@@ -41,6 +41,7 @@ struct pmio_mpi_file *engine_new(MPI_Comm comm, const char *path, bool plain, MP
 	f->comm = comm;
 	f->perm = -1;
 	f->shared_window = MPI_WIN_NULL;
+	pthread_mutex_init(&f->atomic_lock, NULL);
 	pthread_mutex_init(&f->pos_lock, NULL);
 	pthread_mutex_init(&f->later_lock, NULL);
 	f->path = strdup(path);

@@ -512,11 +512,12 @@ static int lock_fd(struct pmio_file *f)
 	int rc;
 
 	pthread_mutex_lock(&f->lock);
-	if (f->lock_fd < 0)
+	if (f->lock_fd < 0) {
 		f->lock_fd = openat(f->pm->dir_fd, PMIO_LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	rc = f->lock_fd < 0 ? -errno : 0;
-	if (rc == 0)
-		rc = f->lock_fd = pmio_fd_move_high(f->lock_fd);
+		if (f->lock_fd >= 0)
+			f->lock_fd = pmio_fd_move_high(f->lock_fd);
+	}
+	rc = f->lock_fd < 0 ? -errno : f->lock_fd;
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }

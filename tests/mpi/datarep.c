@@ -1,7 +1,7 @@
 /*
  * datarep.c -- data representations: external32 turns bytes round, in blocking,
  * collective, split, shared and ordered calls, from and to memory with gaps, through
- * views with holes; user-defined ones with their functions by the library, and else as ROMIO offers them
+ * views with holes; all spellings of the names; user-defined ones with their functions by the library, and else as ROMIO offers them
  */
 #include "util.h"
 
@@ -198,6 +198,37 @@ static void nonblocking(void)
 	mpi(MPI_File_iread_at(fh, 0, got, N, MPI_INT, &r));
 	mpi(MPI_Wait(&r, MPI_STATUS_IGNORE));
 	check_got(me, 40, "nonblocking");
+	mpi(MPI_File_close(&fh));
+}
+
+/* MPI's own names, as ROMIO takes them: internal is native, and capitals are allowed; each call has a row of an int of each rank */
+static void spellings(void)
+{
+	static const char *const rep[] = { "native", "NATIVE", "internal", "INTERNAL", "external32", "EXTERNAL32" };
+	MPI_File fh = open_file(MPI_COMM_WORLD, name(".spellings"), RDWR_NEW);
+	char now[MPI_MAX_DATAREP_STRING];
+	MPI_Datatype e, f;
+	MPI_Offset d;
+
+	for (int k = 0; k < 6; k++) {
+		int first = 4 * np * k, v = value(me, k, 50), raw;
+
+		mpi(MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, rep[k], MPI_INFO_NULL));
+		mpi(MPI_File_get_view(fh, &d, &e, &f, now));
+		check(!strcmp(now, k < 4 ? "native" : "external32"), "a view with \"%s\" has \"%s\"", rep[k], now);
+		mpi(MPI_File_write_at(fh, first + me, &v, 1, MPI_INT, MPI_STATUS_IGNORE));
+		mpi(MPI_File_write_at_all(fh, first + np + me, &v, 1, MPI_INT, MPI_STATUS_IGNORE));
+		mpi(MPI_File_seek(fh, first + 2 * np + me, MPI_SEEK_SET));
+		mpi(MPI_File_write(fh, &v, 1, MPI_INT, MPI_STATUS_IGNORE));
+		mpi(MPI_File_seek_shared(fh, first + 3 * np, MPI_SEEK_SET));
+		mpi(MPI_File_write_ordered(fh, &v, 1, MPI_INT, MPI_STATUS_IGNORE));
+		mpi(MPI_File_set_view(fh, 0, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+		for (int row = 0; row < 4; row++) {
+			mpi(MPI_File_read_at(fh, first + row * np + me, &raw, 1, MPI_INT, MPI_STATUS_IGNORE));
+			check_int(raw, k < 4 ? v : turned(v), rep[k]);
+		}
+		barrier();
+	}
 	mpi(MPI_File_close(&fh));
 }
 
@@ -425,6 +456,7 @@ int main(int argc, char **argv)
 	mixed();
 	shared(fh);
 	nonblocking();
+	spellings();
 	user_defined(fh);
 	mpi(MPI_File_close(&fh));
 	return test_end();

@@ -1,6 +1,6 @@
 /*
  * threads.c -- MPI_THREAD_MULTIPLE: threads on files of their own, opened, used and
- * closed at the same time; then threads on one shared handle at explicit offsets;
+ * closed at the same time; then threads on one shared handle at explicit offsets, also in atomic mode;
  * then threads in collective calls, each on a file of its own that all ranks have open
  */
 #include "util.h"
@@ -60,6 +60,27 @@ static void *one_handle(void *arg)
 }
 
 static MPI_File every[THREADS];
+
+#define WHOLE (1 << 20) /* long enough that copies do overlap in time */
+
+/* atomic mode: what one thread writes another one, of this rank or of others, does not find in part */
+static void *whole(void *arg)
+{
+	int t = *(int *)arg, bad = 0;
+	unsigned char *buf = xmalloc(WHOLE);
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		memset(buf, 1 + me * THREADS + t, WHOLE);
+		if (t % 2)
+			mpi(MPI_File_write_at(common, 0, buf, WHOLE, MPI_BYTE, MPI_STATUS_IGNORE));
+		else
+			mpi(MPI_File_read_at(common, 0, buf, WHOLE, MPI_BYTE, MPI_STATUS_IGNORE));
+		bad += !!memcmp(buf, buf + 1, WHOLE - 1);
+	}
+	check(bad == 0, "thread %d has read parts of two writes, %d times", t, bad);
+	free(buf);
+	return NULL;
+}
 
 /* blocks of the ranks in turn, through a view */
 static void *collectives(void *arg)
@@ -157,6 +178,12 @@ int main(int argc, char **argv)
 		check_int((long long)len, (long long)ROUNDS * THREADS * np * LEN, "size after close");
 		check_pat(all, len, 0, 1, "after close");
 		free(all);
+	}
+	if (ours) { /* ROMIO's locks are of processes */
+		common = open_file(MPI_COMM_WORLD, name(".whole"), RDWR_NEW | MPI_MODE_DELETE_ON_CLOSE);
+		mpi(MPI_File_set_atomicity(common, 1));
+		run(whole);
+		mpi(MPI_File_close(&common));
 	}
 	open_every(self);
 	run(collectives);

@@ -374,6 +374,25 @@ static void open__errors(void **state)
 	assert_int_equal(pmio_delete(pm, path), -ENOENT);
 }
 
+/* a name without a folder: that of the current one is made durable */
+static void delete__in_the_current_folder(void **state)
+{
+	const char *name = strrchr(path, '/') + 1;
+	int here = open(".", O_RDONLY | O_DIRECTORY);
+	struct pmio_file *f = must_open(O_RDWR | O_CREAT);
+
+	(void)state;
+	assert_int_equal(pmio_close(&f), 0);
+	assert_int_equal(chdir(root.path), 0);
+	scratch_catch_log();
+	assert_int_equal(pmio_delete(pm, name), 0);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(fchdir(here), 0);
+	close(here);
+	assert_string_equal(scratch_last_error, "");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void open__mode_and_umask(void **state)
 {
 	mode_t old = umask(027);
@@ -1208,6 +1227,7 @@ int main(void)
 		T(hole__reads_zero_and_takes_no_frame),
 		T(truncate__shrunk_data_do_not_come_back),
 		T(open__errors),
+		T(delete__in_the_current_folder),
 		T(open__mode_and_umask),
 		T(handles__only_what_they_were_opened_for),
 		T(names__one_file_through_links),
