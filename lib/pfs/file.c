@@ -32,7 +32,9 @@ static int sync_folder(const char *path, size_t len, int file)
 
 int pmio_pfs_sync_name(const char *path, int file)
 {
-	return sync_folder(path, (size_t)(strrchr(path, '/') - path), file);
+	const char *slash = strrchr(path, '/');
+
+	return slash ? sync_folder(path, (size_t)(slash - path), file) : sync_folder(".", 1, file);
 }
 
 /* it may be the target of a symbolic link that was created */
