@@ -47,9 +47,29 @@ int engine_agree_amode(MPI_Comm comm, const char *path, int amode)
 	return engine_hear_amode(comm, path, amode, says);
 }
 
+/* MPI's rules for the pieces of an etype or filetype (MPI 3.1, 13.3): ROMIO from 4.1 on, and ompio, refuse others as well */
+static int check_pieces(int amode, MPI_Datatype type)
+{
+	bool writes = amode & (MPI_MODE_WRONLY | MPI_MODE_RDWR);
+	const struct flat *fl = flat_get(type);
+	int64_t from = 0;
+
+	if (!fl)
+		return MPI_ERR_NO_MEM;
+	for (size_t i = 0; i < fl->nr; i++) {
+		const struct flat_piece *p = &fl->pieces[i];
+
+		if (p->off < from)
+			return MPI_ERR_IO;
+		from = p->off + (writes ? (int64_t)p->len : 0);
+	}
+	return MPI_SUCCESS;
+}
+
 int engine_check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype)
 {
 	MPI_Count esize, fsize;
+	int rc;
 
 	if ((disp == MPI_DISPLACEMENT_CURRENT) != !!(amode & MPI_MODE_SEQUENTIAL) ||
 	    (disp < 0 && disp != MPI_DISPLACEMENT_CURRENT) || etype == MPI_DATATYPE_NULL ||
@@ -57,7 +77,10 @@ int engine_check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Dataty
 		return MPI_ERR_ARG;
 	PMPI_Type_size_x(etype, &esize);
 	PMPI_Type_size_x(filetype, &fsize);
-	return esize <= 0 || fsize % esize != 0 ? MPI_ERR_ARG : MPI_SUCCESS;
+	if (esize <= 0 || fsize % esize != 0)
+		return MPI_ERR_ARG;
+	rc = check_pieces(amode, etype);
+	return rc == MPI_SUCCESS ? check_pieces(amode, filetype) : rc;
 }
 
 int engine_set_atomicity(struct pmio_mpi_file *f, int flag)

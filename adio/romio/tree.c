@@ -100,7 +100,8 @@ void romio_delete(const char *path, int *error)
 static int make_view(ADIO_File fd, struct view *next)
 {
 	/* ROMIO has handled the displacement: in sequential mode it is not the program's value any more */
-	int rc = engine_check_view(MPI_MODE_SEQUENTIAL, MPI_DISPLACEMENT_CURRENT, fd->etype, fd->filetype);
+	int amode = ad_pmem_file(fd)->amode | MPI_MODE_SEQUENTIAL;
+	int rc = engine_check_view(amode, MPI_DISPLACEMENT_CURRENT, fd->etype, fd->filetype);
 
 	return rc == MPI_SUCCESS ? engine_error(engine_view_init(next, fd->disp, fd->etype, fd->filetype)) : rc;
 }

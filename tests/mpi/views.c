@@ -675,6 +675,31 @@ static int try_view(MPI_File fh, MPI_Offset disp, MPI_Datatype etype, MPI_Dataty
 	return error_class(MPI_File_set_view(fh, disp, etype, filetype, "native", MPI_INFO_NULL));
 }
 
+/* two ints, at these offsets; the first is of len */
+static MPI_Datatype two_pieces(MPI_Aint first, int len, MPI_Aint second)
+{
+	MPI_Aint at[] = { first, second };
+	int lens[] = { len, 1 };
+	MPI_Datatype t;
+
+	MPI_Type_create_hindexed(2, lens, at, MPI_INT, &t);
+	MPI_Type_commit(&t);
+	return t;
+}
+
+/* as etype and as filetype, on all ranks or only on the last; then in a file that is only read */
+static void bad_pieces(MPI_File fh, MPI_Datatype t, int want_reading, const char *name)
+{
+	MPI_File reading;
+
+	check_int(try_view(fh, 0, t, t), MPI_ERR_IO, name);
+	check_int(try_view(fh, 0, MPI_INT, me == np - 1 ? t : MPI_INT), MPI_ERR_IO, name);
+	reading = open_file(MPI_COMM_WORLD, base, MPI_MODE_RDONLY);
+	check_int(try_view(reading, 0, MPI_INT, t), want_reading, name);
+	mpi(MPI_File_close(&reading));
+	MPI_Type_free(&t);
+}
+
 /* what is no view is refused on all ranks, also if only one of them asks for it */
 static void bad_views(MPI_File fh)
 {
@@ -695,6 +720,9 @@ static void bad_views(MPI_File fh)
 	check_int(try_view(fh, last ? MPI_DISPLACEMENT_CURRENT : 0, MPI_INT, MPI_INT), MPI_ERR_ARG,
 		  "MPI_DISPLACEMENT_CURRENT in a file that is not sequential");
 	check(try_view(fh, 0, MPI_INT, raw) != MPI_SUCCESS, "a filetype that is not committed");
+	bad_pieces(fh, two_pieces(-8, 1, 8), MPI_ERR_IO, "a negative offset in a type");
+	bad_pieces(fh, two_pieces(12, 1, 0), MPI_ERR_IO, "offsets that decrease");
+	bad_pieces(fh, two_pieces(0, 3, 4), MPI_SUCCESS, "pieces that overlap");
 	check_int(try_view(fh, 0, MPI_INT, empty), MPI_SUCCESS, "a filetype without a byte");
 	check_int(try_view(fh, 0, MPI_BYTE, MPI_BYTE), MPI_SUCCESS, "a view of bytes");
 	MPI_Type_free(&empty);
