@@ -89,9 +89,23 @@ static void drop_hint(MPI_Info info, MPI_Info *copy, const char *key)
 	PMPI_Info_delete(*copy, key);
 }
 
+/* a cb_config_list of "*", "*:*" and "*:N" only, N > 0 */
+static bool names_no_host(const char *list)
+{
+	do {
+		if (*list++ != '*')
+			return false;
+		if (list[0] == ':' && list[1] == '*')
+			list += 2;
+		else if (list[0] == ':' && strtol(list + 1, NULL, 10) > 0)
+			list += 1 + strspn(list + 1, "0123456789");
+	} while (*list++ == ',');
+	return list[-1] == '\0';
+}
+
 /*
  * Hints with which ROMIO aborts the program: numbers, which it does not check (a buffer of
- * -5 bytes), and a cb_config_list that names no host of the job, which has no effect here
+ * -5 bytes), and a cb_config_list that names hosts, as none of them may be in the job; it has no effect here
  * in any case.
  */
 MPI_Info engine_good_hints(MPI_Info info)
@@ -112,7 +126,7 @@ MPI_Info engine_good_hints(MPI_Info info)
 		drop_hint(info, &copy, sizes[i]);
 	}
 	PMPI_Info_get(info, "cb_config_list", MPI_MAX_INFO_VAL, value, &flag);
-	if (flag)
+	if (flag && !names_no_host(value))
 		drop_hint(info, &copy, "cb_config_list");
 	return copy;
 }

@@ -247,6 +247,27 @@ static void handlers(void)
 	MPI_Errhandler_free(&mine);
 }
 
+static int refused_view(const char *url, char text[MPI_MAX_ERROR_STRING])
+{
+	MPI_File fh = open_file(MPI_COMM_WORLD, url, MPI_MODE_RDWR | MPI_MODE_CREATE);
+	int len, rc = MPI_File_set_view(fh, -1, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL);
+
+	MPI_Error_string(rc, text, &len);
+	mpi(MPI_File_close(&fh));
+	return error_class(rc);
+}
+
+/* MPIs have more to say than an error's class: it is the same for a plain file, if that has the same class */
+static void own_message(void)
+{
+	char text[2][MPI_MAX_ERROR_STRING];
+	int class = refused_view(name(".h"), text[0]);
+
+	check(class != MPI_SUCCESS, "a view with displacement -1 is taken");
+	if (refused_view(path(name(".plain")), text[1]) == class)
+		check(strcmp(text[0], text[1]) == 0, "a view with displacement -1: \"%s\", of a plain file \"%s\"", text[0], text[1]);
+}
+
 static void bad_arguments(void)
 {
 	MPI_File fh = open_file(MPI_COMM_WORLD, name(".h"), MPI_MODE_RDWR);
@@ -274,5 +295,6 @@ int main(int argc, char **argv)
 	handlers();
 	barrier();
 	bad_arguments();
+	own_message();
 	return test_end();
 }

@@ -91,10 +91,11 @@ no_hosts() {
 	for list in 'nosuchhost:1' '*:0' 'garbage,,:' '*:1'; do
 		hints 2 -- "pmem:$PFS/hosts" cb_config_list="$list" cb_nodes=1 && silent && says '^cb_nodes=1$' || return
 	done
+	hints 2 -- "pmem:$PFS/hosts" cb_config_list='*:*,*:3' && silent && says '^cb_config_list=\*:\*,\*:3$' || return
 	echo "cb_config_list nosuchhost:1" >"$T/romio-hints"
 	ROMIO_HINTS=$T/romio-hints hints 2 -- "pmem:$PFS/hosts" && silent
 }
-check "a cb_config_list that selects no host" no_hosts
+check "a cb_config_list that selects no host, and one that can be shown" no_hosts
 
 bad_parameter() {
 	hints 1 --mca io_pmem_drain_threads 65 -- "pmem:$PFS/f" && one_line 'drain_threads \(Open MPI parameter\): "65" is not a number of 1 to 64'

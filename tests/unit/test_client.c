@@ -557,36 +557,6 @@ static void delete__open_file_goes_on(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-static unsigned nr_said;
-
-static void count_lines(enum pmio_log_level level, const char *line)
-{
-	(void)level, (void)line;
-	nr_said++;
-}
-
-/* the folder that is synced is the current one then */
-static void delete__by_a_name_without_a_folder(void **state)
-{
-	struct pmio_file *f;
-	char cwd[PATH_MAX];
-	int rc;
-
-	(void)state;
-	assert_non_null(getcwd(cwd, sizeof(cwd)));
-	assert_int_equal(chdir(root.path), 0);
-	nr_said = 0;
-	pmio_log_set_handler(count_lines);
-	rc = pmio_open(pm, "file", O_RDWR | O_CREAT, 0666, &f);
-	rc = rc < 0 ? rc : pmio_close(&f);
-	rc = rc < 0 ? rc : pmio_delete(pm, "file");
-	pmio_log_set_handler(NULL);
-	assert_int_equal(chdir(cwd), 0);
-	assert_int_equal(rc, 0);
-	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(nr_said, 0);
-}
-
 static struct pmio_file *open_nr(unsigned nr, int want)
 {
 	struct pmio_file *f;
@@ -1267,7 +1237,6 @@ int main(void)
 		T(stat_id__open_held_and_unknown),
 		T(open__by_a_name_of_a_descriptor),
 		T(delete__open_file_goes_on),
-		T(delete__by_a_name_without_a_folder),
 		cmocka_unit_test_setup_teardown(slots__more_files_than_the_pool_knows, set_up_few_slots, tear_down),
 		T(hold__stays_in_the_pool_until_asked),
 		T(hold__changed_behind_our_back_is_reported),
