@@ -100,11 +100,12 @@ the_rest() {
 }
 check "a file that is there in part: only the rest is read" the_rest
 
+has_filled() { [ "$(counter filled)" -gt 0 ]; }
 killed() {
 	head -c 100000000 /dev/urandom >"$PFS/big" && expect 0 "$PMIO" agent stop || return 1
 	"$PMIO" stage-in "$PFS/big" >/dev/null 2>&1 &
 	local pid=$! before
-	until_ok test "$(counter filled)" -gt 0
+	until_ok has_filled
 	kill -9 $pid
 	wait $pid 2>/dev/null
 	before=$(counter filled)
