@@ -166,11 +166,21 @@ void files_give_up(struct agent *a, struct conn *c, struct file *f, const union 
 	calls_forget(a, c, f, msg);
 }
 
+/* the workers have ended, so no drain needs these frames any more: the next agent finds them free */
+static void forget_removed(struct agent *a)
+{
+	for (struct file *f = a->files; f; f = f->hh.next) {
+		if (file_is_removed(f) && f->nr_handles == 0 && (!f->recovered || files_frames_may_move(a)))
+			pmio_pool_file_remove(a->pool, f->slot);
+	}
+}
+
 void files_free(struct agent *a)
 {
 	struct handle *h, *next;
 	struct file *f, *tmp;
 
+	forget_removed(a);
 	HASH_ITER(hh, a->handles, h, next)
 		free_handle(a, h);
 	HASH_ITER(hh, a->files, f, tmp)

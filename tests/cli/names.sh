@@ -2,7 +2,7 @@
 # files that are renamed, replaced and removed by others while data of them wait
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
-plan 23
+plan 24
 
 LEN=300000
 put() { PMIO_DRAIN=${drain:-hold} expect 0 "$FILEIO" "$1" write 0 $LEN "$2"; }
@@ -101,6 +101,19 @@ async_removed() {
 	return $rc
 }
 check "drain=async: removed on the way, its data are given up" async_removed
+
+free_bytes() { "$PMIO" stat --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["free"])'; }
+async_removed_and_stopped() {
+	local drain=async free
+	export PMIO_DRAIN_RATE=10KiB
+	expect 0 "$PMIO" agent stop --force && expect 0 "$PMIO" agent start && free=$(free_bytes) && put "$PFS/ars" 1 &&
+		[ "$(free_bytes)" -lt "$free" ] && expect 0 "$PMIO" rm "$PFS/ars" && expect 0 "$PMIO" agent stop --force &&
+		expect 0 "$PMIO" agent start && [ "$(free_bytes)" -ge "$free" ]
+	local rc=$?
+	unset PMIO_DRAIN_RATE
+	return $rc
+}
+check "... and its frames are free when the next agent comes" async_removed_and_stopped
 
 is_gone() { "$PMIO" ls | grep -q "^gone .* $1 "; }
 held_removed() {
