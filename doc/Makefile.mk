@@ -3,7 +3,7 @@ dist_man_MANS += doc/man/pmio.1 doc/man/pmio-agent.1 doc/man/pmio-mount.1 doc/ma
 # written by make bench-report
 performance_page = doc/performance.md doc/performance-one-node.svg doc/performance-one-node-small.svg doc/performance-ordinary-pages.svg \
 	doc/performance-several-nodes.svg doc/performance-network-fs.svg doc/performance-fio.svg
-EXTRA_DIST += doc/building.md doc/design.md doc/glossary.md doc/guarantees.md doc/limits.md doc/mpis.md doc/scaling.md doc/workflows.md doc/settings.md doc/speed.svg doc/fio.svg $(performance_page) doc/troubleshooting.md doc/security.md doc/slurm-admin.md doc/slurm-user.md scripts/quickstart scripts/run-tests scripts/packages.txt scripts/packages-optional.txt scripts/packages-distro.txt scripts/packages-fuzz.txt scripts/packages-mpich.txt scripts/packages-slurm.txt scripts/packages-vm.txt scripts/packages-clients.txt scripts/packages-bench.txt
+EXTRA_DIST += doc/building.md doc/design.md doc/glossary.md doc/guarantees.md doc/limits.md doc/mpis.md doc/scaling.md doc/workflows.md doc/settings.md doc/speed.svg $(performance_page) doc/troubleshooting.md doc/security.md doc/slurm-admin.md doc/slurm-user.md scripts/quickstart scripts/run-tests scripts/packages.txt scripts/packages-optional.txt scripts/packages-distro.txt scripts/packages-fuzz.txt scripts/packages-mpich.txt scripts/packages-slurm.txt scripts/packages-vm.txt scripts/packages-clients.txt scripts/packages-bench.txt
 
 # pages that tell of several commands, by the names of these
 man_links = unmount:mount mpi-info:run stage-in:stage stage-out:stage drain:stage ls:stat
