@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,11 +29,17 @@
  */
 static char *resolve_one(const char *pattern)
 {
-	char absolute[PATH_MAX], *slash, *real, *out;
+	char from_home[PATH_MAX], absolute[PATH_MAX], *slash, *real, *out;
+	const char *home = getenv("HOME");
 	size_t fixed;
 
 	if (strncmp(pattern, "pmem:", 5) == 0)
 		pattern += 5;
+	if (strncmp(pattern, "~/", 2) == 0 && home) { /* patterns are quoted, so the shell leaves it */
+		if ((size_t)snprintf(from_home, sizeof(from_home), "%s%s", home, pattern + 1) >= sizeof(from_home))
+			return NULL;
+		pattern = from_home;
+	}
 	if (pmio_absolute(pattern, absolute, sizeof(absolute)) < 0)
 		return NULL;
 	fixed = strcspn(absolute, "*?[\\");

@@ -14,7 +14,8 @@ patterns() {
 		[ "$(size "$PFS/x.a") $(size "$PFS/b1") $(size "$PFS/other")" = "0 0 2" ] && held_size "$PFS/x.a" 2
 }
 relative() {
-	(cd "$PFS" && run --paths 'rel*' -- sh -c "echo 1 >rel1; echo 2 >$PFS/rel2") && held_size "$PFS/rel1" 2 && held_size "$PFS/rel2" 2
+	(cd "$PFS" && run --paths 'rel*' -- sh -c "echo 1 >rel1; echo 2 >$PFS/rel2") && held_size "$PFS/rel1" 2 && held_size "$PFS/rel2" 2 &&
+		HOME=$PFS run --paths "/none/*:~/hom*" -- sh -c "echo 1 >$PFS/home1" && held_size "$PFS/home1" 2
 }
 several() {
 	run --paths "$PFS/se1*" --paths "$PFS/se2*" -- "$PMIO" run --paths "$PFS/se3*:$PFS/se1*" -- sh -c "for i in 1 2 3 4; do echo \$i >$PFS/se\$i; done; echo \$PMIO_REDIRECT_PATHS; echo \$LD_PRELOAD" &&
@@ -211,7 +212,7 @@ keeps_descriptors() {
 }
 
 check "patterns select files" patterns
-check "relative patterns" relative
+check "relative patterns, and those below the home directory" relative
 check "patterns in several options, and of a pmio run around it" several
 check "a file system that is mounted further down" mounted_below
 check "patterns and names with symbolic links" linked
