@@ -145,7 +145,8 @@ struct pmio_file {
 	uint32_t map_lock;	/* the lock that these have */
 	unsigned nr_maps[2];
 	atomic_bool pfs_written; /* by this handle, bypassing the pool */
-	struct pmio_counts_df counts; /* of this handle; see count() */
+	struct pmio_counts_df counts; /* of this handle; see io_count() */
+	struct pmio_counts_df recorded; /* what the client's record has of these */
 };
 
 /*
@@ -218,6 +219,9 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmi
 int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
 /* CLOSE; f is not one of pm's files any more, whatever happens */
 int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
+/* bring the handle's counts to the client's record: those of each CLIENT_RECORD_EVERY bytes, and the rest with its close */
+void client_record_counts(struct pmio_file *f);
+#define CLIENT_RECORD_EVERY (64u << 10)
 /* f's current name on the PFS; PATH_MAX bytes */
 void client_present_name(const struct pmio_file *f, char *name);
 /*
