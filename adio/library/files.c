@@ -466,19 +466,19 @@ static int do_get_info(struct handle *h, MPI_Info *info)
 }
 
 /*
- * MPICH's error codes say more than their class.  rc: why the view was refused; if the MPI refuses it for that reason, too, its own
- * code.  The shadow may get the view otherwise, which nobody sees.
+ * MPICH's error codes say more than their class.  rc: why the view was refused; if that is its displacement, the MPI's own
+ * code for it.  With types that are always good: ROMIO ends the program over some others.
  */
-static int own_code(struct handle *h, int rc, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep)
+static int own_code(struct handle *h, int rc, MPI_Offset disp)
 {
 	MPI_File shadow = (MPI_File)h->shadow;
 	MPI_Errhandler handler;
 	int own, class;
 
-	if (library_is_openmpi || PMPI_File_get_errhandler(shadow, &handler) != MPI_SUCCESS)
+	if (library_is_openmpi || disp >= 0 || disp == MPI_DISPLACEMENT_CURRENT || PMPI_File_get_errhandler(shadow, &handler) != MPI_SUCCESS)
 		return rc;
 	PMPI_File_set_errhandler(shadow, MPI_ERRORS_RETURN);
-	own = MPI_OWN(set_view)(shadow, disp, etype, filetype, rep, MPI_INFO_NULL);
+	own = MPI_OWN(set_view)(shadow, disp, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL);
 	PMPI_File_set_errhandler(shadow, handler);
 	PMPI_Errhandler_free(&handler);
 	return PMPI_Error_class(own, &class) == MPI_SUCCESS && class == rc ? own : rc;
@@ -491,7 +491,7 @@ static int do_set_view(struct handle *h, MPI_Offset disp, MPI_Datatype etype, MP
 	if (bad == MPI_SUCCESS)
 		bad = check_committed(filetype);
 	rc = call_set_view(h->file, disp, etype, filetype, rep, bad);
-	return rc == MPI_SUCCESS ? give_hints(h, info) : answer(h, own_code(h, rc, disp, etype, filetype, rep));
+	return rc == MPI_SUCCESS ? give_hints(h, info) : answer(h, own_code(h, rc, disp));
 }
 
 static int do_get_view(struct handle *h, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
