@@ -421,7 +421,7 @@ static void discard(struct pmio_file *f)
 	if (stat(f->path, &st) < 0 || st.st_ino != f->ino || st.st_dev != f->dev)
 		return;
 	rc = client_remove_name(f->pm, f->path, f->pfs_fd);
-	if (rc < 0)
+	if (rc < 0 && rc != -ENOENT) /* another rank has just done it */
 		pmio_err("remove %s: %s", f->path, pmio_strerror(rc));
 }
 
