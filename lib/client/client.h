@@ -219,9 +219,6 @@ int client_pool_call(struct pmio *pm, union pmio_any_msg *msg, int fd, union pmi
 int client_attach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
 /* CLOSE; f is not one of pm's files any more, whatever happens */
 int client_detach(struct pmio_file *f, union pmio_any_msg *msg, union pmio_any_msg *reply);
-/* bring the handle's counts to the client's record: those of each CLIENT_RECORD_EVERY bytes, and the rest with its close */
-void client_record_counts(struct pmio_file *f);
-#define CLIENT_RECORD_EVERY (64u << 10)
 /* f's current name on the PFS; PATH_MAX bytes */
 void client_present_name(const struct pmio_file *f, char *name);
 /*
@@ -259,6 +256,9 @@ int client_begin_try(struct pmio_file *f, uint64_t *epoch);
 
 /* a frame with all blocks valid: -ENOSPC: there is none, as the pool is full; -ENODATA: nor is there anything in the file */
 int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame);
+/* bring the handle's counts to the client's record: those of each CLIENT_RECORD_EVERY bytes, and the rest with its close */
+#define CLIENT_RECORD_EVERY (64u << 10)
+void client_record_counts(struct pmio_file *f);
 
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {
