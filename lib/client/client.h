@@ -145,8 +145,7 @@ struct pmio_file {
 	uint32_t map_lock;	/* the lock that these have */
 	unsigned nr_maps[2];
 	atomic_bool pfs_written; /* by this handle, bypassing the pool */
-	struct pmio_counts_df counts; /* of this handle; see io_count() */
-	struct pmio_counts_df recorded; /* what the client's record has of these */
+	struct pmio_counts_df counts; /* of this handle; see count() */
 };
 
 /*
@@ -256,9 +255,6 @@ int client_begin_try(struct pmio_file *f, uint64_t *epoch);
 
 /* a frame with all blocks valid: -ENOSPC: there is none, as the pool is full; -ENODATA: nor is there anything in the file */
 int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame);
-/* bring the handle's counts to the client's record: those of each CLIENT_RECORD_EVERY bytes, and the rest with its close */
-#define CLIENT_RECORD_EVERY (64u << 10)
-void client_record_counts(struct pmio_file *f);
 
 /* file.c: also used by adio/, with separate settings for each file */
 struct client_open {

@@ -401,7 +401,6 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	client_record_counts(f);
 	/* nobody will see its data; but another process that has it open may still give it a name (O_TMPFILE) */
 	if (say_how_it_is(f, &msg.close))
 		client_unlinked(f->pm, f->pfs_fd, 1);

@@ -224,22 +224,3 @@ bool io_is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch)
 	return !f->ops && (f->flags & flag) && !f->broken && client_is_agent(f, *epoch);
 }
 
-/* ---- counts ------------------------------------------------------------------------------------- */
-
-static void record_count(const uint64_t *count, uint64_t *recorded, uint64_t *sum)
-{
-	uint64_t now = __atomic_load_n(count, __ATOMIC_RELAXED), before = __atomic_exchange_n(recorded, now, __ATOMIC_RELAXED);
-
-	__atomic_store_n(sum, __atomic_load_n(sum, __ATOMIC_RELAXED) + (now - before), __ATOMIC_RELAXED);
-}
-
-void client_record_counts(struct pmio_file *f)
-{
-	struct pmio_counts_df *sum = &client_record(f->pm)->counts;
-
-	record_count(&f->counts.read, &f->recorded.read, &sum->read);
-	record_count(&f->counts.missed, &f->recorded.missed, &sum->missed);
-	record_count(&f->counts.pfs_read, &f->recorded.pfs_read, &sum->pfs_read);
-	record_count(&f->counts.written, &f->recorded.written, &sum->written);
-	record_count(&f->counts.pfs_written, &f->recorded.pfs_written, &sum->pfs_written);
-}

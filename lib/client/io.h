@@ -19,8 +19,7 @@
 
 /*
  * For `pmio stat`: in the handle, and in the client's record, which the agent sees
- * at any time.  Loads and stores, no locked additions, as each request does this.  The record gets small pieces together:
- * threads that use other files have it in their processors' caches, too.
+ * at any time.  Loads and stores, no locked additions, as each request does this.
  */
 static inline void io_add_count(uint64_t *counter, uint64_t n)
 {
@@ -30,8 +29,7 @@ static inline void io_add_count(uint64_t *counter, uint64_t n)
 #define io_count(f, what, n)                                                          \
 	do {                                                                          \
 		io_add_count(&(f)->counts.what, n);                                   \
-		if ((f)->counts.what - (f)->recorded.what >= CLIENT_RECORD_EVERY)     \
-			client_record_counts(f);                                      \
+		io_add_count(&client_record((f)->pm)->counts.what, n);                \
 	} while (0)
 
 /* the bytes of all pieces; -EINVAL, -EFBIG: there cannot be such a request */
