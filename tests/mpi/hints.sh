@@ -91,7 +91,9 @@ no_hosts() {
 	for list in 'nosuchhost:1' '*:0' 'garbage,,:' '*:1'; do
 		hints 2 -- "pmem:$PFS/hosts" cb_config_list="$list" cb_nodes=1 && silent && says '^cb_nodes=1$' || return
 	done
-	hints 2 -- "pmem:$PFS/hosts" cb_config_list='*:*,*:3' && silent && says '^cb_config_list=\*:\*,\*:3$' || return
+	# of Open MPI from 5 on the library shows what ompio knows
+	[ "$PMIO_TEST_MPI" = openmpi-library ] ||
+		{ hints 2 -- "pmem:$PFS/hosts" cb_config_list='*:*,*:3' && silent && says '^cb_config_list=\*:\*,\*:3$'; } || return
 	echo "cb_config_list nosuchhost:1" >"$T/romio-hints"
 	ROMIO_HINTS=$T/romio-hints hints 2 -- "pmem:$PFS/hosts" && silent
 }
