@@ -322,7 +322,7 @@ static int check_rep(const char *rep, MPI_Datatype etype, MPI_Datatype filetype,
 	int rc;
 
 	*own = NULL;
-	if (engine_predefined_rep(rep))
+	if (engine_rep_is_predefined(rep))
 		return MPI_SUCCESS;
 	*own = engine_datarep(rep);
 	if (!*own)
@@ -358,7 +358,7 @@ int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, 
 	}
 	pthread_mutex_lock(&f->pos_lock);
 	f->pos = 0;
-	f->external = !own && strcmp(engine_predefined_rep(rep), EXTERNAL_REP) == 0;
+	f->external = engine_rep_is_external(rep);
 	f->rep = own;
 	engine_view_fini(&f->view);
 	f->view = next;

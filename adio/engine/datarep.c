@@ -36,18 +36,21 @@ static bool is_name(const char *name, const char *small, const char *large)
 	return strcmp(name, small) == 0 || strcmp(name, large) == 0;
 }
 
-const char *engine_predefined_rep(const char *name)
+bool engine_rep_is_external(const char *name)
 {
-	if (is_name(name, NATIVE_REP, "NATIVE") || is_name(name, "internal", "INTERNAL"))
-		return NATIVE_REP;
-	return is_name(name, EXTERNAL_REP, "EXTERNAL32") ? EXTERNAL_REP : NULL;
+	return is_name(name, EXTERNAL_REP, "EXTERNAL32");
+}
+
+bool engine_rep_is_predefined(const char *name)
+{
+	return is_name(name, NATIVE_REP, "NATIVE") || is_name(name, "internal", "INTERNAL") || engine_rep_is_external(name);
 }
 
 int engine_datarep_check(const struct datarep *how)
 {
 	if (*how->name == '\0' || !how->extent)
 		return MPI_ERR_ARG;
-	return engine_predefined_rep(how->name) || engine_datarep(how->name) ? MPI_ERR_DUP_DATAREP : MPI_SUCCESS;
+	return engine_rep_is_predefined(how->name) || engine_datarep(how->name) ? MPI_ERR_DUP_DATAREP : MPI_SUCCESS;
 }
 
 int engine_datarep_add(const struct datarep *how)

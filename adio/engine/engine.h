@@ -248,8 +248,9 @@ struct datarep {
 
 #define NATIVE_REP "native"
 #define EXTERNAL_REP "external32"
-/* which of these two a name of MPI's own means, as in ROMIO: "internal" is native, and capitals are allowed; NULL: none */
-const char *engine_predefined_rep(const char *name);
+/* names of MPI's own representations, as in ROMIO: capitals are allowed, and "internal" is another name of the native one */
+bool engine_rep_is_predefined(const char *name);
+bool engine_rep_is_external(const char *name);
 
 /* an MPI error class: can it be registered? */
 int engine_datarep_check(const struct datarep *how);

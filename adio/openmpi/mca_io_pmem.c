@@ -356,7 +356,7 @@ static int change_view(struct adio_file *fd, MPI_Offset disp, const char *datare
 	fd->etype_size = next->etype_size;
 	fd->disp = 0;
 	fd->fp_ind = 0;
-	f->external = strcmp(engine_predefined_rep(datarep), EXTERNAL_REP) == 0; /* in other calls ROMIO converts */
+	f->external = engine_rep_is_external(datarep); /* in other calls ROMIO converts */
 	engine_view_fini(&f->view);
 	f->view = *next;
 	return MPI_SUCCESS;

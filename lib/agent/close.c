@@ -167,7 +167,7 @@ void files_give_up(struct agent *a, struct conn *c, struct file *f, const union 
 }
 
 /* the workers have ended, so no drain needs these frames any more: the next agent finds them free */
-static void forget_removed(struct agent *a)
+static void free_removed(struct agent *a)
 {
 	for (struct file *f = a->files; f; f = f->hh.next) {
 		if (file_is_removed(f) && f->nr_handles == 0 && (!f->recovered || files_frames_may_move(a)))
@@ -180,7 +180,7 @@ void files_free(struct agent *a)
 	struct handle *h, *next;
 	struct file *f, *tmp;
 
-	forget_removed(a);
+	free_removed(a);
 	HASH_ITER(hh, a->handles, h, next)
 		free_handle(a, h);
 	HASH_ITER(hh, a->files, f, tmp)

@@ -493,7 +493,7 @@ static int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint
 }
 
 /*
- * The the metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger one
+ * The metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger one
  * before, or would not cut off what others have brought to the file system.
  */
 static int striped_truncate(struct pmio_file *f, uint64_t size)
