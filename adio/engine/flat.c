@@ -632,13 +632,17 @@ static struct flat *make_and_keep(MPI_Datatype type)
 
 const struct flat *flat_get(MPI_Datatype type)
 {
-	struct flat *fl;
+	size_t end;
+	/* first, as MPICH takes its process-wide lock for an envelope, which threads would wait for; a named type is never freed */
+	struct flat *fl = find_named(type, &end);
 
-	if (flat_is_named(type))
-		return get_named(type);
+	if (fl)
+		return fl;
 	fl = kept(type);
 	if (fl)
 		return fl;
+	if (flat_is_named(type))
+		return get_named(type);
 	pthread_mutex_lock(&keyval_lock);
 	fl = kept(type);
 	if (!fl)
