@@ -117,7 +117,7 @@ void node_give_buffer(struct node *n, int buffer);
  */
 int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 
-/* ---- file.c ---------------------------------------------------------------------- */
+/* ---- transfer.c ------------------------------------------------------------------ */
 
 /* large pieces go through bounce buffers with any provider; for tests */
 extern bool file_always_buffers;

@@ -1,0 +1,51 @@
+/*
+ * file_impl.h -- a file in another node's pool: file_handle.c < transfer.c < file.c
+ */
+#ifndef PMIO_REMOTE_FILE_IMPL_H
+#define PMIO_REMOTE_FILE_IMPL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "remote/remote_impl.h"
+
+#define FILE_SESSIONS_MAX 2 /* in which a request is tried */
+
+struct remote_file {
+	struct pmio_file f;	/* first */
+	struct node *node;
+	pthread_mutex_t lock;	/* of handle and generation */
+	uint64_t handle, generation;
+	uint64_t dev, ino;
+};
+
+/* where a file's calls go: a session that has been entered, and the file's handle in it */
+struct file_at {
+	struct node *node;
+	uint64_t handle;
+};
+
+static inline struct remote_file *file_of(struct pmio_file *f)
+{
+	return (struct remote_file *)f;
+}
+
+/* ---- file_handle.c ---- */
+
+/* the first open; 0 or an error, -EIO if the session was lost */
+int file_open_at(struct remote_file *r, const struct client_open *how);
+/* enter a session, with the file's handle in it; after 0, node_leave(at->node) */
+int file_enter(struct remote_file *r, struct file_at *at);
+/* call run() in a session, and again if that is lost and a new one can be made, in at most that many sessions */
+int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg);
+
+/* ---- transfer.c: see struct client_ops ---- */
+
+ssize_t transfer_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
+ssize_t transfer_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
+void *transfer_begin(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write);
+ssize_t transfer_finish(void *op, bool *raised);
+
+#endif
