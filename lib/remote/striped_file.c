@@ -4,9 +4,7 @@
  * A request is split by the holders of its chunks (placement.c), and each gets its part: other nodes by messages, all
  * at the same time, and the pool of this node by loads and stores, meanwhile.
  *
- * The file's first target is its metadata server (mds): it keeps the file's size.  A write that
- * makes the file longer tells it before it returns.  A node whose writes to its own pool do so again and again tells it
- * once that it does (a grower), and who needs the size asks the growers, too: it is the largest in any of these slots.
+ * The file's first target is its metadata server (mds): it keeps the file's size (striped_size.c).
  * A reader first takes what the holder has; it needs to know the size only if that is less than it asked for.
  *
  * The file is opened at each target when it is first needed there, and the target's agent drains its pieces after
@@ -23,8 +21,6 @@
 #include "remote/striped_impl.h"
 
 #define HOLDERS_MAX 16	     /* other nodes to which requests are under way at a time */
-#define GROWER_AFTER 2u      /* writes that told the metadata server of a larger size */
-#define SETTLE_TRIES 1000    /* truncations during one append */
 #define TRANSPORT_MAX 8192u  /* pieces that are handed to a transport before the next ones are looked at */
 
 /* the transport of this thread's calls on one file; see remote_striped_use_transport() */
@@ -33,11 +29,6 @@ static _Thread_local struct {
 	const struct remote_transport *ops;
 	void *arg;
 } transport;
-
-static struct striped_file *striped_of(struct pmio_file *f)
-{
-	return (struct striped_file *)f;
-}
 
 /* ---- splitting requests -------------------------------------------------------------------- */
 
@@ -257,8 +248,6 @@ static int at_all(struct striped_file *s, const struct pmio_piece *pieces, size_
 	return rc < 0 || rc_carried == 0 ? rc : rc_carried;
 }
 
-static int striped_size(struct pmio_file *f, off_t *size);
-
 /* limit the pieces to the file's size; *sum: their bytes */
 static size_t clamp(const struct pmio_piece *pieces, size_t nr, uint64_t size, struct pmio_piece *out, uint64_t *sum)
 {
@@ -310,117 +299,6 @@ static ssize_t striped_readx(struct pmio_file *f, const struct pmio_piece *piece
 	return rc < 0 ? rc : rc > 0 ? -EIO : (ssize_t)sum;
 }
 
-/* ---- growing --------------------------------------------------------------------------------------- */
-
-/* the targets that can become growers: those of nodes, as memory nodes have no writers of their own; but not the metadata server */
-static uint64_t all_growers(const struct striped_file *s)
-{
-	uint32_t nr = s->layout.nr - s->layout.nr_memory;
-
-	return nr < 2 ? 0 : nr < PMIO_GROWERS_MAX ? (1ULL << nr) - 2 : PMIO_GROWERS_ALL & ~PMIO_GROWERS_KNOWN;
-}
-
-/* does this node hold the byte before end, so that the size in its own slot is at least that? */
-static bool ends_here(struct striped_file *s, uint64_t end)
-{
-	uint32_t holder;
-
-	return s->own != REMOTE_NOBODY && striped_holder_of(s, (end - 1) >> s->chunk_shift, 1, false, &holder) == 0 && holder == s->own;
-}
-
-/* must the metadata server be told?  grower: out: the bit by which it is told that this node will not tell it any more; 0: none */
-static bool must_tell(struct striped_file *s, uint64_t end, bool raised, uint64_t *grower)
-{
-	uint64_t mine = s->own < PMIO_GROWERS_MAX ? 1ULL << s->own & all_growers(s) : 0;
-
-	*grower = 0;
-	pthread_mutex_lock(&s->lock);
-	raised |= end > s->size;
-	pthread_mutex_unlock(&s->lock);
-	if (!raised || !mine || !ends_here(s, end))
-		return raised;
-	pthread_mutex_lock(&s->lock);
-	raised = !s->is_grower;
-	if (raised && ++s->nr_told >= GROWER_AFTER)
-		*grower = mine;
-	pthread_mutex_unlock(&s->lock);
-	return raised;
-}
-
-/* the metadata server has to know it before the write returns, or that this node has the size */
-static int tell_size(struct striped_file *s, uint64_t end, bool raised)
-{
-	struct pmio_file *mds;
-	uint64_t now = end, grower;
-	int rc;
-
-	if (!must_tell(s, end, raised, &grower))
-		return 0;
-	rc = striped_get_target(s, 0, &mds);
-	if (rc == 0)
-		rc = client_grow(mds, &now, grower);
-	if (rc < 0)
-		return rc;
-	pthread_mutex_lock(&s->lock);
-	s->size = now;
-	s->is_grower |= grower != 0;
-	pthread_mutex_unlock(&s->lock);
-	return 0;
-}
-
-/* is the size at the metadata server, and nowhere else? */
-static bool is_settled(const struct striped_file *s, const struct client_growth *g)
-{
-	return (g->growers & PMIO_GROWERS_KNOWN) && !(g->growers & all_growers(s));
-}
-
-/* g: as the metadata server's slot has it, except for the size: the largest */
-static int ask_growers(struct striped_file *s, struct client_growth *g)
-{
-	uint64_t growers = all_growers(s) & (g->growers & PMIO_GROWERS_KNOWN ? g->growers : UINT64_MAX);
-	int rc = 0;
-
-	for (uint32_t i = 1; growers >> i && rc == 0; i++) {
-		struct pmio_file *target;
-		off_t size = 0;
-
-		if (!(growers >> i & 1))
-			continue;
-		rc = striped_get_target(s, i, &target);
-		if (rc == 0)
-			rc = pmio_size(target, &size);
-		if ((uint64_t)size > g->size)
-			g->size = (uint64_t)size;
-	}
-	return rc;
-}
-
-/*
- * Bring the size that growers have to the metadata server, for what changes it there.  They may make it larger at once: that is as
- * if they had done so after the call that this is for.
- */
-static int settle(struct striped_file *s, struct pmio_file *mds)
-{
-	struct client_growth g;
-	uint64_t size;
-	int rc;
-
-	if (!all_growers(s))
-		return 0;
-	for (int tries = 0; tries < SETTLE_TRIES; tries++) {
-		rc = client_growth(mds, &g);
-		if (rc < 0 || is_settled(s, &g))
-			return rc;
-		size = g.size;
-		rc = ask_growers(s, &g);
-		if (rc == 0 && g.size > size)
-			rc = client_raise(mds, g.size, g.cuts);
-		if (rc != -EAGAIN)
-			return rc;
-	}
-	return -EIO;
-}
-
 static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised)
 {
 	struct striped_file *s = striped_of(f);
@@ -438,84 +316,11 @@ static ssize_t striped_writex(struct pmio_file *f, const struct pmio_piece *piec
 			end = (uint64_t)pieces[i].off + pieces[i].len;
 	}
 	if (rc == 0)
-		rc = tell_size(s, end, *raised);
+		rc = striped_tell_size(s, end, *raised);
 	return rc < 0 ? rc : (ssize_t)bytes_of(pieces, nr);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------- */
-
-static int at_mds(struct striped_file *s, struct pmio_file **mds)
-{
-	return striped_get_target(s, 0, mds);
-}
-
-static int striped_size(struct pmio_file *f, off_t *size)
-{
-	struct striped_file *s = striped_of(f);
-	struct client_growth g;
-	struct pmio_file *mds;
-	int rc = at_mds(s, &mds);
-
-	if (rc == 0)
-		rc = client_growth(mds, &g);
-	if (rc == 0)
-		rc = ask_growers(s, &g);
-	if (rc == 0)
-		*size = (off_t)g.size;
-	return rc;
-}
-
-static int striped_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
-{
-	struct pmio_file *mds;
-	int rc = at_mds(striped_of(f), &mds);
-
-	return rc < 0 ? rc : client_grow(mds, size, growers);
-}
-
-static int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at)
-{
-	struct striped_file *s = striped_of(f);
-	struct pmio_file *mds;
-	int rc = at_mds(s, &mds);
-
-	(void)settled;
-	if (rc < 0)
-		return rc;
-	pthread_mutex_lock(&s->lock);
-	s->nr_told = 0; /* what is only appended to has its size at the metadata server, where an append has to go anyway */
-	pthread_mutex_unlock(&s->lock);
-	rc = client_reserve(mds, len, all_growers(s) == 0, at);
-	if (rc != -EAGAIN)
-		return rc;
-	rc = settle(s, mds);
-	return rc < 0 ? rc : client_reserve(mds, len, true, at);
-}
-
-/*
- * The metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger one
- * before, or would not cut off what others have brought to the file system.
- */
-static int striped_truncate(struct pmio_file *f, uint64_t size)
-{
-	struct striped_file *s = striped_of(f);
-	struct pmio_file *mds;
-	int rc = at_mds(s, &mds);
-
-	if (rc == 0)
-		rc = settle(s, mds);
-	for (uint32_t i = s->layout.nr; i-- > 0 && rc == 0;) {
-		struct pmio_file *target;
-
-		rc = striped_get_target(s, i, &target);
-		if (rc == 0)
-			rc = pmio_truncate(target, (off_t)size);
-	}
-	pthread_mutex_lock(&s->lock);
-	s->size = 0;
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
 
 /* call it for all targets that are open here; returns the first error */
 static int with_each(struct striped_file *s, int (*call)(struct pmio_file *f))
@@ -548,7 +353,7 @@ static int striped_drain(struct pmio_file *f)
 static int striped_lock(struct pmio_file *f)
 {
 	struct pmio_file *mds;
-	int rc = at_mds(striped_of(f), &mds);
+	int rc = striped_get_target(striped_of(f), 0, &mds);
 
 	return rc < 0 ? rc : client_lock(mds);
 }
@@ -557,7 +362,7 @@ static void striped_unlock(struct pmio_file *f)
 {
 	struct pmio_file *mds;
 
-	if (at_mds(striped_of(f), &mds) == 0)
+	if (striped_get_target(striped_of(f), 0, &mds) == 0)
 		client_unlock(mds);
 }
 
@@ -828,7 +633,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		}
 	}
 	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
-	rc = at_mds(s, &mds);
+	rc = striped_get_target(s, 0, &mds);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);

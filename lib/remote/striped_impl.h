@@ -1,5 +1,5 @@
 /*
- * striped_impl.h -- a file whose pieces are on several targets: shared by placement.c and striped_file.c
+ * striped_impl.h -- a file whose pieces are on several targets: placement.c < striped_size.c < striped_file.c
  */
 #ifndef PMIO_REMOTE_STRIPED_IMPL_H
 #define PMIO_REMOTE_STRIPED_IMPL_H
@@ -36,6 +36,11 @@ struct striped_file {
 	uint32_t ahead;
 };
 
+static inline struct striped_file *striped_of(struct pmio_file *f)
+{
+	return (struct striped_file *)f;
+}
+
 /* placement.c; threads of one file may call these at once */
 
 /* may other targets have pieces of it? */
@@ -49,5 +54,18 @@ int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **ou
  * request leaves some between its pieces in a chunk
  */
 int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, bool gaps, uint32_t *holder);
+
+/* ---- striped_size.c ---- */
+
+/*
+ * after a write up to end: the metadata server has to know it before the write returns, or that this node has the size; raised: the
+ * file got longer in its pool
+ */
+int striped_tell_size(struct striped_file *s, uint64_t end, bool raised);
+/* see struct client_ops */
+int striped_size(struct pmio_file *f, off_t *size);
+int striped_grow(struct pmio_file *f, uint64_t *size, uint64_t growers);
+int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at);
+int striped_truncate(struct pmio_file *f, uint64_t size);
 
 #endif
