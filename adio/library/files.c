@@ -467,7 +467,8 @@ static int do_get_info(struct handle *h, MPI_Info *info)
 
 /*
  * MPICH's error codes say more than their class.  rc: why the view was refused; if that is its displacement, the MPI's own
- * code for it.  With types that are always good: ROMIO ends the program over some others.
+ * code for it, also if it is MPI_DISPLACEMENT_CURRENT, which is -1 in the MPI-5.0 ABI.  With types that are always good: ROMIO
+ * ends the program over some others.
  */
 static int own_code(struct handle *h, int rc, MPI_Offset disp)
 {
@@ -475,7 +476,7 @@ static int own_code(struct handle *h, int rc, MPI_Offset disp)
 	MPI_Errhandler handler;
 	int own, class;
 
-	if (library_is_openmpi || disp >= 0 || disp == MPI_DISPLACEMENT_CURRENT || PMPI_File_get_errhandler(shadow, &handler) != MPI_SUCCESS)
+	if (library_is_openmpi || disp >= 0 || PMPI_File_get_errhandler(shadow, &handler) != MPI_SUCCESS)
 		return rc;
 	PMPI_File_set_errhandler(shadow, MPI_ERRORS_RETURN);
 	own = MPI_OWN(set_view)(shadow, disp, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL);
