@@ -240,6 +240,27 @@ static int share_layout(const struct pmio_mpi_file *f, int rank, struct remote_l
 	return (int)rc;
 }
 
+/* do several ranks of this node's pool open it?  Then their calls go by the node's target.  Collective */
+static int look_for_neighbours(struct pmio_mpi_file *f, struct remote_layout *layout)
+{
+	uint8_t own[16], (*uuids)[16];
+	int nr, here = 0;
+	int64_t rc;
+
+	PMPI_Comm_size(f->comm, &nr);
+	uuids = malloc((size_t)nr * sizeof(*uuids));
+	rc = worst_of(f, uuids ? 0 : -ENOMEM);
+	if (rc == 0) {
+		pmio_pool_uuid(f->pm, own);
+		PMPI_Allgather(own, sizeof(own), MPI_BYTE, uuids, sizeof(own), MPI_BYTE, f->comm);
+		for (int i = 0; i < nr && here < 2; i++)
+			here += memcmp(uuids[i], own, sizeof(own)) == 0;
+		layout->relays = here > 1;
+	}
+	free(uuids);
+	return (int)rc;
+}
+
 /* collective; rank 0 has the file already if it joined a layout session that was there */
 static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_layout *layout, bool joined)
 {
@@ -247,6 +268,8 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 	uint64_t dev, ino = 0, root_ino;
 	int rc = share_layout(f, rank, layout);
 
+	if (rc == 0)
+		rc = look_for_neighbours(f, layout);
 	if (rc == 0 && !f->file)
 		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, layout, joined && rank == 0, &f->file);
 	/* device numbers differ between nodes */

@@ -47,13 +47,24 @@ static int call(struct remote_file *r, enum remote_op op, void *msg, size_t len,
 	return with_session(r, run_call, &c);
 }
 
+static void say_failed(struct remote_file *r, const char *what, int rc)
+{
+	bool relayed;
+
+	pthread_mutex_lock(&r->lock);
+	relayed = r->relay != NULL;
+	pthread_mutex_unlock(&r->lock);
+	pmio_err("%s %s at node %s: %s%s", what, r->f.path, r->target->endpoint.host, pmio_strerror(rc),
+		 relayed && rc == -EIO ? " (target.log of this node's pool has the reason)" : "");
+}
+
 static int simple_call(struct remote_file *r, enum remote_op op, const char *what)
 {
 	struct remote_hdr_msg m;
 	int rc = call(r, op, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0 && rc != -EAGAIN)
-		pmio_err("%s %s at node %s: %s", what, r->f.path, r->node->endpoint.host, pmio_strerror(rc));
+		say_failed(r, what, rc);
 	return rc;
 }
 
@@ -69,7 +80,7 @@ static int remote_growth(struct pmio_file *f, struct client_growth *g)
 	if (rc == 0 && a.size > INT64_MAX)
 		rc = PMIO_EPROTO;
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
+		say_failed(r, "size of", rc);
 	else
 		*g = (struct client_growth){ a.size, a.growers, a.cuts };
 	return rc;
@@ -93,7 +104,7 @@ static int remote_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
 	int rc = call(r, REMOTE_GROW, &m, sizeof(m), &a, sizeof(a));
 
 	if (rc < 0)
-		pmio_err("size of %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
+		say_failed(r, "size of", rc);
 	else
 		*size = a.size;
 	return rc;
@@ -132,7 +143,7 @@ static int remote_truncate(struct pmio_file *f, uint64_t size)
 	int rc = call(r, REMOTE_TRUNCATE, &m, sizeof(m), NULL, 0);
 
 	if (rc < 0)
-		pmio_err("truncate %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
+		say_failed(r, "truncate", rc);
 	return rc;
 }
 
@@ -176,9 +187,14 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 	int rc = with_session(r, run_close, &flags);
 
 	if (rc < 0)
-		pmio_err("close %s at node %s: %s", f->path, r->node->endpoint.host, pmio_strerror(rc));
+		say_failed(r, "close", rc);
 	free_remote(r);
 	return rc;
+}
+
+static int remote_try_lock(struct pmio_file *f)
+{
+	return simple_call(file_of(f), REMOTE_LOCK, "lock");
 }
 
 /* the target does not wait for locks: that would block threads that other calls need */
@@ -187,7 +203,7 @@ static int remote_lock(struct pmio_file *f)
 	struct pmio_backoff b = { LOCK_WAIT_MIN_US, LOCK_WAIT_MAX_US, PMIO_BACKOFF_NO_LIMIT };
 	int rc;
 
-	while ((rc = simple_call(file_of(f), REMOTE_LOCK, "lock")) == -EAGAIN)
+	while ((rc = remote_try_lock(f)) == -EAGAIN)
 		pmio_backoff_sleep(&b);
 	return rc;
 }
@@ -212,44 +228,74 @@ static const struct client_ops ops = {
 	.drain = remote_drain,
 	.end = remote_close,
 	.lock = remote_lock,
+	.try_lock = remote_try_lock,
 	.unlock = remote_unlock,
 	.stage = remote_stage,
 };
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
-		const struct client_open *how, struct pmio_file **out)
+static int open_file(struct remote_file *r, const struct remote_endpoint *endpoint, const struct client_open *how, struct pmio_file **out)
 {
-	char absolute[PATH_MAX];
-	struct remote_file *r = NULL;
-	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+	int rc = r->target ? file_open_at(r, how) : -ENOMEM;
 
-	*out = NULL;
 	if (rc == 0) {
-		rc = -ENOMEM;
-		r = calloc(1, sizeof(*r));
-	}
-	if (r) {
-		pthread_mutex_init(&r->lock, NULL);
-		r->f.ops = &ops;
-		r->f.lock_fd = r->f.pfs_fd = -1;
-		r->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BEGINS);
-		r->f.path = strdup(absolute);
-		r->node = r->f.path ? node_get(settings, endpoint) : NULL;
-		if (r->node)
-			rc = file_open_at(r, how);
-	}
-	if (rc == 0) {
-		r->f.chunk_size = r->node->endpoint.chunk_size;
+		r->f.chunk_size = r->target->endpoint.chunk_size;
 		*out = &r->f;
 		return 0;
 	}
 	if (!how->quiet)
-		pmio_err("open %s at node %s: %s", path, endpoint->host, pmio_strerror(rc));
-	if (r)
-		free_remote(r);
+		pmio_err("open %s at node %s: %s", r->f.path, endpoint->host, pmio_strerror(rc));
+	free_remote(r);
 	return rc;
+}
+
+static int new_file(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path, uint32_t flags,
+		    struct remote_file **out)
+{
+	char absolute[PATH_MAX];
+	int rc = pmio_absolute(path, absolute, sizeof(absolute));
+	struct remote_file *r = rc == 0 ? calloc(1, sizeof(*r)) : NULL;
+
+	if (!r)
+		return rc < 0 ? rc : -ENOMEM;
+	pthread_mutex_init(&r->lock, NULL);
+	r->f.ops = &ops;
+	r->f.lock_fd = r->f.pfs_fd = -1;
+	r->f.flags = flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL | PMIO_OPEN_BEGINS);
+	r->f.path = strdup(absolute);
+	r->target = r->f.path ? node_get(settings, endpoint) : NULL;
+	*out = r;
+	return 0;
+}
+
+int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
+		const struct client_open *how, struct pmio_file **out)
+{
+	struct remote_file *r;
+	int rc = new_file(settings, endpoint, path, how->flags, &r);
+
+	*out = NULL;
+	if (rc == 0)
+		return open_file(r, endpoint, how, out);
+	if (!how->quiet)
+		pmio_err("open %s at node %s: %s", path, endpoint->host, pmio_strerror(rc));
+	return rc;
+}
+
+int remote_open_relayed(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t own, uint32_t target, const char *path,
+			const struct client_open *how, struct pmio_file **out)
+{
+	const struct remote_endpoint *endpoint = &layout->endpoints[target];
+	struct remote_file *r;
+	int rc = new_file(settings, endpoint, path, how->flags, &r);
+
+	*out = NULL;
+	if (rc < 0)
+		return rc;
+	memcpy(r->layout, layout->id, sizeof(r->layout));
+	r->relay = node_get(settings, &layout->endpoints[own]); /* NULL: without it */
+	return open_file(r, endpoint, how, out);
 }
 
 static int call_path(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, enum remote_op op,

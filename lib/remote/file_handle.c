@@ -1,34 +1,61 @@
-/* file_handle.c -- the handle of a file in another node's pool: in each session with that node it is opened anew */
+/*
+ * file_handle.c -- the handle of a file in another node's pool: in each session with that node it is opened anew
+ *
+ * The calls of a relayed file go to this node's own target, which makes them at the other node for all of its node's
+ * processes.  If that target cannot be reached any more, they go to the other node from then on.
+ */
 #include <errno.h>
 #include <string.h>
 
 #include "remote/file_impl.h"
 
+/* r->lock held, or no other thread knows r */
+static struct node *node_of(const struct remote_file *r)
+{
+	return r->relay ? r->relay : r->target;
+}
+
+/* returns the epoch of the target's descriptor in it */
+static uint64_t relay_message(struct remote_relay_msg *m, const struct remote_file *r, enum remote_op op)
+{
+	node_relay_message(m, r->layout, r->target, op);
+	return m->to.fabric.epoch;
+}
+
+/* to the node that has the session, r->lock held; the target's answer, or an error */
 static int say_open(struct remote_file *r, uint32_t flags, mode_t mode, struct remote_open_answer_msg *a)
 {
 	union {
-		struct remote_open_msg m;
-		uint8_t bytes[sizeof(struct remote_open_msg) + PATH_MAX];
+		struct remote_hdr_msg hdr;
+		struct remote_open_msg open;
+		struct remote_relay_msg relay;
+		uint8_t bytes[sizeof(struct remote_relay_msg) + sizeof(struct remote_open_msg) + PATH_MAX];
 	} u;
+	struct remote_open_msg *m = r->relay ? (struct remote_open_msg *)u.relay.msg : &u.open;
 	size_t len = strlen(r->f.path) + 1, got;
+	struct node *n = node_of(r);
 	int rc;
 
-	node_header(r->node, &u.m, REMOTE_OPEN, 0);
-	u.m.flags = flags;
-	u.m.mode = mode;
-	memcpy(u.m.path, r->f.path, len);
-	rc = node_call(r->node, &u.m, sizeof(u.m) + len, a, sizeof(*a), &got);
+	if (r->relay)
+		r->epoch = relay_message(&u.relay, r, REMOTE_OPEN);
+	node_header(n, &u.hdr, r->relay ? REMOTE_RELAY : REMOTE_OPEN, 0);
+	m->flags = flags;
+	m->mode = mode;
+	memcpy(m->path, r->f.path, len);
+	rc = node_call(n, &u, (size_t)(m->path - (char *)u.bytes) + len, a, sizeof(*a), &got);
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
 /* the session has changed since the handle was opened: open it again */
-static int reopen(struct remote_file *r, uint64_t generation, uint64_t *handle)
+static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at)
 {
 	struct remote_open_answer_msg a;
 	int rc = 0;
 
 	pthread_mutex_lock(&r->lock);
-	if (r->generation != generation) {
+	if (at->node != node_of(r)) {
+		rc = -ECONNRESET; /* another thread has given up the relay */
+	} else if (r->generation != generation) {
 		rc = say_open(r, r->f.flags, 0, &a);
 		if (rc == 0 && (a.dev != r->dev || a.ino != r->ino))
 			rc = -ESTALE;
@@ -37,28 +64,68 @@ static int reopen(struct remote_file *r, uint64_t generation, uint64_t *handle)
 			r->generation = generation;
 		}
 		if (rc < 0)
-			pmio_err("open %s again at node %s: %s", r->f.path, r->node->endpoint.host,
+			pmio_err("open %s again at node %s: %s", r->f.path, r->target->endpoint.host,
 				 rc == -ESTALE ? "it is another file now" : pmio_strerror(rc));
 	}
-	*handle = r->handle;
+	at->handle = r->handle;
 	pthread_mutex_unlock(&r->lock);
 	/* for the caller this is a file that cannot be opened, not a lost session */
 	return rc == -ESTALE ? -EIO : rc;
 }
 
+/* begin to use a session, without the file's handle in it */
+static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
+{
+	struct node *relay;
+	int rc;
+
+	pthread_mutex_lock(&r->lock);
+	relay = r->relay;
+	*n = node_of(r);
+	pthread_mutex_unlock(&r->lock);
+	rc = node_enter(*n, generation);
+	if (rc == 0 || !relay)
+		return rc;
+	pthread_mutex_lock(&r->lock);
+	if (r->relay) {
+		pmio_warn("%s: calls go to node %s itself now, not by this node's target", r->f.path, r->target->endpoint.host);
+		r->relay = NULL;
+		r->generation = 0; /* of no session */
+	}
+	pthread_mutex_unlock(&r->lock);
+	*n = r->target;
+	return node_enter(*n, generation);
+}
+
 int file_enter(struct remote_file *r, struct file_at *at)
 {
 	uint64_t generation;
-	int rc;
+	int rc = enter(r, &at->node, &generation);
 
-	at->node = r->node;
-	rc = node_enter(at->node, &generation);
 	if (rc < 0)
 		return rc;
-	rc = reopen(r, generation, &at->handle);
+	rc = reopen(r, generation, at);
 	if (rc < 0)
 		node_leave(at->node, rc);
 	return rc;
+}
+
+/* does this process know a newer descriptor of the target, which the relay cannot reach?  Tell it */
+static bool tell_news(struct remote_file *r, const struct file_at *at)
+{
+	union {
+		struct remote_relay_msg m;
+		uint8_t bytes[sizeof(struct remote_relay_msg) + sizeof(struct remote_hdr_msg)];
+	} u;
+	uint64_t epoch = relay_message(&u.m, r, REMOTE_HELLO);
+	size_t got;
+	bool news;
+
+	pthread_mutex_lock(&r->lock);
+	news = r->relay && r->relay == at->node && r->epoch != epoch;
+	r->epoch = epoch;
+	pthread_mutex_unlock(&r->lock);
+	return news && node_ask(at->node, &u, sizeof(u), REMOTE_RELAY, NULL, 0, &got) == 0;
 }
 
 int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg)
@@ -66,16 +133,19 @@ int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_f
 	int rc = -EIO;
 
 	for (int tries = 0; tries < most; tries++) {
-		struct file_at at;
+		struct file_at at = { .node = NULL };
 
 		rc = file_enter(r, &at);
 		if (rc == 0) {
 			rc = run(r, &at, arg);
 			node_leave(at.node, rc);
 		}
+		if (rc == -EIO && tell_news(r, &at))
+			continue;
 		if (!node_is_lost(rc))
 			return rc;
-		if (rc == -ETIMEDOUT) /* do not wait a second time */
+		/* do not wait a second time, unless that was for a relay, which there may be no more */
+		if (rc == -ETIMEDOUT && at.node == r->target)
 			break;
 	}
 	return -EIO;
@@ -85,7 +155,8 @@ int file_open_at(struct remote_file *r, const struct client_open *how)
 {
 	struct remote_open_answer_msg a;
 	uint64_t generation = 0;
-	int rc = node_enter(r->node, &generation);
+	struct node *n;
+	int rc = enter(r, &n, &generation);
 
 	if (rc < 0)
 		return rc;
@@ -96,6 +167,6 @@ int file_open_at(struct remote_file *r, const struct client_open *how)
 		r->ino = r->f.ino = a.ino;
 		r->generation = generation;
 	}
-	node_leave(r->node, rc);
+	node_leave(n, rc);
 	return node_is_lost(rc) ? -EIO : rc;
 }

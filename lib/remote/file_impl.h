@@ -15,9 +15,12 @@
 
 struct remote_file {
 	struct pmio_file f;	/* first */
-	struct node *node;
-	pthread_mutex_t lock;	/* of handle and generation */
-	uint64_t handle, generation;
+	struct node *target;	/* has the file */
+	uint8_t layout[REMOTE_LAYOUT_ID]; /* if the file is relayed: its layout session */
+	pthread_mutex_t lock;	/* of all below */
+	struct node *relay;	/* calls go to this one, this node's own target; NULL: to the target */
+	uint64_t epoch;		/* of the target's descriptor, as the relay knows it */
+	uint64_t handle, generation; /* there; generation 0: of no session */
 	uint64_t dev, ino;
 };
 

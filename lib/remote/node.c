@@ -111,6 +111,13 @@ static void take_news(struct node *n, const struct remote_endpoint *endpoint)
 	pthread_mutex_unlock(&n->news_lock);
 }
 
+void node_newest(struct node *n, struct remote_endpoint *endpoint)
+{
+	pthread_mutex_lock(&n->news_lock);
+	*endpoint = n->news;
+	pthread_mutex_unlock(&n->news_lock);
+}
+
 /* n->lock held */
 static void use_news(struct node *n)
 {
@@ -159,7 +166,7 @@ static void say_sent(const struct node *n)
 	static const char *const names[REMOTE_NR_OPS] = {
 		"", "hello", "wait", "open", "read", "write", "size", "truncate", "sync", "drain",
 		"close", "delete", "lock", "unlock", "stat", "grow", "join", "leave", "claim", "watch",
-		"stage", "pointer", "reserve", "raise",
+		"stage", "pointer", "reserve", "raise", "relay",
 	};
 	char text[512] = "";
 	size_t len = 0;
@@ -671,20 +678,37 @@ static int ask_once(struct node *n, void *msg, size_t len, enum remote_op op, vo
 	return rc;
 }
 
+/* not a pointer: it is not known whether the target has moved it already */
+static bool may_be_repeated(const void *msg)
+{
+	const struct remote_hdr_msg *h = msg;
+
+	if (h->op == REMOTE_RELAY)
+		h = (const struct remote_hdr_msg *)((const struct remote_relay_msg *)msg)->msg;
+	return h->op != REMOTE_POINTER;
+}
+
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len)
 {
 	int rc = ask_once(n, msg, len, op, answer, room, answer_len);
 
-	/*
-	 * not after a timeout, which was long enough; and not for a pointer, as it is not known whether the target has
-	 * moved it already
-	 */
-	if (node_is_lost(rc) && rc != -ETIMEDOUT && op != REMOTE_POINTER) {
+	/* not after a timeout, which was long enough */
+	if (node_is_lost(rc) && rc != -ETIMEDOUT && may_be_repeated(msg)) {
 		rc = ask_once(n, msg, len, op, answer, room, answer_len);
 		if (rc == -ENOENT && (op == REMOTE_LEAVE || op == REMOTE_DELETE))
 			rc = 0; /* the first try was carried out */
 	}
 	return node_is_lost(rc) ? -EIO : rc;
+}
+
+void node_relay_message(struct remote_relay_msg *m, const uint8_t layout[REMOTE_LAYOUT_ID], struct node *to, enum remote_op op)
+{
+	struct remote_hdr_msg h = { .version = REMOTE_VERSION, .op = (uint16_t)op };
+
+	memset(m, 0, sizeof(*m));
+	memcpy(m->layout, layout, sizeof(m->layout));
+	node_newest(to, &m->to);
+	memcpy(m->msg, &h, sizeof(h));
 }
 
 int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_answer_msg *a)
@@ -693,6 +717,19 @@ int node_claim(struct node *n, struct remote_claim_msg *m, struct remote_claim_a
 	int rc = node_ask(n, m, sizeof(*m), REMOTE_CLAIM, a, sizeof(*a), &got);
 
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
+}
+
+int remote_note_endpoint(const struct pmio_settings *settings, const struct remote_endpoint *endpoint)
+{
+	return node_get(settings, endpoint) ? 0 : -ENOMEM;
+}
+
+int remote_pass_on(const struct pmio_settings *settings, const struct remote_endpoint *to, void *msg, size_t len, void *answer, size_t room,
+		   size_t *answer_len)
+{
+	struct node *n = node_get(settings, to);
+
+	return n ? node_ask(n, msg, len, ((const struct remote_hdr_msg *)msg)->op, answer, room, answer_len) : -ENOMEM;
 }
 
 int node_wait(struct node *n, struct pmio_fabric_op **op, const void **answer, size_t *len)

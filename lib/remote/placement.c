@@ -1,5 +1,5 @@
 /*
- * placement.c -- the targets of a striped file, and which of them holds a chunk (setting `placement`)
+ * placement.c -- which target of a striped file holds a chunk (setting `placement`)
  *
  * The holder follows from the chunk's number (striped), or is asked for at the chunk's claim server (local: the node
  * that touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
@@ -8,90 +8,10 @@
 #include <stdlib.h>
 
 #include "client/admin.h"
-#include "core/backoff.h"
 #include "remote/striped_impl.h"
 
-#define BUSY_WAIT_MS 20000
 #define TURNS_MAX 4	 /* windows that are asked for at a time, to find one that nobody has */
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
-
-/* ---- targets --------------------------------------------------------------------------- */
-
-bool striped_is_shared(const struct striped_file *s)
-{
-	return s->layout.nr > 1;
-}
-
-/* -EBUSY: a process has it open for that node alone: perhaps only until it notices the processes of other nodes */
-static int try_target(struct striped_file *s, uint32_t i, const struct client_open *how, struct pmio_file **out)
-{
-	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
-	int rc;
-
-	do
-		rc = i == s->own ? client_open(s->pm, s->f.path, how, out)
-				 : remote_open(s->settings, &s->layout.endpoints[i], s->f.path, how, out);
-	while (rc == -EBUSY && pmio_backoff_sleep(&b));
-	return rc;
-}
-
-static int open_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
-{
-	struct client_open how = { .flags = s->f.flags, .quiet = true };
-	int rc;
-
-	if (i == s->own && s->fd >= 0) {
-		how.by_fd = true;
-		how.fd = s->fd;
-	}
-	if (striped_is_shared(s))
-		how.flags |= PMIO_OPEN_SHARED | (i ? 0 : PMIO_OPEN_MDS | (s->layout.began ? PMIO_OPEN_BEGINS : 0));
-	rc = try_target(s, i, &how, out);
-	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
-		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->layout.endpoints[i].host);
-		pmio_close(out);
-		rc = -ESTALE;
-	}
-	if (rc < 0)
-		pmio_err("open %s at node %s: %s", s->f.path, s->layout.endpoints[i].host, pmio_strerror(rc));
-	return rc;
-}
-
-/* have others taken the file over while this process could not be reached?  See node.c */
-bool striped_is_lost(struct striped_file *s)
-{
-	struct node *n = s->joined && node_forgot_any() ? node_get(s->settings, &s->layout.endpoints[0]) : NULL;
-
-	return n && !node_is_member(n, s->layout.number);
-}
-
-/* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
-int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out)
-{
-	struct pmio_file *f;
-	int rc;
-
-	*out = NULL;
-	if (striped_is_lost(s))
-		return -EIO;
-	pthread_mutex_lock(&s->lock);
-	while (s->opening[i])
-		pthread_cond_wait(&s->opened, &s->lock);
-	*out = s->at[i];
-	s->opening[i] = !*out;
-	pthread_mutex_unlock(&s->lock);
-	if (*out)
-		return 0;
-	rc = open_target(s, i, &f);
-	pthread_mutex_lock(&s->lock);
-	s->opening[i] = false;
-	*out = s->at[i] = rc == 0 ? f : NULL;
-	pthread_cond_broadcast(&s->opened);
-	pthread_mutex_unlock(&s->lock);
-	return rc;
-}
-
-/* ---- the holder of a chunk ---------------------------------------------------------- */
 
 /* lock held, as for wanted_ahead() */
 static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
@@ -162,13 +82,12 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 		.first = chunk, .nr = CLAIM_WINDOW - (uint32_t)(chunk % CLAIM_WINDOW),
 		.holder = wanted_holder(s, chunk, server),
 	};
-	struct node *n = node_get(s->settings, &s->layout.endpoints[server]);
 	int rc;
 
 	wanted += needed;
 	memcpy(m.layout, s->layout.id, sizeof(m.layout));
 	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
-	rc = n ? node_claim(n, &m, &a) : -ENOMEM;
+	rc = striped_ask(s, server, &m, sizeof(m), REMOTE_CLAIM, &a, sizeof(a));
 	if (rc == -ENOENT) {
 		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
 			 s->layout.endpoints[server].host);

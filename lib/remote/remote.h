@@ -57,12 +57,36 @@ int remote_stop(const char *dir, bool force);
 int remote_open(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path,
 		const struct client_open *how, struct pmio_file **out);
 
+struct remote_layout;
+/*
+ * remote_open_relayed -- the same for a target of a file of several nodes, through this node's own target
+ *
+ * own  index of this node's target.  It has one session with the other target for all processes of the node, and shares what
+ *      is open there among those of the layout session: for calls that move few bytes.  If it cannot be reached (any more), calls go to the
+ *      other target itself
+ */
+int remote_open_relayed(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t own, uint32_t target, const char *path,
+			const struct client_open *how, struct pmio_file **out);
+
 /* as pmio_delete(); -ENOENT is not logged */
 int remote_delete(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 
 struct remote_stat_answer_msg;
 int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st);
+
+/* this may be a newer endpoint descriptor of a target: the next session with it is begun there.  0 or -ENOMEM */
+int remote_note_endpoint(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
+
+/*
+ * remote_pass_on -- send a CLAIM or POINTER that another process has made to a target
+ *
+ * msg     whole, but for its header's session, which is filled in
+ * answer  room bytes; *len: of the answer
+ * Returns the answer's status, or -EIO
+ */
+int remote_pass_on(const struct pmio_settings *settings, const struct remote_endpoint *to, void *msg, size_t len, void *answer, size_t room,
+		   size_t *answer_len);
 
 /* end the sessions with all nodes; no file may be open */
 void remote_disconnect_all(void);
@@ -106,6 +130,7 @@ struct remote_layout {
 	bool joined;		/* by remote_layout_begin() or _find() */
 	uint64_t number;	/* if joined: the number of this join in this process */
 	bool began;		/* by remote_layout_begin() */
+	bool relays;		/* several processes of this node open it: calls that move no data go by the node's target */
 };
 void remote_layout_fini(struct remote_layout *layout);
 

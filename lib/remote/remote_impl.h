@@ -63,6 +63,9 @@ struct node {
 /* the node of that endpoint descriptor; logs nothing; NULL: out of memory, or a forked child */
 struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
+/* the last endpoint descriptor of it that this process has got, which may not be in use yet */
+void node_newest(struct node *n, struct remote_endpoint *endpoint);
+
 /*
  * node_enter -- begin to use the node's session; makes one if there is none
  *
@@ -101,6 +104,11 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
  * for one of the transport.
  */
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
+/*
+ * fill in all of a relayed call but its message after the header, which follows m; the header of m itself is filled in by
+ * node_header() or node_ask()
+ */
+void node_relay_message(struct remote_relay_msg *m, const uint8_t layout[REMOTE_LAYOUT_ID], struct node *to, enum remote_op op);
 /*
  * wait for a call that was begun; the rest as in node_call()
  *

@@ -331,9 +331,7 @@ static int with_each(struct striped_file *s, int (*call)(struct pmio_file *f))
 		struct pmio_file *target;
 		int rc_one;
 
-		pthread_mutex_lock(&s->lock);
-		target = s->at[i];
-		pthread_mutex_unlock(&s->lock);
+		target = striped_opened(s, i);
 		rc_one = target ? call(target) : 0;
 		rc = rc < 0 ? rc : rc_one;
 	}
@@ -352,18 +350,24 @@ static int striped_drain(struct pmio_file *f)
 
 static int striped_lock(struct pmio_file *f)
 {
+	struct striped_file *s = striped_of(f);
 	struct pmio_file *mds;
-	int rc = striped_get_target(striped_of(f), 0, &mds);
+	int rc = striped_get_control(s, 0, &mds);
 
-	return rc < 0 ? rc : client_lock(mds);
+	if (rc == 0)
+		rc = client_lock(mds);
+	if (rc == 0)
+		s->locked = mds;
+	return rc;
 }
 
 static void striped_unlock(struct pmio_file *f)
 {
-	struct pmio_file *mds;
+	struct striped_file *s = striped_of(f);
 
-	if (striped_get_target(striped_of(f), 0, &mds) == 0)
-		client_unlock(mds);
+	if (s->locked)
+		client_unlock(s->locked);
+	s->locked = NULL;
 }
 
 /* ---- staging in ---- */
@@ -428,8 +432,7 @@ static void free_striped(struct striped_file *s)
 	remote_layout_fini(&s->layout);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->opened);
-	free(s->at);
-	free(s->opening);
+	free(s->targets);
 	pmio_u64map_clear(&s->claims);
 	free(s->f.path);
 	free(s);
@@ -439,6 +442,18 @@ static void free_striped(struct striped_file *s)
 static bool is_async(const struct striped_file *s)
 {
 	return (s->f.flags & PMIO_OPEN_ASYNC) && s->layout.nr_memory == s->layout.nr;
+}
+
+static int close_at(struct striped_target *t, uint32_t flags)
+{
+	int rc = 0;
+
+	for (int use = 0; use < STRIPED_USES; use++) {
+		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&t->file[use]) : pmio_close(&t->file[use]);
+
+		rc = rc < 0 ? rc : rc_one;
+	}
+	return rc;
 }
 
 /* the metadata server last: its close gives the file on the PFS its final length */
@@ -459,7 +474,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 			 s->f.path, pmio_strerror(rc));
 	rc = lost ? -EIO : 0;
 	for (uint32_t i = s->layout.nr; i-- > 0;) {
-		int rc_one = flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&s->at[i]) : pmio_close(&s->at[i]);
+		int rc_one = close_at(&s->targets[i], flags);
 
 		rc = rc < 0 ? rc : rc_one;
 		/* if this fails, the metadata server notes it, for all nodes */
@@ -513,24 +528,18 @@ uint32_t remote_striped_own(const struct pmio_file *f)
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was)
 {
 	struct striped_file *s = striped_of(f);
-	struct node *n = node_get(s->settings, &s->layout.endpoints[0]);
 	struct remote_pointer_msg m = { .pointer = pointer, .how = how, .value = value };
 	struct remote_pointer_answer_msg a;
-	size_t got;
 	int rc;
 
-	if (!n)
-		return -ENOMEM;
 	if (striped_is_lost(s))
 		return -EIO;
 	memcpy(m.layout, s->layout.id, sizeof(m.layout));
-	rc = node_ask(n, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a), &got);
+	rc = striped_ask(s, 0, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a));
 	if (rc == -ENOENT) {
 		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->layout.endpoints[0].host);
 		rc = -EIO;
 	}
-	if (rc == 0 && got != sizeof(a))
-		rc = PMIO_EPROTO;
 	if (rc == 0)
 		*was = a.was;
 	return rc;
@@ -573,9 +582,8 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	s->f.ops = &ops;
 	s->f.lock_fd = s->f.pfs_fd = -1;
 	s->f.path = strdup(path);
-	s->at = calloc(layout->nr, sizeof(struct pmio_file *));
-	s->opening = calloc(layout->nr, sizeof(*s->opening));
-	if (!s->f.path || !s->at || !s->opening || copy_layout(&s->layout, layout) < 0) {
+	s->targets = calloc(layout->nr, sizeof(*s->targets));
+	if (!s->f.path || !s->targets || copy_layout(&s->layout, layout) < 0) {
 		s->layout.endpoints = NULL;
 		free_striped(s);
 		return NULL;
@@ -633,12 +641,12 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 		}
 	}
 	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
-	rc = striped_get_target(s, 0, &mds);
+	rc = striped_get_control(s, 0, &mds);
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);
 		if (rc < 0)
-			pmio_close(&s->at[0]);
+			close_at(&s->targets[0], 0);
 	}
 	if (rc < 0) {
 		free_striped(s);

@@ -1,5 +1,5 @@
 /*
- * striped_impl.h -- a file whose pieces are on several targets: placement.c < striped_size.c < striped_file.c
+ * striped_impl.h -- a file whose pieces are on several targets: striped_targets.c < placement.c < striped_size.c < striped_file.c
  */
 #ifndef PMIO_REMOTE_STRIPED_IMPL_H
 #define PMIO_REMOTE_STRIPED_IMPL_H
@@ -15,6 +15,14 @@ struct claimed {
 	uint32_t holder;
 };
 
+/* the file at a target: for its bytes, and for calls that move none, if these are relayed by this node's target */
+enum striped_use { STRIPED_DATA, STRIPED_CONTROL, STRIPED_USES };
+struct striped_target {
+	struct pmio_file *file[STRIPED_USES]; /* NULL: not opened yet */
+	bool opening[STRIPED_USES]; /* a thread is about to open it */
+	bool warned;		/* it was logged that it cannot be asked by this node's target */
+};
+
 struct striped_file {
 	struct pmio_file f;	/* first */
 	const struct pmio_settings *settings; /* the caller's, and kept by the caller */
@@ -26,8 +34,8 @@ struct striped_file {
 	unsigned chunk_shift;
 	pthread_mutex_t lock;	/* of all below; not held during calls to targets */
 	pthread_cond_t opened;
-	struct pmio_file **at;	/* owned; NULL: not opened yet */
-	bool *opening;		/* owned; of each: a thread is about to open it */
+	struct striped_target *targets; /* owned; one for each of the layout */
+	struct pmio_file *locked; /* where its lock was taken */
 	uint64_t size;		/* the size that the metadata server has confirmed */
 	uint32_t nr_told;	/* writes to this node's pool that told it of a larger size */
 	bool is_grower;		/* it has been told that this node's slot has the size, too */
@@ -41,7 +49,9 @@ static inline struct striped_file *striped_of(struct pmio_file *f)
 	return (struct striped_file *)f;
 }
 
-/* placement.c; threads of one file may call these at once */
+/* threads of one file may call all of these at once */
+
+/* ---- striped_targets.c ---- */
 
 /* may other targets have pieces of it? */
 bool striped_is_shared(const struct striped_file *s);
@@ -49,6 +59,14 @@ bool striped_is_shared(const struct striped_file *s);
 bool striped_is_lost(struct striped_file *s);
 /* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out);
+/* the same for calls that move no data */
+int striped_get_control(struct striped_file *s, uint32_t i, struct pmio_file **out);
+/* what is open at a target; NULL: nothing */
+struct pmio_file *striped_opened(struct striped_file *s, uint32_t i);
+/* a CLAIM or POINTER to a target; its header is filled in here.  The answer must have that many bytes; otherwise as node_ask() */
+int striped_ask(struct striped_file *s, uint32_t i, void *msg, size_t len, enum remote_op op, void *answer, size_t answer_len);
+/* ---- placement.c ---- */
+
 /*
  * the target that holds the chunk, or is to hold it; needed: number of chunks of the request from this one on; gaps: the
  * request leaves some between its pieces in a chunk

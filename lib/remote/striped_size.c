@@ -9,7 +9,7 @@
 
 #include "remote/striped_impl.h"
 
-#define GROWER_AFTER 2u      /* writes that told the metadata server of a larger size */
+#define GROWER_AFTER 2u      /* writes that told the metadata server of a larger size; if they are relayed, one of the node */
 #define SETTLE_TRIES 1000    /* truncations during one append */
 
 /* the targets that can become growers: those of nodes, as memory nodes have no writers of their own; but not the metadata server */
@@ -41,7 +41,7 @@ static bool must_tell(struct striped_file *s, uint64_t end, bool raised, uint64_
 		return raised;
 	pthread_mutex_lock(&s->lock);
 	raised = !s->is_grower;
-	if (raised && ++s->nr_told >= GROWER_AFTER)
+	if (raised && (++s->nr_told >= GROWER_AFTER || s->layout.relays))
 		*grower = mine;
 	pthread_mutex_unlock(&s->lock);
 	return raised;
@@ -55,7 +55,7 @@ int striped_tell_size(struct striped_file *s, uint64_t end, bool raised)
 
 	if (!must_tell(s, end, raised, &grower))
 		return 0;
-	rc = striped_get_target(s, 0, &mds);
+	rc = striped_get_control(s, 0, &mds);
 	if (rc == 0)
 		rc = client_grow(mds, &now, grower);
 	if (rc < 0)
@@ -85,7 +85,7 @@ static int ask_growers(struct striped_file *s, struct client_growth *g)
 
 		if (!(growers >> i & 1))
 			continue;
-		rc = striped_get_target(s, i, &target);
+		rc = striped_get_control(s, i, &target);
 		if (rc == 0)
 			rc = pmio_size(target, &size);
 		if ((uint64_t)size > g->size)
@@ -127,7 +127,7 @@ int striped_size(struct pmio_file *f, off_t *size)
 	struct striped_file *s = striped_of(f);
 	struct client_growth g;
 	struct pmio_file *mds;
-	int rc = striped_get_target(s, 0, &mds);
+	int rc = striped_get_control(s, 0, &mds);
 
 	if (rc == 0)
 		rc = client_growth(mds, &g);
@@ -141,7 +141,7 @@ int striped_size(struct pmio_file *f, off_t *size)
 int striped_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
 {
 	struct pmio_file *mds;
-	int rc = striped_get_target(striped_of(f), 0, &mds);
+	int rc = striped_get_control(striped_of(f), 0, &mds);
 
 	return rc < 0 ? rc : client_grow(mds, size, growers);
 }
@@ -150,7 +150,7 @@ int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *a
 {
 	struct striped_file *s = striped_of(f);
 	struct pmio_file *mds;
-	int rc = striped_get_target(s, 0, &mds);
+	int rc = striped_get_control(s, 0, &mds);
 
 	(void)settled;
 	if (rc < 0)
@@ -173,14 +173,14 @@ int striped_truncate(struct pmio_file *f, uint64_t size)
 {
 	struct striped_file *s = striped_of(f);
 	struct pmio_file *mds;
-	int rc = striped_get_target(s, 0, &mds);
+	int rc = striped_get_control(s, 0, &mds);
 
 	if (rc == 0)
 		rc = settle(s, mds);
 	for (uint32_t i = s->layout.nr; i-- > 0 && rc == 0;) {
 		struct pmio_file *target;
 
-		rc = striped_get_target(s, i, &target);
+		rc = striped_get_control(s, i, &target);
 		if (rc == 0)
 			rc = pmio_truncate(target, (off_t)size);
 	}

@@ -362,7 +362,7 @@ static ssize_t transfer_result(const struct transfer *t, int rc, bool *raised)
 	if (t->write)
 		*raised |= t->raised;
 	if (rc < 0)
-		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->node->endpoint.host,
+		pmio_err("%s %s at node %s: %s", t->write ? "write" : "read", t->r->f.path, t->r->target->endpoint.host,
 			 pmio_strerror(rc));
 	return rc < 0 ? rc : (ssize_t)t->done;
 }

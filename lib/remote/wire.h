@@ -26,8 +26,9 @@
 #include <stdint.h>
 
 #include "fabric/fabric.h"
+#include "remote/remote.h"
 
-#define REMOTE_VERSION 7
+#define REMOTE_VERSION 8
 #define REMOTE_ANSWER_MS 2000
 #define REMOTE_BUFFERS_MAX 4		/* of a session */
 #define REMOTE_BUFFER_SIZE (256u << 10)	/* bytes of a call in a bounce buffer */
@@ -59,6 +60,7 @@ enum remote_op {
 	REMOTE_POINTER,
 	REMOTE_RESERVE, /* the file gets longer by so many bytes, for an append */
 	REMOTE_RAISE, /* another target has said that the file is at least that long */
+	REMOTE_RELAY, /* a call for another target */
 	REMOTE_NR_OPS,
 };
 
@@ -223,6 +225,23 @@ struct remote_pointer_answer_msg {
 	uint64_t was;
 };
 
+/*
+ * RELAY: a call that the target makes at another one, for a process of its own node: so a node has one session there, and not
+ * one for each of its processes.  The message in it is
+ *
+ *   OPEN	the handle is one of this session, and its calls are passed on, too
+ *   CLAIM, POINTER	the answer is the other target's
+ *   HELLO	only the header: nothing but the endpoint descriptor, as the other target may have been restarted
+ *
+ * Processes with the same layout session, target and flags share what is open there.
+ */
+struct remote_relay_msg {
+	struct remote_hdr_msg hdr;
+	uint8_t layout[16];
+	struct remote_endpoint to;
+	uint8_t msg[];	   /* whole; session and handle are 0 */
+};
+
 #define REMOTE_INLINE_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_io_msg)) /* list and data */
 #define REMOTE_ANSWER_MAX (PMIO_FABRIC_MSG_MAX - sizeof(struct remote_read_answer_msg)) /* data that are read */
 #define REMOTE_DESCS_MAX (REMOTE_INLINE_MAX / sizeof(struct remote_desc))
@@ -251,6 +270,8 @@ _Static_assert(sizeof(struct remote_claim_msg) == 64, "as on the wire");
 _Static_assert(sizeof(struct remote_claim_answer_msg) == 256, "as on the wire");
 _Static_assert(sizeof(struct remote_pointer_msg) == 64, "as on the wire");
 _Static_assert(sizeof(struct remote_pointer_answer_msg) == 8, "as on the wire");
-_Static_assert(sizeof(struct remote_open_msg) + PATH_MAX <= PMIO_FABRIC_MSG_MAX, "a path fits");
+_Static_assert(sizeof(struct remote_endpoint) == 232, "as on the wire");
+_Static_assert(sizeof(struct remote_relay_msg) == 40 + sizeof(struct remote_endpoint), "as on the wire");
+_Static_assert(sizeof(struct remote_relay_msg) + sizeof(struct remote_open_msg) + PATH_MAX <= PMIO_FABRIC_MSG_MAX, "a path fits");
 
 #endif

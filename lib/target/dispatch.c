@@ -24,6 +24,8 @@ static int do_job(struct server *s, struct remote_job *j)
 		return target_do_leave(s, j);
 	case REMOTE_WATCH:
 		return target_do_watch(s, j);
+	case REMOTE_RELAY:
+		return target_do_relay(s, j);
 	default:
 		return target_do_handle(s, j);
 	}
@@ -119,10 +121,14 @@ static bool grow_at_once(struct session *n, struct pmio_fabric_call *call, const
 static bool size_at_once(struct session *n, struct pmio_fabric_call *call, const struct remote_hdr_msg *m)
 {
 	struct rhandle *h = target_find_handle(n, m->handle);
+	struct remote_growth_answer_msg a;
 	struct client_growth g = { 0 };
-	int rc = h ? client_growth(h->file, &g) : -EBADF;
-	struct remote_growth_answer_msg a = { g.size, g.growers, g.cuts };
+	int rc;
 
+	if (h && h->relayed)
+		return false;
+	rc = h ? client_growth(h->file, &g) : -EBADF;
+	a = (struct remote_growth_answer_msg){ g.size, g.growers, g.cuts };
 	pmio_fabric_reply(call, own_error(rc), &a, rc == 0 ? sizeof(a) : 0);
 	return true;
 }

@@ -48,6 +48,17 @@ bool target_is_path(const struct remote_job *j, const char *path)
 	return room > 1 && room <= PATH_MAX && *path == '/' && memchr(path, '\0', room) == path + room - 1;
 }
 
+/* the handle becomes one of the session's */
+static void add_handle(struct server *s, struct remote_job *j, struct rhandle *h)
+{
+	client_identity(h->file, &j->answer.open.dev, &j->answer.open.ino);
+	pthread_mutex_lock(&s->lock);
+	j->answer.open.handle = h->id = ++s->next_id;
+	HASH_ADD(hh, j->session->handles, id, sizeof(h->id), h);
+	pthread_mutex_unlock(&s->lock);
+	j->answer_len = sizeof(j->answer.open);
+}
+
 int target_do_open(struct server *s, struct remote_job *j)
 {
 	struct client_open how = { .flags = j->msg.open.flags, .mode = j->msg.open.mode & 07777, .quiet = true };
@@ -72,13 +83,32 @@ int target_do_open(struct server *s, struct remote_job *j)
 		free(h);
 		return rc;
 	}
-	client_identity(h->file, &j->answer.open.dev, &j->answer.open.ino);
 	j->answer.open.size = (uint64_t)size;
-	pthread_mutex_lock(&s->lock);
-	j->answer.open.handle = h->id = ++s->next_id;
-	HASH_ADD(hh, j->session->handles, id, sizeof(h->id), h);
-	pthread_mutex_unlock(&s->lock);
-	j->answer_len = sizeof(j->answer.open);
+	add_handle(s, j, h);
+	return 0;
+}
+
+int target_do_relay(struct server *s, struct remote_job *j)
+{
+	struct remote_relay_msg *m = &j->msg.relay;
+	struct rhandle *h;
+	int rc;
+
+	if (j->len < sizeof(*m) + sizeof(struct remote_hdr_msg))
+		return PMIO_EPROTO;
+	if (((const struct remote_hdr_msg *)m->msg)->op != REMOTE_OPEN)
+		return relays_pass_on(s->relays, m, j->len, &j->answer, sizeof(j->answer), &j->answer_len);
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	rc = relays_open(s->relays, m, j->len, &h->relayed);
+	if (rc < 0) {
+		free(h);
+		return rc;
+	}
+	h->file = relays_file(h->relayed);
+	j->answer.open.size = 0; /* who needs it asks for it */
+	add_handle(s, j, h);
 	return 0;
 }
 
@@ -184,12 +214,24 @@ bool target_is_grow(const struct remote_grow_msg *m, size_t len)
 	return len == sizeof(*m) && m->size <= INT64_MAX && !(m->growers & (PMIO_GROWERS_KNOWN | ~PMIO_GROWERS_ALL));
 }
 
+static int do_size(struct remote_job *j, struct pmio_file *f)
+{
+	struct client_growth g = { 0 };
+	int rc = client_growth(f, &g);
+
+	j->answer.growth = (struct remote_growth_answer_msg){ g.size, g.growers, g.cuts };
+	j->answer_len = sizeof(j->answer.growth);
+	return rc;
+}
+
 static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 {
 	switch (j->msg.hdr.op) {
 	case REMOTE_READ:
 	case REMOTE_WRITE:
 		return do_io(s, j, f);
+	case REMOTE_SIZE:
+		return do_size(j, f);
 	case REMOTE_TRUNCATE:
 		if (j->len != sizeof(j->msg.truncate) || j->msg.truncate.size > INT64_MAX)
 			return PMIO_EPROTO;
@@ -227,13 +269,36 @@ static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 	}
 }
 
+/* with a file that other handles share */
+static int do_relayed(struct server *s, struct remote_job *j, struct rhandle *h)
+{
+	switch (j->msg.hdr.op) {
+	case REMOTE_LOCK:
+		return relays_try_lock(s->relays, h->relayed, h);
+	case REMOTE_UNLOCK:
+		relays_unlock(s->relays, h->relayed, h);
+		return 0;
+	case REMOTE_GROW:
+		if (!target_is_grow(&j->msg.grow, j->len))
+			return PMIO_EPROTO;
+		j->answer.size.size = j->msg.grow.size;
+		j->answer_len = sizeof(j->answer.size);
+		return relays_grow(s->relays, h->relayed, &j->answer.size.size, j->msg.grow.growers);
+	default:
+		return do_file(s, j, h->file);
+	}
+}
+
 static int do_close(struct server *s, struct remote_job *j, struct rhandle *h)
 {
 	int rc = 0;
 
 	if (j->len != sizeof(j->msg.close) || (j->msg.close.flags & ~PMIO_CLOSE_DISCARD))
 		return PMIO_EPROTO;
-	rc = j->msg.close.flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&h->file) : pmio_close(&h->file);
+	if (h->relayed)
+		rc = relays_close(s->relays, h->relayed, h, j->msg.close.flags);
+	else
+		rc = j->msg.close.flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&h->file) : pmio_close(&h->file);
 	pthread_mutex_lock(&s->lock);
 	HASH_DEL(j->session->handles, h);
 	pthread_mutex_unlock(&s->lock);
@@ -251,7 +316,7 @@ int target_do_handle(struct server *s, struct remote_job *j)
 		return -EBADF;
 	if (closing)
 		return do_close(s, j, h);
-	rc = do_file(s, j, h->file);
+	rc = h->relayed ? do_relayed(s, j, h) : do_file(s, j, h->file);
 	put_handle(s, h);
 	return rc;
 }

@@ -147,6 +147,28 @@ static void run_closing(struct job *job)
 	free(c);
 }
 
+static void run_closing_relayed(struct job *job)
+{
+	struct rhandle *h = (struct rhandle *)((char *)job - offsetof(struct rhandle, job));
+
+	relays_close(h->server->relays, h->relayed, h, 0);
+	free(h);
+}
+
+static void close_relayed(struct server *s, struct session *n)
+{
+	struct rhandle *h, *next;
+
+	HASH_ITER(hh, n->handles, h, next) {
+		if (!h->relayed)
+			continue;
+		HASH_DEL(n->handles, h);
+		h->server = s;
+		h->job = (struct job){ .run = run_closing_relayed };
+		workers_submit(s->workers, &h->job);
+	}
+}
+
 static void close_handles(struct server *s, struct session *n)
 {
 	struct closing *c = n->handles && n->link->nr_sessions > 1 ? malloc(sizeof(*c)) : NULL;
@@ -315,6 +337,7 @@ static void close_session(struct server *s, struct session *n)
 	if (n->hello)
 		pmio_fabric_reply(n->hello, -ESTALE, NULL, 0);
 	n->hello = NULL;
+	close_relayed(s, n);
 	close_handles(s, n);
 	give_buffers_back(s, n);
 	pmio_fabric_target_end_session(s->target, n->fabric);

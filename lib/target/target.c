@@ -70,6 +70,7 @@ static void tick(struct server *s)
 
 	target_jobs_look(s, now);
 	target_liveness_look(s, now);
+	relays_look(s->relays, s->workers, now);
 	if (s->processes || watches_count(s->watches))
 		s->busy_ms = now;
 }
@@ -244,9 +245,11 @@ static int start_workers(struct server *s)
 	};
 	int rc = workers_new(&c, &s->workers);
 
-	if (rc == 0)
-		s->watches = watches_new(s->workers, &s->settings, s->endpoint.uuid, target_layout_active, s);
-	return rc < 0 || s->watches ? rc : -ENOMEM;
+	if (rc < 0)
+		return rc;
+	s->watches = watches_new(s->workers, &s->settings, s->endpoint.uuid, target_layout_active, s);
+	s->relays = relays_new(&s->settings, s->endpoint.uuid);
+	return s->watches && s->relays ? 0 : -ENOMEM;
 }
 
 static int set_up(struct server *s)

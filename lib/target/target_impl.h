@@ -1,8 +1,8 @@
 /*
  * target_impl.h -- shared by the files of a target
  *
- * All functions are called with server.lock held, except where noted.  The order of files: session <
- * file_ops, member_ops, handshake, liveness < dispatch < target.
+ * All functions are called with server.lock held, except where noted.  The order of files: relay < session <
+ * file_ops, layout_ops, handshake, liveness < dispatch < target.
  */
 #ifndef PMIO_TARGET_IMPL_H
 #define PMIO_TARGET_IMPL_H
@@ -33,8 +33,11 @@ enum { ID_LISTEN = 1, ID_SIGNAL };
 struct rhandle {
 	uint64_t id;		/* key */
 	struct pmio_file *file;
+	struct relayed *relayed; /* it is open at another target, by relay.c; NULL: in this pool */
 	unsigned users;		/* jobs */
 	bool closing;
+	struct job job;		/* relayed, and its session has ended: closes it */
+	struct server *server;
 	UT_hash_handle hh;
 };
 
@@ -94,8 +97,11 @@ struct remote_job {
 		struct remote_open_answer_msg open;
 		struct remote_read_answer_msg read;
 		struct remote_write_answer_msg write;
+		struct remote_growth_answer_msg growth;
 		struct remote_size_answer_msg size;
 		struct remote_stat_answer_msg stat;
+		struct remote_claim_answer_msg claim;
+		struct remote_pointer_answer_msg pointer;
 	} answer;
 	void *data;		/* owned: an answer with data; NULL: the one above */
 	UT_hash_handle hh;
@@ -110,10 +116,11 @@ struct remote_job {
 		struct remote_close_msg close;
 		struct remote_path_msg path;
 		struct remote_join_msg join;
+		struct remote_relay_msg relay;
 		uint8_t bytes[PMIO_FABRIC_MSG_MAX];
 	} msg;
 };
-#define JOB_MSG_MIN 128 /* bytes: all fixed parts of msg fit */
+#define JOB_MSG_MIN 320 /* bytes: all fixed parts of msg fit */
 
 /* a READ or WRITE */
 struct target_io {
@@ -161,6 +168,7 @@ struct server {
 	struct link *links;
 	unsigned nr_links;	/* including those that are being made */
 	struct server_job keeper, watcher; /* liveness.c, layout_ops.c */
+	struct relays *relays;
 	bool keeper_wanted;
 	struct layouts *layouts;
 	uint64_t buffer_free_ms[NR_BUFFERS]; /* when it may be used again; UINT64_MAX: in use */
@@ -168,6 +176,27 @@ struct server {
 	struct pending *pending;	/* of the first thread only */
 	unsigned nr_pending;
 };
+
+/* ---- relay.c: no lock held except where noted ---- */
+
+/* NULL: out of memory; for as long as the server lives */
+struct relays *relays_new(const struct pmio_settings *settings, const uint8_t own[16]);
+/*
+ * a CLAIM or POINTER for another target; len: of m; the answer's status.  PMIO_EPROTO: the message is not valid
+ */
+int relays_pass_on(struct relays *r, struct remote_relay_msg *m, size_t len, void *answer, size_t room, size_t *answer_len);
+/* an OPEN; shared with other handles of the same layout session, target and flags; to be closed by relays_close() */
+int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, struct relayed **out);
+struct pmio_file *relays_file(struct relayed *f);
+/* flags: PMIO_CLOSE_*; the last handle's close is that of the file, and returns its errors; it unlocks it, if owner has locked it */
+int relays_close(struct relays *r, struct relayed *f, const void *owner, uint32_t flags);
+/* -EAGAIN: another handle has locked it, here or elsewhere; owner: the handle */
+int relays_try_lock(struct relays *r, struct relayed *f, const void *owner);
+void relays_unlock(struct relays *r, struct relayed *f, const void *owner);
+/* client_grow(), which the other target need not be told if it knows this node as a grower */
+int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers);
+/* end the sessions with other targets that nobody has needed for a while; from time to time; waits for nobody */
+void relays_look(struct relays *r, struct workers *w, uint64_t now);
 
 /* ---- session.c ---- */
 
@@ -198,6 +227,8 @@ struct rhandle *target_find_handle(const struct session *n, uint64_t id);
 /* does the path end within the message? */
 bool target_is_path(const struct remote_job *j, const char *path);
 int target_do_open(struct server *s, struct remote_job *j);
+/* a call for another target: an open, or one that is passed on */
+int target_do_relay(struct server *s, struct remote_job *j);
 /* is the message valid? */
 bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t len);
 /* carry it out, after target_is_io() */

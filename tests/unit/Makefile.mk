@@ -1,7 +1,7 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool tests/unit/test_pack \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
-	tests/unit/test_posix tests/unit/test_remote tests/unit/test_growth tests/unit/test_threads tests/unit/test_system \
+	tests/unit/test_posix tests/unit/test_remote tests/unit/test_growth tests/unit/test_relay tests/unit/test_threads tests/unit/test_system \
 	tests/unit/test_text tests/unit/test_workers
 if HAVE_OMPI_COMPONENT
 unit_tests += tests/unit/test_abi
@@ -72,6 +72,10 @@ tests_unit_test_threads_LDADD = libpmio_client.la $(CMOCKA_LIBS)
 tests_unit_test_remote_SOURCES = tests/unit/test_remote.c tests/unit/sites.h tests/unit/scratch.h
 tests_unit_test_remote_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_remote_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/sites.h tests/unit/scratch.h
+tests_unit_test_relay_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_relay_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
 
 tests_unit_test_growth_SOURCES = tests/unit/test_growth.c tests/unit/sites.h tests/unit/scratch.h
 tests_unit_test_growth_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -34,6 +34,7 @@ static struct scratch root;
 static struct site sites[SITES];
 static const struct pmio_settings *settings; /* of the first one's */
 static char path[PATH_MAX];		     /* of the test's file */
+static bool relays;			     /* calls that move no data go by the node's target */
 
 /* libfabric's `net` keeps what it had of connections that end with their endpoint; only LeakSanitizer asks */
 const char *__lsan_default_suppressions(void);

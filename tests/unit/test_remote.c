@@ -619,7 +619,7 @@ static void file__its_process_is_killed(void **state)
 
 static struct remote_layout layout_of_all(enum pmio_placement placement)
 {
-	struct remote_layout u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES };
+	struct remote_layout u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES, .relays = relays };
 
 	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
 	assert_non_null(u.endpoints);
@@ -2046,8 +2046,15 @@ static rlim_t limit_of_descriptors(void)
 	return getrlimit(RLIMIT_NOFILE, &r) == 0 ? r.rlim_max : 256;
 }
 
+static int start_relayed(void **state)
+{
+	relays = true;
+	return start_sites(state);
+}
+
 int main(int argc, char **argv)
 {
+	int failed;
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(endpoint__comes_back_as_saved),
 		cmocka_unit_test(endpoint__others_could_know_it),
@@ -2101,6 +2108,16 @@ int main(int argc, char **argv)
 		cmocka_unit_test(striped__turn_at_a_dead_node),
 		cmocka_unit_test(striped__dead_node_keeps_nobody_waiting),
 	};
+	struct CMUnitTest relayed[] = {
+		cmocka_unit_test(striped__striped),
+		cmocka_unit_test(striped__local),
+		cmocka_unit_test(striped__turns_if_there_are_gaps),
+		cmocka_unit_test(striped__threads_share_it),
+		cmocka_unit_test(striped__shared_pointers),
+		cmocka_unit_test(striped__appends),
+		cmocka_unit_test(striped__turn_at_a_dead_node),
+		cmocka_unit_test(striped__dead_node_keeps_nobody_waiting),
+	};
 	const struct rlimit few = { 256, limit_of_descriptors() };
 
 	setrlimit(RLIMIT_NOFILE, &few); /* targets that are started here have to see to more */
@@ -2109,5 +2126,8 @@ int main(int argc, char **argv)
 	scratch_tests = tests;
 	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
 	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
-	return cmocka_run_group_tests_name("remote", tests, start_sites, stop_sites);
+	failed = cmocka_run_group_tests_name("remote", tests, start_sites, stop_sites);
+	scratch_tests = relayed;
+	scratch_nr_tests = sizeof(relayed) / sizeof(relayed[0]);
+	return failed + cmocka_run_group_tests_name("remote, relayed", relayed, start_relayed, stop_sites);
 }

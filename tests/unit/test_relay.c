@@ -1,0 +1,414 @@
+/*
+ * test_relay.c -- lib/target/relay.c: calls that a node's target makes at others for the node's processes
+ *
+ * The node is sites[NODE]; the file's metadata server is sites[MDS].  Its processes are this one and roles.
+ */
+#include "sites.h"
+
+#include "remote/striped_impl.h"
+
+enum { NODE = 0, MDS = 1, THIRD = 2, NEIGHBOURS = 4 };
+#define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
+#define RANK "PMIO_TEST_RANK"
+
+static struct remote_layout layout;
+
+static struct remote_layout layout_of_all(enum pmio_placement placement)
+{
+	struct remote_layout u = { .placement = placement, .nr = SITES, .relays = relays };
+
+	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
+	assert_non_null(u.endpoints);
+	for (uint32_t i = 0; i < u.nr; i++)
+		u.endpoints[i] = sites[(MDS + i) % SITES].endpoint;
+	return u;
+}
+
+static void begin(const char *name, enum pmio_placement placement)
+{
+	name_file(name);
+	put_text(path, "", 0644);
+	layout = layout_of_all(placement);
+	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
+	for (unsigned i = 0; i < layout.nr; i++)
+		assert_int_equal(remote_layout_serve(settings, &layout.endpoints[i], &layout), 0);
+}
+
+static struct pmio_file *open_at_node(bool joined)
+{
+	struct client_open how = { .flags = RW };
+	struct pmio_file *f;
+
+	assert_int_equal(remote_striped_open(sites[NODE].pm, settings, path, &how, &layout, joined, &f), 0);
+	return f;
+}
+
+static void end(struct pmio_file **f)
+{
+	assert_int_equal(pmio_close(f), 0);
+	remote_layout_fini(&layout);
+}
+
+static struct pmio_file *control_of(struct pmio_file *f)
+{
+	struct pmio_file *control;
+
+	assert_int_equal(striped_get_control(striped_of(f), 0, &control), 0);
+	return control;
+}
+
+/* ---- roles: other processes of the node -------------------------------------------------------- */
+
+static struct pmio_file *open_in_role(void)
+{
+	struct client_open how = { .flags = RW };
+	char name[PATH_MAX];
+	struct pmio_file *f;
+	FILE *id;
+
+	layout = layout_of_all(PMIO_PLACE_LOCAL);
+	snprintf(name, sizeof(name), "%s/layout", root.path);
+	id = fopen(name, "r");
+	if (!id || fread(layout.id, sizeof(layout.id), 1, id) != 1 || pmio_connect(sites[NODE].pool, &sites[NODE].pm) < 0)
+		return NULL;
+	fclose(id);
+	return remote_striped_open(sites[NODE].pm, settings, path, &how, &layout, false, &f) < 0 ? NULL : f;
+}
+
+/* start one that opens the file of this test */
+static pid_t start_neighbour(int *out, const char *role, unsigned rank)
+{
+	char name[PATH_MAX], text[16];
+	FILE *id;
+
+	snprintf(name, sizeof(name), "%s/layout", root.path);
+	id = fopen(name, "w");
+	assert_non_null(id);
+	assert_int_equal(fwrite(layout.id, sizeof(layout.id), 1, id), 1);
+	assert_int_equal(fclose(id), 0);
+	snprintf(text, sizeof(text), "%u", rank);
+	setenv(RANK, text, 1);
+	return start_role(out, role, path);
+}
+
+/* writes a chunk, which makes the file longer, says so, and waits to be ended */
+static int role_write(void)
+{
+	uint8_t *chunk = malloc(CHUNK);
+	struct pmio_file *f = open_in_role();
+	unsigned rank = (unsigned)atoi(getenv(RANK));
+
+	if (!f || !chunk)
+		return 1;
+	fill_pattern(chunk, CHUNK, rank);
+	say(pmio_pwrite(f, chunk, CHUNK, (off_t)rank * CHUNK) == CHUNK ? 0 : -1);
+	pause();
+	return 0;
+}
+
+/* the same, and ends by itself */
+static int role_close(void)
+{
+	uint8_t byte = 'r';
+	struct pmio_file *f = open_in_role();
+	int rc;
+
+	if (!f)
+		return 1;
+	rc = pmio_pwrite(f, &byte, 1, atoi(getenv(RANK))) == 1 ? 0 : -1;
+	say(rc < 0 ? rc : pmio_close(&f));
+	remote_disconnect_all();
+	pmio_disconnect(&sites[NODE].pm);
+	return 0;
+}
+
+static int role_lock(void)
+{
+	struct pmio_file *f = open_in_role();
+
+	if (!f)
+		return 1;
+	say(client_lock(f));
+	pause();
+	return 0;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------- */
+
+static void neighbours__one_session_with_each_target(void **state)
+{
+	uint8_t *all = malloc((NEIGHBOURS + 1) * CHUNK);
+	const unsigned before = sessions_of(MDS), before_third = sessions_of(THIRD);
+	struct pmio_file *f;
+	pid_t pid[NEIGHBOURS];
+	int out[NEIGHBOURS];
+	off_t size;
+
+	(void)state;
+	assert_non_null(all);
+	begin("neighbours", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	for (unsigned i = 0; i <= NEIGHBOURS; i++)
+		fill_pattern(all + (size_t)i * CHUNK, CHUNK, i);
+	assert_int_equal(pmio_pwrite(f, all, CHUNK, 0), CHUNK);
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		pid[i] = start_neighbour(&out[i], "write", i + 1);
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		assert_int_equal(hear(out[i]), 0);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, (NEIGHBOURS + 1) * CHUNK);
+	/* this process has sessions of its own, by which it asks; the node has one more */
+	assert_int_equal(sessions_of(MDS), before + 1);
+	assert_true(sessions_of(THIRD) <= before_third + 1);
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		end_role(pid[i], out[i]);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, (NEIGHBOURS + 1) * CHUNK);
+	end(&f);
+	assert_on_pfs(all, (NEIGHBOURS + 1) * CHUNK);
+	/* or two targets would keep each other running */
+	await(sessions_of(MDS) == before && sessions_of(THIRD) == before_third);
+	free(all);
+}
+
+/* what they share is closed with the last of them */
+static void neighbours__close_one_after_the_other(void **state)
+{
+	struct pmio_file *f;
+	pid_t pid;
+	int out;
+
+	(void)state;
+	begin("close", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	for (unsigned i = 0; i < 3; i++) {
+		pid = start_neighbour(&out, "close", i);
+		assert_int_equal(hear(out), 0);
+		assert_int_equal(hear(out), INT32_MIN);
+		end_role(pid, out);
+	}
+	assert_int_equal(pmio_pwrite(f, "me", 2, 3), 2);
+	end(&f);
+	assert_on_pfs((const uint8_t *)"rrrme", 5);
+}
+
+static void lock__of_a_neighbour(void **state)
+{
+	struct client_open how = { .flags = RW };
+	struct pmio_file *f, *there;
+	pid_t pid;
+	int out;
+
+	(void)state;
+	begin("lock", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	assert_int_equal(remote_striped_open(sites[MDS].pm, settings, path, &how, &layout, false, &there), 0);
+	pid = start_neighbour(&out, "lock", 0);
+	assert_int_equal(hear(out), 0);
+	assert_int_equal(client_try_lock(control_of(f)), -EAGAIN);
+	assert_int_equal(client_try_lock(control_of(there)), -EAGAIN);
+	end_role(pid, out);
+	await(client_try_lock(control_of(f)) == 0);
+	assert_int_equal(client_try_lock(control_of(f)), 0); /* it has it */
+	assert_int_equal(client_try_lock(control_of(there)), -EAGAIN);
+	client_unlock(control_of(f));
+	assert_int_equal(client_try_lock(control_of(there)), 0);
+	assert_int_equal(client_try_lock(control_of(f)), -EAGAIN);
+	client_unlock(control_of(there));
+	/* a handle's close gives it back */
+	assert_int_equal(client_lock(f), 0);
+	assert_int_equal(pmio_close(&there), 0);
+	end(&f);
+}
+
+static void discard__by_one_of_them(void **state)
+{
+	struct pmio_file *f, *g;
+
+	(void)state;
+	begin("discard", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	g = open_at_node(false);
+	assert_int_equal(pmio_pwrite(g, "gone", 4, 0), 4);
+	assert_int_equal(pmio_close_discard(&g), 0);
+	assert_int_equal(pmio_close_discard(&f), 0);
+	remote_layout_fini(&layout);
+	assert_false(exists(path)); /* as by MPI_MODE_DELETE_ON_CLOSE */
+}
+
+/* without the node's own target, the file is used at the others themselves */
+static void own_target_killed__goes_on_without_it(void **state)
+{
+	struct pmio_file *f;
+	uint64_t was;
+	off_t size;
+
+	(void)state;
+	begin("own", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "first", 5, CHUNK), 5);
+	assert_int_equal(remote_striped_pointer(f, 7, REMOTE_POINTER_SET, 3, &was), 0);
+	scratch_catch_log();
+	kill_target(NODE);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, CHUNK + 5);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_pwrite(f, "second", 6, CHUNK + 5), 6);
+	assert_int_equal(remote_striped_pointer(f, 7, REMOTE_POINTER_ADD, 1, &was), 0);
+	assert_int_equal(was, 3);
+	assert_int_equal(pmio_truncate(f, 2), 0);
+	assert_int_equal(pmio_pwrite(f, "ok", 2, 0), 2);
+	assert_int_equal(client_lock(f), 0);
+	client_unlock(f);
+	end(&f);
+	assert_on_pfs((const uint8_t *)"ok", 2);
+	assert_int_equal(remote_advertise(sites[NODE].pm, &sites[NODE].endpoint), 0);
+}
+
+/* and with the next one it is relayed again */
+static void own_target_killed__the_next_file_is_relayed(void **state)
+{
+	const unsigned before = sessions_of(MDS);
+	struct pmio_file *f;
+
+	(void)state;
+	begin("next", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	assert_int_equal(sessions_of(MDS), before + 1);
+	end(&f);
+	await(sessions_of(MDS) == before);
+}
+
+/* the reason is in the log of the node's target, but this process says something, too */
+static void other_target_killed__is_said(void **state)
+{
+	struct pmio_file *f;
+	uint64_t was;
+	off_t size;
+
+	(void)state;
+	begin("other", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	kill_target(MDS);
+	scratch_catch_log();
+	assert_int_equal(pmio_size(f, &size), -EIO);
+	assert_true(scratch_nr_errors > 0);
+	assert_non_null(strstr(scratch_last_error, "target.log"));
+	scratch_nr_errors = 0;
+	assert_int_equal(remote_striped_pointer(f, 7, REMOTE_POINTER_ADD, 1, &was), -EIO);
+	assert_int_equal(remote_striped_pointer(f, 7, REMOTE_POINTER_ADD, 1, &was), -EIO);
+	assert_int_equal(scratch_nr_errors, 1);
+	assert_non_null(strstr(scratch_last_error, "target.log"));
+	/* this process learns where it is now, and tells its node's target */
+	assert_int_equal(remote_advertise(sites[MDS].pm, &sites[MDS].endpoint), 0);
+	await(pmio_size(f, &size) == 0);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(size, 1);
+	end(&f);
+	assert_on_pfs((const uint8_t *)"x", 1);
+}
+
+/* ---- messages that are not valid ------------------------------------------------------------------- */
+
+union relay {
+	struct remote_relay_msg m;
+	uint8_t bytes[sizeof(struct remote_relay_msg) + sizeof(struct remote_open_msg) + PATH_MAX];
+};
+
+static void fill_open(union relay *u, const char *name, uint32_t flags)
+{
+	struct remote_open_msg *o = (struct remote_open_msg *)u->m.msg;
+
+	memset(u, 0, sizeof(*u));
+	node_relay_message(&u->m, layout.id, node_get(settings, &sites[MDS].endpoint), REMOTE_OPEN);
+	o->flags = flags;
+	strcpy(o->path, name);
+}
+
+/* the last so many bytes of the name are not sent */
+static int send_open(union relay *u, size_t less)
+{
+	struct remote_open_msg *o = (struct remote_open_msg *)u->m.msg;
+	struct remote_open_answer_msg a;
+	size_t len = (size_t)((uint8_t *)o->path - u->bytes) + strlen(o->path) + 1 - less, got;
+
+	return node_ask(node_get(settings, &sites[NODE].endpoint), u, len, REMOTE_RELAY, &a, sizeof(a), &got);
+}
+
+static void message__not_valid(void **state)
+{
+	struct remote_hdr_msg *h;
+	union relay u;
+	size_t got;
+
+	(void)state;
+	begin("message", PMIO_PLACE_LOCAL);
+	h = (struct remote_hdr_msg *)u.m.msg;
+	fill_open(&u, path, RW);
+	assert_int_equal(send_open(&u, 1), PMIO_EPROTO);
+	fill_open(&u, "relative", RW);
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW | PMIO_OPEN_CREATE);
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, 1u << 31);
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW);
+	u.m.to = sites[NODE].endpoint; /* itself */
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW);
+	u.m.to.fabric.addr_len = PMIO_FABRIC_ADDR_MAX + 1;
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW);
+	memset(u.m.to.host, 'x', sizeof(u.m.to.host));
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW);
+	memset(u.m.to.fabric.provider, 'x', sizeof(u.m.to.fabric.provider));
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	fill_open(&u, path, RW);
+	h->version++;
+	assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	/* calls that are not relayed, and lengths that are not theirs */
+	for (int op = REMOTE_WAIT; op < REMOTE_NR_OPS; op++) {
+		fill_open(&u, path, RW);
+		h->op = (uint16_t)op;
+		if (op != REMOTE_OPEN)
+			assert_int_equal(send_open(&u, 0), PMIO_EPROTO);
+	}
+	assert_int_equal(node_ask(node_get(settings, &sites[NODE].endpoint), &u, sizeof(u.m), REMOTE_RELAY, NULL, 0, &got), PMIO_EPROTO);
+	fill_open(&u, "/no/such/file", RW);
+	assert_int_equal(send_open(&u, 0), -ENOENT);
+	assert_int_equal(remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT), 0);
+	remote_layout_fini(&layout);
+}
+
+static int be(char **argv)
+{
+	snprintf(path, sizeof(path), "%s", argv[3]);
+	if (take_sites(argv[2]) < 0)
+		return 1;
+	return strcmp(argv[1], "write") == 0 ? role_write() : strcmp(argv[1], "close") == 0 ? role_close() : role_lock();
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[] = {
+		cmocka_unit_test(neighbours__one_session_with_each_target),
+		cmocka_unit_test(neighbours__close_one_after_the_other),
+		cmocka_unit_test(lock__of_a_neighbour),
+		cmocka_unit_test(discard__by_one_of_them),
+		cmocka_unit_test(message__not_valid),
+		cmocka_unit_test(own_target_killed__goes_on_without_it),
+		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
+		cmocka_unit_test(other_target_killed__is_said),
+	};
+
+	relays = true;
+	if (argc == 4)
+		return be(argv);
+	scratch_tests = tests;
+	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
+	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
+	return cmocka_run_group_tests_name("relay", tests, start_sites, stop_sites);
+}
