@@ -261,15 +261,13 @@ static int look_for_neighbours(struct pmio_mpi_file *f, struct remote_layout *la
 	return (int)rc;
 }
 
-/* collective; rank 0 has the file already if it joined a layout session that was there */
+/* collective; all ranks have the list; rank 0 has the file already if it joined a layout session that was there */
 static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_layout *layout, bool joined)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
 	uint64_t dev, ino = 0, root_ino;
-	int rc = share_layout(f, rank, layout);
+	int rc = look_for_neighbours(f, layout);
 
-	if (rc == 0)
-		rc = look_for_neighbours(f, layout);
 	if (rc == 0 && !f->file)
 		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, layout, joined && rank == 0, &f->file);
 	/* device numbers differ between nodes */
@@ -354,6 +352,20 @@ static int begin_layout(struct pmio_mpi_file *f, struct remote_layout *layout, b
 	return rc < 0 ? rc : remote_layout_begin_or_join(&f->settings, f->path, layout, found);
 }
 
+/* this node's target, and its share of the memory nodes, answer claims from now on */
+static int serve_claims(const struct pmio_mpi_file *f, const struct remote_layout *layout, const struct remote_endpoint *mine)
+{
+	const uint32_t nr_nodes = layout->nr - layout->nr_memory;
+	uint32_t own = 0;
+	int rc = layout->placement == PMIO_PLACE_LOCAL ? remote_layout_serve(&f->settings, mine, layout) : 0;
+
+	while (own < nr_nodes && memcmp(layout->endpoints[own].uuid, mine->uuid, sizeof(mine->uuid)) != 0)
+		own++;
+	if (rc == 0 && own < nr_nodes && layout->nr_memory)
+		rc = remote_layout_serve_all(&f->settings, layout, nr_nodes + own, nr_nodes);
+	return rc;
+}
+
 /* O3; collective */
 static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 {
@@ -382,11 +394,11 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	layout.nr_memory = said.nr_memory;
 	layout.placement = (enum pmio_placement)said.placement;
 	memcpy(layout.id, said.id, sizeof(layout.id));
+	if (rc == 0)
+		rc = share_layout(f, rank, &layout);
 	/* before any rank asks */
-	if (rc == 0 && advertises && !said.found && layout.placement == PMIO_PLACE_LOCAL)
-		rc = remote_layout_serve(&f->settings, &mine, &layout);
-	if (rc == 0 && rank == 0 && !said.found && layout.nr_memory)
-		rc = remote_layout_serve_all(&f->settings, &layout, layout.nr - layout.nr_memory);
+	if (rc == 0 && advertises && !said.found)
+		rc = serve_claims(f, &layout, &mine);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
 	if (rc == 0)
 		rc = open_by_list(f, rank, access_mode, &layout, true);
@@ -416,7 +428,9 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 		if (layout.endpoints)
 			memcpy(layout.endpoints, remote_layout_of(f->file)->endpoints, layout.nr * sizeof(*layout.endpoints));
 	}
-	rc = open_by_list(f, rank, access_mode, &layout, false);
+	rc = share_layout(f, rank, &layout);
+	if (rc == 0)
+		rc = open_by_list(f, rank, access_mode, &layout, false);
 	remote_layout_fini(&layout);
 	return rc;
 }

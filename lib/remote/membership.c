@@ -122,16 +122,17 @@ int remote_layout_serve(const struct pmio_settings *settings, const struct remot
 struct announcement {
 	const struct pmio_settings *settings;
 	const struct remote_layout *layout;
-	atomic_uint next;	/* index of the target that is to be told next */
+	uint32_t step;
+	_Atomic uint64_t next;	/* index of the target that is to be told next */
 	atomic_int rc;		/* the first error */
 };
 
 static void *announce(void *arg)
 {
 	struct announcement *a = arg;
-	uint32_t i;
+	uint64_t i;
 
-	while (atomic_load(&a->rc) == 0 && (i = atomic_fetch_add(&a->next, 1)) < a->layout->nr) {
+	while (atomic_load(&a->rc) == 0 && (i = atomic_fetch_add(&a->next, a->step)) < a->layout->nr) {
 		int rc = remote_layout_serve(a->settings, &a->layout->endpoints[i], a->layout), none = 0;
 
 		if (rc < 0)
@@ -141,16 +142,16 @@ static void *announce(void *arg)
 }
 
 /* most of the time goes by waiting for the others: for a session, and for an answer */
-int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first)
+int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first, uint32_t step)
 {
-	struct announcement a = { .settings = settings, .layout = layout, .next = first };
+	struct announcement a = { .settings = settings, .layout = layout, .step = step, .next = first };
 	pthread_t threads[ANNOUNCERS_MAX];
 	sigset_t all, before;
 	unsigned nr = 0;
 
 	sigfillset(&all); /* signals are for the program's threads */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	while (nr < ANNOUNCERS_MAX && first + nr + 1 < layout->nr && pthread_create(&threads[nr], NULL, announce, &a) == 0)
+	while (nr < ANNOUNCERS_MAX && first + (uint64_t)(nr + 1) * step < layout->nr && pthread_create(&threads[nr], NULL, announce, &a) == 0)
 		nr++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	announce(&a); /* if there are no threads, all of it */

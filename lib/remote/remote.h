@@ -223,8 +223,11 @@ void remote_striped_keep(struct pmio_file *f);
 /* let this node's target answer claims of the file's chunks */
 int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
 			const struct remote_layout *layout);
-/* the same for all targets from the one with index first on, several at a time, by threads that end before it returns; the first error */
-int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first);
+/*
+ * the same for all targets from the one with index first on, and each step-th after it, several at a time, by threads that end before it
+ * returns; the first error
+ */
+int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first, uint32_t step);
 
 /* 1: there is a layout file of that layout session; 0: there is none; or an error: it is not known */
 int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID]);

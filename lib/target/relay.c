@@ -25,6 +25,17 @@
 
 #define UNUSED_MS 1000 /* then the sessions end */
 
+/*
+ * Some handles' writes have made the file longer while the message of earlier ones was under way: one message has the largest size.
+ * It begins after all of these writes, so none of them is lost if the file is cut off meanwhile
+ */
+struct round {
+	uint64_t size, growers;
+	unsigned users;		/* threads that wait for it */
+	bool done;
+	int rc;
+};
+
 /* a file that is open at another target */
 struct relayed {
 	struct relayed *prev, *next;
@@ -39,6 +50,8 @@ struct relayed {
 	bool discard;		/* a handle was closed with PMIO_CLOSE_DISCARD */
 	const void *locked_by;	/* the handle; NULL: none */
 	uint64_t growers;	/* bits that the other target has been told */
+	bool growing;		/* it is being told a size */
+	struct round *round;	/* what it is told after that; NULL: nothing yet */
 };
 
 struct relays {
@@ -294,21 +307,53 @@ void relays_unlock(struct relays *r, struct relayed *f, const void *owner)
 	pthread_mutex_unlock(&r->lock);
 }
 
-int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers)
+/* lock held, which is released meanwhile; from now on others collect for the next round */
+static void run_round(struct relays *r, struct relayed *f, struct round *round)
 {
-	bool known;
 	int rc;
 
-	pthread_mutex_lock(&r->lock);
-	known = growers && (f->growers & growers) == growers;
+	f->round = NULL;
+	f->growing = true;
 	pthread_mutex_unlock(&r->lock);
-	if (known)
-		return 0; /* who asks for the size asks this node, too */
-	rc = client_grow(f->file, size, growers);
-	if (rc == 0) {
-		pthread_mutex_lock(&r->lock);
-		f->growers |= growers;
-		pthread_mutex_unlock(&r->lock);
+	rc = client_grow(f->file, &round->size, round->growers);
+	pthread_mutex_lock(&r->lock);
+	if (rc == 0)
+		f->growers |= round->growers;
+	f->growing = false;
+	round->rc = rc;
+	round->done = true;
+	pthread_cond_broadcast(&r->changed);
+}
+
+int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers)
+{
+	struct round *round;
+	int rc = 0;
+
+	pthread_mutex_lock(&r->lock);
+	/* who asks for the size asks this node, too */
+	if (growers && (f->growers & growers) == growers)
+		goto out;
+	round = f->round ? f->round : calloc(1, sizeof(*round));
+	rc = -ENOMEM;
+	if (!round)
+		goto out;
+	f->round = round;
+	round->users++;
+	round->growers |= growers;
+	if (round->size < *size)
+		round->size = *size;
+	while (!round->done) {
+		if (f->growing)
+			pthread_cond_wait(&r->changed, &r->lock);
+		else
+			run_round(r, f, round);
 	}
+	*size = round->size;
+	rc = round->rc;
+	if (--round->users == 0)
+		free(round);
+out:
+	pthread_mutex_unlock(&r->lock);
 	return rc;
 }

@@ -5,9 +5,11 @@
  */
 #include "sites.h"
 
+#include <pthread.h>
+
 #include "remote/striped_impl.h"
 
-enum { NODE = 0, MDS = 1, THIRD = 2, NEIGHBOURS = 4 };
+enum { NODE = 0, MDS = 1, THIRD = 2, NEIGHBOURS = 4, GROWTHS = 60 };
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 #define RANK "PMIO_TEST_RANK"
 
@@ -236,6 +238,52 @@ static void discard__by_one_of_them(void **state)
 	assert_false(exists(path)); /* as by MPI_MODE_DELETE_ON_CLOSE */
 }
 
+/* each write makes the file longer, if no other one has: another node knows it when it returns */
+struct grower {
+	pthread_t thread;
+	struct pmio_file *f, *there;
+	unsigned rank, nr_bad;
+};
+
+static void *grow(void *arg)
+{
+	struct grower *g = arg;
+
+	for (unsigned i = 0; i < GROWTHS; i++) {
+		off_t at = (off_t)(i * NEIGHBOURS + g->rank) * 1000, size;
+
+		g->nr_bad += pmio_pwrite(g->f, "grow", 4, at) != 4 || pmio_size(g->there, &size) != 0 || size < at + 4;
+	}
+	return NULL;
+}
+
+static void growth__of_several_at_once(void **state)
+{
+	struct client_open how = { .flags = RW };
+	struct grower g[NEIGHBOURS];
+	struct pmio_file *there;
+	off_t size;
+
+	(void)state;
+	begin("growth", PMIO_PLACE_STRIPED);
+	assert_int_equal(remote_striped_open(sites[MDS].pm, settings, path, &how, &layout, true, &there), 0);
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		g[i] = (struct grower){ .f = open_at_node(false), .there = there, .rank = i };
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		assert_int_equal(pthread_create(&g[i].thread, NULL, grow, &g[i]), 0);
+	for (unsigned i = 0; i < NEIGHBOURS; i++) {
+		assert_int_equal(pthread_join(g[i].thread, NULL), 0);
+		assert_int_equal(g[i].nr_bad, 0);
+	}
+	assert_int_equal(pmio_truncate(there, 10), 0);
+	assert_int_equal(pmio_pwrite(g[1].f, "again", 5, 100), 5); /* less than what was told before */
+	assert_int_equal(pmio_size(there, &size), 0);
+	assert_int_equal(size, 105);
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		assert_int_equal(pmio_close(&g[i].f), 0);
+	end(&there);
+}
+
 /* without the node's own target, the file is used at the others themselves */
 static void own_target_killed__goes_on_without_it(void **state)
 {
@@ -398,6 +446,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(neighbours__close_one_after_the_other),
 		cmocka_unit_test(lock__of_a_neighbour),
 		cmocka_unit_test(discard__by_one_of_them),
+		cmocka_unit_test(growth__of_several_at_once),
 		cmocka_unit_test(message__not_valid),
 		cmocka_unit_test(own_target_killed__goes_on_without_it),
 		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
