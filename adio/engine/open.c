@@ -240,35 +240,14 @@ static int share_layout(const struct pmio_mpi_file *f, int rank, struct remote_l
 	return (int)rc;
 }
 
-/* do several ranks of this node's pool open it?  Then their calls go by the node's target.  Collective */
-static int look_for_neighbours(struct pmio_mpi_file *f, struct remote_layout *layout)
-{
-	uint8_t own[16], (*uuids)[16];
-	int nr, here = 0;
-	int64_t rc;
-
-	PMPI_Comm_size(f->comm, &nr);
-	uuids = malloc((size_t)nr * sizeof(*uuids));
-	rc = worst_of(f, uuids ? 0 : -ENOMEM);
-	if (rc == 0) {
-		pmio_pool_uuid(f->pm, own);
-		PMPI_Allgather(own, sizeof(own), MPI_BYTE, uuids, sizeof(own), MPI_BYTE, f->comm);
-		for (int i = 0; i < nr && here < 2; i++)
-			here += memcmp(uuids[i], own, sizeof(own)) == 0;
-		layout->relays = here > 1;
-	}
-	free(uuids);
-	return (int)rc;
-}
-
 /* collective; all ranks have the list; rank 0 has the file already if it joined a layout session that was there */
 static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_layout *layout, bool joined)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
 	uint64_t dev, ino = 0, root_ino;
-	int rc = look_for_neighbours(f, layout);
+	int rc = 0;
 
-	if (rc == 0 && !f->file)
+	if (!f->file)
 		rc = remote_striped_open(f->pm, &f->settings, f->path, &how, layout, joined && rank == 0, &f->file);
 	/* device numbers differ between nodes */
 	if (rc == 0)
@@ -297,25 +276,51 @@ static bool is_first_of_pool(const uint8_t (*uuids)[16], int rank)
 	return i == rank;
 }
 
+/* the pools of all ranks, in their order; owned by the caller, also after an error.  Collective */
+static int gather_pools(struct pmio_mpi_file *f, uint8_t (**uuids)[16], int *nr)
+{
+	uint8_t own[16];
+	int64_t rc;
+
+	PMPI_Comm_size(f->comm, nr);
+	*uuids = malloc((size_t)*nr * sizeof(**uuids));
+	rc = worst_of(f, *uuids ? 0 : -ENOMEM);
+	if (rc == 0) {
+		pmio_pool_uuid(f->pm, own);
+		PMPI_Allgather(own, sizeof(own), MPI_BYTE, *uuids, sizeof(own), MPI_BYTE, f->comm);
+	}
+	return (int)rc;
+}
+
+/* do several ranks have this one's pool?  Then their calls go by its node's target */
+static bool has_neighbours(const uint8_t (*uuids)[16], int nr, int rank)
+{
+	int here = 0;
+
+	for (int i = 0; i < nr && here < 2; i++)
+		here += memcmp(uuids[i], uuids[rank], sizeof(uuids[i])) == 0;
+	return here > 1;
+}
+
 /*
  * One rank of each pool has its target started, and rank 0 gets the endpoint descriptors, in the order
  * of the ranks.  Collective.
  */
-static int gather_endpoints(struct pmio_mpi_file *f, int rank, struct remote_layout *layout, struct remote_endpoint *mine, bool *advertises)
+static int gather_endpoints(struct pmio_mpi_file *f, int rank, struct remote_layout *layout, struct remote_endpoint *mine, bool *advertises,
+			    bool *neighbours)
 {
 	int nr, *counts = NULL, *places = NULL, len = 0, total = 0;
-	uint8_t own[16], (*uuids)[16];
-	int64_t rc = 0;
+	uint8_t (*uuids)[16];
+	int64_t rc = gather_pools(f, &uuids, &nr);
 
-	PMPI_Comm_size(f->comm, &nr);
-	uuids = malloc((size_t)nr * sizeof(*uuids));
-	counts = calloc((size_t)nr * 2, sizeof(*counts));
-	places = counts ? counts + nr : NULL;
-	rc = worst_of(f, uuids && counts ? 0 : -ENOMEM);
 	if (rc == 0) {
-		pmio_pool_uuid(f->pm, own);
-		PMPI_Allgather(own, 16, MPI_BYTE, uuids, 16, MPI_BYTE, f->comm);
+		counts = calloc((size_t)nr * 2, sizeof(*counts));
+		places = counts ? counts + nr : NULL;
+		rc = worst_of(f, counts ? 0 : -ENOMEM);
+	}
+	if (rc == 0) {
 		*advertises = is_first_of_pool((const uint8_t (*)[16])uuids, rank);
+		*neighbours = has_neighbours((const uint8_t (*)[16])uuids, nr, rank);
 		if (*advertises)
 			rc = remote_advertise(f->pm, mine);
 		rc = worst_of(f, rc);
@@ -372,8 +377,8 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	struct remote_layout layout = { .nr = 0 };
 	struct remote_endpoint mine = { .chunk_size = 0 };
 	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_LAYOUT_ID]; } said = { .rc = 0 };
-	bool advertises = false, began, found = false;
-	int rc = gather_endpoints(f, rank, &layout, &mine, &advertises);
+	bool advertises = false, neighbours = false, began, found = false;
+	int rc = gather_endpoints(f, rank, &layout, &mine, &advertises, &neighbours);
 
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
@@ -392,6 +397,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	began = rc == 0;
 	layout.nr = said.nr;
 	layout.nr_memory = said.nr_memory;
+	layout.relays = neighbours;
 	layout.placement = (enum pmio_placement)said.placement;
 	memcpy(layout.id, said.id, sizeof(layout.id));
 	if (rc == 0)
@@ -420,15 +426,20 @@ static void compare(const struct pmio_mpi_file *f, const struct opened *root, st
 static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct opened *root)
 {
 	struct remote_layout layout = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
-	int rc = 0;
+	uint8_t (*uuids)[16];
+	int nr, rc = gather_pools(f, &uuids, &nr);
 
+	if (rc == 0)
+		layout.relays = has_neighbours((const uint8_t (*)[16])uuids, nr, rank);
+	free(uuids);
 	memcpy(layout.id, root->layout, sizeof(layout.id));
 	if (rank == 0) {
 		layout.endpoints = malloc(layout.nr * sizeof(*layout.endpoints));
 		if (layout.endpoints)
 			memcpy(layout.endpoints, remote_layout_of(f->file)->endpoints, layout.nr * sizeof(*layout.endpoints));
 	}
-	rc = share_layout(f, rank, &layout);
+	if (rc == 0)
+		rc = share_layout(f, rank, &layout);
 	if (rc == 0)
 		rc = open_by_list(f, rank, access_mode, &layout, false);
 	remote_layout_fini(&layout);

@@ -11,7 +11,7 @@
  * them at a time here.
  *
  * A session keeps the other target running.  So sessions that nobody needs are ended: two targets would
- * keep each other for ever.
+ * keep each other for ever.  No other part of a target has any.
  */
 #include <errno.h>
 #include <pthread.h>
