@@ -94,8 +94,6 @@ void engine_stop(void);
 bool engine_start_until_finalize(void (*also)(void));
 /* after engine_start() */
 const struct pmio_settings *engine_settings(void);
-/* the first of these that a launcher has set in the environment; NULL: none */
-const char *engine_environment(const char *const *names);
 
 /* ---- check.c: arguments ------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* names.c -- which files belong to pmio, and the settings that are common to all */
 #include "engine.h"
 #include "flat.h"
+#include "launcher.h"
 #include "memory.h"
 
 #include <limits.h>
@@ -121,6 +122,8 @@ bool engine_start(void)
 		read_settings(); /* with messages now */
 	started = true;
 	pthread_mutex_unlock(&lock);
+	if (first)
+		engine_check_launcher();
 	if (first && PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
 		PMPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
 		PMPI_Comm_free_keyval(&key); /* the key exists as long as it is in use */
@@ -140,13 +143,4 @@ bool engine_start_until_finalize(void (*also)(void))
 const struct pmio_settings *engine_settings(void)
 {
 	return &base;
-}
-
-const char *engine_environment(const char *const *names)
-{
-	const char *value = NULL;
-
-	for (; *names && !value; names++)
-		value = secure_getenv(*names);
-	return value;
 }

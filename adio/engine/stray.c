@@ -7,6 +7,7 @@
  * is a name that begins with "PMEM:".
  */
 #include "engine.h"
+#include "launcher.h"
 
 #include <dirent.h>
 #include <stdatomic.h>

@@ -126,26 +126,10 @@ static int check_committed(MPI_Datatype type)
 	return MPI_SUCCESS;
 }
 
-/*
- * A program started by another MPI's launcher runs as that many programs of one rank each, and ends with success.  With
- * the MPI-5.0 ABI, finding the other MPI's library under the common name is enough for that.
- */
-static void check_launcher(void)
-{
-	static const char *const sizes[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", NULL };
-	const char *started = engine_environment(sizes);
-	int nr;
-
-	PMPI_Comm_size(MPI_COMM_WORLD, &nr);
-	if (nr == 1 && started && atoi(started) > 1 && library_is_first_process())
-		pmio_warn("%s processes were started together, but each is alone for its MPI: is the launcher another MPI's?", started);
-}
-
 static void get_ready(void)
 {
 	if (!engine_start_until_finalize(free_asking))
 		return;
-	check_launcher();
 	PMPI_Comm_dup(MPI_COMM_SELF, &asking);
 	PMPI_Comm_set_errhandler(asking, MPI_ERRORS_RETURN);
 }

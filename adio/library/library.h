@@ -71,11 +71,6 @@ bool library_serves(void);
 /* the MPI's own function, after library_serves(); profiled: the one with PMPI_.  NULL: it has none */
 library_fn *library_next(bool profiled, enum library_call call);
 extern const char *const library_names[LIBRARY_NR_CALLS];
-/*
- * only one process of a job prints messages that concern all: by the launcher's variables, as MPI may not be
- * initialized, or have a single rank
- */
-bool library_is_first_process(void);
 /* known after the first intercepted call */
 extern bool library_is_openmpi;
 /* a symbol of the MPI, wherever it was loaded; NULL: there is none */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "engine/launcher.h"
 #include "library.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -94,16 +95,6 @@ static bool is_family(const char *version)
 	return false;
 }
 
-bool library_is_first_process(void)
-{
-	static const char *const names[] = { "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID" };
-	const char *rank = NULL;
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !rank; i++)
-		rank = secure_getenv(names[i]);
-	return !rank || strcmp(rank, "0") == 0;
-}
-
 /* the next one, if another library of pmio is loaded as well and serves this program; NULL: none */
 static const char *next_library(void)
 {
@@ -157,7 +148,7 @@ static bool check_program(void)
 	bool fits = check_mpi(why, sizeof(why));
 	const char *next = next_library();
 
-	if (!library_is_first_process())
+	if (!engine_is_first_process())
 		return fits;
 	if (fits && next)
 		pmio_warn("%s and %s are both loaded, and for the same MPI: the first one serves", LIBRARY_FILE, next);

@@ -5,7 +5,7 @@
 need_mpi
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 prog=$top_builddir/tests/mpi/hints
-plan 18
+plan 19
 
 # hints N mpirun's arguments -- FILE and hints; keeps $OUT, $ERR
 hints() {
@@ -167,6 +167,22 @@ stray_alone() (
 )
 strays() { stray_alone && stray pmem && stray pmem: && stray pmem:out.h5; }
 check "a file or folder that the prefix was taken for" strays
+
+# each of the two processes is alone for its MPI; the library's tests have their own
+another_launcher() {
+	local launcher=${MPIRUN_MPICH:-mpirun.mpich}
+	[ -z "$MPI_LIBRARY" ] || {
+		echo "tests/openmpi/library.sh has it"
+		return 77
+	}
+	command -v "$launcher" >/dev/null || {
+		echo "no launcher of another MPI"
+		return 77
+	}
+	timeout -k 5 60 "$launcher" -n 2 sh -c "$prog pmem:$PFS/launched.\$\$" >"$OUT" 2>"$ERR" &&
+		[ "$(ls "$PFS"/launched.* | wc -l)" = 2 ] && one_line "2 processes were started together, but each is alone"
+}
+check "a program that another MPI's launcher has started" another_launcher
 
 paths_and_prefix() { hints 2 --mca io_pmem_paths "/nowhere/*" -- "pmem:$PFS/other/g" && expect 0 "$PMIO" ls && says " $PFS/other/g\$"; }
 check "the prefix works besides" paths_and_prefix

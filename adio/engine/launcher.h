@@ -1,0 +1,21 @@
+/*
+ * launcher.h -- what the launcher says of a job in the environment, also before MPI is initialized
+ *
+ * No mpi.h here: a library asks before it knows whether the program's MPI is its own.
+ */
+#ifndef PMIO_LAUNCHER_H
+#define PMIO_LAUNCHER_H
+
+#include <stdbool.h>
+
+/* the first of these that a launcher has set in the environment; NULL: none */
+const char *engine_environment(const char *const *names);
+/*
+ * only one process of a job prints messages that concern all: by the launcher's variables, as MPI may not be
+ * initialized, or have a single rank
+ */
+bool engine_is_first_process(void);
+/* warns if the launcher started several processes, but this one's MPI knows of no other */
+void engine_check_launcher(void);
+
+#endif
