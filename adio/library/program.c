@@ -20,6 +20,8 @@
 
 static library_fn *next_calls[2][LIBRARY_NR_CALLS]; /* [1]: the names with PMPI_ */
 static bool usable;
+static const char *before; /* a library of pmio in front of this one that serves the program; NULL: none */
+static const char *serving; /* this one, or the first of those behind it that serve the program; NULL: none */
 static void *mpi; /* the MPI, if it is not in the global scope; NULL: it is */
 bool library_is_openmpi;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -95,26 +97,41 @@ static bool is_family(const char *version)
 	return false;
 }
 
-/* the next one, if another library of pmio is loaded as well and serves this program; NULL: none */
-static const char *next_library(void)
+/* of the libraries of pmio behind this one, the first that serves this program; NULL: none */
+static const char *next_library(const char *so_far)
 {
 	void *p = dlsym(RTLD_NEXT, "pmio_mpi_library");
-	const char *(*ask)(void);
+	const char *(*ask)(const char *);
 
 	memcpy(&ask, &p, sizeof(ask));
-	return ask ? ask() : NULL;
+	return ask ? ask(so_far) : NULL;
+}
+
+/* has the MPI that call?  Not one of pmio's libraries before it, which may have been built for an MPI with other calls */
+static bool mpi_has(void *mpi_function, const char *name)
+{
+	void *object = NULL;
+	Dl_info info;
+	bool has;
+
+	if (dladdr(mpi_function, &info))
+		object = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+	has = (object ? dlsym(object, name) : library_symbol(name)) != NULL;
+	if (object)
+		dlclose(object);
+	return has;
 }
 
 /*
  * has the MPI all calls that are passed on?  Calls unknown here act on the shadow, and a call that the MPI does not
  * have would end the program
  */
-static bool has_our_calls(void)
+static bool has_our_calls(void *mpi_function)
 {
 #ifdef HAVE_LARGE_COUNTS
-	return library_symbol("MPI_File_read_at_c") != NULL;
+	return mpi_has(mpi_function, "MPI_File_read_at_c");
 #else
-	return library_symbol("MPI_File_read_at_c") == NULL;
+	return !mpi_has(mpi_function, "MPI_File_read_at_c");
 #endif
 }
 
@@ -130,11 +147,13 @@ static bool check_mpi(char *why, size_t size)
 	if (ask)
 		ask(version, &len);
 	version[strcspn(version, "\n,")] = '\0';
+	for (char *tab = version; (tab = strchr(tab, '\t')) != NULL; tab++) /* MPICH's */
+		*tab = ' ';
 	library_is_openmpi = strncmp(version, "Open MPI", strlen("Open MPI")) == 0;
 	if (abi != LIBRARY_ABI || !is_family(version))
 		snprintf(why, size, "serves %s; this program's MPI is \"%.200s\"%s", LIBRARY_FOR, *version ? version : "none that it knows",
 			 abi ? " by the MPI-5.0 ABI" : "");
-	else if (!has_our_calls())
+	else if (!has_our_calls(p))
 		snprintf(why, size, "was built for another version of this program's MPI, \"%.200s\": one of them has calls with large counts, "
 			 "the other has not", version);
 	else
@@ -146,13 +165,14 @@ static bool check_program(void)
 {
 	char why[512];
 	bool fits = check_mpi(why, sizeof(why));
-	const char *next = next_library();
+	const char *next = next_library(fits ? LIBRARY_FILE : before);
 
+	serving = fits ? LIBRARY_FILE : next;
 	if (!engine_is_first_process())
 		return fits;
 	if (fits && next)
 		pmio_warn("%s and %s are both loaded, and for the same MPI: the first one serves", LIBRARY_FILE, next);
-	if (!fits && !next)
+	if (!fits && !next && !before)
 		pmio_err("%s %s: the library does nothing, and names that begin with \"pmem:\" are not its own", LIBRARY_FILE, why);
 	return fits;
 }
@@ -185,9 +205,15 @@ library_fn *library_next(bool profiled, enum library_call call)
 	return next_calls[profiled][call];
 }
 
-/* for other code: the name of the library that serves this program, or NULL */
-EXPORT const char *pmio_mpi_library(void);
-const char *pmio_mpi_library(void)
+/*
+ * for the one in front of this: the name of the library, this one or one behind it, that serves the program, or NULL;
+ * so_far: one in front that does, or NULL.  The program's first call comes to the first of them, so all are asked in turn
+ */
+EXPORT const char *pmio_mpi_library(const char *so_far);
+const char *pmio_mpi_library(const char *so_far)
 {
-	return library_serves() ? LIBRARY_FILE : NULL;
+	if (so_far)
+		before = so_far;
+	library_serves();
+	return serving;
 }

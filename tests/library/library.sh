@@ -73,6 +73,24 @@ twice() {
 	return 1
 }
 
+# for several MPIs, in any order: the one for this MPI serves, and no other says that it does not
+all_there() {
+	local another=$top_builddir/.libs/libpmio-mpi-$other.so order
+	[ -r "$another" ] && [ "$another" != "$library" ] || {
+		echo "no library for another MPI"
+		return 77
+	}
+	cp "$another" "$T/another.so" || return
+	for order in "$library:$another" "$another:$library" "$library:$another:$T/another.so" "$another:$T/another.so:$library"; do
+		MPI_LIBRARY=$order run 2 "$MPI_EXAMPLES/hello_pmem" "pmem:$PFS/all" >"$T/out" 2>&1 && [ -e "$PFS/all" ] && ! grep pmio: "$T/out" || {
+			echo "$order"
+			cat "$T/out"
+			return 1
+		}
+		rm "$PFS/all"
+	done
+}
+
 # by the other MPI's launcher: each is alone, which is said once, and both write
 launcher() {
 	local program=$MPI_EXAMPLES/hello_pmem command
@@ -100,7 +118,12 @@ version() {
 		echo "the library has all calls that there are"
 		return 77
 	}
-	echo 'int MPI_File_read_at_c(void) { return 0; }' >"$T/calls.c" && ${CC:-cc} -shared -fPIC -o "$T/calls.so" "$T/calls.c" || return
+	cat >"$T/calls.c" <<-'END'
+		int MPI_Get_library_version(char *version, int *length);
+		int PMPI_Get_library_version(char *version, int *length) { return MPI_Get_library_version(version, length); }
+		int MPI_File_read_at_c(void) { return 0; }
+	END
+	${CC:-cc} -shared -fPIC -o "$T/calls.so" "$T/calls.c" || return
 	! MPI_LIBRARY=$library:$T/calls.so run 2 "$MPI_EXAMPLES/hello_pmem" "pmem:$PFS/version" >"$T/out" 2>&1 &&
 		[ "$(grep -c "$(basename "$library") was built for another version" "$T/out")" = 1 ] && return
 	cat "$T/out"
@@ -226,7 +249,7 @@ component_alone() {
 	grep 'pmio: error: .*the MPI cannot open /dev/null' "$T/out"
 }
 
-plan $([ $PMIO_TEST_MPI = openmpi-library ] && echo 22 || echo 19)
+plan $([ $PMIO_TEST_MPI = openmpi-library ] && echo 23 || echo 20)
 check "the library has the names of the MPI's file calls, and no others" names
 check "hello_pmem leaves the same bytes" same_bytes hello_pmem
 check "hdf5_parallel leaves the same bytes" same_bytes hdf5_parallel
@@ -238,6 +261,7 @@ check "a file is opened before MPI" early
 check "a program without MPI" without_mpi
 check "a program of another MPI" other_family
 check "two libraries at once" twice
+check "libraries for several MPIs at once, in any order" all_there
 check "a program that another MPI's launcher has started" launcher
 check "an MPI of another version" version
 check "Fortran, mpif.h" fortran
