@@ -127,7 +127,7 @@ void redirect_patch(void)
 
 		if (!at)
 			continue;
-		patches[nr++] = (struct patch){ at, e->function };
+		patches[nr++] = (struct patch){ at, e->exported };
 		if ((uintptr_t)at < first)
 			first = (uintptr_t)at;
 		if ((uintptr_t)at + JUMP_LEN > last)

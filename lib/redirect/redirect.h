@@ -50,15 +50,32 @@ struct redirect_file {
 struct redirect_entry {
 	const char *name;
 	void *function;
+	void *exported; /* where the C library's own calls go */
 };
 
-/* weak, so that they are not taken for what pmio's own files call */
+#if defined(__x86_64__)
+#define REDIRECT_JUMP "jmp "
+#elif defined(__aarch64__)
+#define REDIRECT_JUMP "b "
+#endif
+
+/*
+ * What is exported is a jump to the function, one for all names of it.  UCX and Open MPI overwrite the beginning of what is
+ * called mmap and munmap, and come by syscall() for the function that they have replaced: then that is still there.
+ * Weak, so that they are not taken for what pmio's own files call
+ */
 #define REDIRECT(name, function)                                                                                 \
-	__asm__(".weak " #name "\n.type " #name ", %function\n.set " #name ", " #function);                       \
-	REDIRECT_ENTRY(name, function)
-#define REDIRECT_ENTRY(name, function)                                                                           \
+	__asm__(".ifndef exported_" #function "\n.pushsection .text\n.balign 32, 0xcc\n"                            \
+		".type exported_" #function ", %function\nexported_" #function ": " REDIRECT_JUMP #function "\n"     \
+		".balign 32, 0xcc\n.size exported_" #function ", 32\n.popsection\n.endif\n"                          \
+		".weak " #name "\n.type " #name ", %function\n.set " #name ", exported_" #function "\n"              \
+		".size " #name ", 32");                                                                            \
+	extern char exported_name_##name[] __asm__("exported_" #function) __attribute__((visibility("hidden")));   \
+	REDIRECT_OF(name, function, exported_name_##name)
+#define REDIRECT_ENTRY(name, function) REDIRECT_OF(name, function, function)
+#define REDIRECT_OF(name, function, exported)                                                                    \
 	static const struct redirect_entry entry_##name __attribute__((section("redirect_entries"), used, aligned(8))) = { \
-		#name, (void *)(function) }
+		#name, (void *)(function), (void *)(exported) }
 
 /* ---- state.c ------------------------------------------------------------------------------ */
 

@@ -3,6 +3,7 @@
  *
  * calls DIRECTORY TEST...: exit status 0, or a line about what is wrong
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -781,6 +782,61 @@ static void test_locales(void)
 	alarm(0);
 }
 
+#if defined(__x86_64__)
+/*
+ * UCX and Open MPI learn so of memory that is unmapped: the function begins with a jump to one of theirs, which comes by
+ * number for what has been overwritten
+ */
+static unsigned nr_unmapped;
+
+static void *their_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, off);
+}
+
+static int their_munmap(void *addr, size_t len)
+{
+	nr_unmapped++;
+	return (int)syscall(SYS_munmap, addr, len);
+}
+
+static void overwrite(const char *name, uint64_t to)
+{
+	static const uint8_t jump[6] = { 0xff, 0x25, 0, 0, 0, 0 }; /* jmp *0(%rip); the address follows */
+	uint8_t *at = dlsym(RTLD_DEFAULT, name);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)at & ~(page - 1);
+
+	must(at && mprotect((void *)first, 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+	memcpy(at, jump, sizeof(jump));
+	memcpy(at + sizeof(jump), &to, sizeof(to));
+}
+
+static void test_overwritten(void)
+{
+	int fd = make("ow", "");
+	void *volatile large; /* or the compiler leaves it out */
+	char *p;
+
+	overwrite("mmap", (uint64_t)(uintptr_t)their_mmap);
+	overwrite("munmap", (uint64_t)(uintptr_t)their_munmap);
+	must(ftruncate(fd, MAP_LEN) == 0);
+	p = mmap(NULL, MAP_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	must(p != MAP_FAILED);
+	memcpy(p + MAP_LEN - 4, "last", 4);
+	must(munmap(p, MAP_LEN) == 0 && nr_unmapped == 1 && close(fd) == 0);
+	/* the C library's own calls are seen, too */
+	large = malloc(64 << 20);
+	must(large != NULL);
+	memset(large, 1, 64 << 20);
+	free(large);
+	must(nr_unmapped == 2);
+}
+#else
+static void test_overwritten(void)
+{
+}
+#endif
+
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -793,7 +849,7 @@ static const struct {
 	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
-	{ "syscall", test_syscall }, { "locales", test_locales },
+	{ "syscall", test_syscall }, { "locales", test_locales }, { "overwritten", test_overwritten },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
 
