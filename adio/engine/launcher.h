@@ -15,7 +15,5 @@ const char *engine_environment(const char *const *names);
  * initialized, or have a single rank
  */
 bool engine_is_first_process(void);
-/* warns if the launcher started several processes, but this one's MPI knows of no other */
-void engine_check_launcher(void);
 
 #endif

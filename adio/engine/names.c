@@ -110,6 +110,21 @@ static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 	return MPI_SUCCESS;
 }
 
+/*
+ * A program started by another MPI's launcher runs as that many programs of one rank each, and ends with success.  With
+ * the MPI-5.0 ABI, finding the other MPI's library under the common name is enough for that.
+ */
+static void check_launcher(void)
+{
+	static const char *const sizes[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", NULL };
+	const char *launched = engine_environment(sizes);
+	int nr;
+
+	PMPI_Comm_size(MPI_COMM_WORLD, &nr);
+	if (nr == 1 && launched && atoi(launched) > 1 && engine_is_first_process())
+		pmio_warn("%s processes were started together, but each is alone for its MPI: is the launcher another MPI's?", launched);
+}
+
 bool engine_start(void)
 {
 	bool first;
@@ -123,7 +138,7 @@ bool engine_start(void)
 	started = true;
 	pthread_mutex_unlock(&lock);
 	if (first)
-		engine_check_launcher();
+		check_launcher();
 	if (first && PMPI_Comm_create_keyval(copy_nothing, at_finalize, &key, NULL) == MPI_SUCCESS) {
 		PMPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
 		PMPI_Comm_free_keyval(&key); /* the key exists as long as it is in use */
