@@ -34,16 +34,17 @@ static bool is_stray(const char *entry)
 	return strncmp(entry, PREFIX, strlen(PREFIX)) == 0 || strcmp(entry, "pmem") == 0;
 }
 
-/* returns whether there was something to report */
+/* returns whether there was something to report; threads that look at the same time report it once */
 static bool look(void)
 {
+	static atomic_flag said = ATOMIC_FLAG_INIT;
 	DIR *dir = opendir(".");
 	const struct dirent *e;
 	bool found = false;
 
 	for (int i = 0; dir && !found && i < ENTRIES_MAX && (e = readdir(dir)); i++) {
 		found = is_stray(e->d_name);
-		if (found)
+		if (found && !atomic_flag_test_and_set(&said))
 			pmio_warn("the working folder has \"%s\": where a library takes a name \"pmem:/...\" as it is, its data "
 				  "end there; then name the files by the setting `paths` instead (see pmio(7), Names)", e->d_name);
 	}
