@@ -347,8 +347,10 @@ static int recognise(int fd, const void *caller, struct redirect_file **out)
 static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 {
 	struct redirect_file *f = NULL;
+	struct redirect_calm calm;
 	uintptr_t v;
 
+	redirect_enter(&calm); /* what is said of it waits, too: standard error may have to be recognised itself */
 	pthread_mutex_lock(&recognising);
 	v = atomic_load(&table[fd]);
 	if (IS_FILE(v) && redirect_hold((struct redirect_file *)v)) {
@@ -366,6 +368,7 @@ static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 		*rc = what < 0 ? what : 0;
 	}
 	pthread_mutex_unlock(&recognising);
+	redirect_leave(&calm);
 	return f;
 }
 

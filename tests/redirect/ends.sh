@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 9
+plan 10
 
 wait_drained() {
 	for _ in $(seq 200); do
@@ -39,6 +39,11 @@ no_agent() {
 lost_in_child() {
 	redirected --drain hold -- bash -c "exec 3>$PFS/k6; echo one >&3; PMIO_POOL=/proc/none PMIO_AGENT=/bin/false /bin/echo two >&3; echo \$?; cat $PFS/k6" >"$OUT" 2>"$ERR"
 	[ "$(tr '\n' ' ' <"$OUT")" = '1 one ' ] && [ "$(size "$PFS/k6")" = 0 ]
+}
+# what libpmio says of it goes to a file that cannot be reached either
+lost_with_errors() {
+	redirected --drain hold -- bash -c "exec 3>$PFS/k7; echo one >&3; PMIO_POOL=/proc/none PMIO_AGENT=/bin/false timeout -k 1 60 /bin/echo two >&3 2>$PFS/k7.err; echo \$?; cat $PFS/k7" >"$OUT" 2>"$ERR"
+	[ "$(tr '\n' ' ' <"$OUT")" = '1 one ' ]
 }
 pool_full() {
 	head -c 40000000 /dev/urandom >"$T/big"
@@ -88,6 +93,7 @@ check "programs are killed at any moment, and agents" random_kills
 check "the agent is killed" agent_killed
 check "without a pool a file cannot be opened" no_agent
 check "a child that cannot reach the agent gets an error" lost_in_child
+check "... and ends, with its standard error in such a file" lost_with_errors
 check "the pool is full" pool_full
 check "the file system is full: the program is told at close" file_system_full
 exit $tap_failed
