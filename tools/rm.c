@@ -242,6 +242,8 @@ static int forget(struct pmio *pm, const struct pmio_file_stat *st)
 	uint8_t uuid[16];
 	int rc = pmio_forget_entry(pm, &st->entry, st->path);
 
+	if (rc == -EBUSY)
+		pmio_err("forget %s: it is open", st->path);
 	if (rc < 0)
 		return rc == -ESRCH ? 0 : rc;
 	pmio_pool_uuid(pm, uuid);

@@ -546,7 +546,7 @@ void drain_start(struct agent *a, struct file *f, struct request *waiter)
 	DL_CONCAT(f->next_drain_waiters, f->mark_waiters);
 	f->mark_waiters = NULL;
 	if (file_is_gone(f) && f->nr_handles == 0) {
-		requests_finish(a, &f->next_drain_waiters, file_is_removed(f) ? -ENOENT : PMIO_EGONE);
+		requests_finish(a, &f->next_drain_waiters, file_is_removed(f) ? 0 : PMIO_EGONE);
 		return;
 	}
 	f->drain_waiters = f->next_drain_waiters;

@@ -136,8 +136,8 @@ int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *p
 	msg.forget.slot = e->slot;
 	msg.forget.generation = e->generation;
 	rc = client_pool_call(pm, &msg, -1, &reply);
-	if (rc < 0 && rc != -ESRCH)
-		pmio_err("forget %s: %s", path, rc == -EBUSY ? "it is open" : pmio_strerror(rc));
+	if (rc < 0 && rc != -ESRCH && rc != -EBUSY)
+		pmio_err("forget %s: %s", path, pmio_strerror(rc));
 	return rc;
 }
 

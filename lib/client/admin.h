@@ -120,7 +120,7 @@ int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st);
  */
 int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *path, unsigned how);
 
-/* give up the pool's data of a file that no program has open; -ESRCH (not logged), -EBUSY */
+/* give up the pool's data of a file that no program has open; -ESRCH and -EBUSY are not logged */
 int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path);
 
 /*

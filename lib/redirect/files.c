@@ -450,11 +450,29 @@ static int truncate_at_open(struct redirect_file *f, int fd, const char *name)
 	return rc;
 }
 
-static int open_redirected(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool truncate)
+/*
+ * The name may have gone to another file before the pool knew that this one is open, and what waited of it has gone with
+ * it.  One that is opened without a name (/proc/self/fd) is the same once more.
+ */
+static bool is_too_late(int fd, struct redirect_lost *lost)
+{
+	struct stat st;
+
+	if (RAW(fstat, fd, &st) < 0 || st.st_nlink || (lost->ino == st.st_ino && lost->dev == st.st_dev))
+		return false;
+	*lost = (struct redirect_lost){ st.st_dev, st.st_ino, true };
+	return true;
+}
+
+static int open_redirected(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool truncate, struct redirect_lost *lost)
 {
 	struct redirect_file *f;
 	int rc = open_file(fd, st, name, flags, is_new, false, &f);
 
+	if (rc == 0 && !truncate && !is_new && is_too_late(fd, lost)) {
+		redirect_put(f);
+		rc = -ESTALE;
+	}
 	if (rc == 0 && truncate) {
 		rc = truncate_at_open(f, fd, name);
 		if (rc < 0)
@@ -495,7 +513,7 @@ static int stay_plain(int fd, bool truncate)
 	return fd;
 }
 
-int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller)
+int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller, struct redirect_lost *lost)
 {
 	char name[PATH_MAX];
 	struct stat st;
@@ -511,7 +529,7 @@ int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *c
 		errno = EMFILE;
 		return -1;
 	}
-	return open_redirected(fd, &st, name, flags, is_new && st.st_size == 0, truncate && !is_new);
+	return open_redirected(fd, &st, name, flags, is_new && st.st_size == 0, truncate && !is_new, lost);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------- */

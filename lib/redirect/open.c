@@ -62,11 +62,26 @@ static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
+#define LOST_MAX 100 /* files that one name has led to, and that had lost it */
+
+static int open_once(int dir, const char *path, int flags, mode_t mode, const void *caller, struct redirect_lost *lost)
+{
+	bool is_new = false;
+	long fd;
+
+	if ((flags & O_CREAT) && redirect_may_match(dir, path))
+		is_new = (flags & O_EXCL) || !is_there(dir, path);
+	/* the kernel must not shorten a file that the pool has data of */
+	fd = CANCELLABLE(RAW(openat, dir, path, flags & ~O_TRUNC, mode));
+	if (fd < 0)
+		return (int)raw_result(fd);
+	return redirect_opened((int)fd, flags, is_new, flags & O_TRUNC, caller, lost);
+}
+
 int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
 {
-	bool truncate, is_new = false;
-	int how = flags;
-	long fd;
+	struct redirect_lost lost = { .again = true };
+	int fd = -1;
 
 	if (redirect_inside && redirect_on)
 		return open_for_libpmio(dir, path, flags, mode);
@@ -75,15 +90,11 @@ int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const vo
 		return (int)raw_result(CANCELLABLE(RAW(openat, dir, path, flags, mode)));
 	if (!redirect_ours())
 		return open_for_spawn(dir, path, flags, mode);
-	/* the kernel must not shorten a file that the pool has data of */
-	truncate = flags & O_TRUNC;
-	how &= ~O_TRUNC;
-	if ((flags & O_CREAT) && redirect_may_match(dir, path))
-		is_new = (flags & O_EXCL) || !is_there(dir, path);
-	fd = CANCELLABLE(RAW(openat, dir, path, how, mode));
-	if (fd < 0)
-		return (int)raw_result(fd);
-	return redirect_opened((int)fd, flags, is_new, truncate, caller);
+	for (int tries = 0; lost.again && tries < LOST_MAX; tries++) {
+		lost.again = false;
+		fd = open_once(dir, path, flags, mode, caller, &lost);
+	}
+	return fd;
 }
 
 #define TAKE_MODE(flags, mode)                                                                                   \

@@ -121,8 +121,13 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
 bool redirect_hold(struct redirect_file *f);
 /* the close's result, if this reference was the last */
 int redirect_put(struct redirect_file *f);
+/* the file that a name led to last, which has no name any more */
+struct redirect_lost {
+	uint64_t dev, ino;
+	bool again; /* what waited of it may be gone with its name: that is to be opened once more */
+};
 /* a descriptor was just opened by flags; -1 and errno if it should be redirected and cannot be: it is closed then */
-int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller);
+int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller, struct redirect_lost *lost);
 /* the descriptor goes, or is another one; the result of the close */
 int redirect_forget(int fd);
 void redirect_duplicate(int from, int to);

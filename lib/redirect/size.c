@@ -14,22 +14,25 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* its drain may have ended since the file system was asked: what that says now */
-static void take_again(int fd, struct stat *st)
+/* its drain may have ended since the file system was asked: what that says now.  -ESTALE: its name may have gone to another file */
+static int take_again(int fd, struct stat *st)
 {
 	struct stat now;
 
 	if (RAW(fstat, fd, &now) < 0)
-		return;
+		return 0;
+	if (now.st_nlink == 0 && st->st_nlink)
+		return -ESTALE;
 	st->st_size = now.st_size;
 	st->st_blocks = now.st_blocks;
 	st->st_mtim = now.st_mtim;
 	st->st_ctim = now.st_ctim;
+	return 0;
 }
 
 /*
  * a regular file under a name that matches, which need not be open: what the pool knows.  1; 0: no more than the file
- * system; or an error of other nodes.  seen: what that has said
+ * system; -ESTALE: ask that once more; or an error of other nodes.  seen: what that has said
  */
 static int pool_size(int dir, const char *path, bool follow, struct stat *seen, off_t *size, int64_t *written_ns)
 {
@@ -37,7 +40,7 @@ static int pool_size(int dir, const char *path, bool follow, struct stat *seen, 
 	struct redirect_size known = { .elsewhere = false };
 	struct redirect_calm calm;
 	struct stat st;
-	int fd = redirect_path_fd(dir, path, follow, &st, name), rc = -ENOENT;
+	int fd = redirect_path_fd(dir, path, follow, &st, name), rc = -ENOENT, stale = 0;
 
 	if (fd < 0)
 		return 0;
@@ -46,9 +49,13 @@ static int pool_size(int dir, const char *path, bool follow, struct stat *seen, 
 		rc = redirect_pool()->look(fd, &known);
 		redirect_leave(&calm);
 	}
-	if (rc == 0 && !known.pending)
-		take_again(fd, seen);
+	if (st.st_ino != seen->st_ino || st.st_dev != seen->st_dev)
+		rc = -ESTALE;
+	else if ((rc == 0 && !known.pending) || rc == -ENOENT)
+		stale = take_again(fd, seen);
 	RAW(close, fd);
+	if (rc == -ESTALE || stale < 0)
+		return -ESTALE;
 	if (rc < 0 || (!known.pending && !known.nr_handles))
 		return rc < 0 && known.elsewhere ? rc : 0;
 	*size = (off_t)known.size;
@@ -106,14 +113,21 @@ static int correct_fd(int fd, const void *caller, struct stat *st)
 	return rc;
 }
 
+#define STALE_MAX 100 /* files that one name has led to, and that had lost it */
+
 static int stat_at(int dir, const char *path, struct stat *st, int flags, const void *caller)
 {
 	const char *plain = redirect_plain_path(dir, path);
-	long rc = RAW(newfstatat, dir, plain, st, flags);
+	long rc;
+	int tries = 0;
 
-	if (rc < 0 || !redirect_on || redirect_inside)
-		return (int)raw_result(rc);
-	return (int)redirect_result(is_of_fd(plain, flags) ? correct_fd(dir, caller, st) : correct(dir, plain, flags, st));
+	do {
+		rc = RAW(newfstatat, dir, plain, st, flags);
+		if (rc < 0 || !redirect_on || redirect_inside)
+			return (int)raw_result(rc);
+		rc = is_of_fd(plain, flags) ? correct_fd(dir, caller, st) : correct(dir, plain, flags, st);
+	} while (rc == -ESTALE && ++tries < STALE_MAX);
+	return (int)redirect_result(rc);
 }
 
 int redirect_fstat(int fd, struct stat *st);
@@ -189,24 +203,35 @@ int redirect_fxstatat(int version, int dir, const char *path, struct stat *st, i
 REDIRECT(__fxstatat, redirect_fxstatat);
 REDIRECT(__fxstatat64, redirect_fxstatat);
 
+static void from_statx(const struct statx *x, struct stat *st)
+{
+	st->st_mode = x->stx_mode;
+	st->st_ino = x->stx_ino;
+	st->st_nlink = x->stx_nlink;
+	st->st_dev = makedev(x->stx_dev_major, x->stx_dev_minor);
+	st->st_size = (off_t)x->stx_size;
+	st->st_blocks = (blkcnt_t)x->stx_blocks;
+	st->st_mtim = (struct timespec){ x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec };
+	st->st_ctim = (struct timespec){ x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec };
+}
+
 int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x);
 int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x)
 {
 	const char *plain = redirect_plain_path(dir, path);
 	/* of which file it is must be known, though nobody asked */
-	long rc = RAW(statx, dir, plain, flags, redirect_on ? mask | STATX_TYPE | STATX_INO : mask, x);
+	unsigned asked = redirect_on ? mask | STATX_TYPE | STATX_INO | STATX_NLINK : mask;
 	struct stat st = { 0 };
+	int tries = 0;
+	long rc;
 
-	if (rc < 0 || !redirect_on || redirect_inside)
-		return (int)raw_result(rc);
-	st.st_mode = x->stx_mode;
-	st.st_ino = x->stx_ino;
-	st.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor);
-	st.st_size = (off_t)x->stx_size;
-	st.st_blocks = (blkcnt_t)x->stx_blocks;
-	st.st_mtim = (struct timespec){ x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec };
-	st.st_ctim = (struct timespec){ x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec };
-	rc = is_of_fd(plain, flags) ? correct_fd(dir, REDIRECT_CALLER, &st) : correct(dir, plain, flags, &st);
+	do {
+		rc = RAW(statx, dir, plain, flags, asked, x);
+		if (rc < 0 || !redirect_on || redirect_inside)
+			return (int)raw_result(rc);
+		from_statx(x, &st);
+		rc = is_of_fd(plain, flags) ? correct_fd(dir, REDIRECT_CALLER, &st) : correct(dir, plain, flags, &st);
+	} while (rc == -ESTALE && ++tries < STALE_MAX);
 	if (rc < 0)
 		return (int)redirect_result(rc);
 	x->stx_size = (uint64_t)st.st_size;
