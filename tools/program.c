@@ -94,23 +94,30 @@ static bool defines(Elf *elf, const char *symbol)
 }
 
 /* is it the same file, under any name? */
-static bool is_our_loader(const char *path)
+static bool is_our_loader(const struct stat *st)
 {
 	const char *ours = program_loader();
-	struct stat a, b;
+	struct stat a;
 
-	return ours && stat(ours, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return ours && stat(ours, &a) == 0 && a.st_dev == st->st_dev && a.st_ino == st->st_ino;
 }
 
-static void look_at_elf(Elf *elf, struct program *out)
+static bool is_named_our_loader(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && is_our_loader(&st);
+}
+
+static void look_at_elf(Elf *elf, const struct stat *st, struct program *out)
 {
 	out->interpreter = find_loader(elf);
 	out->has_mpi = defines(elf, "MPI_Init");
 	out->is_go = is_go(elf);
 	if (!out->interpreter)
-		out->kind = PROGRAM_STATIC;
+		out->kind = is_our_loader(st) ? PROGRAM_LOADER : PROGRAM_STATIC;
 	else
-		out->kind = is_our_loader(out->interpreter) ? PROGRAM_DYNAMIC : PROGRAM_FOREIGN;
+		out->kind = is_named_our_loader(out->interpreter) ? PROGRAM_DYNAMIC : PROGRAM_FOREIGN;
 }
 
 static void look_at_script(int fd, struct program *out)
@@ -148,7 +155,7 @@ static int look(int fd, struct program *out)
 	elf_version(EV_CURRENT);
 	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	if (elf && elf_kind(elf) == ELF_K_ELF)
-		look_at_elf(elf, out);
+		look_at_elf(elf, &st, out);
 	else
 		look_at_script(fd, out);
 	elf_end(elf);

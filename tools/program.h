@@ -11,6 +11,7 @@ enum program_kind {
 	PROGRAM_SCRIPT,  /* "#!" */
 	PROGRAM_FOREIGN, /* for another loader: of other machines or C libraries */
 	PROGRAM_STATIC,
+	PROGRAM_LOADER,  /* this system's: it loads the program that its arguments name */
 	PROGRAM_DYNAMIC,
 };
 

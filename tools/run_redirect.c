@@ -103,39 +103,13 @@ static const char *why_not(const struct program *p)
 	switch (p->kind) {
 	case PROGRAM_STATIC:
 		return "it is linked statically";
+	case PROGRAM_LOADER:
+		return NULL;
 	case PROGRAM_FOREIGN:
 		return "it is for another C library, or another machine";
 	default:
 		return p->is_go ? "it is a Go program, and makes system calls of its own" : NULL;
 	}
-}
-
-/* of a script the interpreter counts.  true: it sees the plain files */
-static bool warn_of(const char *path)
-{
-	char *current = strdup(path);
-	bool is_past = false;
-
-	for (int i = 0; i < SCRIPTS_MAX && current; i++) {
-		struct program p;
-		const char *why;
-		char *next = NULL;
-
-		if (program_look(current, &p) < 0)
-			break;
-		why = why_not(&p);
-		is_past |= why != NULL;
-		if (why)
-			pmio_warn("run: %s: %s, so its files cannot be redirected, and it sees the plain ones; `pmio mount` shows the "
-				  "files in the pool to such programs", current, why);
-		else if (p.kind == PROGRAM_SCRIPT && p.interpreter)
-			next = strdup(p.interpreter);
-		program_free(&p);
-		free(current);
-		current = next;
-	}
-	free(current);
-	return is_past;
 }
 
 /* ---- before ----------------------------------------------------------------------------------------- */
@@ -212,6 +186,51 @@ static bool is_selected(const char *name)
 	return pmio_pattern_selects(getenv("PMIO_REDIRECT_PATHS"), name);
 }
 
+/* the kernel reads it */
+static void settle_program(struct pmio *pm, const char *path)
+{
+	char name[PATH_MAX];
+	struct pmio_id_stat st;
+	int fd;
+
+	if (!realpath(path, name) || !is_selected(name))
+		return;
+	fd = open(name, O_PATH | O_CLOEXEC);
+	if (fd >= 0 && pmio_stat_id(pm, fd, &st) == 0 && (st.pending || st.nr_handles))
+		pmio_drain_entry(pm, &st.entry, name, 0); /* what cannot be drained has been logged */
+	if (fd >= 0)
+		close(fd);
+}
+
+/* of a script the interpreter counts.  true: it sees the plain files */
+static bool prepare(struct pmio *pm, const char *path)
+{
+	char *current = strdup(path);
+	bool is_past = false;
+
+	for (int i = 0; i <= SCRIPTS_MAX && current; i++) {
+		struct program p;
+		const char *why;
+		char *next = NULL;
+
+		settle_program(pm, current);
+		if (program_look(current, &p) < 0)
+			break;
+		why = why_not(&p);
+		is_past |= why || p.kind == PROGRAM_LOADER; /* which reads the program itself */
+		if (why)
+			pmio_warn("run: %s: %s, so its files cannot be redirected, and it sees the plain ones; `pmio mount` shows the "
+				  "files in the pool to such programs", current, why);
+		else if (p.kind == PROGRAM_SCRIPT && p.interpreter)
+			next = strdup(p.interpreter);
+		program_free(&p);
+		free(current);
+		current = next;
+	}
+	free(current);
+	return is_past;
+}
+
 /* the agent is started here, outside of what watches or limits the program; which sees what waits, also if it is not redirected */
 static int have_agent(const struct tool *tool, const char *path, struct run_paths *r)
 {
@@ -219,7 +238,7 @@ static int have_agent(const struct tool *tool, const char *path, struct run_path
 
 	if (tool_start(tool, &pm) != TOOL_DONE)
 		return TOOL_RUN_FAILED;
-	if (warn_of(path))
+	if (prepare(pm, path))
 		pmio_settle_matching(pm, is_selected); /* what cannot be drained has been logged */
 	if (r->report && pmio_stat_sums(pm, &r->before) == 0)
 		r->pm = pm;

@@ -36,9 +36,25 @@ static bool is_of_go(int fd, const Elf64_Phdr *ph)
 	return false;
 }
 
+/* programs are linked to the loader by that; one that is linked statically has none */
+static bool has_soname(int fd, const Elf64_Phdr *ph)
+{
+	Elf64_Dyn all[32];
+	long n = RAW(pread64, fd, all, ph->p_filesz < sizeof(all) ? ph->p_filesz : sizeof(all), ph->p_offset);
+
+	for (long i = 0; i < n / (long)sizeof(*all) && all[i].d_tag != DT_NULL; i++) {
+		if (all[i].d_tag == DT_SONAME)
+			return true;
+	}
+	return false;
+}
+
+/* run as a program: the one that it loads is redirected, but it reads that and its libraries by itself */
+static const char the_loader[] = "it is the loader";
+
 static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
 {
-	bool has_loader = false, is_go = false;
+	bool has_loader = false, is_loader = false, is_go = false;
 
 	if (e->e_ident[EI_CLASS] != ELFCLASS64)
 		return "it is a program for 32 bits";
@@ -48,10 +64,11 @@ static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
 		if (RAW(pread64, fd, &ph, sizeof(ph), e->e_phoff + i * sizeof(ph)) != sizeof(ph))
 			return NULL;
 		has_loader |= ph.p_type == PT_INTERP;
+		is_loader |= ph.p_type == PT_DYNAMIC && has_soname(fd, &ph);
 		is_go |= ph.p_type == PT_NOTE && is_of_go(fd, &ph);
 	}
 	if (!has_loader)
-		return "it is linked statically";
+		return is_loader ? the_loader : "it is linked statically";
 	return is_go ? "it is a Go program, and makes system calls of its own" : NULL;
 }
 
@@ -120,22 +137,53 @@ static bool is_first(const char *name)
 	return true;
 }
 
-/* true: it sees the plain files */
-static bool warn_of(int dir, const char *path)
+/* in a child of vfork, which has no connection of its own, another one does it */
+static struct {
+	int dir;
+	const char *path;
+} program;
+
+static int settle_there(void)
+{
+	return redirect_settle_at(program.dir, program.path, true);
+}
+
+static void settle_program(int dir, const char *path)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	if (redirect_ours()) {
+		redirect_settle_at(dir, path, true);
+		return;
+	}
+	fd = redirect_matching_fd(dir, path, true, &st, name);
+	if (fd < 0)
+		return;
+	RAW(close, fd);
+	program.dir = dir;
+	program.path = path;
+	redirect_in_child(settle_there);
+}
+
+/* true: it sees the plain files.  The kernel reads the program, and the interpreters of a script */
+static bool prepare(int dir, const char *path)
 {
 	char next[256], current[PATH_MAX];
 	const char *why = NULL;
 
 	snprintf(current, sizeof(current), "%s", path);
-	for (int i = 0; i < SCRIPTS_MAX && !why; i++) {
+	for (int i = 0; i <= SCRIPTS_MAX && !why; i++) {
+		settle_program(dir, current);
 		why = look_at_program(dir, current, next);
 		if (why || !*next)
 			break;
 		snprintf(current, sizeof(current), "%s", next);
 		dir = AT_FDCWD;
 	}
-	if (!why)
-		return false;
+	if (!why || why == the_loader)
+		return why;
 	redirect_note('-', current, why);
 	if (is_first(current))
 		redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
@@ -172,42 +220,6 @@ static long exec_when_closed(int dir, const char *path, char *const argv[], char
 	return rc;
 }
 
-/* in a child of vfork, which has no connection of its own, another one does it */
-static struct {
-	int dir;
-	const char *path;
-} program;
-
-static int settle_there(void)
-{
-	return redirect_settle_at(program.dir, program.path, true);
-}
-
-/* the kernel reads the program, too */
-static void settle_program(int dir, const char *path)
-{
-	char name[PATH_MAX];
-	struct stat st;
-	int fd;
-
-	if (!path || !*path) {
-		if (redirect_ours())
-			redirect_settle_fd(dir);
-		return;
-	}
-	if (redirect_ours()) {
-		redirect_settle_at(dir, path, true);
-		return;
-	}
-	fd = redirect_matching_fd(dir, path, true, &st, name);
-	if (fd < 0)
-		return;
-	RAW(close, fd);
-	program.dir = dir;
-	program.path = path;
-	redirect_in_child(settle_there);
-}
-
 /*
  * The next program has our descriptors, and recognises them; what we had of them is closed before.  If it comes to
  * nothing they are recognised here.
@@ -215,15 +227,17 @@ static void settle_program(int dir, const char *path)
 static int exec_program(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	struct redirect_environment e;
-	bool is_past;
+	bool is_past = false;
 	char **env;
 
 	if (!redirect_on || (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0 && !redirect_inside)) /* one of many folders that are tried */
 		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
 	if (!redirect_inside) {
 		redirect_share_all();
-		settle_program(dir, path);
-		is_past = path && *path && warn_of(dir, path);
+		if (path && *path)
+			is_past = prepare(dir, path);
+		else if (redirect_ours())
+			redirect_settle_fd(dir);
 		redirect_close_all();
 		/* what cannot be drained has been logged: the program would not get further with an error */
 		if (is_past && redirect_ours())

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 28
+plan 30
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -158,6 +158,20 @@ python3 -c \"import subprocess; open('$PFS/sb4', 'w').write('by vfork'); subproc
 		[ "$(tr '\n' ' ' <"$OUT")" = "held open held open more by vfork" ] && [ "$(cat "$PFS/sb.other")" = other ] && run --paths "$PFS/*" -- sh -c "echo again >$PFS/sb6" && held_size "$PFS/sb6" 6 &&
 		run --paths "$PFS/*" -- "$copy" "$PFS/sb6" "$T/sb7" && [ "$(cat "$T/sb7")" = again ] && run --paths "$PFS/*" -- sh -c "echo kept >$PFS/sb8" && run --paths "$PFS/x*" -- "$copy" "$T/sb7" "$T/sb9" && held_size "$PFS/sb8" 5
 }
+# the kernel reads a program by itself, and the interpreters of a script; cp gives the mode that makes it one
+reads_programs() {
+	printf '#!/bin/sh\necho "ran $2"\n' >"$T/interpreter" && printf '#!%s\n' "$PFS/rp.i" >"$T/script" && printf '#!%s\n' "$PFS/rp.s" >"$T/outer" && chmod 755 "$T/interpreter" "$T/script" "$T/outer" || return
+	copy_programs() { run --paths "$PFS/*" -- sh -c "rm -f $PFS/rp.*; cp $T/interpreter $PFS/rp.i; cp $T/script $PFS/rp.s; cp $T/outer $PFS/rp.o" && [ "$(size "$PFS/rp.i")" = 0 ]; }
+	copy_programs && run --paths "$PFS/*" -- sh -c "$PFS/rp.s one; $PFS/rp.o two" && says '^ran one$' && says "^ran $PFS/rp.o$" &&
+		copy_programs && run --paths "$PFS/*" -- python3 -c "import subprocess; subprocess.run(['$PFS/rp.o', 'three'], close_fds=False)" && says "^ran $PFS/rp.o$" &&
+		copy_programs && run --paths "$PFS/*" -- "$PFS/rp.s" four && says '^ran four$' && copy_programs && run --paths "$PFS/*" --report -- "$PFS/rp.i" x five && says '^ran five$'
+}
+# it is linked to nothing, but preloads what it is told to
+by_the_loader() {
+	local loader
+	loader=$(readelf -l /bin/sh 2>/dev/null | sed -n 's/.*interpreter: \(.*\)]/\1/p') && [ -x "$loader" ] || { echo "it is not known"; return 77; }
+	run --paths "$PFS/*" -- "$loader" /bin/sh -c "echo one >$PFS/ld; $loader /bin/cat $PFS/ld; $loader /bin/sh -c 'echo two >$PFS/ld2'" && silent && says '^one$' && held_size "$PFS/ld2" 4
+}
 # a Go program is known by the note of its linker
 go_program() {
 	command -v gcc >/dev/null || { echo "no gcc"; return 77; }
@@ -231,6 +245,8 @@ check "a static program is told of" static_command
 check "a static child is told of" static_child
 check "what cannot be redirected sees what waits" settled_before
 check "a Go program is told of" go_program
+check "programs that wait, and interpreters, can be run" reads_programs
+check "programs that the loader is told to run" by_the_loader
 check "a mapping that the pool has no room for is refused" refuses_to_map
 check "io_uring is not there" no_io_uring
 check "a program with AddressSanitizer" with_asan
