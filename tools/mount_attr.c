@@ -139,9 +139,10 @@ static int set_times(struct mount *m, struct mount_node *node, const struct stat
 
 static int set_attr(struct mount *m, struct mount_node *node, struct stat *st, int what, struct fuse_file_info *fi)
 {
-	int rc = 0;
+	/* later the agent may not be allowed to write, and a write takes the set-user-ID bit away */
+	int rc = what & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? mount_settle(m, node) : 0;
 
-	if (what & FUSE_SET_ATTR_MODE)
+	if (rc == 0 && (what & FUSE_SET_ATTR_MODE))
 		rc = set_mode(node, st->st_mode);
 	if (rc == 0 && (what & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		rc = set_owner(node, st, what);

@@ -111,24 +111,30 @@ void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	free(buf);
 }
 
+/* a write takes capabilities away, and with other rights the agent may not be allowed to write */
+static int settle_for(struct mount *m, struct mount_node *node, const char *name)
+{
+	return strncmp(name, "system.", 7) == 0 || strncmp(name, "security.", 9) == 0 ? mount_settle(m, node) : 0;
+}
+
 void mount_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
 	struct mount *m = fuse_req_userdata(req);
 	struct mount_node *node = mount_node(m, ino);
+	int rc = pmio_pfs_is_own_attribute(name) ? -EPERM : settle_for(m, node, name);
 
-	if (pmio_pfs_is_own_attribute(name))
-		fuse_reply_err(req, EPERM);
-	else
-		fuse_reply_err(req, setxattr(MOUNT_PROC(node->fd), name, value, size, flags) < 0 ? errno : 0);
+	if (rc == 0 && setxattr(MOUNT_PROC(node->fd), name, value, size, flags) < 0)
+		rc = -errno;
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
 }
 
 void mount_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct mount *m = fuse_req_userdata(req);
 	struct mount_node *node = mount_node(m, ino);
+	int rc = pmio_pfs_is_own_attribute(name) ? -ENODATA : settle_for(m, node, name);
 
-	if (pmio_pfs_is_own_attribute(name))
-		fuse_reply_err(req, ENODATA);
-	else
-		fuse_reply_err(req, removexattr(MOUNT_PROC(node->fd), name) < 0 ? errno : 0);
+	if (rc == 0 && removexattr(MOUNT_PROC(node->fd), name) < 0)
+		rc = -errno;
+	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
 }

@@ -274,3 +274,77 @@ ssize_t redirect_flistxattr(int fd, char *names, size_t size)
 	return listed(RAW(flistxattr, fd, names, size), names, size);
 }
 REDIRECT(flistxattr, redirect_flistxattr);
+
+/* what changes who may write, and capabilities, which a later write would take away; values of users' own change nothing */
+static int settle_for_attribute(int dir, const char *path, int flags, const char *attr)
+{
+	if (!attr || (strncmp(attr, "system.", 7) != 0 && strncmp(attr, "security.", 9) != 0))
+		return 0;
+	return settle(dir, path, flags);
+}
+
+static int set_attribute(const char *path, bool follow, const char *attr, const void *value, size_t size, int flags)
+{
+	const char *plain = redirect_plain_path(AT_FDCWD, path);
+	int rc = settle_for_attribute(AT_FDCWD, plain, follow ? 0 : AT_SYMLINK_NOFOLLOW, attr);
+
+	if (rc < 0)
+		return (int)redirect_result(rc);
+	return (int)raw_result(follow ? RAW(setxattr, plain, attr, value, size, flags) : RAW(lsetxattr, plain, attr, value, size, flags));
+}
+
+int redirect_setxattr(const char *path, const char *attr, const void *value, size_t size, int flags);
+int redirect_setxattr(const char *path, const char *attr, const void *value, size_t size, int flags)
+{
+	return set_attribute(path, true, attr, value, size, flags);
+}
+REDIRECT(setxattr, redirect_setxattr);
+
+int redirect_lsetxattr(const char *path, const char *attr, const void *value, size_t size, int flags);
+int redirect_lsetxattr(const char *path, const char *attr, const void *value, size_t size, int flags)
+{
+	return set_attribute(path, false, attr, value, size, flags);
+}
+REDIRECT(lsetxattr, redirect_lsetxattr);
+
+int redirect_fsetxattr(int fd, const char *attr, const void *value, size_t size, int flags);
+int redirect_fsetxattr(int fd, const char *attr, const void *value, size_t size, int flags)
+{
+	int rc = settle_for_attribute(fd, NULL, 0, attr);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fsetxattr, fd, attr, value, size, flags)));
+}
+REDIRECT(fsetxattr, redirect_fsetxattr);
+
+static int remove_attribute(const char *path, bool follow, const char *attr)
+{
+	const char *plain = redirect_plain_path(AT_FDCWD, path);
+	int rc = settle_for_attribute(AT_FDCWD, plain, follow ? 0 : AT_SYMLINK_NOFOLLOW, attr);
+
+	if (rc < 0)
+		return (int)redirect_result(rc);
+	return (int)raw_result(follow ? RAW(removexattr, plain, attr) : RAW(lremovexattr, plain, attr));
+}
+
+int redirect_removexattr(const char *path, const char *attr);
+int redirect_removexattr(const char *path, const char *attr)
+{
+	return remove_attribute(path, true, attr);
+}
+REDIRECT(removexattr, redirect_removexattr);
+
+int redirect_lremovexattr(const char *path, const char *attr);
+int redirect_lremovexattr(const char *path, const char *attr)
+{
+	return remove_attribute(path, false, attr);
+}
+REDIRECT(lremovexattr, redirect_lremovexattr);
+
+int redirect_fremovexattr(int fd, const char *attr);
+int redirect_fremovexattr(int fd, const char *attr)
+{
+	int rc = settle_for_attribute(fd, NULL, 0, attr);
+
+	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(fremovexattr, fd, attr)));
+}
+REDIRECT(fremovexattr, redirect_fremovexattr);

@@ -18,6 +18,8 @@
 #define CLONE_RANGE 0x4020940du	   /* FICLONERANGE */
 #define DEDUPE_RANGE 0xc0189436u   /* FIDEDUPERANGE */
 #define MAP_OF_EXTENTS 0xc020660bu /* FS_IOC_FIEMAP */
+#define SET_FLAGS 0x40086602u	   /* FS_IOC_SETFLAGS */
+#define SET_ATTRIBUTES 0x401c5820u /* FS_IOC_FSSETXATTR */
 
 /* 1: one of them is redirected; 0: none; or an error */
 static int any_redirected(int a, int b, const void *caller)
@@ -233,8 +235,18 @@ static long left_to_read(int fd, int *out)
 	return 0;
 }
 
+/* nobody can write to it any more, or only at its end */
+static bool will_be_fixed(unsigned long request, const void *arg)
+{
+	if ((unsigned)request == SET_FLAGS)
+		return *(const int *)arg & (FS_IMMUTABLE_FL | FS_APPEND_FL);
+	return ((const struct fsxattr *)arg)->fsx_xflags & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND);
+}
+
 static long redirected_ioctl(int fd, unsigned long request, void *arg)
 {
+	int rc;
+
 	switch ((unsigned)request) {
 	case FIONREAD:
 		return left_to_read(fd, arg);
@@ -243,6 +255,10 @@ static long redirected_ioctl(int fd, unsigned long request, void *arg)
 	case DEDUPE_RANGE:
 	case MAP_OF_EXTENTS:
 		return -EOPNOTSUPP;
+	case SET_FLAGS:
+	case SET_ATTRIBUTES:
+		rc = will_be_fixed(request, arg) ? redirect_settle_fd(fd) : 0;
+		return rc < 0 ? -redirect_errno(rc) : RAW(ioctl, fd, request, arg);
 	default:
 		return RAW(ioctl, fd, request, arg);
 	}

@@ -37,12 +37,6 @@ BY_NAME(int, statfs, (const char *path, struct statfs *st), RAW(statfs, PLAIN(pa
 BY_NAME(int, statfs64, (const char *path, struct statfs64 *st), RAW(statfs, PLAIN(path), st));
 BY_NAME(ssize_t, getxattr, (const char *path, const char *attr, void *value, size_t size), RAW(getxattr, PLAIN(path), attr, value, size));
 BY_NAME(ssize_t, lgetxattr, (const char *path, const char *attr, void *value, size_t size), RAW(lgetxattr, PLAIN(path), attr, value, size));
-BY_NAME(int, setxattr, (const char *path, const char *attr, const void *value, size_t size, int flags),
-	RAW(setxattr, PLAIN(path), attr, value, size, flags));
-BY_NAME(int, lsetxattr, (const char *path, const char *attr, const void *value, size_t size, int flags),
-	RAW(lsetxattr, PLAIN(path), attr, value, size, flags));
-BY_NAME(int, removexattr, (const char *path, const char *attr), RAW(removexattr, PLAIN(path), attr));
-BY_NAME(int, lremovexattr, (const char *path, const char *attr), RAW(lremovexattr, PLAIN(path), attr));
 
 /* the C library's: it asks the kernel for each part of the name */
 char *redirect_realpath(const char *path, char *out);

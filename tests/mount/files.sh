@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 21
+plan 22
 
 pattern "$T/ref" 3300000 1
 
@@ -256,6 +256,16 @@ held_times() {
 		cp -p "$PFS/ht" "$M/ht2" && expect 0 "$PMIO" drain --all && stat -c %y "$PFS/ht2" | grep -q '^2001-02-03' && cmp "$T/ref" "$M/ht2"
 }
 check "held: a time that is set stays" held_times
+
+# a later write would take capabilities away
+held_rights() {
+	cp "$T/ref" "$M/hc" && is_size "$PFS/hc" 0 || return
+	python 'import os, sys
+os.setxattr(sys.argv[1], "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))' "$M/hc" 2>/dev/null || { echo "not permitted"; return 77; }
+	is_size "$PFS/hc" 3300000 && cp "$T/ref" "$M/hm" && chmod 444 "$M/hm" && cmp "$T/ref" "$PFS/hm" && expect 0 "$PMIO" drain --all &&
+		python 'import os, sys; os.getxattr(sys.argv[1], "security.capability")' "$PFS/hc"
+}
+check "held: capabilities and modes that are set stay" held_rights
 unmount_m || exit 99
 unset PMIO_DRAIN
 

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 30
+plan 32
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -218,6 +218,31 @@ own_xattr() {
 	echo 1 >"$PFS/xa" && run --paths "$PFS/*" -- sh -c "echo 2 >$PFS/xa" && [ "$(python3 -c "import os; print(os.listxattr('$PFS/xa'))")" != '[]' ] || { echo "no mark here"; return 77; }
 	run --paths "$PFS/*" -- python3 -c "import os; print(os.listxattr('$PFS/xa'))" && says '^\[\]$'
 }
+CAPABILITY='bytes.fromhex("0100000200200000000000000000000000000000")' # cap_net_raw=ep
+keeps_capabilities() {
+	: >"$T/cap" && python3 -c "import os; os.setxattr('$T/cap', 'security.capability', $CAPABILITY)" 2>/dev/null || { echo "not permitted"; return 77; }
+	run --paths "$PFS/*" -- python3 -c "import os
+open('$PFS/cap', 'w').write('data')
+os.setxattr('$PFS/cap', 'security.capability', $CAPABILITY)
+with open('$PFS/cap2', 'w') as f: f.write('data'); f.flush(); os.setxattr(f.fileno(), 'security.capability', $CAPABILITY)
+open('$PFS/cap3', 'w').write('data')
+os.setxattr('$PFS/cap3', 'user.x', b'value')" && held_size "$PFS/cap3" 4 && drain_all &&
+		python3 -c "import os; [print(os.getxattr('$PFS/' + f, 'security.capability') == $CAPABILITY) for f in ('cap', 'cap2')]" >"$OUT" && [ "$(tr '\n' ' ' <"$OUT")" = 'True True ' ]
+}
+# chattr +i
+immutable() {
+	cat >"$T/flags.py" <<-'END'
+	import array, fcntl, os, sys
+	fd = os.open(sys.argv[1], os.O_RDONLY)
+	flags = array.array("i", [0])
+	fcntl.ioctl(fd, 0x80086601, flags)
+	flags[0] = flags[0] & ~0x10 | int(sys.argv[2], 16)
+	fcntl.ioctl(fd, 0x40086602, flags)
+	END
+	: >"$T/im" && python3 "$T/flags.py" "$T/im" 10 2>/dev/null && python3 "$T/flags.py" "$T/im" 0 || { echo "not possible here"; return 77; }
+	run --paths "$PFS/*" -- sh -c "echo data >$PFS/im; python3 $T/flags.py $PFS/im 10; cat $PFS/im; python3 $T/flags.py $PFS/im 0; echo more >>$PFS/im" && says '^data$' && silent && [ "$(size "$PFS/im")" = 5 ] &&
+		drain_all && [ "$(tr '\n' ' ' <"$PFS/im")" = 'data more ' ]
+}
 own_commands() {
 	run --paths "$PFS/*" -- sh -c "echo 1 >$PFS/own; '$PMIO' ls | grep own; '$PMIO' drain $PFS/own; cat $PFS/own" && [ "$(cat "$PFS/own")" = 1 ]
 }
@@ -253,6 +278,8 @@ check "a program with AddressSanitizer" with_asan
 check "PMIO_REDIRECT=symbols" by_symbols
 check "a program that touches no such file starts as quickly" quick_start
 check "marks of pmio are not shown" own_xattr
+check "capabilities stay" keeps_capabilities
+check "a file that is made immutable is there" immutable
 check "pmio's own commands see the plain files" own_commands
 check "descriptors of libpmio are out of the way" keeps_descriptors
 exit $tap_failed
