@@ -174,6 +174,12 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	return rc < 0 ? rc : rc_record;
 }
 
+/* a program removes its name, or has just done so */
+static bool is_going(const struct file *f)
+{
+	return file_is_unlinked(f) || file_is_removed(f);
+}
+
 /* d: NULL if memory was out */
 static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 {
@@ -181,6 +187,8 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (rc == 0 && whole && f->nr_handles == 0)
 		files_drop_pfs_chunks(f); /* they are durable, and the next open may find frames */
+	if (rc == -ENOENT && is_going(f))
+		rc = PMIO_EGONE;
 	lost = rc == PMIO_EGONE;
 	if (!lost)
 		rc = record(a, f, d, rc);
@@ -205,7 +213,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		requests_finish(a, &f->drain_waiters, lost && !f->policy.hold && !f->was_held ? 0 : rc);
+		requests_finish(a, &f->drain_waiters, lost && (is_going(f) || (!f->policy.hold && !f->was_held)) ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -410,7 +418,7 @@ static void opened(void *agent, struct job *job)
 		return;
 	}
 	f->reopen = false;
-	if (rc == -ENOENT)
+	if (rc == -ENOENT && !is_going(f))
 		pmio_err("agent: drain %s: the file no longer exists there, and was not found in the directories around: if it has "
 			 "another name, run `pmio drain` with that name; otherwise `pmio forget` discards its data in the pool",
 			 f->path);

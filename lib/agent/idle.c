@@ -29,7 +29,7 @@ void files_forget(struct agent *a, struct file *f)
 {
 	pmio_pool_file_remove(a->pool, f->slot);
 	files_del_all_chunks(a, f);
-	syncs_drop(a, f);
+	syncs_drop(a, f, file_is_removed(f));
 	marks_drop(a, f);
 	files_delete(a, f);
 }
@@ -178,7 +178,7 @@ void files_set_aside(struct agent *a, struct file *f)
 		return;
 	}
 	files_lose_inode(a, f);
-	syncs_drop(a, f);
+	syncs_drop(a, f, false);
 	marks_drop(a, f);
 	keep_nameless(a, f);
 }
@@ -195,7 +195,7 @@ void files_lost_name(struct agent *a, struct file *f)
 			  held ? "what is held of it stays until `pmio forget`" : "its data are given up");
 	/* another file may get its inode number at once */
 	files_lose_inode(a, f);
-	syncs_drop(a, f);
+	syncs_drop(a, f, !held);
 	marks_drop(a, f);
 	if (held) {
 		keep_nameless(a, f);

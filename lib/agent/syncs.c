@@ -124,10 +124,10 @@ void syncs_done(struct agent *a, struct file *f)
 	durable(a, f);
 }
 
-void syncs_drop(struct agent *a, struct file *f)
+void syncs_drop(struct agent *a, struct file *f, bool is_removed)
 {
 	syncs_done(a, f);
-	requests_finish(a, &f->sync_waiters, -ENOENT);
+	requests_finish(a, &f->sync_waiters, is_removed ? 0 : -ENOENT);
 }
 
 /* the PFS could not keep the data that it had accepted; all of them are still in their frames */

@@ -15,7 +15,7 @@ bool syncs_may_wait(const struct agent *a, const struct file *f); /* ... and for
 /* f was created or written, and is to be made durable later; the caller records it */
 void syncs_later(struct agent *a, struct file *f, bool is_new, bool is_written);
 void syncs_done(struct agent *a, struct file *f); /* it is durable; the caller records it */
-void syncs_drop(struct agent *a, struct file *f); /* the file is forgotten */
+void syncs_drop(struct agent *a, struct file *f, bool is_removed); /* it is forgotten; removed: there is nothing to make durable */
 int syncs_wait_ms(const struct agent *a);	  /* until the next batch; -1: nothing to do */
 void syncs_look(struct agent *a);		  /* if it is time */
 
