@@ -34,7 +34,7 @@ int mount_stat(struct mount *m, struct mount_node *node, struct stat *st)
 		return -errno;
 	st->st_ino = mount_shown_ino(node->device, st->st_ino);
 	if (rc == 0)
-		return 0;
+		return mount_is_removed(node) ? -ESTALE : 0;
 	st->st_size = size;
 	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;

@@ -159,12 +159,33 @@ static int open_handle(struct mount *m, struct mount_handle *h, int flags, bool 
 	return rc;
 }
 
+/* a file that has lost its name to another: what waits of it is for nobody */
+static bool is_left(struct mount *m, const struct mount_handle *h, struct pmio_id_stat *st)
+{
+	return h->file && !h->file->ops && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
+}
+
+/* it was removed after it was looked up, and nobody has kept what waited of it: the kernel looks its name up once more */
+static bool is_too_late(struct mount_node *node)
+{
+	return is_open_how(node) < 0 && mount_is_removed(node);
+}
+
 int mount_open(struct mount *m, struct mount_node *node, int flags, bool is_new, struct mount_handle **out)
 {
 	struct mount_handle *h = new_handle(node, flags);
+	struct pmio_id_stat st;
 	int rc = h ? open_handle(m, h, flags, is_new) : -ENOMEM;
 
 	*out = NULL;
+	if (rc == 0 && is_too_late(node)) {
+		bool left = is_left(m, h, &st);
+
+		free_handle(h);
+		if (left)
+			pmio_forget_entry(m->names, &st.entry, "a file without a name");
+		return -ESTALE;
+	}
 	if (rc < 0) {
 		if (h)
 			free_handle(h);
@@ -237,27 +258,47 @@ int mount_close(struct mount *m, struct mount_handle *h)
 	return rc;
 }
 
-/* a file that has lost its name to another: what waits of it is for nobody */
-static bool is_left(struct mount *m, const struct mount_handle *h, struct pmio_id_stat *st)
+/* until the kernel forgets the node */
+static bool keep(struct mount_node *node, struct pmio_file **file)
 {
-	return h->file && !h->file->ops && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
+	bool is_first;
+
+	pthread_mutex_lock(&node->lock);
+	is_first = !node->kept;
+	if (is_first) {
+		node->kept = *file;
+		*file = NULL;
+	}
+	pthread_mutex_unlock(&node->lock);
+	return is_first;
 }
 
 int mount_release(struct mount *m, struct mount_handle *h)
 {
 	struct mount_node *node = h->node;
 	struct pmio_id_stat st;
-	bool left;
-	int rc;
 
 	pthread_mutex_lock(&node->lock);
 	DL_DELETE(node->handles, h);
 	pthread_mutex_unlock(&node->lock);
-	left = is_left(m, h, &st);
-	rc = free_handle(h);
-	if (left)
-		pmio_forget_entry(m->names, &st.entry, "a file without a name");
-	return rc;
+	if (is_left(m, h, &st))
+		keep(node, &h->file);
+	return free_handle(h);
+}
+
+int mount_hold(struct mount *m, struct mount_node *node)
+{
+	struct mount_handle *h;
+	int rc = mount_open(m, node, O_RDONLY, false, &h);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&node->lock);
+	DL_DELETE(node->handles, h);
+	pthread_mutex_unlock(&node->lock);
+	if (h->file && !h->file->ops)
+		keep(node, &h->file);
+	return free_handle(h);
 }
 
 int mount_keep(struct mount_node *node)
@@ -293,5 +334,6 @@ void mount_close_all(struct mount *m, unsigned *nr, unsigned *nr_failed)
 				(*nr_failed)++;
 			(*nr)++;
 		}
+		mount_give_up(m, node);
 	}
 }

@@ -56,6 +56,8 @@ struct mount_node {
 	pthread_mutex_t lock;
 	struct mount_handle *handles; /* under lock */
 	struct mount_owner *owners;   /* under lock; of fcntl() locks */
+	atomic_bool removed;	      /* its last name was, or is being, with what the pool has of it */
+	struct pmio_file *kept;	      /* under lock; open until the kernel forgets it, as somebody may be about to open it: its last name is another file's */
 	_Atomic int64_t written_ns;   /* when it was last written to here, since 1970; 0: its own time is newer */
 };
 
@@ -109,12 +111,16 @@ int mount_node_of(struct mount *m, int fd, struct mount_node **out);
 /* of a name: -ELOOP if it leads to ourselves */
 int mount_find(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out);
 void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr);
+/* what is kept of a file that was replaced */
+void mount_give_up(struct mount *m, struct mount_node *node);
 /* the number that we show for one of a file system */
 uint64_t mount_shown_ino(const struct mount_device *device, uint64_t ino);
 /* of what is made in that folder.  For others, with allow_other: never with our rights; and theirs, if we are root */
 mode_t mount_mode(fuse_req_t req, const struct mount_node *parent, mode_t mode);
 void mount_give(fuse_req_t req, int dir, const char *name);
 bool mount_is_nameless(const struct mount_node *node);
+/* with what waited of it */
+bool mount_is_removed(const struct mount_node *node);
 
 /* ---- mount_handle.c: open files --------------------------------------------------------------- */
 
@@ -132,6 +138,8 @@ int mount_close(struct mount *m, struct mount_handle *h);
 int mount_release(struct mount *m, struct mount_handle *h);
 /* what was closed, and may go on, must not lose its data when its last name goes */
 int mount_keep(struct mount_node *node);
+/* what waits of it stays until the kernel forgets it */
+int mount_hold(struct mount *m, struct mount_node *node);
 /* how many handles were there, and of how many data wait though they should be on the file system */
 void mount_close_all(struct mount *m, unsigned *nr, unsigned *nr_failed);
 

@@ -138,51 +138,45 @@ static int open_known(struct mount *m, struct mount_node *parent, const char *na
 	return fd;
 }
 
-/* what is open here and was closed in between has to be there when its name has gone */
-static int keep_open(struct mount *m, int fd)
+/* the node of a file, until mount_forget(); NULL: the kernel does not know it */
+static struct mount_node *known_node(struct mount *m, int fd)
 {
 	struct mount_key key;
 	struct mount_node *node;
 	struct stat st;
-	int rc = fstat(fd, &st) < 0 ? -errno : 0;
 
-	if (rc < 0)
-		return rc;
+	if (fstat(fd, &st) < 0)
+		return NULL;
 	key = (struct mount_key){ st.st_dev, st.st_ino };
 	pthread_mutex_lock(&m->lock);
 	HASH_FIND(hh, m->nodes, &key, sizeof(key), node);
 	if (node)
 		node->nr_lookups++;
 	pthread_mutex_unlock(&m->lock);
-	if (!node)
-		return 0;
-	rc = mount_keep(node);
-	mount_forget(m, node, 1);
-	return rc;
+	return node;
 }
 
 /* with the last name of a file its data go: the agent is told, as by `pmio rm` */
 static int remove_known(struct mount *m, struct mount_node *parent, const char *name, int fd)
 {
 	char path[MOUNT_PROC_LEN + NAME_MAX + 2];
-	int rc = keep_open(m, fd);
+	struct mount_node *node = known_node(m, fd);
+	/* what is open here and was closed in between has to be there when its name has gone */
+	int rc = node ? mount_keep(node) : 0;
 
-	if (rc < 0)
-		return rc;
-	snprintf(path, sizeof(path), "%s/%s", MOUNT_PROC(parent->fd), name);
-	pthread_mutex_lock(&m->removal);
-	rc = client_delete(m->names, path, true);
-	pthread_mutex_unlock(&m->removal);
+	if (rc == 0) {
+		if (node)
+			atomic_store(&node->removed, true);
+		snprintf(path, sizeof(path), "%s/%s", MOUNT_PROC(parent->fd), name);
+		pthread_mutex_lock(&m->removal);
+		rc = client_delete(m->names, path, true);
+		pthread_mutex_unlock(&m->removal);
+		if (node && rc < 0)
+			atomic_store(&node->removed, false);
+	}
+	if (node)
+		mount_forget(m, node, 1);
 	return rc;
-}
-
-/* all of it is on the file system: nothing can be lost, or come back, so its name need not go durably */
-static int remove_clean(struct mount *m, struct mount_node *parent, const char *name, const struct pmio_id_stat *st)
-{
-	if (unlinkat(parent->fd, name, 0) < 0)
-		return -errno;
-	pmio_forget_entry(m->names, &st->entry, name);
-	return 0;
 }
 
 /* what other nodes have of it: 0; 1: one of them has removed the name, too; or an error */
@@ -205,10 +199,11 @@ static int remove_here(struct mount *m, struct mount_node *parent, const char *n
 
 	if (fd < 0)
 		return unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
-	if (st.pending || st.nr_handles)
-		rc = remove_known(m, parent, name, fd);
+	/* if all of it is on the file system nothing can be lost, or come back, so its name need not go durably */
+	if (!st.pending && !st.nr_handles && pmio_forget_entry(m->names, &st.entry, name) != -EBUSY)
+		rc = unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
 	else
-		rc = remove_clean(m, parent, name, &st);
+		rc = remove_known(m, parent, name, fd);
 	close(fd);
 	return rc;
 }
@@ -249,26 +244,41 @@ static int allow_rename(struct mount *m, struct mount_node *parent, const char *
 	return rc;
 }
 
+static bool has_lost_name(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /*
  * The agent is not told before that a name is taken from a file: after a crash in between it would go on with that,
- * and the name would be nobody's.  What has lost its name so is given up afterwards; what somebody has open, when
- * that is closed (mount_release).
+ * and the name would be nobody's.  What has lost its name so is given up afterwards: what somebody has open, when
+ * that is closed (mount_release); and what somebody may be about to open, when the kernel has forgotten it.
  */
 void mount_op_rename(fuse_req_t req, fuse_ino_t ino, const char *name, fuse_ino_t to_ino, const char *to,
 		     unsigned flags)
 {
 	struct mount *m = fuse_req_userdata(req);
-	struct mount_node *parent = mount_node(m, ino), *to_parent = mount_node(m, to_ino);
+	struct mount_node *parent = mount_node(m, ino), *to_parent = mount_node(m, to_ino), *node = NULL;
 	struct pmio_id_stat st;
-	struct stat now;
 	int rc = allow_rename(m, parent, name, parent != to_parent), fd = rc == 0 ? open_known(m, to_parent, to, &st) : -1;
 
 	if (rc == 0 && fd >= 0)
-		rc = keep_open(m, fd);
+		node = known_node(m, fd);
+	if (node)
+		rc = mount_keep(node);
+	if (rc == 0 && node && (st.pending || st.nr_handles))
+		mount_hold(m, node); /* with an error it is lost for those who are about to open it only */
 	if (rc == 0 && renameat2(parent->fd, name, to_parent->fd, to, flags) < 0)
 		rc = -errno;
-	if (rc == 0 && fd >= 0 && fstat(fd, &now) == 0 && now.st_nlink == 0 && st.nr_handles == 0)
-		pmio_forget_entry(m->names, &st.entry, to);
+	if (rc == 0 && !node && fd >= 0 && st.nr_handles == 0 && has_lost_name(fd)) {
+		node = known_node(m, fd); /* it may have been looked up meanwhile */
+		if (!node || mount_hold(m, node) < 0)
+			pmio_forget_entry(m->names, &st.entry, to);
+	}
+	if (node)
+		mount_forget(m, node, 1);
 	if (fd >= 0)
 		close(fd);
 	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);

@@ -211,6 +211,19 @@ int mount_node_of(struct mount *m, int fd, struct mount_node **out)
 	return rc;
 }
 
+void mount_give_up(struct mount *m, struct mount_node *node)
+{
+	struct pmio_id_stat st;
+	bool left;
+
+	if (!node->kept)
+		return;
+	left = mount_is_nameless(node) && pmio_stat_id(m->names, node->fd, &st) == 0 && st.nr_handles == 1;
+	pmio_close(&node->kept);
+	if (left)
+		pmio_forget_entry(m->names, &st.entry, "a file without a name");
+}
+
 void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr)
 {
 	bool last;
@@ -223,8 +236,10 @@ void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr)
 	if (last)
 		HASH_DEL(m->nodes, node);
 	pthread_mutex_unlock(&m->lock);
-	if (last)
+	if (last) {
+		mount_give_up(m, node);
 		free_node(node);
+	}
 }
 
 /* ---- lookups -------------------------------------------------------------------------------- */
@@ -243,13 +258,19 @@ static bool is_own(const struct mount *m, int fd)
 	       makedev(stx.stx_dev_major, stx.stx_dev_minor) == m->own_dev;
 }
 
-int mount_find(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out)
+#define LOST_MAX 100 /* files that one name has led to, and that had lost it */
+
+/* it may have lost its name before those who give up its data then could know the node */
+static bool has_lost_name(const struct mount_node *node)
+{
+	return node->type == S_IFREG && mount_is_nameless(node);
+}
+
+static int find_once(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out)
 {
 	int fd, rc;
 
 	*out = NULL;
-	if (is_key(&parent->key, m->parent.dev, m->parent.ino) && strcmp(name, m->name) == 0)
-		return -ELOOP;
 	fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -262,6 +283,21 @@ int mount_find(struct mount *m, struct mount_node *parent, const char *name, str
 		mount_forget(m, *out, 1);
 		*out = NULL;
 		rc = -ELOOP;
+	}
+	return rc;
+}
+
+int mount_find(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out)
+{
+	int rc;
+
+	*out = NULL;
+	if (is_key(&parent->key, m->parent.dev, m->parent.ino) && strcmp(name, m->name) == 0)
+		return -ELOOP;
+	rc = find_once(m, parent, name, out);
+	for (int tries = 0; rc == 0 && has_lost_name(*out) && tries < LOST_MAX; tries++) {
+		mount_forget(m, *out, 1);
+		rc = find_once(m, parent, name, out);
 	}
 	return rc;
 }
@@ -287,4 +323,9 @@ bool mount_is_nameless(const struct mount_node *node)
 	struct stat st;
 
 	return fstat(node->fd, &st) == 0 && pmio_pfs_is_nameless(node->fd, &st);
+}
+
+bool mount_is_removed(const struct mount_node *node)
+{
+	return atomic_load(&node->removed) && mount_is_nameless(node);
 }

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
-plan 15
+plan 17
 
 mkdir -p "$T/tree/sub/empty" "$T/plain"
 for n in 1 2 3 4 5 6 7 8; do pattern "$T/tree/file$n" $((n * n * 20001)) $n; done
@@ -107,6 +107,8 @@ with_git() {
 		expect 0 "$PMIO" drain --all && diff -r "$M/repo/tree" "$PFS/clone/tree" && (cd "$PFS/clone" && git fsck --no-progress)
 }
 
+readers() { expect 0 python3 "$top_srcdir/tests/redirect/readers.py" "$M/readers" mount && says '^\[0, 0, 0\]$'; }
+
 for drain in close hold; do
 	[ $drain = close ] || { rm -rf "${M:?}"/* && remount PMIO_DRAIN=$drain || exit 99; }
 	check "drain=$drain: tar, gzip" archives
@@ -115,6 +117,7 @@ for drain in close hold; do
 	check "drain=$drain: Python" python_same
 	check "drain=$drain: SQLite, two that write" sqlite
 	check "drain=$drain: git" with_git
+	check "drain=$drain: a file is read while it is replaced" readers
 done
 
 # all is drained, or held; nothing is left open

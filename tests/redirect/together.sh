@@ -116,46 +116,8 @@ END
 replaces() {
 	PMIO_DRAIN=hold expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$T/replaces.py" "$PFS/replaced" && silent && drain_all && [ "$(cat "$PFS/replaced")" = 49 ]
 }
-# readers have what it was before, or after, and no error; also of names that go
-cat >"$T/readers.py" <<'END'
-import os, re, sys, time
-name, end = sys.argv[1], time.time() + 3
-def one(what):
-    if os.fork() == 0:
-        what()
-        os._exit(0)
-def write():
-    i = 0
-    while time.time() < end:
-        i += 1
-        with open(name + ".new", "w") as f:
-            f.write("version %d\n" % i)
-        os.rename(name + ".new", name)
-        with open(name + ".gone", "w") as f:
-            f.write("version %d\n" % i)
-        os.unlink(name + ".gone")
-def read():
-    while time.time() < end:
-        fd = os.open(name, os.O_RDONLY)
-        text = os.read(fd, 100)
-        os.close(fd)
-        assert re.fullmatch(rb"version \d+\n", text), text
-        size = os.stat(name).st_size
-        assert size >= len("version 1\n"), size
-        try:
-            with open(name + ".gone", "rb") as f:
-                text = f.read()
-            assert re.fullmatch(rb"(version \d+\n)?", text), text
-        except FileNotFoundError:
-            pass
-with open(name, "w") as f:
-    f.write("version 0\n")
-for what in write, read, read:
-    one(what)
-print([os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(3)])
-END
 readers() {
-	PMIO_DRAIN=$1 expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$T/readers.py" "$PFS/readers.$1" && says '^\[0, 0, 0\]$' && silent && drain_all
+	PMIO_DRAIN=$1 expect 0 "$PMIO" run --paths "$PFS/*" -- python3 "$top_srcdir/tests/redirect/readers.py" "$PFS/readers.$1" && says '^\[0, 0, 0\]$' && silent && drain_all
 }
 check "a held file is replaced again and again" replaces
 check "the time of a held file that is open" times_open
