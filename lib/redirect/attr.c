@@ -182,7 +182,7 @@ static long chmod_nofollow(int dir, const char *path, mode_t mode)
 {
 	char proc[40];
 	struct stat st;
-	long fd = RAW(openat, dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0), rc;
+	long fd = REDIRECT_ABOVE(RAW(openat, dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)), rc;
 
 	if (fd < 0)
 		return fd;

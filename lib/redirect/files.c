@@ -25,7 +25,6 @@ static _Atomic uintptr_t table[REDIRECT_FDS];
 static _Atomic int highest = -1; /* entry that was ever set */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the lists */
 static pthread_mutex_t recognising = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t raising = PTHREAD_MUTEX_INITIALIZER; /* the limit of descriptors */
 static struct redirect_file *files, *unused;
 static int first_own = REDIRECT_FDS;
 
@@ -77,6 +76,7 @@ static const struct redirect_pool *load(void)
 {
 	char path[PATH_MAX];
 	const struct redirect_pool *p;
+	struct redirect_raised raised;
 	Dl_info info;
 	void *lib;
 	char *slash;
@@ -88,6 +88,10 @@ static const struct redirect_pool *load(void)
 	}
 	strcpy(slash + 1, REDIRECT_POOL_LIBRARY);
 	lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (!lib && redirect_raise(&raised)) { /* the loader opens files, too */
+		lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+		redirect_lower(&raised);
+	}
 	p = lib ? dlsym(lib, REDIRECT_POOL_SYMBOL) : NULL;
 	if (!p || p->version != REDIRECT_POOL_VERSION) {
 		redirect_error("%s: %s", path, p ? "it is of another version of pmio" : dlerror());
@@ -153,20 +157,13 @@ int redirect_highest(void)
 /* above the program's limit, if there is no other place */
 static long move_up(int fd)
 {
-	struct rlimit limit, more;
+	struct redirect_raised raised;
 	long to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
 
-	if (to >= 0)
-		return to;
-	pthread_mutex_lock(&raising); /* the limit is what it was when it is unlocked */
-	if (RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		more = limit;
-		more.rlim_cur = limit.rlim_max < REDIRECT_FDS ? limit.rlim_max : REDIRECT_FDS;
-		RAW(prlimit64, 0, RLIMIT_NOFILE, &more, 0);
+	if (to < 0 && redirect_raise(&raised)) {
 		to = RAW(fcntl, fd, F_DUPFD_CLOEXEC, first_own);
-		RAW(prlimit64, 0, RLIMIT_NOFILE, &limit, 0);
+		redirect_lower(&raised);
 	}
-	pthread_mutex_unlock(&raising);
 	return to;
 }
 
@@ -668,7 +665,7 @@ static void begin_child(bool of_fork)
 	redirect_state_init();
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	recognising = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	raising = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	redirect_above_init();
 	for (int fd = 0; fd <= atomic_load(&highest); fd++) {
 		uintptr_t v = atomic_load_explicit(&table[fd], memory_order_relaxed);
 

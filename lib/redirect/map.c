@@ -190,7 +190,7 @@ static int fill_copy(struct redirect_file *f, int fd, size_t len, off_t off)
 /* of a file, so that pages which the program gives back (MADV_DONTNEED) are as they were */
 static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
 {
-	long fd = RAW(memfd_create, "pmio", MFD_CLOEXEC), base;
+	long fd = REDIRECT_ABOVE(RAW(memfd_create, "pmio", MFD_CLOEXEC)), base;
 	int rc;
 
 	if (fd < 0)
@@ -270,7 +270,7 @@ static int map_part(struct redirect_file *f, char *base, size_t len, int prot, o
 /* addresses where every access is SIGBUS */
 static int map_nothing(char *base, size_t len, int prot)
 {
-	long fd = RAW(memfd_create, "pmio", MFD_CLOEXEC), p;
+	long fd = REDIRECT_ABOVE(RAW(memfd_create, "pmio", MFD_CLOEXEC)), p;
 
 	if (fd < 0)
 		return (int)fd;

@@ -96,7 +96,7 @@ static bool may_be_below(uint64_t dev)
 	char text[2 * PATH_MAX];
 	size_t len = 0;
 	bool found = false, below = false;
-	long fd = RAW(openat, AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0), n;
+	long fd = REDIRECT_ABOVE(RAW(openat, AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0)), n;
 
 	if (fd < 0)
 		return true;
@@ -321,7 +321,7 @@ int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st
 		return -1;
 	if (RAW(newfstatat, dir, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
 		return -1;
-	fd = RAW(openat, dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0);
+	fd = REDIRECT_ABOVE(RAW(openat, dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0));
 	if (fd < 0)
 		return -1;
 	if (RAW(fstat, fd, st) == 0 && S_ISREG(st->st_mode) && redirect_fd_name((int)fd, st, name) && redirect_matches(name))

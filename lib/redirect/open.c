@@ -14,7 +14,7 @@
 
 static int open_for_libpmio(int dir, const char *path, int flags, mode_t mode)
 {
-	return (int)raw_result(redirect_own((int)RAW(openat, dir, path, flags, mode)));
+	return (int)raw_result(redirect_own((int)REDIRECT_ABOVE(RAW(openat, dir, path, flags, mode))));
 }
 
 static bool is_there(int dir, const char *path)
@@ -156,16 +156,6 @@ int redirect_creat(const char *path, mode_t mode)
 REDIRECT(creat, redirect_creat);
 REDIRECT(creat64, redirect_creat);
 
-/* libpmio's connection must not have a number that the program uses for something else */
-int redirect_socket(int domain, int type, int protocol);
-int redirect_socket(int domain, int type, int protocol)
-{
-	long fd = RAW(socket, domain, type, protocol);
-
-	return (int)raw_result(redirect_on && redirect_inside ? redirect_own((int)fd) : fd);
-}
-REDIRECT(socket, redirect_socket);
-
 /* what the library for other nodes' network makes */
 #define OWN_ONLY(name, function) __asm__(".weak " #name "\n.type " #name ", %function\n.set " #name ", " #function)
 
@@ -181,52 +171,62 @@ static int maybe_own_both(long rc, int fds[2])
 	return (int)raw_result(rc);
 }
 
+#define OURS(call) (redirect_on && redirect_inside ? REDIRECT_ABOVE(call) : (call))
+
+/* libpmio's connection must not have a number that the program uses for something else */
+int redirect_socket(int domain, int type, int protocol);
+int redirect_socket(int domain, int type, int protocol)
+{
+	return maybe_own(OURS(RAW(socket, domain, type, protocol)));
+}
+REDIRECT(socket, redirect_socket);
+
 int redirect_accept(int fd, struct sockaddr *addr, socklen_t *len);
 int redirect_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return maybe_own(CANCELLABLE(RAW(accept4, fd, addr, len, 0)));
+	return maybe_own(OURS(CANCELLABLE(RAW(accept4, fd, addr, len, 0))));
 }
 OWN_ONLY(accept, redirect_accept);
 
 int redirect_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 int redirect_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	return maybe_own(CANCELLABLE(RAW(accept4, fd, addr, len, flags)));
+	return maybe_own(OURS(CANCELLABLE(RAW(accept4, fd, addr, len, flags))));
 }
 OWN_ONLY(accept4, redirect_accept4);
 
 int redirect_epoll_create(int size);
 int redirect_epoll_create(int size)
 {
-	return maybe_own(size > 0 ? RAW(epoll_create1, 0) : -EINVAL);
+	return maybe_own(size > 0 ? OURS(RAW(epoll_create1, 0)) : -EINVAL);
 }
 OWN_ONLY(epoll_create, redirect_epoll_create);
 
 int redirect_epoll_create1(int flags);
 int redirect_epoll_create1(int flags)
 {
-	return maybe_own(RAW(epoll_create1, flags));
+	return maybe_own(OURS(RAW(epoll_create1, flags)));
 }
 OWN_ONLY(epoll_create1, redirect_epoll_create1);
 
 int redirect_eventfd(unsigned count, int flags);
 int redirect_eventfd(unsigned count, int flags)
 {
-	return maybe_own(RAW(eventfd2, count, flags));
+	return maybe_own(OURS(RAW(eventfd2, count, flags)));
 }
 OWN_ONLY(eventfd, redirect_eventfd);
 
 int redirect_socketpair(int domain, int type, int protocol, int fds[2]);
 int redirect_socketpair(int domain, int type, int protocol, int fds[2])
 {
-	return maybe_own_both(RAW(socketpair, domain, type, protocol, fds), fds);
+	return maybe_own_both(OURS(RAW(socketpair, domain, type, protocol, fds)), fds);
 }
 OWN_ONLY(socketpair, redirect_socketpair);
 
 int redirect_pipe2(int fds[2], int flags);
 int redirect_pipe2(int fds[2], int flags)
 {
-	return maybe_own_both(RAW(pipe2, fds, flags), fds);
+	return maybe_own_both(OURS(RAW(pipe2, fds, flags)), fds);
 }
 OWN_ONLY(pipe2, redirect_pipe2);
 
@@ -236,6 +236,21 @@ int redirect_pipe(int fds[2])
 	return redirect_pipe2(fds, 0);
 }
 OWN_ONLY(pipe, redirect_pipe);
+
+/* an agent sends a descriptor, which would be lost if there was no room for it */
+ssize_t redirect_recvmsg(int sock, struct msghdr *m, int flags);
+ssize_t redirect_recvmsg(int sock, struct msghdr *m, int flags)
+{
+	struct redirect_raised raised;
+	long n;
+
+	if (!redirect_inside || !__atomic_load_n(&redirect_was_raised, __ATOMIC_RELAXED) || !redirect_raise(&raised))
+		return raw_result(CANCELLABLE(RAW(recvmsg, sock, m, flags)));
+	n = RAW(recvmsg, sock, m, flags);
+	redirect_lower(&raised);
+	return raw_result(n);
+}
+OWN_ONLY(recvmsg, redirect_recvmsg);
 
 /* the process that gets a descriptor by it has not told the agent yet */
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
@@ -427,7 +442,7 @@ int redirect_fcntl(int fd, int cmd, ...)
 	va_end(ap);
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
 		know(fd);
-		rc = RAW(fcntl, fd, cmd, arg);
+		rc = OURS(RAW(fcntl, fd, cmd, arg));
 		if (redirect_inside)
 			return (int)raw_result(redirect_on ? redirect_own((int)rc) : rc);
 		return copied(fd, rc);

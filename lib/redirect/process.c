@@ -90,7 +90,7 @@ static const char *look_at_program(int dir, const char *path, char next[256])
 		Elf64_Ehdr elf;
 		char text[256];
 	} head = { .text = "" };
-	long fd = RAW(openat, dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0), n;
+	long fd = REDIRECT_ABOVE(RAW(openat, dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)), n;
 	const char *why = NULL;
 
 	*next = '\0';

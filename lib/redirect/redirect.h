@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -169,6 +170,33 @@ struct redirect_calm {
 };
 void redirect_enter(struct redirect_calm *calm);
 void redirect_leave(const struct redirect_calm *calm);
+
+/* ---- above.c: descriptors above the program's limit ---------------------------------------- */
+
+/* the program's limit is as high as the hard one until redirect_lower(); false: there is no higher one */
+struct redirect_raised {
+	uint64_t mask;
+	int cancel_state;
+	struct rlimit before;
+};
+extern bool redirect_was_raised; /* ever */
+bool redirect_raise(struct redirect_raised *r);
+void redirect_lower(const struct redirect_raised *r);
+/* in a child of fork */
+void redirect_above_init(void);
+
+/* a call that makes a descriptor for libpmio, or for a moment, also when the program has none left */
+#define REDIRECT_ABOVE(call)                                                                                     \
+	({                                                                                                         \
+		struct redirect_raised raised_;                                                                    \
+		long fd_ = (call);                                                                                 \
+                                                                                                                   \
+		if (fd_ == -EMFILE && redirect_raise(&raised_)) {                                                  \
+			fd_ = (call);                                                                              \
+			redirect_lower(&raised_);                                                                  \
+		}                                                                                                  \
+		fd_;                                                                                               \
+	})
 
 static inline int redirect_errno(long rc)
 {

@@ -76,7 +76,7 @@ static int settle_below(char from[PATH_MAX], char to[PATH_MAX])
 {
 	char names[LISTED] __attribute__((aligned(8)));
 	size_t from_len = strlen(from), to_len = strlen(to);
-	long fd = RAW(openat, AT_FDCWD, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), n;
+	long fd = REDIRECT_ABOVE(RAW(openat, AT_FDCWD, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0)), n;
 	int rc = 0;
 
 	if (fd < 0)
@@ -105,7 +105,7 @@ static int settle_below(char from[PATH_MAX], char to[PATH_MAX])
 static int settle_folder(int dir, const char *path, int to_dir, const char *to)
 {
 	char from[PATH_MAX], name[PATH_MAX], inside[PATH_MAX];
-	long fd = RAW(openat, dir, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	long fd = REDIRECT_ABOVE(RAW(openat, dir, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0));
 	struct stat st;
 	bool known;
 

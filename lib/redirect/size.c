@@ -359,13 +359,19 @@ int redirect_truncate(const char *path, off_t size)
 {
 	const char *plain = redirect_plain_path(AT_FDCWD, path);
 	char name[PATH_MAX];
+	struct redirect_lost lost;
 	struct stat st;
 	int known = redirect_path_fd(AT_FDCWD, plain, true, &st, name), fd, rc, err;
 
 	if (known < 0)
 		return (int)raw_result(RAW(truncate, plain, size));
 	RAW(close, known);
-	fd = redirect_open_at(AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0, REDIRECT_CALLER);
+	lost = (struct redirect_lost){ st.st_dev, st.st_ino, false }; /* without a name it is the one that is meant, too */
+	fd = (int)REDIRECT_ABOVE(RAW(openat, AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0));
+	if (fd >= 0)
+		fd = redirect_opened(fd, O_WRONLY, false, false, REDIRECT_CALLER, &lost);
+	else
+		errno = -fd;
 	if (fd < 0)
 		return -1;
 	rc = redirect_ftruncate(fd, size);

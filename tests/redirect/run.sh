@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 32
+plan 33
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -243,6 +243,35 @@ immutable() {
 	run --paths "$PFS/*" -- sh -c "echo data >$PFS/im; python3 $T/flags.py $PFS/im 10; cat $PFS/im; python3 $T/flags.py $PFS/im 0; echo more >>$PFS/im" && says '^data$' && silent && [ "$(size "$PFS/im")" = 5 ] &&
 		drain_all && [ "$(tr '\n' ' ' <"$PFS/im")" = 'data more ' ]
 }
+# those of libpmio are above its limit, also when it has none left itself
+no_descriptors() {
+	cat >"$T/limit.py" <<-'END'
+	import os, resource, sys
+	folder = sys.argv[1]
+	def all_but(n):
+	    have = []
+	    try:
+	        while True: have.append(os.open("/dev/null", os.O_RDONLY))
+	    except OSError: pass
+	    for fd in have[len(have) - n:]: os.close(fd)
+	    return have[:len(have) - n]
+	resource.setrlimit(resource.RLIMIT_NOFILE, (24, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+	have = all_but(1)
+	fd = os.open(folder + "/a", os.O_RDWR | os.O_CREAT) # the last one, and the first of these files
+	os.write(fd, b"text")
+	assert os.stat(folder + "/held").st_size == 4
+	os.truncate(folder + "/held", 2)
+	os.chmod(folder + "/held", 0o600)
+	os.rename(folder + "/held", folder + "/new")
+	assert os.stat(folder + "/new").st_size == 2
+	os.unlink(folder + "/gone")
+	assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 24
+	try: os.dup(fd)
+	except OSError as e: print(e.errno)
+	END
+	mkdir "$PFS/nd" && run --paths "$PFS/*" -- sh -c "echo 123 >$PFS/nd/held; echo gone >$PFS/nd/gone" && run --paths "$PFS/*" -- python3 "$T/limit.py" "$PFS/nd" && says '^24$' && silent &&
+		! "$PMIO" ls | grep -q nd/gone && held_size "$PFS/nd/a" 4 && drain_all && [ "$(cat "$PFS/nd/new" "$PFS/nd/a")" = 12text ]
+}
 own_commands() {
 	run --paths "$PFS/*" -- sh -c "echo 1 >$PFS/own; '$PMIO' ls | grep own; '$PMIO' drain $PFS/own; cat $PFS/own" && [ "$(cat "$PFS/own")" = 1 ]
 }
@@ -280,6 +309,7 @@ check "a program that touches no such file starts as quickly" quick_start
 check "marks of pmio are not shown" own_xattr
 check "capabilities stay" keeps_capabilities
 check "a file that is made immutable is there" immutable
+check "a program has no descriptors left" no_descriptors
 check "pmio's own commands see the plain files" own_commands
 check "descriptors of libpmio are out of the way" keeps_descriptors
 exit $tap_failed
