@@ -263,6 +263,15 @@ bool redirect_may_match(int dir, const char *path)
 	return redirect_absolute(dir, path, name) && redirect_matches(name);
 }
 
+/* or is it called so? */
+static bool is_gone(const char *name, const struct stat *st)
+{
+	struct stat now;
+
+	return st->st_nlink == 0 || RAW(newfstatat, AT_FDCWD, name, &now, AT_SYMLINK_NOFOLLOW) < 0 || now.st_ino != st->st_ino || now.st_dev != st->st_dev;
+}
+
+/* also the one by which it was opened, when that has gone and it has others */
 bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
 {
 	static const char gone[] = " (deleted)";
@@ -273,7 +282,7 @@ bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
 	if (!read_link(link, out))
 		return false;
 	n = strlen(out);
-	if (st->st_nlink == 0 && n > sizeof(gone) && strcmp(out + n - (sizeof(gone) - 1), gone) == 0)
+	if (n > sizeof(gone) && strcmp(out + n - (sizeof(gone) - 1), gone) == 0 && is_gone(out, st))
 		out[n - (sizeof(gone) - 1)] = '\0';
 	return true;
 }

@@ -3,7 +3,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
-plan 33
+plan 34
 export PMIO_DRAIN=hold
 
 run() { expect 0 "$PMIO" run "$@"; }
@@ -33,6 +33,20 @@ python3 -c \"import os, subprocess; os.stat('$m/c'); subprocess.run(['mount', '-
 	"$PMIO" agent stop --force
 	umount "$m" "$m.late"
 	return $rc
+}
+# a file keeps the name by which it was opened, also when that has gone and it has others
+linked_removed() {
+	run --paths "$PFS/*.lr" -- python3 -c "import os, subprocess
+os.chdir('$PFS')
+f = os.open('a.lr', os.O_RDWR | os.O_CREAT); os.link('a.lr', 'b.lr'); os.write(f, b'parent ')
+os.unlink('a.lr'); subprocess.run(['sh', '-c', 'echo child; cat b.lr >&2'], stdout=f); os.write(f, b'end')
+with open('c.lr', 'w') as g: g.write('old ')
+os.link('c.lr', 'backup.lr'); g = open('c.lr', 'a')
+with open('new.lr', 'w') as n: n.write('new ')
+os.rename('new.lr', 'c.lr'); subprocess.run(['echo', 'more'], stdout=g); g.close()
+with open('d.lr (deleted)', 'w') as d: d.write('other')
+print(open('b.lr').read(), open('backup.lr').read(), open('c.lr').read())" && [ "$(cat "$ERR")" = 'parent child' ] && says '^end old more$' && says '^ new $' &&
+		[ "$(size "$PFS/b.lr")" = 0 ] && [ "$(size "$PFS/d.lr (deleted)")" = 5 ] && drain_all && [ "$(cat "$PFS/b.lr" "$PFS/backup.lr" "$PFS/c.lr" | tr '\n' ' ')" = 'parent child endold more new ' ]
 }
 linked() {
 	ln -s "$PFS" "$T/link" && run --paths "$T/link/l*" -- sh -c "echo 1 >$T/link/l1; echo 2 >$PFS/l2" && held_size "$PFS/l1" 2 &&
@@ -284,6 +298,7 @@ check "relative patterns, and those below the home directory" relative
 check "patterns in several options, and of a pmio run around it" several
 check "a file system that is mounted further down" mounted_below
 check "patterns and names with symbolic links" linked
+check "names that have gone, of files with others" linked_removed
 check "names with pmem:" prefix
 check "... in calls that have nothing to do with data" prefix_elsewhere
 check "a descriptor of such a name that a child inherits" prefix_inherited
