@@ -21,7 +21,8 @@
 
 #include "core/clock.h"
 #include "core/error.h"
-#include "target/target_impl.h"
+#include "remote/remote.h"
+#include "target/relay.h"
 
 #define UNUSED_MS 1000 /* then the sessions end */
 

@@ -1,7 +1,7 @@
 /*
  * target_impl.h -- shared by the files of a target
  *
- * All functions are called with server.lock held, except where noted.  The order of files: relay < session <
+ * All functions are called with server.lock held, except where noted.  The order of files: relay, layouts, watch < session <
  * file_ops, layout_ops, handshake, liveness < dispatch < target.
  */
 #ifndef PMIO_TARGET_IMPL_H
@@ -20,6 +20,7 @@
 #include "remote/wire.h"
 #include "target/target.h"
 #include "target/layouts.h"
+#include "target/relay.h"
 #include "target/watch.h"
 
 #define NR_BUFFERS 512	       /* of REMOTE_BUFFER_SIZE bytes; they take memory only when they are used */
@@ -176,27 +177,6 @@ struct server {
 	struct pending *pending;	/* of the first thread only */
 	unsigned nr_pending;
 };
-
-/* ---- relay.c: no lock held except where noted ---- */
-
-/* NULL: out of memory; for as long as the server lives */
-struct relays *relays_new(const struct pmio_settings *settings, const uint8_t own[16]);
-/*
- * a CLAIM or POINTER for another target; len: of m; the answer's status.  PMIO_EPROTO: the message is not valid
- */
-int relays_pass_on(struct relays *r, struct remote_relay_msg *m, size_t len, void *answer, size_t room, size_t *answer_len);
-/* an OPEN; shared with other handles of the same layout session, target and flags; to be closed by relays_close() */
-int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, struct relayed **out);
-struct pmio_file *relays_file(struct relayed *f);
-/* flags: PMIO_CLOSE_*; the last handle's close is that of the file, and returns its errors; it unlocks it, if owner has locked it */
-int relays_close(struct relays *r, struct relayed *f, const void *owner, uint32_t flags);
-/* -EAGAIN: another handle has locked it, here or elsewhere; owner: the handle */
-int relays_try_lock(struct relays *r, struct relayed *f, const void *owner);
-void relays_unlock(struct relays *r, struct relayed *f, const void *owner);
-/* client_grow(), which the other target need not be told if it knows this node as a grower */
-int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers);
-/* end the sessions with other targets that nobody has needed for a while; from time to time; waits for nobody */
-void relays_look(struct relays *r, struct workers *w, uint64_t now);
 
 /* ---- session.c ---- */
 
