@@ -127,7 +127,7 @@ static void use_news(struct node *n)
 		n->lost = n->peer != NULL;
 		n->retry_ms = 0;
 	} else if (n->has_news) {
-		n->news.fabric.epoch = n->endpoint.fabric.epoch; /* this descriptor is accepted again if it comes again */
+		n->news = n->endpoint; /* that descriptor is accepted again if it comes again */
 	}
 	n->has_news = false;
 	pthread_mutex_unlock(&n->news_lock);

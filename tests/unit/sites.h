@@ -59,6 +59,23 @@ const char *__lsan_default_options(void)
 			fail_msg("in vain: %s", #cond); \
 	} while (0)
 
+/* a test once more, with calls that move no data relayed by the node's target */
+#define test_relayed(f) { #f "_relayed", f, relay_calls, relay_no_calls, NULL }
+
+static inline int relay_calls(void **state)
+{
+	(void)state;
+	relays = true;
+	return 0;
+}
+
+static inline int relay_no_calls(void **state)
+{
+	(void)state;
+	relays = false;
+	return 0;
+}
+
 /* ---- files ------------------------------------------------------------------------------ */
 
 /* a file of this test's own in the scratch folder, which is the PFS */

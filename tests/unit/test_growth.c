@@ -455,15 +455,8 @@ static int be(char **argv)
 	return strcmp(argv[1], "grow") == 0 && take_sites(argv[2]) == 0 ? role_grow() : 1;
 }
 
-static int start_relayed(void **state)
-{
-	relays = true;
-	return start_sites(state);
-}
-
 int main(int argc, char **argv)
 {
-	int failed;
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(size__seen_by_all_at_once),
 		cmocka_unit_test(size__others_write_there_too),
@@ -477,23 +470,20 @@ int main(int argc, char **argv)
 		cmocka_unit_test(process_killed__its_size_stays),
 		cmocka_unit_test(target_killed__the_size_is_not_known),
 		cmocka_unit_test(home_lost__all_are_asked),
+		/* all but those that count messages */
+		test_relayed(size__others_write_there_too),
+		test_relayed(size__two_growers),
+		test_relayed(size__home_does_not_know_growers),
+		test_relayed(truncate__while_it_grows),
+		test_relayed(truncate__hole_at_the_end),
+		test_relayed(append__after_growth),
+		test_relayed(raise__not_after_a_truncation),
+		test_relayed(process_killed__its_size_stays),
+		test_relayed(target_killed__the_size_is_not_known),
+		test_relayed(home_lost__all_are_asked),
 		/* last: an agent whose clients knew another one keeps files */
 		cmocka_unit_test(agent_killed__the_next_one_has_the_size),
-	};
-
-	/* all but those that count messages */
-	struct CMUnitTest relayed[] = {
-		cmocka_unit_test(size__others_write_there_too),
-		cmocka_unit_test(size__two_growers),
-		cmocka_unit_test(size__home_does_not_know_growers),
-		cmocka_unit_test(truncate__while_it_grows),
-		cmocka_unit_test(truncate__hole_at_the_end),
-		cmocka_unit_test(append__after_growth),
-		cmocka_unit_test(raise__not_after_a_truncation),
-		cmocka_unit_test(process_killed__its_size_stays),
-		cmocka_unit_test(target_killed__the_size_is_not_known),
-		cmocka_unit_test(home_lost__all_are_asked),
-		cmocka_unit_test(agent_killed__the_next_one_has_the_size),
+		test_relayed(agent_killed__the_next_one_has_the_size),
 	};
 
 	if (argc == 4)
@@ -501,8 +491,5 @@ int main(int argc, char **argv)
 	scratch_tests = tests;
 	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
 	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
-	failed = cmocka_run_group_tests_name("growth", tests, start_sites, stop_sites);
-	scratch_tests = relayed;
-	scratch_nr_tests = sizeof(relayed) / sizeof(relayed[0]);
-	return failed + cmocka_run_group_tests_name("growth, relayed", relayed, start_relayed, stop_sites);
+	return cmocka_run_group_tests_name("growth", tests, start_sites, stop_sites);
 }

@@ -2046,15 +2046,8 @@ static rlim_t limit_of_descriptors(void)
 	return getrlimit(RLIMIT_NOFILE, &r) == 0 ? r.rlim_max : 256;
 }
 
-static int start_relayed(void **state)
-{
-	relays = true;
-	return start_sites(state);
-}
-
 int main(int argc, char **argv)
 {
-	int failed;
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(endpoint__comes_back_as_saved),
 		cmocka_unit_test(endpoint__others_could_know_it),
@@ -2107,16 +2100,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lock__own_is_not_waited_for_without_end),
 		cmocka_unit_test(striped__turn_at_a_dead_node),
 		cmocka_unit_test(striped__dead_node_keeps_nobody_waiting),
-	};
-	struct CMUnitTest relayed[] = {
-		cmocka_unit_test(striped__striped),
-		cmocka_unit_test(striped__local),
-		cmocka_unit_test(striped__turns_if_there_are_gaps),
-		cmocka_unit_test(striped__threads_share_it),
-		cmocka_unit_test(striped__shared_pointers),
-		cmocka_unit_test(striped__appends),
-		cmocka_unit_test(striped__turn_at_a_dead_node),
-		cmocka_unit_test(striped__dead_node_keeps_nobody_waiting),
+		test_relayed(striped__striped),
+		test_relayed(striped__local),
+		test_relayed(striped__turns_if_there_are_gaps),
+		test_relayed(striped__threads_share_it),
+		test_relayed(striped__shared_pointers),
+		test_relayed(striped__appends),
+		test_relayed(striped__turn_at_a_dead_node),
+		test_relayed(striped__dead_node_keeps_nobody_waiting),
 	};
 	const struct rlimit few = { 256, limit_of_descriptors() };
 
@@ -2126,8 +2117,5 @@ int main(int argc, char **argv)
 	scratch_tests = tests;
 	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
 	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
-	failed = cmocka_run_group_tests_name("remote", tests, start_sites, stop_sites);
-	scratch_tests = relayed;
-	scratch_nr_tests = sizeof(relayed) / sizeof(relayed[0]);
-	return failed + cmocka_run_group_tests_name("remote, relayed", relayed, start_relayed, stop_sites);
+	return cmocka_run_group_tests_name("remote", tests, start_sites, stop_sites);
 }
