@@ -358,6 +358,27 @@ static void other_target_killed__is_said(void **state)
 	assert_on_pfs((const uint8_t *)"x", 1);
 }
 
+/* a descriptor that was refused is not passed on */
+static void descriptor__of_a_leftover(void **state)
+{
+	struct remote_endpoint old = sites[MDS].endpoint;
+	struct pmio_file *f;
+	struct node *n;
+	uint64_t generation;
+
+	(void)state;
+	await(sessions_of(MDS) == 1); /* so this node's target has none there */
+	old.fabric.epoch++;
+	old.liveness = 1;
+	n = node_get(settings, &old);
+	assert_non_null(n);
+	assert_int_equal(node_enter(n, &generation), 0); /* by the session that there is */
+	node_leave(n, 0);
+	begin("leftover", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	end(&f);
+}
+
 /* ---- messages that are not valid ------------------------------------------------------------------- */
 
 union relay {
@@ -451,6 +472,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(own_target_killed__goes_on_without_it),
 		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
 		cmocka_unit_test(other_target_killed__is_said),
+		cmocka_unit_test(descriptor__of_a_leftover),
 	};
 
 	relays = true;
