@@ -110,22 +110,23 @@ int file_enter(struct remote_file *r, struct file_at *at)
 	return rc;
 }
 
-/* does this process know a newer descriptor of the target, which the relay cannot reach?  Tell it */
-static bool tell_news(struct remote_file *r, const struct file_at *at)
+/* does this process know a newer descriptor of the target, which the relay may not know?  Tell it */
+static void tell_news(struct remote_file *r)
 {
 	union {
 		struct remote_relay_msg m;
 		uint8_t bytes[sizeof(struct remote_relay_msg) + sizeof(struct remote_hdr_msg)];
 	} u;
 	uint64_t epoch = relay_message(&u.m, r, REMOTE_HELLO);
+	struct node *relay;
 	size_t got;
-	bool news;
 
 	pthread_mutex_lock(&r->lock);
-	news = r->relay && r->relay == at->node && r->epoch != epoch;
+	relay = r->epoch != epoch ? r->relay : NULL;
 	r->epoch = epoch;
 	pthread_mutex_unlock(&r->lock);
-	return news && node_ask(at->node, &u, sizeof(u), REMOTE_RELAY, NULL, 0, &got) == 0;
+	if (relay)
+		node_ask(relay, &u, sizeof(u), REMOTE_RELAY, NULL, 0, &got);
 }
 
 int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg)
@@ -135,13 +136,12 @@ int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_f
 	for (int tries = 0; tries < most; tries++) {
 		struct file_at at = { .node = NULL };
 
+		tell_news(r);
 		rc = file_enter(r, &at);
 		if (rc == 0) {
 			rc = run(r, &at, arg);
 			node_leave(at.node, rc);
 		}
-		if (rc == -EIO && tell_news(r, &at))
-			continue;
 		if (!node_is_lost(rc))
 			return rc;
 		/* do not wait a second time, unless that was for a relay, which there may be no more */

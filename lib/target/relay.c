@@ -223,6 +223,11 @@ int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, 
 		while (!f->file && !f->failed)
 			pthread_cond_wait(&r->changed, &r->lock);
 		rc = f->rc;
+		if (rc == 0) { /* the open was not sent on, which would have told where the other target is now */
+			pthread_mutex_unlock(&r->lock);
+			remote_note_endpoint(r->settings, &m->to);
+			pthread_mutex_lock(&r->lock);
+		}
 	} else {
 		f = calloc(1, sizeof(*f));
 		rc = f ? 0 : -ENOMEM;

@@ -358,6 +358,46 @@ static void other_target_killed__is_said(void **state)
 	assert_on_pfs((const uint8_t *)"x", 1);
 }
 
+/* without the file's calls having failed before */
+static void other_target_restarted__close_knows_it(void **state)
+{
+	struct pmio_file *f;
+
+	(void)state;
+	begin("told", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	scratch_catch_log();
+	kill_target(MDS);
+	assert_int_equal(remote_advertise(sites[MDS].pm, &sites[MDS].endpoint), 0);
+	assert_int_equal(pmio_close(&f), 0);
+	pmio_log_set_handler(NULL);
+	remote_layout_fini(&layout);
+	assert_on_pfs((const uint8_t *)"x", 1);
+}
+
+/* who opens it with the new descriptor shares what is open there by the old one */
+static void other_target_restarted__open_says_so(void **state)
+{
+	struct pmio_file *f, *g;
+	off_t size;
+
+	(void)state;
+	begin("says", PMIO_PLACE_LOCAL);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "x", 1, 0), 1);
+	scratch_catch_log();
+	kill_target(MDS);
+	assert_int_equal(remote_advertise(sites[MDS].pm, &sites[MDS].endpoint), 0);
+	layout.endpoints[0] = sites[MDS].endpoint;
+	g = open_at_node(false);
+	assert_int_equal(pmio_size(g, &size), 0);
+	assert_int_equal(size, 1);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_close(&g), 0);
+	end(&f);
+}
+
 /* a descriptor that was refused is not passed on */
 static void descriptor__of_a_leftover(void **state)
 {
@@ -472,6 +512,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(own_target_killed__goes_on_without_it),
 		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
 		cmocka_unit_test(other_target_killed__is_said),
+		cmocka_unit_test(other_target_restarted__close_knows_it),
+		cmocka_unit_test(other_target_restarted__open_says_so),
 		cmocka_unit_test(descriptor__of_a_leftover),
 	};
 
