@@ -2,7 +2,8 @@
  * file_handle.c -- the handle of a file in another node's pool: in each session with that node it is opened anew
  *
  * The calls of a relayed file go to this node's own target, which makes them at the other node for all of its node's
- * processes.  If that target cannot be reached any more, they go to the other node from then on.
+ * processes.  If that target has ended, they go to the other node from then on; but not if it only does not answer, or it might
+ * carry out later what it has got, such as a truncation, when other calls have been made without it, and it would keep the file open, and locked.
  */
 #include <errno.h>
 #include <string.h>
@@ -73,8 +74,8 @@ static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at
 	return rc == -ESTALE ? -EIO : rc;
 }
 
-/* begin to use a session, without the file's handle in it */
-static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
+/* begin to use a session, without the file's handle in it; first: nothing of this file can be under way */
+static int enter(struct remote_file *r, bool first, struct node **n, uint64_t *generation)
 {
 	struct node *relay;
 	int rc;
@@ -84,7 +85,7 @@ static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
 	*n = node_of(r);
 	pthread_mutex_unlock(&r->lock);
 	rc = node_enter(*n, generation);
-	if (rc == 0 || !relay)
+	if (rc == 0 || !relay || !(first || node_has_ended(relay)))
 		return rc;
 	pthread_mutex_lock(&r->lock);
 	if (r->relay) {
@@ -100,7 +101,7 @@ static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
 int file_enter(struct remote_file *r, struct file_at *at)
 {
 	uint64_t generation;
-	int rc = enter(r, &at->node, &generation);
+	int rc = enter(r, false, &at->node, &generation);
 
 	if (rc < 0)
 		return rc;
@@ -144,8 +145,8 @@ int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_f
 		}
 		if (!node_is_lost(rc))
 			return rc;
-		/* do not wait a second time, unless that was for a relay, which there may be no more */
-		if (rc == -ETIMEDOUT && at.node == r->target)
+		/* do not wait a second time, unless that was for a relay that is no more */
+		if (rc == -ETIMEDOUT && (at.node == r->target || !node_has_ended(at.node)))
 			break;
 	}
 	return -EIO;
@@ -156,7 +157,7 @@ int file_open_at(struct remote_file *r, const struct client_open *how)
 	struct remote_open_answer_msg a;
 	uint64_t generation = 0;
 	struct node *n;
-	int rc = enter(r, &n, &generation);
+	int rc = enter(r, true, &n, &generation);
 
 	if (rc < 0)
 		return rc;

@@ -32,6 +32,7 @@
 
 #define SHOW_TRIES 5  /* tries to show a liveness socket */
 #define RETRY_MS 1000 /* for this time after a failure further calls fail at once */
+#define ENDING_MS 1000 /* a process that ends closes its sockets one after the other within this time */
 
 static pthread_mutex_t nodes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pmio_fabric_initiator *initiator; /* under nodes_lock, like everything here */
@@ -525,6 +526,30 @@ void node_leave(struct node *n, int rc)
 	if (--n->users == 0 && n->lost)
 		end_session(n);
 	pthread_mutex_unlock(&n->lock);
+}
+
+/* no call of that session is under way at the target, which closes the socket after the last one, or the target has ended */
+static bool is_closed(const struct liveness *l)
+{
+	struct pollfd p = { .fd = l->sock, .events = POLLIN };
+	char byte;
+
+	if (!l->session)
+		return true; /* it had no calls */
+	poll(&p, 1, ENDING_MS);
+	return recv(l->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+bool node_has_ended(struct node *n)
+{
+	bool ended;
+
+	pthread_mutex_lock(&n->lock);
+	ended = is_closed(&n->liveness);
+	for (unsigned i = 0; i < n->nr_earlier && ended; i++)
+		ended = is_closed(&n->earlier[i]);
+	pthread_mutex_unlock(&n->lock);
+	return ended;
 }
 
 static void free_node(struct node *n)

@@ -63,6 +63,12 @@ struct node {
 /* the node of that endpoint descriptor; logs nothing; NULL: out of memory, or a forked child */
 struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
+/*
+ * is it certain that no call of this process is under way at the node's target, or will be done there later?  Not so if it was stopped: it
+ * may have got calls whose answers this process does not wait for any more.  Waits a moment for a target that is about to end
+ */
+bool node_has_ended(struct node *n);
+
 /* the last endpoint descriptor of it that this process has got, which may not be in use yet */
 void node_newest(struct node *n, struct remote_endpoint *endpoint);
 

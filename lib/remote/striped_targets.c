@@ -125,13 +125,15 @@ struct pmio_file *striped_opened(struct striped_file *s, uint32_t i)
 	return f;
 }
 
-/* -EHOSTUNREACH: it cannot be reached */
-static int reach(struct node *n)
+/* -EHOSTUNREACH: it cannot be reached; -EIO: a pointer would be moved later by what it has got already */
+static int reach(struct node *n, enum remote_op op)
 {
 	uint64_t generation;
 
-	if (!n || node_enter(n, &generation) < 0)
+	if (!n)
 		return -EHOSTUNREACH;
+	if (node_enter(n, &generation) < 0)
+		return op == REMOTE_POINTER && !node_has_ended(n) ? -EIO : -EHOSTUNREACH;
 	node_leave(n, 0);
 	return 0;
 }
@@ -146,7 +148,7 @@ static int ask_by_relay(struct striped_file *s, uint32_t i, const void *msg, siz
 	} u;
 	struct node *n = node_get(s->settings, &s->layout.endpoints[s->own]);
 	struct node *to = node_get(s->settings, &s->layout.endpoints[i]);
-	int rc = to ? reach(n) : -ENOMEM;
+	int rc = to ? reach(n, op) : -ENOMEM;
 
 	if (rc < 0)
 		return rc;
@@ -154,7 +156,7 @@ static int ask_by_relay(struct striped_file *s, uint32_t i, const void *msg, siz
 	node_relay_message(&u.relay, s->layout.id, to, op);
 	rc = node_ask(n, &u, sizeof(u.relay) + len, REMOTE_RELAY, answer, room, answer_len);
 	/* of a pointer it is not known then whether it was moved */
-	return rc == -EIO && op != REMOTE_POINTER && reach(n) < 0 ? -EHOSTUNREACH : rc;
+	return rc == -EIO && op != REMOTE_POINTER && reach(n, op) < 0 ? -EHOSTUNREACH : rc;
 }
 
 /* this node's target logs why it cannot reach another one, but this process must say something, too: once each time */

@@ -358,6 +358,84 @@ static void other_target_killed__is_said(void **state)
 	assert_on_pfs((const uint8_t *)"x", 1);
 }
 
+/*
+ * a call that this node's target got, and could not carry out in time, is not done later: by then other calls may have been made
+ * without it
+ */
+static void own_target_stopped__does_nothing_late(void **state)
+{
+	struct pmio_file *f;
+	pid_t pid = target_of(NODE);
+	off_t size = 0;
+	bool done;
+
+	(void)state;
+	begin("late", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "first", 5, 0), 5);
+	scratch_catch_log();
+	kill(pid, SIGSTOP);
+	done = pmio_truncate(control_of(f), 2) == 0; /* the last step of one */
+	if (!done)
+		kill(pid, SIGCONT);
+	await(done || pmio_truncate(control_of(f), 2) == 0);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_pwrite(f, "second", 6, 2), 6);
+	kill(pid, SIGCONT);
+	sleep(2);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, 8);
+	end(&f);
+	assert_on_pfs((const uint8_t *)"fisecond", 8);
+}
+
+/* nor does the file stay open there */
+static void own_target_stopped__close_is_complete(void **state)
+{
+	struct pmio_file *f;
+	pid_t pid = target_of(NODE);
+	off_t size;
+
+	(void)state;
+	begin("complete", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	scratch_catch_log();
+	kill(pid, SIGSTOP);
+	pmio_size(f, &size);
+	kill(pid, SIGCONT);
+	await(pmio_size(f, &size) == 0);
+	pmio_log_set_handler(NULL);
+	assert_int_equal(pmio_pwrite(f, "all of it", 9, 0), 9);
+	end(&f);
+	assert_on_pfs((const uint8_t *)"all of it", 9);
+}
+
+/* and no lock that its holder has given back */
+static void own_target_stopped__keeps_no_lock(void **state)
+{
+	struct pmio_file *f;
+	pid_t pid = target_of(NODE), neighbour;
+	off_t size;
+	int out;
+
+	(void)state;
+	begin("kept", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	assert_int_equal(client_lock(f), 0);
+	scratch_catch_log();
+	kill(pid, SIGSTOP);
+	pmio_size(f, &size);
+	kill(pid, SIGCONT);
+	client_unlock(f);
+	pmio_log_set_handler(NULL);
+	neighbour = start_neighbour(&out, "lock", 0);
+	alarm(30);
+	assert_int_equal(hear(out), 0);
+	alarm(0);
+	end_role(neighbour, out);
+	end(&f);
+}
+
 /* without the file's calls having failed before */
 static void other_target_restarted__close_knows_it(void **state)
 {
@@ -512,6 +590,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(own_target_killed__goes_on_without_it),
 		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
 		cmocka_unit_test(other_target_killed__is_said),
+		cmocka_unit_test(own_target_stopped__does_nothing_late),
+		cmocka_unit_test(own_target_stopped__close_is_complete),
+		cmocka_unit_test(own_target_stopped__keeps_no_lock),
 		cmocka_unit_test(other_target_restarted__close_knows_it),
 		cmocka_unit_test(other_target_restarted__open_says_so),
 		cmocka_unit_test(descriptor__of_a_leftover),
