@@ -642,6 +642,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 	}
 	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
 	rc = striped_get_control(s, 0, &mds);
+	s->layout.began = false; /* it is not begun again if it is opened there a second time, for its bytes: PMIO_OPEN_BEGINS */
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);

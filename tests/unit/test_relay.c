@@ -328,6 +328,32 @@ static void own_target_killed__the_next_file_is_relayed(void **state)
 	await(sessions_of(MDS) == before);
 }
 
+/* when the metadata server opens the file once more, it does not know the growers */
+static void own_target_killed__growers_are_asked(void **state)
+{
+	struct pmio_id_stat st;
+	struct pmio_file *f;
+	off_t size;
+	int fd;
+
+	(void)state;
+	begin("growers", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	assert_int_equal(pmio_pwrite(f, "x", 1, (SITES - 1) * CHUNK), 1); /* in this node's pool: it is a grower from now on */
+	assert_int_equal(pmio_pwrite(f, "longer", 6, (SITES - 1) * CHUNK + 1), 6);
+	scratch_catch_log();
+	kill_target(NODE);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	await(pmio_stat_id(sites[MDS].pm, fd, &st) == -ENOENT); /* its slot, where they are, has been freed */
+	close(fd);
+	assert_int_equal(pmio_pwrite(f, "a", 1, 0), 1);
+	assert_int_equal(pmio_size(f, &size), 0);
+	assert_int_equal(size, (SITES - 1) * CHUNK + 7);
+	pmio_log_set_handler(NULL);
+	end(&f);
+	assert_int_equal(remote_advertise(sites[NODE].pm, &sites[NODE].endpoint), 0);
+}
+
 /* the reason is in the log of the node's target, but this process says something, too */
 static void other_target_killed__is_said(void **state)
 {
@@ -589,6 +615,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(message__not_valid),
 		cmocka_unit_test(own_target_killed__goes_on_without_it),
 		cmocka_unit_test(own_target_killed__the_next_file_is_relayed),
+		cmocka_unit_test(own_target_killed__growers_are_asked),
 		cmocka_unit_test(other_target_killed__is_said),
 		cmocka_unit_test(own_target_stopped__does_nothing_late),
 		cmocka_unit_test(own_target_stopped__close_is_complete),
