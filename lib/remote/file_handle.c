@@ -47,7 +47,7 @@ static int say_open(struct remote_file *r, uint32_t flags, mode_t mode, struct r
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
-/* the session has changed since the handle was opened: open it again */
+/* if the session has changed since the handle was opened, open it again; 1: another thread has given up the relay */
 static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at)
 {
 	struct remote_open_answer_msg a;
@@ -55,7 +55,7 @@ static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at
 
 	pthread_mutex_lock(&r->lock);
 	if (at->node != node_of(r)) {
-		rc = -ECONNRESET; /* another thread has given up the relay */
+		rc = 1;
 	} else if (r->generation != generation) {
 		rc = say_open(r, r->f.flags, 0, &a);
 		if (rc == 0 && (a.dev != r->dev || a.ino != r->ino))
@@ -74,8 +74,8 @@ static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at
 	return rc == -ESTALE ? -EIO : rc;
 }
 
-/* begin to use a session, without the file's handle in it; first: nothing of this file can be under way */
-static int enter(struct remote_file *r, bool first, struct node **n, uint64_t *generation)
+/* begin to use a session, without the file's handle in it */
+static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
 {
 	struct node *relay;
 	int rc;
@@ -85,7 +85,7 @@ static int enter(struct remote_file *r, bool first, struct node **n, uint64_t *g
 	*n = node_of(r);
 	pthread_mutex_unlock(&r->lock);
 	rc = node_enter(*n, generation);
-	if (rc == 0 || !relay || !(first || node_has_ended(relay)))
+	if (rc == 0 || !relay || !node_has_ended(relay))
 		return rc;
 	pthread_mutex_lock(&r->lock);
 	if (r->relay) {
@@ -101,13 +101,16 @@ static int enter(struct remote_file *r, bool first, struct node **n, uint64_t *g
 int file_enter(struct remote_file *r, struct file_at *at)
 {
 	uint64_t generation;
-	int rc = enter(r, false, &at->node, &generation);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	rc = reopen(r, generation, at);
-	if (rc < 0)
-		node_leave(at->node, rc);
+	do {
+		rc = enter(r, &at->node, &generation);
+		if (rc < 0)
+			return rc;
+		rc = reopen(r, generation, at);
+		if (rc != 0)
+			node_leave(at->node, rc < 0 ? rc : 0);
+	} while (rc > 0);
 	return rc;
 }
 
@@ -118,15 +121,18 @@ static void tell_news(struct remote_file *r)
 		struct remote_relay_msg m;
 		uint8_t bytes[sizeof(struct remote_relay_msg) + sizeof(struct remote_hdr_msg)];
 	} u;
-	uint64_t epoch = relay_message(&u.m, r, REMOTE_HELLO);
 	struct node *relay;
+	uint64_t epoch;
 	size_t got;
+	bool news;
 
 	pthread_mutex_lock(&r->lock);
-	relay = r->epoch != epoch ? r->relay : NULL;
+	relay = r->relay;
+	epoch = relay ? relay_message(&u.m, r, REMOTE_HELLO) : r->epoch;
+	news = r->epoch != epoch;
 	r->epoch = epoch;
 	pthread_mutex_unlock(&r->lock);
-	if (relay)
+	if (news)
 		node_ask(relay, &u, sizeof(u), REMOTE_RELAY, NULL, 0, &got);
 }
 
@@ -157,7 +163,7 @@ int file_open_at(struct remote_file *r, const struct client_open *how)
 	struct remote_open_answer_msg a;
 	uint64_t generation = 0;
 	struct node *n;
-	int rc = enter(r, true, &n, &generation);
+	int rc = enter(r, &n, &generation);
 
 	if (rc < 0)
 		return rc;

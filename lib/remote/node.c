@@ -532,12 +532,14 @@ void node_leave(struct node *n, int rc)
 static bool is_closed(const struct liveness *l)
 {
 	struct pollfd p = { .fd = l->sock, .events = POLLIN };
+	ssize_t got;
 	char byte;
 
 	if (!l->session)
 		return true; /* it had no calls */
 	poll(&p, 1, ENDING_MS);
-	return recv(l->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR);
+	got = recv(l->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 bool node_has_ended(struct node *n)

@@ -62,7 +62,7 @@ struct remote_layout;
  * remote_open_relayed -- the same for a target of a file of several nodes, through this node's own target
  *
  * own  index of this node's target.  It has one session with the other target for all processes of the node, and shares what
- *      is open there among those of the layout session: for calls that move few bytes.  If it cannot be reached (any more), calls go to the
+ *      is open there among those of the layout session: for calls that move few bytes.  If it has ended, calls go to the
  *      other target itself
  */
 int remote_open_relayed(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t own, uint32_t target, const char *path,
