@@ -546,6 +546,8 @@ bool node_has_ended(struct node *n)
 {
 	bool ended;
 
+	if (!node_is_ours())
+		return false;
 	pthread_mutex_lock(&n->lock);
 	ended = is_closed(&n->liveness);
 	for (unsigned i = 0; i < n->nr_earlier && ended; i++)

@@ -168,6 +168,8 @@ int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *a
 /*
  * The metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger one
  * before, or would not cut off what others have brought to the file system.
+ *
+ * It goes by the same sessions as this process's writes: one whose answer did not come must not be done after those that follow it.
  */
 int striped_truncate(struct pmio_file *f, uint64_t size)
 {
@@ -180,7 +182,7 @@ int striped_truncate(struct pmio_file *f, uint64_t size)
 	for (uint32_t i = s->layout.nr; i-- > 0 && rc == 0;) {
 		struct pmio_file *target;
 
-		rc = striped_get_control(s, i, &target);
+		rc = striped_get_target(s, i, &target);
 		if (rc == 0)
 			rc = pmio_truncate(target, (off_t)size);
 	}

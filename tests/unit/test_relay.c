@@ -523,6 +523,39 @@ static void descriptor__of_a_leftover(void **state)
 	end(&f);
 }
 
+static void *go_on(void *arg)
+{
+	sleep(1);
+	kill(*(pid_t *)arg, SIGCONT);
+	return NULL;
+}
+
+/* nor does another one: what comes after a truncation that failed is done after it, if that is done at all */
+static void other_target_stopped__truncates_nothing_late(void **state)
+{
+	struct pmio_file *f;
+	pid_t pid = target_of(THIRD);
+	char have[6] = "";
+	pthread_t thread;
+
+	(void)state;
+	begin("order", PMIO_PLACE_STRIPED);
+	f = open_at_node(true);
+	assert_int_equal(pmio_truncate(f, CHUNK + 5), 0);
+	assert_int_equal(pmio_pwrite(f, "first", 5, CHUNK), 5); /* there */
+	scratch_catch_log();
+	kill(pid, SIGSTOP);
+	assert_int_equal(pmio_truncate(f, CHUNK + 2), -EIO);
+	assert_int_equal(pthread_create(&thread, NULL, go_on, &pid), 0);
+	await(pmio_pwrite(f, "second", 6, CHUNK + 2) == 6);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pmio_log_set_handler(NULL);
+	sleep(1);
+	assert_int_equal(pmio_pread(f, have, 6, CHUNK + 2), 6);
+	assert_memory_equal(have, "second", 6);
+	end(&f);
+}
+
 /* ---- messages that are not valid ------------------------------------------------------------------- */
 
 union relay {
@@ -620,6 +653,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(own_target_stopped__does_nothing_late),
 		cmocka_unit_test(own_target_stopped__close_is_complete),
 		cmocka_unit_test(own_target_stopped__keeps_no_lock),
+		cmocka_unit_test(other_target_stopped__truncates_nothing_late),
 		cmocka_unit_test(other_target_restarted__close_knows_it),
 		cmocka_unit_test(other_target_restarted__open_says_so),
 		cmocka_unit_test(descriptor__of_a_leftover),
