@@ -112,7 +112,6 @@ struct client_ops {
 	int (*drain)(struct pmio_file *f);
 	int (*end)(struct pmio_file *f, uint32_t flags); /* close, PMIO_CLOSE_*; f is freed */
 	int (*lock)(struct pmio_file *f);
-	int (*try_lock)(struct pmio_file *f); /* may be NULL */
 	void (*unlock)(struct pmio_file *f);
 	int (*stage)(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step); /* may be NULL */
 };
@@ -340,7 +339,7 @@ void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t 
  */
 int client_lock(struct pmio_file *f);
 void client_unlock(struct pmio_file *f);
-/* the same without waiting: -EAGAIN if another handle has the lock; -EOPNOTSUPP for a file of several nodes */
+/* the same without waiting: -EAGAIN if another handle has the lock; not for files with ops */
 int client_try_lock(struct pmio_file *f);
 /* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);

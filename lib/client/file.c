@@ -546,8 +546,6 @@ int client_lock(struct pmio_file *f)
 
 int client_try_lock(struct pmio_file *f)
 {
-	if (f->ops)
-		return f->ops->try_lock ? f->ops->try_lock(f) : -EOPNOTSUPP;
 	return set_lock(f, F_OFD_SETLK, F_WRLCK);
 }
 

@@ -192,18 +192,13 @@ static int remote_close(struct pmio_file *f, uint32_t flags)
 	return rc;
 }
 
-static int remote_try_lock(struct pmio_file *f)
-{
-	return simple_call(file_of(f), REMOTE_LOCK, "lock");
-}
-
 /* the target does not wait for locks: that would block threads that other calls need */
 static int remote_lock(struct pmio_file *f)
 {
 	struct pmio_backoff b = { LOCK_WAIT_MIN_US, LOCK_WAIT_MAX_US, PMIO_BACKOFF_NO_LIMIT };
 	int rc;
 
-	while ((rc = remote_try_lock(f)) == -EAGAIN)
+	while ((rc = simple_call(file_of(f), REMOTE_LOCK, "lock")) == -EAGAIN)
 		pmio_backoff_sleep(&b);
 	return rc;
 }
@@ -228,7 +223,6 @@ static const struct client_ops ops = {
 	.drain = remote_drain,
 	.end = remote_close,
 	.lock = remote_lock,
-	.try_lock = remote_try_lock,
 	.unlock = remote_unlock,
 	.stage = remote_stage,
 };

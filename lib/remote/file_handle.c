@@ -3,7 +3,7 @@
  *
  * The calls of a relayed file go to this node's own target, which makes them at the other node for all of its node's
  * processes.  If that target has ended, they go to the other node from then on; but not if it only does not answer, or it might
- * carry out later what it has got, such as a truncation, when other calls have been made without it, and it would keep the file open, and locked.
+ * carry out later what it has got, such as a truncation, when other calls have been made without it, and it would keep the file open.
  */
 #include <errno.h>
 #include <string.h>

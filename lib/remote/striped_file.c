@@ -350,24 +350,18 @@ static int striped_drain(struct pmio_file *f)
 
 static int striped_lock(struct pmio_file *f)
 {
-	struct striped_file *s = striped_of(f);
 	struct pmio_file *mds;
-	int rc = striped_get_control(s, 0, &mds);
+	int rc = striped_get_target(striped_of(f), 0, &mds);
 
-	if (rc == 0)
-		rc = client_lock(mds);
-	if (rc == 0)
-		s->locked = mds;
-	return rc;
+	return rc < 0 ? rc : client_lock(mds);
 }
 
 static void striped_unlock(struct pmio_file *f)
 {
-	struct striped_file *s = striped_of(f);
+	struct pmio_file *mds;
 
-	if (s->locked)
-		client_unlock(s->locked);
-	s->locked = NULL;
+	if (striped_get_target(striped_of(f), 0, &mds) == 0)
+		client_unlock(mds);
 }
 
 /* ---- staging in ---- */

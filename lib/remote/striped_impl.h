@@ -35,7 +35,6 @@ struct striped_file {
 	pthread_mutex_t lock;	/* of all below; not held during calls to targets */
 	pthread_cond_t opened;
 	struct striped_target *targets; /* owned; one for each of the layout */
-	struct pmio_file *locked; /* where its lock was taken */
 	uint64_t size;		/* the size that the metadata server has confirmed */
 	uint32_t nr_told;	/* writes to this node's pool that told it of a larger size */
 	bool is_grower;		/* it has been told that this node's slot has the size, too */
@@ -59,7 +58,7 @@ bool striped_is_shared(const struct striped_file *s);
 bool striped_is_lost(struct striped_file *s);
 /* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out);
-/* the same for calls that move no data */
+/* the same for calls whose order does not matter beside that of reads, writes, truncations and locks */
 int striped_get_control(struct striped_file *s, uint32_t i, struct pmio_file **out);
 /* what is open at a target; NULL: nothing */
 struct pmio_file *striped_opened(struct striped_file *s, uint32_t i);

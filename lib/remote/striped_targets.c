@@ -1,8 +1,8 @@
 /*
  * striped_targets.c -- the targets of a striped file: the file is opened at each when it is first needed there
  *
- * Bytes go straight to the target that holds them.  If several processes of this node have the file, calls that move no
- * bytes (sizes, claims, shared pointers, locks) go by this node's target, so that there is one session for each node, and not
+ * Bytes go straight to the target that holds them, and so do truncations and locks, which must not overtake them, or be
+ * overtaken.  If several processes of this node have the file, other calls (sizes, claims, shared pointers) go by this node's target, so that there is one session for each node, and not
  * for each process, with the metadata server and the claim servers.
  */
 #include <errno.h>

@@ -273,11 +273,12 @@ static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 static int do_relayed(struct server *s, struct remote_job *j, struct rhandle *h)
 {
 	switch (j->msg.hdr.op) {
+	case REMOTE_READ:
+	case REMOTE_WRITE:
+	case REMOTE_TRUNCATE:
 	case REMOTE_LOCK:
-		return relays_try_lock(s->relays, h->relayed, h);
 	case REMOTE_UNLOCK:
-		relays_unlock(s->relays, h->relayed, h);
-		return 0;
+		return PMIO_EPROTO; /* these go by the process's own sessions */
 	case REMOTE_GROW:
 		if (!target_is_grow(&j->msg.grow, j->len))
 			return PMIO_EPROTO;
@@ -296,7 +297,7 @@ static int do_close(struct server *s, struct remote_job *j, struct rhandle *h)
 	if (j->len != sizeof(j->msg.close) || (j->msg.close.flags & ~PMIO_CLOSE_DISCARD))
 		return PMIO_EPROTO;
 	if (h->relayed)
-		rc = relays_close(s->relays, h->relayed, h, j->msg.close.flags);
+		rc = relays_close(s->relays, h->relayed, j->msg.close.flags);
 	else
 		rc = j->msg.close.flags & PMIO_CLOSE_DISCARD ? pmio_close_discard(&h->file) : pmio_close(&h->file);
 	pthread_mutex_lock(&s->lock);

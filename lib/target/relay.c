@@ -7,8 +7,8 @@
  * whose memberships, liveness and reconnection are those of lib/remote, too.  A process that ends has its handles closed here by its session's end; if this
  * target ends, the others close what it had open, and its node's processes go to them by themselves.
  *
- * A file that several of them open is open at the other target once.  Its lock, which is the open file's there, is given to one of
- * them at a time here.
+ * A file that several of them open is open at the other target once.  Its bytes, locks and truncations are not relayed: a process's
+ * own sessions keep these in order.
  *
  * A session keeps the other target running.  So sessions that nobody needs are ended: two targets would
  * keep each other for ever.  No other part of a target has any.
@@ -49,7 +49,6 @@ struct relayed {
 	bool failed;		/* the open has failed, with rc */
 	int rc;
 	bool discard;		/* a handle was closed with PMIO_CLOSE_DISCARD */
-	const void *locked_by;	/* the handle; NULL: none */
 	uint64_t growers;	/* bits that the other target has been told */
 	bool growing;		/* it is being told a size */
 	struct round *round;	/* what it is told after that; NULL: nothing yet */
@@ -150,7 +149,7 @@ int relays_pass_on(struct relays *r, struct remote_relay_msg *m, size_t len, voi
 	bool news = is_valid(r, m, len, REMOTE_HELLO);
 	int rc;
 
-	if (!news && !(is_valid(r, m, len, REMOTE_CLAIM) && inner == sizeof(struct remote_claim_msg)) &&
+	if (!news && !(is_valid(r, m, len, REMOTE_CLAIM) && inner == sizeof(struct remote_claim_msg) && !((const struct remote_claim_msg *)m->msg)->create) &&
 	    !(is_valid(r, m, len, REMOTE_POINTER) && inner == sizeof(struct remote_pointer_msg)))
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&r->lock);
@@ -252,13 +251,12 @@ struct pmio_file *relays_file(struct relayed *f)
 	return f->file; /* does not change while there is a handle */
 }
 
-int relays_close(struct relays *r, struct relayed *f, const void *owner, uint32_t flags)
+int relays_close(struct relays *r, struct relayed *f, uint32_t flags)
 {
 	struct pmio_file *file = f->file;
 	bool discard;
 	int rc;
 
-	relays_unlock(r, f, owner);
 	pthread_mutex_lock(&r->lock);
 	f->discard |= (flags & PMIO_CLOSE_DISCARD) != 0;
 	discard = f->discard;
@@ -274,43 +272,6 @@ int relays_close(struct relays *r, struct relayed *f, const void *owner, uint32_
 	end_call(r);
 	pthread_mutex_unlock(&r->lock);
 	return rc;
-}
-
-int relays_try_lock(struct relays *r, struct relayed *f, const void *owner)
-{
-	int rc;
-
-	pthread_mutex_lock(&r->lock);
-	rc = f->locked_by ? -EAGAIN : 0;
-	if (rc == 0)
-		f->locked_by = owner;
-	else if (f->locked_by == owner)
-		rc = 1;
-	pthread_mutex_unlock(&r->lock);
-	if (rc)
-		return rc < 0 ? rc : 0;
-	rc = client_try_lock(f->file);
-	if (rc < 0) {
-		pthread_mutex_lock(&r->lock);
-		f->locked_by = NULL;
-		pthread_mutex_unlock(&r->lock);
-	}
-	return rc;
-}
-
-void relays_unlock(struct relays *r, struct relayed *f, const void *owner)
-{
-	bool locked;
-
-	pthread_mutex_lock(&r->lock);
-	locked = f->locked_by == owner;
-	pthread_mutex_unlock(&r->lock);
-	if (!locked)
-		return;
-	client_unlock(f->file);
-	pthread_mutex_lock(&r->lock);
-	f->locked_by = NULL;
-	pthread_mutex_unlock(&r->lock);
 }
 
 /* lock held, which is released meanwhile; from now on others collect for the next round */

@@ -30,11 +30,8 @@ int relays_pass_on(struct relays *r, struct remote_relay_msg *m, size_t len, voi
 /* an OPEN; shared with other handles of the same layout session, target and flags; to be closed by relays_close() */
 int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, struct relayed **out);
 struct pmio_file *relays_file(struct relayed *f);
-/* flags: PMIO_CLOSE_*; the last handle's close is that of the file, and returns its errors; it unlocks it, if owner has locked it */
-int relays_close(struct relays *r, struct relayed *f, const void *owner, uint32_t flags);
-/* -EAGAIN: another handle has locked it, here or elsewhere; owner: the handle */
-int relays_try_lock(struct relays *r, struct relayed *f, const void *owner);
-void relays_unlock(struct relays *r, struct relayed *f, const void *owner);
+/* flags: PMIO_CLOSE_*; the last handle's close is that of the file, and returns its errors */
+int relays_close(struct relays *r, struct relayed *f, uint32_t flags);
 /* client_grow(), which the other target need not be told if it knows this node as a grower */
 int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers);
 /* end the sessions with other targets that nobody has needed for a while; from time to time; waits for nobody */
