@@ -15,7 +15,7 @@
 /* ---- calls --------------------------------------------------------------------------- */
 
 /* all requests but two are idempotent */
-static int with_session(struct remote_file *r, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg)
+static int with_session(struct remote_file *r, int (*run)(const struct file_at *at, void *arg), void *arg)
 {
 	return file_in_sessions(r, FILE_SESSIONS_MAX, run, arg);
 }
@@ -28,13 +28,12 @@ struct call {
 	size_t room;
 };
 
-static int run_call(struct remote_file *r, const struct file_at *at, void *arg)
+static int run_call(const struct file_at *at, void *arg)
 {
 	struct call *c = arg;
 	size_t got;
 	int rc;
 
-	(void)r;
 	node_header(at->node, c->msg, c->op, at->handle);
 	rc = node_call(at->node, c->msg, c->len, c->answer, c->room, &got);
 	return rc == 0 && got != c->room ? PMIO_EPROTO : rc;
@@ -171,12 +170,11 @@ static void free_remote(struct remote_file *r)
 	free(r);
 }
 
-static int run_close(struct remote_file *r, const struct file_at *at, void *arg)
+static int run_close(const struct file_at *at, void *arg)
 {
 	struct remote_close_msg m = { .flags = *(uint32_t *)arg };
 	size_t got;
 
-	(void)r;
 	node_header(at->node, &m, REMOTE_CLOSE, at->handle);
 	return node_call(at->node, &m, sizeof(m), NULL, 0, &got);
 }

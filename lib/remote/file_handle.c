@@ -136,7 +136,7 @@ static void tell_news(struct remote_file *r)
 		node_ask(relay, &u, sizeof(u), REMOTE_RELAY, NULL, 0, &got);
 }
 
-int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg)
+int file_in_sessions(struct remote_file *r, int most, int (*run)(const struct file_at *at, void *arg), void *arg)
 {
 	int rc = -EIO;
 
@@ -146,7 +146,7 @@ int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_f
 		tell_news(r);
 		rc = file_enter(r, &at);
 		if (rc == 0) {
-			rc = run(r, &at, arg);
+			rc = run(&at, arg);
 			node_leave(at.node, rc);
 		}
 		if (!node_is_lost(rc))

@@ -42,7 +42,7 @@ int file_open_at(struct remote_file *r, const struct client_open *how);
 /* enter a session, with the file's handle in it; after 0, node_leave(at->node) */
 int file_enter(struct remote_file *r, struct file_at *at);
 /* call run() in a session, and again if that is lost and a new one can be made, in at most that many sessions */
-int file_in_sessions(struct remote_file *r, int most, int (*run)(struct remote_file *r, const struct file_at *at, void *arg), void *arg);
+int file_in_sessions(struct remote_file *r, int most, int (*run)(const struct file_at *at, void *arg), void *arg);
 
 /* ---- transfer.c: see struct client_ops ---- */
 

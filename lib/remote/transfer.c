@@ -316,11 +316,10 @@ static void start_transfer(struct transfer *t)
 	t->first = t->nr_parts = 0;
 }
 
-static int run_transfer(struct remote_file *r, const struct file_at *at, void *arg)
+static int run_transfer(const struct file_at *at, void *arg)
 {
 	struct transfer *t = arg;
 
-	(void)r;
 	t->at = *at;
 	start_transfer(t);
 	return go_on(t, 0);

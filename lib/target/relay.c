@@ -55,6 +55,7 @@ struct relayed {
 };
 
 struct relays {
+	struct job job;		/* first; ends the sessions */
 	const struct pmio_settings *settings;
 	uint8_t own[16];	/* this pool's uuid */
 	pthread_mutex_t lock;	/* of all below; not held during calls to targets */
@@ -64,7 +65,6 @@ struct relays {
 	bool ending;		/* the sessions are being ended */
 	bool used;		/* there may be sessions */
 	uint64_t used_ms;	/* when they were last used */
-	struct job job;		/* which ends them */
 };
 
 struct relays *relays_new(const struct pmio_settings *settings, const uint8_t own[16])
@@ -100,7 +100,7 @@ static void end_call(struct relays *r)
 
 static void end_sessions(struct job *job)
 {
-	struct relays *r = (struct relays *)((char *)job - offsetof(struct relays, job));
+	struct relays *r = (struct relays *)job;
 
 	remote_disconnect_all();
 	pthread_mutex_lock(&r->lock);
@@ -143,20 +143,30 @@ static bool is_valid(const struct relays *r, const struct remote_relay_msg *m, s
 	       ends(m->to.host, sizeof(m->to.host)) && memcmp(m->to.uuid, r->own, sizeof(r->own)) != 0;
 }
 
+/* a layout session must not begin with it: it would be this process's */
+static bool is_claim(const struct relays *r, const struct remote_relay_msg *m, size_t len)
+{
+	return is_valid(r, m, len, REMOTE_CLAIM) && len == sizeof(*m) + sizeof(struct remote_claim_msg) &&
+	       !((const struct remote_claim_msg *)m->msg)->create;
+}
+
+static bool is_pointer(const struct relays *r, const struct remote_relay_msg *m, size_t len)
+{
+	return is_valid(r, m, len, REMOTE_POINTER) && len == sizeof(*m) + sizeof(struct remote_pointer_msg);
+}
+
 int relays_pass_on(struct relays *r, struct remote_relay_msg *m, size_t len, void *answer, size_t room, size_t *answer_len)
 {
-	size_t inner = len - sizeof(*m);
 	bool news = is_valid(r, m, len, REMOTE_HELLO);
 	int rc;
 
-	if (!news && !(is_valid(r, m, len, REMOTE_CLAIM) && inner == sizeof(struct remote_claim_msg) && !((const struct remote_claim_msg *)m->msg)->create) &&
-	    !(is_valid(r, m, len, REMOTE_POINTER) && inner == sizeof(struct remote_pointer_msg)))
+	if (!news && !is_claim(r, m, len) && !is_pointer(r, m, len))
 		return PMIO_EPROTO;
 	pthread_mutex_lock(&r->lock);
 	begin_call(r);
 	pthread_mutex_unlock(&r->lock);
 	rc = news ? remote_note_endpoint(r->settings, &m->to)
-		  : remote_pass_on(r->settings, &m->to, m->msg, inner, answer, room, answer_len);
+		  : remote_pass_on(r->settings, &m->to, m->msg, len - sizeof(*m), answer, room, answer_len);
 	pthread_mutex_lock(&r->lock);
 	end_call(r);
 	pthread_mutex_unlock(&r->lock);

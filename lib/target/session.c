@@ -149,7 +149,7 @@ static void run_closing(struct job *job)
 
 static void run_closing_relayed(struct job *job)
 {
-	struct rhandle *h = (struct rhandle *)((char *)job - offsetof(struct rhandle, job));
+	struct rhandle *h = (struct rhandle *)job;
 
 	relays_close(h->server->relays, h->relayed, 0);
 	free(h);

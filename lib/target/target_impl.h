@@ -32,13 +32,13 @@ enum { ID_LISTEN = 1, ID_SIGNAL };
 #define ID_NEW (1ULL << 63)
 
 struct rhandle {
+	struct job job;		/* first; closes a relayed one whose session has ended */
 	uint64_t id;		/* key */
 	struct pmio_file *file;
 	struct relayed *relayed; /* it is open at another target, by relay.c; NULL: in this pool */
 	unsigned users;		/* jobs */
 	bool closing;
-	struct job job;		/* relayed, and its session has ended: closes it */
-	struct server *server;
+	struct server *server;	/* of a relayed one whose session has ended */
 	UT_hash_handle hh;
 };
 

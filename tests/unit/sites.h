@@ -59,6 +59,18 @@ const char *__lsan_default_options(void)
 			fail_msg("in vain: %s", #cond); \
 	} while (0)
 
+/* a file's list of targets: these sites, one after the other from that one on */
+static inline struct remote_layout layout_of_sites(enum pmio_placement placement, unsigned first, uint32_t nr)
+{
+	struct remote_layout u = { .placement = placement, .nr = nr, .relays = relays };
+
+	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
+	assert_non_null(u.endpoints);
+	for (uint32_t i = 0; i < u.nr; i++)
+		u.endpoints[i] = sites[(first + i) % SITES].endpoint;
+	return u;
+}
+
 /* a test once more, with calls that move no data relayed by the node's target */
 #define test_relayed(f) { #f "_relayed", f, relay_calls, relay_no_calls, NULL }
 

@@ -13,22 +13,11 @@ enum { GROWER, HOME, OTHER }; /* the sites, and who has the file open there */
 static struct remote_layout use;
 static struct pmio_file *f[SITES];
 
-static struct remote_layout layout_of_all(void)
-{
-	struct remote_layout u = { .placement = PMIO_PLACE_LOCAL, .nr = SITES, .relays = relays };
-
-	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
-	assert_non_null(u.endpoints);
-	for (uint32_t i = 0; i < u.nr; i++)
-		u.endpoints[i] = sites[(HOME + i) % SITES].endpoint;
-	return u;
-}
-
 static void begin(const char *name)
 {
 	name_file(name);
 	put_text(path, "", 0644);
-	use = layout_of_all();
+	use = layout_of_sites(PMIO_PLACE_LOCAL, HOME, SITES);
 	assert_int_equal(remote_layout_begin(settings, path, &use), 0);
 	for (unsigned i = 0; i < use.nr; i++)
 		assert_int_equal(remote_layout_serve(settings, &use.endpoints[i], &use), 0);

@@ -15,22 +15,11 @@ enum { NODE = 0, MDS = 1, THIRD = 2, NEIGHBOURS = 4, GROWTHS = 60 };
 
 static struct remote_layout layout;
 
-static struct remote_layout layout_of_all(enum pmio_placement placement)
-{
-	struct remote_layout u = { .placement = placement, .nr = SITES, .relays = relays };
-
-	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
-	assert_non_null(u.endpoints);
-	for (uint32_t i = 0; i < u.nr; i++)
-		u.endpoints[i] = sites[(MDS + i) % SITES].endpoint;
-	return u;
-}
-
 static void begin(const char *name, enum pmio_placement placement)
 {
 	name_file(name);
 	put_text(path, "", 0644);
-	layout = layout_of_all(placement);
+	layout = layout_of_sites(placement, MDS, SITES);
 	assert_int_equal(remote_layout_begin(settings, path, &layout), 0);
 	for (unsigned i = 0; i < layout.nr; i++)
 		assert_int_equal(remote_layout_serve(settings, &layout.endpoints[i], &layout), 0);
@@ -78,7 +67,7 @@ static struct pmio_file *open_in_role(void)
 	struct pmio_file *f;
 	FILE *id;
 
-	layout = layout_of_all(PMIO_PLACE_LOCAL);
+	layout = layout_of_sites(PMIO_PLACE_LOCAL, MDS, SITES);
 	snprintf(name, sizeof(name), "%s/layout", root.path);
 	id = fopen(name, "r");
 	if (!id || fread(layout.id, sizeof(layout.id), 1, id) != 1 || pmio_connect(sites[NODE].pool, &sites[NODE].pm) < 0)

@@ -617,15 +617,10 @@ static void file__its_process_is_killed(void **state)
 
 /* ---- files of several nodes ---------------------------------------------------------------------- */
 
+/* its metadata server is not here */
 static struct remote_layout layout_of_all(enum pmio_placement placement)
 {
-	struct remote_layout u = { .placement = placement, .nr = placement == PMIO_PLACE_SINGLE ? 1 : SITES, .relays = relays };
-
-	u.endpoints = calloc(u.nr, sizeof(*u.endpoints));
-	assert_non_null(u.endpoints);
-	for (uint32_t i = 0; i < u.nr; i++)
-		u.endpoints[i] = sites[(i + 1) % SITES].endpoint; /* its metadata server is not here */
-	return u;
+	return layout_of_sites(placement, 1, placement == PMIO_PLACE_SINGLE ? 1 : SITES);
 }
 
 static uint64_t drained_by(unsigned site)
