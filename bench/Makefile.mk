@@ -3,10 +3,12 @@ EXTRA_PROGRAMS = bench_mpi
 bench_mpi_SOURCES = bench/bench_mpi.c
 bench_mpi_CPPFLAGS = $(OMPI_CPPFLAGS) $(PMEM2_CFLAGS)
 bench_mpi_LDADD = $(OMPI_LIBS) $(PMEM2_LIBS)
-EXTRA_DIST += bench/figure bench/run bench/table
-CLEANFILES += bench_mpi bench_fabric
+EXTRA_PROGRAMS += bench_touch
+bench_touch_SOURCES = bench/bench_touch.c
+EXTRA_DIST += bench/figure bench/run bench/table bench/warm.sh
+CLEANFILES += bench_mpi bench_fabric bench_touch
 .PHONY: bench
-bench: all bench_mpi
+bench: all bench_mpi bench_touch
 	top_builddir=$(top_builddir) $(srcdir)/bench/run
 
 # make bench-mpich: the library on MPICH, side by side with MPICH's own ROMIO
@@ -14,7 +16,7 @@ bench_mpi_mpich: $(srcdir)/bench/bench_mpi.c
 	$(AM_V_CC)$(CC) $(MPICH_CPPFLAGS) $(PMEM2_CFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(MPICH_LIBS) $(PMEM2_LIBS) $(LIBS)
 CLEANFILES += bench_mpi_mpich
 .PHONY: bench-mpich
-bench-mpich: all bench_mpi bench_mpi_mpich
+bench-mpich: all bench_mpi bench_mpi_mpich bench_touch
 	top_builddir=$(top_builddir) $(srcdir)/bench/run --mpi=mpich
 
 # make bench_fabric && ./bench_fabric 127.0.0.1
@@ -36,7 +38,7 @@ bench-drain: all bench_drain
 # make bench-remote
 EXTRA_DIST += bench/remote
 .PHONY: bench-remote
-bench-remote: all bench_mpi bench_fabric
+bench-remote: all bench_mpi bench_fabric bench_touch
 	top_builddir=$(top_builddir) $(srcdir)/bench/remote
 
 # make bench-messages: how many messages pretended hosts send each other; doc/scaling.md has the table
@@ -59,7 +61,7 @@ bench-fio: all nfs_mount
 # make bench-network-fs, as root: files of several nodes beside GlusterFS and NFS (without libnfs: GlusterFS only)
 EXTRA_DIST += bench/network-fs
 .PHONY: bench-network-fs
-bench-network-fs: all bench_mpi
+bench-network-fs: all bench_mpi bench_touch
 	-[ -z '$(NFS_LIBS)' ] || $(MAKE) nfs_mount
 	top_builddir=$(top_builddir) $(srcdir)/bench/network-fs
 
@@ -78,7 +80,7 @@ bench-memory: all bench_memory
 EXTRA_DIST += bench/report bench/page bench/performance.md
 .PHONY: bench-report
 bench-report: all
-	-$(MAKE) -k bench_mpi bench_fabric bench_drain bench_memory tests/cluster/steady
+	-$(MAKE) -k bench_mpi bench_touch bench_fabric bench_drain bench_memory tests/cluster/steady
 	-[ -z '$(MPICH_LIBS)' ] || $(MAKE) bench_mpi_mpich
 	-[ -z '$(NFS_LIBS)' ] || $(MAKE) nfs_mount
 	top_builddir=$(top_builddir) $(srcdir)/bench/report

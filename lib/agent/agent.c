@@ -322,8 +322,10 @@ static int next_timeout(struct agent *a)
 	return agent_until_ms(a->last_busy_ms + (uint64_t)a->config->idle_timeout_s * 1000);
 }
 
-static void handle_event(struct agent *a, uint64_t id)
+/* true: a client may have been given an answer */
+static bool handle_event(struct agent *a, uint64_t id)
 {
+	bool zeroing = a->zero_reserve.running;
 	struct conn *c;
 
 	if (id == ID_LISTEN) {
@@ -333,39 +335,40 @@ static void handle_event(struct agent *a, uint64_t id)
 		take_signal(a);
 	} else if (id == ID_WORKERS) {
 		workers_reap(a->workers, a);
+		return !zeroing || a->zero_reserve.running;
 	} else {
 		c = agent_conn(a, id);
 		if (c)
 			conn_readable(a, c);
 	}
+	return true;
 }
 
 #define EVENTS_MAX 64
 
-/* after some events the loop polls for a moment: a client that got an answer often asks again at once */
-static int await_events(struct agent *a, struct epoll_event *events, int timeout, bool after_some)
+/* after an answer the loop polls for a moment: a client that got one often asks again at once */
+static int await_events(struct agent *a, struct epoll_event *events, int timeout, uint64_t answered_ns)
 {
-	uint64_t start;
-	int n;
+	uint64_t since = pmio_now_ns() - answered_ns;
+	struct pmio_spin rest = { .ns = since < a->spin.ns ? a->spin.ns - since : 0 };
 
-	if (!after_some || timeout == 0)
-		return epoll_wait(a->epoll_fd, events, EVENTS_MAX, timeout);
-	start = pmio_now_ns();
-	n = epoll_wait(a->epoll_fd, events, EVENTS_MAX, pmio_proto_soon(a->epoll_fd, &a->spin) ? 0 : timeout);
-	pmio_spin_learn(&a->spin, pmio_now_ns() - start);
-	return n;
+	if (timeout != 0 && pmio_proto_soon(a->epoll_fd, &rest))
+		timeout = 0;
+	return epoll_wait(a->epoll_fd, events, EVENTS_MAX, timeout);
 }
 
 static int loop(struct agent *a)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n = 0;
+	uint64_t answered_ns = 0, now; /* when a client was last given an answer */
+	int n;
 
 	while (a->state != AGENT_LEAVING) {
 		enum agent_state before = a->state;
 		int timeout = next_timeout(a);
+		bool answers = false;
 
-		n = await_events(a, events, timeout, n > 0);
+		n = await_events(a, events, timeout, answered_ns);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0 && timeout >= 0 && is_idle(a)) {
@@ -373,8 +376,13 @@ static int loop(struct agent *a)
 			pmio_info("agent: idle, leaving");
 			break;
 		}
+		now = pmio_now_ns();
 		for (int i = 0; i < n && a->state != AGENT_LEAVING; i++)
-			handle_event(a, events[i].data.u64);
+			answers |= handle_event(a, events[i].data.u64);
+		if (answers) {
+			pmio_spin_learn(&a->spin, now - answered_ns);
+			answered_ns = pmio_now_ns();
+		}
 		remove_dead(a);
 		if (a->fd_closed)
 			requests_retry(a, &a->no_fds);

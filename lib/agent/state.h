@@ -89,7 +89,7 @@ struct agent {
 		struct pmio_view *view;
 		uint64_t frame;
 		int rc;
-		bool running;
+		bool running, hurry;
 	} zero_reserve;			/* see zero_reserve.c */
 	uint64_t pfs_changes;		/* number of ended drains and truncations: older looks at the PFS are out of date */
 

@@ -3,11 +3,16 @@
  *
  * A chunk that is written in pieces must read as zero between them.  In a zeroed frame
  * it does from the start; otherwise the agent zeroes the frame while the writer waits.
- * Frames are zeroed one at a time, after the workers' other jobs.
+ * Frames are zeroed one at a time, after the workers' other jobs, with rests between them: an agent that has slept has
+ * a claim to a processor, and where ranks have all of them, one would stand still until all frames are zeroed (6 ms were
+ * measured); and writers need the medium's bandwidth more.  Half of the time is work if few zeroed frames are left, else
+ * a thirty-second part.
  */
 #include "agent/file.h"
 #include "agent/state.h"
 #include "agent/zero_reserve.h"
+#include "core/backoff.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 static ssize_t make_zero(struct pmio_pm_guard *guard, void *arg)
@@ -23,8 +28,10 @@ static ssize_t make_zero(struct pmio_pm_guard *guard, void *arg)
 static void run(struct job *job)
 {
 	struct zero_reserve *b = (struct zero_reserve *)job;
+	uint64_t begun = pmio_now_ns();
 
 	b->rc = (int)pmio_pm_guarded(b->view->pm, make_zero, b);
+	pmio_sleep_us((pmio_now_ns() - begun) / 1000 * (b->hurry ? 1 : 31));
 }
 
 static void done(void *agent, struct job *job)
@@ -48,6 +55,7 @@ void zero_reserve_more(struct agent *a)
 	b->frame = pmio_pool_zero_begin(a->pool);
 	if (b->frame == PMIO_NO_FRAME)
 		return;
+	b->hurry = pmio_pool_zero_is_short(a->pool);
 	b->job.run = run;
 	b->job.done = done;
 	b->view = a->view;

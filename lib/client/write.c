@@ -13,6 +13,7 @@
 #include "pm/small.h"
 
 #define FILL_TRIES 1000 /* for a block that is being filled when it is to be overwritten */
+#define LONG_PIECE 32768 /* a record of what is being written costs less than a frame that was zeroed before; measured: 4 KiB is too short */
 
 struct group {
 	struct pmio_file *f;
@@ -272,7 +273,7 @@ static int write_group(struct group *g)
 	/* the partial blocks of a single long piece are filled when it reaches them: the rest needs no zeros */
 	if ((g->nr > 1 || g->needed == 1) && !pmio_mask_empty(&g->partial))
 		how |= PMIO_CLAIM_ZERO;
-	if (g->nr == 1 && bytes == g->v->chunk_size)
+	if (bytes >= LONG_PIECE && pmio_mask_empty(&g->partial))
 		how |= PMIO_CLAIM_WHOLE;
 	rc = g->at_once ? io_get_frame_at_once(g->f, g->chunk, &g->frame, &g->known)
 			: io_get_frame(g->f, g->chunk, g->needed, how, &g->frame, &g->known);

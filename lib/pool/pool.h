@@ -263,8 +263,9 @@ int pmio_pool_packed_drop(struct pmio_pool *pool, uint32_t slot);
  * _zero_begin takes a free frame that is not zeroed out of the lists, for the caller to
  * zero and fence; PMIO_NO_FRAME: there are enough, or too few free ones. _zero_end
  * marks it and puts it back, the mark is flushed, not fenced; a frame that could not be
- * zeroed is not used any more, until the pool is opened again.
+ * zeroed is not used any more, until the pool is opened again.  _zero_is_short: a writer may soon find none.
  */
+bool pmio_pool_zero_is_short(const struct pmio_pool *pool);
 uint64_t pmio_pool_zero_begin(struct pmio_pool *pool);
 void pmio_pool_zero_end(struct pmio_pool *pool, uint64_t frame, bool is_zeroed);
 

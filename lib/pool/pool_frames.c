@@ -47,6 +47,11 @@ uint64_t pmio_pool_zero_begin(struct pmio_pool *pool)
 	return pool->free_frames[--pool->nr_free_frames];
 }
 
+bool pmio_pool_zero_is_short(const struct pmio_pool *pool)
+{
+	return pool->nr_zeroed_frames < ZERO_RESERVE / 4;
+}
+
 void pmio_pool_zero_end(struct pmio_pool *pool, uint64_t frame, bool is_zeroed)
 {
 	pool->nr_zeroing--;

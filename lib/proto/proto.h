@@ -126,7 +126,7 @@ struct pmio_open_reply_msg {
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole also gets a frame */
 #define PMIO_CLAIM_ZERO 2u  /* ... in parts of blocks: zero the blocks beyond the PFS file's end */
-#define PMIO_CLAIM_WHOLE 4u /* ... from the first byte to the last: their contents do not matter */
+#define PMIO_CLAIM_WHOLE 4u /* ... in whole blocks and long pieces: a zeroed frame would gain nothing */
 #define PMIO_CLAIM_ALL 7u
 
 /* CLAIM: which frames hold chunks first..first+nr-1 */
