@@ -497,46 +497,66 @@ int redirect_munmap(void *addr, size_t len)
 }
 REDIRECT(munmap, redirect_munmap);
 
-/* the piece that begins there; its file gets a reference */
-static bool find_piece(const void *addr, struct piece *out)
+/* the first piece between the two addresses; its file gets a reference */
+static bool find_piece(const char *from, const char *to, struct piece *out)
 {
-	bool found = false;
+	struct piece *first = NULL;
 
 	if (!__atomic_load_n(&pieces, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
 		return false;
 	pthread_mutex_lock(&lock);
-	for (struct piece *p = pieces; p && !found; p = p->next) {
-		if ((const char *)addr < p->addr || (const char *)addr >= p->addr + p->len)
-			continue;
-		*out = *p;
-		found = redirect_hold(p->mapping->f);
+	for (struct piece *p = pieces; p; p = p->next) {
+		if (p->addr < to && p->addr + p->len > from && (!first || p->addr < first->addr))
+			first = p;
 	}
+	if (first && !redirect_hold(first->mapping->f))
+		first = NULL;
+	if (first)
+		*out = *first;
 	pthread_mutex_unlock(&lock);
-	return found;
+	return first;
 }
 
-int redirect_msync(void *addr, size_t len, int flags);
-int redirect_msync(void *addr, size_t len, int flags)
+static int sync_piece(const struct piece *p, const char *from, const char *to, int flags)
 {
+	struct redirect_file *f = p->mapping->f;
+	const char *start = from > p->addr ? from : p->addr, *end = to < p->addr + p->len ? to : p->addr + p->len;
 	struct redirect_calm calm;
-	struct redirect_file *f;
-	struct piece p;
 	int rc = 0;
 
-	if (!find_piece(addr, &p))
-		return (int)raw_result(RAW(msync, addr, len, flags));
-	f = p.mapping->f;
-	if (p.is_tail)
-		len = 0;
-	if (len > p.len - (size_t)((char *)addr - p.addr))
-		len = p.len - (size_t)((char *)addr - p.addr);
 	redirect_enter(&calm);
-	if (len)
-		rc = redirect_pool()->map_sync(f->file, p.off + ((char *)addr - p.addr), len);
+	if (!p->is_tail)
+		rc = redirect_pool()->map_sync(f->file, p->off + (start - p->addr), (size_t)(end - start));
 	if (rc == 0 && (flags & MS_SYNC))
 		rc = redirect_pool()->sync(f->file);
 	redirect_leave(&calm);
 	redirect_put(f);
+	return rc;
+}
+
+static long first_error(long first, long rc)
+{
+	return first < 0 ? first : rc;
+}
+
+/* what the range has of files of the pool, and by the kernel what lies between; as there, an error does not end it */
+int redirect_msync(void *addr, size_t len, int flags);
+int redirect_msync(void *addr, size_t len, int flags)
+{
+	const char *at = addr, *end = at + len;
+	long rc = RAW(msync, addr, 0, flags); /* what is wrong with the arguments, if anything */
+	struct piece p;
+
+	if (rc != 0 || !find_piece(at, end, &p))
+		return (int)raw_result(RAW(msync, addr, len, flags));
+	do {
+		if (p.addr > at)
+			rc = first_error(rc, RAW(msync, at, p.addr - at, flags));
+		rc = first_error(rc, sync_piece(&p, at, end, flags));
+		at = p.addr + p.len;
+	} while (at < end && find_piece(at, end, &p));
+	if (at < end)
+		rc = first_error(rc, RAW(msync, at, end - at, flags));
 	return (int)redirect_result(rc);
 }
 REDIRECT(msync, redirect_msync);
@@ -568,7 +588,7 @@ void *redirect_mremap(void *addr, size_t len, size_t new_len, int flags, ...)
 	va_start(ap, flags);
 	to = va_arg(ap, void *);
 	va_end(ap);
-	if (!find_piece(addr, &p))
+	if (!find_piece(addr, (char *)addr + 1, &p))
 		return (void *)raw_result(RAW(mremap, addr, len, new_len, flags, to));
 	f = p.mapping->f; /* the mapping may end here */
 	if (new_len <= len && !(flags & MREMAP_FIXED)) {

@@ -665,9 +665,9 @@ static void test_shared_map(void)
 
 static void test_maps(void)
 {
-	int fd = make("ms", "0123456789");
+	int fd = make("ms", "0123456789"), other;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *p, *at;
+	char *p, *q, *at;
 
 	must(mmap(NULL, 10, PROT_READ, MAP_SHARED, open("ms", O_WRONLY), 0) == MAP_FAILED && errno == EACCES);
 	must(mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, open("ms", O_RDONLY), 0) == MAP_FAILED && errno == EACCES);
@@ -677,7 +677,16 @@ static void test_maps(void)
 	p = mmap(at + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	must(p == at + page && memcmp(p, "0123456789", 10) == 0);
 	p[0] = 'm';
+	/* a range with two files, memory before and between them, and in the end nothing */
+	other = make("ms2", "9876543210");
+	q = mmap(at + 3 * page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, other, 0);
+	must(q == at + 3 * page && q[0] == '9' && close(other) == 0);
+	q[0] = 'n';
+	must(msync(at, 4 * page, MS_SYNC) == 0 && msync(at, 4 * page, MS_ASYNC) == 0);
+	must(msync(at + page, page, MS_SYNC | MS_ASYNC) == -1 && errno == EINVAL && msync(p + 1, page, MS_SYNC) == -1 && errno == EINVAL);
+	must(munmap(at + 2 * page, page) == 0 && msync(at, 4 * page, MS_SYNC) == -1 && errno == ENOMEM);
 	must(mmap(at, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	is("ms2", "n876543210");
 	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	must(p != MAP_FAILED && p[0] == 'm' && ftruncate(fd, (off_t)(3 * page)) == 0);
 	p = mremap(p, page, 3 * page, MREMAP_MAYMOVE);
