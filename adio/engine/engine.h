@@ -333,6 +333,8 @@ int engine_resize(struct pmio_mpi_file *f, MPI_Offset size);
 int engine_flush(struct pmio_mpi_file *f);
 /* a barrier after this rank's nonblocking writes, before operations that must not overlap with other ranks' writes */
 void engine_meet(struct pmio_mpi_file *f);
+/* the same for an operation of ROMIO: no barrier if the adapter's call, which calls ROMIO, was one just now */
+void engine_meet_once(struct pmio_mpi_file *f);
 
 /* ---- exchange.c: collective calls on files of several nodes ------------------------ */
 

@@ -46,5 +46,13 @@ void engine_meet(struct pmio_mpi_file *f)
 {
 	engine_later_wait(f);
 	if (f->together)
-		engine_together_begin(f->together, !f->file->ops, false);
+		engine_together_meet(f->together, !f->file->ops);
+}
+
+void engine_meet_once(struct pmio_mpi_file *f)
+{
+	if (f->together && engine_together_has_met(f->together))
+		engine_later_wait(f);
+	else
+		engine_meet(f);
 }

@@ -38,6 +38,7 @@ struct together {
 	MPI_Comm comm;		/* the handle's own */
 	int rank, nr;
 	unsigned calls;		/* by MPI */
+	bool has_met;		/* see engine_together_has_met() */
 	struct meeting *meeting; /* owned; NULL: by MPI */
 	uint64_t call;		/* in memory: the last call begun by this rank */
 	_Atomic uint64_t ended;	/* the last one that read or wrote; another thread may query the size */
@@ -115,7 +116,7 @@ bool engine_together_by_mpi(const struct together *t)
 	return !t->meeting;
 }
 
-bool engine_together_begin(struct together *t, bool one_node, bool grows)
+static bool begin(struct together *t, bool one_node, bool grows)
 {
 	int any = grows;
 
@@ -128,6 +129,23 @@ bool engine_together_begin(struct together *t, bool one_node, bool grows)
 	}
 	PMPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, t->comm);
 	return any != 0;
+}
+
+bool engine_together_begin(struct together *t, bool one_node, bool grows)
+{
+	t->has_met = false;
+	return begin(t, one_node, grows);
+}
+
+void engine_together_meet(struct together *t, bool one_node)
+{
+	t->has_met = true;
+	begin(t, one_node, false);
+}
+
+bool engine_together_has_met(const struct together *t)
+{
+	return t->has_met;
 }
 
 void engine_together_end(struct together *t)

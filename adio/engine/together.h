@@ -22,6 +22,10 @@ bool engine_together_by_mpi(const struct together *t);
  */
 bool engine_together_begin(struct together *t, bool one_node, bool grows);
 void engine_together_end(struct together *t);
+/* the same for a call that moves no data: nothing follows */
+void engine_together_meet(struct together *t, bool one_node);
+/* was the last of these calls a meeting?  The same on all ranks */
+bool engine_together_has_met(const struct together *t);
 /* wait until all ranks have ended the collective calls that this one has ended; they have begun them */
 void engine_together_await_end(struct together *t);
 

@@ -174,13 +174,13 @@ void ADIOI_PMEM_Set_shared_fp(ADIO_File fd, ADIO_Offset offset, int *error)
 /* collective; it must not overlap with other ranks' writes */
 void romio_resize(adio_handle fd, adio_offset size, int *error)
 {
-	engine_meet(ad_pmem_file(fd));
+	engine_meet_once(ad_pmem_file(fd));
 	*error = engine_error(engine_resize(ad_pmem_file(fd), size));
 }
 
 void romio_flush(adio_handle fd, int *error)
 {
-	engine_meet(ad_pmem_file(fd));
+	engine_meet_once(ad_pmem_file(fd));
 	*error = engine_error(engine_flush(ad_pmem_file(fd)));
 }
 
