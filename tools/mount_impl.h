@@ -24,7 +24,7 @@
 #include <utlist.h>
 
 #include "client/client.h"
-#include "client/elsewhere.h"
+#include "client/other_nodes.h"
 #include "mount.h"
 
 /*
@@ -224,7 +224,7 @@ void mount_locks_drop(struct mount_node *node, uint64_t owner);
 /* nobody has it any more */
 void mount_locks_drop_all(const struct mount_handle *h);
 
-/* ---- mount_cached.c ----------------------------------------------------------------------------------- */
+/* ---- mount_page_cache.c ----------------------------------------------------------------------------------- */
 
 int mount_cached_init(struct mount *m);
 /* the kernel has read pages of it for itself */

@@ -4,9 +4,9 @@
  * For adapters without ROMIO between the program and the engine.
  */
 #include "engine.h"
-#include "later.h"
+#include "deferred.h"
 #include "view.h"
-#include "wait.h"
+#include "yielding_collectives.h"
 
 #include <errno.h>
 #include <string.h>

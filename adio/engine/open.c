@@ -1,10 +1,10 @@
 /* open.c -- opening, closing, deleting */
 #include "engine.h"
-#include "later.h"
-#include "memory.h"
-#include "together.h"
+#include "collective_order.h"
+#include "deferred.h"
+#include "shared_memory.h"
 #include "view.h"
-#include "wait.h"
+#include "yielding_collectives.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
  * window: then they may have to wait until rank 0 is in some call of MPI.
  */
 #include "engine.h"
-#include "memory.h"
+#include "shared_memory.h"
 
 #include <errno.h>
 #include <stdatomic.h>

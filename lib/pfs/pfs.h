@@ -70,7 +70,7 @@ int pmio_pfs_sync_name(const char *path, int file);
 /* remove a name, durably if asked; 0 or -errno (-EISDIR) */
 int pmio_pfs_unlink(const char *path, bool durably);
 
-/* ---- names.c ---------------------------------------------------------------- */
+/* ---- identity.c ---------------------------------------------------------------- */
 
 struct pmio_pfs_id {
 	uint64_t dev, ino;

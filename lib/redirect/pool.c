@@ -15,7 +15,7 @@
 
 #include "client/admin.h"
 #include "client/client.h"
-#include "client/elsewhere.h"
+#include "client/other_nodes.h"
 #include "core/log.h"
 #include "pfs/pfs.h"
 #include "redirect/nodes_ops.h"

@@ -13,7 +13,7 @@
  *	memory = 0		this number of targets, the last ones, are memory nodes
  *	targets = 2
  *	[target]
- *	host = n1		as in endpoint.c
+ *	host = n1		as in descriptor_file.c
  *	...
  *	waits = no		or yes, the dirty mark: this target has data that could not be drained at a close
  *	[target]

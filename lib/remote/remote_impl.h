@@ -136,7 +136,7 @@ int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 /* large pieces go through bounce buffers with any provider; for tests */
 extern bool file_always_buffers;
 
-/* ---- endpoint.c ------------------------------------------------------------------ */
+/* ---- descriptor_file.c ------------------------------------------------------------------ */
 
 #define REMOTE_ENDPOINT_WHOLE 255u /* all of remote_endpoint_take()'s bits */
 
