@@ -362,7 +362,7 @@ static int serve_claims(const struct pmio_mpi_file *f, const struct remote_layou
 {
 	const uint32_t nr_nodes = layout->nr - layout->nr_memory;
 	uint32_t own = 0;
-	int rc = layout->placement == PMIO_PLACE_LOCAL ? remote_layout_serve(&f->settings, mine, layout) : 0;
+	int rc = remote_placement_has_claims(layout) ? remote_layout_serve(&f->settings, mine, layout) : 0;
 
 	while (own < nr_nodes && memcmp(layout->endpoints[own].uuid, mine->uuid, sizeof(mine->uuid)) != 0)
 		own++;

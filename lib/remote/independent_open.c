@@ -59,7 +59,7 @@ static bool cannot_be_marked(int rc)
 /* before any process asks for their pieces */
 static int serve(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
-	return layout->placement == PMIO_PLACE_LOCAL ? remote_layout_serve_all(settings, layout, 0, 1) : 0;
+	return remote_placement_has_claims(layout) ? remote_layout_serve_all(settings, layout, 0, 1) : 0;
 }
 
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,

@@ -64,18 +64,15 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 		free(endpoints);
 		return rc;
 	}
-	first %= nr;
 	layout->endpoints = calloc(nr, sizeof(*endpoints));
-	layout->placement = PMIO_PLACE_STRIPED;
-	for (uint32_t i = 0; i < nr && layout->endpoints; i++) {
-		layout->endpoints[i] = endpoints[(first + i) % nr];
-		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
-			layout->placement = PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
+	if (layout->endpoints) {
+		for (layout->nr = 0; layout->nr < nr; layout->nr++)
+			layout->endpoints[layout->nr] = endpoints[(first + layout->nr) % nr];
+		layout->placement = placement_choose_on_memory(s, layout);
+		if (layout->placement == PMIO_PLACE_SINGLE)
+			layout->nr = 1;
+		layout->nr_memory = layout->nr;
 	}
-	/* pieces on several nodes would be drained at different times; a held file has to stay together */
-	if (nr == 1 || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
-		layout->placement = PMIO_PLACE_SINGLE;
-	layout->nr = layout->nr_memory = layout->placement == PMIO_PLACE_SINGLE ? 1 : nr;
 	free(endpoints);
 	return layout->endpoints ? 0 : -ENOMEM;
 }

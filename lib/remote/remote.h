@@ -220,6 +220,8 @@ void remote_striped_use_transport(const struct pmio_file *f, const struct remote
 /* note that another process's close of the file has failed, so data are dirty; does nothing for files that are not striped */
 void remote_striped_keep(struct pmio_file *f);
 
+/* placement.c: are targets asked which of them holds a chunk?  Then they have to be told of the file first, see remote_layout_serve() */
+bool remote_placement_has_claims(const struct remote_layout *layout);
 /* let this node's target answer claims of the file's chunks */
 int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
 			const struct remote_layout *layout);

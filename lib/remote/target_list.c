@@ -1,25 +1,11 @@
 /*
  * target_list.c -- the targets of a file that processes of this and other nodes open: their own nodes, and memory nodes for
- * what finds no room there
+ * what finds no room there.  Which of them holds a chunk: placement.c
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "remote/remote_impl.h"
-
-/* pieces on several nodes would be drained at different times; a held file has to stay together */
-static enum pmio_placement choose_placement(const struct pmio_settings *s, const struct remote_layout *layout)
-{
-	enum pmio_placement p = (enum pmio_placement)s->num[PMIO_SET_PLACEMENT];
-
-	for (uint32_t i = 1; i < layout->nr; i++) {
-		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
-			return PMIO_PLACE_SINGLE; /* the chunks' bounds would differ */
-	}
-	if (s->num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
-		return PMIO_PLACE_SINGLE;
-	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
-}
 
 /* a memory node that is only for full pools must not prevent the open of the file */
 static bool is_of_use(const struct pmio_settings *s, const struct remote_endpoint *memory, const struct remote_layout *layout)
@@ -61,7 +47,7 @@ static int add_memory_nodes(const struct pmio_settings *s, struct remote_layout 
 
 int remote_layout_complete(const struct pmio_settings *settings, struct remote_layout *layout)
 {
-	layout->placement = choose_placement(settings, layout);
+	layout->placement = placement_choose(settings, layout);
 	if (layout->placement == PMIO_PLACE_SINGLE)
 		layout->nr = 1;
 	else if (client_spills(settings))
