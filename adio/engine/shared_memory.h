@@ -9,12 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* how other processes find it; plain bytes */
+/* how other processes find it; sent as it is */
 struct memory_place {
 	int64_t pid, fd;	/* fd < 0: there is none */
 	uint64_t cookie[2];
 	uint64_t lines, first;	/* lines of its arena, and its own first line */
 };
+_Static_assert(sizeof(struct memory_place) == 48, "as it is sent");
 
 /* zeroed memory; NULL, with a place that tells so: not available */
 void *engine_memory_make(size_t size, struct memory_place *at);

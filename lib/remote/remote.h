@@ -31,6 +31,7 @@ struct remote_endpoint {
 	char host[64];		/* 0-terminated; for messages */
 	bool dirty;		/* the mark in a layout file: the target has data to drain, or may have after a crash */
 };
+_Static_assert(sizeof(struct pmio_fabric_endpoint) == 104 && sizeof(struct remote_endpoint) == 232, "as ranks send it to each other");
 
 /*
  * remote_advertise -- make the files of this node's pool available to other nodes
