@@ -25,6 +25,7 @@
 
 #include "client/client.h"
 #include "client/other_nodes.h"
+#include "core/fds.h"
 #include "mount.h"
 
 /*
@@ -98,10 +99,8 @@ struct mount {
 /* ---- mount_node.c: what the kernel knows ----------------------------------------------- */
 
 int mount_errno(int rc);
-#define MOUNT_PROC_LEN 40
-/* a name of an open file, on the stack of whoever uses it */
-#define MOUNT_PROC(fd) mount_proc((char[MOUNT_PROC_LEN]){ 0 }, (fd))
-const char *mount_proc(char buf[MOUNT_PROC_LEN], int fd);
+/* a name of an open file, on the stack of the caller */
+#define MOUNT_PROC(fd) pmio_fd_name((char[PMIO_FD_NAME_LEN]){ 0 }, (fd))
 
 int mount_root_open(struct mount *m);
 struct mount_node *mount_node(struct mount *m, fuse_ino_t ino);

@@ -8,23 +8,17 @@
 #include "client/other_nodes.h"
 #include "core/backoff.h"
 #include "core/clock.h"
+#include "core/fds.h"
 #include "pfs/pfs.h"
 
 #define BUSY_WAIT_MS 20000 /* for a file that others are opening in another way, as MPI programs wait */
 #define MARK_WAIT_MS 1300  /* for the mark that data wait, of a file that nobody has open: it may be about to go */
-#define PROC_LEN 40
 
 static const struct elsewhere_nodes *(*get_nodes)(void);
 
 void elsewhere_init(const struct elsewhere_nodes *(*get)(void))
 {
 	get_nodes = get;
-}
-
-static const char *proc_name(char buf[PROC_LEN], int fd)
-{
-	snprintf(buf, PROC_LEN, "/proc/self/fd/%d", fd);
-	return buf;
 }
 
 bool elsewhere_has(int fd, char *name, bool ours)
@@ -39,8 +33,8 @@ bool elsewhere_has(int fd, char *name, bool ours)
 /* it has just been made, and from now on others may rely on it: so it has to be there after a power cut */
 static int keep(int fd, const char *name, bool path_only)
 {
-	char path[PROC_LEN];
-	int own = path_only ? open(proc_name(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	char path[PMIO_FD_NAME_LEN];
+	int own = path_only ? open(pmio_fd_name(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
 	int rc = pmio_pfs_keep(own >= 0 ? own : fd, name);
 
 	if (own >= 0)
@@ -100,14 +94,14 @@ static bool may_change_soon(const struct pmio *pm, int fd, uint64_t since)
 /* -EAGAIN: other pools have it, and it cannot be shared yet */
 static int try_to_open(struct pmio *pm, int fd, const char *name, const struct client_open *how, uint64_t since, struct pmio_file **out)
 {
-	char path[PROC_LEN];
+	char path[PMIO_FD_NAME_LEN];
 	int rc = open_there(pm, fd, name, how, out);
 
 	if (rc != 1)
 		return rc;
 	if (how->no_wait && may_change_soon(pm, fd, since))
 		return -EAGAIN;
-	rc = client_open(pm, how->by_fd ? name : proc_name(path, fd), how, out);
+	rc = client_open(pm, how->by_fd ? name : pmio_fd_name(path, fd), how, out);
 	if (rc < 0)
 		return rc == -EBUSY ? -EAGAIN : rc;
 	rc = share(pm, fd, name, how, out);
@@ -139,8 +133,8 @@ int elsewhere_open(struct pmio *pm, int fd, const char *name, const struct clien
 /* for whoever has not opened it, as an open says it */
 static int say_waiting(struct pmio *pm, int fd, const char *name)
 {
-	char path[PROC_LEN];
-	int rc, own = open(proc_name(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	char path[PMIO_FD_NAME_LEN];
+	int rc, own = open(pmio_fd_name(path, fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
 	if (own < 0)
 		return -errno;

@@ -10,6 +10,7 @@
 #include "client/admin.h"
 #include "client/client.h"
 #include "core/error.h"
+#include "core/fds.h"
 #include "core/path.h"
 #include "pfs/pfs.h"
 
@@ -121,7 +122,7 @@ int pmio_stat_fd(struct pmio *pm, int fd, off_t *size)
 int client_unlinked(struct pmio *pm, int fd, uint32_t most)
 {
 	struct pmio_id_stat known;
-	char proc[64];
+	char proc[PMIO_FD_NAME_LEN];
 	struct stat st;
 	int rc = fstat(fd, &st) < 0 ? -errno : 0;
 
@@ -130,8 +131,7 @@ int client_unlinked(struct pmio *pm, int fd, uint32_t most)
 	rc = pmio_stat_id(pm, fd, &known);
 	if (rc < 0 || known.nr_handles > most)
 		return rc == -ENOENT ? 0 : rc; /* the pool has nothing of it */
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	rc = announce(pm, proc, fd, true);
+	rc = announce(pm, pmio_fd_name(proc, fd), fd, true);
 	return rc < 0 ? rc : report(pm, 0);
 }
 

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "core/fds.h"
 
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id)
 {
@@ -84,11 +85,10 @@ static bool ends_with(const char *s, const char *end)
 
 int pmio_pfs_name(int fd, char *name)
 {
-	char link[64];
+	char link[PMIO_FD_NAME_LEN];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, name, PATH_MAX - 1);
+	n = readlink(pmio_fd_name(link, fd), name, PATH_MAX - 1);
 	if (n < 0)
 		return -ENOENT;
 	name[n] = '\0';

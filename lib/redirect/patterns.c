@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "core/fds.h"
 #include "core/pattern.h"
 
 #define PREFIX "pmem:"
@@ -236,14 +237,14 @@ static void tidy(char *path)
 
 bool redirect_absolute(int dir, const char *path, char out[PATH_MAX])
 {
-	char link[40];
+	char link[PMIO_FD_NAME_LEN];
 	size_t n = 0, len = strlen(path);
 
 	if (*path != '/') {
 		if (dir == AT_FDCWD)
 			snprintf(link, sizeof(link), "/proc/self/cwd");
 		else
-			snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
+			pmio_fd_name(link, dir);
 		if (!read_link(link, out))
 			return false;
 		n = strlen(out);
@@ -275,11 +276,10 @@ static bool is_gone(const char *name, const struct stat *st)
 bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
 {
 	static const char gone[] = " (deleted)";
-	char link[40];
+	char link[PMIO_FD_NAME_LEN];
 	size_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (!read_link(link, out))
+	if (!read_link(pmio_fd_name(link, fd), out))
 		return false;
 	n = strlen(out);
 	if (n > sizeof(gone) && strcmp(out + n - (sizeof(gone) - 1), gone) == 0 && is_gone(out, st))

@@ -214,21 +214,6 @@ static void say_others(const char *layout_file)
 		pmio_warn("%s belongs to user %u, and is left alone", layout_file, (unsigned)uid);
 }
 
-int layout_file_sync_folder(const char *layout_file)
-{
-	char folder[PATH_MAX];
-	int fd, rc;
-
-	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(layout_file, '/') - layout_file) + 1, layout_file);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* not all file systems can sync a folder: on those the name is durable already, or cannot be made durable */
-	rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
 /* ---- writing --------------------------------------------------------------------------- */
 
 /* inih reads less than 200 characters of a line; a longer name is cut */
