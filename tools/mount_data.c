@@ -199,7 +199,7 @@ int mount_settle(struct mount *m, struct mount_node *node)
 	if (rc == -ENOENT || (rc == 0 && !st.pending && !st.nr_handles))
 		return 0;
 	if (rc == 0 && pmio_pfs_name(node->fd, name) < 0)
-		mount_proc(name, node->fd);
+		pmio_fd_name(name, node->fd);
 	if (rc == 0)
 		rc = pmio_drain_entry(pm, &st.entry, name, 0);
 	return rc == -ESRCH ? 0 : rc;

@@ -89,7 +89,7 @@ static int open_file(struct mount_handle *h, bool is_new)
 	if (pmio_pfs_name(h->node->fd, name) == 0) {
 		rc = elsewhere_open(h->pm, h->node->fd, name, &how, &h->file);
 	} else {
-		mount_proc(name, h->node->fd);
+		pmio_fd_name(name, h->node->fd);
 		rc = client_open(h->pm, MOUNT_PROC(h->node->fd), &how, &h->file);
 	}
 	if (rc <= PMIO_ENOTPOOL && rc != PMIO_EOTHER) /* the program gets an errno, which does not say it */

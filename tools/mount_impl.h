@@ -24,7 +24,8 @@
 #include <utlist.h>
 
 #include "client/client.h"
-#include "client/elsewhere.h"
+#include "client/other_nodes.h"
+#include "core/fds.h"
 #include "mount.h"
 
 /*
@@ -98,10 +99,8 @@ struct mount {
 /* ---- mount_node.c: what the kernel knows ----------------------------------------------- */
 
 int mount_errno(int rc);
-#define MOUNT_PROC_LEN 40
-/* a name of an open file, on the stack of whoever uses it */
-#define MOUNT_PROC(fd) mount_proc((char[MOUNT_PROC_LEN]){ 0 }, (fd))
-const char *mount_proc(char buf[MOUNT_PROC_LEN], int fd);
+/* a name of an open file, on the stack of the caller */
+#define MOUNT_PROC(fd) pmio_fd_name((char[PMIO_FD_NAME_LEN]){ 0 }, (fd))
 
 int mount_root_open(struct mount *m);
 struct mount_node *mount_node(struct mount *m, fuse_ino_t ino);
@@ -224,7 +223,7 @@ void mount_locks_drop(struct mount_node *node, uint64_t owner);
 /* nobody has it any more */
 void mount_locks_drop_all(const struct mount_handle *h);
 
-/* ---- mount_cached.c ----------------------------------------------------------------------------------- */
+/* ---- mount_page_cache.c ----------------------------------------------------------------------------------- */
 
 int mount_cached_init(struct mount *m);
 /* the kernel has read pages of it for itself */

@@ -159,7 +159,7 @@ static struct mount_node *known_node(struct mount *m, int fd)
 /* with the last name of a file its data go: the agent is told, as by `pmio rm` */
 static int remove_known(struct mount *m, struct mount_node *parent, const char *name, int fd)
 {
-	char path[MOUNT_PROC_LEN + NAME_MAX + 2];
+	char path[PMIO_FD_NAME_LEN + NAME_MAX + 2];
 	struct mount_node *node = known_node(m, fd);
 	/* what is open here and was closed in between has to be there when its name has gone */
 	int rc = node ? mount_keep(node) : 0;

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -35,12 +34,6 @@ int mount_errno(int rc)
 	default:
 		return rc < 0 && rc > PMIO_ENOTPOOL ? -rc : EIO;
 	}
-}
-
-const char *mount_proc(char buf[MOUNT_PROC_LEN], int fd)
-{
-	snprintf(buf, MOUNT_PROC_LEN, "/proc/self/fd/%d", fd);
-	return buf;
 }
 
 /* ---- file systems ---------------------------------------------------------------------- */

@@ -56,7 +56,7 @@ char *mpi_find_program(const char *name);
 /* where libraries that are to be preloaded are installed ($PMIO_LIBDIR for tests) */
 const char *mpi_library_dir(void);
 
-/* ---- ask.c: other processes ------------------------------------------------------------------ */
+/* ---- mpi_query.c: other processes ------------------------------------------------------------------ */
 
 typedef void mpi_line_fn(void *arg, char *line);
 struct mpi_command {

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "core/log.h"
 #include "core/path.h"
+#include "pfs/pfs.h"
 #include "pool/recovery.h"
 #include "progress.h"
 
@@ -218,21 +218,6 @@ static int make_parents(const char *path)
 	return 0;
 }
 
-static int sync_parent(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, rc = 0;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0 && errno != EINVAL)
-		rc = -errno;
-	close(fd);
-	return rc;
-}
-
 /* ---- one file -------------------------------------------------------------------------- */
 
 struct saving {
@@ -329,12 +314,12 @@ static int put_in_place(int fd, const char *part, char name[PATH_MAX], bool inco
 	if (incomplete)
 		strcat(name, PARTIAL); /* target_name() has left room */
 	if (incomplete ? rename(part, name) == 0 : renameat2(AT_FDCWD, part, AT_FDCWD, name, RENAME_NOREPLACE) == 0)
-		return sync_parent(name);
+		return pmio_pfs_sync_name(name, -1);
 	if (!incomplete && errno == EEXIST)
 		return keep_existing(fd, part, name);
 	/* some file systems cannot do it */
 	if (!incomplete && errno == EINVAL && link(part, name) == 0 && unlink(part) == 0)
-		return sync_parent(name);
+		return pmio_pfs_sync_name(name, -1);
 	return errno == EEXIST ? keep_existing(fd, part, name) : -errno;
 }
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/log.h"
 #include "run.h"
 
@@ -38,19 +38,13 @@ int run_preload(const char *library)
 	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
 }
 
-#define BUSY_TRIES 40 /* 1.6 s */
-
-/* an agent closes what it has just drained a moment after it has said so, and until then the kernel refuses to run it */
 int run_become(const char *path, char **argv)
 {
-	struct timespec ts = { 0, 200000 };
+	struct pmio_backoff b = PMIO_BACKOFF_EXEC;
 	int err;
 
-	for (int tries = 0; execvp(path, argv), errno == ETXTBSY && tries < BUSY_TRIES; tries++) {
-		nanosleep(&ts, NULL);
-		if (ts.tv_nsec < 50000000)
-			ts.tv_nsec *= 2;
-	}
+	while (execvp(path, argv), errno == ETXTBSY && pmio_backoff_sleep(&b))
+		;
 	err = errno;
 	pmio_err("run: %s: %s", path, strerror(err));
 	return err == ENOENT ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;

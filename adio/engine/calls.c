@@ -4,9 +4,9 @@
  * For adapters without ROMIO between the program and the engine.
  */
 #include "engine.h"
-#include "later.h"
+#include "deferred.h"
 #include "view.h"
-#include "wait.h"
+#include "yielding_collectives.h"
 
 #include <errno.h>
 #include <string.h>
@@ -91,10 +91,17 @@ static uint64_t bytes_of(const struct io_call *c)
 	return (uint64_t)c->count * (uint64_t)size;
 }
 
+/* the last rank has moved the shared pointer for all */
+struct turns_msg {
+	uint64_t start;		/* where the pointer was */
+	int64_t rc;
+};
+_Static_assert(sizeof(struct turns_msg) == 16, "as it is sent");
+
 /* in the order of the ranks: the last one knows when all have come, and how much all of them transfer */
 static int take_turns(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *pos)
 {
-	struct { uint64_t start; int64_t rc; } said = { 0, 0 };
+	struct turns_msg last = { 0, 0 };
 	uint64_t up_to = 0;
 	int rank, nr;
 
@@ -102,10 +109,10 @@ static int take_turns(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *pos)
 	PMPI_Comm_size(f->comm, &nr);
 	PMPI_Scan(&bytes, &up_to, 1, MPI_UINT64_T, MPI_SUM, f->comm);
 	if (rank == nr - 1)
-		said.rc = engine_shared_add(f, up_to, &said.start);
-	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, nr - 1, f->comm);
-	*pos = said.start + up_to - bytes;
-	return (int)said.rc;
+		last.rc = engine_shared_add(f, up_to, &last.start);
+	PMPI_Bcast(&last, (int)sizeof(last), MPI_BYTE, nr - 1, f->comm);
+	*pos = last.start + up_to - bytes;
+	return (int)last.rc;
 }
 
 static int transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t pos, uint64_t *done)

@@ -1,6 +1,6 @@
 /* check.c -- arguments of calls, and arguments that must be the same on all ranks */
 #include "engine.h"
-#include "wait.h"
+#include "yielding_collectives.h"
 
 /* MPI's rules for access modes (MPI 3.1, 13.2.1) */
 static int check_amode(int amode)

@@ -33,7 +33,7 @@ struct pmio_mpi_file {
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
 	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_layout_of() */
-	struct pmio_mpi_file *prev, *next; /* left.c */
+	struct pmio_mpi_file *prev, *next; /* unclosed.c */
 	bool listed;		 /* there */
 	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
@@ -75,7 +75,7 @@ void adapter_enter(void);
 /* make MPI progress for other processes that wait in MPI; comm: of the file of this wait */
 void adapter_progress(MPI_Comm comm);
 
-/* ---- names.c: which files belong to pmio, and the settings that are common to all ------------ */
+/* ---- names_settings.c: which files belong to pmio, and the settings that are common to all ------------ */
 
 /* "/path" of "pmem:/path", or a plain name that the setting `paths` selects; NULL: not a pmio file */
 const char *engine_path(const char *name);
@@ -160,7 +160,7 @@ int engine_close(struct pmio_mpi_file *f);
 /* by path, without the prefix, in the pool that the hints name */
 int engine_delete(const char *path, MPI_Info info);
 
-/* ---- left.c: files that are open when MPI ends ---------------------------------------------------- */
+/* ---- unclosed.c: files that are open when MPI ends ---------------------------------------------------- */
 
 /* f is open; f is about to be closed */
 void engine_left_add(struct pmio_mpi_file *f);
@@ -350,7 +350,7 @@ void engine_exchange_free(struct exchange *x);
 void engine_exchange_begin(struct exchange *x);
 void engine_exchange_end(struct exchange *x);
 
-/* ---- stray.c: pmio names that were taken for ordinary names -------------------------- */
+/* ---- prefix_warning.c: pmio names that were taken for ordinary names -------------------------- */
 
 /* looks in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
 void engine_look_for_strays(MPI_Comm comm, bool closing);

@@ -8,8 +8,8 @@
  * in collective calls too.
  */
 #include "engine.h"
+#include "collective_order.h"
 #include "flat.h"
-#include "together.h"
 #include "view.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* open.c -- opening, closing, deleting */
 #include "engine.h"
-#include "later.h"
-#include "memory.h"
-#include "together.h"
+#include "collective_order.h"
+#include "deferred.h"
+#include "shared_memory.h"
 #include "view.h"
-#include "wait.h"
+#include "yielding_collectives.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -86,15 +86,25 @@ void engine_free(struct pmio_mpi_file *f)
  */
 
 /* rank 0's message to the others */
-struct opened {
+struct open_result_msg {
 	int64_t rc;
 	uint64_t dev, ino;
 	uint8_t uuid[16];
 	uint32_t nr_targets;	/* 0: it is in the pool of rank 0's node */
 	uint32_t nr_memory, placement;
 	uint8_t layout[REMOTE_LAYOUT_ID];
+	uint32_t pad;
 	struct memory_place shared; /* of the shared pointer */
 };
+
+/* rank 0 has begun a layout session, or joined it */
+struct layout_result_msg {
+	int64_t rc;
+	uint32_t nr, nr_memory, placement;
+	uint32_t joined;	/* others had begun it */
+	uint8_t id[REMOTE_LAYOUT_ID];
+};
+_Static_assert(sizeof(struct open_result_msg) == 120 && sizeof(struct layout_result_msg) == 40, "as they are sent");
 
 static uint32_t open_flags(const struct pmio_settings *s, int access_mode)
 {
@@ -124,7 +134,7 @@ static struct client_open how_to_open(const struct pmio_mpi_file *f, int access_
 	return how;
 }
 
-static void take_identity(const struct pmio_mpi_file *f, struct pmio *pm, struct opened *o)
+static void take_identity(const struct pmio_mpi_file *f, struct pmio *pm, struct open_result_msg *o)
 {
 	const struct remote_layout *layout = remote_layout_of(f->file);
 
@@ -191,7 +201,7 @@ static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, b
  * For this process only, which may be the first.  Others may be changing from one node to
  * several (O2, O3), or back: then try again a little later.
  */
-static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct opened *o)
+static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct open_result_msg *o)
 {
 	struct client_open how = how_to_open(f, access_mode, first);
 	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
@@ -362,7 +372,7 @@ static int serve_claims(const struct pmio_mpi_file *f, const struct remote_layou
 {
 	const uint32_t nr_nodes = layout->nr - layout->nr_memory;
 	uint32_t own = 0;
-	int rc = layout->placement == PMIO_PLACE_LOCAL ? remote_layout_serve(&f->settings, mine, layout) : 0;
+	int rc = remote_placement_has_claims(layout) ? remote_layout_serve(&f->settings, mine, layout) : 0;
 
 	while (own < nr_nodes && memcmp(layout->endpoints[own].uuid, mine->uuid, sizeof(mine->uuid)) != 0)
 		own++;
@@ -376,34 +386,34 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 {
 	struct remote_layout layout = { .nr = 0 };
 	struct remote_endpoint mine = { .chunk_size = 0 };
-	struct { int64_t rc; uint32_t nr, nr_memory, placement, found; uint8_t id[REMOTE_LAYOUT_ID]; } said = { .rc = 0 };
+	struct layout_result_msg root = { .rc = 0 };
 	bool advertises = false, neighbours = false, began, found = false;
 	int rc = gather_endpoints(f, rank, &layout, &mine, &advertises, &neighbours);
 
 	if (rc == 0 && rank != 0)
 		pmio_close(&f->file);
 	if (rc == 0 && rank == 0) {
-		said.rc = begin_layout(f, &layout, &found);
-		said.found = found;
-		said.nr = layout.nr;
-		said.nr_memory = layout.nr_memory;
-		said.placement = layout.placement;
-		memcpy(said.id, layout.id, sizeof(said.id));
+		root.rc = begin_layout(f, &layout, &found);
+		root.joined = found;
+		root.nr = layout.nr;
+		root.nr_memory = layout.nr_memory;
+		root.placement = layout.placement;
+		memcpy(root.id, layout.id, sizeof(root.id));
 	}
 	if (rc == 0) {
-		engine_bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm);
-		rc = (int)said.rc;
+		engine_bcast(&root, (int)sizeof(root), MPI_BYTE, 0, f->comm);
+		rc = (int)root.rc;
 	}
 	began = rc == 0;
-	layout.nr = said.nr;
-	layout.nr_memory = said.nr_memory;
+	layout.nr = root.nr;
+	layout.nr_memory = root.nr_memory;
 	layout.relays = neighbours;
-	layout.placement = (enum pmio_placement)said.placement;
-	memcpy(layout.id, said.id, sizeof(layout.id));
+	layout.placement = (enum pmio_placement)root.placement;
+	memcpy(layout.id, root.id, sizeof(layout.id));
 	if (rc == 0)
 		rc = share_layout(f, rank, &layout);
 	/* before any rank asks */
-	if (rc == 0 && advertises && !said.found)
+	if (rc == 0 && advertises && !root.joined)
 		rc = serve_claims(f, &layout, &mine);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
 	if (rc == 0)
@@ -414,7 +424,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	return rc;
 }
 
-static void compare(const struct pmio_mpi_file *f, const struct opened *root, struct opened *mine)
+static void compare(const struct pmio_mpi_file *f, const struct open_result_msg *root, struct open_result_msg *mine)
 {
 	if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
 		pmio_err("open %s: processes see different files under this name", f->path);
@@ -423,7 +433,7 @@ static void compare(const struct pmio_mpi_file *f, const struct opened *root, st
 }
 
 /* O1: rank 0 has joined a layout session; the others join it, too.  Collective */
-static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct opened *root)
+static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, const struct open_result_msg *root)
 {
 	struct remote_layout layout = { .nr = root->nr_targets, .nr_memory = root->nr_memory, .placement = (enum pmio_placement)root->placement };
 	uint8_t (*uuids)[16];
@@ -447,7 +457,7 @@ static int join_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode, con
 }
 
 /* rank 0 has the file open in this node's pool, alone or with all ranks: let other jobs find it there */
-static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o)
+static void mark_here(struct pmio_mpi_file *f, int access_mode, struct open_result_msg *o)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
 	bool found;
@@ -459,7 +469,7 @@ static void mark_here(struct pmio_mpi_file *f, int access_mode, struct opened *o
 }
 
 /* all ranks are on one node; collective */
-static int mark_use(struct pmio_mpi_file *f, int rank, int access_mode, struct opened *root)
+static int mark_use(struct pmio_mpi_file *f, int rank, int access_mode, struct open_result_msg *root)
 {
 	const uint32_t before = root->nr_targets;
 
@@ -475,8 +485,8 @@ static int mark_use(struct pmio_mpi_file *f, int rank, int access_mode, struct o
 
 static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 {
-	struct opened root, mine = { .rc = 0 };
-	int64_t said[3] = { 0, 0, 0 }; /* the worst result; -1: some rank has another pool; -1: some rank does not find the shared word */
+	struct open_result_msg root, mine = { .rc = 0 };
+	int64_t worst[3] = { 0, 0, 0 }; /* result; -1: some rank has another pool; -1: some rank does not find the shared word */
 	int rc;
 
 	if (rank == 0)
@@ -489,24 +499,24 @@ static int open_everywhere(struct pmio_mpi_file *f, int rank, int access_mode)
 		mine.rc = engine_pool(&f->settings, &f->pm);
 		if (mine.rc == 0)
 			pmio_pool_uuid(f->pm, mine.uuid);
-		said[1] = mine.rc == 0 && memcmp(root.uuid, mine.uuid, sizeof(mine.uuid)) != 0 ? -1 : 0;
-		if (mine.rc == 0 && !root.nr_targets && !said[1]) {
+		worst[1] = mine.rc == 0 && memcmp(root.uuid, mine.uuid, sizeof(mine.uuid)) != 0 ? -1 : 0;
+		if (mine.rc == 0 && !root.nr_targets && !worst[1]) {
 			open_here(f, access_mode, false, &mine);
 			compare(f, &root, &mine);
 		}
-		said[2] = f->shares && !engine_shared_find(f, &root.shared) ? -1 : 0;
+		worst[2] = f->shares && !engine_shared_find(f, &root.shared) ? -1 : 0;
 	}
 	rc = (int)root.rc;
 	if (rc == 0) {
-		said[0] = mine.rc;
-		engine_allreduce(MPI_IN_PLACE, said, 3, MPI_INT64_T, MPI_MIN, f->comm);
-		rc = (int)said[0];
-		if (said[2])
+		worst[0] = mine.rc;
+		engine_allreduce(MPI_IN_PLACE, worst, 3, MPI_INT64_T, MPI_MIN, f->comm);
+		rc = (int)worst[0];
+		if (worst[2])
 			engine_shared_free(f);
 	}
 	if (rc == 0 && root.nr_targets)
 		rc = join_on_nodes(f, rank, access_mode, &root);
-	else if (rc == 0 && (said[1] || client_spills(&f->settings)))
+	else if (rc == 0 && (worst[1] || client_spills(&f->settings)))
 		rc = open_on_nodes(f, rank, access_mode);
 	else if (rc == 0 && client_wants_mark(&f->settings))
 		rc = mark_use(f, rank, access_mode, &root);
@@ -566,11 +576,11 @@ int engine_open(MPI_Comm comm, struct pmio_mpi_file *f, int amode)
 
 int engine_agree_and_open(MPI_Comm comm, const char *path, struct pmio_mpi_file *f, int amode)
 {
-	int said[AMODE_SAYS], rc, bad;
+	int votes[AMODE_SAYS], rc, bad;
 
-	engine_say_amode(amode, said);
-	rc = begin_open(comm, f, said);
-	bad = engine_hear_amode(comm, path, amode, said);
+	engine_say_amode(amode, votes);
+	rc = begin_open(comm, f, votes);
+	bad = engine_hear_amode(comm, path, amode, votes);
 	if (bad != MPI_SUCCESS)
 		return bad;
 	return engine_error(rc < 0 ? rc : open_begun(f, amode));
@@ -578,7 +588,7 @@ int engine_agree_and_open(MPI_Comm comm, const char *path, struct pmio_mpi_file 
 
 int engine_open_alone(struct pmio_mpi_file *f, int amode)
 {
-	struct opened o;
+	struct open_result_msg o;
 
 	f->amode = amode;
 	open_here(f, amode, true, &o);

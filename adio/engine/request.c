@@ -2,7 +2,7 @@
  * request.c -- the MPI requests of nonblocking calls
  *
  * What can be done with loads and stores is done at once, and its request is complete when it is returned.  What has to
- * wait for another node, a memory node or the file system becomes a deferred transfer (later.c), with a generalized request.  MPI
+ * wait for another node, a memory node or the file system becomes a deferred transfer (deferred.c), with a generalized request.  MPI
  * lets another thread complete that only in programs with MPI_THREAD_MULTIPLE; in all others it must be done by a thread
  * of the program when it is in MPI anyway:
  *
@@ -15,7 +15,7 @@
  * by their names.
  */
 #include "engine.h"
-#include "later.h"
+#include "deferred.h"
 #include "view.h"
 
 #include <dlfcn.h>

@@ -9,7 +9,7 @@
  * window: then they may have to wait until rank 0 is in some call of MPI.
  */
 #include "engine.h"
-#include "memory.h"
+#include "shared_memory.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -116,17 +116,24 @@ int engine_shared_add(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *was)
 	return change(f, bytes, true, was);
 }
 
+/* rank 0 has set the pointer */
+struct pointer_msg {
+	uint64_t was;
+	int64_t rc;
+};
+_Static_assert(sizeof(struct pointer_msg) == 16, "as it is sent");
+
 int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was)
 {
-	struct { uint64_t was; int64_t rc; } said = { 0, 0 };
+	struct pointer_msg root = { 0, 0 };
 	int rank;
 
 	PMPI_Comm_rank(f->comm, &rank);
 	if (rank == 0)
-		said.rc = change(f, pos, false, &said.was);
-	PMPI_Bcast(&said, (int)sizeof(said), MPI_BYTE, 0, f->comm); /* no rank continues before it is set */
-	if (said.rc == 0)
+		root.rc = change(f, pos, false, &root.was);
+	PMPI_Bcast(&root, (int)sizeof(root), MPI_BYTE, 0, f->comm); /* no rank continues before it is set */
+	if (root.rc == 0)
 		f->shared_start = 0;
-	*was = said.was;
-	return (int)said.rc;
+	*was = root.was;
+	return (int)root.rc;
 }

@@ -1,8 +1,8 @@
 /* size.c -- the file's size, and preallocation and sync */
 #include "engine.h"
-#include "later.h"
-#include "together.h"
-#include "wait.h"
+#include "collective_order.h"
+#include "deferred.h"
+#include "yielding_collectives.h"
 
 int engine_size(struct pmio_mpi_file *f, off_t *size)
 {

@@ -1,6 +1,6 @@
 /* files.c -- calls on pmio files: decoded, carried out by the engine, results encoded for the program's MPI */
 #include "engine/engine.h"
-#include "engine/wait.h"
+#include "engine/yielding_collectives.h"
 #include "library.h"
 
 #include <fcntl.h>

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <utlist.h>
 
 #include "library.h"
 
@@ -14,7 +15,7 @@
 #define NR_CLOSED 64 /* handles remembered after their close; the MPI may give the same to another file */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct handle *buckets[NR_BUCKETS]; /* under lock */
+static struct handle *buckets[NR_BUCKETS]; /* under lock; lists of the handles themselves, as adding one must not fail for want of memory */
 static word closed[NR_CLOSED];		   /* likewise; 0: none */
 static unsigned next_closed;		   /* likewise */
 static _Atomic uint64_t changes = 1;
@@ -29,8 +30,7 @@ static struct handle *look_up(word shadow)
 {
 	struct handle *h;
 
-	for (h = *bucket(shadow); h && h->shadow != shadow; h = h->next)
-		;
+	LL_SEARCH_SCALAR(*bucket(shadow), h, shadow, shadow);
 	for (unsigned i = 0; shadow && !h && i < NR_CLOSED; i++) {
 		if (closed[i] == shadow)
 			h = &library_closed;
@@ -70,20 +70,15 @@ static void reopened(word shadow)
 void library_add(struct handle *h)
 {
 	pthread_mutex_lock(&lock);
-	h->next = *bucket(h->shadow);
-	*bucket(h->shadow) = h;
+	LL_PREPEND(*bucket(h->shadow), h);
 	reopened(h->shadow);
 	pthread_mutex_unlock(&lock);
 }
 
 void library_remove(struct handle *h)
 {
-	struct handle **p;
-
 	pthread_mutex_lock(&lock);
-	for (p = bucket(h->shadow); *p != h; p = &(*p)->next)
-		;
-	*p = h->next;
+	LL_DELETE(*bucket(h->shadow), h);
 	closed[next_closed++ % NR_CLOSED] = h->shadow;
 	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
 	pthread_mutex_unlock(&lock);

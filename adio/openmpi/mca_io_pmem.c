@@ -33,7 +33,7 @@
 #include "opal/mca/base/base.h"
 #include "opal/runtime/opal_progress.h"
 
-#include "engine/wait.h"
+#include "engine/yielding_collectives.h"
 #include "romio/ad_pmem.h"
 #include "romio/romio321_abi_check.h"
 

@@ -6,7 +6,7 @@
  * the shared file pointer, which is a word in memory and not a hidden file.
  */
 #include "ad_pmem.h"
-#include "engine/wait.h"
+#include "engine/yielding_collectives.h"
 
 #include "mpioimpl.h"
 

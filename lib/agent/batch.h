@@ -1,6 +1,6 @@
 /*
  * batch.h -- work that can wait for a moment, which a worker then does for many files at a time: of one file system
- * (marks.c, syncs.c), or of all (survey.c)
+ * (marks.c, syncs.c), or of all (name_survey.c)
  */
 #ifndef PMIO_AGENT_BATCH_H
 #define PMIO_AGENT_BATCH_H

@@ -17,7 +17,7 @@
 #include "agent/file_seen.h"
 #include "agent/jobs.h"
 #include "agent/pfs_fd.h"
-#include "agent/pfs_look.h"
+#include "agent/pfs_lookup.h"
 #include "agent/reply.h"
 #include "agent/request.h"
 #include "agent/state.h"

@@ -8,9 +8,9 @@
 #include "agent/drain.h"
 #include "agent/file.h"
 #include "agent/idle.h"
+#include "agent/name_survey.h"
 #include "agent/pack.h"
 #include "agent/state.h"
-#include "agent/survey.h"
 #include "core/log.h"
 
 /* evict the frames of the least recently used closed, clean file */

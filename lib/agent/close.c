@@ -15,7 +15,7 @@
 #include "agent/file_seen.h"
 #include "agent/idle.h"
 #include "agent/lookup.h"
-#include "agent/maps.h"
+#include "agent/mappings.h"
 #include "agent/marks.h"
 #include "agent/reply.h"
 #include "agent/request.h"

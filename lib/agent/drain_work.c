@@ -10,7 +10,7 @@
 
 #include "agent/drain_impl.h"
 #include "agent/pfs_fd.h"
-#include "agent/pfs_look.h"
+#include "agent/pfs_lookup.h"
 #include "agent/state.h"
 #include "agent/throttle.h"
 #include "agent/verify.h"

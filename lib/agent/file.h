@@ -33,7 +33,7 @@ struct handle {
 	struct conn *conn;
 	struct file *file;
 	uint32_t flags;		/* PMIO_OPEN_* */
-	uint32_t mapped, map_lock; /* maps.c: PMIO_MAP_*; of these mappings */
+	uint32_t mapped, map_lock; /* mappings.c: PMIO_MAP_*; of these mappings */
 	UT_hash_handle hh;	/* agent->handles */
 };
 
@@ -127,7 +127,7 @@ struct file {
 
 	unsigned nr_handles;
 	unsigned nr_writers;
-	unsigned nr_mapped;	/* of the writers: those that have frames mapped, whose blocks stay dirty: maps.c */
+	unsigned nr_mapped;	/* of the writers: those that have frames mapped, whose blocks stay dirty: mappings.c */
 	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */

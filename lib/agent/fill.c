@@ -6,7 +6,7 @@
 #include "agent/fill.h"
 #include "agent/jobs.h"
 #include "agent/pfs_fd.h"
-#include "agent/pfs_look.h"
+#include "agent/pfs_lookup.h"
 #include "agent/request.h"
 #include "agent/state.h"
 #include "core/clock.h"

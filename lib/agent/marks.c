@@ -26,7 +26,7 @@
 #include "agent/jobs.h"
 #include "agent/marks.h"
 #include "agent/pfs_fd.h"
-#include "agent/pfs_look.h"
+#include "agent/pfs_lookup.h"
 #include "agent/request.h"
 #include "agent/state.h"
 

@@ -18,7 +18,7 @@
 #include "agent/fill.h"
 #include "agent/idle.h"
 #include "agent/lookup.h"
-#include "agent/maps.h"
+#include "agent/mappings.h"
 #include "agent/marks.h"
 #include "agent/open.h"
 #include "agent/pack.h"

@@ -15,7 +15,7 @@
 #include "agent/drain.h"
 #include "agent/file.h"
 #include "agent/fill.h"
-#include "agent/maps.h"
+#include "agent/mappings.h"
 #include "agent/open.h"
 #include "agent/ops.h"
 #include "agent/pfs_fd.h"

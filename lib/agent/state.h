@@ -72,12 +72,12 @@ struct agent {
 	uint64_t next_conn, next_handle;
 	unsigned nr_background_handles; /* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* background.c, CLOCK_MONOTONIC */
-	uint64_t next_survey_ms, next_orphan_ms; /* survey.c, orphan.c; the same */
+	uint64_t next_survey_ms, next_orphan_ms; /* name_survey.c, orphan.c; the same */
 	bool survey_wanted;		/* there may be files for it */
 	bool survey_hurries;		/* a request waits for what it may find */
 	bool surveying;			/* a survey is under way */
 	bool orphaned;			/* the pool's folder was removed */
-	unsigned nr_ghosts;		/* files for maps.c */
+	unsigned nr_ghosts;		/* files for mappings.c */
 	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
 	struct batches marks, syncs;	/* marks.c, syncs.c */
 	uint8_t *client_used;		/* one byte per client record */

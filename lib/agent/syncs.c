@@ -26,7 +26,7 @@
 #include "agent/batch.h"
 #include "agent/file.h"
 #include "agent/pfs_fd.h"
-#include "agent/pfs_look.h"
+#include "agent/pfs_lookup.h"
 #include "agent/request.h"
 #include "agent/state.h"
 #include "agent/syncs.h"

@@ -162,7 +162,7 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 	return &pm->view->clients[atomic_load_explicit(&pm->client, memory_order_acquire)];
 }
 
-/* nodes.c: settings about other nodes (lib/remote) */
+/* node_settings.c: settings about other nodes (lib/remote) */
 /* do files go to memory nodes alone? */
 bool client_wants_memory_nodes(const struct pmio_settings *s);
 /* may pieces go to memory nodes if the pool is full? */
@@ -343,9 +343,9 @@ void client_unlock(struct pmio_file *f);
 int client_try_lock(struct pmio_file *f);
 /* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);
-/* names.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
+/* remove_rename.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
 int client_remove_name(struct pmio *pm, const char *path, int fd);
-/* names.c: pmio_unlinked(), if the file has no more than `most` handles */
+/* remove_rename.c: pmio_unlinked(), if the file has no more than `most` handles */
 int client_unlinked(struct pmio *pm, int fd, uint32_t most);
 /* pmio_delete(); quiet: do not log why it failed */
 int client_delete(struct pmio *pm, const char *path, bool quiet);

@@ -329,13 +329,12 @@ int pmio_open(struct pmio *pm, const char *path, int flags, mode_t mode, struct 
 /* for messages, and for a search if the agent has to find the file again */
 static void name_of(int fd, char name[PATH_MAX])
 {
-	char proc[64];
+	char proc[PMIO_FD_NAME_LEN];
 	ssize_t n;
 
 	if (pmio_pfs_name(fd, name) == 0)
 		return;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	n = readlink(proc, name, PATH_MAX - 1); /* "... (deleted)" */
+	n = readlink(pmio_fd_name(proc, fd), name, PATH_MAX - 1); /* "... (deleted)" */
 	if (n > 0 && *name == '/')
 		name[n] = '\0';
 	else

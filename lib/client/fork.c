@@ -38,7 +38,7 @@ static void forget_file(struct pmio_file *f)
 	drop_fd(&f->lock_fd);
 	drop_fd(&f->map_fd[0]);
 	drop_fd(&f->map_fd[1]);
-	f->nr_maps[0] = f->nr_maps[1] = 0; /* they remain, and have a lock: see lib/agent/maps.c */
+	f->nr_maps[0] = f->nr_maps[1] = 0; /* they remain, and have a lock: see lib/agent/mappings.c */
 }
 
 static void forget(struct pmio *pm)

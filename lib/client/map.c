@@ -2,7 +2,7 @@
  * map.c -- a file's frames at an address of the caller's choice
  *
  * They are mapped from the pool's `data` once more, by a descriptor with a lock, which exists as long as the mapping, in
- * whatever process that is: see lib/agent/maps.c.
+ * whatever process that is: see lib/agent/mappings.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,6 +2,21 @@
 #ifndef PMIO_CORE_FDS_H
 #define PMIO_CORE_FDS_H
 
+#include <stdio.h>
+
+#define PMIO_FD_NAME_LEN 40
+
+/*
+ * pmio_fd_name -- a name that leads to the file of a descriptor, whatever has become of its own name
+ *
+ * For calls that take no descriptor, or none of O_PATH, and to open the file once more.  Returns buf.
+ */
+static inline const char *pmio_fd_name(char buf[PMIO_FD_NAME_LEN], int fd)
+{
+	snprintf(buf, PMIO_FD_NAME_LEN, "/proc/self/fd/%d", fd);
+	return buf;
+}
+
 /*
  * pmio_fd_copy_high -- a copy of a descriptor, with a number that no program counts on; close-on-exec
  *

@@ -4,17 +4,17 @@
  * Two roles, which share nothing (one domain for both is two to three times
  * slower):
  *
- *   target   a process that lets others write to and read from its memory, and that answers their calls: an agent.
- *            It has one thread of its own, which sleeps when nothing has come for 0.5 ms.
- *   initiator     the initiator: a process that accesses the memory of targets, each of which is a peer
+ *   target     a process that lets others write to and read from its memory, and that answers their calls: an agent.
+ *              It has one thread of its own, which sleeps when nothing has come for 0.5 ms.
+ *   initiator  a process that accesses the memory of targets; each target is one of its peers
  *
  * An initiator proves that it knows the session's key before a target tells it where its memory is, or takes a call
  * (auth.c).  The data on the wire are not secret.
  *
  * With MUNGE it can also prove that it belongs to the target's user (munge.c).
  *
- * libfabric is loaded by the first pmio_fabric_target_new() or _port_new(), not
- * before: that takes a few tenths of a second.
+ * libfabric is loaded by the first pmio_fabric_target_new() or pmio_fabric_initiator_new(), not before: loading takes a
+ * few tenths of a second.
  *
  * Durable: nothing by itself.  A write's bytes are in the target's memory when the call has returned 0; the
  * message that goes with it asks the target to flush them.

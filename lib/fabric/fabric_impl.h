@@ -169,7 +169,7 @@ ssize_t fabric_munge_encode(const struct fabric_munge *m, const uint8_t mac[MAC_
 int fabric_munge_check(const struct fabric_munge *m, const uint8_t mac[MAC_SIZE], const char *credential,
 		       size_t len, const char **why);
 
-/* ---- endpoint.c ----------------------------------------------------------------------------- */
+/* ---- provider.c ----------------------------------------------------------------------------- */
 
 struct fabric_ep {
 	struct fi_info *info;

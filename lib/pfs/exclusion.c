@@ -27,6 +27,7 @@
 #include <uuid.h>
 
 #include "core/error.h"
+#include "core/fds.h"
 #include "core/log.h"
 #include "core/system.h"
 #include "pfs/pfs.h"
@@ -294,12 +295,11 @@ static bool pool_exists(const char *dir, const char *hex)
 /* mostly there is no mark: one call to the file system */
 bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16])
 {
-	char name[40], own[33];
+	char name[PMIO_FD_NAME_LEN], own[33];
 	struct mark m;
 	bool dirty;
 
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	if (getxattr(name, PMIO_PFS_MARK_NAME, NULL, 0) <= 0)
+	if (getxattr(pmio_fd_name(name, fd), PMIO_PFS_MARK_NAME, NULL, 0) <= 0)
 		return false;
 	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/fds.h"
 #include "core/log.h"
 
-/* file: a descriptor in that folder, or -1 */
+/* see pmio_pfs_sync_name() */
 static int sync_folder(const char *path, size_t len, int file)
 {
 	char folder[PATH_MAX];
@@ -22,9 +23,9 @@ static int sync_folder(const char *path, size_t len, int file)
 
 	snprintf(folder, sizeof(folder), "%.*s", (int)len, len ? path : "/");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) /* a user may create files in a folder that it may not read */
+	if (fd < 0)
 		return errno == EACCES && file >= 0 && syncfs(file) == 0 ? 0 : -errno;
-	if (fsync(fd) < 0 && errno != EINVAL) /* some file systems do not support it */
+	if (fsync(fd) < 0 && errno != EINVAL)
 		rc = -errno;
 	close(fd);
 	return rc;
@@ -82,13 +83,12 @@ static int check_regular(int fd)
 
 bool pmio_pfs_fd_in_mount(int fd)
 {
-	char proc[64], pid[32];
+	char proc[PMIO_FD_NAME_LEN], pid[32];
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != FUSE_SUPER_MAGIC)
 		return false;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* the only name for what O_PATH has opened */
-	return getxattr(proc, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
+	return getxattr(pmio_fd_name(proc, fd), PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
 }
 
 bool pmio_pfs_in_mount(const char *path)
@@ -139,12 +139,11 @@ int pmio_pfs_open_anew(int fd)
 {
 	int had = fcntl(fd, F_GETFL), how = O_CLOEXEC | O_NONBLOCK | O_NOCTTY, anew, rc;
 	bool writes = had >= 0 && (had & O_ACCMODE) != O_RDONLY;
-	char proc[64];
+	char proc[PMIO_FD_NAME_LEN];
 
 	if (had < 0)
 		return -errno;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* leads to the file, whatever has become of its name */
-	anew = open(proc, how | (writes ? O_RDWR : O_RDONLY));
+	anew = open(pmio_fd_name(proc, fd), how | (writes ? O_RDWR : O_RDONLY));
 	if (anew < 0 && errno == EACCES && (had & O_ACCMODE) == O_WRONLY)
 		anew = open(proc, how | O_WRONLY);
 	if (anew >= 0 || (had & (O_APPEND | O_DIRECT)))

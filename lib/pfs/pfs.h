@@ -62,15 +62,19 @@ bool pmio_pfs_in_mount(const char *path);
 bool pmio_pfs_fd_in_mount(int fd); /* the same of a descriptor, also one of O_PATH */
 
 /*
- * make the creation or removal of a name durable; 0 or -errno.  file: a descriptor in that folder, which helps
- * if the folder may not be read; -1: none
+ * pmio_pfs_sync_name -- make the creation or removal of a name durable: fsync of its directory
+ *
+ * file  a descriptor of a file in it; -1: none
+ * Returns 0 or -errno.  Two errors are none: EINVAL, as a file system that cannot sync directories has made the name durable
+ * already, or cannot do so; and, with file, EACCES, as users may create files in directories that they may not read: then
+ * the whole file system is synced.
  */
 int pmio_pfs_sync_name(const char *path, int file);
 
 /* remove a name, durably if asked; 0 or -errno (-EISDIR) */
 int pmio_pfs_unlink(const char *path, bool durably);
 
-/* ---- names.c ---------------------------------------------------------------- */
+/* ---- identity.c ---------------------------------------------------------------- */
 
 struct pmio_pfs_id {
 	uint64_t dev, ino;

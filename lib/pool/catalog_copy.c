@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/fds.h"
 #include "core/log.h"
 #include "pmio.h"
 #include "pool/catalog_df.h"
@@ -37,12 +38,12 @@ static bool read_all(int fd, uint8_t *to, uint64_t size)
 /* in a child process: never returns */
 static void mend(int fd, uint64_t size)
 {
-	char path[64];
+	char path[PMIO_FD_NAME_LEN];
 
 	alarm(MEND_LIMIT_S);
 	if (freopen("/dev/null", "w", stderr) == NULL || size < PIECE)
 		_exit(EXIT_FAILURE);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	pmio_fd_name(path, fd);
 	pmio_pm_emulate_begin(fd);
 	if (pmemobj_check(path, PMIO_POOL_LAYOUT) == 0)
 		_exit(EXIT_FAILURE);
@@ -64,15 +65,6 @@ static bool mended(int fd, uint64_t size)
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
-}
-
-static bool is_zero(const uint8_t *p, size_t len)
-{
-	while (len > 0 && *p == 0) {
-		p++;
-		len--;
-	}
-	return len == 0;
 }
 
 /* the catalog's root has a form that nothing else in the file has */
@@ -182,7 +174,7 @@ int pmio_catalog_copy_get(const struct pmio_catalog_copy *c, uint32_t slot, stru
 		return -ENOENT;
 	memcpy(&e, c->bytes + c->entries + (uint64_t)slot * sizeof(e), sizeof(e));
 	if (e.state == PMIO_FILE_NONE)
-		return is_zero((const uint8_t *)&e, sizeof(e)) ? -ENOENT : PMIO_EDAMAGED;
+		return is_zero(&e, sizeof(e)) ? -ENOENT : PMIO_EDAMAGED;
 	if (e.state > PMIO_FILE_FAILED || e.reserved || !is_zero(e.reserved2, sizeof(e.reserved2)))
 		return PMIO_EDAMAGED;
 	*file = (struct pmio_pool_file){

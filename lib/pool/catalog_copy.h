@@ -8,7 +8,22 @@
 #ifndef PMIO_POOL_CATALOG_COPY_H
 #define PMIO_POOL_CATALOG_COPY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "pool/pool.h"
+
+static inline bool is_zero(const void *p, size_t len)
+{
+	const uint8_t *b = p;
+
+	while (len > 0 && *b == 0) {
+		b++;
+		len--;
+	}
+	return len == 0;
+}
 
 struct pmio_catalog_copy {
 	uint8_t *bytes;	 /* owned */

@@ -374,7 +374,7 @@ static int make_dir(const char *dir)
 	return rc;
 }
 
-/* the new directory's own name; a failure only means that a crash may forget the pool */
+/* the new directory's own name; a failure only means that a crash may forget the pool, so none is reported.  Others: pmio_pfs_sync_name() */
 static void sync_parent(const char *dir)
 {
 	char copy[PATH_MAX];

@@ -105,17 +105,6 @@ static void read_array(const struct pmio_recovery *s, uint64_t off, uint64_t nr,
 	}
 }
 
-static bool is_zero(const void *p, size_t len)
-{
-	const uint8_t *b = p;
-
-	while (len > 0 && *b == 0) {
-		b++;
-		len--;
-	}
-	return len == 0;
-}
-
 static struct pmio_slot_df slot_of(const struct pmio_recovery *s, uint32_t slot)
 {
 	struct pmio_slot_df df;

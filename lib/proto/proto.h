@@ -97,7 +97,7 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
 #define PMIO_OPEN_BY_FD 32768u      /* the descriptor is a program's own: the agent opens the file anew with it */
 #define PMIO_OPEN_MAPPED 65536u     /* opened again with another agent: the program has mapped the file's frames */
-#define PMIO_OPEN_BEGINS 131072u    /* with HOME: the use of the file by several nodes begins with this open */
+#define PMIO_OPEN_BEGINS 131072u    /* with MDS: a layout session of the file begins with this open */
 #define PMIO_OPEN_ALL 262143u
 
 /*

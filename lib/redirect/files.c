@@ -16,6 +16,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/fds.h"
+
 #define UNKNOWN ((uintptr_t)0)
 #define PLAIN ((uintptr_t)1)
 #define OWN ((uintptr_t)2)
@@ -487,13 +489,12 @@ static int open_redirected(int fd, const struct stat *st, const char *name, int 
 /* Linux also shortens what is opened for reading only */
 static long truncate_plain(int fd)
 {
-	char name[40];
+	char name[PMIO_FD_NAME_LEN];
 	long rc = RAW(ftruncate, fd, 0);
 
 	if (rc != -EINVAL)
 		return rc;
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	return RAW(truncate, name, 0);
+	return RAW(truncate, pmio_fd_name(name, fd), 0);
 }
 
 static int stay_plain(int fd, bool truncate)

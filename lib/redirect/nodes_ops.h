@@ -7,7 +7,7 @@
 #ifndef PMIO_REDIRECT_NODES_OPS_H
 #define PMIO_REDIRECT_NODES_OPS_H
 
-#include "client/elsewhere.h"
+#include "client/other_nodes.h"
 
 #define REDIRECT_NODES_VERSION 2
 #define REDIRECT_NODES_LIBRARY "libpmio-redirect-nodes.so"
@@ -18,7 +18,7 @@ struct redirect_nodes {
 	const struct elsewhere_nodes *nodes;
 };
 
-/* ---- timed.c: of libpmio-redirect-pool.so; as in pool_ops.h ------------------------------------- */
+/* ---- report_counters.c: of libpmio-redirect-pool.so; as in pool_ops.h ------------------------------------- */
 
 struct redirect_pool;
 const struct redirect_pool *pool_timed(const struct redirect_pool *pool, const char *file);

@@ -15,7 +15,8 @@
 
 #include "client/admin.h"
 #include "client/client.h"
-#include "client/elsewhere.h"
+#include "client/other_nodes.h"
+#include "core/fds.h"
 #include "core/log.h"
 #include "pfs/pfs.h"
 #include "redirect/nodes_ops.h"
@@ -77,14 +78,6 @@ static int get_connection(struct pmio **out)
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
-
-#define PROC_LEN 40
-
-static const char *proc_name(char buf[PROC_LEN], int fd)
-{
-	snprintf(buf, PROC_LEN, "/proc/self/fd/%d", fd);
-	return buf;
-}
 
 /* may it be asked for more than the descriptor allows?  Then by its name */
 static bool allows(int fd, int access)
@@ -148,11 +141,11 @@ static bool is_library(struct pmio_file *f, unsigned how)
 /* its creator may write to it though its mode says no, but only now: later the agent could not */
 static bool must_drain_now(struct pmio_file *f, unsigned how)
 {
-	char path[PROC_LEN];
+	char path[PMIO_FD_NAME_LEN];
 
 	if (connection->settings.num[PMIO_SET_DRAIN] == PMIO_DRAIN_CLOSE)
 		return false;
-	return is_library(f, how) || faccessat(AT_FDCWD, f->ops ? f->path : proc_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
+	return is_library(f, how) || faccessat(AT_FDCWD, f->ops ? f->path : pmio_fd_name(path, f->pfs_fd), W_OK, AT_EACCESS) < 0;
 }
 
 static int close_elsewhere(struct pmio_file *f, unsigned how)

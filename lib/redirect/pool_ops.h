@@ -50,6 +50,7 @@ struct redirect_times {
 	uint64_t ns;		/* time in calls of the pool, a sum of all threads */
 	uint64_t read, written; /* bytes */
 };
+_Static_assert(sizeof(struct redirect_times) == 24, "as in the file");
 
 struct redirect_pool {
 	int version;

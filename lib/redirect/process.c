@@ -10,10 +10,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "core/backoff.h"
 #include "core/fnv.h"
 
-#define BUSY_TRIES 40 /* 1.6 s */
-#define SCRIPTS_MAX 4	     /* of scripts, the kernel's limit */
+#define SCRIPTS_MAX 4 /* of scripts, the kernel's limit */
 
 /* ---- what cannot be redirected ---------------------------------------------------------------- */
 
@@ -206,16 +206,16 @@ static int settle_all(void)
 
 /* ---- exec --------------------------------------------------------------------------------------------- */
 
-/* the agent closes the file that it has drained a moment after it has said so; until then the kernel refuses to run it */
 static long exec_when_closed(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	struct timespec ts = { 0, 200000 };
+	struct pmio_backoff b = PMIO_BACKOFF_EXEC;
+	uint64_t us;
 	long rc;
 
-	for (int tries = 0; (rc = RAW(execveat, dir, path, argv, envp, flags)) == -ETXTBSY && tries < BUSY_TRIES; tries++) {
+	while ((rc = RAW(execveat, dir, path, argv, envp, flags)) == -ETXTBSY && (us = pmio_backoff_next_us(&b)) > 0) {
+		struct timespec ts = { 0, (long)us * 1000 };
+
 		RAW(nanosleep, &ts, NULL);
-		if (ts.tv_nsec < 50000000)
-			ts.tv_nsec *= 2;
 	}
 	return rc;
 }

@@ -7,7 +7,7 @@
  * first use.
  *
  * Functions of the C library are taken twice: by symbols, which come before those of the C library as this library
- * is preloaded, and by a jump at the start of the C library's own functions, for its calls of itself (patch.c).  So
+ * is preloaded, and by a jump at the start of the C library's own functions, for its calls of itself (libc_patch.c).  So
  * nothing here may call them for what is taken; raw.h has what is called instead.
  *
  * redirect_inside counts how deep this thread is in libpmio, whose calls are for the kernel.
@@ -93,7 +93,7 @@ bool redirect_is_copy(void);
 /* false: a child of vfork */
 bool redirect_ours(void);
 
-/* ---- names.c: which files ---------------------------------------------------------------- */
+/* ---- patterns.c: which files ---------------------------------------------------------------- */
 
 int redirect_names_init(const char *patterns);
 bool redirect_matches(const char *name);
@@ -171,7 +171,7 @@ struct redirect_calm {
 void redirect_enter(struct redirect_calm *calm);
 void redirect_leave(const struct redirect_calm *calm);
 
-/* ---- above.c: descriptors above the program's limit ---------------------------------------- */
+/* ---- fd_limit.c: descriptors above the program's limit ---------------------------------------- */
 
 /* the program's limit is as high as the hard one until redirect_lower(); false: there is no higher one */
 struct redirect_raised {
@@ -234,7 +234,7 @@ int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st
 
 /* process.c */
 void redirect_process_init(void);
-/* child.c: for a child of vfork, in one of its own; fn returns 0, an errno or -errno.  0 or an errno */
+/* vfork_helper.c: for a child of vfork, in one of its own; fn returns 0, an errno or -errno.  0 or an errno */
 int redirect_in_child(int (*fn)(void));
 /* aio.c: io_submit, io_getevents, io_destroy */
 long redirect_aio_by_number(long nr, const long a[6], const void *caller);
@@ -244,7 +244,7 @@ void redirect_grow_maps(uint64_t dev, uint64_t ino);
 void redirect_unmap_all(void);
 void redirect_forget_maps(void);
 
-/* ---- limit.c: RLIMIT_FSIZE; 0, or -EFBIG after the signal ------------------------------------- */
+/* ---- file_size_limit.c: RLIMIT_FSIZE; 0, or -EFBIG after the signal ------------------------------------- */
 
 void redirect_limit_init(void);
 bool redirect_limited(void);
@@ -264,7 +264,7 @@ void redirect_environ_init(void);
 void redirect_environment(char *const envp[], struct redirect_environment *e);
 void redirect_make_environment(const struct redirect_environment *e, char **out);
 
-/* ---- notes.c: what is told -------------------------------------------------------------------- */
+/* ---- messages.c: what is told -------------------------------------------------------------------- */
 
 /* file: of --check, or NULL; output: where lines go that had to wait */
 void redirect_notes_init(const char *file, ssize_t (*output)(int fd, const void *buf, size_t len));
@@ -275,7 +275,7 @@ void redirect_note(char what, const char *name, const char *why);
 void redirect_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void redirect_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- patch.c ------------------------------------------------------------------------------------ */
+/* ---- libc_patch.c ------------------------------------------------------------------------------------ */
 
 void redirect_patch(void);
 

@@ -13,7 +13,7 @@
  *	memory = 0		this number of targets, the last ones, are memory nodes
  *	targets = 2
  *	[target]
- *	host = n1		as in endpoint.c
+ *	host = n1		as in descriptor_file.c
  *	...
  *	waits = no		or yes, the dirty mark: this target has data that could not be drained at a close
  *	[target]
@@ -212,21 +212,6 @@ static void say_others(const char *layout_file)
 
 	if (layout_file_owner(layout_file, &uid) && uid != geteuid())
 		pmio_warn("%s belongs to user %u, and is left alone", layout_file, (unsigned)uid);
-}
-
-int layout_file_sync_folder(const char *layout_file)
-{
-	char folder[PATH_MAX];
-	int fd, rc;
-
-	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(layout_file, '/') - layout_file) + 1, layout_file);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* not all file systems can sync a folder: on those the name is durable already, or cannot be made durable */
-	rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-	close(fd);
-	return rc;
 }
 
 /* ---- writing --------------------------------------------------------------------------- */

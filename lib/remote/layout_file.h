@@ -45,8 +45,6 @@ int layout_file_lock(int fd, const char *layout_file, int how);
 
 /* write the text of this layout session into a file that was just made; not durable.  born: as for layout_file_parse() */
 int layout_file_write_new(int fd, const char *path, const char *born, const struct remote_layout *layout);
-/* make its name durable, so that it survives a crash of the file system's server, too */
-int layout_file_sync_folder(const char *layout_file);
 
 /* *text: the caller wipes and frees it, as it has keys; NULL with an error.  -EPERM: the file belongs to another user */
 int layout_file_read_text(int fd, char **text);

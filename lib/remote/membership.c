@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pfs/pfs.h"
 #include "remote/layout_file.h"
 #include "remote/remote_impl.h"
 #include "remote/wire.h"
@@ -65,7 +66,7 @@ static int begin(const struct pmio_settings *settings, const char *path, const s
 	}
 	rc = layout_file_write_new(fd, path, m->born, layout);
 	if (rc == 0)
-		rc = layout_file_sync_folder(m->name);
+		rc = pmio_pfs_sync_name(m->name, -1); /* so that it survives a crash of the file system's server, too */
 	if (rc == 0)
 		rc = say_join(settings, layout, m->name, true);
 	layout->began = rc == 0;

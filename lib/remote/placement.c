@@ -1,7 +1,7 @@
 /*
- * placement.c -- which target of a striped file holds a chunk (setting `placement`)
+ * placement.c -- which target of a file holds a chunk (setting `placement`)
  *
- * The holder follows from the chunk's number (striped), or is asked for at the chunk's claim server (local: the node
+ * A policy is chosen when the layout session begins, and is in the layout file.  The holder follows from the chunk's number (striped), or is asked for at the chunk's claim server (local: the node
  * that touches it first; claims).  An answer is final while the file is in use, so each is asked for once.
  */
 #include <errno.h>
@@ -12,6 +12,43 @@
 
 #define TURNS_MAX 4	 /* windows that are asked for at a time, to find one that nobody has */
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
+
+/* ---- the policy ------------------------------------------------------------------------- */
+
+/* otherwise the chunks' bounds would differ */
+static bool chunks_are_alike(const struct remote_layout *layout)
+{
+	for (uint32_t i = 1; i < layout->nr; i++) {
+		if (layout->endpoints[i].chunk_size != layout->endpoints[0].chunk_size)
+			return false;
+	}
+	return true;
+}
+
+/* pieces on several nodes would be drained at different times; a held file has to stay together */
+enum pmio_placement placement_choose(const struct pmio_settings *s, const struct remote_layout *layout)
+{
+	enum pmio_placement p = (enum pmio_placement)s->num[PMIO_SET_PLACEMENT];
+
+	if (!chunks_are_alike(layout) || s->num[PMIO_SET_DRAIN] != PMIO_DRAIN_CLOSE)
+		return PMIO_PLACE_SINGLE;
+	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
+}
+
+/* as placement_choose(); but with drain=async or aggregate each memory node drains its own pieces, later */
+enum pmio_placement placement_choose_on_memory(const struct pmio_settings *s, const struct remote_layout *layout)
+{
+	if (layout->nr == 1 || !chunks_are_alike(layout) || s->num[PMIO_SET_DRAIN] == PMIO_DRAIN_HOLD)
+		return PMIO_PLACE_SINGLE;
+	return PMIO_PLACE_STRIPED;
+}
+
+bool remote_placement_has_claims(const struct remote_layout *layout)
+{
+	return layout->placement == PMIO_PLACE_LOCAL;
+}
+
+/* ---- claims ----------------------------------------------------------------------------- */
 
 /* lock held, as for wanted_ahead() */
 static int add_claim(struct striped_file *s, uint64_t chunk, uint32_t holder)
@@ -143,7 +180,7 @@ int striped_holder_of(struct striped_file *s, uint64_t chunk, uint64_t needed, b
 	uint64_t ahead = 0;
 	bool known;
 
-	if (s->layout.placement != PMIO_PLACE_LOCAL) {
+	if (!remote_placement_has_claims(&s->layout)) {
 		*holder = (uint32_t)(chunk % s->layout.nr);
 		return 0;
 	}

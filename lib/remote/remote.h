@@ -31,6 +31,7 @@ struct remote_endpoint {
 	char host[64];		/* 0-terminated; for messages */
 	bool dirty;		/* the mark in a layout file: the target has data to drain, or may have after a crash */
 };
+_Static_assert(sizeof(struct pmio_fabric_endpoint) == 104 && sizeof(struct remote_endpoint) == 232, "as ranks send it to each other");
 
 /*
  * remote_advertise -- make the files of this node's pool available to other nodes
@@ -220,6 +221,8 @@ void remote_striped_use_transport(const struct pmio_file *f, const struct remote
 /* note that another process's close of the file has failed, so data are dirty; does nothing for files that are not striped */
 void remote_striped_keep(struct pmio_file *f);
 
+/* placement.c: are targets asked which of them holds a chunk?  Then they have to be told of the file first, see remote_layout_serve() */
+bool remote_placement_has_claims(const struct remote_layout *layout);
 /* let this node's target answer claims of the file's chunks */
 int remote_layout_serve(const struct pmio_settings *settings, const struct remote_endpoint *mine,
 			const struct remote_layout *layout);

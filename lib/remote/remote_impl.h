@@ -136,7 +136,7 @@ int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms);
 /* large pieces go through bounce buffers with any provider; for tests */
 extern bool file_always_buffers;
 
-/* ---- endpoint.c ------------------------------------------------------------------ */
+/* ---- descriptor_file.c ------------------------------------------------------------------ */
 
 #define REMOTE_ENDPOINT_WHOLE 255u /* all of remote_endpoint_take()'s bits */
 
@@ -181,7 +181,14 @@ extern unsigned layout_file_lock_ms;
 int layout_file_locked(const char *layout_file, const uint8_t id[REMOTE_LAYOUT_ID], const struct remote_endpoint *mds,
 		 int (*call)(void *arg), void *arg);
 
-/* ---- joining ---------------------------------------------------------------------- */
+/* ---- placement.c; the holders of chunks: striped_impl.h ---------------------------- */
+
+/* of a file of these targets; SINGLE: it will have only the first one */
+enum pmio_placement placement_choose(const struct pmio_settings *s, const struct remote_layout *layout);
+/* the same of a file that is only on memory nodes */
+enum pmio_placement placement_choose_on_memory(const struct pmio_settings *s, const struct remote_layout *layout);
+
+/* ---- node.c: messages that join and leave, for membership.c ------------------------------------------ */
 
 /* a message that joins or leaves a layout session: a struct remote_join_msg with room for the name of a layout file */
 union node_join {
@@ -196,7 +203,7 @@ union node_join {
 size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep);
 
-/* ---- claims, staging ---------------------------------------------------------------- */
+/* ---- node.c: claims; striped_file.c: staging ---------------------------------------- */
 
 struct remote_claim_msg;
 struct remote_claim_answer_msg;

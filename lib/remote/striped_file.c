@@ -402,7 +402,7 @@ int remote_striped_stage(struct pmio_file *f, _Atomic uint64_t *told)
 	off_t size;
 	int rc = 0;
 
-	if (s->layout.nr_memory != s->layout.nr || s->layout.placement == PMIO_PLACE_LOCAL)
+	if (s->layout.nr_memory != s->layout.nr || remote_placement_has_claims(&s->layout))
 		return -EBUSY;
 	rc = striped_size(f, &size);
 	st = rc == 0 ? calloc(s->layout.nr, sizeof(*st)) : NULL;

@@ -203,7 +203,7 @@ target_killed() {
 		on h1 "$PMIO drain $f" && is "$(script h2 "cat $f")" good && [ -z "$(find "$D" -name '.pmio-owner.*')" ]
 }
 
-# a rank on h2 makes its part longer without telling h1, where the file's home is, and is killed: a script on h3 that has the file open sees all of it
+# a rank on h2 makes its part longer without telling h1, the file's metadata server, and is killed: a script on h3 that has the file open sees all of it
 grown_then_killed() {
 	local f=$D/grown rc at=2097152
 	begin 2 "h1 h2" "$f" write:0:first last:$at:aaaa last:$((at + 4)):bbbb last:$((at + 8)):cccc last:$((at + 12)):dddd say:"$SHARED/say.1" await:"$SHARED/say.2" || return

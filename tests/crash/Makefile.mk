@@ -9,7 +9,7 @@ libpmio_view_sites_la_CPPFLAGS = $(libpmio_view_la_CPPFLAGS) -DPMIO_PM_SITES
 libpmio_view_sites_la_LIBADD = $(libpmio_view_la_LIBADD)
 
 # agent, client and pool as well, whose calls go to a world of the tests' own
-libpmio_world_la_SOURCES = $(agent_sources) lib/client/file.c lib/client/claim_cache.c lib/client/direct.c lib/client/names.c lib/client/io.c lib/client/read.c lib/client/write.c lib/pfs/file.c \
+libpmio_world_la_SOURCES = $(agent_sources) lib/client/file.c lib/client/claim_cache.c lib/client/direct.c lib/client/remove_rename.c lib/client/io.c lib/client/read.c lib/client/write.c lib/pfs/file.c \
 	lib/pool/pool.c lib/pool/pool_frames.c lib/pool/pack.c lib/pool/pool_dir.c lib/pool/pool_scan.c
 libpmio_world_la_CPPFLAGS = $(libpmio_agent_la_CPPFLAGS) -I$(srcdir)/tests/crash -DPMIO_PM_SITES \
 	-include $(srcdir)/tests/crash/calls.h

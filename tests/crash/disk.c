@@ -636,7 +636,7 @@ char *disk_realpath(const char *path, char *buf)
 	return is_ours(path) ? strdup(path) : realpath(path, buf);
 }
 
-/* ---- in place of lib/pfs/names.c, find.c and exclusion.c ------------------------------------------------ */
+/* ---- in place of lib/pfs/identity.c, find.c and exclusion.c ------------------------------------------------ */
 
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id)
 {

@@ -21,7 +21,7 @@ fuzz_cc = $(MKDIR_P) tests/fuzz && $(CLANG) -g -O1 -std=gnu11 -Wall -Wextra \
 fuzz_libs = $(INIH_LIBS) $(PMEM2_LIBS) $(PMEMOBJ_LIBS) $(UUID_LIBS) $(ZLIB_LIBS) $(ISAL_LIBS) -lm -lpthread
 fuzz_core = $(libpmio_core_la_SOURCES) $(libpmio_proto_la_SOURCES)
 fuzz_pool = $(fuzz_core) $(libpmio_pm_la_SOURCES) $(libpmio_view_la_SOURCES) $(libpmio_pool_la_SOURCES)
-fuzz_endpoints = $(fuzz_core) lib/remote/endpoint.c lib/remote/layout_file.c
+fuzz_endpoints = $(fuzz_core) lib/remote/descriptor_file.c lib/remote/layout_file.c
 fuzz_all = $(fuzz_pool) $(libpmio_pfs_la_SOURCES) $(libpmio_daemon_la_SOURCES) $(libpmio_agent_la_SOURCES)
 fuzz_c = $$(cd $(srcdir) && ls $(1) | sed -n 's|^.*\.c$$|$(srcdir)/&|p')
 

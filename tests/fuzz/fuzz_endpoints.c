@@ -31,7 +31,7 @@ static void need(int good)
 		abort();
 }
 
-/* ---- what endpoint.c and layout_file.c need of the rest of lib/remote; none of it is reached ----------------- */
+/* ---- what descriptor_file.c and layout_file.c need of the rest of lib/remote; none of it is reached ----------------- */
 
 int pmio_fabric_random(void *bytes, size_t len)
 {

@@ -1,5 +1,5 @@
 /*
- * test_growth.c -- a file of several nodes that one of them makes longer without telling its home: who asks for the size
+ * test_growth.c -- a file of several nodes that one of them makes longer without telling its metadata server: who asks for the size
  * gets it, whatever dies or is truncated meanwhile
  */
 #include "sites.h"
@@ -8,7 +8,7 @@
 
 #define RECORD 1000
 #define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
-enum { GROWER, HOME, OTHER }; /* the sites, and who has the file open there */
+enum { GROWER, MDS, OTHER }; /* the sites, and who has the file open there */
 
 static struct remote_layout use;
 static struct pmio_file *f[SITES];
@@ -17,7 +17,7 @@ static void begin(const char *name)
 {
 	name_file(name);
 	put_text(path, "", 0644);
-	use = layout_of_sites(PMIO_PLACE_LOCAL, HOME, SITES);
+	use = layout_of_sites(PMIO_PLACE_LOCAL, MDS, SITES);
 	assert_int_equal(remote_layout_begin(settings, path, &use), 0);
 	for (unsigned i = 0; i < use.nr; i++)
 		assert_int_equal(remote_layout_serve(settings, &use.endpoints[i], &use), 0);
@@ -44,12 +44,12 @@ static void end(void)
 	remote_layout_fini(&use);
 }
 
-static struct pmio_file *home_of(struct pmio_file *file)
+static struct pmio_file *mds_of(struct pmio_file *file)
 {
-	struct pmio_file *home;
+	struct pmio_file *mds;
 
-	assert_int_equal(striped_get_target((struct striped_file *)file, 0, &home), 0);
-	return home;
+	assert_int_equal(striped_get_target((struct striped_file *)file, 0, &mds), 0);
+	return mds;
 }
 
 static unsigned messages(unsigned site, enum remote_op op)
@@ -121,19 +121,19 @@ static void size__seen_by_all_at_once(void **state)
 
 	(void)state;
 	begin_and_open("seen");
-	before = messages(HOME, REMOTE_GROW);
+	before = messages(MDS, REMOTE_GROW);
 	for (unsigned i = 0; i < 20; i++) {
 		put_records(f[GROWER], i, 1);
 		assert_sizes((off_t)(i + 1) * RECORD);
 		for (unsigned k = 0; k < SITES; k++)
 			assert_records(f[k], i + 1);
 	}
-	assert_int_equal(messages(HOME, REMOTE_GROW) - before, 2);
+	assert_int_equal(messages(MDS, REMOTE_GROW) - before, 2);
 	end();
 	assert_records_on_pfs(20);
 }
 
-/* the chunk is the grower's: others send it their bytes, and tell the home themselves */
+/* the chunk is the grower's: others send it their bytes, and tell the metadata server themselves */
 static void size__others_write_there_too(void **state)
 {
 	(void)state;
@@ -141,7 +141,7 @@ static void size__others_write_there_too(void **state)
 	put_records(f[GROWER], 0, 5);
 	put_records(f[OTHER], 5, 3);
 	assert_sizes(8 * RECORD);
-	put_records(f[HOME], 8, 3);
+	put_records(f[MDS], 8, 3);
 	assert_sizes(11 * RECORD);
 	put_records(f[GROWER], 11, 3);
 	assert_sizes(14 * RECORD);
@@ -173,7 +173,7 @@ static void size__two_growers(void **state)
 }
 
 /* what is not known of the growers, as after the loss of its slot, is asked for */
-static void size__home_does_not_know_growers(void **state)
+static void size__mds_does_not_know_growers(void **state)
 {
 	struct pmio_slot_df *slot;
 	off_t at;
@@ -181,9 +181,9 @@ static void size__home_does_not_know_growers(void **state)
 	(void)state;
 	begin_and_open("unknown");
 	put_records(f[GROWER], 0, 5);
-	slot = client_slot(home_of(f[HOME]));
+	slot = client_slot(mds_of(f[MDS]));
 	assert_int_equal(slot->growers, PMIO_GROWERS_KNOWN | 1 << 2);
-	pmio_pm_store64(sites[HOME].pm->view->pm, &slot->growers, 0);
+	pmio_pm_store64(sites[MDS].pm->view->pm, &slot->growers, 0);
 	assert_sizes(5 * RECORD);
 	put_records(f[GROWER], 5, 1);
 	assert_sizes(6 * RECORD);
@@ -201,7 +201,7 @@ static void truncate__while_it_grows(void **state)
 	(void)state;
 	begin_and_open("truncate");
 	put_records(f[GROWER], 0, 5);
-	assert_int_equal(pmio_truncate(f[HOME], 500), 0);
+	assert_int_equal(pmio_truncate(f[MDS], 500), 0);
 	assert_sizes(500);
 	assert_int_equal(pmio_pwrite(f[GROWER], "end", 3, 697), 3);
 	assert_sizes(700);
@@ -217,9 +217,9 @@ static void truncate__while_it_grows(void **state)
 	assert_sizes(0);
 	put_records(f[GROWER], 0, 2);
 	assert_sizes(2 * RECORD);
-	/* what the grower has brought to the file system goes, too: the home has a smaller size */
+	/* what the grower has brought to the file system goes, too: the metadata server has a smaller size */
 	assert_int_equal(pmio_drain(f[GROWER]), 0);
-	assert_int_equal(pmio_truncate(f[HOME], RECORD), 0);
+	assert_int_equal(pmio_truncate(f[MDS], RECORD), 0);
 	assert_sizes(RECORD);
 	end();
 	assert_records_on_pfs(1);
@@ -260,23 +260,23 @@ static void append__after_growth(void **state)
 	assert_int_equal(pmio_append(f[OTHER], "record", 6, &at), 6);
 	assert_int_equal(at, 8 * RECORD);
 	assert_int_equal(pmio_truncate(f[OTHER], 10), 0);
-	assert_int_equal(pmio_append(f[HOME], "record", 6, &at), 6);
+	assert_int_equal(pmio_append(f[MDS], "record", 6, &at), 6);
 	assert_int_equal(at, 10);
 	end();
 }
 
-/* a file that is only appended to has its size at the home: an append costs no more messages */
+/* a file that is only appended to has its size at the metadata server: an append costs no more messages */
 static void append__alone(void **state)
 {
 	unsigned before;
 
 	(void)state;
 	begin_and_open("alone");
-	before = messages(HOME, REMOTE_RESERVE);
+	before = messages(MDS, REMOTE_RESERVE);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(pmio_append(f[GROWER], "record", 6, NULL), 6);
-	assert_int_equal(messages(HOME, REMOTE_RESERVE) - before, 10);
-	assert_int_equal(client_slot(home_of(f[HOME]))->growers, PMIO_GROWERS_KNOWN);
+	assert_int_equal(messages(MDS, REMOTE_RESERVE) - before, 10);
+	assert_int_equal(client_slot(mds_of(f[MDS]))->growers, PMIO_GROWERS_KNOWN);
 	end();
 }
 
@@ -291,25 +291,25 @@ static void raise__not_after_a_truncation(void **state)
 	(void)state;
 	begin_and_open("raise");
 	put_records(f[GROWER], 0, 5);
-	assert_int_equal(client_growth(home_of(f[OTHER]), &g), 0);
+	assert_int_equal(client_growth(mds_of(f[OTHER]), &g), 0);
 	assert_int_equal(pmio_truncate(f[OTHER], 100), 0);
-	assert_int_equal(client_raise(home_of(f[OTHER]), 5 * RECORD, g.cuts), -EAGAIN);
-	assert_int_equal(client_raise(home_of(f[HOME]), 5 * RECORD, g.cuts), -EAGAIN);
+	assert_int_equal(client_raise(mds_of(f[OTHER]), 5 * RECORD, g.cuts), -EAGAIN);
+	assert_int_equal(client_raise(mds_of(f[MDS]), 5 * RECORD, g.cuts), -EAGAIN);
 	assert_sizes(100);
-	/* one to the size that the home has */
-	assert_int_equal(client_growth(home_of(f[HOME]), &g), 0);
+	/* one to the size that the metadata server has */
+	assert_int_equal(client_growth(mds_of(f[MDS]), &g), 0);
 	assert_int_equal(pmio_truncate(f[OTHER], 100), 0);
-	assert_int_equal(client_raise(home_of(f[HOME]), 5 * RECORD, g.cuts), -EAGAIN);
-	assert_int_equal(client_growth(home_of(f[HOME]), &now), 0);
-	assert_int_equal(client_raise(home_of(f[OTHER]), 200, now.cuts), 0);
+	assert_int_equal(client_raise(mds_of(f[MDS]), 5 * RECORD, g.cuts), -EAGAIN);
+	assert_int_equal(client_growth(mds_of(f[MDS]), &now), 0);
+	assert_int_equal(client_raise(mds_of(f[OTHER]), 200, now.cuts), 0);
 	assert_sizes(200);
-	assert_int_equal(client_raise(home_of(f[OTHER]), UINT64_MAX, now.cuts), PMIO_EPROTO);
+	assert_int_equal(client_raise(mds_of(f[OTHER]), UINT64_MAX, now.cuts), PMIO_EPROTO);
 	scratch_catch_log();
-	assert_int_equal(client_grow(home_of(f[OTHER]), &size, 1), PMIO_EPROTO);
-	assert_int_equal(client_grow(home_of(f[OTHER]), &size, PMIO_GROWERS_KNOWN), PMIO_EPROTO);
+	assert_int_equal(client_grow(mds_of(f[OTHER]), &size, 1), PMIO_EPROTO);
+	assert_int_equal(client_grow(mds_of(f[OTHER]), &size, PMIO_GROWERS_KNOWN), PMIO_EPROTO);
 	pmio_log_set_handler(NULL);
 	how.flags |= PMIO_OPEN_SHARED;
-	assert_int_equal(remote_open(settings, &sites[HOME].endpoint, path, &how, &reader), 0);
+	assert_int_equal(remote_open(settings, &sites[MDS].endpoint, path, &how, &reader), 0);
 	assert_int_equal(client_raise(reader, 300, now.cuts), -EBADF);
 	assert_int_equal(pmio_close(&reader), 0);
 	assert_sizes(200);
@@ -349,7 +349,7 @@ static void process_killed__its_size_stays(void **state)
 
 	(void)state;
 	begin("killed");
-	open_as(HOME, true);
+	open_as(MDS, true);
 	open_as(OTHER, false);
 	pid = start_role(&out, "grow", path);
 	assert_int_equal(hear(out), 0);
@@ -359,7 +359,7 @@ static void process_killed__its_size_stays(void **state)
 	/* also when its agent has closed the file */
 	usleep(300000);
 	assert_sizes(8 * RECORD);
-	assert_records(f[HOME], 8);
+	assert_records(f[MDS], 8);
 	end();
 	assert_records_on_pfs(8);
 }
@@ -377,13 +377,13 @@ static void target_killed__the_size_is_not_known(void **state)
 	put_records(f[GROWER], 5, 1);
 	assert_size(f[GROWER], 6 * RECORD);
 	scratch_catch_log();
-	assert_int_equal(pmio_size(f[HOME], &size), -EIO);
+	assert_int_equal(pmio_size(f[MDS], &size), -EIO);
 	assert_true(scratch_nr_errors > 0);
-	assert_true(pmio_append(f[HOME], "x", 1, NULL) < 0);
-	assert_true(pmio_truncate(f[HOME], 0) < 0);
+	assert_true(pmio_append(f[MDS], "x", 1, NULL) < 0);
+	assert_true(pmio_truncate(f[MDS], 0) < 0);
 	pmio_log_set_handler(NULL);
 	assert_int_equal(remote_advertise(sites[GROWER].pm, &sites[GROWER].endpoint), 0);
-	await(pmio_size(f[HOME], &size) == 0);
+	await(pmio_size(f[MDS], &size) == 0);
 	assert_int_equal(size, 6 * RECORD);
 	await(pmio_size(f[OTHER], &size) == 0);
 	assert_int_equal(size, 6 * RECORD);
@@ -400,7 +400,7 @@ static void agent_killed__the_next_one_has_the_size(void **state)
 	assert_sizes(5 * RECORD);
 	put_records(f[GROWER], 5, 1);
 	assert_sizes(6 * RECORD);
-	kill(agent_of(HOME), SIGKILL);
+	kill(agent_of(MDS), SIGKILL);
 	assert_sizes(6 * RECORD);
 	put_records(f[GROWER], 6, 1);
 	assert_sizes(7 * RECORD);
@@ -409,21 +409,21 @@ static void agent_killed__the_next_one_has_the_size(void **state)
 }
 
 /* with its target go all handles of the file there, and with them its slot, and what it says of growers */
-static void home_lost__all_are_asked(void **state)
+static void mds_lost__all_are_asked(void **state)
 {
 	struct pmio_pool_stat before, st;
 	off_t size = 0;
 
 	(void)state;
-	assert_int_equal(pmio_stat_pool(sites[HOME].pm, &before), 0);
-	begin("home");
+	assert_int_equal(pmio_stat_pool(sites[MDS].pm, &before), 0);
+	begin("mds");
 	open_as(GROWER, true);
 	open_as(OTHER, false);
 	put_records(f[GROWER], 0, 5);
 	scratch_catch_log();
-	kill_target(HOME);
-	await(pmio_stat_pool(sites[HOME].pm, &st) == 0 && st.nr_files <= before.nr_files);
-	assert_int_equal(remote_advertise(sites[HOME].pm, &sites[HOME].endpoint), 0);
+	kill_target(MDS);
+	await(pmio_stat_pool(sites[MDS].pm, &st) == 0 && st.nr_files <= before.nr_files);
+	assert_int_equal(remote_advertise(sites[MDS].pm, &sites[MDS].endpoint), 0);
 	put_records(f[GROWER], 5, 1);
 	await(pmio_size(f[OTHER], &size) == 0);
 	pmio_log_set_handler(NULL);
@@ -450,7 +450,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(size__seen_by_all_at_once),
 		cmocka_unit_test(size__others_write_there_too),
 		cmocka_unit_test(size__two_growers),
-		cmocka_unit_test(size__home_does_not_know_growers),
+		cmocka_unit_test(size__mds_does_not_know_growers),
 		cmocka_unit_test(truncate__while_it_grows),
 		cmocka_unit_test(truncate__hole_at_the_end),
 		cmocka_unit_test(append__after_growth),
@@ -458,18 +458,18 @@ int main(int argc, char **argv)
 		cmocka_unit_test(raise__not_after_a_truncation),
 		cmocka_unit_test(process_killed__its_size_stays),
 		cmocka_unit_test(target_killed__the_size_is_not_known),
-		cmocka_unit_test(home_lost__all_are_asked),
+		cmocka_unit_test(mds_lost__all_are_asked),
 		/* all but those that count messages */
 		test_relayed(size__others_write_there_too),
 		test_relayed(size__two_growers),
-		test_relayed(size__home_does_not_know_growers),
+		test_relayed(size__mds_does_not_know_growers),
 		test_relayed(truncate__while_it_grows),
 		test_relayed(truncate__hole_at_the_end),
 		test_relayed(append__after_growth),
 		test_relayed(raise__not_after_a_truncation),
 		test_relayed(process_killed__its_size_stays),
 		test_relayed(target_killed__the_size_is_not_known),
-		test_relayed(home_lost__all_are_asked),
+		test_relayed(mds_lost__all_are_asked),
 		/* last: an agent whose clients knew another one keeps files */
 		cmocka_unit_test(agent_killed__the_next_one_has_the_size),
 		test_relayed(agent_killed__the_next_one_has_the_size),

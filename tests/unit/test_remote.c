@@ -677,7 +677,7 @@ static void begin_layout(struct remote_layout *layout)
 }
 
 /* where: a bit for each site that then has had pieces of it */
-static void span_with(enum pmio_placement placement, const char *name, unsigned where)
+static void striped_with(enum pmio_placement placement, const char *name, unsigned where)
 {
 	enum { MAX = 14 << 20 };
 	struct client_open how = { .flags = RW };
@@ -710,14 +710,14 @@ static void span_with(enum pmio_placement placement, const char *name, unsigned 
 static void striped__striped(void **state)
 {
 	(void)state;
-	span_with(PMIO_PLACE_STRIPED, "striped", 7);
+	striped_with(PMIO_PLACE_STRIPED, "striped", 7);
 }
 
 /* the process without a pool leaves its pieces to the one that it asks, the second site's */
 static void striped__local(void **state)
 {
 	(void)state;
-	span_with(PMIO_PLACE_LOCAL, "local", 3);
+	striped_with(PMIO_PLACE_LOCAL, "local", 3);
 }
 
 /* 7 bytes at two places of a chunk; gap: between them */
@@ -767,7 +767,7 @@ static void striped__turns_if_there_are_gaps(void **state)
 static void striped__single(void **state)
 {
 	(void)state;
-	span_with(PMIO_PLACE_SINGLE, "single", 2);
+	striped_with(PMIO_PLACE_SINGLE, "single", 2);
 }
 
 static void striped__threads_share_it(void **state)
