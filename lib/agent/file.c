@@ -29,32 +29,39 @@
 
 /* ---- a file's life ------------------------------------------------------------ */
 
+void files_leave_list(struct agent *a, struct file *f)
+{
+	switch (f->list) {
+	case FILE_IN_NO_LIST:
+		break;
+	case FILE_IN_LRU:
+		DL_DELETE(a->lru, f);
+		break;
+	case FILE_IN_MAY_PACK:
+		DL_DELETE(a->may_pack, f);
+		break;
+	}
+	f->list = FILE_IN_NO_LIST;
+}
+
 void files_lru_remove(struct agent *a, struct file *f)
 {
-	if (f->in_lru)
-		DL_DELETE(a->lru, f);
-	f->in_lru = false;
+	if (f->list == FILE_IN_LRU)
+		files_leave_list(a, f);
 }
 
 void files_lru_add(struct agent *a, struct file *f)
 {
-	files_lru_remove(a, f);
+	files_leave_list(a, f);
 	DL_APPEND(a->lru, f);
-	f->in_lru = true;
+	f->list = FILE_IN_LRU;
 }
 
 void files_pack_add(struct agent *a, struct file *f)
 {
-	files_pack_remove(a, f);
-	DL_APPEND2(a->may_pack, f, pack_prev, pack_next);
-	f->may_pack = true;
-}
-
-void files_pack_remove(struct agent *a, struct file *f)
-{
-	if (f->may_pack)
-		DL_DELETE2(a->may_pack, f, pack_prev, pack_next);
-	f->may_pack = false;
+	files_leave_list(a, f);
+	DL_APPEND(a->may_pack, f);
+	f->list = FILE_IN_MAY_PACK;
 }
 
 static void hash_file(struct agent *a, struct file *f)
@@ -73,8 +80,7 @@ void files_delete(struct agent *a, struct file *f)
 {
 	struct chunk *ch, *tmp;
 
-	files_lru_remove(a, f);
-	files_pack_remove(a, f);
+	files_leave_list(a, f);
 	pfs_put(a, &f->pfs);
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		HASH_DEL(f->chunks, ch);

@@ -106,6 +106,13 @@ struct file_on_pfs {
 	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
 };
 
+/* the agent's list that a file is in, oldest first; the functions below move it */
+enum file_list {
+	FILE_IN_NO_LIST,
+	FILE_IN_LRU,		/* agent->lru: closed and clean, so its frames can be evicted */
+	FILE_IN_MAY_PACK,	/* agent->may_pack: its data waited when it was closed (pack.c) */
+};
+
 /* a file in a list of batch.h */
 struct batch_entry {
 	bool listed;
@@ -139,9 +146,7 @@ struct file {
 
 	struct chunk *chunks;	/* hash by number */
 	uint64_t nr_pfs_chunks;
-	bool packed;		/* pack.c: its bytes are in a frame that others share, and it has no chunks */
-	bool may_pack;		/* in agent->may_pack */
-	struct file *pack_prev, *pack_next;
+	bool packed;		/* pack.c: its bytes are in a frame that others share, and it has no chunks; whatever `list` is */
 
 	enum pmio_file_state state;
 	enum file_removal removal;
@@ -173,8 +178,8 @@ struct file {
 	uint64_t drain_bytes, drain_ns;	   /* of the last drain that ended */
 	struct pmio_counts_df counts;	   /* of closed handles */
 
-	bool in_lru;
-	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
+	enum file_list list;
+	struct file *prev, *next; /* in that list */
 	UT_hash_handle hh, hh_ino;
 };
 
@@ -228,12 +233,12 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 void files_delete(struct agent *a, struct file *f);
 /* write f's state into the catalog */
 int files_update_catalog(struct agent *a, struct file *f);
-/* add: no program has it open, and it is clean, so its frames can be evicted; remove: that is over */
+/* move it to the end of the list; it leaves the other one */
 void files_lru_add(struct agent *a, struct file *f);
-void files_lru_remove(struct agent *a, struct file *f);
-/* the same for those that may be packed: pack_note() */
 void files_pack_add(struct agent *a, struct file *f);
-void files_pack_remove(struct agent *a, struct file *f);
+/* it stays in agent->may_pack, if it is there */
+void files_lru_remove(struct agent *a, struct file *f);
+void files_leave_list(struct agent *a, struct file *f);
 bool files_frames_may_move(const struct agent *a);
 /* is it the same file with another device number, as after a new mount?  true: the number was adopted */
 bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);

@@ -89,8 +89,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	h->file = f;
 	h->flags = flags;
 	HASH_ADD(hh, a->handles, id, sizeof(h->id), h);
-	files_lru_remove(a, f);
-	files_pack_remove(a, f);
+	files_leave_list(a, f);
 	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
 	maps_opened(h, m->map_lock);
