@@ -39,7 +39,7 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 static bool may_drain(const struct file *f)
 {
 	return f->policy.background && f->nr_writers && !f->policy.hold && !f->error && !f->nr_pfs_chunks && !f->drain &&
-	       f->busy != FILE_CUTTING && !file_is_unlinked(f) && !file_is_removed(f) && f->pfs && f->pfs->writes;
+	       f->busy != FILE_TRUNCATING && !file_is_unlinked(f) && !file_is_removed(f) && f->pfs && f->pfs->writes;
 }
 
 static void look_at(struct agent *a, struct file *f)

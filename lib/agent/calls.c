@@ -119,7 +119,7 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
 static int begin_removal(struct agent *a, struct conn *c, struct pfs_call *call, struct file *f)
 {
 	call->was_busy = f->on_pfs.busy;
-	if (!f->drain && f->busy != FILE_CUTTING && !f->shared && !others_have_it(a, f, c)) {
+	if (!f->drain && f->busy != FILE_TRUNCATING && !f->shared && !others_have_it(a, f, c)) {
 		f->on_pfs.seen = call->st;
 		f->on_pfs.size = (uint64_t)call->st.st_size;
 		f->on_pfs.busy = false;
@@ -331,7 +331,7 @@ static void cut(struct agent *a, struct request *r)
 	struct file *f = r->file;
 	int rc = call->rc;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_TRUNCATION_ENDS);
 	a->pfs_changes++;
 	if (rc < 0) {
 		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(-rc));
@@ -418,7 +418,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	call->size = size;
-	f->busy = FILE_CUTTING;
+	file_busy_event(f, FILE_TRUNCATION_BEGINS);
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 

@@ -78,10 +78,22 @@ enum file_removal {
 /* the job that works on the file and keeps a drain from starting; a drain itself is in file->drain */
 enum file_busy {
 	FILE_NOT_BUSY,
-	FILE_MARKING,	/* marks.c */
-	FILE_CUTTING,	/* calls.c: it truncates the PFS file */
-	FILE_REMAKING,	/* recover.c: it creates a file again that a power cut has taken */
+	FILE_MARKING,		/* marks.c */
+	FILE_TRUNCATING,	/* calls.c: it truncates the PFS file */
+	FILE_RECREATING,	/* recover.c: it creates a file again that a power cut has taken */
 };
+
+enum file_busy_event {
+	FILE_MARK_BEGINS,
+	FILE_MARK_ENDS,
+	FILE_TRUNCATION_BEGINS,
+	FILE_TRUNCATION_ENDS,
+	FILE_RECREATION_BEGINS,
+	FILE_RECREATION_ENDS,
+	FILE_NR_BUSY_EVENTS
+};
+
+void file_busy_event(struct file *f, enum file_busy_event event);
 
 /* as the last opens have asked for it: the settings of these names */
 struct file_policy {

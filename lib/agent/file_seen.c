@@ -117,7 +117,7 @@ void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
 	bool is_old = !files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim) && !files_same_content(f, &st);
 
-	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_CUTTING || f->on_pfs.busy || f->shared)
+	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_TRUNCATING || f->on_pfs.busy || f->shared)
 		return;
 	if (f->nr_handles > 1) {
 		if (files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim)) {

@@ -1,13 +1,31 @@
 /*
- * file_state.c -- the states of a file, as in the catalog, and the events that lead from one to the next
+ * file_state.c -- the states of a file, and the events that lead from one to the next
  *
+ * Each kind of state has a table, state x event -> next state, and one function that changes it.  An event that the
+ * table does not allow in a state is an error in this program: it is logged, and the state stays.
+ */
+#include "agent/file.h"
+#include "core/log.h"
+
+#define TO(state) ((state) + 1) /* in a table where 0 is: this event is not possible here */
+
+/* to: from such a table */
+static unsigned next(const struct file *f, const char *kind, unsigned state, unsigned event, unsigned to)
+{
+	if (to)
+		return to - 1;
+	pmio_err("agent: %s: error in pmiod: event %u in state %u of %s", f->path, event, state, kind);
+	return state;
+}
+
+/* ---- in the catalog --------------------------------------------------------------- */
+
+/*
  * enum pmio_file_state (pool/pool.h) says what a new agent has to do with the file if this one ends now.  Events
  * come from open.c and close.c (programs and commands), drain.c and syncs.c (the outcome of a drain), idle.c
  * (no program has the file open any more) and recover.c (at the start).
  */
-#include "agent/file.h"
-
-static const uint8_t next[][FILE_NR_EVENTS] = {
+static const uint8_t next_state[][FILE_NR_EVENTS] = {
 	[PMIO_FILE_CLEAN] = {
 		[FILE_WRITER_OPENS] = PMIO_FILE_OPEN,
 		[FILE_DRAIN_WANTED] = PMIO_FILE_OPEN,	/* after a power cut: what was drained may be gone */
@@ -48,5 +66,24 @@ static const uint8_t next[][FILE_NR_EVENTS] = {
 
 void file_event(struct file *f, enum file_event event)
 {
-	f->state = (enum pmio_file_state)next[f->state][event];
+	f->state = (enum pmio_file_state)next_state[f->state][event];
+}
+
+/* ---- the job that keeps a drain from starting ----------------------------------------- */
+
+/* one at a time: marks.c leaves out a file that is busy, and a truncation waits until the file has no jobs */
+static const uint8_t next_busy[][FILE_NR_BUSY_EVENTS] = {
+	[FILE_NOT_BUSY] = {
+		[FILE_MARK_BEGINS] = TO(FILE_MARKING),
+		[FILE_TRUNCATION_BEGINS] = TO(FILE_TRUNCATING),
+		[FILE_RECREATION_BEGINS] = TO(FILE_RECREATING),
+	},
+	[FILE_MARKING] = { [FILE_MARK_ENDS] = TO(FILE_NOT_BUSY) },
+	[FILE_TRUNCATING] = { [FILE_TRUNCATION_ENDS] = TO(FILE_NOT_BUSY) },
+	[FILE_RECREATING] = { [FILE_RECREATION_ENDS] = TO(FILE_NOT_BUSY) },
+};
+
+void file_busy_event(struct file *f, enum file_busy_event event)
+{
+	f->busy = (enum file_busy)next(f, "busy", f->busy, event, next_busy[f->busy][event]);
 }

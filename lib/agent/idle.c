@@ -187,7 +187,7 @@ void files_lost_name(struct agent *a, struct file *f)
 {
 	bool held = (f->policy.hold || f->was_held) && files_needs_drain(a, f);
 
-	if (f->nr_handles || f->no_inode || f->busy == FILE_REMAKING ||
+	if (f->nr_handles || f->no_inode || f->busy == FILE_RECREATING ||
 	    (f->removal != FILE_STAYS && f->removal != FILE_NAME_LOST))
 		return;
 	if (held || f->state != PMIO_FILE_CLEAN)

@@ -88,7 +88,7 @@ static void see(struct agent *a, struct file *f, const struct batch_item *i)
 {
 	bool pending = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
 
-	if (f->on_pfs.changed || f->drain || f->busy == FILE_CUTTING)
+	if (f->on_pfs.changed || f->drain || f->busy == FILE_TRUNCATING)
 		return;
 	if (files_same_as_seen(f, &i->mark.before) && files_same_content(f, &i->mark.after)) {
 		f->on_pfs.seen.st_ctim = i->mark.after.st_ctim;
@@ -106,7 +106,7 @@ static int finish(struct agent *a, struct batch_item *i)
 {
 	struct file *f = i->file;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_MARK_ENDS);
 	f->on_pfs.marked = !i->mark.removes;
 	if (i->rc == 0)
 		see(a, f, i);
@@ -133,7 +133,7 @@ static bool take(struct agent *a, struct file *f, struct batch_item *i)
 	i->mark.removes = f->shared || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
 	if ((i->mark.removes && !f->on_pfs.marked) || !batch_hold(i, f, f->pfs))
 		return false;
-	f->busy = FILE_MARKING;
+	file_busy_event(f, FILE_MARK_BEGINS);
 	files_job_begin(a, f);
 	return true;
 }

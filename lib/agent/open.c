@@ -228,10 +228,10 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	if (f->on_pfs.changed)
 		return may_begin_anew(f, l) ? begin_anew(a, l, pf) : files_say_changed(f);
 	if ((f->drain && f->on_pfs.stale) ||
-	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
+	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_TRUNCATING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
 	/* our own change: the agent's knowledge is newer, unless it is from a catalog */
-	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
+	if (f->drain || f->busy == FILE_TRUNCATING || (f->nr_jobs && is_clean)) {
 		if (f->recovered && f->on_pfs.busy)
 			take_size(a, f, &l->st);
 		return 0;

@@ -75,7 +75,7 @@ static void remade(void *agent, struct job *job)
 	struct remake *r = (struct remake *)job;
 	struct file *f = r->file;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_RECREATION_ENDS);
 	f->nr_jobs--;
 	a->nr_jobs--;
 	if (r->made) {
@@ -110,7 +110,7 @@ static int remake(struct agent *a, struct file *f)
 	r->job.done = remade;
 	f->nr_jobs++;
 	a->nr_jobs++;
-	f->busy = FILE_REMAKING;
+	file_busy_event(f, FILE_RECREATION_BEGINS);
 	workers_submit(a->workers, &r->job);
 	return 0;
 }
