@@ -125,7 +125,7 @@ static int begin_removal(struct agent *a, struct conn *c, struct pfs_call *call,
 		f->on_pfs.busy = false;
 	}
 	files_job_begin(a, f);
-	f->removal = FILE_BEING_REMOVED;
+	file_removal_event(f, FILE_REMOVAL_BEGINS);
 	call->removes = f;
 	return files_update_catalog(a, f);
 }
@@ -138,7 +138,7 @@ static void end_removal(struct agent *a, struct pfs_call *call, int rc)
 	if (!f)
 		return;
 	call->removes = NULL;
-	f->removal = rc == 0 ? FILE_REMOVED : FILE_STAYS;
+	file_removal_event(f, rc == 0 ? FILE_REMOVAL_DONE : FILE_REMOVAL_FAILED);
 	if (rc != 0)
 		f->on_pfs.busy |= call->was_busy;
 	f->no_inode |= rc == 0 && (f->nr_handles || f->recovered);
@@ -282,7 +282,6 @@ int calls_end_removal(struct agent *a, struct file *f)
 	call->was_busy = f->on_pfs.busy;
 	call->removes = f;
 	files_job_begin(a, f);
-	f->removal = FILE_REMOVAL_RESUMED;
 	request_step(a, &call->req, run_end_removal, removal_ended);
 	return 0;
 }
@@ -443,7 +442,7 @@ static void forgotten(struct agent *a, struct request *r)
 		return;
 	}
 	pmio_info("agent: %s: what the pool had of it is given up, as was asked for", f->path);
-	f->removal = FILE_GIVEN_UP;
+	file_removal_event(f, FILE_FORGOTTEN);
 	end_call(a, call, 0);
 }
 

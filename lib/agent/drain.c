@@ -192,8 +192,8 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	lost = rc == PMIO_EGONE;
 	if (!lost)
 		rc = record(a, f, d, rc);
-	if (lost && f->removal == FILE_STAYS)
-		f->removal = FILE_NAME_LOST;
+	if (lost)
+		file_removal_event(f, FILE_FOUND_NAMELESS);
 	if (rc == PMIO_ECHANGED)
 		files_say_changed(f);
 	else if (rc < 0 && !lost)

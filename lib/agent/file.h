@@ -75,6 +75,20 @@ enum file_removal {
 	FILE_GIVEN_UP,		/* the same, but its name stays */
 };
 
+enum file_removal_event {
+	FILE_REMOVAL_BEGINS,	/* a client is about to remove its last name */
+	FILE_REMOVAL_DONE,	/* by the client, or by the agent after a crash */
+	FILE_REMOVAL_FAILED,	/* ... or it was cancelled: the name is still there */
+	FILE_FOUND_NAMELESS,	/* by a drain */
+	FILE_KEPT,		/* it has no name any more, and its data stay */
+	FILE_DROPPED,		/* it has no name any more, and its data go with it */
+	FILE_FORGOTTEN,		/* `pmio forget`; or it has no name, and no program can ask for its data any more */
+	FILE_NR_REMOVAL_EVENTS
+};
+
+/* files_load_entry() has the first state of a file that is in the catalog.  The caller records the new one */
+void file_removal_event(struct file *f, enum file_removal_event event);
+
 /* the job that works on the file and keeps a drain from starting; a drain itself is in file->drain */
 enum file_busy {
 	FILE_NOT_BUSY,
@@ -135,11 +149,11 @@ struct batch_entry {
 struct file {
 	struct file_key key;
 	int64_t birth_ns;	/* birth time of the inode; 0: not known */
-	bool no_inode;		/* its last name was removed: in the catalog it has no inode any more */
+	bool no_inode;		/* its last name was removed: in the catalog it has no inode any more; `removal` says more */
 	uint32_t slot;
 	char *path;		/* owned; absolute: its last known name */
 	bool sees_names;	/* the name of pfs is the same here as where it was opened */
-	bool seen_nameless;	/* by the last survey */
+	bool seen_nameless;	/* by the last survey, whatever has become of it since */
 	struct pfs_fd *pfs;	/* while it is open or drained, or its data wait and there are enough descriptors */
 	bool reopen;		/* a drain failed: open the PFS file again for the next one */
 	struct file_on_pfs on_pfs;

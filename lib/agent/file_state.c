@@ -87,3 +87,61 @@ void file_busy_event(struct file *f, enum file_busy_event event)
 {
 	f->busy = (enum file_busy)next(f, "busy", f->busy, event, next_busy[f->busy][event]);
 }
+
+/* ---- its name goes, or its data -------------------------------------------------------- */
+
+/*
+ * A removal holds the file by a job, but a `pmio forget` that had begun before may end in between, and a drain that
+ * was under way may find out that the name is gone.  A removed file is kept for a while if programs of an earlier agent may
+ * still use its frames: it can be forgotten once more, or be set aside (files_set_aside()).
+ *
+ * file->no_inode is no part of these states: a file that is removed, or given up, may have an inode in the catalog or
+ * not, and so may one whose removal could not be completed.
+ */
+static const uint8_t next_removal[][FILE_NR_REMOVAL_EVENTS] = {
+	[FILE_STAYS] = {
+		[FILE_REMOVAL_BEGINS] = TO(FILE_BEING_REMOVED),
+		[FILE_FOUND_NAMELESS] = TO(FILE_NAME_LOST),
+		[FILE_KEPT] = TO(FILE_KEPT_NAMELESS),
+		[FILE_DROPPED] = TO(FILE_REMOVED),
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+	[FILE_NAME_LOST] = {
+		[FILE_REMOVAL_BEGINS] = TO(FILE_BEING_REMOVED),
+		[FILE_FOUND_NAMELESS] = TO(FILE_NAME_LOST),
+		[FILE_KEPT] = TO(FILE_KEPT_NAMELESS),
+		[FILE_DROPPED] = TO(FILE_REMOVED),
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+	[FILE_KEPT_NAMELESS] = {
+		[FILE_FOUND_NAMELESS] = TO(FILE_KEPT_NAMELESS),
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+	[FILE_BEING_REMOVED] = {
+		[FILE_REMOVAL_DONE] = TO(FILE_REMOVED),
+		[FILE_REMOVAL_FAILED] = TO(FILE_STAYS),
+		[FILE_FOUND_NAMELESS] = TO(FILE_BEING_REMOVED),	/* its end decides */
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+	[FILE_REMOVAL_RESUMED] = {
+		[FILE_REMOVAL_DONE] = TO(FILE_REMOVED),
+		[FILE_REMOVAL_FAILED] = TO(FILE_STAYS),
+	},
+	[FILE_REMOVED] = {
+		[FILE_FOUND_NAMELESS] = TO(FILE_REMOVED),
+		[FILE_KEPT] = TO(FILE_KEPT_NAMELESS),
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+	[FILE_GIVEN_UP] = {
+		[FILE_REMOVAL_DONE] = TO(FILE_REMOVED),
+		[FILE_REMOVAL_FAILED] = TO(FILE_STAYS),		/* forgotten meanwhile: its data are still there, and stay */
+		[FILE_FOUND_NAMELESS] = TO(FILE_GIVEN_UP),
+		[FILE_KEPT] = TO(FILE_KEPT_NAMELESS),
+		[FILE_FORGOTTEN] = TO(FILE_GIVEN_UP),
+	},
+};
+
+void file_removal_event(struct file *f, enum file_removal_event event)
+{
+	f->removal = (enum file_removal)next(f, "removal", f->removal, event, next_removal[f->removal][event]);
+}

@@ -160,7 +160,7 @@ void files_idle(struct agent *a, struct file *f)
 /* it has no inode any more; what the pool has of it stays */
 static void keep_nameless(struct agent *a, struct file *f)
 {
-	f->removal = FILE_KEPT_NAMELESS;
+	file_removal_event(f, FILE_KEPT);
 	file_event(f, FILE_IS_HELD);
 	f->policy.hold = true;
 	f->error = 0;
@@ -201,7 +201,7 @@ void files_lost_name(struct agent *a, struct file *f)
 		keep_nameless(a, f);
 		return;
 	}
-	f->removal = FILE_REMOVED; /* if it cannot be forgotten now, the next agent does it */
+	file_removal_event(f, FILE_DROPPED); /* if it cannot be forgotten now, the next agent does it */
 	files_update_catalog(a, f);
 	files_idle(a, f);
 }

@@ -86,7 +86,7 @@ static void release(struct agent *a, struct file *f)
 		return;
 	f->policy.hold = f->was_held = false;
 	if (f->no_inode)
-		f->removal = FILE_GIVEN_UP; /* no client can ask for it any more */
+		file_removal_event(f, FILE_FORGOTTEN); /* no client can ask for it any more */
 	file_event(f, FILE_DRAIN_WANTED);
 	files_idle(a, f);
 }

@@ -167,7 +167,7 @@ static void go_on_with_loaded(struct agent *a)
 			if (calls_end_removal(a, f) == 0)
 				continue;
 			pmio_err("agent: remove %s: out of memory; it stays", f->path);
-			f->removal = FILE_STAYS;
+			file_removal_event(f, FILE_REMOVAL_FAILED);
 		}
 		if (f->on_pfs.lost_sync && f->is_new && !f->no_inode && remake(a, f) == 0)
 			continue;
