@@ -118,7 +118,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
 	e->flags = (f->on_pfs.busy ? PMIO_FILE_PFS_BUSY : 0) | (is_removing(f) ? PMIO_FILE_REMOVING : 0) |
-		   (f->on_pfs.cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0) |
+		   (f->on_pfs.cut_pending ? PMIO_FILE_CUT : 0) | (file_is_shared(f) ? PMIO_FILE_SHARED : 0) |
 		   (f->is_new ? PMIO_FILE_NEW : 0) | (f->unsynced ? PMIO_FILE_UNSYNCED : 0);
 	e->birth_ns = f->birth_ns;
 	e->dev = f->no_inode ? 0 : f->key.dev;
@@ -226,11 +226,11 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	if (f->no_inode && f->removal == FILE_STAYS)
 		f->removal = FILE_KEPT_NAMELESS;
 	f->on_pfs.size = e->pfs_size;
-	f->shared = e->flags & PMIO_FILE_SHARED;
+	f->sharing = e->flags & PMIO_FILE_SHARED ? FILE_SHARED : FILE_OF_ONE_NODE;
 	/* what others have drained since must not be cut off */
-	f->on_pfs.cut_pending = (e->flags & PMIO_FILE_CUT) && !f->shared;
+	f->on_pfs.cut_pending = (e->flags & PMIO_FILE_CUT) && !file_is_shared(f);
 	/* a truncation was interrupted: what the PFS file has beyond is no longer part of the file */
-	if (f->on_pfs.busy && !f->shared && f->on_pfs.size > pmio_pool_file_size(a->pool, slot)) {
+	if (f->on_pfs.busy && !file_is_shared(f) && f->on_pfs.size > pmio_pool_file_size(a->pool, slot)) {
 		f->on_pfs.size = pmio_pool_file_size(a->pool, slot);
 		f->on_pfs.cut_pending = true;
 	}

@@ -109,6 +109,23 @@ enum file_busy_event {
 
 void file_busy_event(struct file *f, enum file_busy_event event);
 
+/* do agents of other nodes also write to the PFS file?  The opens say so, all that are in use at a time the same */
+enum file_sharing {
+	FILE_OF_ONE_NODE,
+	FILE_SHARED,		/* they do: PMIO_OPEN_SHARED */
+	FILE_SHARED_SETS_SIZE,	/* ... and this agent sets its size there: PMIO_OPEN_MDS */
+};
+
+enum file_sharing_event {
+	FILE_OPENED_ALONE,
+	FILE_OPENED_SHARED,
+	FILE_OPENED_AT_MDS,
+	FILE_NR_SHARING_EVENTS
+};
+
+/* the caller records the new state */
+void file_sharing_event(struct file *f, enum file_sharing_event event);
+
 /* as the last opens have asked for it: the settings of these names */
 struct file_policy {
 	bool hold, async;	/* drain=hold, drain=async */
@@ -166,8 +183,7 @@ struct file {
 	bool wrote;		/* it was open for writing since it was last clean */
 	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
 	bool recovered;		/* it was open when the last agent ended */
-	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
-	bool sets_size;	/* ... and this agent sets its size there */
+	enum file_sharing sharing;
 	struct file_policy policy;
 
 	struct chunk *chunks;	/* hash by number */
@@ -212,6 +228,17 @@ struct file {
 static inline bool chunk_is_ripe(const struct file *f, const struct chunk *ch)
 {
 	return ch->full_looks >= RIPE_LOOKS && ch->background_in != f->nr_opens;
+}
+
+static inline bool file_is_shared(const struct file *f)
+{
+	return f->sharing != FILE_OF_ONE_NODE;
+}
+
+/* of a shared file */
+static inline bool file_sets_size(const struct file *f)
+{
+	return f->sharing == FILE_SHARED_SETS_SIZE;
 }
 
 /* its data are forgotten at the last close */

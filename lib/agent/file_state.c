@@ -145,3 +145,28 @@ void file_removal_event(struct file *f, enum file_removal_event event)
 {
 	f->removal = (enum file_removal)next(f, "removal", f->removal, event, next_removal[f->removal][event]);
 }
+
+/* ---- is it open on several nodes? -------------------------------------------------------- */
+
+static const uint8_t next_sharing[][FILE_NR_SHARING_EVENTS] = {
+	[FILE_OF_ONE_NODE] = {
+		[FILE_OPENED_ALONE] = TO(FILE_OF_ONE_NODE),
+		[FILE_OPENED_SHARED] = TO(FILE_SHARED),
+		[FILE_OPENED_AT_MDS] = TO(FILE_SHARED_SETS_SIZE),
+	},
+	[FILE_SHARED] = {
+		[FILE_OPENED_ALONE] = TO(FILE_OF_ONE_NODE),
+		[FILE_OPENED_SHARED] = TO(FILE_SHARED),
+		[FILE_OPENED_AT_MDS] = TO(FILE_SHARED_SETS_SIZE),
+	},
+	[FILE_SHARED_SETS_SIZE] = {
+		[FILE_OPENED_ALONE] = TO(FILE_OF_ONE_NODE),
+		[FILE_OPENED_SHARED] = TO(FILE_SHARED_SETS_SIZE),	/* once more, for its bytes */
+		[FILE_OPENED_AT_MDS] = TO(FILE_SHARED_SETS_SIZE),
+	},
+};
+
+void file_sharing_event(struct file *f, enum file_sharing_event event)
+{
+	f->sharing = (enum file_sharing)next(f, "sharing", f->sharing, event, next_sharing[f->sharing][event]);
+}

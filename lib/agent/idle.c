@@ -37,9 +37,9 @@ void files_forget(struct agent *a, struct file *f)
 bool files_needs_drain(struct agent *a, struct file *f)
 {
 	/* of a file of several nodes an agent knows its own pieces, and the one of the metadata server also the size */
-	if (f->shared)
+	if (file_is_shared(f))
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
-				    (f->sets_size && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
+				    (file_sets_size(f) && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
 	/*
 	 * A drain also makes durable what clients wrote to the PFS themselves; and it
 	 * repairs the PFS file if an agent was cut off while it changed the file.
@@ -72,7 +72,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	 * program has written through this pool, the PFS file's times from before the open
 	 * tell whether another node has written since.
 	 */
-	if (f->shared && (f->wrote || f->on_pfs.recent)) {
+	if (file_is_shared(f) && (f->wrote || f->on_pfs.recent)) {
 		f->policy.drop_cache = f->on_pfs.stale = true;
 		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
 	}

@@ -69,7 +69,7 @@ void marks_drop(struct agent *a, struct file *f)
 
 void marks_want_again(struct agent *a, struct file *f)
 {
-	if (!f->shared && !file_is_gone(f))
+	if (!file_is_shared(f) && !file_is_gone(f))
 		batch_list(&a->marks, &f->mark, f);
 }
 
@@ -116,7 +116,7 @@ static int finish(struct agent *a, struct batch_item *i)
 	}
 	if (i->mark.removes && f->nr_writers)
 		marks_want(a, f);
-	else if (!i->mark.removes && f->shared && !f->mark.listed) /* since it was listed */
+	else if (!i->mark.removes && file_is_shared(f) && !f->mark.listed) /* since it was listed */
 		marks_want_none(a, f);
 	if (i->mark.removes || f->nr_handles)
 		requests_finish(a, &f->mark_waiters, 0);
@@ -130,7 +130,7 @@ static bool take(struct agent *a, struct file *f, struct batch_item *i)
 		return false;
 	batch_unlist(&a->marks, &f->mark);
 	i->file = f;
-	i->mark.removes = f->shared || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
+	i->mark.removes = file_is_shared(f) || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
 	if ((i->mark.removes && !f->on_pfs.marked) || !batch_hold(i, f, f->pfs))
 		return false;
 	file_busy_event(f, FILE_MARK_BEGINS);

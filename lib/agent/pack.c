@@ -23,7 +23,7 @@ static bool can_pack(const struct agent *a, const struct file *f)
 {
 	const struct chunk *ch = f->chunks;
 
-	return !f->packed && !f->nr_handles && !f->nr_jobs && !f->nr_mapped && !f->shared && !f->unsynced && !f->on_pfs.cut_pending &&
+	return !f->packed && !f->nr_handles && !f->nr_jobs && !f->nr_mapped && !file_is_shared(f) && !f->unsynced && !f->on_pfs.cut_pending &&
 	       f->nr_pfs_chunks == 0 && (f->state == PMIO_FILE_HELD || f->state == PMIO_FILE_FAILED) &&
 	       pmio_pool_file_size(a->pool, f->slot) <= pmio_pool_pack_max(a->pool) && HASH_COUNT(f->chunks) == 1 &&
 	       ch->number == 0 && ch->frame >= 0 && !ch->filling;
