@@ -149,8 +149,10 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	f->on_pfs.changed |= rc == PMIO_ECHANGED;
 	if (rc == 0 && d && drain_is_whole(d) && f->written_ns == d->written_ns)
 		f->written_ns = 0; /* from now on the PFS file's time counts, which may be set while it is open */
-	if (rc == 0)
-		f->on_pfs.cut_pending = f->force = f->was_held = f->on_pfs.changed = false;
+	if (rc == 0) {
+		f->on_pfs.cut_pending = f->force = f->on_pfs.changed = false;
+		file_hold_event(f, FILE_RELEASE_DONE);
+	}
 	/* the next open sees what others have appended */
 	if (rc == 0 && known && drain_is_whole(d) && f->nr_handles == 0 && !file_is_shared(f) &&
 	    (uint64_t)d->st.st_size > pmio_pool_file_size(a->pool, f->slot))
@@ -213,7 +215,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		requests_finish(a, &f->drain_waiters, lost && (is_going(f) || (!f->policy.hold && !f->was_held)) ? 0 : rc);
+		requests_finish(a, &f->drain_waiters, lost && (is_going(f) || f->hold == FILE_NO_HOLD) ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;

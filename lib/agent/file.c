@@ -215,7 +215,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 		file_event(f, FILE_DRAIN_WANTED);
 	f->on_pfs.changed = -f->error == PMIO_ECHANGED;
 	f->on_pfs.marked = f->state != PMIO_FILE_CLEAN;
-	f->policy.hold = f->state == PMIO_FILE_HELD;
+	f->hold = f->state == PMIO_FILE_HELD ? FILE_ON_HOLD : FILE_NO_HOLD;
 	f->wrote = f->state != PMIO_FILE_CLEAN;
 	f->recovered = f->state == PMIO_FILE_OPEN;
 	f->on_pfs.seen_closed = true;

@@ -109,6 +109,23 @@ enum file_busy_event {
 
 void file_busy_event(struct file *f, enum file_busy_event event);
 
+/* are its data to stay in the pool after the last close?  enum pmio_file_state says whether they do */
+enum file_hold {
+	FILE_NO_HOLD,
+	FILE_ON_HOLD,		/* drain=hold; or the setting `recover`, or it has no name any more */
+	FILE_HOLD_RELEASED,	/* a drain was asked for, and none has succeeded yet */
+};
+
+enum file_hold_event {
+	FILE_HOLD_BEGINS,
+	FILE_HOLD_ENDS,
+	FILE_RELEASE_WANTED,	/* by a command, or for a program that opens it */
+	FILE_RELEASE_DONE,	/* a drain has succeeded, also one of a file that is open */
+	FILE_NR_HOLD_EVENTS
+};
+
+void file_hold_event(struct file *f, enum file_hold_event event);
+
 /* do agents of other nodes also write to the PFS file?  The opens say so, all that are in use at a time the same */
 enum file_sharing {
 	FILE_OF_ONE_NODE,
@@ -128,7 +145,7 @@ void file_sharing_event(struct file *f, enum file_sharing_event event);
 
 /* as the last opens have asked for it: the settings of these names */
 struct file_policy {
-	bool hold, async;	/* drain=hold, drain=async */
+	bool async;		/* drain=async */
 	bool background;	/* drain_early=on */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
@@ -194,8 +211,8 @@ struct file {
 	enum file_removal removal;
 	enum file_busy busy;
 	int error;		/* errno of the last drain, or 0 */
-	bool force;		/* the next drain may overwrite the changes that others made to the PFS file */
-	bool was_held;		/* it was held until the drain that is to come was asked for */
+	enum file_hold hold;
+	bool force;		/* the next drain may overwrite the changes that others made to the PFS file; whatever `hold` is */
 
 	/* marks.c */
 	struct batch_entry mark; /* in agent->marks: it is to get a mark, or to lose it */
@@ -228,6 +245,11 @@ struct file {
 static inline bool chunk_is_ripe(const struct file *f, const struct chunk *ch)
 {
 	return ch->full_looks >= RIPE_LOOKS && ch->background_in != f->nr_opens;
+}
+
+static inline bool file_is_on_hold(const struct file *f)
+{
+	return f->hold == FILE_ON_HOLD;
 }
 
 static inline bool file_is_shared(const struct file *f)

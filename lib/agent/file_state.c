@@ -170,3 +170,31 @@ void file_sharing_event(struct file *f, enum file_sharing_event event)
 {
 	f->sharing = (enum file_sharing)next(f, "sharing", f->sharing, event, next_sharing[f->sharing][event]);
 }
+
+/* ---- are its data to stay in the pool? ---------------------------------------------------- */
+
+static const uint8_t next_hold[][FILE_NR_HOLD_EVENTS] = {
+	[FILE_NO_HOLD] = {
+		[FILE_HOLD_BEGINS] = TO(FILE_ON_HOLD),
+		[FILE_HOLD_ENDS] = TO(FILE_NO_HOLD),
+		[FILE_RELEASE_WANTED] = TO(FILE_NO_HOLD),
+		[FILE_RELEASE_DONE] = TO(FILE_NO_HOLD),
+	},
+	[FILE_ON_HOLD] = {
+		[FILE_HOLD_BEGINS] = TO(FILE_ON_HOLD),
+		[FILE_HOLD_ENDS] = TO(FILE_NO_HOLD),
+		[FILE_RELEASE_WANTED] = TO(FILE_HOLD_RELEASED),
+		[FILE_RELEASE_DONE] = TO(FILE_ON_HOLD),	/* what is written from now on is held again */
+	},
+	[FILE_HOLD_RELEASED] = {
+		[FILE_HOLD_BEGINS] = TO(FILE_ON_HOLD),
+		[FILE_HOLD_ENDS] = TO(FILE_NO_HOLD),
+		[FILE_RELEASE_WANTED] = TO(FILE_HOLD_RELEASED),
+		[FILE_RELEASE_DONE] = TO(FILE_NO_HOLD),
+	},
+};
+
+void file_hold_event(struct file *f, enum file_hold_event event)
+{
+	f->hold = (enum file_hold)next(f, "hold", f->hold, event, next_hold[f->hold][event]);
+}

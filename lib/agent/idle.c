@@ -132,7 +132,7 @@ void files_idle(struct agent *a, struct file *f)
 	a->survey_wanted |= f->state != PMIO_FILE_CLEAN;
 	if (f->no_inode)
 		return;
-	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->policy.hold && pfs_fd_is_high(f->pfs->fd))
+	if (f->pfs && f->state != PMIO_FILE_CLEAN && file_is_on_hold(f) && pfs_fd_is_high(f->pfs->fd))
 		pfs_put(a, &f->pfs); /* the file is found again by its name */
 	if (f->state == PMIO_FILE_FAILED) {
 		if (f->reopen) /* the file system may be gone: a descriptor must not prevent a new mount */
@@ -144,7 +144,7 @@ void files_idle(struct agent *a, struct file *f)
 		cache_or_forget(a, f);
 		return;
 	}
-	if (f->policy.hold && !a->orphaned) {
+	if (file_is_on_hold(f) && !a->orphaned) {
 		file_event(f, FILE_IS_HELD);
 		if (files_frames_may_move(a))
 			trim_frames(a, f);
@@ -162,7 +162,7 @@ static void keep_nameless(struct agent *a, struct file *f)
 {
 	file_removal_event(f, FILE_KEPT);
 	file_event(f, FILE_IS_HELD);
-	f->policy.hold = true;
+	file_hold_event(f, FILE_HOLD_BEGINS);
 	f->error = 0;
 	files_update_catalog(a, f);
 }
@@ -185,7 +185,7 @@ void files_set_aside(struct agent *a, struct file *f)
 
 void files_lost_name(struct agent *a, struct file *f)
 {
-	bool held = (f->policy.hold || f->was_held) && files_needs_drain(a, f);
+	bool held = f->hold != FILE_NO_HOLD && files_needs_drain(a, f);
 
 	if (f->nr_handles || f->no_inode || f->busy == FILE_RECREATING ||
 	    (f->removal != FILE_STAYS && f->removal != FILE_NAME_LOST))

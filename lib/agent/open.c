@@ -97,8 +97,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	if (flags & PMIO_OPEN_WRITE) {
 		f->nr_writers++;
 		f->wrote = true;
-		f->policy.hold = flags & PMIO_OPEN_HOLD;
-		f->was_held = false;
+		file_hold_event(f, flags & PMIO_OPEN_HOLD ? FILE_HOLD_BEGINS : FILE_HOLD_ENDS);
 		f->policy.async = flags & PMIO_OPEN_ASYNC;
 		f->policy.background = flags & PMIO_OPEN_EARLY;
 		a->nr_background_handles += handle_drains_in_background(flags);

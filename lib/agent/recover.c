@@ -65,7 +65,7 @@ static void not_made(struct agent *a, struct file *f, int rc)
 {
 	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
 		 "stays in the pool", f->path, pmio_strerror(rc));
-	f->policy.hold = true;
+	file_hold_event(f, FILE_HOLD_BEGINS);
 	files_lost_name(a, f);
 }
 
@@ -174,7 +174,7 @@ static void go_on_with_loaded(struct agent *a)
 		if ((f->is_new || f->unsynced) && !f->on_pfs.lost_sync && !f->no_inode) /* otherwise its drain does it */
 			syncs_later(a, f, false, false);
 		if (a->config->recover_hold)
-			f->policy.hold = true;
+			file_hold_event(f, FILE_HOLD_BEGINS);
 		else if (f->state == PMIO_FILE_FAILED)
 			file_event(f, FILE_DRAIN_WANTED);
 		files_idle(a, f);
