@@ -173,6 +173,13 @@ enum file_list {
 	FILE_IN_MAY_PACK,	/* agent->may_pack: its data waited when it was closed (pack.c) */
 };
 
+/* maps.c: a mapping without a handle, which counts as one.  It only ever gets more rights, until it ends */
+enum file_ghost {
+	FILE_NO_GHOST,
+	FILE_GHOST_READS,
+	FILE_GHOST_WRITES,	/* ... and counts as a writer */
+};
+
 /* a file in a list of batch.h */
 struct batch_entry {
 	bool listed;
@@ -195,7 +202,7 @@ struct file {
 	unsigned nr_handles;
 	unsigned nr_writers;
 	unsigned nr_mapped;	/* of the writers: those that have frames mapped, whose blocks stay dirty: maps.c */
-	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
+	enum file_ghost ghost;
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */
 	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
