@@ -152,14 +152,21 @@ struct file_policy {
 	bool sync_later;	/* drain_sync: a close need not wait until the data it drains are durable */
 };
 
-/* file_seen.c: the PFS file, as far as the agent knows it */
+/*
+ * file_seen.c: the PFS file, as far as the agent knows it
+ *
+ * The flags are independent of each other.  `busy` says that the recorded times are not those of the PFS file, `cut_pending`
+ * what the next drain does first, also after a drain or a removal has cleared `busy`.  `stale` is about blocks that are
+ * clean, and lasts until the file is forgotten, `changed` about data that wait, until a user decides; a drain of changed data
+ * by `pmio drain --force` makes the file stale, too.
+ */
 struct file_on_pfs {
 	uint64_t size;		/* size in bytes; anything beyond is zero */
 	struct stat seen;	/* as last recorded in the catalog: size, mtime, ctime and mode */
 	bool seen_closed;	/* `seen` was taken after the last close */
 	bool busy;		/* PMIO_FILE_PFS_BUSY is set in the catalog: we are changing it */
 	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain first truncates it */
-	bool recent;		/* open on several nodes, and just modified: times may not tell the next change */
+	bool recent;		/* when it was opened on several nodes it was just modified: times may not tell the next change */
 	bool stale;		/* others changed it while it was open here: clean blocks may be out of date */
 	bool changed;		/* others have changed it since it was closed, and no user has decided yet what to do */
 	bool marked;		/* it has the mark that tells other pools that data wait here (lib/pfs/exclusion.c) */
@@ -224,7 +231,7 @@ struct file {
 	/* marks.c */
 	struct batch_entry mark; /* in agent->marks: it is to get a mark, or to lose it */
 	struct request *mark_waiters; /* answered when it has no mark */
-	/* syncs.c */
+	/* syncs.c: two flags of the catalog, and a worker at work: any of them can begin and end without the others */
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
 	struct batch_entry sync; /* in agent->syncs: it is to be made durable */
