@@ -38,8 +38,8 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 /* what clients write to the PFS themselves must not wait for drains; otherwise the rules of a close apply */
 static bool may_drain(const struct file *f)
 {
-	return f->policy.background && f->nr_writers && !f->policy.hold && !f->error && !f->nr_pfs_chunks && !f->drain &&
-	       f->busy != FILE_CUTTING && !file_is_unlinked(f) && !file_is_removed(f) && f->pfs && f->pfs->writes;
+	return f->policy.background && f->nr_writers && !file_is_on_hold(f) && !f->error && !f->nr_pfs_chunks && !f->drain &&
+	       f->busy != FILE_TRUNCATING && !file_is_unlinked(f) && !file_is_removed(f) && f->pfs && f->pfs->writes;
 }
 
 static void look_at(struct agent *a, struct file *f)

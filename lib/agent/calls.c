@@ -119,13 +119,13 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
 static int begin_removal(struct agent *a, struct conn *c, struct pfs_call *call, struct file *f)
 {
 	call->was_busy = f->on_pfs.busy;
-	if (!f->drain && f->busy != FILE_CUTTING && !f->shared && !others_have_it(a, f, c)) {
+	if (!f->drain && f->busy != FILE_TRUNCATING && !file_is_shared(f) && !others_have_it(a, f, c)) {
 		f->on_pfs.seen = call->st;
 		f->on_pfs.size = (uint64_t)call->st.st_size;
 		f->on_pfs.busy = false;
 	}
 	files_job_begin(a, f);
-	f->removal = FILE_BEING_REMOVED;
+	file_removal_event(f, FILE_REMOVAL_BEGINS);
 	call->removes = f;
 	return files_update_catalog(a, f);
 }
@@ -138,7 +138,7 @@ static void end_removal(struct agent *a, struct pfs_call *call, int rc)
 	if (!f)
 		return;
 	call->removes = NULL;
-	f->removal = rc == 0 ? FILE_REMOVED : FILE_STAYS;
+	file_removal_event(f, rc == 0 ? FILE_REMOVAL_DONE : FILE_REMOVAL_FAILED);
 	if (rc != 0)
 		f->on_pfs.busy |= call->was_busy;
 	f->no_inode |= rc == 0 && (f->nr_handles || f->recovered);
@@ -282,7 +282,6 @@ int calls_end_removal(struct agent *a, struct file *f)
 	call->was_busy = f->on_pfs.busy;
 	call->removes = f;
 	files_job_begin(a, f);
-	f->removal = FILE_REMOVAL_RESUMED;
 	request_step(a, &call->req, run_end_removal, removal_ended);
 	return 0;
 }
@@ -331,14 +330,14 @@ static void cut(struct agent *a, struct request *r)
 	struct file *f = r->file;
 	int rc = call->rc;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_TRUNCATION_ENDS);
 	a->pfs_changes++;
 	if (rc < 0) {
 		pmio_err("agent: %s: ftruncate: %s", f->path, strerror(-rc));
 	} else {
 		files_set_seen(f, &call->st);
 		f->on_pfs.cut_pending = false;
-		f->on_pfs.busy = f->shared || f->nr_pfs_chunks != 0;
+		f->on_pfs.busy = file_is_shared(f) || f->nr_pfs_chunks != 0;
 		rc = files_update_catalog(a, f); /* T6 */
 	}
 	end_call(a, call, rc);
@@ -384,13 +383,13 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	uint64_t size = msg->truncate.size;
 	/* a file of several nodes is truncated on the PFS by its metadata server, always: others may have drained */
 	bool was_busy = f->on_pfs.busy,
-	     cuts_pfs = f->shared ? f->sets_size : size < f->on_pfs.size || f->nr_pfs_chunks;
+	     cuts_pfs = file_is_shared(f) ? file_sets_size(f) : size < f->on_pfs.size || f->nr_pfs_chunks;
 	struct pfs_call *call;
 	int rc;
 
 	if (size >= pmio_pool_file_size(a->pool, f->slot)) {
 		note_cut(a, f); /* to other targets it may be one */
-		if (f->shared && !f->sets_size)
+		if (file_is_shared(f) && !file_sets_size(f))
 			size = 0; /* only its own pieces count here */
 		grow(a, f, size);
 		agent_reply_status(a, c, &msg->hdr, 0);
@@ -408,7 +407,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	pmio_pool_file_set_size(a->pool, f->slot, size); /* T2 */
 	f->on_pfs.busy = was_busy || cuts_pfs;
 	f->on_pfs.cut_pending |= cuts_pfs;
-	if (cuts_pfs || (f->shared && f->on_pfs.size > size))
+	if (cuts_pfs || (file_is_shared(f) && f->on_pfs.size > size))
 		f->on_pfs.size = size; /* nobody may be given the bytes that are about to be cut off */
 	rc = files_update_catalog(a, f); /* T3 */
 	for (struct chunk *ch = f->chunks; ch; ch = ch->hh.next)
@@ -418,7 +417,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 		return;
 	}
 	call->size = size;
-	f->busy = FILE_CUTTING;
+	file_busy_event(f, FILE_TRUNCATION_BEGINS);
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 
@@ -443,7 +442,7 @@ static void forgotten(struct agent *a, struct request *r)
 		return;
 	}
 	pmio_info("agent: %s: what the pool had of it is given up, as was asked for", f->path);
-	f->removal = FILE_GIVEN_UP;
+	file_removal_event(f, FILE_FORGOTTEN);
 	end_call(a, call, 0);
 }
 

@@ -44,7 +44,7 @@ static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uin
 /* drains and truncations set the PFS file's size at their end: no other process may change it meanwhile */
 static bool changes_pfs(const struct file *f)
 {
-	return f->drain || f->busy == FILE_CUTTING;
+	return f->drain || f->busy == FILE_TRUNCATING;
 }
 
 /* have a drain cut off bytes that nobody may find on the PFS; -EBUSY: it is under way */

@@ -40,7 +40,7 @@ static void answer(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 /* may the last close return before the drain has ended? */
 static bool may_drain_later(const struct file *f)
 {
-	return file_is_removed(f) || f->policy.hold || f->policy.async || f->state == PMIO_FILE_FAILED;
+	return file_is_removed(f) || file_is_on_hold(f) || f->policy.async || f->state == PMIO_FILE_FAILED;
 }
 
 /*
@@ -125,8 +125,7 @@ void files_drain(struct agent *a, struct conn *c, struct file *f, const union pm
 	if (!r)
 		return;
 	if (f->nr_handles == 0) {
-		f->was_held |= f->policy.hold;
-		f->policy.hold = false;
+		file_hold_event(f, FILE_RELEASE_WANTED);
 		file_event(f, FILE_DRAIN_WANTED);
 	}
 	f->force |= !!(msg->drain.flags & PMIO_DRAIN_FORCE);

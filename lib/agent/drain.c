@@ -144,15 +144,17 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	}
 	if (rc == 0 && d && d->unmarks && drain_is_whole(d))
 		f->on_pfs.marked = false;
-	else if (rc < 0 && d && d->pfs && d->may_lose && !f->shared)
+	else if (rc < 0 && d && d->pfs && d->may_lose && !file_is_shared(f))
 		f->on_pfs.marked = true;
 	f->on_pfs.changed |= rc == PMIO_ECHANGED;
 	if (rc == 0 && d && drain_is_whole(d) && f->written_ns == d->written_ns)
 		f->written_ns = 0; /* from now on the PFS file's time counts, which may be set while it is open */
-	if (rc == 0)
-		f->on_pfs.cut_pending = f->force = f->was_held = f->on_pfs.changed = false;
+	if (rc == 0) {
+		f->on_pfs.cut_pending = f->force = f->on_pfs.changed = false;
+		file_hold_event(f, FILE_RELEASE_DONE);
+	}
 	/* the next open sees what others have appended */
-	if (rc == 0 && known && drain_is_whole(d) && f->nr_handles == 0 && !f->shared &&
+	if (rc == 0 && known && drain_is_whole(d) && f->nr_handles == 0 && !file_is_shared(f) &&
 	    (uint64_t)d->st.st_size > pmio_pool_file_size(a->pool, f->slot))
 		f->on_pfs.stale = true;
 	if (known && !f->on_pfs.cut_pending)
@@ -165,7 +167,7 @@ static int record(struct agent *a, struct file *f, const struct drain *d, int rc
 	if (rc == PMIO_ECHANGED)
 		f->on_pfs.busy = false; /* the recorded state is what the file should be, and is not */
 	else if (d && d->pfs)
-		f->on_pfs.busy = f->shared || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
+		f->on_pfs.busy = file_is_shared(f) || !known || f->nr_pfs_chunks != 0 || f->on_pfs.cut_pending;
 	if (rc == 0 && d)
 		files_update_name(a, f); /* it may have been renamed meanwhile */
 	rc_record = files_update_catalog(a, f);
@@ -192,8 +194,8 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 	lost = rc == PMIO_EGONE;
 	if (!lost)
 		rc = record(a, f, d, rc);
-	if (lost && f->removal == FILE_STAYS)
-		f->removal = FILE_NAME_LOST;
+	if (lost)
+		file_removal_event(f, FILE_FOUND_NAMELESS);
 	if (rc == PMIO_ECHANGED)
 		files_say_changed(f);
 	else if (rc < 0 && !lost)
@@ -213,7 +215,7 @@ static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 
 	if (whole) {
 		/* without a name its data are given up, as for any file; only held data are kept */
-		requests_finish(a, &f->drain_waiters, lost && (is_going(f) || (!f->policy.hold && !f->was_held)) ? 0 : rc);
+		requests_finish(a, &f->drain_waiters, lost && (is_going(f) || f->hold == FILE_NO_HOLD) ? 0 : rc);
 	} else {
 		DL_CONCAT(f->drain_waiters, f->next_drain_waiters);
 		f->next_drain_waiters = f->drain_waiters;
@@ -310,7 +312,7 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
 
-	if (!f->policy.sync_later || f->shared || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
+	if (!f->policy.sync_later || file_is_shared(f) || f->policy.verify || f->nr_handles || f->nr_pfs_chunks || f->on_pfs.cut_pending ||
 	    f->on_pfs.lost_sync || f->packed || !f->drain_waiters || !syncs_may_wait(a, f))
 		return false;
 	for (const struct request *r = f->drain_waiters; r; r = r->next) {
@@ -335,15 +337,15 @@ static int prepare(struct agent *a, struct drain *d)
 	if (rc < 0)
 		return rc;
 	d->pfs = pfs_get(f->pfs);
-	d->watches = !f->shared && !(f->nr_handles && f->nr_pfs_chunks);
+	d->watches = !file_is_shared(f) && !(f->nr_handles && f->nr_pfs_chunks);
 	d->may_lose = f->nr_handles == 0;
 	d->later = later_is_enough(a, d);
-	d->is_new = f->is_new && !f->shared;
+	d->is_new = f->is_new && !file_is_shared(f);
 	d->unmarks = f->nr_handles == 0 && f->on_pfs.marked;
 	d->now = d->opened_st;
 	d->written_ns = f->written_ns;
-	d->may_extend = f->shared ? f->sets_size : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
-	d->shared = f->shared;
+	d->may_extend = file_is_shared(f) ? file_sets_size(f) : f->nr_handles == 0 || f->nr_pfs_chunks == 0;
+	d->shared = file_is_shared(f);
 	return 0;
 }
 
@@ -441,7 +443,7 @@ static bool goes_at_once(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
 
-	return !d->look && !d->marks && !d->background && f->nr_handles == 0 && f->on_pfs.seen_closed && !f->shared &&
+	return !d->look && !d->marks && !d->background && f->nr_handles == 0 && f->on_pfs.seen_closed && !file_is_shared(f) &&
 	       !f->on_pfs.busy && !f->on_pfs.cut_pending && !f->on_pfs.changed && !f->on_pfs.stale &&
 	       (!f->policy.verify || f->pfs->reads) && HASH_COUNT(f->chunks) < DRAIN_PART_MIN &&
 	       a->draining.nr <= a->config->drain_threads;
@@ -505,7 +507,7 @@ static int start(struct agent *a, struct drain *d)
 	if (!d->path)
 		return -ENOMEM;
 	d->id = files_id(f);
-	d->marks = f->nr_handles == 0 && f->policy.async && !f->shared && !f->on_pfs.marked;
+	d->marks = f->nr_handles == 0 && f->policy.async && !file_is_shared(f) && !f->on_pfs.marked;
 	f->on_pfs.marked |= d->marks;
 	if (can_write(f))
 		d->opened = pfs_get(f->pfs);

@@ -29,32 +29,39 @@
 
 /* ---- a file's life ------------------------------------------------------------ */
 
+void files_leave_list(struct agent *a, struct file *f)
+{
+	switch (f->list) {
+	case FILE_IN_NO_LIST:
+		break;
+	case FILE_IN_LRU:
+		DL_DELETE(a->lru, f);
+		break;
+	case FILE_IN_MAY_PACK:
+		DL_DELETE(a->may_pack, f);
+		break;
+	}
+	f->list = FILE_IN_NO_LIST;
+}
+
 void files_lru_remove(struct agent *a, struct file *f)
 {
-	if (f->in_lru)
-		DL_DELETE(a->lru, f);
-	f->in_lru = false;
+	if (f->list == FILE_IN_LRU)
+		files_leave_list(a, f);
 }
 
 void files_lru_add(struct agent *a, struct file *f)
 {
-	files_lru_remove(a, f);
+	files_leave_list(a, f);
 	DL_APPEND(a->lru, f);
-	f->in_lru = true;
+	f->list = FILE_IN_LRU;
 }
 
 void files_pack_add(struct agent *a, struct file *f)
 {
-	files_pack_remove(a, f);
-	DL_APPEND2(a->may_pack, f, pack_prev, pack_next);
-	f->may_pack = true;
-}
-
-void files_pack_remove(struct agent *a, struct file *f)
-{
-	if (f->may_pack)
-		DL_DELETE2(a->may_pack, f, pack_prev, pack_next);
-	f->may_pack = false;
+	files_leave_list(a, f);
+	DL_APPEND(a->may_pack, f);
+	f->list = FILE_IN_MAY_PACK;
 }
 
 static void hash_file(struct agent *a, struct file *f)
@@ -73,8 +80,7 @@ void files_delete(struct agent *a, struct file *f)
 {
 	struct chunk *ch, *tmp;
 
-	files_lru_remove(a, f);
-	files_pack_remove(a, f);
+	files_leave_list(a, f);
 	pfs_put(a, &f->pfs);
 	HASH_ITER(hh, f->chunks, ch, tmp) {
 		HASH_DEL(f->chunks, ch);
@@ -112,7 +118,7 @@ static void to_entry(const struct file *f, struct pmio_pool_file *e)
 	memset(e, 0, sizeof(*e));
 	e->state = f->state;
 	e->flags = (f->on_pfs.busy ? PMIO_FILE_PFS_BUSY : 0) | (is_removing(f) ? PMIO_FILE_REMOVING : 0) |
-		   (f->on_pfs.cut_pending ? PMIO_FILE_CUT : 0) | (f->shared ? PMIO_FILE_SHARED : 0) |
+		   (f->on_pfs.cut_pending ? PMIO_FILE_CUT : 0) | (file_is_shared(f) ? PMIO_FILE_SHARED : 0) |
 		   (f->is_new ? PMIO_FILE_NEW : 0) | (f->unsynced ? PMIO_FILE_UNSYNCED : 0);
 	e->birth_ns = f->birth_ns;
 	e->dev = f->no_inode ? 0 : f->key.dev;
@@ -209,7 +215,7 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 		file_event(f, FILE_DRAIN_WANTED);
 	f->on_pfs.changed = -f->error == PMIO_ECHANGED;
 	f->on_pfs.marked = f->state != PMIO_FILE_CLEAN;
-	f->policy.hold = f->state == PMIO_FILE_HELD;
+	f->hold = f->state == PMIO_FILE_HELD ? FILE_ON_HOLD : FILE_NO_HOLD;
 	f->wrote = f->state != PMIO_FILE_CLEAN;
 	f->recovered = f->state == PMIO_FILE_OPEN;
 	f->on_pfs.seen_closed = true;
@@ -220,11 +226,11 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 	if (f->no_inode && f->removal == FILE_STAYS)
 		f->removal = FILE_KEPT_NAMELESS;
 	f->on_pfs.size = e->pfs_size;
-	f->shared = e->flags & PMIO_FILE_SHARED;
+	f->sharing = e->flags & PMIO_FILE_SHARED ? FILE_SHARED : FILE_OF_ONE_NODE;
 	/* what others have drained since must not be cut off */
-	f->on_pfs.cut_pending = (e->flags & PMIO_FILE_CUT) && !f->shared;
+	f->on_pfs.cut_pending = (e->flags & PMIO_FILE_CUT) && !file_is_shared(f);
 	/* a truncation was interrupted: what the PFS file has beyond is no longer part of the file */
-	if (f->on_pfs.busy && !f->shared && f->on_pfs.size > pmio_pool_file_size(a->pool, slot)) {
+	if (f->on_pfs.busy && !file_is_shared(f) && f->on_pfs.size > pmio_pool_file_size(a->pool, slot)) {
 		f->on_pfs.size = pmio_pool_file_size(a->pool, slot);
 		f->on_pfs.cut_pending = true;
 	}

@@ -75,35 +75,116 @@ enum file_removal {
 	FILE_GIVEN_UP,		/* the same, but its name stays */
 };
 
+enum file_removal_event {
+	FILE_REMOVAL_BEGINS,	/* a client is about to remove its last name */
+	FILE_REMOVAL_DONE,	/* by the client, or by the agent after a crash */
+	FILE_REMOVAL_FAILED,	/* ... or it was cancelled: the name is still there */
+	FILE_FOUND_NAMELESS,	/* by a drain */
+	FILE_KEPT,		/* it has no name any more, and its data stay */
+	FILE_DROPPED,		/* it has no name any more, and its data go with it */
+	FILE_FORGOTTEN,		/* `pmio forget`; or it has no name, and no program can ask for its data any more */
+	FILE_NR_REMOVAL_EVENTS
+};
+
+/* files_load_entry() has the first state of a file that is in the catalog.  The caller records the new one */
+void file_removal_event(struct file *f, enum file_removal_event event);
+
 /* the job that works on the file and keeps a drain from starting; a drain itself is in file->drain */
 enum file_busy {
 	FILE_NOT_BUSY,
-	FILE_MARKING,	/* marks.c */
-	FILE_CUTTING,	/* calls.c: it truncates the PFS file */
-	FILE_REMAKING,	/* recover.c: it creates a file again that a power cut has taken */
+	FILE_MARKING,		/* marks.c */
+	FILE_TRUNCATING,	/* calls.c: it truncates the PFS file */
+	FILE_RECREATING,	/* recover.c: it creates a file again that a power cut has taken */
 };
+
+enum file_busy_event {
+	FILE_MARK_BEGINS,
+	FILE_MARK_ENDS,
+	FILE_TRUNCATION_BEGINS,
+	FILE_TRUNCATION_ENDS,
+	FILE_RECREATION_BEGINS,
+	FILE_RECREATION_ENDS,
+	FILE_NR_BUSY_EVENTS
+};
+
+void file_busy_event(struct file *f, enum file_busy_event event);
+
+/* are its data to stay in the pool after the last close?  enum pmio_file_state says whether they do */
+enum file_hold {
+	FILE_NO_HOLD,
+	FILE_ON_HOLD,		/* drain=hold; or the setting `recover`, or it has no name any more */
+	FILE_HOLD_RELEASED,	/* a drain was asked for, and none has succeeded yet */
+};
+
+enum file_hold_event {
+	FILE_HOLD_BEGINS,
+	FILE_HOLD_ENDS,
+	FILE_RELEASE_WANTED,	/* by a command, or for a program that opens it */
+	FILE_RELEASE_DONE,	/* a drain has succeeded, also one of a file that is open */
+	FILE_NR_HOLD_EVENTS
+};
+
+void file_hold_event(struct file *f, enum file_hold_event event);
+
+/* do agents of other nodes also write to the PFS file?  The opens say so, all that are in use at a time the same */
+enum file_sharing {
+	FILE_OF_ONE_NODE,
+	FILE_SHARED,		/* they do: PMIO_OPEN_SHARED */
+	FILE_SHARED_SETS_SIZE,	/* ... and this agent sets its size there: PMIO_OPEN_MDS */
+};
+
+enum file_sharing_event {
+	FILE_OPENED_ALONE,
+	FILE_OPENED_SHARED,
+	FILE_OPENED_AT_MDS,
+	FILE_NR_SHARING_EVENTS
+};
+
+/* the caller records the new state */
+void file_sharing_event(struct file *f, enum file_sharing_event event);
 
 /* as the last opens have asked for it: the settings of these names */
 struct file_policy {
-	bool hold, async;	/* drain=hold, drain=async */
+	bool async;		/* drain=async */
 	bool background;	/* drain_early=on */
 	bool drop_cache;	/* cache=drop */
 	bool verify;		/* verify=drain */
 	bool sync_later;	/* drain_sync: a close need not wait until the data it drains are durable */
 };
 
-/* file_seen.c: the PFS file, as far as the agent knows it */
+/*
+ * file_seen.c: the PFS file, as far as the agent knows it
+ *
+ * The flags are independent of each other.  `busy` says that the recorded times are not those of the PFS file, `cut_pending`
+ * what the next drain does first, also after a drain or a removal has cleared `busy`.  `stale` is about blocks that are
+ * clean, and lasts until the file is forgotten, `changed` about data that wait, until a user decides; a drain of changed data
+ * by `pmio drain --force` makes the file stale, too.
+ */
 struct file_on_pfs {
 	uint64_t size;		/* size in bytes; anything beyond is zero */
 	struct stat seen;	/* as last recorded in the catalog: size, mtime, ctime and mode */
 	bool seen_closed;	/* `seen` was taken after the last close */
 	bool busy;		/* PMIO_FILE_PFS_BUSY is set in the catalog: we are changing it */
 	bool cut_pending;	/* PMIO_FILE_CUT is set in the catalog: the next drain first truncates it */
-	bool recent;		/* open on several nodes, and just modified: times may not tell the next change */
+	bool recent;		/* when it was opened on several nodes it was just modified: times may not tell the next change */
 	bool stale;		/* others changed it while it was open here: clean blocks may be out of date */
 	bool changed;		/* others have changed it since it was closed, and no user has decided yet what to do */
 	bool marked;		/* it has the mark that tells other pools that data wait here (lib/pfs/exclusion.c) */
 	bool lost_sync;		/* syncs.c: it was unsynced at a power cut: it is as it was then, or at any time before */
+};
+
+/* the agent's list that a file is in, oldest first; the functions below move it */
+enum file_list {
+	FILE_IN_NO_LIST,
+	FILE_IN_LRU,		/* agent->lru: closed and clean, so its frames can be evicted */
+	FILE_IN_MAY_PACK,	/* agent->may_pack: its data waited when it was closed (pack.c) */
+};
+
+/* maps.c: a mapping without a handle, which counts as one.  It only ever gets more rights, until it ends */
+enum file_ghost {
+	FILE_NO_GHOST,
+	FILE_GHOST_READS,
+	FILE_GHOST_WRITES,	/* ... and counts as a writer */
 };
 
 /* a file in a list of batch.h */
@@ -116,11 +197,11 @@ struct batch_entry {
 struct file {
 	struct file_key key;
 	int64_t birth_ns;	/* birth time of the inode; 0: not known */
-	bool no_inode;		/* its last name was removed: in the catalog it has no inode any more */
+	bool no_inode;		/* its last name was removed: in the catalog it has no inode any more; `removal` says more */
 	uint32_t slot;
 	char *path;		/* owned; absolute: its last known name */
 	bool sees_names;	/* the name of pfs is the same here as where it was opened */
-	bool seen_nameless;	/* by the last survey */
+	bool seen_nameless;	/* by the last survey, whatever has become of it since */
 	struct pfs_fd *pfs;	/* while it is open or drained, or its data wait and there are enough descriptors */
 	bool reopen;		/* a drain failed: open the PFS file again for the next one */
 	struct file_on_pfs on_pfs;
@@ -128,32 +209,29 @@ struct file {
 	unsigned nr_handles;
 	unsigned nr_writers;
 	unsigned nr_mapped;	/* of the writers: those that have frames mapped, whose blocks stay dirty: mappings.c */
-	bool ghost, ghost_writes; /* one of the handles is a mapping without one, and one of the writers */
+	enum file_ghost ghost;
 	uint64_t nr_opens;	/* number of opens that found it closed */
 	bool wrote;		/* it was open for writing since it was last clean */
 	int64_t written_ns;	/* real time of the last close of a handle that had written; 0: none since the agent started */
 	bool recovered;		/* it was open when the last agent ended */
-	bool shared;		/* PMIO_OPEN_SHARED: agents of other nodes also write to the PFS file */
-	bool sets_size;	/* ... and this agent sets its size there */
+	enum file_sharing sharing;
 	struct file_policy policy;
 
 	struct chunk *chunks;	/* hash by number */
 	uint64_t nr_pfs_chunks;
-	bool packed;		/* pack.c: its bytes are in a frame that others share, and it has no chunks */
-	bool may_pack;		/* in agent->may_pack */
-	struct file *pack_prev, *pack_next;
+	bool packed;		/* pack.c: its bytes are in a frame that others share, and it has no chunks; whatever `list` is */
 
 	enum pmio_file_state state;
 	enum file_removal removal;
 	enum file_busy busy;
 	int error;		/* errno of the last drain, or 0 */
-	bool force;		/* the next drain may overwrite the changes that others made to the PFS file */
-	bool was_held;		/* it was held until the drain that is to come was asked for */
+	enum file_hold hold;
+	bool force;		/* the next drain may overwrite the changes that others made to the PFS file; whatever `hold` is */
 
 	/* marks.c */
 	struct batch_entry mark; /* in agent->marks: it is to get a mark, or to lose it */
 	struct request *mark_waiters; /* answered when it has no mark */
-	/* syncs.c */
+	/* syncs.c: two flags of the catalog, and a worker at work: any of them can begin and end without the others */
 	bool is_new;		/* PMIO_FILE_NEW is set in the catalog */
 	bool unsynced;		/* PMIO_FILE_UNSYNCED is set in the catalog */
 	struct batch_entry sync; /* in agent->syncs: it is to be made durable */
@@ -173,14 +251,30 @@ struct file {
 	uint64_t drain_bytes, drain_ns;	   /* of the last drain that ended */
 	struct pmio_counts_df counts;	   /* of closed handles */
 
-	bool in_lru;
-	struct file *prev, *next; /* agent->lru: closed and clean, oldest first */
+	enum file_list list;
+	struct file *prev, *next; /* in that list */
 	UT_hash_handle hh, hh_ino;
 };
 
 static inline bool chunk_is_ripe(const struct file *f, const struct chunk *ch)
 {
 	return ch->full_looks >= RIPE_LOOKS && ch->background_in != f->nr_opens;
+}
+
+static inline bool file_is_on_hold(const struct file *f)
+{
+	return f->hold == FILE_ON_HOLD;
+}
+
+static inline bool file_is_shared(const struct file *f)
+{
+	return f->sharing != FILE_OF_ONE_NODE;
+}
+
+/* of a shared file */
+static inline bool file_sets_size(const struct file *f)
+{
+	return f->sharing == FILE_SHARED_SETS_SIZE;
 }
 
 /* its data are forgotten at the last close */
@@ -228,12 +322,12 @@ int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file
 void files_delete(struct agent *a, struct file *f);
 /* write f's state into the catalog */
 int files_update_catalog(struct agent *a, struct file *f);
-/* add: no program has it open, and it is clean, so its frames can be evicted; remove: that is over */
+/* move it to the end of the list; it leaves the other one */
 void files_lru_add(struct agent *a, struct file *f);
-void files_lru_remove(struct agent *a, struct file *f);
-/* the same for those that may be packed: pack_note() */
 void files_pack_add(struct agent *a, struct file *f);
-void files_pack_remove(struct agent *a, struct file *f);
+/* it stays in agent->may_pack, if it is there */
+void files_lru_remove(struct agent *a, struct file *f);
+void files_leave_list(struct agent *a, struct file *f);
 bool files_frames_may_move(const struct agent *a);
 /* is it the same file with another device number, as after a new mount?  true: the number was adopted */
 bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st);

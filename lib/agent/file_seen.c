@@ -47,7 +47,7 @@ bool files_is_later(const struct timespec *a, const struct timespec *b)
  */
 bool files_was_changed(const struct file *f, const struct stat *st)
 {
-	if (f->on_pfs.busy || f->shared)
+	if (f->on_pfs.busy || file_is_shared(f))
 		return false;
 	if (f->on_pfs.lost_sync && f->nr_handles == 0) /* it may be older, or as it was, but not newer */
 		return files_is_later(&st->st_mtim, &f->on_pfs.seen.st_mtim);
@@ -62,7 +62,7 @@ bool files_was_emptied(const struct file *f, const struct stat *st)
 {
 	const struct timespec *m = &st->st_mtim, *a = &st->st_atim;
 
-	if (f->on_pfs.busy || f->shared || st->st_size != 0 || files_same_content(f, st))
+	if (f->on_pfs.busy || file_is_shared(f) || st->st_size != 0 || files_same_content(f, st))
 		return false;
 	return f->on_pfs.size != 0 || (files_is_later(m, &f->on_pfs.seen.st_mtim) &&
 				       (m->tv_sec != a->tv_sec || m->tv_nsec != a->tv_nsec));
@@ -99,7 +99,7 @@ bool files_look_closed(struct file *f, const struct stat *st)
 
 void files_see_closed(struct file *f, const struct stat *st)
 {
-	if (!files_look_closed(f, st) && !f->on_pfs.busy && !f->shared)
+	if (!files_look_closed(f, st) && !f->on_pfs.busy && !file_is_shared(f))
 		files_set_seen(f, st);
 	f->on_pfs.seen_closed = true; /* as far as it can be known */
 }
@@ -117,7 +117,7 @@ void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
 	bool is_old = !files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim) && !files_same_content(f, &st);
 
-	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_CUTTING || f->on_pfs.busy || f->shared)
+	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_TRUNCATING || f->on_pfs.busy || file_is_shared(f))
 		return;
 	if (f->nr_handles > 1) {
 		if (files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim)) {

@@ -37,9 +37,9 @@ void files_forget(struct agent *a, struct file *f)
 bool files_needs_drain(struct agent *a, struct file *f)
 {
 	/* of a file of several nodes an agent knows its own pieces, and the one of the metadata server also the size */
-	if (f->shared)
+	if (file_is_shared(f))
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
-				    (f->sets_size && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
+				    (file_sets_size(f) && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
 	/*
 	 * A drain also makes durable what clients wrote to the PFS themselves; and it
 	 * repairs the PFS file if an agent was cut off while it changed the file.
@@ -72,7 +72,7 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	 * program has written through this pool, the PFS file's times from before the open
 	 * tell whether another node has written since.
 	 */
-	if (f->shared && (f->wrote || f->on_pfs.recent)) {
+	if (file_is_shared(f) && (f->wrote || f->on_pfs.recent)) {
 		f->policy.drop_cache = f->on_pfs.stale = true;
 		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
 	}
@@ -132,7 +132,7 @@ void files_idle(struct agent *a, struct file *f)
 	a->survey_wanted |= f->state != PMIO_FILE_CLEAN;
 	if (f->no_inode)
 		return;
-	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->policy.hold && pfs_fd_is_high(f->pfs->fd))
+	if (f->pfs && f->state != PMIO_FILE_CLEAN && file_is_on_hold(f) && pfs_fd_is_high(f->pfs->fd))
 		pfs_put(a, &f->pfs); /* the file is found again by its name */
 	if (f->state == PMIO_FILE_FAILED) {
 		if (f->reopen) /* the file system may be gone: a descriptor must not prevent a new mount */
@@ -144,7 +144,7 @@ void files_idle(struct agent *a, struct file *f)
 		cache_or_forget(a, f);
 		return;
 	}
-	if (f->policy.hold && !a->orphaned) {
+	if (file_is_on_hold(f) && !a->orphaned) {
 		file_event(f, FILE_IS_HELD);
 		if (files_frames_may_move(a))
 			trim_frames(a, f);
@@ -160,9 +160,9 @@ void files_idle(struct agent *a, struct file *f)
 /* it has no inode any more; what the pool has of it stays */
 static void keep_nameless(struct agent *a, struct file *f)
 {
-	f->removal = FILE_KEPT_NAMELESS;
+	file_removal_event(f, FILE_KEPT);
 	file_event(f, FILE_IS_HELD);
-	f->policy.hold = true;
+	file_hold_event(f, FILE_HOLD_BEGINS);
 	f->error = 0;
 	files_update_catalog(a, f);
 }
@@ -185,9 +185,9 @@ void files_set_aside(struct agent *a, struct file *f)
 
 void files_lost_name(struct agent *a, struct file *f)
 {
-	bool held = (f->policy.hold || f->was_held) && files_needs_drain(a, f);
+	bool held = f->hold != FILE_NO_HOLD && files_needs_drain(a, f);
 
-	if (f->nr_handles || f->no_inode || f->busy == FILE_REMAKING ||
+	if (f->nr_handles || f->no_inode || f->busy == FILE_RECREATING ||
 	    (f->removal != FILE_STAYS && f->removal != FILE_NAME_LOST))
 		return;
 	if (held || f->state != PMIO_FILE_CLEAN)
@@ -201,7 +201,7 @@ void files_lost_name(struct agent *a, struct file *f)
 		keep_nameless(a, f);
 		return;
 	}
-	f->removal = FILE_REMOVED; /* if it cannot be forgotten now, the next agent does it */
+	file_removal_event(f, FILE_DROPPED); /* if it cannot be forgotten now, the next agent does it */
 	files_update_catalog(a, f);
 	files_idle(a, f);
 }

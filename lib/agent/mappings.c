@@ -40,27 +40,28 @@ static void make_dirty(struct agent *a, struct file *f, uint64_t first, uint64_t
 
 static void add_ghost(struct agent *a, struct file *f, bool writes)
 {
-	writes &= !f->ghost_writes;
-	if (!f->ghost) {
+	if (f->ghost == FILE_NO_GHOST) {
 		files_lru_remove(a, f);
 		f->nr_handles++;
 		a->nr_ghosts++;
 		a->next_maps_ms = pmio_now_ms() + EVERY_MS;
 	}
-	f->ghost = true;
-	f->ghost_writes |= writes;
-	f->nr_writers += writes;
-	f->nr_mapped += writes;
+	if (writes && f->ghost != FILE_GHOST_WRITES) {
+		f->nr_writers++;
+		f->nr_mapped++;
+	}
+	if (writes || f->ghost == FILE_NO_GHOST)
+		f->ghost = writes ? FILE_GHOST_WRITES : FILE_GHOST_READS;
 }
 
 static void end_ghost(struct agent *a, struct file *f)
 {
-	if (f->ghost_writes) {
+	if (f->ghost == FILE_GHOST_WRITES) {
 		make_dirty(a, f, 0, UINT64_MAX);
 		f->nr_mapped--;
 		f->nr_writers--;
 	}
-	f->ghost = f->ghost_writes = false;
+	f->ghost = FILE_NO_GHOST;
 	f->nr_handles--;
 	a->nr_ghosts--;
 	files_idle(a, f);
@@ -123,7 +124,7 @@ void maps_look(struct agent *a)
 		return;
 	a->next_maps_ms = pmio_now_ms() + EVERY_MS;
 	HASH_ITER(hh, a->files, f, tmp) {
-		if (f->ghost && !is_locked(a, f->slot, 0, PMIO_MAP_LOCKS))
+		if (f->ghost != FILE_NO_GHOST && !is_locked(a, f->slot, 0, PMIO_MAP_LOCKS))
 			end_ghost(a, f);
 	}
 }

@@ -69,7 +69,7 @@ void marks_drop(struct agent *a, struct file *f)
 
 void marks_want_again(struct agent *a, struct file *f)
 {
-	if (!f->shared && !file_is_gone(f))
+	if (!file_is_shared(f) && !file_is_gone(f))
 		batch_list(&a->marks, &f->mark, f);
 }
 
@@ -88,7 +88,7 @@ static void see(struct agent *a, struct file *f, const struct batch_item *i)
 {
 	bool pending = !f->nr_handles && f->state != PMIO_FILE_CLEAN;
 
-	if (f->on_pfs.changed || f->drain || f->busy == FILE_CUTTING)
+	if (f->on_pfs.changed || f->drain || f->busy == FILE_TRUNCATING)
 		return;
 	if (files_same_as_seen(f, &i->mark.before) && files_same_content(f, &i->mark.after)) {
 		f->on_pfs.seen.st_ctim = i->mark.after.st_ctim;
@@ -106,7 +106,7 @@ static int finish(struct agent *a, struct batch_item *i)
 {
 	struct file *f = i->file;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_MARK_ENDS);
 	f->on_pfs.marked = !i->mark.removes;
 	if (i->rc == 0)
 		see(a, f, i);
@@ -116,7 +116,7 @@ static int finish(struct agent *a, struct batch_item *i)
 	}
 	if (i->mark.removes && f->nr_writers)
 		marks_want(a, f);
-	else if (!i->mark.removes && f->shared && !f->mark.listed) /* since it was listed */
+	else if (!i->mark.removes && file_is_shared(f) && !f->mark.listed) /* since it was listed */
 		marks_want_none(a, f);
 	if (i->mark.removes || f->nr_handles)
 		requests_finish(a, &f->mark_waiters, 0);
@@ -130,10 +130,10 @@ static bool take(struct agent *a, struct file *f, struct batch_item *i)
 		return false;
 	batch_unlist(&a->marks, &f->mark);
 	i->file = f;
-	i->mark.removes = f->shared || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
+	i->mark.removes = file_is_shared(f) || (!f->nr_writers && f->state == PMIO_FILE_CLEAN);
 	if ((i->mark.removes && !f->on_pfs.marked) || !batch_hold(i, f, f->pfs))
 		return false;
-	f->busy = FILE_MARKING;
+	file_busy_event(f, FILE_MARK_BEGINS);
 	files_job_begin(a, f);
 	return true;
 }

@@ -89,8 +89,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	h->file = f;
 	h->flags = flags;
 	HASH_ADD(hh, a->handles, id, sizeof(h->id), h);
-	files_lru_remove(a, f);
-	files_pack_remove(a, f);
+	files_leave_list(a, f);
 	f->nr_opens += f->nr_handles == 0;
 	f->nr_handles++;
 	maps_opened(h, m->map_lock);
@@ -98,8 +97,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 	if (flags & PMIO_OPEN_WRITE) {
 		f->nr_writers++;
 		f->wrote = true;
-		f->policy.hold = flags & PMIO_OPEN_HOLD;
-		f->was_held = false;
+		file_hold_event(f, flags & PMIO_OPEN_HOLD ? FILE_HOLD_BEGINS : FILE_HOLD_ENDS);
 		f->policy.async = flags & PMIO_OPEN_ASYNC;
 		f->policy.background = flags & PMIO_OPEN_EARLY;
 		a->nr_background_handles += handle_drains_in_background(flags);
@@ -107,14 +105,14 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 		f->policy.sync_later = flags & PMIO_OPEN_SYNC_LATER;
 	}
 	f->policy.drop_cache = flags & PMIO_OPEN_DROP;
-	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !f->shared))
+	if ((flags & PMIO_OPEN_SHARED) && (f->nr_handles == 1 || !file_is_shared(f)))
 		f->on_pfs.recent = is_recent(&f->on_pfs.seen);
-	f->shared = flags & PMIO_OPEN_SHARED;
-	f->sets_size = f->shared && (f->sets_size || (flags & PMIO_OPEN_MDS));
-	if (f->sets_size && (flags & PMIO_OPEN_BEGINS))
+	file_sharing_event(f, !(flags & PMIO_OPEN_SHARED) ? FILE_OPENED_ALONE :
+			      flags & PMIO_OPEN_MDS ? FILE_OPENED_AT_MDS : FILE_OPENED_SHARED);
+	if (file_sets_size(f) && (flags & PMIO_OPEN_BEGINS))
 		set_growers_known(a, f);
 	requests_finish(a, &f->mark_waiters, 0);
-	if (f->shared)
+	if (file_is_shared(f))
 		marks_want_none(a, f);
 	else if (flags & PMIO_OPEN_WRITE)
 		marks_want(a, f);
@@ -130,8 +128,8 @@ static int refuse_mixed(const struct file *f)
 {
 	/* not yet an error: the client tries again for a while, and then reports it */
 	pmio_info("agent: %s is open %s: refusing to open it %s", f->path,
-		 f->shared ? "on several nodes" : "by programs of this node alone",
-		 f->shared ? "for this node alone" : "for several nodes");
+		 file_is_shared(f) ? "on several nodes" : "by programs of this node alone",
+		 file_is_shared(f) ? "for this node alone" : "for several nodes");
 	return -EBUSY;
 }
 
@@ -146,16 +144,16 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 		pfs_put(a, &f->pfs);
 	if (*pfs)
 		files_adopt_pfs(a, f, pfs);
-	if (f->nr_handles && f->shared != !!(m->flags & PMIO_OPEN_SHARED))
+	if (f->nr_handles && file_is_shared(f) != !!(m->flags & PMIO_OPEN_SHARED))
 		return refuse_mixed(f);
 	rc = add_handle(a, c, f, m, out);
 	if (rc == 0 && (((m->flags & PMIO_OPEN_WRITE) && f->state != PMIO_FILE_OPEN) ||
-			(m->flags & PMIO_OPEN_NEW) || (f->shared && !f->on_pfs.busy))) {
+			(m->flags & PMIO_OPEN_NEW) || (file_is_shared(f) && !f->on_pfs.busy))) {
 		if (m->flags & PMIO_OPEN_WRITE) {
 			file_event(f, FILE_WRITER_OPENS);
 			f->error = 0;
 		}
-		f->on_pfs.busy |= f->shared; /* its times mean nothing while others drain */
+		f->on_pfs.busy |= file_is_shared(f); /* its times mean nothing while others drain */
 		rc = files_update_catalog(a, f);
 	}
 	if (rc < 0 && *out) {
@@ -229,10 +227,10 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	if (f->on_pfs.changed)
 		return may_begin_anew(f, l) ? begin_anew(a, l, pf) : files_say_changed(f);
 	if ((f->drain && f->on_pfs.stale) ||
-	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
+	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_TRUNCATING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
 	/* our own change: the agent's knowledge is newer, unless it is from a catalog */
-	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
+	if (f->drain || f->busy == FILE_TRUNCATING || (f->nr_jobs && is_clean)) {
 		if (f->recovered && f->on_pfs.busy)
 			take_size(a, f, &l->st);
 		return 0;
@@ -274,7 +272,7 @@ static int64_t claim_first(struct agent *a, const struct handle *h)
 	struct chunk *ch = NULL;
 	int rc;
 
-	if ((h->flags & PMIO_OPEN_FIRST) && (h->flags & PMIO_OPEN_WRITE) && !h->file->shared &&
+	if ((h->flags & PMIO_OPEN_FIRST) && (h->flags & PMIO_OPEN_WRITE) && !file_is_shared(h->file) &&
 	    pmio_pool_file_size(a->pool, h->file->slot) == 0)
 		ch = files_claim(a, h->file, 0, PMIO_CLAIM_WRITE | PMIO_CLAIM_ZERO, true, true, &rc);
 	if (!ch || ch->frame < 0)
@@ -373,7 +371,7 @@ static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_
 	struct file *f;
 
 	for (f = a->files; f; f = f->hh.next) {
-		if (f->shared && f->nr_handles && strcmp(f->path, msg->open.path) == 0)
+		if (file_is_shared(f) && f->nr_handles && strcmp(f->path, msg->open.path) == 0)
 			break;
 	}
 	if (f && (msg->open.flags & PMIO_OPEN_SHARED))

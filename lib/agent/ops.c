@@ -325,7 +325,7 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 /* it was closed while a job worked on it, at whose end it is held */
 static bool will_be_held(const struct file *f, uint64_t dirty)
 {
-	return f->state == PMIO_FILE_OPEN && f->nr_handles == 0 && f->nr_jobs && f->policy.hold && dirty;
+	return f->state == PMIO_FILE_OPEN && f->nr_handles == 0 && f->nr_jobs && file_is_on_hold(f) && dirty;
 }
 
 static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)

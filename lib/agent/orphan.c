@@ -84,9 +84,9 @@ static void release(struct agent *a, struct file *f)
 {
 	if (f->nr_handles || f->nr_jobs || file_is_removed(f) || f->state == PMIO_FILE_CLEAN)
 		return;
-	f->policy.hold = f->was_held = false;
+	file_hold_event(f, FILE_HOLD_ENDS);
 	if (f->no_inode)
-		f->removal = FILE_GIVEN_UP; /* no client can ask for it any more */
+		file_removal_event(f, FILE_FORGOTTEN); /* no client can ask for it any more */
 	file_event(f, FILE_DRAIN_WANTED);
 	files_idle(a, f);
 }

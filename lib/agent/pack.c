@@ -23,7 +23,7 @@ static bool can_pack(const struct agent *a, const struct file *f)
 {
 	const struct chunk *ch = f->chunks;
 
-	return !f->packed && !f->nr_handles && !f->nr_jobs && !f->nr_mapped && !f->shared && !f->unsynced && !f->on_pfs.cut_pending &&
+	return !f->packed && !f->nr_handles && !f->nr_jobs && !f->nr_mapped && !file_is_shared(f) && !f->unsynced && !f->on_pfs.cut_pending &&
 	       f->nr_pfs_chunks == 0 && (f->state == PMIO_FILE_HELD || f->state == PMIO_FILE_FAILED) &&
 	       pmio_pool_file_size(a->pool, f->slot) <= pmio_pool_pack_max(a->pool) && HASH_COUNT(f->chunks) == 1 &&
 	       ch->number == 0 && ch->frame >= 0 && !ch->filling;
@@ -50,7 +50,7 @@ bool pack_more(struct agent *a)
 	while (pmio_pool_frames_free(a->pool) == before && a->may_pack && files_frames_may_move(a)) {
 		struct file *f = a->may_pack;
 
-		files_pack_remove(a, f); /* one that a job works on is noted again at its end */
+		files_leave_list(a, f); /* one that a job works on is noted again at its end */
 		if (can_pack(a, f))
 			pack(a, f);
 	}
@@ -59,7 +59,7 @@ bool pack_more(struct agent *a)
 
 void pack_note(struct agent *a, struct file *f)
 {
-	if (f->may_pack || !can_pack(a, f))
+	if (f->list == FILE_IN_MAY_PACK || !can_pack(a, f))
 		return;
 	files_pack_add(a, f);
 	/* files whose jobs have not ended cannot be packed: some frames have to be free for those that are written meanwhile */

@@ -65,7 +65,7 @@ static void not_made(struct agent *a, struct file *f, int rc)
 {
 	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
 		 "stays in the pool", f->path, pmio_strerror(rc));
-	f->policy.hold = true;
+	file_hold_event(f, FILE_HOLD_BEGINS);
 	files_lost_name(a, f);
 }
 
@@ -75,7 +75,7 @@ static void remade(void *agent, struct job *job)
 	struct remake *r = (struct remake *)job;
 	struct file *f = r->file;
 
-	f->busy = FILE_NOT_BUSY;
+	file_busy_event(f, FILE_RECREATION_ENDS);
 	f->nr_jobs--;
 	a->nr_jobs--;
 	if (r->made) {
@@ -110,7 +110,7 @@ static int remake(struct agent *a, struct file *f)
 	r->job.done = remade;
 	f->nr_jobs++;
 	a->nr_jobs++;
-	f->busy = FILE_REMAKING;
+	file_busy_event(f, FILE_RECREATION_BEGINS);
 	workers_submit(a->workers, &r->job);
 	return 0;
 }
@@ -167,14 +167,14 @@ static void go_on_with_loaded(struct agent *a)
 			if (calls_end_removal(a, f) == 0)
 				continue;
 			pmio_err("agent: remove %s: out of memory; it stays", f->path);
-			f->removal = FILE_STAYS;
+			file_removal_event(f, FILE_REMOVAL_FAILED);
 		}
 		if (f->on_pfs.lost_sync && f->is_new && !f->no_inode && remake(a, f) == 0)
 			continue;
 		if ((f->is_new || f->unsynced) && !f->on_pfs.lost_sync && !f->no_inode) /* otherwise its drain does it */
 			syncs_later(a, f, false, false);
 		if (a->config->recover_hold)
-			f->policy.hold = true;
+			file_hold_event(f, FILE_HOLD_BEGINS);
 		else if (f->state == PMIO_FILE_FAILED)
 			file_event(f, FILE_DRAIN_WANTED);
 		files_idle(a, f);

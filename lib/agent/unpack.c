@@ -42,8 +42,7 @@ int unpack_to_open(struct agent *a, struct file *f)
 	rc = unpack(a, f);
 	if (rc == -ENOSPC && !f->error) {
 		pmio_info("agent: %s: no frame is free: it is drained before it is opened", f->path);
-		f->was_held |= f->policy.hold;
-		f->policy.hold = false;
+		file_hold_event(f, FILE_RELEASE_WANTED);
 		file_event(f, FILE_DRAIN_WANTED);
 		drain_start(a, f, NULL);
 		return UNPACK_WHEN_IDLE;
