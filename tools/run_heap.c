@@ -32,8 +32,8 @@ static int check_room(const char *dir, uint64_t size)
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (room >= size)
 		return TOOL_DONE;
-	pmio_err("run: --heap: %llu MiB are more than the %llu MiB that the file system of %s has left",
-		 (unsigned long long)size >> 20, (unsigned long long)room >> 20, dir);
+	pmio_err("run: --heap: %llu MiB requested, but the file system of %s has only %llu MiB free",
+		 (unsigned long long)size >> 20, dir, (unsigned long long)room >> 20);
 	return TOOL_RUN_FAILED;
 }
 

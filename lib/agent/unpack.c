@@ -41,7 +41,7 @@ int unpack_to_open(struct agent *a, struct file *f)
 		return UNPACK_WHEN_IDLE;
 	rc = unpack(a, f);
 	if (rc == -ENOSPC && !f->error) {
-		pmio_info("agent: %s: no frame is free: it is drained before it is opened", f->path);
+		pmio_info("agent: %s: no frame is free: draining it before the open", f->path);
 		f->was_held |= f->policy.hold;
 		f->policy.hold = false;
 		file_event(f, FILE_DRAIN_WANTED);

@@ -163,7 +163,7 @@ on_target() { # NAME
 }
 misbehave card never
 on_target never
-never() { scontrol show bbstat "$job" | grep -q 'mem1: no end in sight after [0-9]* seconds: head -c'; }
+never() { scontrol show bbstat "$job" | grep -q 'mem1: killed, as it had not ended after [0-9]* seconds: head -c'; }
 check "a card that never comes: the job is told" await 90 never
 scancel "$job"
 check "... and leaves nothing on the memory node" await 60 memory_is_free
