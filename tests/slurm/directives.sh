@@ -3,9 +3,9 @@
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
 
 tests=(
-	"capacity=1.5.2GiB|'1.5.2GiB' is no size"
-	"capacity=many|'many' is no size"
-	"capacity=16Gig|'16Gig' is no size"
+	"capacity=1.5.2GiB|'1.5.2GiB' is not a size"
+	"capacity=many|'many' is not a size"
+	"capacity=16Gig|'16Gig' is not a size"
 	"capacity=1MiB|a pool has at least 8MiB"
 	"capacity=1TiB|a node has 128 MiB"
 	"capacity=|has no value"
@@ -50,7 +50,7 @@ EOF
 check "refused: no space behind #PMEM" refused "there must be a space behind #PMEM" <<EOF
 #PMEMcapacity=16MiB
 EOF
-check "refused: a line behind the first command" refused "must stand before the first command" <<EOF
+check "refused: a line behind the first command" refused "must come before the first command" <<EOF
 #PMEM capacity=16MiB
 true
 #PMEM drain=hold
