@@ -212,7 +212,7 @@ int tool_mpi_info(struct tool *tool, int argc, char **argv)
 
 	tool_parse(tool, &argp, &args, argc, argv);
 	if (args.nr > 1) {
-		pmio_err("mpi-info: one program at a time");
+		pmio_err("mpi-info: only one PROGRAM may be given");
 		return TOOL_USAGE;
 	}
 	return args.nr ? show_program(tool, args.v[0]) : show_all(tool);

@@ -132,10 +132,10 @@ static int set_patterns(const char *patterns)
 	int rc;
 
 	if (!all) {
-		pmio_err("run: --paths=%s: there is no pattern in it", TOOL_PLAIN(patterns));
+		pmio_err("run: --paths=%s: it contains no pattern", TOOL_PLAIN(patterns));
 		return TOOL_RUN_FAILED;
 	}
-	pmio_info("run: files are redirected whose names match %s", all);
+	pmio_info("run: redirecting files whose names match %s", all);
 	rc = setenv("PMIO_REDIRECT_PATHS", all, 1);
 	free(all);
 	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;

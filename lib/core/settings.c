@@ -309,7 +309,7 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 	if (*section != '\0' && strcmp(section, "pmio") != 0)
 		return 1;
 	if (which == PMIO_NR_SETTINGS) {
-		pmio_err("%s: there is no setting \"%s\"", st->path, name);
+		pmio_err("%s: unknown setting \"%s\"", st->path, name);
 		st->rc = -EINVAL;
 		return 1;
 	}

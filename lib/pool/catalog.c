@@ -206,7 +206,7 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uin
 
 	/* before libpmemobj maps it and faults on missing pages */
 	if ((uint64_t)st.st_size < pmio_catalog_file_size(nr_slots)) {
-		pmio_err("%s: catalog: damaged: it is shorter than when it was made", dir);
+		pmio_err("%s: catalog: damaged: it is shorter than when it was created", dir);
 		return PMIO_EDAMAGED;
 	}
 	cat->size = (uint64_t)st.st_size;

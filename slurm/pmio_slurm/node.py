@@ -41,7 +41,7 @@ class Node:
     def __init__(self, config: Config) -> None:
         number = text.number(os.environ.get("SLURM_JOB_ID") or "0")
         if number is None:
-            raise Failure("SLURM_JOB_ID is no number")
+            raise Failure("SLURM_JOB_ID is not a number")
         self.config = config
         self.job = Job(config, number)
         self.name = node_name()

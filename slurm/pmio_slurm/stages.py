@@ -22,7 +22,7 @@ def setup(config: Config, number: str, uid: str, gid: str, *wishes: str) -> None
     """`wishes`: lines of spec."""
     job = Job(config, numbered(number))
     if not files.is_folder(config.state):
-        raise Failure(f"the folder STATE={config.state} of pmio-slurm.conf is not there")
+        raise Failure(f"the directory STATE={config.state} of pmio-slurm.conf does not exist")
     if text.number(uid) is None or text.number(gid) is None:
         raise Failure(f"job {job.id}: '{uid}' and '{gid}' are not a user's and a group's numbers")
     if any("\n" in wish for wish in wishes):
