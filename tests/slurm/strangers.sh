@@ -114,7 +114,7 @@ for how in hang flood; do
 	check "$how: a job is staging out" await 120 bb_is "$job" staging-out
 	misbehave drain $how
 	release epilog
-	check "... and says where its data are" await 60 says "$job" "data wait in $PMEM/kept.$job: no end in sight"
+	check "... and says where its data are" await 60 says "$job" "data wait in $PMEM/kept.$job: killed, as it had not ended"
 	kept() { on_node node1 stat -c %u:%g:%a "$PMEM/kept.$job" | tee /dev/stderr | grep -qx 0:0:700; }
 	check "... in a pool that is root's now" kept
 	check "... and the node is not held" await 30 eval 'sinfo -h -n node1 -o %T | grep -qx idle'
