@@ -61,7 +61,7 @@ end
 -- nil, or why so much on each node cannot be had
 local function lacks(bytes, nodes, conf)
   if bytes * nodes <= conf.CAPACITY then return nil end
-  return ("%s on each of %d nodes are more than the %s that there are"):format(D.show(bytes), nodes, D.show(conf.CAPACITY))
+  return ("%s on each of %d nodes exceed the total of %s"):format(D.show(bytes), nodes, D.show(conf.CAPACITY))
 end
 
 -- field: script, or burst_buffer for what was given with --bb; also returns whether there are #PMEM lines
@@ -89,7 +89,7 @@ local function look_at_spank(job_desc)
     local v = line:match("^PMIO_CAPACITY=(.*)$")
     if v then
       if bytes then return refuse("--pmem is given twice") end
-      if #v > 16 or not v:match("^[1-9]%d*$") then return refuse(("--pmem: %s is no number of bytes"):format(D.quote(v))) end
+      if #v > 16 or not v:match("^[1-9]%d*$") then return refuse(("--pmem: %s is not a number of bytes"):format(D.quote(v))) end
       bytes = tonumber(v)
     end
   end

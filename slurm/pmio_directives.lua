@@ -57,7 +57,7 @@ function M.conf(dir)
   end
   for _, k in ipairs({ "NODE_CAPACITY", "CAPACITY" }) do
     t[k] = M.size(t[k])
-    if not t[k] then return nil, dir .. "/pmio-slurm.conf: " .. k .. " is no size" end
+    if not t[k] then return nil, dir .. "/pmio-slurm.conf: " .. k .. " is not a size" end
   end
   t.POOL = t.POOL or "pmem"
   return t
@@ -124,7 +124,7 @@ function M.lines(script)
     if rest and not rest:match("^[%s\\]") and rest ~= "" then
       return nil, ("line %d: %s: there must be a space behind #PMEM"):format(n, quote(l))
     end
-    if rest and late then return nil, ("line %d: #PMEM lines must stand before the first command"):format(n) end
+    if rest and late then return nil, ("line %d: #PMEM lines must come before the first command"):format(n) end
     if rest then
       nr, length = nr + 1, length + #l
       if nr > LINES_MAX then return too_long(n, "too many #PMEM lines", LINES_MAX) end
@@ -149,7 +149,7 @@ end
 
 local function capacity_of(text)
   local b = M.size(text)
-  if not b then return nil, ("%s is no size: a number and a unit, as 1.5GiB"):format(quote(text)) end
+  if not b then return nil, ("%s is not a size: a number and a unit, such as 1.5GiB"):format(quote(text)) end
   if b < 8 * MIB then return nil, ("%s: a pool has at least 8MiB"):format(quote(text)) end
   return math.ceil(b / MIB) * MIB
 end
@@ -178,7 +178,7 @@ end
 local function count_of(v)
   local n = #v <= NUMBER_MAX and tonumber(v) or 0
   if n < 1 or n > TARGETS_MAX then
-    return nil, ("%s: as many memory nodes as 1 to %d"):format(quote("targets=" .. v), TARGETS_MAX)
+    return nil, ("%s: must be from 1 to %d memory nodes"):format(quote("targets=" .. v), TARGETS_MAX)
   end
   return n
 end
@@ -285,7 +285,7 @@ local function take_persistent(spec, verb, words)
     local nr = 0
     if bytes and opts.targets then
       if not opts.targets:match("^%d+$") then
-        return nil, ("%s is no number of memory nodes"):format(quote("targets=" .. opts.targets))
+        return nil, ("%s is not a number of memory nodes"):format(quote("targets=" .. opts.targets))
       end
       nr, why = count_of(opts.targets)
     end
@@ -314,7 +314,7 @@ end
 -- nil, or why no node has so many bytes
 function M.beyond_node(bytes, conf)
   if bytes <= conf.NODE_CAPACITY then return nil end
-  return ("%s on each node are asked for, a node has %s"):format(M.show(bytes), M.show(conf.NODE_CAPACITY))
+  return ("%s on each node are requested, but a node has %s"):format(M.show(bytes), M.show(conf.NODE_CAPACITY))
 end
 
 -- what only the whole shows
@@ -326,9 +326,9 @@ local function look_at_whole(spec, conf)
   if spec.use and (spec.set.targets or spec.nr_targets) then
     return nil, "a job uses the memory nodes of a persistent buffer, or those of targets="
   end
-  if spec.target_size and not spec.nr_targets then return nil, "target_size= goes with targets=NUMBER" end
+  if spec.target_size and not spec.nr_targets then return nil, "target_size= needs targets=NUMBER" end
   if spec.per_node and (not spec.capacity or spec.per_node > spec.capacity) then
-    return nil, "per_node= is what job_submit.lua writes; capacity= is what each node is to have"
+    return nil, "per_node= is for job_submit.lua only; capacity= is the size on each node"
   end
   spec.per_node = spec.per_node or spec.capacity
   spec.counted = spec.per_node ~= nil

@@ -59,7 +59,7 @@ static int take_size(int val, const char *arg, int remote)
 	(void)val;
 	(void)remote;
 	if (bytes == 0) {
-		slurm_error("--pmem: '%.80s' is no size: a number and a unit, as 1.5GiB", arg ? arg : "");
+		slurm_error("--pmem: '%.80s' is not a size: a number and a unit, such as 1.5GiB", arg ? arg : "");
 		return -1;
 	}
 	if (bytes < SIZE_MIN || bytes > 9e15) {

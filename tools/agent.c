@@ -42,14 +42,14 @@ static int become_agent(const struct tool *tool, const char *dir)
 static int start(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "foreground", 'f', NULL, 0, "Become the agent instead of detaching one", 0 },
+		{ "foreground", 'f', NULL, 0, "Run the agent in the foreground", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_start,
-		.doc = "start the pool's agent if none runs; returns when it is ready.  Programs do "
-		       "this by themselves",
+		.doc = "start the pool's agent if none runs; returns when it is ready.  Programs start "
+		       "it automatically",
 	};
 	char dir[PATH_MAX];
 	bool foreground = false;
@@ -87,7 +87,7 @@ static int end_by_force(const struct tool *tool, const char *dir)
 	if (rc < 0)
 		return tool_failed(rc, "the agent of pool %s", dir);
 	if (!tool->quiet)
-		pmio_warn("pool %s: its agent did not answer, and was killed; the next one finds what it had", dir);
+		pmio_warn("pool %s: its agent did not answer, and was killed; its data stay in the pool", dir);
 	return TOOL_DONE;
 }
 
@@ -123,14 +123,14 @@ static int stop(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "force", 'f', NULL, 0,
-		  "Also with programs connected or data waiting, which stay in the pool; and if it does not answer", 0 },
+		  "Even if programs are connected, data wait (they stay in the pool) or it does not answer", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_stop,
-		.doc = "end the agent, and the pool's target for other nodes; files that are held stay in "
-		       "the pool.  Nothing to do if none runs",
+		.doc = "stop the agent, and the pool's target for other nodes; files that are held stay in "
+		       "the pool.  Does nothing if none runs",
 	};
 	char dir[PATH_MAX];
 	bool force = false;
@@ -195,10 +195,10 @@ static void show_running(const struct tool *tool, const char *dir, const struct 
 		if (st->drain_rate_limit)
 			printf("drains at most %s/s, ", TOOL_SIZE(st->drain_rate_limit));
 		if (st->idle_timeout_s)
-			printf("leaves after %llu s without work\n",
+			printf("exits after %llu s without work\n",
 			       (unsigned long long)st->idle_timeout_s);
 		else
-			puts("stays when idle");
+			puts("does not exit when idle");
 	}
 }
 
@@ -263,7 +263,7 @@ static int pause_drains(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp argp = {
 		.doc = "pause drains: nothing is written to the file system until `pmio agent resume`, or "
-		       "the agent leaves",
+		       "until the agent exits",
 	};
 
 	return set_paused(tool, &argp, true, argc, argv);
@@ -283,11 +283,11 @@ static error_t parse_rate(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 0)
-			argp_error(state, "one rate only");
+			argp_error(state, "only one SIZE may be given");
 		tool_set(tool, state, PMIO_SET_DRAIN_RATE, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which rate?");
+		argp_error(state, "missing SIZE");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -299,8 +299,8 @@ static int set_rate(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse_rate,
 		.args_doc = "SIZE",
-		.doc = "let all drains together write at most so many bytes per second; 0: no limit.  Until "
-		       "the agent leaves; the setting drain_rate is for those that start",
+		.doc = "limit the total rate of drains, in bytes per second (0: no limit), until the agent "
+		       "exits; the setting drain_rate is for agents that are started later",
 	};
 	struct pmio *pm;
 	int rc;
@@ -316,12 +316,12 @@ static int set_rate(struct tool *tool, int argc, char **argv)
 int tool_agent(struct tool *tool, int argc, char **argv)
 {
 	static const struct tool_command commands[] = {
-		{ "start", start, "start it" },
-		{ "stop", stop, "end it" },
+		{ "start", start, "start the agent" },
+		{ "stop", stop, "stop the agent" },
 		{ "pause", pause_drains, "pause drains" },
 		{ "resume", resume_drains, "continue drains" },
 		{ "rate", set_rate, "limit the rate of drains" },
-		{ "status", status, "show whether it runs" },
+		{ "status", status, "show whether the agent runs" },
 		{ NULL, NULL, NULL },
 	};
 

@@ -89,7 +89,7 @@ static bool in_mount(const struct tool_args *paths)
 	for (size_t i = 0; i < paths->nr; i++) {
 		if (!pmio_pfs_in_mount(paths->v[i]))
 			continue;
-		pmio_err("drain %s: it is in a mount of pmio; use the name that it has outside of it", paths->v[i]);
+		pmio_err("drain %s: it is in a `pmio mount`; use the path that the file has outside of the mount", paths->v[i]);
 		found = true;
 	}
 	return found;
@@ -100,7 +100,7 @@ static int run(struct tool *tool, struct transfer_run *t, bool waiting_only, con
 {
 	static const struct argp_option options[] = {
 		{ "all", 'a', NULL, 0, "All files that the pool knows", 0 },
-		{ "force", 'f', NULL, 0, "Write over what others have made of a file since it was closed", 0 },
+		{ "force", 'f', NULL, 0, "Overwrite what others have changed in a file since it was closed", 0 },
 		{ 0 },
 	};
 	static const struct argp_child children[] = { { &transfer_argp, 0, NULL, 0 }, { 0 } };
@@ -135,7 +135,7 @@ int tool_drain(struct tool *tool, int argc, char **argv)
 
 	return run(tool, &t, true,
 		   "copy data that wait in the pool to the file system; returns when they are durable "
-		   "there.  A PATH is a file, a directory with all below it, or a pattern in quotes",
+		   "there.  A PATH is a file, a directory with everything below it, or a pattern in quotes",
 		   argc, argv);
 }
 
@@ -145,7 +145,7 @@ int tool_stage_out(struct tool *tool, int argc, char **argv)
 			      .move = stage_out, .counter = drained, .moved_only = true };
 
 	return run(tool, &t, false,
-		   "copy data that wait in the pool to the file system, and give up what the pool holds "
-		   "of these files.  A PATH is a file, a directory with all below it, or a pattern in "
+		   "copy data that wait in the pool to the file system, and release the pool's copy "
+		   "of these files.  A PATH is a file, a directory with everything below it, or a pattern in "
 		   "quotes", argc, argv);
 }

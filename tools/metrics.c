@@ -72,7 +72,7 @@ struct pool_numbers {
 static const struct metric pool_metrics[] = {
 #define M(field, name, type, help) { name, type, help, offsetof(struct pool_numbers, field) }
 	M(size, "pool_size_bytes", "gauge", "Bytes of all frames of the pool."),
-	M(free, "pool_free_bytes", "gauge", "Bytes of frames that hold nothing."),
+	M(free, "pool_free_bytes", "gauge", "Bytes of free frames."),
 	M(resident, "pool_resident_bytes", "gauge", "Bytes of files that are in the pool."),
 	M(dirty, "pool_dirty_bytes", "gauge", "Bytes that are not on the file system yet."),
 	M(files_max, "pool_files_max", "gauge", "Files that the pool can know at once."),
@@ -187,9 +187,9 @@ static const struct metric file_metrics[] = {
 	M(dirty_bytes, "file_dirty_bytes", "gauge", "Bytes that are not on the file system yet."),
 	M(drained_bytes, "file_drained_bytes_total", "counter", "Bytes drained of the file."),
 	M(filled_bytes, "file_filled_bytes_total", "counter", "Bytes of the file brought in."),
-	M(counts.read, "file_read_bytes_total", "counter", "Bytes read by handles since closed."),
+	M(counts.read, "file_read_bytes_total", "counter", "Bytes read through handles that are closed now."),
 	M(counts.written, "file_written_bytes_total", "counter",
-	  "Bytes written by handles since closed."),
+	  "Bytes written through handles that are closed now."),
 #undef M
 };
 

@@ -24,7 +24,7 @@ struct mount_args {
 
 static const struct argp_option options[] = {
 	{ "source", 's', "DIR", 0, "The directory whose files are seen below MOUNTPOINT (default: /)", 0 },
-	{ "foreground", 'f', NULL, 0, "Serve in this process instead of detaching one", 0 },
+	{ "foreground", 'f', NULL, 0, "Run in the foreground", 0 },
 	{ "options", 'o', "OPTIONS", 0, "Options of FUSE, separated by commas: ro, allow_other, ...", 0 },
 	{ 0 },
 };
@@ -77,7 +77,7 @@ static int find_dir(const char *arg, char out[PATH_MAX])
 	struct stat st;
 
 	if (!realpath(arg, out) || stat(out, &st) < 0)
-		return refuse(arg, errno == ENOTCONN ? "a mount is there whose process is gone; `pmio unmount` removes it"
+		return refuse(arg, errno == ENOTCONN ? "a stale mount is there; remove it with `pmio unmount`"
 						     : strerror(errno));
 	return S_ISDIR(st.st_mode) ? TOOL_DONE : refuse(arg, strerror(ENOTDIR));
 }
@@ -101,9 +101,9 @@ static int check_mountpoint(const char *path)
 static int check_places(const struct mount_request *r)
 {
 	if (is_within(r->mountpoint, r->pool) || is_within(r->pool, r->mountpoint))
-		return refuse(r->mountpoint, "the pool is there: it would be hidden");
+		return refuse(r->mountpoint, "the mount would hide the pool");
 	if (is_within(r->source, r->mountpoint))
-		return refuse(r->mountpoint, "the source is there: its files would be hidden");
+		return refuse(r->mountpoint, "the mount would hide the files of its source");
 	if (is_within(r->source, r->pool))
 		return refuse(r->source, "this is the pool");
 	return TOOL_DONE;
@@ -129,9 +129,9 @@ static bool has_fusermount(void)
 static int check_system(const char *mountpoint)
 {
 	if (access("/dev/fuse", geteuid() ? F_OK : R_OK | W_OK) < 0)
-		return refuse(mountpoint, "there is no /dev/fuse here that can be used");
+		return refuse(mountpoint, "/dev/fuse is not available");
 	if (geteuid() && !has_fusermount())
-		return refuse(mountpoint, "there is no fusermount3 (package fuse3), which mounts for users");
+		return refuse(mountpoint, "fusermount3 (package fuse3) is needed to mount as a user");
 	return TOOL_DONE;
 }
 
@@ -181,7 +181,7 @@ int tool_mount(struct tool *tool, int argc, char **argv)
 		.parser = parse_option,
 		.args_doc = "MOUNTPOINT",
 		.doc = "show the files of a directory below MOUNTPOINT, with their data in the pool: for programs that "
-		       "know nothing of it",
+		       "cannot be redirected",
 	};
 	struct mount_args args = { .source = "/" };
 	static struct mount_request r;

@@ -308,7 +308,7 @@ void mount_give(fuse_req_t req, int dir, const char *name)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	if (ctx->uid != geteuid() && geteuid() == 0 && fchownat(dir, name, ctx->uid, ctx->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		pmio_warn("mount: %s is root's: %s", name, strerror(errno));
+		pmio_warn("mount: %s belongs to root, and cannot be given to its creator: %s", name, strerror(errno));
 }
 
 bool mount_is_nameless(const struct mount_node *node)

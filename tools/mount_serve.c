@@ -258,8 +258,8 @@ static int end(struct mount *m)
 	mount_close_all(m, &nr, &nr_failed);
 	mount_disconnect(m);
 	if (nr_failed)
-		pmio_err("mount %s: of %u files that were open %u could not be drained: their data are in the pool",
-			 m->request->mountpoint, nr, nr_failed);
+		pmio_err("mount %s: %u of %u open files could not be drained: their data are in the pool",
+			 m->request->mountpoint, nr_failed, nr);
 	answer_ender(m, nr, nr_failed);
 	fuse_session_unmount(m->session);
 	pmio_info("mount %s: ended", m->request->mountpoint);

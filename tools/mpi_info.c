@@ -132,7 +132,7 @@ static void print_launcher(const struct launcher *l)
 	printf("%-9s", "launcher");
 	tool_print_path(l->path);
 	printf(": ");
-	tool_print_path(l->says ? l->says : "not one that is known");
+	tool_print_path(l->says ? l->says : "unknown");
 	putchar('\n');
 }
 
@@ -160,7 +160,7 @@ static int show_program(const struct tool *tool, const char *name)
 		print_use("program", &use);
 		if (is_of_another(&l, &use)) {
 			print_launcher(&l);
-			printf("%9sthat is another MPI's: by it each process of this program is a job of its own\n", "");
+			printf("%9sit belongs to another MPI: it would start each process of this program as a job of its own\n", "");
 		}
 	}
 	status = use.by == MPI_BY_NOTHING ? TOOL_FAILED : TOOL_DONE;
@@ -206,13 +206,13 @@ int tool_mpi_info(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.parser = tool_parse_args,
 		.args_doc = "[PROGRAM]",
-		.doc = "show which MPIs are there and what lets their programs use pmem: names, or why nothing does; or that of one program",
+		.doc = "show the installed MPIs, or the MPI of PROGRAM, and how their programs can use pmem: names, or why they cannot",
 	};
 	struct tool_args args = { 0 };
 
 	tool_parse(tool, &argp, &args, argc, argv);
 	if (args.nr > 1) {
-		pmio_err("mpi-info: one program at a time");
+		pmio_err("mpi-info: only one PROGRAM may be given");
 		return TOOL_USAGE;
 	}
 	return args.nr ? show_program(tool, args.v[0]) : show_all(tool);

@@ -179,7 +179,7 @@ static void question(const void *arg, int out)
 	p = dlsym(mpi, "MPI_Get_library_version");
 	memcpy(&ask, &p, sizeof(ask));
 	if (!ask || !dladdr(p, &info) || ask(version, &len) != 0) {
-		printf("error %s does not say which MPI it is\n", (const char *)arg);
+		printf("error %s does not report which MPI it is\n", (const char *)arg);
 		fflush(stdout);
 		return;
 	}

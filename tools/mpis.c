@@ -83,7 +83,7 @@ static void say_missing(struct mpi_use *use)
 	const char *list = use->family->component ? shut_out() : NULL;
 
 	if (list)
-		say_why(use, "OMPI_MCA_io=%s shuts %s out, and %s is not in %s", list, use->family->component, use->family->library, mpi_library_dir());
+		say_why(use, "OMPI_MCA_io=%s excludes %s, and %s is not in %s", list, use->family->component, use->family->library, mpi_library_dir());
 	else if (use->family->component)
 		say_why(use, "it has no component %s where it looks%s, and %s is not in %s", use->family->component,
 			hides_components(use) ? " (mpirun of Open MPI 5 and later hides those that were added to it)" : "",
@@ -109,7 +109,7 @@ static void choose(struct mpi_use *use)
 	else
 		say_missing(use);
 	if (use->by == MPI_BY_COMPONENT && hides_components(use))
-		say_why(use, "its mpirun hides components from the ranks: mpirun --mca mca_base_component_path FOLDER shows them");
+		say_why(use, "its mpirun hides components from the ranks; use mpirun --mca mca_base_component_path DIR");
 }
 
 static void ask_family(const struct mpi_family *family, struct mpi_use *out)
@@ -120,9 +120,9 @@ static void ask_family(const struct mpi_family *family, struct mpi_use *out)
 		mpi_ask(*s, out);
 	}
 	if (!out->version)
-		say_why(out, "there is no such MPI here (%s)", family->sonames[0]);
+		say_why(out, "no such MPI is installed (%s)", family->sonames[0]);
 	else if (out->family != family)
-		say_why(out, "%s is another MPI", family->sonames[0]);
+		say_why(out, "%s belongs to another MPI", family->sonames[0]);
 }
 
 void mpi_of_family(const struct mpi_family *family, struct mpi_use *out)
@@ -212,15 +212,16 @@ static void check_loaded(const struct linked *l, struct mpi_use *out)
 		return;
 	out->loaded = l->ours == out->family;
 	if (!out->loaded)
-		say_why(out, "%s is linked to it or preloaded, which is for %s: it does nothing, and no second one is added", l->ours->library, l->ours->name);
+		say_why(out, "%s, which is for %s, is already linked to it or preloaded, and is inactive there; no second library is added",
+			l->ours->library, l->ours->name);
 }
 
 static void of_linked(const char *path, const struct program *p, const struct linked *l, const struct mpi_family *wanted, struct mpi_use *out)
 {
 	if (!l->name && p->has_mpi) /* with another MPI beside it, these are the program's own wrappers */
-		say_why(out, "%s has its MPI in it: nothing can come before that; link it to the MPI's shared library", path);
+		say_why(out, "%s contains its MPI: no library can be loaded before that; link it to the MPI's shared library", path);
 	else if (!l->name && !wanted)
-		say_why(out, "%s is linked to no MPI; if it loads one when it runs, say which: --mpi=FAMILY", path);
+		say_why(out, "%s is linked to no MPI; if it loads one at run time, give --mpi=FAMILY", path);
 	else if (!l->name)
 		ask_family(wanted, out);
 	else if (!l->file)
@@ -238,9 +239,9 @@ static void of_linked(const char *path, const struct program *p, const struct li
 static bool is_reachable(const char *path, const struct program *p, struct mpi_use *out)
 {
 	if (p->kind == PROGRAM_STATIC)
-		say_why(out, "%s is linked statically: nothing can come before its MPI; link it to the MPI's shared library", path);
+		say_why(out, "%s is linked statically: no library can be loaded before its MPI; link it to the MPI's shared library", path);
 	else if (p->kind == PROGRAM_FOREIGN)
-		say_why(out, "%s runs by the loader %s, not by this system's", path, p->interpreter);
+		say_why(out, "%s uses the loader %s, not this system's", path, p->interpreter);
 	else if (p->privileged)
 		say_why(out, "%s runs with the rights of another user or group: nothing can be preloaded into it", path);
 	else
@@ -253,9 +254,9 @@ static void of_script(const char *path, const struct program *p, const struct mp
 	if (wanted)
 		ask_family(wanted, out);
 	else if (p->interpreter)
-		say_why(out, "%s is a script (%s); say which MPI its programs use: --mpi=FAMILY", path, p->interpreter);
+		say_why(out, "%s is a script (%s); give the MPI that its programs use: --mpi=FAMILY", path, p->interpreter);
 	else
-		say_why(out, "%s is no program; if it is a script, say which MPI its programs use: --mpi=FAMILY", path);
+		say_why(out, "%s is not an executable; if it is a script, give the MPI that its programs use: --mpi=FAMILY", path);
 }
 
 static void of_binary(const char *path, const struct program *p, const struct mpi_family *wanted, struct mpi_use *out)

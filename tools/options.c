@@ -15,7 +15,7 @@ static const struct argp_option common_options[] = {
 	{ "pool", 'p', "DIR", 0, "The pool's directory", 0 },
 	{ "json", 'j', NULL, 0, "Print JSON; sizes are in bytes", 0 },
 	{ "quiet", 'q', NULL, 0, "Print errors only", 0 },
-	{ "verbose", 'v', NULL, 0, "Say what is done; twice: in detail", 0 },
+	{ "verbose", 'v', NULL, 0, "Report what is done; twice: in detail", 0 },
 	{ 0 },
 };
 
@@ -153,12 +153,12 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 				group->chosen = c;
 		}
 		if (!group->chosen)
-			argp_error(state, "there is no command \"%s\"", TOOL_PLAIN(arg));
+			argp_error(state, "unknown command \"%s\"", TOOL_PLAIN(arg));
 		group->first = state->next - 1;
 		state->next = state->argc; /* the rest belongs to the command */
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which command?");
+		argp_error(state, "missing command");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

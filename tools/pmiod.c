@@ -31,7 +31,7 @@ static const struct argp_option options[] = {
 	{ "pool", 'p', "DIR", 0, "The pool's directory", 0 },
 	{ "foreground", 'f', NULL, 0, "Do not detach", 0 },
 	{ "idle-timeout", 'i', "SECONDS", 0,
-	  "Leave after so long without clients and waiting data; 0: never", 0 },
+	  "Exit after this many seconds with neither clients nor waiting data; 0: never", 0 },
 	{ "drain-threads", 't', "N", 0, "Threads that drain and fill", 0 },
 	{ "drain-rate", 'r', "SIZE", 0, "Bytes per second that all drains may write; 0: no limit", 0 },
 	{ "log-file", 'l', "FILE", 0,
@@ -40,9 +40,9 @@ static const struct argp_option options[] = {
 	{ "target", KEY_TARGET, NULL, 0,
 	  "Serve the pool to other nodes instead of being its agent (which is started when needed)", 1 },
 	{ "listen", KEY_LISTEN, "[ADDRESS][:PORT]", 0,
-	  "With --target: listen here and stay, as a memory node (default: setting `address`, until no node uses it)", 1 },
+	  "With --target: listen on this address and run as a memory node (default: the setting `address`, until no node uses the target)", 1 },
 	{ "card", KEY_ENDPOINT, "FILE", 0,
-	  "With --target: write its endpoint descriptor (address and key) to FILE; a key that is already there is kept", 1 },
+	  "With --target: write its endpoint descriptor (address and key) to FILE; an existing key in FILE is kept", 1 },
 	{ "ready-fd", KEY_READY_FD, "FD", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
@@ -115,7 +115,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if ((d->target.listen || d->target.endpoint_file) && !d->is_target)
-			argp_error(state, "--listen and --card are for --target");
+			argp_error(state, "--listen and --card need --target");
 		return 0;
 	case KEY_READY_FD:
 		d->config.ready_fd = parse_fd(arg, state);
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.doc = "pmiod -- the agent of a pool: hands out its frames and drains them to the "
+		.doc = "pmiod -- the agent of a pool: allocates its frames and drains them to the "
 		       "file system; or its target, which lets other nodes use it",
 	};
 	struct daemon d = { .config.ready_fd = -1 };
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	if (pmio_odd_option(argc, argv)) {
-		pmio_err("there is no option \"%s\"", pmio_odd_option(argc, argv));
+		pmio_err("unknown option \"%s\"", pmio_odd_option(argc, argv));
 		return EXIT_USAGE;
 	}
 	rc = pmio_settings_init(&d.settings);

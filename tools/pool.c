@@ -23,7 +23,7 @@
 static error_t take_dir(struct tool *tool, char *arg, struct argp_state *state)
 {
 	if (state->arg_num > 0)
-		argp_error(state, "one directory at a time");
+		argp_error(state, "only one DIR may be given");
 	if (*arg == '\0')
 		argp_error(state, "the directory's name is empty");
 	tool_set(tool, state, PMIO_SET_POOL, arg);
@@ -141,8 +141,8 @@ static int finish_make(const struct tool *tool, const char *dir, int rc, const s
 static int create(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "size", 's', "SIZE", 0, "Of the pool, as 64GiB or 1.5TiB (default: setting pool_size)", 0 },
-		{ "chunk-size", 'c', "SIZE", 0, "Of a frame, a power of two (default: setting chunk_size)", 0 },
+		{ "size", 's', "SIZE", 0, "Size of the pool, for example 64GiB or 1.5TiB (default: setting pool_size)", 0 },
+		{ "chunk-size", 'c', "SIZE", 0, "Size of a frame, a power of two (default: setting chunk_size)", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
@@ -197,15 +197,15 @@ static error_t parse_resize(int key, char *arg, struct argp_state *state)
 static int resize(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "size", 's', "SIZE", 0, "Of the pool then, as 64GiB or 1.5TiB", 0 },
+		{ "size", 's', "SIZE", 0, "New size of the pool, for example 64GiB or 1.5TiB", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_resize,
 		.args_doc = "[DIR]",
-		.doc = "give a pool that no agent has, and in which nothing waits, another size; what it "
-		       "keeps for readers is given up",
+		.doc = "change the size of a pool that has no agent and no waiting data; data that it "
+		       "keeps for readers are discarded",
 	};
 	struct resize_args args = { .tool = tool };
 	struct pmio_super_df super;
@@ -366,7 +366,7 @@ static int list_pools(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.parser = tool_parse_args,
 		.args_doc = "[DIR...]",
-		.doc = "list the pool in force, the default one in /dev/shm, and those given",
+		.doc = "list the pool in use, the default one in /dev/shm, and those given",
 	};
 	struct list list = { .tool = tool };
 	struct tool_args args = { 0 };
@@ -431,8 +431,8 @@ static int check(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse_check,
 		.args_doc = "[DIR]",
-		.doc = "verify a pool that no agent has; changes nothing.  Exit status 1 if "
-		       "something is wrong with it",
+		.doc = "verify a pool that has no agent; changes nothing.  Exit status 1 if "
+		       "problems were found",
 	};
 	struct pmio_pool_report report;
 	char dir[PATH_MAX];
@@ -466,7 +466,7 @@ static error_t parse_destroy(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		return take_dir(args->tool, arg, state);
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which pool?"); /* do not use the configured one by chance */
+		argp_error(state, "missing DIR"); /* do not use the configured one by chance */
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -481,13 +481,13 @@ static int refuse_to_destroy(const char *dir)
 
 	if (rc == PMIO_ENOTPOOL || rc == PMIO_EVERSION || rc == PMIO_EDAMAGED ||
 	    (rc == 0 && report.nr_problems)) {
-		pmio_err("pool %s: %s: whether data wait in it cannot be told; --force destroys it "
-			 "all the same", dir, pmio_strerror(rc ? rc : PMIO_EDAMAGED));
+		pmio_err("pool %s: %s: cannot determine whether data wait in it; --force destroys it "
+			 "anyway", dir, pmio_strerror(rc ? rc : PMIO_EDAMAGED));
 		return TOOL_FAILED;
 	}
 	if (rc == 0 && report.nr_dirty_files) {
 		pmio_err("pool %s: data of %llu files wait in it for the file system; use `pmio "
-			 "drain --all`, or --force to lose them", dir,
+			 "drain --all`, or --force to discard them", dir,
 			 (unsigned long long)report.nr_dirty_files);
 		return TOOL_FAILED;
 	}
@@ -506,7 +506,7 @@ static void remove_leftovers(const char *dir)
 	unlinkat(fd, MOUNT_LOG, 0);
 	close(fd);
 	if (rmdir(dir) < 0 && errno != ENOTEMPTY)
-		pmio_info("pool %s: the directory stays: %s", dir, strerror(errno));
+		pmio_info("pool %s: the directory was not removed: %s", dir, strerror(errno));
 }
 
 static int destroy(struct tool *tool, int argc, char **argv)
@@ -540,11 +540,11 @@ static int destroy(struct tool *tool, int argc, char **argv)
 int tool_pool(struct tool *tool, int argc, char **argv)
 {
 	static const struct tool_command commands[] = {
-		{ "create", create, "make one" },
-		{ "resize", resize, "give one another size" },
-		{ "list", list_pools, "list those that are known" },
-		{ "check", check, "verify one" },
-		{ "destroy", destroy, "remove one" },
+		{ "create", create, "create a pool" },
+		{ "resize", resize, "change a pool's size" },
+		{ "list", list_pools, "list pools" },
+		{ "check", check, "verify a pool" },
+		{ "destroy", destroy, "remove a pool" },
 		{ NULL, NULL, NULL },
 	};
 

@@ -60,7 +60,7 @@ static int check_drained(struct pmio *pm, const struct pmio_entry *e, char **pat
 			*path = name;
 		}
 		if (st->nr_handles == 0 && tool_is_pending(st)) {
-			pmio_err("drain %s: data of it still wait: %s", *path, tool_file_state(st));
+			pmio_err("drain %s: not all data were drained: state %s", *path, tool_file_state(st));
 			rc = -EBUSY;
 		}
 	}

@@ -39,8 +39,8 @@ static int check_owner(const char *dir, bool force)
 	if (rc < 0)
 		return tool_failed(rc, "pool %s", dir);
 	if (owner.locked) {
-		pmio_err("pool %s: process %u on %s has it, and cannot be reached", dir, owner.pid,
-			 owner.host[0] ? owner.host : "some machine");
+		pmio_err("pool %s: in use by process %u on %s, which cannot be reached", dir, owner.pid,
+			 owner.host[0] ? owner.host : "an unknown machine");
 		return TOOL_FAILED;
 	}
 	gethostname(here, sizeof(here) - 1);
@@ -61,7 +61,7 @@ static int check_intact(const char *dir)
 		return tool_failed(rc, "pool %s", dir);
 	if (report.nr_problems == 0)
 		return TOOL_DONE;
-	pmio_err("pool %s: damaged, it is left as it is; --to DIR saves what can be read", dir);
+	pmio_err("pool %s: damaged; nothing was changed; --to DIR saves what can be read", dir);
 	return TOOL_FAILED;
 }
 
@@ -88,7 +88,7 @@ static int drain_all(struct tool *tool, const struct recover_args *args, struct 
 	if (select_in_pool(&t, pm, &args->files.paths, true) < 0)
 		return TOOL_FAILED;
 	if (t.nr == 0 && !t.refused && !tool->json && !tool->quiet)
-		puts("recover: nothing waits");
+		puts("recover: no data to recover");
 	return transfer_run(&t, pm);
 }
 
@@ -235,8 +235,8 @@ int tool_recover(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "to", 't', "PATH", 0,
-		  "Save them there instead, a directory or one file; only reads the pool, which may be damaged", 0 },
-		{ "dry-run", 'n', NULL, 0, "Show the files, and do nothing", 0 },
+		  "Save the files to this directory or file instead; only reads the pool, which may be damaged", 0 },
+		{ "dry-run", 'n', NULL, 0, "Show the files, but do nothing", 0 },
 		{ "force", 'f', NULL, 0, "Also if an agent on another machine has not released the pool", 0 },
 		{ 0 },
 	};
@@ -245,8 +245,8 @@ int tool_recover(struct tool *tool, int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "[PATH...]",
-		.doc = "bring what was left in a pool to the file system, all of it or these files; "
-		       "also of a pool that belongs to another machine and is mounted here",
+		.doc = "drain data that were left in a pool, all or the given files; "
+		       "also from a pool that belongs to another machine and is mounted here",
 		.children = children,
 	};
 	struct recover_args args = { .files = { .nr_jobs = TRANSFER_JOBS } };

@@ -98,7 +98,7 @@ static int choose(const struct pmio_recovery *s, const struct tool_args *args, s
 	for (size_t i = 0; i < args->nr && rc == 0; i++) {
 		if (matched[i])
 			continue;
-		pmio_err("%s: the pool knows no such file", args->v[i]);
+		pmio_err("%s: not in the pool", args->v[i]);
 		c->nr_unknown++;
 	}
 	free(matched);
@@ -269,7 +269,7 @@ static int open_base(const struct pmio_recovery_file *f, struct saving *sv)
 	}
 	if (f->pfs_known && ((uint64_t)st.st_size != f->pfs_size || st.st_mtim.tv_sec != f->mtime_s ||
 			     st.st_mtim.tv_nsec != f->mtime_ns)) {
-		pmio_err("%s: was changed on the file system: bytes that are not from the pool are as they are there now",
+		pmio_err("%s: was changed on the file system: bytes that are not in the pool are taken from the changed file",
 			 sv->name);
 		sv->incomplete = true;
 	}
@@ -305,7 +305,7 @@ static int keep_existing(int fd, const char *part, const char *name)
 	unlink(part);
 	if (same)
 		return 0;
-	pmio_err("%s: there is a file already, with other bytes", name);
+	pmio_err("%s: exists already, with different contents", name);
 	return -EEXIST;
 }
 
@@ -402,7 +402,7 @@ static int save_all(const struct tool *tool, const struct pmio_recovery *s, cons
 		save_one(s, &f, to, is_dir, &sv);
 	}
 	if (c->nr == 0 && c->nr_unknown == 0 && !tool->json && !tool->quiet)
-		puts("recover: nothing waits");
+		puts("recover: no data to recover");
 	return tool_progress_end(&p);
 }
 

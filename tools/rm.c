@@ -70,7 +70,7 @@ static error_t parse_rm(int key, char *arg, struct argp_state *state)
 		args->force = true;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which file?");
+		argp_error(state, "missing PATH");
 		return 0;
 	default:
 		return key == ARGP_KEY_INIT ? 0 : tool_parse_args(key, arg, state);
@@ -85,7 +85,7 @@ static bool is_agreed(const char *path)
 		return false;
 	fputs("remove ", stderr);
 	tool_fprint_path(stderr, path);
-	fputs(" all the same? ", stderr);
+	fputs(" anyway? [y/N] ", stderr);
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
@@ -95,13 +95,11 @@ static int check_meant(const struct found *f, const char *arg, bool force)
 	if (!f->has_other || (f->has_is && tool_is_pending(&f->is)) || force)
 		return 0;
 	if (!f->exists) {
-		pmio_err("%s: the file does not exist any more; data of the file that had this name wait in the pool: "
-			 "`pmio forget` discards them", arg);
+		pmio_err("%s: the file no longer exists; data of it wait in the pool: `pmio forget` discards them", arg);
 		return -ENOENT;
 	}
-	pmio_err("%s: the file there now is not the file of this name whose data wait in the pool (state %s): "
-		 "--force removes the file, `pmio forget` discards the data", arg,
-		 tool_file_state(&f->other));
+	pmio_err("%s: another file has this name now; data of the former file wait in the pool (state %s): --force removes "
+		 "the file that is there now, `pmio forget` discards the data", arg, tool_file_state(&f->other));
 	return is_agreed(arg) ? 0 : -EPERM;
 }
 
@@ -188,14 +186,14 @@ static void print_results(struct pmio *pm, struct json_object *files)
 int tool_rm(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "force", 'f', NULL, 0, "Also what is not the file that the pool knows by that name", 0 },
+		{ "force", 'f', NULL, 0, "Even if another file has this name now than the one in the pool", 0 },
 		{ 0 },
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_rm,
 		.args_doc = "PATH...",
-		.doc = "remove files, and what the pool holds of them",
+		.doc = "remove files, and their data in the pool",
 	};
 	struct json_object *files = NULL;
 	struct rm_args args = { .force = false };
@@ -268,7 +266,7 @@ static int forget_named(struct pmio *pm, const char *arg, bool force, uint64_t *
 		return 0;
 	}
 	if (rc == 0 && !st) {
-		pmio_err("%s: the pool knows no such file", arg);
+		pmio_err("%s: not in the pool", arg);
 		rc = -ENOENT;
 	}
 	if (rc == 0) {
@@ -307,7 +305,7 @@ int tool_forget(struct tool *tool, int argc, char **argv)
 		.options = options,
 		.parser = parse_forget,
 		.args_doc = "PATH...\n--gone",
-		.doc = "give up what the pool holds of files, also what is not on the file system yet; that is not touched",
+		.doc = "discard the pool's data of files, even if not drained; files on the file system are not touched",
 	};
 	struct json_object *files = NULL;
 	struct forget_args args = { .gone = false };

@@ -32,16 +32,16 @@ struct run_args {
 
 static const struct argp_option options[] = {
 	{ "mpi", 'm', "FAMILY", OPTION_ARG_OPTIONAL,
-	  "Preload what the program's MPI needs, if it needs anything; FAMILY, where the program is linked to no MPI: abi, mpich or openmpi", 0 },
+	  "Preload the library that the program's MPI needs, if any; give FAMILY (abi, mpich or openmpi) if the program is not linked to an MPI", 0 },
 	{ "paths", 'P', "PATTERNS", 0,
 	  "Redirect the files of the program and its children whose names match: their data are in the pool", 0 },
 	{ "drain", OPTION_DRAIN, "WHEN", 0, "When redirected files are drained: close, async, hold or aggregate (as PMIO_DRAIN)", 0 },
-	{ "check", 'c', NULL, 0, "Tell at the end which files each process had redirected, and what went past", 0 },
-	{ "report", 'r', NULL, 0, "Tell at the end how much went to and from PMEM and the file system, the time saved, and what waits", 0 },
+	{ "check", 'c', NULL, 0, "At the end, list the redirected files of each process, and those that bypassed the pool", 0 },
+	{ "report", 'r', NULL, 0, "At the end, report bytes to and from PMEM and the file system, the time saved, and data that wait", 0 },
 	{ "heap", OPTION_HEAP, "SIZE", 0,
-	  "Have malloc() of the program, and of its children, in a file of that size in the pool's directory", 0 },
-	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "When that is full: dram (the system's memory, default) or fail", 0 },
-	{ "heap-fork", OPTION_HEAP_FORK, "WHAT", 0, "A child of fork() gets a copy of it (default), or refuse: it ends", 0 },
+	  "Put memory that the program and its children get by malloc() into files of this size in the pool's directory", 0 },
+	{ "heap-full", OPTION_HEAP_FULL, "WHAT", 0, "What to do when the heap is full: dram (use the system's memory, default) or fail", 0 },
+	{ "heap-fork", OPTION_HEAP_FORK, "WHAT", 0, "What a child of fork() does: copy the heap (default), or refuse (exit)", 0 },
 	{ 0 },
 };
 
@@ -74,7 +74,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		args->mpi = true;
 		args->family = arg ? mpi_family_named(arg) : NULL;
 		if (arg && !args->family)
-			argp_error(state, "--mpi=%s: there is no such family of MPIs", TOOL_PLAIN(arg));
+			argp_error(state, "--mpi=%s: unknown MPI family", TOOL_PLAIN(arg));
 		return 0;
 	case OPTION_HEAP:
 		if (pmio_parse_size(arg, &args->heap.size) < 0 || !args->heap.size)
@@ -103,13 +103,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!args->argv)
-			argp_error(state, "which program?");
+			argp_error(state, "missing PROGRAM");
 		if (!args->mpi && !args->paths.patterns && !args->heap.size)
-			argp_error(state, "what for? Say --paths, --mpi or --heap");
+			argp_error(state, "give --paths, --mpi or --heap");
 		if ((args->paths.check || args->paths.report) && !args->paths.patterns)
-			argp_error(state, "--check and --report are for --paths");
+			argp_error(state, "--check and --report need --paths");
 		if ((args->heap.full || args->heap.fork) && !args->heap.size)
-			argp_error(state, "--heap-full and --heap-fork are for --heap");
+			argp_error(state, "--heap-full and --heap-fork need --heap");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

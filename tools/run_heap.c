@@ -22,18 +22,18 @@ static int check_room(const char *dir, uint64_t size)
 	uint64_t room;
 
 	if (stat(dir, &st) < 0) {
-		pmio_err("run: --heap: pool %s: %s; `pmio pool create` makes one", dir, strerror(errno));
+		pmio_err("run: --heap: pool %s: %s; `pmio pool create` creates one", dir, strerror(errno));
 		return TOOL_RUN_FAILED;
 	}
 	if (access(dir, R_OK | W_OK | X_OK) < 0 || statvfs(dir, &fs) < 0) {
-		pmio_err("run: --heap: a file in %s: %s", dir, strerror(errno));
+		pmio_err("run: --heap: cannot create a file in %s: %s", dir, strerror(errno));
 		return TOOL_RUN_FAILED;
 	}
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (room >= size)
 		return TOOL_DONE;
-	pmio_err("run: --heap: %llu MiB are more than the %llu MiB that the file system of %s has left",
-		 (unsigned long long)size >> 20, (unsigned long long)room >> 20, dir);
+	pmio_err("run: --heap: %llu MiB requested, but the file system of %s has only %llu MiB free",
+		 (unsigned long long)size >> 20, dir, (unsigned long long)room >> 20);
 	return TOOL_RUN_FAILED;
 }
 

@@ -28,7 +28,7 @@ int run_preload(const char *library)
 			return TOOL_DONE;
 	}
 	if (strpbrk(library, " :")) {
-		pmio_err("run: %s cannot be preloaded: there is a blank or a colon in its name", library);
+		pmio_err("run: %s cannot be preloaded: its path contains a space or a colon", library);
 		return TOOL_RUN_FAILED;
 	}
 	if (asprintf(&all, "%s%s%s", before ? before : "", before && *before ? ":" : "", library) < 0)

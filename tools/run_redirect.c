@@ -132,10 +132,10 @@ static int set_patterns(const char *patterns)
 	int rc;
 
 	if (!all) {
-		pmio_err("run: --paths=%s: there is no pattern in it", TOOL_PLAIN(patterns));
+		pmio_err("run: --paths=%s: it contains no pattern", TOOL_PLAIN(patterns));
 		return TOOL_RUN_FAILED;
 	}
-	pmio_info("run: files are redirected whose names match %s", all);
+	pmio_info("run: redirecting files whose names match %s", all);
 	rc = setenv("PMIO_REDIRECT_PATHS", all, 1);
 	free(all);
 	return rc == 0 ? TOOL_DONE : TOOL_RUN_FAILED;
@@ -219,8 +219,7 @@ static bool prepare(struct pmio *pm, const char *path)
 		why = why_not(&p);
 		is_past |= why || p.kind == PROGRAM_LOADER; /* which reads the program itself */
 		if (why)
-			pmio_warn("run: %s: %s, so its files cannot be redirected, and it sees the plain ones; `pmio mount` shows the "
-				  "files in the pool to such programs", current, why);
+			pmio_warn("run: %s: %s, so it uses the plain files; for such programs there is `pmio mount`", current, why);
 		else if (p.kind == PROGRAM_SCRIPT && p.interpreter)
 			next = strdup(p.interpreter);
 		program_free(&p);
@@ -343,8 +342,8 @@ static void tell_check(const char *file)
 		fprintf(stderr, "%s%s\n", *l.why ? ": " : "", l.why);
 	}
 	if (stat(file, &st) == 0 && (st.st_mode & S_ISVTX))
-		fprintf(stderr, "check: more could not be noted: no room, or a limit on the size of files\n");
-	fprintf(stderr, "check: %zu redirected, %zu went past the pool\n", redirected, past);
+		fprintf(stderr, "check: the list is incomplete: no space, or a limit on the size of files\n");
+	fprintf(stderr, "check: %zu redirected, %zu bypassed the pool\n", redirected, past);
 	for (size_t i = 0; i < nr; i++)
 		free(lines[i]);
 	free(lines);

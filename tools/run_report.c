@@ -40,9 +40,9 @@ static uint64_t tell_waiting(struct pmio *pm)
 	free(st);
 	if (nr)
 		fprintf(stderr, "report: %llu files with %s wait in the pool%s: `pmio ls` lists them, `pmio drain` writes them to the file system\n",
-			(unsigned long long)nr, TOOL_SIZE(bytes), failed ? ", some as their drain failed" : "");
+			(unsigned long long)nr, TOOL_SIZE(bytes), failed ? ", some because their drain failed" : "");
 	else
-		fprintf(stderr, "report: all is on the file system\n");
+		fprintf(stderr, "report: all data are on the file system\n");
 	return bytes;
 }
 
@@ -117,7 +117,7 @@ static void tell_saved(double calls, const struct part *written, const struct pa
 	}
 	tell_plain(calls, written, read);
 	if (saved <= 0 && !all) {
-		fprintf(stderr, "report: time saved: unknown, as too little was drained or filled to know the file system's speed\n");
+		fprintf(stderr, "report: time saved: unknown, as too little was drained or filled to measure the file system\n");
 		return;
 	}
 	if (saved <= 0) {

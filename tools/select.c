@@ -273,7 +273,7 @@ int select_in_pool(struct transfer_run *t, struct pmio *pm, const struct tool_ar
 	for (size_t i = 0; i < args->nr && rc == -ENOENT; i++) {
 		if (s[i].matched || s[i].real)
 			continue;
-		pmio_err("%s: %s", s[i].arg, "the pool knows no such file");
+		pmio_err("%s: %s", s[i].arg, "not in the pool");
 		tool_failed(-ENOENT, "%s", s[i].arg);
 		transfer_refuse(t, s[i].arg, -ENOENT);
 	}

@@ -77,7 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (args->paths.nr == 0)
-			argp_error(state, "which files?");
+			argp_error(state, "missing PATH");
 		return 0;
 	default:
 		(void)arg;
@@ -92,7 +92,8 @@ int tool_stage_in(struct tool *tool, int argc, char **argv)
 		.parser = parse,
 		.args_doc = "PATH...",
 		.doc = "bring files into the pool before a program reads them: files, directories "
-		       "with all below them, patterns in quotes.  What is there is not read again",
+		       "with everything below them, patterns in quotes.  Data already in the pool are not "
+		       "read again",
 		.children = children,
 	};
 	struct transfer_args args = { .nr_jobs = TRANSFER_JOBS };

@@ -189,9 +189,9 @@ static void check_combination(const struct stat_args *args, struct argp_state *s
 	if (args->interval_s > 0 && args->paths.nr)
 		argp_error(state, "--watch is for the pool, not for files");
 	if (args->count && args->interval_s == 0)
-		argp_error(state, "--count goes with --watch");
+		argp_error(state, "--count needs --watch");
 	if (args->prometheus && (args->interval_s > 0 || args->tool->json))
-		argp_error(state, "--prometheus goes neither with --watch nor with --json");
+		argp_error(state, "--prometheus cannot be combined with --watch or --json");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -248,8 +248,8 @@ int tool_stat(struct tool *tool, int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "watch", 'w', "SECONDS", OPTION_ARG_OPTIONAL,
-		  "Show what happens in the pool, a line every so often (default: 1)", 0 },
-		{ "count", KEY_COUNT, "N", 0, "With --watch: end after so many lines", 0 },
+		  "Print a line about the pool's activity every SECONDS (default: 1)", 0 },
+		{ "count", KEY_COUNT, "N", 0, "With --watch: exit after N lines", 0 },
 		{ "prometheus", KEY_PROMETHEUS, NULL, 0,
 		  "Print metrics in the text format of Prometheus; starts no agent", 0 },
 		{ 0 },

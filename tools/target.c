@@ -27,7 +27,7 @@ static int load(const struct tool *tool, struct remote_endpoint **endpoints, uin
 
 static int list(struct tool *tool, int argc, char **argv)
 {
-	static const struct argp argp = { .doc = "list the memory nodes; none is asked" };
+	static const struct argp argp = { .doc = "list the memory nodes, without contacting them" };
 	struct json_object *all;
 	struct remote_endpoint *endpoints;
 	char uuid[TOOL_UUID_LEN];
@@ -86,12 +86,12 @@ static void print_row(const char *host, const struct remote_stat_answer_msg *st)
 		       TOOL_SIZE(st->drained_bytes), (unsigned)st->nr_files, st->nr_sessions,
 		       (unsigned long long)(st->nr_refused_proofs + st->nr_refused_accesses));
 	else
-		printf("%-20s not reached\n", PLAIN(host));
+		printf("%-20s unreachable\n", PLAIN(host));
 }
 
 static int stat_all(struct tool *tool, int argc, char **argv)
 {
-	static const struct argp argp = { .doc = "ask each memory node how much it holds" };
+	static const struct argp argp = { .doc = "query the state of each memory node" };
 	struct remote_stat_answer_msg st;
 	struct json_object *all;
 	struct remote_endpoint *endpoints;

@@ -69,7 +69,7 @@ static int detach(const struct tool *tool, const char *path)
 	if (rc < 0)
 		return tool_failed(rc, "unmount %s", path);
 	if (!tool->quiet)
-		pmio_warn("unmount %s: its process was gone: what was open then has been left to the agent, see `pmio ls`", path);
+		pmio_warn("unmount %s: its process had ended; the agent closes the files that were open (see `pmio ls`)", path);
 	return TOOL_DONE;
 }
 
@@ -99,7 +99,7 @@ static int await_end(int pidfd, const char *path)
 
 	if (poll(&p, 1, END_LIMIT_MS) == 1)
 		return TOOL_DONE;
-	pmio_err("unmount %s: its process does not end", path);
+	pmio_err("unmount %s: the mount's process does not exit", path);
 	return TOOL_FAILED;
 }
 
@@ -118,8 +118,8 @@ static int end_it(const char *path, int pidfd)
 	status = pidfd >= 0 ? await_end(pidfd, path) : TOOL_DONE;
 	if (nr_failed == 0)
 		return status;
-	pmio_err("unmount %s: of %u files that were open %u could not be drained: their data are in the pool, %s there "
-		 "says why", path, nr_open, nr_failed, MOUNT_LOG);
+	pmio_err("unmount %s: %u of %u open files could not be drained: their data are in the pool (see %s there)", path,
+		 nr_failed, nr_open, MOUNT_LOG);
 	return tool_exit_of(nr_open - nr_failed, nr_failed);
 }
 
@@ -128,7 +128,7 @@ int tool_unmount(struct tool *tool, int argc, char **argv)
 	static const struct argp argp = {
 		.parser = parse_option,
 		.args_doc = "MOUNTPOINT",
-		.doc = "close and drain what is open in a mount of `pmio mount`, and take the mount away",
+		.doc = "close and drain what is open in a mount of `pmio mount`, and remove the mount",
 	};
 	const char *mountpoint = NULL;
 	char path[PATH_MAX];
@@ -142,7 +142,7 @@ int tool_unmount(struct tool *tool, int argc, char **argv)
 	if (rc == -ENOTCONN || rc == -ECONNABORTED)
 		return detach(tool, path);
 	if (rc == -ENODATA || rc == -EOPNOTSUPP || (rc == -ESRCH || rc >= 0 ? !is_mount_root(path) : false)) {
-		pmio_err("unmount %s: it is no mount of pmio", path);
+		pmio_err("unmount %s: it is not a pmio mount", path);
 		status = TOOL_FAILED;
 	} else if (rc < 0 && rc != -ESRCH) {
 		status = tool_failed(rc, "unmount %s", path);

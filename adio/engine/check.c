@@ -30,7 +30,7 @@ int engine_hear_amode(MPI_Comm comm, const char *path, int amode, const int max[
 	PMPI_Comm_rank(comm, &rank);
 	if (max[0] != -max[1]) {
 		if (rank == 0)
-			pmio_err("open %s: the processes ask for different access modes", path);
+			pmio_err("open %s: the ranks pass different access modes", path);
 		return MPI_ERR_NOT_SAME;
 	}
 	if (max[2] != MPI_SUCCESS && rank == 0)

@@ -74,7 +74,7 @@ static int check_leaf(const struct datarep *r, MPI_Datatype leaf)
 	int own;
 
 	if (leaf == MPI_DATATYPE_NULL) {
-		pmio_err("data representation %s: a type with a pair that has a gap inside is not supported", r->name);
+		pmio_err("data representation %s: pair types with a gap, such as MPI_SHORT_INT, are not supported", r->name);
 		return -EPROTONOSUPPORT;
 	}
 	if (r->extent(leaf, &in_file, r->extra) != MPI_SUCCESS)
@@ -82,7 +82,7 @@ static int check_leaf(const struct datarep *r, MPI_Datatype leaf)
 	PMPI_Type_size(leaf, &own);
 	if (in_file == own)
 		return 0;
-	pmio_err("data representation %s: a basic type of %d bytes takes %lld in the file; only those of one size are supported", r->name, own,
+	pmio_err("data representation %s: a basic type has %d bytes in memory and %lld in the file; only equal sizes are supported", r->name, own,
 		 (long long)in_file);
 	return -EPROTONOSUPPORT;
 }

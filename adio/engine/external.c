@@ -37,7 +37,7 @@ static int packed_size(const struct flat *fl, uint64_t *size)
 		int own;
 
 		if (external == 0) {
-			pmio_err("external32: a type with a pair that has a gap inside is not supported");
+			pmio_err("external32: pair types with a gap, such as MPI_SHORT_INT, are not supported");
 			return -EOPNOTSUPP;
 		}
 		PMPI_Type_size(fl->leaves[i], &own);

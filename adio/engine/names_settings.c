@@ -122,7 +122,8 @@ static void check_launcher(void)
 
 	PMPI_Comm_size(MPI_COMM_WORLD, &nr);
 	if (nr == 1 && launched && atoi(launched) > 1 && engine_is_first_process())
-		pmio_warn("%s processes were started together, but each is alone for its MPI: is the launcher another MPI's?", launched);
+		pmio_warn("%s processes were started together, but MPI_COMM_WORLD has one rank in each of them: the launcher probably "
+			  "belongs to another MPI (see `pmio mpi-info`)", launched);
 }
 
 bool engine_start(void)

@@ -268,7 +268,7 @@ static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, stru
 		return rc;
 	engine_bcast(&root_ino, 1, MPI_UINT64_T, 0, f->comm);
 	if (root_ino != ino) {
-		pmio_err("open %s: processes see different files under this name", f->path);
+		pmio_err("open %s: the ranks see different files under this path", f->path);
 		rc = -ESTALE;
 	}
 	rc = (int)worst_of(f, rc);
@@ -427,7 +427,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 static void compare(const struct pmio_mpi_file *f, const struct open_result_msg *root, struct open_result_msg *mine)
 {
 	if (mine->rc == 0 && (root->dev != mine->dev || root->ino != mine->ino)) {
-		pmio_err("open %s: processes see different files under this name", f->path);
+		pmio_err("open %s: the ranks see different files under this path", f->path);
 		mine->rc = -ESTALE;
 	}
 }

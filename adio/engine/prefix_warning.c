@@ -45,8 +45,8 @@ static bool look(void)
 	for (int i = 0; dir && !found && i < ENTRIES_MAX && (e = readdir(dir)); i++) {
 		found = is_stray(e->d_name);
 		if (found && !atomic_flag_test_and_set(&said))
-			pmio_warn("the working folder has \"%s\": where a library takes a name \"pmem:/...\" as it is, its data "
-				  "end there; then name the files by the setting `paths` instead (see pmio(7), Names)", e->d_name);
+			pmio_warn("the working directory contains \"%s\": a library has probably used a name \"pmem:/...\" literally; "
+				  "select such files with the setting `paths` instead (see pmio(7), Names)", e->d_name);
 	}
 	if (dir)
 		closedir(dir);
@@ -71,5 +71,5 @@ void engine_look_at_name(MPI_Comm comm, const char *name)
 	if (strncasecmp(name, PREFIX, strlen(PREFIX)) != 0 || strncmp(name, PREFIX, strlen(PREFIX)) == 0 || !is_speaker(comm) ||
 	    atomic_flag_test_and_set(&said))
 		return;
-	pmio_warn("%s: names are pmio's if they begin with \"" PREFIX "\", exactly so; this one is taken as it is", name);
+	pmio_warn("%s: only names that begin with exactly \"" PREFIX "\" are handled by pmio; this one is used literally", name);
 }

@@ -64,7 +64,7 @@ void engine_left_close(void)
 	while ((f = first_left())) {
 		engine_left_remove(f);
 		if (f->rank == 0)
-			pmio_warn("%s: the program has not closed it before the end of MPI; each process closes it alone now", f->path);
+			pmio_warn("%s: the program did not close it before the end of MPI; each process now closes it on its own", f->path);
 		engine_later_end(f);
 		pmio_close(&f->file); /* says why, if it fails; the data are in the pool then */
 	}

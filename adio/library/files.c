@@ -98,7 +98,7 @@ static int answer(const struct handle *h, int rc)
 
 int library_after_close(enum library_call call)
 {
-	pmio_err("%s: the file of this handle has been closed", library_names[call]);
+	pmio_err("%s: this file handle is already closed", library_names[call]);
 	return answer(NULL, MPI_ERR_FILE);
 }
 
@@ -218,7 +218,7 @@ static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, st
 		return rc;
 	mine = h ? open_shadow(info, &shadow) : MPI_ERR_NO_MEM;
 	if (h && mine != MPI_SUCCESS)
-		pmio_err("%s: the MPI cannot open %s, of which the handle is to be", name, SHADOW);
+		pmio_err("%s: the MPI cannot open %s, which is needed to create the file's handle", name, SHADOW);
 	engine_allreduce(&mine, &rc, 1, MPI_INT, MPI_MAX, comm);
 	if (rc == MPI_SUCCESS) {
 		h->shadow = (word)shadow;
@@ -252,7 +252,7 @@ static void look_for_component(void)
 	PMPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	dl_iterate_phdr(is_component, &found);
 	if (found && rank == 0)
-		pmio_warn("the component mca_io_pmem.so and %s are both there: the library, which is asked first, serves", LIBRARY_FILE);
+		pmio_warn("the component mca_io_pmem.so and %s are both loaded: the library is used", LIBRARY_FILE);
 }
 
 static int open_file(MPI_Comm comm, const char *name, int amode, MPI_Info info, MPI_File *file)

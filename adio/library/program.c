@@ -151,11 +151,11 @@ static bool check_mpi(char *why, size_t size)
 		*tab = ' ';
 	library_is_openmpi = strncmp(version, "Open MPI", strlen("Open MPI")) == 0;
 	if (abi != LIBRARY_ABI || !is_family(version))
-		snprintf(why, size, "serves %s; this program's MPI is \"%.200s\"%s", LIBRARY_FOR, *version ? version : "none that it knows",
-			 abi ? " by the MPI-5.0 ABI" : "");
+		snprintf(why, size, "is for %s, but this program's MPI is \"%.200s\"%s", LIBRARY_FOR, *version ? version : "unknown",
+			 abi ? " (MPI-5.0 ABI)" : "");
 	else if (!has_our_calls(p))
-		snprintf(why, size, "was built for another version of this program's MPI, \"%.200s\": one of them has calls with large counts, "
-			 "the other has not", version);
+		snprintf(why, size, "was built for another version of this program's MPI, \"%.200s\": only one of them has calls "
+			 "with large counts", version);
 	else
 		return true;
 	return false;
@@ -171,9 +171,9 @@ static bool check_program(void)
 	if (!engine_is_first_process())
 		return fits;
 	if (fits && next)
-		pmio_warn("%s and %s are both loaded, and for the same MPI: the first one serves", LIBRARY_FILE, next);
+		pmio_warn("%s and %s are both loaded, for the same MPI: the first one is used", LIBRARY_FILE, next);
 	if (!fits && !next && !before)
-		pmio_err("%s %s: the library does nothing, and names that begin with \"pmem:\" are not its own", LIBRARY_FILE, why);
+		pmio_err("%s %s: the library is inactive, and names that begin with \"pmem:\" are not handled", LIBRARY_FILE, why);
 	return fits;
 }
 

@@ -83,8 +83,8 @@ static void after_init(int argc, char **argv, int requested, int *provided)
 	if (dlsym(RTLD_DEFAULT, "pmio_mpi_library"))
 		return; /* preloaded, or linked: the exclusion does not matter */
 	if (in_arguments() || in_environment())
-		pmio_warn("\"--mca io %s\" shuts pmio out: names that begin with \"pmem:\" will fail or be "
-			  "taken as they are; --mca io pmem,ompio is right", list);
+		pmio_warn("\"--mca io %s\" excludes pmio: names that begin with \"pmem:\" will fail or be "
+			  "used literally; use --mca io pmem,ompio", list);
 }
 
 static int open_close(void)

@@ -63,7 +63,7 @@ static int open_pool(const struct pmio_agent_config *cfg, struct pmio_pool **poo
 		if (rc < 0 && rc != -EEXIST)
 			return rc;
 		if (cfg->make_dir && rc == 0)
-			pmio_warn("made a pool of %llu MiB in %s: what is in it does not survive a reboot "
+			pmio_warn("created a pool of %llu MiB in %s: its contents do not survive a reboot "
 				  "(see PMIO_POOL in pmio(7))",
 				  (unsigned long long)(params.size >> 20), cfg->pool_dir);
 	}
@@ -167,7 +167,7 @@ static void drop_connections(struct agent *a)
  */
 static void leave_threads(struct agent *a)
 {
-	pmio_err("agent: a file system hangs; leaving, but the pool stays locked until its calls end");
+	pmio_err("agent: exiting, but calls to a file system hang; the pool stays locked until they return");
 	answer_shutdown(a, -EINPROGRESS);
 	drop_connections(a);
 	_exit(EXIT_FAILURE);

@@ -260,7 +260,7 @@ static void removal_ended(struct agent *a, struct request *r)
 	struct pfs_call *call = (struct pfs_call *)r;
 
 	if (call->rc < 0)
-		pmio_err("agent: remove %s: %s; it stays", call->path, pmio_strerror(call->rc));
+		pmio_err("agent: remove %s: %s; the file was not removed", call->path, pmio_strerror(call->rc));
 	end_removal(a, call, call->rc);
 	end_call(a, call, 0);
 	requests_finish(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
@@ -441,7 +441,7 @@ static void forgotten(struct agent *a, struct request *r)
 		end_call(a, call, -EBUSY);
 		return;
 	}
-	pmio_info("agent: %s: what the pool had of it is given up, as was asked for", f->path);
+	pmio_info("agent: %s: its data in the pool are discarded, as requested", f->path);
 	file_removal_event(f, FILE_FORGOTTEN);
 	end_call(a, call, 0);
 }

@@ -82,8 +82,8 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 	}
 	if (frame == PMIO_NO_FRAME) {
 		if (a->fallback_chunks++ == 0)
-			pmio_warn("agent: the pool is full: going on with the file system for what "
-				  "does not fit");
+			pmio_warn("agent: the pool is full: data that do not fit are read and written on the "
+				  "file system");
 		if (!f->on_pfs.busy && f->wrote) {
 			f->on_pfs.busy = true;
 			files_update_catalog(a, f);

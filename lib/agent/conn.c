@@ -31,7 +31,7 @@ static void say_refused(const struct ucred *cred)
 	uint64_t nr = pmio_note(&refused, 1);
 
 	if (nr > 1)
-		pmio_err("agent: refused process %d of user %u, and %" PRIu64 " others since it last said so", (int)cred->pid,
+		pmio_err("agent: refused process %d of user %u, and %" PRIu64 " more since the last such message", (int)cred->pid,
 			 (unsigned)cred->uid, nr - 1);
 	else if (nr)
 		pmio_err("agent: refused process %d of user %u", (int)cred->pid, (unsigned)cred->uid);

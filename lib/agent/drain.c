@@ -355,7 +355,7 @@ static void begin(struct agent *a, struct drain *d)
 	int rc;
 
 	if (f->policy.verify && !f->pfs->reads) {
-		pmio_err("agent: %s: no permission to read, and it is to be verified", f->path);
+		pmio_err("agent: %s: verify=drain needs permission to read the file", f->path);
 		ended(a, f, d, -EACCES);
 		return;
 	}
@@ -421,8 +421,8 @@ static void opened(void *agent, struct job *job)
 	}
 	f->reopen = false;
 	if (rc == -ENOENT && !is_going(f))
-		pmio_err("agent: drain %s: the file no longer exists there, and was not found in the directories around: if it has "
-			 "another name, run `pmio drain` with that name; otherwise `pmio forget` discards its data in the pool",
+		pmio_err("agent: drain %s: the file no longer exists there, and was not found in nearby directories: if it was "
+			 "renamed, run `pmio drain NEWNAME`; otherwise `pmio forget` discards its data in the pool",
 			 f->path);
 	if (rc == 0)
 		begin(a, d);

@@ -265,7 +265,7 @@ bool files_adopt_device(struct agent *a, struct file *f, const struct stat *st)
 	HASH_FIND(hh, a->files, &key, sizeof(key), twin);
 	if (twin)
 		return false;
-	pmio_info("agent: %s is on another device now", f->path);
+	pmio_info("agent: %s: its device number has changed", f->path);
 	unhash_file(a, f);
 	f->key = key;
 	hash_file(a, f);

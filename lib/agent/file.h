@@ -180,7 +180,7 @@ enum file_list {
 	FILE_IN_MAY_PACK,	/* agent->may_pack: its data waited when it was closed (pack.c) */
 };
 
-/* maps.c: a mapping without a handle, which counts as one.  It only ever gets more rights, until it ends */
+/* mappings.c: a mapping without a handle, which counts as one.  It only ever gets more rights, until it ends */
 enum file_ghost {
 	FILE_NO_GHOST,
 	FILE_GHOST_READS,

@@ -135,7 +135,7 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 	if (!f->pfs)
 		fl->look = pfs_look_new(f);
 	if (f->pfs ? !f->pfs->reads : !fl->look) {
-		pmio_err("agent: %s: no permission to read, and a block is written only in part", f->path);
+		pmio_err("agent: %s: a block is written only in part, which needs permission to read the file", f->path);
 		pmio_frame_fill_end(a->view, fl->frame, &fl->todo, false);
 		free(fl);
 		return -EACCES;

@@ -171,8 +171,8 @@ void files_set_aside(struct agent *a, struct file *f)
 {
 	bool keeps = files_needs_drain(a, f) && !f->policy.async;
 
-	pmio_warn("agent: %s was emptied on the file system, and is opened for writing: %s", f->path,
-		  keeps ? "what waits in the pool for it stays there until `pmio forget`" : "what was to be drained to it is given up");
+	pmio_warn("agent: %s was truncated to 0 on the file system, and is opened for writing: %s", f->path,
+		  keeps ? "its data in the pool are kept until `pmio forget`" : "its data in the pool are discarded");
 	if (!keeps) {
 		files_forget(a, f);
 		return;
@@ -192,7 +192,7 @@ void files_lost_name(struct agent *a, struct file *f)
 		return;
 	if (held || f->state != PMIO_FILE_CLEAN)
 		pmio_warn("agent: %s was removed on the file system: %s", f->path,
-			  held ? "what is held of it stays until `pmio forget`" : "its data are given up");
+			  held ? "the held data are kept until `pmio forget`" : "its data in the pool are discarded");
 	/* another file may get its inode number at once */
 	files_lose_inode(a, f);
 	syncs_drop(a, f, !held);

@@ -54,7 +54,7 @@ static int files_new(struct agent *a, const char *path, uint32_t flags, const st
 		rc = files_insert(a, path, flags, st, birth_ns, out);
 	while ((rc == -ENFILE || rc == -ENOSPC) && evict_file(a));
 	if (rc < 0)
-		pmio_err("agent: %s: no room in the pool's catalog, which has %u files: %s", path,
+		pmio_err("agent: %s: cannot add it to the pool's catalog, which has %u files: %s", path,
 			 HASH_COUNT(a->files), pmio_strerror(rc));
 	return rc;
 }
@@ -127,7 +127,7 @@ static int add_handle(struct agent *a, struct conn *c, struct file *f, const str
 static int refuse_mixed(const struct file *f)
 {
 	/* not yet an error: the client tries again for a while, and then reports it */
-	pmio_info("agent: %s is open %s: refusing to open it %s", f->path,
+	pmio_info("agent: %s is open %s: it cannot be opened %s", f->path,
 		 file_is_shared(f) ? "on several nodes" : "by programs of this node alone",
 		 file_is_shared(f) ? "for this node alone" : "for several nodes");
 	return -EBUSY;
@@ -243,7 +243,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 			return rc;
 	} else if (f->on_pfs.busy || file_is_removed(f) || differs) {
 		if (!files_is_stale(f)) /* otherwise it was logged when it was seen */
-			pmio_info("agent: %s was changed on the file system: dropping what the pool had of it",
+			pmio_info("agent: %s was changed on the file system: discarding its data in the pool",
 				  f->path);
 		files_forget(a, f);
 		return files_new(a, l->path, l->flags, &l->st, l->id.birth_ns, pf);

@@ -73,10 +73,10 @@ static void look_at_socket(struct agent *a)
 		return;
 	rc = conn_listen(a);
 	if (rc == 0) {
-		pmio_warn("agent: pool %s: its socket was removed, and has been made again", a->config->pool_dir);
+		pmio_warn("agent: pool %s: its socket was removed; created it again", a->config->pool_dir);
 		return;
 	}
-	pmio_err("agent: pool %s: its socket was removed, and cannot be made again: %s", a->config->pool_dir, strerror(-rc));
+	pmio_err("agent: pool %s: its socket was removed, and cannot be created again: %s", a->config->pool_dir, strerror(-rc));
 	a->next_orphan_ms = pmio_now_ms() + AGAIN_MS;
 }
 
@@ -99,8 +99,8 @@ static void begin(struct agent *a)
 	for (f = a->files; f; f = f->hh.next)
 		dirty += files_dirty_bytes(a, f, NULL);
 	log_anew(a);
-	pmio_err("agent: pool %s was removed while it was in use: %llu bytes wait in it, which go to the file system now, "
-		 "whatever `drain` says", a->config->pool_dir, (unsigned long long)dirty);
+	pmio_err("agent: pool %s was removed while it was in use: draining %llu bytes to the file system now, "
+		 "regardless of the setting `drain`", a->config->pool_dir, (unsigned long long)dirty);
 	openlog("pmiod", LOG_PID, LOG_USER);
 	syslog(LOG_ERR, "pool %s was removed while it was in use: %llu bytes are drained to the file system now",
 	       a->config->pool_dir, (unsigned long long)dirty);
@@ -113,7 +113,7 @@ static void begin(struct agent *a)
 void orphan_leave(const struct agent *a)
 {
 	if (a->orphaned)
-		pmio_warn("agent: pool %s, which was removed: all that waited is on the file system; leaving",
+		pmio_warn("agent: pool %s, which was removed: all data are on the file system; exiting",
 			  a->config->pool_dir);
 }
 

@@ -63,8 +63,8 @@ static void run_remake(struct job *job)
 /* another file has its name, or the folder is gone: the pool's data wait until a user decides */
 static void not_made(struct agent *a, struct file *f, int rc)
 {
-	pmio_err("agent: %s: its creation was lost with the power, and it cannot be made anew: %s; what was written to it "
-		 "stays in the pool", f->path, pmio_strerror(rc));
+	pmio_err("agent: %s: it was lost in a power cut and cannot be created again: %s; its data stay in the pool", f->path,
+		 pmio_strerror(rc));
 	file_hold_event(f, FILE_HOLD_BEGINS);
 	files_lost_name(a, f);
 }
@@ -79,7 +79,7 @@ static void remade(void *agent, struct job *job)
 	f->nr_jobs--;
 	a->nr_jobs--;
 	if (r->made) {
-		pmio_warn("agent: %s: its creation was lost with the power: it is made anew", f->path);
+		pmio_warn("agent: %s: it was lost in a power cut; created again", f->path);
 		files_become(a, f, &r->id, &r->st);
 		syncs_done(a, f);
 		files_update_catalog(a, f);
@@ -134,7 +134,7 @@ static void report_waiting(struct agent *a, const struct file *f)
 		pmio_warn("agent: recovered %s: %" PRIu64 " bytes wait to be drained; %s", f->path, dirty,
 			  next);
 	else if (f->state == PMIO_FILE_FAILED)
-		pmio_warn("agent: %s: %" PRIu64 " bytes wait since a drain failed: %s; %s", f->path, dirty,
+		pmio_warn("agent: %s: %" PRIu64 " bytes wait because a drain failed: %s; %s", f->path, dirty,
 			  pmio_strerror(-f->error), next);
 	else if (f->state == PMIO_FILE_HELD)
 		pmio_info("agent: %s: %" PRIu64 " bytes are held until `pmio drain`", f->path, dirty);
@@ -160,13 +160,13 @@ static void go_on_with_loaded(struct agent *a)
 			a->evict_not_before_ms = pmio_now_ms() + STORES_END_MS;
 		/* before a client makes the file longer again */
 		if (f->on_pfs.cut_pending && files_update_catalog(a, f) < 0)
-			pmio_err("agent: %s: a truncation that was cut off is not ended", f->path);
+			pmio_err("agent: %s: an interrupted truncation could not be completed", f->path);
 		if (f->state == PMIO_FILE_HELD)
 			marks_want_again(a, f);
 		if (f->removal == FILE_REMOVAL_RESUMED) {
 			if (calls_end_removal(a, f) == 0)
 				continue;
-			pmio_err("agent: remove %s: out of memory; it stays", f->path);
+			pmio_err("agent: remove %s: out of memory; the file was not removed", f->path);
 			file_removal_event(f, FILE_REMOVAL_FAILED);
 		}
 		if (f->on_pfs.lost_sync && f->is_new && !f->no_inode && remake(a, f) == 0)

@@ -41,7 +41,7 @@ int unpack_to_open(struct agent *a, struct file *f)
 		return UNPACK_WHEN_IDLE;
 	rc = unpack(a, f);
 	if (rc == -ENOSPC && !f->error) {
-		pmio_info("agent: %s: no frame is free: it is drained before it is opened", f->path);
+		pmio_info("agent: %s: no frame is free: draining it before the open", f->path);
 		file_hold_event(f, FILE_RELEASE_WANTED);
 		file_event(f, FILE_DRAIN_WANTED);
 		drain_start(a, f, NULL);

@@ -157,7 +157,7 @@ static int check_piece(struct verify *v, int fd, const struct piece *p, const ch
 	}
 	if (done == p->len && crc32c(v->buf, p->len) == p->sum)
 		return 0;
-	pmio_err("agent: %s: bytes %llu to %llu, read back, are not what was written", path,
+	pmio_err("agent: %s: bytes %llu to %llu, read back, differ from what was written", path,
 		 (unsigned long long)p->off, (unsigned long long)(p->off + p->len - 1));
 	return -EIO;
 }

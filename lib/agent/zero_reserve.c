@@ -40,7 +40,7 @@ static void done(void *agent, struct job *job)
 	(void)job;
 	pmio_pool_zero_end(a->pool, a->zero_reserve.frame, a->zero_reserve.rc == 0);
 	if (a->zero_reserve.rc < 0)
-		pmio_err("agent: frame %llu of the pool cannot be written to, and is no longer used",
+		pmio_err("agent: cannot write to frame %llu of the pool; it is no longer used",
 			 (unsigned long long)a->zero_reserve.frame);
 	a->zero_reserve.running = false;
 }

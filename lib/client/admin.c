@@ -120,8 +120,8 @@ int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *pa
 	if (fd >= 0)
 		close(fd);
 	if (rc == -ENOENT)
-		pmio_err("drain %s: No such file or directory: the file is not where it was, nor in the directories around; run "
-			 "`pmio drain` with its new name, or `pmio forget`, which discards its data in the pool", path);
+		pmio_err("drain %s: No such file or directory: the file is neither where it was nor in nearby directories; run "
+			 "`pmio drain NEWNAME`, or `pmio forget` to discard its data in the pool", path);
 	else if (rc < 0 && rc != -ESRCH)
 		pmio_err("drain %s: %s", path, pmio_strerror(rc));
 	return rc;
@@ -191,7 +191,7 @@ int pmio_drain_path(struct pmio *pm, const char *path)
 	int rc = drain_path(pm, path);
 
 	if (rc == -ESRCH)
-		pmio_err("drain %s: the pool knows no such file", path);
+		pmio_err("drain %s: not in the pool", path);
 	return rc;
 }
 

@@ -181,9 +181,9 @@ static bool agent_is_there(struct pmio *pm, int ms)
 
 static int say_stuck(const struct pmio *pm, enum pmio_op op, const char *why)
 {
-	pmio_err("pool %s: no answer to %s: the agent, process %d, %s%s; `pmio agent stop --force` ends it, and "
-		 "what it has stays in the pool", pm->dir, pmio_op_name(op), (int)pm->agent_pid,
-		 why ? "is " : "is silent", why ? why : "");
+	pmio_err("pool %s: no answer to %s from the agent (process %d), which %s%s; `pmio agent stop --force` ends it, and "
+		 "the data stay in the pool", pm->dir, pmio_op_name(op), (int)pm->agent_pid,
+		 why ? "is " : "does not respond", why ? why : "");
 	return PMIO_ESTUCK;
 }
 
@@ -342,7 +342,7 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 	stopped = waited_ms < client_timeout_ms(pm) ? NULL : pmio_process_stopped(pid);
 	if (!stopped)
 		return -EBUSY;
-	pmio_err("pool %s: process %d has it, and is %s; `pmio agent stop --force` ends it, and what it has stays "
+	pmio_err("pool %s: in use by process %d, which is %s; `pmio agent stop --force` ends it, and the data stay "
 		 "in the pool", pm->dir, (int)pid, stopped);
 	return PMIO_ESTUCK;
 }
@@ -376,13 +376,13 @@ static int lock_dir(struct pmio *pm)
 		pid = pmio_lock_holder(pm->dir_fd);
 		stopped = pid ? pmio_process_stopped(pid) : NULL;
 		if (stopped && waited_ms >= most_ms) {
-			pmio_err("pool %s: process %d was about to start its agent, and is %s", pm->dir, (int)pid,
+			pmio_err("pool %s: process %d, which was starting its agent, is %s", pm->dir, (int)pid,
 				 stopped);
 			return PMIO_ESTUCK;
 		}
 		if (!stopped && !pool_is_taken(pm, &has_pool)) {
-			pmio_info("pool %s: process %d has not started its agent for %d s: trying it here", pm->dir, (int)pid,
-				  waited_ms / 1000);
+			pmio_info("pool %s: process %d has not started its agent for %d s: starting one from this process", pm->dir,
+				  (int)pid, waited_ms / 1000);
 			return 0;
 		}
 	}
@@ -413,7 +413,7 @@ static int connect_or_start(struct pmio *pm)
 		if (pm->attach_only)
 			return PMIO_EAGENT;
 		if (is_removed(pm)) {
-			pmio_err("pool %s was removed while it was in use here, and its agent is gone", pm->dir);
+			pmio_err("pool %s was removed while it was in use, and its agent has ended", pm->dir);
 			return PMIO_EAGENT;
 		}
 		rc = lock_dir(pm);
@@ -470,7 +470,7 @@ static int handshake(struct pmio *pm, bool admin)
 	msg.hello.admin = admin;
 	rc = call_locked(pm, &msg, &reply, &fd);
 	if (rc == 0 && pm->view && memcmp(pm->uuid, reply.hello_reply.uuid, sizeof(pm->uuid)) != 0) {
-		pmio_err("pool %s: another pool took its place while it was in use", pm->dir);
+		pmio_err("pool %s: replaced by another pool while it was in use", pm->dir);
 		rc = PMIO_ENOTPOOL;
 	}
 	if (rc == 0 && fd < 0)
@@ -603,11 +603,11 @@ static void say_no_pool(const struct pmio *pm, int rc)
 	struct stat st;
 
 	if (rc == -EPERM && lstat(pm->dir, &st) == 0 && st.st_uid != geteuid())
-		pmio_err("pool %s: it is user %u's, and not a directory that only you may write to", pm->dir,
-			 (unsigned)st.st_uid);
+		pmio_err("pool %s: it belongs to user %u; a pool must be a directory that belongs to you and that only you can write to",
+			 pm->dir, (unsigned)st.st_uid);
 	else
 		pmio_err("pool %s: %s", pm->dir,
-			 rc == -EPERM ? "not a directory that only its owner, you, may write to" : pmio_strerror(rc));
+			 rc == -EPERM ? "a pool must be a directory that belongs to you and that only you can write to" : pmio_strerror(rc));
 }
 
 static int connect_pool(struct pmio *pm, bool admin)

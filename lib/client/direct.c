@@ -25,7 +25,7 @@ static int get_fd(struct pmio_file *f)
 	fd = f->direct_fd;
 	pthread_mutex_unlock(&f->lock);
 	if (fd < 0)
-		pmio_err("open %s once more, as the pool is full: %s", f->path, pmio_strerror(fd));
+		pmio_err("reopen %s, as the pool is full: %s", f->path, pmio_strerror(fd));
 	return fd;
 }
 
@@ -44,7 +44,7 @@ int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64
 		if (n <= 0) {
 			int rc = n < 0 ? -errno : -EIO;
 
-			pmio_err("write %s: the pool is full, and the file system says: %s", f->path,
+			pmio_err("write %s: the pool is full, and writing to the file system failed: %s", f->path,
 				 pmio_strerror(rc));
 			return rc;
 		}

@@ -128,7 +128,7 @@ static int say_taken(const struct pmio_file *f)
 	char who[PATH_MAX + 64];
 
 	pmio_pfs_holder(f->pfs_fd, who, sizeof(who));
-	pmio_err("open %s: it is in use in %s, and this would use it in pool %s: programs that share a file have to "
+	pmio_err("open %s: it is in use in %s, and this program uses pool %s: programs that share a file must "
 		 "share a pool (or set `owner = always` for both)", f->path, who, f->pm->dir);
 	return PMIO_EOTHER;
 }
@@ -284,7 +284,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	if (rc < 0)
 		goto err_file;
 	if (error && how->notice)
-		pmio_warn("open %s: what an earlier program wrote could not be drained: %s; it is in the pool",
+		pmio_warn("open %s: data of an earlier program could not be drained: %s; they are still in the pool",
 			  name, pmio_strerror(-error));
 	*out = f;
 	return 0;
@@ -360,7 +360,7 @@ int pmio_open_fd(struct pmio *pm, int fd, const char *path, int flags, struct pm
 		path = name;
 	}
 	if (rights < 0 || fstat(fd, &st) < 0 || (rights != O_RDWR && rights != (flags & O_ACCMODE))) {
-		pmio_err("open %s: descriptor %d is not open, or not in that way", path, fd);
+		pmio_err("open %s: descriptor %d is not open, or not for this access", path, fd);
 		return -EBADF;
 	}
 	rc = pmio_pfs_check(fd, path);

@@ -193,7 +193,7 @@ int client_begin_try(struct pmio_file *f, uint64_t *epoch)
 
 ssize_t io_never_done(const struct pmio_file *f, const char *what)
 {
-	pmio_err("%s %s: the agent was replaced %d times meanwhile", what, f->path, REDO_MAX);
+	pmio_err("%s %s: given up, as the agent was replaced %d times meanwhile", what, f->path, REDO_MAX);
 	return PMIO_EAGENT;
 }
 

@@ -94,7 +94,7 @@ int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st)
 	rc = client_pool_call(pm, &msg, -1, &reply);
 	if (rc < 0) {
 		if (rc != -ENOENT)
-			pmio_err("pool %s: ask after a file: %s", pm->dir, pmio_strerror(rc));
+			pmio_err("pool %s: query a file: %s", pm->dir, pmio_strerror(rc));
 		return rc;
 	}
 	st->entry = (struct pmio_entry){ r->slot, r->generation };
@@ -168,7 +168,7 @@ int pmio_rename(struct pmio *pm, const char *from, const char *to)
 		fd = open_replaced(pm, to, &known);
 		rc = rename(from, to) < 0 ? -errno : 0;
 		if (rc == 0 && fd >= 0 && (known.pending || known.nr_handles) && pmio_pfs_sync_name(target, -1) < 0)
-			pmio_info("rename %s to %s: its folder cannot be synced", from, to);
+			pmio_info("rename %s to %s: cannot fsync its directory", from, to);
 		if (rc == 0 && fd >= 0)
 			rc = pmio_unlinked(pm, fd);
 		if (fd >= 0)

@@ -249,6 +249,6 @@ int client_start(struct pmio *pm, const char *option)
 		rc = try_to_start(pm, option);
 	if (rc != CLIENT_LOST)
 		return rc;
-	pmio_err("the agent %s exited before it was ready; its log may say why", pm->settings.str[PMIO_SET_AGENT]);
+	pmio_err("the agent %s exited before it was ready; see its log", pm->settings.str[PMIO_SET_AGENT]);
 	return PMIO_EAGENT;
 }

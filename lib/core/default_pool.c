@@ -94,7 +94,7 @@ static int make_random(char *dir, size_t size, uid_t by)
 	if (strcmp(dir, mine) != 0)
 		rmdir(mine); /* another process was first */
 	else
-		pmio_warn("pool " BELOW "/pmio-%u: user %u has something of that name there: taking %s", (unsigned)geteuid(),
+		pmio_warn("pool " BELOW "/pmio-%u: the name is used by user %u: using %s", (unsigned)geteuid(),
 			  (unsigned)by, dir);
 	return 0;
 }

@@ -23,17 +23,17 @@ const char *pmio_strerror(int code)
 	case PMIO_EAGENT:
 		return "the agent (pmiod) cannot be started or reached";
 	case PMIO_EPROTO:
-		return "a message between agent and client made no sense";
+		return "invalid message between agent and client";
 	case PMIO_ECHANGED:
 		return "the file was changed on the file system while data for it wait in the pool: "
-		       "`pmio drain --force` writes them over it, `pmio forget` gives them up";
+		       "`pmio drain --force` overwrites the file with them, `pmio forget` discards them";
 	case PMIO_EGONE:
-		return "the file was removed on the file system, or emptied there, and the pool holds data of it: "
-		       "`pmio forget` gives them up";
+		return "the file was removed on the file system, or truncated there, and the pool holds data of it: "
+		       "`pmio forget` discards them";
 	case PMIO_EOTHER:
 		return "another pool has the file in use, or holds data for it";
 	case PMIO_ESTUCK:
-		return "the agent (pmiod) is stopped, or does not answer for another reason";
+		return "the agent (pmiod) is stopped or does not answer";
 	default:
 		break;
 	}

@@ -58,7 +58,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"what a new agent does with data that a crash left in the pool: drain them, or hold them for `pmio drain`" },
 	[PMIO_SET_DRAIN_THREADS] = {
 		"drain_threads", PMIO_TYPE_UINT, NULL, 1, 64, "2", false,
-		"drains and fills of an agent at a time; up to 16 times as many while they mostly wait for the file system" },
+		"number of concurrent drains and fills of an agent; up to 16 times as many while they mostly wait for the file system" },
 	[PMIO_SET_DRAIN_RATE] = {
 		"drain_rate", PMIO_TYPE_SIZE, NULL, 0, 1024 * TIB, "0", false,
 		"bytes per second that all drains of an agent may write; 0: no limit" },
@@ -67,7 +67,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"program of the agent, started if none is running" },
 	[PMIO_SET_IDLE_TIMEOUT] = {
 		"idle_timeout", PMIO_TYPE_UINT, NULL, 0, 7 * 86400, "60", false,
-		"seconds after which an agent without clients and dirty data exits; 0: never" },
+		"seconds after which an agent with neither clients nor dirty data exits; 0: never" },
 	[PMIO_SET_ADDRESS] = {
 		"address", PMIO_TYPE_STRING, NULL, 0, 0, "", false,
 		"how other nodes reach this one: an IP address, a network (10.1.0.0/16), an interface or a host name; default: the first interface that is not the loopback" },
@@ -76,7 +76,7 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"provider of libfabric; default: the first available of net (not in libfabric 2), tcp, tcp;ofi_rxm" },
 	[PMIO_SET_TIMEOUT] = {
 		"timeout", PMIO_TYPE_UINT, NULL, 1, 3600, "10", false,
-		"seconds after which a node that does not answer counts as lost, and calls to a stopped agent fail" },
+		"seconds after which a node that does not answer is considered lost, and calls to a stopped agent fail" },
 	[PMIO_SET_PLACEMENT] = {
 		"placement", PMIO_TYPE_CHOICE, "auto|local|striped|remote|single", 0, 0, "auto", true,
 		"which node stores a chunk of a file: local: the first one to access it; striped: round-robin; remote: memory nodes; single: one node for all; auto: local, and memory nodes when its pool is full" },
@@ -88,16 +88,16 @@ static const struct pmio_setting_info table[PMIO_NR_SETTINGS] = {
 		"how small pieces of collective calls reach other nodes: direct: through the targets; aggregate: by MPI, through ranks there; auto: depending on the file view" },
 	[PMIO_SET_COLLECTIVE_ORDER] = {
 		"collective_order", PMIO_TYPE_CHOICE, "on|off", 0, 0, "on", true,
-		"whether collective calls start together, so that each one sees and overwrites what earlier ones have written" },
+		"whether collective calls start together, so that each one sees, and can overwrite, what earlier ones wrote" },
 	[PMIO_SET_OWNER] = {
 		"owner", PMIO_TYPE_CHOICE, "auto|always|never", 0, 0, "auto", true,
 		"whether a file that is open on one node is marked so that other nodes can join it; auto: in jobs on several nodes" },
 	[PMIO_SET_MUNGE] = {
 		"munge", PMIO_TYPE_CHOICE, "auto|off|require", 0, 0, "auto", false,
-		"whether processes prove their user to other nodes with MUNGE; auto: where MUNGE runs; require: peers without such a proof are rejected" },
+		"whether processes prove their user to other nodes with MUNGE; auto: where MUNGE runs; require: reject peers without such a proof" },
 	[PMIO_SET_LOG] = {
 		"log", PMIO_TYPE_CHOICE, "none|error|warn|info|debug", 0, 0, "warn", false,
-		"least severe messages that are written to standard error, by the agent to its log file" },
+		"lowest severity that is logged: to standard error, by the agent to its log file" },
 };
 
 static const char *const source_names[] = {
@@ -309,7 +309,7 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 	if (*section != '\0' && strcmp(section, "pmio") != 0)
 		return 1;
 	if (which == PMIO_NR_SETTINGS) {
-		pmio_err("%s: there is no setting \"%s\"", st->path, name);
+		pmio_err("%s: unknown setting \"%s\"", st->path, name);
 		st->rc = -EINVAL;
 		return 1;
 	}

@@ -282,7 +282,7 @@ static int add_thread(struct workers *w)
 		w->nr_threads++;
 		w->nr_idle++;
 	} else if (!warned) {
-		pmio_warn("%s: no more threads than %u: %s", w->config.daemon, w->nr_threads, pmio_strerror(rc));
+		pmio_warn("%s: cannot start more than %u threads: %s", w->config.daemon, w->nr_threads, pmio_strerror(rc));
 		warned = true;
 	}
 	return rc;

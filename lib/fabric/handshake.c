@@ -144,13 +144,13 @@ static const char *why_not(int rc)
 {
 	switch (rc) {
 	case -EACCES:
-		return "it and we do not know the same key";
+		return "the two sides have different keys";
 	case -EPERM:
-		return "it does not take us for its user (munge)";
+		return "it does not accept this process as its user (munge)";
 	case -ENOTSUP:
-		return "munge is required, and it or our host's daemon does not take part";
+		return "munge is required, but not available on both hosts";
 	case -ESTALE:
-		return "it was started anew";
+		return "the target was restarted";
 	default:
 		return pmio_strerror(rc);
 	}
@@ -175,7 +175,7 @@ int pmio_fabric_endpoint_of(const struct pmio_fabric_initiator *initiator, const
 
 	memcpy(&ours, initiator->ep.addr, sizeof(ours));
 	if (initiator->ep.addr_len != sizeof(ours) || ours.sin_family != AF_INET) {
-		pmio_err("fabric: %s:%s: the addresses of provider %s are not of that kind", host, service,
+		pmio_err("fabric: %s:%s: provider %s does not use IPv4 addresses", host, service,
 			 fabric_ep_provider(&initiator->ep));
 		return -EINVAL;
 	}

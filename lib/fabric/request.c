@@ -187,7 +187,7 @@ int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct posted_o
 static void post_again(struct pmio_fabric_initiator *initiator, struct posted_op *op)
 {
 	if (initiator_post_recv(initiator, op) < 0)
-		pmio_err("fabric: a buffer for messages is lost");
+		pmio_err("fabric: lost a message buffer");
 }
 
 static void take_receive(struct pmio_fabric_initiator *initiator, struct posted_op *op, int rc, size_t len)

@@ -65,7 +65,7 @@ static void buffer_ended(struct pmio_fabric_target *t, struct buffer *s, size_t 
 	if (len)
 		fabric_target_take(t, s->buf, len, from);
 	if (post(t, s) < 0)
-		pmio_err("fabric: a buffer for messages is lost");
+		pmio_err("fabric: lost a message buffer");
 }
 
 static void take_error(struct pmio_fabric_target *t)
@@ -106,8 +106,8 @@ static void look_at_refused(struct pmio_fabric_target *t)
 	atomic_store(&t->nr_refused, nr);
 	told = pmio_note(&t->refused, more);
 	if (told)
-		pmio_warn("fabric: refused %llu reads and writes of memory, by a wrong key or beyond its end: a peer guesses keys, "
-			  "or is faulty", (unsigned long long)told);
+		pmio_warn("fabric: refused %llu accesses to memory (wrong key, or out of bounds): a peer is faulty, or is guessing keys",
+			  (unsigned long long)told);
 	if (nr < t->renew_at)
 		return;
 	t->renew_at = nr + RENEW_AFTER;
@@ -380,7 +380,7 @@ void pmio_fabric_target_end_session(struct pmio_fabric_target *t, uint64_t sessi
 	struct ending *e = malloc(sizeof(*e));
 
 	if (!e) {
-		pmio_err("fabric: a session is not ended: %s", pmio_strerror(-ENOMEM));
+		pmio_err("fabric: cannot end a session: %s", pmio_strerror(-ENOMEM));
 		return;
 	}
 	e->session = session;

@@ -58,9 +58,9 @@ static void refuse(struct pmio_fabric_target *t, const struct fabric_proof_msg *
 	struct addr *a = fabric_target_get_addr(t, m->addr, m->addr_len);
 
 	if (nr && status == -EACCES)
-		pmio_warn("fabric: refused %llu that do not know the key", (unsigned long long)nr);
+		pmio_warn("fabric: refused %llu peers without the key", (unsigned long long)nr);
 	else if (nr)
-		pmio_warn("fabric: refused %llu, the last one because of munge: %s", (unsigned long long)nr, why);
+		pmio_warn("fabric: refused %llu peers, the last one because of munge: %s", (unsigned long long)nr, why);
 	atomic_fetch_add(&t->nr_no_key, 1);
 	o->hdr.status = status;
 	fabric_target_send_to_stranger(t, o, a, a ? a->fi : FI_ADDR_NOTAVAIL); /* the challenge reached that address */

@@ -238,8 +238,8 @@ static void *not_here(size_t alignment, size_t size)
 		return NULL;
 	}
 	if (!atomic_flag_test_and_set(&heap.said_full))
-		say("process %ld: there is no room for %zu bytes in its %zu MiB in %s: further ones come from the system's memory",
-		    (long)getpid(), size, heap.size >> 20, heap.dir);
+		say("process %ld: its heap of %zu MiB in %s has no room for %zu bytes: what does not fit is allocated from DRAM",
+		    (long)getpid(), heap.size >> 20, heap.dir, size);
 	errno = err;
 	return alignment > ALIGNMENT ? __libc_memalign(alignment, size) : __libc_malloc(size);
 }
@@ -502,7 +502,7 @@ static void in_child(void)
 		return;
 	rc = heap.refuses ? -EPERM : replace_file();
 	if (rc < 0) {
-		say("a child of process %ld cannot have a copy of its heap in %s: %s", (long)getppid(), heap.dir,
+		say("cannot copy the heap of process %ld in %s for its child: %s", (long)getppid(), heap.dir,
 		    heap.refuses ? "PMIO_HEAP_FORK=refuse" : strerrordesc_np(-rc));
 		_exit(127);
 	}
@@ -569,7 +569,7 @@ static bool open_heap(void)
 	if (rc >= 0)
 		rc = take_file(rc);
 	if (rc < 0) {
-		say("a file in %s: %s", heap.dir, strerrordesc_np(-rc));
+		say("cannot create a file in %s: %s", heap.dir, strerrordesc_np(-rc));
 		return false;
 	}
 	rc = reserve(heap.fd, 0, AHEAD + STEP);

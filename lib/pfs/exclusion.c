@@ -323,17 +323,17 @@ int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path)
 	is_here = strcmp(m.host, here) == 0 && !pool_exists(m.dir, m.hex);
 	read_boot(boot);
 	if (is_here && strcmp(m.boot, boot) != 0) {
-		pmio_warn("open %s: data for it waited in pool %s, which the last start of %s has emptied: they are lost",
+		pmio_warn("open %s: data for it were in pool %s, which a reboot of %s has cleared: they are lost",
 			  path, m.dir, here);
 		fremovexattr(fd, PMIO_PFS_MARK_NAME);
 		return 0;
 	}
 	if (is_here)
-		pmio_err("open %s: data for it wait in pool %s of %s, which is not there: if it was removed, and is not another "
-			 "container's, `pmio forget %s` gives them up", path, m.dir, m.host, path);
+		pmio_err("open %s: data for it wait in pool %s of %s, which does not exist here: if it was removed, and is not in "
+			 "another container, `pmio forget %s` discards them", path, m.dir, m.host, path);
 	else
 		pmio_err("open %s: data for it wait in pool %s on %s: `pmio drain --pool=%s %s` there writes them, "
-			 "`pmio forget` gives them up", path, m.dir, m.host, m.dir, path);
+			 "`pmio forget` discards them", path, m.dir, m.host, m.dir, path);
 	return PMIO_EOTHER;
 }
 

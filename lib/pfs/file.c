@@ -108,7 +108,7 @@ int pmio_pfs_check(int fd, const char *path)
 
 	if (rc < 0 || !pmio_pfs_fd_in_mount(fd))
 		return rc;
-	pmio_err("open %s: it is in a mount of pmio: the name that it has outside of it is to be used", path);
+	pmio_err("open %s: it is in a `pmio mount`; use the path that the file has outside of the mount", path);
 	return PMIO_EOTHER;
 }
 
@@ -180,6 +180,6 @@ int pmio_pfs_unlink(const char *path, bool durably)
 		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
 	rc = durably ? pmio_pfs_sync_name(path, -1) : 0;
 	if (rc < 0) /* it was removed: an error would wrongly say that it was not */
-		pmio_err("remove %s: fsync of its folder: %s", path, strerror(-rc));
+		pmio_err("remove %s: fsync of its directory: %s", path, strerror(-rc));
 	return 0;
 }

@@ -206,7 +206,7 @@ static int check_file(struct pmio_catalog *cat, int dir_fd, const char *dir, uin
 
 	/* before libpmemobj maps it and faults on missing pages */
 	if ((uint64_t)st.st_size < pmio_catalog_file_size(nr_slots)) {
-		pmio_err("%s: catalog: damaged: it is shorter than when it was made", dir);
+		pmio_err("%s: catalog: damaged: it is shorter than when it was created", dir);
 		return PMIO_EDAMAGED;
 	}
 	cat->size = (uint64_t)st.st_size;
@@ -279,9 +279,9 @@ static const char *root_flaw(struct pmio_catalog *cat, const struct root_df *roo
 			     const uint8_t uuid[16], uint32_t nr_slots)
 {
 	if (memcmp(root->uuid, uuid, sizeof(root->uuid)) != 0)
-		return "it belongs to another pool's data";
+		return "it belongs to another pool";
 	if (root->nr_slots != nr_slots)
-		return "its number of files is not that of the data";
+		return "its number of slots differs from that of `data`";
 	cat->entries = (struct entry_df *)(uintptr_t)object(
 		cat, root->entries, (uint64_t)nr_slots * sizeof(struct entry_df));
 	return cat->entries ? NULL : "it has no entries";

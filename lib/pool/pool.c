@@ -27,7 +27,7 @@ static int lock_pool(struct pmio_pool *pool)
 		rc = pmio_pool_dir_lock(pool->dir_fd, pool->dir, true, &pool->lock_fd);
 	while (rc == -EBUSY && pmio_backoff_sleep(&b));
 	if (rc == -EBUSY)
-		pmio_err("pool %s: another agent has it", pool->dir);
+		pmio_err("pool %s: in use by another agent", pool->dir);
 	return rc;
 }
 

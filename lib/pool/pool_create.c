@@ -61,8 +61,8 @@ static int check_memory(int dir_fd, const char *dir, uint64_t size, uint64_t bes
 	pmio_memory_room(&pmio_system, &room);
 	if (size <= UINT64_MAX - besides && size + besides <= share_of(room.bytes))
 		return 0;
-	pmio_err("pool %s: %" PRIu64 " MiB of memory, and %" PRIu64 " for its catalog, are too much: %s, of %" PRIu64
-		 " MiB, has %" PRIu64 " MiB left, of which a pool may have %" PRIu64, dir, size >> 20,
+	pmio_err("pool %s: %" PRIu64 " MiB of memory, and %" PRIu64 " MiB for its catalog, are too much: %s, of %" PRIu64
+		 " MiB, has %" PRIu64 " MiB left, of which a pool may use %" PRIu64 " MiB", dir, size >> 20,
 		 besides >> 20, room.what, room.limit >> 20, room.bytes >> 20, share_of(room.bytes) >> 20);
 	return -ENOSPC;
 }
@@ -251,7 +251,7 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 
 	for (;;) {
 		if (occupied(dir_fd)) {
-			pmio_err("pool %s: there is a pool already", dir);
+			pmio_err("pool %s: a pool exists there already", dir);
 			return -EEXIST;
 		}
 		rc = pmio_pool_dir_lock(dir_fd, dir, true, lock_fd);
@@ -263,7 +263,7 @@ static int lock_new(int dir_fd, const char *dir, int *lock_fd)
 		}
 	}
 	if (rc == 0 && occupied(dir_fd)) {
-		pmio_err("pool %s: there is a pool already", dir);
+		pmio_err("pool %s: a pool exists there already", dir);
 		close(*lock_fd);
 		return -EEXIST;
 	}
@@ -552,7 +552,7 @@ static int make_anew(const struct old_pool *old, const char *dir, const struct p
 		return 0;
 	steps.size = old->size;
 	if (create_files(old->dir_fd, dir, &steps, &vp) < 0)
-		pmio_err("pool %s: it could not be made with its old size either", dir);
+		pmio_err("pool %s: it could not be created with its old size either; there is no pool now", dir);
 	return rc;
 }
 
@@ -672,6 +672,6 @@ int pmio_pool_destroy(const char *dir)
 	rc = destroy_in(dir_fd, dir);
 	close(dir_fd);
 	if (rc == 0 && rmdir(dir) < 0 && errno != ENOTEMPTY && errno != EEXIST)
-		pmio_info("pool %s: the directory stays: %s", dir, strerror(errno));
+		pmio_info("pool %s: the directory was not removed: %s", dir, strerror(errno));
 	return rc;
 }

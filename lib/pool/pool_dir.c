@@ -246,8 +246,8 @@ int pmio_pool_kill_owner(const char *dir, int limit_ms)
 		rc = pmio_process_kill((pid_t)owner.pid, st.st_dev, st.st_ino, limit_ms);
 	close(dir_fd);
 	if (rc == -ESRCH)
-		pmio_err("pool %s: its lock is held by process %u of %s, which is not on this machine or not seen "
-			 "from here", dir, owner.pid, *owner.host ? owner.host : "an unknown host");
+		pmio_err("pool %s: its lock is held by process %u of %s, which is not on this machine or not "
+			 "visible from here", dir, owner.pid, *owner.host ? owner.host : "an unknown host");
 	else if (rc == -EBUSY)
 		pmio_err("pool %s: process %u has been killed but has not ended yet: it is frozen, or a file "
 			 "system hangs", dir, owner.pid);

@@ -23,7 +23,7 @@ static void scan_packed(struct pmio_scan *scan, const struct pmio_view *v, const
 	if (!pmio_packed_counts(word, generation))
 		return;
 	if (!pmio_packed_decode(word, generation, v->nr_frames, &p) || size > pmio_packed_max(v->block_shift)) {
-		pmio_err("%s: damaged: place of the file in slot %u", dir, slot);
+		pmio_err("%s: damaged: invalid location of the packed file in slot %u", dir, slot);
 		scan->nr_problems++;
 		return;
 	}
@@ -45,7 +45,7 @@ static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
 	int state;
 
 	if (!generation_ok(live)) {
-		pmio_err("%s: damaged: generation of slot %u", dir, slot);
+		pmio_err("%s: damaged: invalid generation of slot %u", dir, slot);
 		scan->nr_problems++;
 		return;
 	}
@@ -64,7 +64,7 @@ static void scan_slot(struct pmio_scan *scan, const struct pmio_view *v,
 		return;
 	}
 	if (size > INT64_MAX) {
-		pmio_err("%s: damaged: size of the file in slot %u", dir, slot);
+		pmio_err("%s: damaged: invalid size of the file in slot %u", dir, slot);
 		scan->nr_problems++;
 		return;
 	}
@@ -94,7 +94,7 @@ static enum pmio_frame_class classify(struct pmio_scan *scan, const struct pmio_
 	if (owner == PMIO_OWNER_PACK)
 		return PMIO_FRAME_LEFT;
 	if (slot >= v->nr_slots || PMIO_OWNER_GENERATION(owner) == 0) {
-		pmio_err("%s: damaged: owner of frame %" PRIu64, dir, frame);
+		pmio_err("%s: damaged: invalid owner of frame %" PRIu64, dir, frame);
 		scan->nr_problems++;
 		return PMIO_FRAME_BAD;
 	}
@@ -102,7 +102,7 @@ static enum pmio_frame_class classify(struct pmio_scan *scan, const struct pmio_
 	    scan->state[slot] == PMIO_FILE_NONE || scan->packed[slot])
 		return PMIO_FRAME_LEFT;
 	if (pmio_pm_load64(&h->chunk) > (uint64_t)INT64_MAX >> v->chunk_shift) {
-		pmio_err("%s: damaged: chunk number of frame %" PRIu64, dir, frame);
+		pmio_err("%s: damaged: invalid chunk number of frame %" PRIu64, dir, frame);
 		scan->nr_problems++;
 		return PMIO_FRAME_BAD;
 	}

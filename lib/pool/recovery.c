@@ -243,8 +243,7 @@ static int guess_layout(struct pmio_recovery *s)
 		}
 	}
 	if (best_agrees == 0) {
-		pmio_err("%s: damaged: from what is left of the superblock it cannot be told where anything lies",
-			 s->dir);
+		pmio_err("%s: damaged: too little of the superblock is left to locate the data", s->dir);
 		return PMIO_EDAMAGED;
 	}
 	s->super = best;
@@ -351,7 +350,7 @@ static struct pmio_mask dirty_mask(const struct pmio_frame_df *h)
 /* it is not known to which file its data belong: any file may lack them */
 static void orphan(struct pmio_recovery *s, uint64_t frame)
 {
-	problem(s, "header of frame %" PRIu64 ": whose data it holds cannot be told (bytes %" PRIu64 " to %" PRIu64
+	problem(s, "header of frame %" PRIu64 ": its owner cannot be determined (bytes %" PRIu64 " to %" PRIu64
 		   " of the pool's data)", frame, s->super.frames_off + (frame << s->chunk_shift),
 		s->super.frames_off + ((frame + 1) << s->chunk_shift) - 1);
 	s->doubtful = true;
@@ -452,7 +451,7 @@ static void judge_packed(struct pmio_recovery *s, uint32_t slot)
 		return;
 	if (!packed_of(s, slot, &p) ||
 	    df.size > pmio_packed_max(s->block_shift)) {
-		problem(s, "place of %s", name_of(f));
+		problem(s, "invalid location of %s", name_of(f));
 		f->doubtful = true;
 		return;
 	}
@@ -728,7 +727,7 @@ static int copy_gap(struct copying *c, uint64_t from, uint64_t to, bool doubtful
 	if (doubtful)
 		lose(c, from, to, "may have been in a frame that is lost");
 	else if (c->t->base < 0)
-		lose(c, from, end, "not in the pool, and the file on the file system is not to be had");
+		lose(c, from, end, "not in the pool, and the file on the file system is not available");
 	return rc;
 }
 
@@ -825,7 +824,7 @@ static int copy_chunks(struct copying *c)
 			same++;
 		rc = copy_gap(c, at, start, c->file->doubtful);
 		if (rc == 0 && same > 1)
-			lose(c, start, end, "two frames hold it");
+			lose(c, start, end, "claimed by two frames");
 		else if (rc == 0)
 			rc = copy_chunk(c, h);
 		at = end;

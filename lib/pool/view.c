@@ -138,7 +138,7 @@ static const char *layout_flaw(const struct pmio_super_df *s, uint64_t size)
 	if (!chunk_size_ok(s->chunk_size))
 		return "chunk size";
 	if (s->data_size > size)
-		return "it is shorter than when it was made";
+		return "it is shorter than when it was created";
 	if (s->nr_slots > PMIO_SLOTS_MAX || s->nr_clients > CLIENTS_MAX)
 		return "number of slots or clients";
 	if (s->frames_off % PMIO_FRAME_ALIGN != 0 || s->frames_off > s->data_size)
@@ -165,7 +165,7 @@ static bool version_ok(uint32_t version)
 const char *pmio_view_super_flaw(const struct pmio_super_df *s)
 {
 	if (s->magic != PMIO_POOL_MAGIC || !version_ok(s->version))
-		return "not one of ours";
+		return "not that of a pmio pool";
 	return s->crc != super_crc(s) ? "its checksum is wrong" : layout_flaw(s, s->data_size);
 }
 

@@ -85,7 +85,7 @@ static const struct redirect_pool *load(void)
 
 	if (!dladdr(&first_own, &info) || snprintf(path, sizeof(path), "%s", info.dli_fname) >= (int)sizeof(path) || !(slash = strrchr(path, '/')) ||
 	    slash + sizeof(REDIRECT_POOL_LIBRARY) >= path + sizeof(path)) {
-		redirect_error("this library does not find its own folder");
+		redirect_error("cannot determine the directory of this library");
 		return NULL;
 	}
 	strcpy(slash + 1, REDIRECT_POOL_LIBRARY);
@@ -522,7 +522,7 @@ int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *c
 	if (!redirect_fd_name(fd, &st, name) || !redirect_matches(name) || is_pmio(caller))
 		return stay_plain(fd, truncate);
 	if (fd >= REDIRECT_FDS) {
-		redirect_error("%s: descriptor %d is too high a number for a redirected file", name, fd);
+		redirect_error("%s: descriptor %d is too high for a redirected file", name, fd);
 		RAW(close, fd);
 		errno = EMFILE;
 		return -1;

@@ -136,7 +136,7 @@ void redirect_patch(void)
 	first &= ~page;
 	last = (last + page) & ~page;
 	if (!nr || RAW(mprotect, first, last - first, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) {
-		redirect_error("the C library cannot be changed: what it does by itself, as stdio, is not redirected");
+		redirect_error("cannot patch the C library: calls that it makes itself, as stdio does, are not redirected");
 		return;
 	}
 	for (unsigned i = 0; i < nr; i++)

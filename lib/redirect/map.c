@@ -425,8 +425,8 @@ static void say_refused(int fd, bool elsewhere, int rc)
 	redirect_note('-', name, "it could not be mapped");
 	if (elsewhere && __atomic_exchange_n(&warned, true, __ATOMIC_RELAXED))
 		return;
-	redirect_error("mmap %s: %s", name, elsewhere ? "pieces of it are on other nodes, so it cannot be mapped shared; reads and writes work"
-				    : rc == -ENOSPC ? "the pool has no room for all of it" : "the pool cannot map it");
+	redirect_error("mmap %s: %s", name, elsewhere ? "parts of it are on other nodes, so it cannot be mapped shared; reads and writes work"
+				    : rc == -ENOSPC ? "the pool has no room for the whole mapping" : "the pool cannot map it");
 }
 
 static void *map_shared(struct redirect_file *f, int fd, void *addr, size_t len, int prot, int flags, off_t off)
@@ -492,7 +492,7 @@ int redirect_munmap(void *addr, size_t len)
 	int ended = rc == 0 ? forget_range(addr, len) : 0;
 
 	if (ended < 0)
-		redirect_error("munmap: what was mapped is not all on the file system: it stays in the pool");
+		redirect_error("munmap: not all mapped data could be drained: they stay in the pool");
 	return (int)raw_result(rc);
 }
 REDIRECT(munmap, redirect_munmap);

@@ -356,7 +356,7 @@ int redirect_dup3(int from, int to, int flags)
 		if (RAW(fcntl, from, F_GETFD, 0) >= 0)
 			rc = redirect_forget(to);
 		if (rc < 0)
-			redirect_error("dup2 to %d: what that descriptor had before is not on the file system: %s", to, strerror(redirect_errno(rc)));
+			redirect_error("dup2 to %d: the file that was open there could not be drained: %s", to, strerror(redirect_errno(rc)));
 	}
 	return copied(from, RAW(dup3, from, to, flags));
 }

@@ -186,7 +186,7 @@ static bool prepare(int dir, const char *path)
 		return why;
 	redirect_note('-', current, why);
 	if (is_first(current))
-		redirect_warning("%s: %s, so it sees the plain files; `pmio mount` shows the files in the pool to such programs", current, why);
+		redirect_warning("%s: %s, so it uses the plain files; for such programs there is `pmio mount`", current, why);
 	return true;
 }
 

@@ -155,7 +155,7 @@ static int settle_shared(int dir, const char *path, bool moves)
 	if (fd >= 0)
 		RAW(close, fd);
 	if (rc == -EXDEV)
-		redirect_warning("%s: other processes have it open, maybe on other nodes, so it cannot be renamed to another folder", name);
+		redirect_warning("%s: in use by other processes, possibly on other nodes: it cannot be moved to another directory", name);
 	return rc;
 }
 

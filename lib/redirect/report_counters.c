@@ -174,7 +174,7 @@ const struct redirect_pool *pool_timed(const struct redirect_pool *pool, const c
 {
 	times = map_times(file);
 	if (!times) {
-		pmio_warn("%s: what this process does is not in the report: %s", file, errno ? strerror(errno) : "it has another size");
+		pmio_warn("%s: this process is not included in the report: %s", file, errno ? strerror(errno) : "wrong size of the file");
 		return pool;
 	}
 	inner = pool;

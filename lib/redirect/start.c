@@ -28,7 +28,7 @@ static bool has_proc(void)
 {
 	if (RAW(faccessat, AT_FDCWD, "/proc/self/fd", X_OK) == 0)
 		return true;
-	redirect_warning("there is no /proc here, so no file of this process is redirected");
+	redirect_warning("/proc is not available, so no file of this process is redirected");
 	return false;
 }
 

@@ -100,7 +100,7 @@ int remote_address(const char *setting, char *address, size_t size)
 	if (rc < 0)
 		rc = resolve(setting, address, size);
 	if (rc < 0) {
-		pmio_err("address \"%s\": no interface of this node has it, and no host is called so", setting);
+		pmio_err("address \"%s\": matches no interface of this node and no host name", setting);
 		rc = -EADDRNOTAVAIL;
 	}
 	return rc;

@@ -107,7 +107,7 @@ static void say_in_the_way(int dir_fd, const char *name)
 	struct stat st;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != geteuid())
-		pmio_err("endpoint descriptor %s: user %u has a file of that name there", name, (unsigned)st.st_uid);
+		pmio_err("endpoint descriptor %s: the name is taken by a file of user %u", name, (unsigned)st.st_uid);
 }
 
 int remote_endpoint_save(int dir_fd, const char *name, const struct remote_endpoint *endpoint)
@@ -222,7 +222,7 @@ int remote_targets_load(const char *setting, struct remote_endpoint **endpoints,
 		rc = remote_endpoint_load(AT_FDCWD, name, &more[*nr]);
 		if (rc < 0)
 			pmio_err("memory node %s: %s", name,
-				 rc == -EPERM ? "not a file that only you may read" : pmio_strerror(rc));
+				 rc == -EPERM ? "it must be a file that only you can read" : pmio_strerror(rc));
 		else
 			++*nr;
 	}
@@ -250,8 +250,8 @@ int remote_endpoint_keep_key(const char *name, struct remote_endpoint *endpoint)
 		if (st.st_uid != geteuid())
 			pmio_warn("endpoint descriptor %s: it belongs to user %u: its key is not used", name, (unsigned)st.st_uid);
 		else
-			pmio_warn("endpoint descriptor %s: others could read or write it (mode %04o): there is a new key; copies of the old "
-				  "endpoint descriptor must be replaced by this one", name, (unsigned)st.st_mode & 07777);
+			pmio_warn("endpoint descriptor %s: others could read or write it (mode %04o): created a new key; replace copies of "
+				  "the old endpoint descriptor by this one", name, (unsigned)st.st_mode & 07777);
 		rc = -ENOENT;
 	}
 	return rc;

@@ -54,7 +54,7 @@ static void say_failed(struct remote_file *r, const char *what, int rc)
 	relayed = r->relay != NULL;
 	pthread_mutex_unlock(&r->lock);
 	pmio_err("%s %s at node %s: %s%s", what, r->f.path, r->target->endpoint.host, pmio_strerror(rc),
-		 relayed && rc == -EIO ? " (target.log of this node's pool has the reason)" : "");
+		 relayed && rc == -EIO ? " (see target.log in this node's pool)" : "");
 }
 
 static int simple_call(struct remote_file *r, enum remote_op op, const char *what)

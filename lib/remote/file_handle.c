@@ -89,7 +89,7 @@ static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
 		return rc;
 	pthread_mutex_lock(&r->lock);
 	if (r->relay) {
-		pmio_warn("%s: calls go to node %s itself now, not by this node's target", r->f.path, r->target->endpoint.host);
+		pmio_warn("%s: this node's target has ended: calling node %s directly", r->f.path, r->target->endpoint.host);
 		r->relay = NULL;
 		r->generation = 0; /* of no session */
 	}

@@ -172,9 +172,9 @@ static int say_locked(int fd, const char *layout_file)
 	pid_t pid = pmio_lock_holder(fd);
 
 	if (pid)
-		pmio_err("%s: process %d does not give up its lock", layout_file, (int)pid);
+		pmio_err("%s: process %d has held its lock for too long", layout_file, (int)pid);
 	else
-		pmio_err("%s: a process of user %u on another node does not give up its lock", layout_file, (unsigned)geteuid());
+		pmio_err("%s: a process of user %u on another node has held its lock for too long", layout_file, (unsigned)geteuid());
 	return -ETIMEDOUT;
 }
 
@@ -186,7 +186,7 @@ int layout_file_lock(int fd, const char *layout_file, int how)
 		if (errno == EINTR)
 			continue;
 		if (errno != EWOULDBLOCK) {
-			pmio_err("%s: flock: %s; files of several nodes need a file system with locks that all nodes see",
+			pmio_err("%s: flock: %s; a file that several nodes use needs a file system whose locks work across nodes",
 				 layout_file, strerror(errno));
 			return -ENOLCK;
 		}
@@ -211,7 +211,7 @@ static void say_others(const char *layout_file)
 	uid_t uid;
 
 	if (layout_file_owner(layout_file, &uid) && uid != geteuid())
-		pmio_warn("%s belongs to user %u, and is left alone", layout_file, (unsigned)uid);
+		pmio_warn("%s belongs to user %u and is left unchanged", layout_file, (unsigned)uid);
 }
 
 /* ---- writing --------------------------------------------------------------------------- */

@@ -90,7 +90,7 @@ int remote_layout_begin(const struct pmio_settings *settings, const char *path, 
 	if (fd < 0) {
 		rc = -errno;
 		if (rc != -EEXIST)
-			pmio_err("%s cannot be created; it marks %s as open on several nodes: %s", m.name, path,
+			pmio_err("cannot create the layout file %s, which marks %s as open on several nodes: %s", m.name, path,
 				 pmio_strerror(rc));
 		return rc;
 	}
@@ -173,8 +173,8 @@ static int join(const struct pmio_settings *settings, const char *layout_file, s
 		rc = say_join(settings, layout, layout_file, false);
 	if (rc == 0 || rc == -ENOENT)
 		return rc;
-	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job is dead, remove "
-		 "this file", layout_file, mds->host, pmio_strerror(rc));
+	pmio_err("%s: the file is in use on node %s, which cannot be reached (%s); if its job has ended, "
+		 "remove this file", layout_file, mds->host, pmio_strerror(rc));
 	return -EBUSY;
 }
 
@@ -255,7 +255,7 @@ static int remove_left_over(const struct pmio_settings *settings, const char *la
 	layout->joined = rc == 0;
 	if (rc != -ENOENT && rc != -EAGAIN && rc != -ESTALE)
 		return rc;
-	pmio_info("%s: left over: removed", layout_file);
+	pmio_info("%s: removed, as it was left over", layout_file);
 	layout_file_remove_this(layout_file, fd);
 	return -ENOENT;
 }
@@ -311,7 +311,7 @@ int remote_layout_find(const struct pmio_settings *settings, const char *path, s
 	if (rc < 0)
 		return -ENOENT; /* the open reports the error */
 	if (rc == 1)
-		pmio_warn("%s was made by user %u, who cannot write the file: it is passed over", m.other, (unsigned)forger);
+		pmio_warn("%s was created by user %u, who cannot write the file: it is ignored", m.other, (unsigned)forger);
 	for (int tries = 0; tries < LAYOUT_LOCKED_TRIES; tries++) {
 		rc = try_to_find(settings, m.name, m.born, layout, tries >= LAYOUT_FIND_TRIES);
 		if (rc != -EAGAIN)

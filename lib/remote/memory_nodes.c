@@ -153,7 +153,7 @@ int remote_stage_in(struct pmio *pm, const struct pmio_settings *settings, const
 	if (rc < 0)
 		pmio_err("stage in %s: %s", path,
 			 rc == -ENOSPC	? "the memory nodes have no room"
-			 : rc == -EBUSY ? "it is in use, and its pieces are where its programs run"
+			 : rc == -EBUSY ? "it is in use by programs, whose nodes hold its data"
 					: pmio_strerror(rc));
 	if (rc < 0)
 		pmio_close(out);

@@ -350,8 +350,8 @@ static int join_one_again(struct node *n, struct membership *m)
 	rc = layout_file_locked(m->layout_file, m->layout, &n->endpoint, say_membership, &s);
 	if (rc != -ENOENT)
 		return rc;
-	pmio_err("%s: node %s was started anew, or this process was taken for dead, and then others took the file over: "
-		 "what this process has open of it is lost", m->layout_file, n->endpoint.host);
+	pmio_err("%s: node %s was restarted, or considered this process dead, and others have opened the file since: "
+		 "this process's handles of it are no longer valid", m->layout_file, n->endpoint.host);
 	free_membership(n, m);
 	atomic_fetch_add(&nr_ended, 1);
 	return 0;
@@ -519,7 +519,7 @@ void node_leave(struct node *n, int rc)
 	if (node_is_lost(rc)) {
 		if (!n->warned)
 			pmio_err("node %s: lost: %s", n->endpoint.host,
-				 rc == -ESTALE ? "its target was started anew" : pmio_strerror(rc));
+				 rc == -ESTALE ? "its target was restarted" : pmio_strerror(rc));
 		n->warned = n->lost = true;
 		n->last_error = rc;
 	}

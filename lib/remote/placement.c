@@ -126,7 +126,7 @@ static int ask_holder(struct striped_file *s, uint64_t chunk, uint64_t needed, u
 	m.wanted = wanted < m.nr ? (uint32_t)wanted : m.nr;
 	rc = striped_ask(s, server, &m, sizeof(m), REMOTE_CLAIM, &a, sizeof(a));
 	if (rc == -ENOENT) {
-		pmio_err("%s: node %s has forgotten who holds its pieces: it was started anew", s->f.path,
+		pmio_err("%s: node %s was restarted and no longer knows which nodes hold the data", s->f.path,
 			 s->layout.endpoints[server].host);
 		rc = -EIO;
 	}

@@ -464,7 +464,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 	if (rc == -ENOENT)
 		deleted = true; /* no data of it can be drained any more */
 	else if (rc < 0)
-		pmio_err("close %s: its layout file: %s; until it is drained others may read what the file system has",
+		pmio_err("close %s: cannot mark its layout file: %s; until a drain others may read what the file system has",
 			 s->f.path, pmio_strerror(rc));
 	rc = lost ? -EIO : 0;
 	for (uint32_t i = s->layout.nr; i-- > 0;) {
@@ -484,7 +484,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 			keep = REMOTE_KEEP;
 		rc_leave = remote_layout_leave(s->settings, &s->layout, keep);
 		if (rc_leave < 0)
-			pmio_err("close %s: node %s does not know that it is closed: %s", s->f.path,
+			pmio_err("close %s: could not tell node %s about the close: %s", s->f.path,
 				 s->layout.endpoints[0].host, pmio_strerror(rc_leave));
 		may_stay_dirty = may_stay_dirty && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
 	}
@@ -531,7 +531,7 @@ int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_po
 	memcpy(m.layout, s->layout.id, sizeof(m.layout));
 	rc = striped_ask(s, 0, &m, sizeof(m), REMOTE_POINTER, &a, sizeof(a));
 	if (rc == -ENOENT) {
-		pmio_err("%s: node %s has forgotten the shared file pointer: it was started anew", s->f.path, s->layout.endpoints[0].host);
+		pmio_err("%s: node %s was restarted: the shared file pointer is lost", s->f.path, s->layout.endpoints[0].host);
 		rc = -EIO;
 	}
 	if (rc == 0)

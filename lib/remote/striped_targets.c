@@ -50,7 +50,7 @@ static int open_target(struct striped_file *s, uint32_t i, enum striped_use use,
 		how.flags |= PMIO_OPEN_SHARED | (i ? 0 : PMIO_OPEN_MDS | (s->layout.began ? PMIO_OPEN_BEGINS : 0));
 	rc = try_target(s, i, use, &how, out);
 	if (rc == 0 && s->f.ino && (*out)->ino != s->f.ino) {
-		pmio_err("open %s: node %s sees another file under this name", s->f.path, s->layout.endpoints[i].host);
+		pmio_err("open %s: node %s sees another file under this path", s->f.path, s->layout.endpoints[i].host);
 		pmio_close(out);
 		rc = -ESTALE;
 	}
@@ -170,7 +170,7 @@ static void say_asked(struct striped_file *s, uint32_t i, int rc)
 	t->warned = rc == -EIO;
 	pthread_mutex_unlock(&s->lock);
 	if (warn)
-		pmio_err("%s: this node's target cannot ask node %s; target.log of its pool has the reason", s->f.path,
+		pmio_err("%s: this node's target cannot query node %s (see target.log in this node's pool)", s->f.path,
 			 s->layout.endpoints[i].host);
 }
 

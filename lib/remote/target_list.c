@@ -14,7 +14,7 @@ static bool is_of_use(const struct pmio_settings *s, const struct remote_endpoin
 	int rc;
 
 	if (memory->chunk_size != layout->endpoints[0].chunk_size) {
-		pmio_warn("memory node %s is not used: its chunks have another size", memory->host);
+		pmio_warn("memory node %s is not used: its chunk size differs", memory->host);
 		return false;
 	}
 	rc = remote_stat(s, memory, &st);

@@ -62,7 +62,7 @@ static void end_earlier(struct server *s, struct session *successor)
 		if (n == successor)
 			break;
 		if (!n->ended)
-			pmio_info("target: process %u of node %s has given a session up, and begins another one", p->pid, p->host);
+			pmio_info("target: process %u of node %s replaces its session", p->pid, p->host);
 		target_end_session(s, n, false);
 	}
 }
@@ -91,9 +91,9 @@ void target_take_hello(struct server *s, struct pmio_fabric_call *call, const vo
 	n->fabric = pmio_fabric_call_session(call);
 	n->hello = call;
 	if (p->warned_lost)
-		pmio_warn("target: process %u of node %s is there again", p->pid, p->host);
+		pmio_warn("target: process %u of node %s has reconnected", p->pid, p->host);
 	else if (n->prev == n)
-		pmio_info("target: process %u of node %s has come", p->pid, p->host);
+		pmio_info("target: process %u of node %s has connected", p->pid, p->host);
 	p->warned_lost = false;
 	end_earlier(s, n);
 	target_go_on(s, p);

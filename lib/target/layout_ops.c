@@ -59,7 +59,7 @@ static void watch_known(struct job *job)
 	while (rc == 0 && (rc = pmio_stat_next(pm, &cursor, st)) == 0)
 		rc = st->state == PMIO_STATE_HELD ? 0 : watches_add(s->watches, st->path);
 	if (rc < 0 && rc != -ENOENT)
-		pmio_warn("target: not all files that the pool has are watched: %s; marks next to them may stay",
+		pmio_warn("target: cannot watch all files of the pool: %s; marks next to them may stay",
 			  pmio_strerror(rc));
 	if (pm)
 		client_drop(&pm);

@@ -130,7 +130,7 @@ static void forget_layout(struct server *s, const char *layout_file, const uint8
 		layouts_forget(s->layouts, &p->memberships, id);
 		target_put_process(s, p);
 	}
-	pmio_warn("target: %s has been removed: it is kept no longer for a process that cannot be reached", layout_file);
+	pmio_warn("target: %s was removed: forgetting the process that cannot be reached", layout_file);
 }
 
 /* a user who removes a layout file confirms that the process is dead.  A thread of its own, as the file system may hang */
@@ -219,7 +219,7 @@ static void take_liveness(struct server *s, int sock)
 
 static void lose_session(struct server *s, struct session *n, const char *why)
 {
-	pmio_warn("target: process %u of node %s cannot be reached (%s): its session is given up", n->process->pid,
+	pmio_warn("target: process %u of node %s cannot be reached (%s): ending its session", n->process->pid,
 		  n->process->host, why);
 	target_note_lost(s, n->process);
 	target_end_session(s, n, false);
@@ -239,7 +239,7 @@ void target_take_event(struct server *s, uint64_t id)
 		return;
 	/* ignore any data and a silent connection: only an end counts */
 	if (recv(n->liveness, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
-		pmio_info("target: process %u of node %s has gone", n->process->pid, n->process->host);
+		pmio_info("target: process %u of node %s has disconnected", n->process->pid, n->process->host);
 		target_end_process(s, n->process);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		const char *why = strerror(errno);

@@ -267,8 +267,8 @@ void target_note_lost(struct server *s, struct process *p)
 	p->warned_lost = true;
 	for (unsigned i = 0; (layout_file = layouts_joined(p->memberships, i, id, &joined)) != NULL || joined; i++) {
 		if (layout_file)
-			pmio_warn("target: %s stays for process %u of node %s, which may have the file open; if it is dead "
-				  "for certain, remove that file", layout_file, p->pid, p->host);
+			pmio_warn("target: %s is kept for process %u of node %s, which may still have the file open; if that process "
+				  "is certainly dead, remove this file", layout_file, p->pid, p->host);
 	}
 	s->keeper_wanted = true;
 }

@@ -114,7 +114,7 @@ static int loop(struct server *s)
 			leave_ms = pmio_now_ms() + LEAVE_MS;
 		n = leave_ms != UINT64_MAX && (!s->sessions || pmio_now_ms() >= leave_ms);
 		if (n || is_idle(s)) {
-			pmio_info("target: %s, leaving", n ? "told to" : "idle");
+			pmio_info("target: exiting: %s", n ? "as requested" : "idle");
 			pthread_mutex_unlock(&s->lock);
 			return 0;
 		}
@@ -357,7 +357,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 		pmio_daemon_is_up(c->foreground, s->log_fd);
 		pmio_info("target: serving %s as %s", c->pool_dir, s->endpoint.host);
 		if (s->settings.num[PMIO_SET_MUNGE] == PMIO_MUNGE_AUTO && !pmio_fabric_target_has_munge(s->target))
-			pmio_warn("target: munge=auto, but MUNGE does not work here: any user who has the key is accepted");
+			pmio_warn("target: munge=auto, but MUNGE does not work here: anyone who has the key is accepted");
 		if (c->endpoint_file)
 			target_watch_known(s);
 		rc = loop(s);

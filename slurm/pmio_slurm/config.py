@@ -36,7 +36,7 @@ class Config:
         self.longest = longest
         capacity = text.size(values["NODE_CAPACITY"])
         if capacity is None:
-            raise Failure(f"{path}: NODE_CAPACITY is not a size, as 1.5TiB is one")
+            raise Failure(f"{path}: NODE_CAPACITY is not a size, such as 1.5TiB")
         self.node_capacity = capacity
 
     def pool_of_job(self, number: int) -> str:

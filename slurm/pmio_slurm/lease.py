@@ -91,7 +91,7 @@ class Lease:
             return  # a call that was killed had got them
         able, _ = memory_nodes.choose(self.config, count, size)
         if able < count:
-            raise Failure(f"{count} memory nodes with {size} bytes each are asked for, there are {able}")
+            raise Failure(f"{count} memory nodes with {size} bytes each are requested, {able} are available")
         self._withdraw()
         # from here on it waits, also for one that is down for a while
         nodes = clock.wait_for(lambda: self._try_to_take(count, size), 1)

@@ -71,7 +71,7 @@ def run(verb: str, arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code
     except Exception as error:
-        text.say(f"{verb}: {type(error).__name__}: {error}{place(error)}: this is a fault of pmio")
+        text.say(f"{verb}: {type(error).__name__}: {error}{place(error)}: this is an internal error in pmio")
         return 1
     return 0
 

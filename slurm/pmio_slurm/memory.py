@@ -90,7 +90,7 @@ class MemoryNode:
 
     def run(self) -> None:
         if not files.is_folder(self.config.pmem):
-            raise Failure(f"the folder PMEM={self.config.pmem} of pmio-slurm.conf is not there")
+            raise Failure(f"the directory PMEM={self.config.pmem} of pmio-slurm.conf does not exist")
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
         while True:
             self.guarded(self.step, "")

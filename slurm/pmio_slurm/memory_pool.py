@@ -48,7 +48,7 @@ class MemoryPool(Pool):
         except FileNotFoundError:
             return False
         if uid == 0 and self.has_data():  # root cannot submit such jobs
-            raise Failure(f"{self.path} is root's, not its user's: remove it, or give it to the user")
+            raise Failure(f"{self.path} belongs to root, not to its user: remove it, or chown it to the user")
         self.run_as(uid, gid, settings, progress)
         return True
 
@@ -74,12 +74,12 @@ class MemoryPool(Pool):
         wanted = files.first_line(self.lease.file(f"want.{self.node}")).strip()
         size = text.number(wanted)
         if size is None:
-            raise Failure(f"'{wanted}' is no number of bytes")
+            raise Failure(f"'{wanted}' is not a number of bytes")
         if self.has_data():
             return
         free, _ = room(self.config)
         if free < size:
-            raise Failure(f"{self.config.pmem} has {free} bytes free, {size} are wanted")
+            raise Failure(f"{self.config.pmem} has {free} bytes free, but {size} are requested")
         files.remove_folder(self.path)
         self.make_folder(size)
         self.give_to_user()
@@ -171,7 +171,7 @@ class MemoryPool(Pool):
         elif what == "drain":
             self.drain()
         else:
-            raise Failure("no memory node knows this request")
+            raise Failure("unknown request")
 
 
 def answer(config: Config, node: str, job: Job) -> None:
@@ -179,7 +179,7 @@ def answer(config: Config, node: str, job: Job) -> None:
     what, _, name = files.first_line(job.file(f"do.{node}")).partition(" ")
     try:
         if not is_name(name):
-            raise Failure(f"'{name}' is no lease")
+            raise Failure(f"'{name}' is not the name of a lease")
         pool = MemoryPool(config, node, name)
         if not pool.run_as_owner(job.settings(), job.file(f"memory_progress.{node}")):
             raise Failure("there is no pool")

@@ -41,7 +41,7 @@ class Node:
     def __init__(self, config: Config) -> None:
         number = text.number(os.environ.get("SLURM_JOB_ID") or "0")
         if number is None:
-            raise Failure("SLURM_JOB_ID is no number")
+            raise Failure("SLURM_JOB_ID is not a number")
         self.config = config
         self.job = Job(config, number)
         self.name = node_name()
@@ -79,7 +79,7 @@ def wish_of(node: Node) -> tuple[str, User | None]:
         return "", None
     owner = user_of_job(node)
     if owner is None:
-        raise Failure(f"job {node.job.id}: Slurm does not say whose it is: SLURM_JOB_UID and SLURM_JOB_GID are not set")
+        raise Failure(f"job {node.job.id}: its owner is unknown: Slurm has not set SLURM_JOB_UID and SLURM_JOB_GID")
     return capacity, User(node.config, *owner, node.path)
 
 
@@ -94,11 +94,11 @@ def begin(node: Node) -> None:
 def make_pool(node: Node, pool: Pool, capacity: str) -> None:
     size = text.number(capacity)
     if size is None:
-        raise Never(f"'{capacity}' is no number of bytes")
+        raise Never(f"'{capacity}' is not a number of bytes")
     if size > node.config.node_capacity:
-        raise Never(f"the job wants {size} bytes on each node, a node has {node.config.node_capacity}")
+        raise Never(f"the job requests {size} bytes on each node, but a node has {node.config.node_capacity}")
     if os.path.lexists(pool.path):
-        raise Fault(f"{pool.path} is there already")
+        raise Fault(f"{pool.path} exists already")
     check_room(node.config, size)
     try:
         pool.make_folder(size)
@@ -122,7 +122,7 @@ def check_room(config: Config, size: int) -> None:
     except Failure as error:
         raise Fault(str(error)) from None
     if free < size:
-        raise NoRoom(f"{config.pmem} has {free} bytes free, the job wants {size}")
+        raise NoRoom(f"{config.pmem} has {free} bytes free, but the job requests {size}")
 
 
 def is_full(error: OSError) -> bool:

@@ -20,7 +20,7 @@ def room(config: Config) -> tuple[int, int]:
     try:
         found = os.statvfs(config.pmem)
     except OSError as error:
-        raise Failure(f"{config.pmem}: its size cannot be had: {explain(error)}") from None
+        raise Failure(f"{config.pmem}: cannot determine its size: {explain(error)}") from None
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 

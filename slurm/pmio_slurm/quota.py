@@ -36,7 +36,7 @@ def limit(config: Config, pool: str, size: int) -> None:
     """Before its user gets the folder."""
     mount = mount_point(config)
     if not mount:
-        text.say(f"{config.pmem} has no project quotas: nothing limits what users put beside their pools")
+        text.say(f"{config.pmem} has no project quotas: the files that users put beside their pools are not limited")
         return
     try:
         project = project_of(pool)

@@ -57,7 +57,7 @@ def owner_of(path: str) -> tuple[int, int]:
         return files.owner(path)
     numbers = [text.number(word) for word in words]
     if len(numbers) != 2 or None in numbers:
-        raise Failure(f"whose is it? {owner_file(path)} is to have the numbers of a user and a group")
+        raise Failure(f"unknown owner: write the numbers of the user and the group into {owner_file(path)}")
     return numbers[0], numbers[1]
 
 
@@ -79,7 +79,7 @@ def retry_pool(config: Config, path: str) -> bool:
     match = re.match("[0-9]+", os.path.basename(path)[len("kept.") :])
     number = text.number(match.group()) if match else None
     if number is None:
-        return complain(path, "of which job? Its name is to be kept.ID")
+        return complain(path, "unknown job: its name must be kept.ID")
     job, node = Job(config, number), node_name()
     try:
         pool = Pool(path, User(config, *owner_of(path), path, progress=progress_file(job, node)))

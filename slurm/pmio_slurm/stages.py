@@ -22,11 +22,11 @@ def setup(config: Config, number: str, uid: str, gid: str, *wishes: str) -> None
     """`wishes`: lines of spec."""
     job = Job(config, numbered(number))
     if not files.is_folder(config.state):
-        raise Failure(f"the folder STATE={config.state} of pmio-slurm.conf is not there")
+        raise Failure(f"the directory STATE={config.state} of pmio-slurm.conf does not exist")
     if text.number(uid) is None or text.number(gid) is None:
         raise Failure(f"job {job.id}: '{uid}' and '{gid}' are not a user's and a group's numbers")
     if any("\n" in wish for wish in wishes):
-        raise Failure(f"job {job.id}: a line of its directives is several")
+        raise Failure(f"job {job.id}: a directive contains a newline")
     pool = config.pool_of_job(job.number)
     settings = environment(config, pool, wishes)
     new = new_folder(job)
@@ -156,7 +156,7 @@ def check_stage_in(job: Job, room: int, where: str) -> None:
         last = found.lines[-1] if found.lines else ""
         size = text.number(last.split("\t")[0])
         if size is None:
-            raise Failure(f"stage_in: {path}: its size cannot be had: {last}")
+            raise Failure(f"stage_in: {path}: cannot determine its size: {last}")
         total += size
         if total > room:
             raise Failure(f"stage_in: {total} bytes are more than the {room} that the job asked for {where}")

@@ -116,7 +116,7 @@ class User:
             if process.poll() is None:
                 end_command(process)
                 seconds = int(clock.now() - output.begun)
-                return Result(f"no end in sight after {seconds} seconds: {' '.join(command[:2])} ...", output.lines, no_end=True)
+                return Result(f"killed, as it had not ended after {seconds} seconds: {' '.join(command[:2])} ...", output.lines, no_end=True)
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode
         if status == 0:
             return Result("", output.lines)

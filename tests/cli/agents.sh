@@ -142,7 +142,7 @@ check "agent start --foreground" foreground
 
 log_file() {
 	"$top_builddir/pmiod" --pool="$PMIO_POOL" --log-file="$T/own.log" --log=info --idle-timeout=0 &&
-		expect 0 "$PMIO" agent status && says 'stays when idle' &&
+		expect 0 "$PMIO" agent status && says 'does not exit when idle' &&
 		grep -q 'agent: serving' "$T/own.log" && expect 0 "$PMIO" agent stop
 }
 check "pmiod detaches, with a log file of one's own" log_file

@@ -23,14 +23,14 @@ is_empty() { [ -f "$1" ] && [ ! -s "$1" ]; }
 in_place() {
 	left "$PFS/a" 1 && is_empty "$PFS/a" && expect 0 "$PMIO" recover && says "^recovered $PFS/a\$" &&
 		says '^recover: 1 of 1 files, 2.4 MiB' && is_whole "$PFS/a" 1 && no_agent && [ ! -s "$PMIO_POOL/lock" ] &&
-		expect 0 "$PMIO" pool check && says ' 0 of them with 0 B not' && expect 0 "$PMIO" recover && says 'nothing waits'
+		expect 0 "$PMIO" pool check && says ' 0 of them with 0 B not' && expect 0 "$PMIO" recover && says 'no data to recover'
 }
 check "no agent: one is started, recovers, and is gone" in_place
 
 one_of_two() {
 	both "$PFS/b" 2 "$PFS/c" 3 && expect 0 "$PMIO" recover "$PFS/b" && is_whole "$PFS/b" 2 && is_empty "$PFS/c" &&
 		expect 0 "$PMIO" pool check && says ' 1 of them with 2.4 MiB not' &&
-		expect 1 "$PMIO" recover "$PFS/none" && one_line 'none: the pool knows no such file' && is_empty "$PFS/c" &&
+		expect 1 "$PMIO" recover "$PFS/none" && one_line 'none: not in the pool' && is_empty "$PFS/c" &&
 		expect 3 "$PMIO" recover --json "$PFS/none" "$PFS/c" && grep -q '"event":"done".*"status":"partly"' "$OUT" &&
 		is_whole "$PFS/c" 3
 }
@@ -63,7 +63,7 @@ check "an agent runs: it does it, and stays" through_agent
 
 live_agent() {
 	[ -S "$PMIO_POOL/agent.sock" ] && mv "$PMIO_POOL/agent.sock" "$T/hidden" && expect 1 "$PMIO" recover &&
-		one_line 'process [0-9]* on .* has it, and cannot be reached'
+		one_line 'in use by process [0-9]* on .*, which cannot be reached'
 	local rc=$?
 	mv "$T/hidden" "$PMIO_POOL/agent.sock"
 	return $rc

@@ -42,11 +42,11 @@ for drain in async hold; do
 	# as PnetCDF creates a file anew
 	cut_and_written() {
 		slow $drain cw && : >"$PFS/cw" || return
-		PMIO_DRAIN=$drain expect 0 "$FILEIO" "$PFS/cw" is 0 write 0 1000 2 && grep -q "cw was emptied on the file system" "$PMIO_POOL/agent.log" || return
+		PMIO_DRAIN=$drain expect 0 "$FILEIO" "$PFS/cw" is 0 write 0 1000 2 && grep -q "cw was truncated to 0 on the file system" "$PMIO_POOL/agent.log" || return
 		if [ $drain = async ]; then
 			expect 0 "$PMIO" drain --all
 		else # what was held is not lost
-			expect 3 "$PMIO" drain --all && expect 0 "$PMIO" ls && says "^gone .* 3.8 MiB .*$PFS/cw \\(the file was removed on the file system, or emptied" &&
+			expect 3 "$PMIO" drain --all && expect 0 "$PMIO" ls && says "^gone .* 3.8 MiB .*$PFS/cw \\(the file was removed on the file system, or truncated" &&
 				expect 0 "$PMIO" forget --gone
 		fi && expect 0 "$FILEIO" -p "$PFS/cw" is 1000 verify 0 1000 2 && expect 0 "$PMIO" drain --all &&
 			expect 0 "$FILEIO" -r "$PFS/cw" is 1000 verify 0 1000 2 && ! has_mark "$PFS/cw"

@@ -64,7 +64,7 @@ check "bad values: one line with what would be valid, nothing is done" bad_value
 
 bad_file() {
 	echo 'drian = hold' >"$T/conf" && PMIO_CONF=$T/conf expect 1 "$PMIO" conf &&
-		one_line "$T/conf: there is no setting \"drian\"" &&
+		one_line "$T/conf: unknown setting \"drian\"" &&
 		echo 'drain' >"$T/conf" && PMIO_CONF=$T/conf expect 1 "$PMIO" conf && one_line "$T/conf.*line 1" &&
 		PMIO_CONF=$T/none expect 1 "$PMIO" conf && one_line "$T/none"
 }

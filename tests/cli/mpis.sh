@@ -83,9 +83,9 @@ check "a component that the MPI loads, a driver in it, or neither" component
 unreachable() {
 	have abi mpich openmpi && printf '#!/bin/sh\ntouch %s/was-run\n' "$T" >"$T/bin/script" && echo "text" >"$T/bin/text" && chmod +x "$T/bin"/* || return 1
 	info 1 "$fakes/static" && json "'linked statically' in o['why']" && info 1 "$fakes/static-pie" && json "'linked statically' in o['why']" &&
-		info 1 "$fakes/own" && json "'has its MPI in it' in o['why']" && info 1 "$fakes/foreign" && json "'/no/such/loader' in o['why']" &&
+		info 1 "$fakes/own" && json "'contains its MPI' in o['why']" && info 1 "$fakes/foreign" && json "'/no/such/loader' in o['why']" &&
 		info 1 /bin/true && json "'is linked to no MPI' in o['why']" && PATH=$T/bin:$PATH info 1 script && json "'is a script (/bin/sh)' in o['why']" &&
-		info 1 "$T/bin/text" && json "'is no program' in o['why']" && [ ! -e "$T/was-run" ]
+		info 1 "$T/bin/text" && json "'is not an executable' in o['why']" && [ ! -e "$T/was-run" ]
 }
 check "programs that cannot be served, and why" unreachable
 
@@ -112,7 +112,7 @@ check "programs with the rights of others" others_rights
 bad_usage() {
 	expect 1 "$PMIO" mpi-info "$T/nix" && one_line "$T/nix: No such file" && expect 1 "$PMIO" mpi-info "$T" && one_line "$T: Is a directory" &&
 		expect 2 "$PMIO" mpi-info a b && one_line 'one program' && expect 2 "$PMIO" run --mpi && expect 2 "$PMIO" run -- /bin/true &&
-		expect 2 "$PMIO" run --mpi=lam -- /bin/true && grep -q 'mpi=lam: there is no such family' "$ERR"
+		expect 2 "$PMIO" run --mpi=lam -- /bin/true && grep -q 'mpi=lam: unknown MPI family' "$ERR"
 }
 check "mistakes on the command line" bad_usage
 
@@ -166,8 +166,8 @@ impossible() {
 	unsanitized || return
 	have abi && refused 125 'MPICH 9.8.7: libpmio-mpi-mpich.so is not in' --mpi -- "$fakes/with_12" &&
 		refused 125 'LAM/MPI 7.1: pmio has no adapter' --mpi "$fakes/with_99" &&
-		refused 125 'linked statically' --mpi=mpich "$fakes/static" && refused 125 'has its MPI in it' --mpi=mpich "$fakes/own" &&
-		refused 125 'say which: --mpi=FAMILY' --mpi -- /bin/true && { abi_is_there || refused 125 'there is no such MPI here' --mpi=abi /bin/true; } &&
+		refused 125 'linked statically' --mpi=mpich "$fakes/static" && refused 125 'contains its MPI' --mpi=mpich "$fakes/own" &&
+		refused 125 'give --mpi=FAMILY' --mpi -- /bin/true && { abi_is_there || refused 125 'no such MPI is installed' --mpi=abi /bin/true; } &&
 		refused 125 'is linked to MPICH 9.8.7, not to an MPI of the family openmpi' --mpi=openmpi "$fakes/with_12" &&
 		LD_PRELOAD=$T/lib/libpmio-mpi-abi.so refused 125 'libpmio-mpi-abi.so is linked to it or preloaded' --mpi "$fakes/with_12" &&
 		refused 127 "$T/nix: No such file" --mpi "$T/nix" && refused 127 'nix: No such file' --mpi nix && refused 126 'Permission denied' --mpi "$T/some.txt" &&
@@ -178,7 +178,7 @@ check "what cannot be: one line and a status of its own" impossible
 
 odd_folder() {
 	export PMIO_LIBDIR="$T/with blank"
-	mkdir "$PMIO_LIBDIR" && cp "$fakes/libmpi.so.99" "$PMIO_LIBDIR/libpmio-mpi-mpich.so" && refused 125 'a blank or a colon' --mpi "$fakes/with_12"
+	mkdir "$PMIO_LIBDIR" && cp "$fakes/libmpi.so.99" "$PMIO_LIBDIR/libpmio-mpi-mpich.so" && refused 125 'a space or a colon' --mpi "$fakes/with_12"
 }
 check "a library that cannot be preloaded" odd_folder
 export PMIO_LIBDIR=$top_builddir/.libs

@@ -135,7 +135,7 @@ check "removed while no agent is there: forget by its name" held_removed_crash
 replaced() {
 	put "$PFS/q" 1 && echo plain >"$PFS/q.new" && mv "$PFS/q.new" "$PFS/q" && until_ok is_gone "$PFS/q" &&
 		expect 1 "$PMIO" drain --all && [ "$(cat "$PFS/q")" = plain ] &&
-		expect 1 "$PMIO" rm "$PFS/q" && one_line "not the file of this name.*--force removes.*pmio forget" &&
+		expect 1 "$PMIO" rm "$PFS/q" && one_line "another file has this name now.*--force removes.*pmio forget" &&
 		[ "$(cat "$PFS/q")" = plain ] && expect 0 "$PMIO" forget "$PFS/q" && [ "$(cat "$PFS/q")" = plain ] &&
 		expect 0 "$PMIO" rm "$PFS/q" && says "^removed $PFS/q\$" && [ ! -e "$PFS/q" ]
 }
@@ -146,7 +146,7 @@ forced_rm() {
 		says "removed $PFS/r \(293.0 KiB that waited" && [ ! -e "$PFS/r" ] && drained "$PFS/r.old" && is_plain "$PFS/r.old" 1 &&
 		put "$PFS/s" 1 && echo plain >"$PFS/s.new" && mv "$PFS/s.new" "$PFS/s" && until_ok is_gone "$PFS/s" &&
 		expect 0 "$PMIO" rm --force "$PFS/s" && [ ! -e "$PFS/s" ] && is_gone "$PFS/s" &&
-		expect 1 "$PMIO" rm "$PFS/s" && one_line 'does not exist any more.*pmio forget' && expect 0 "$PMIO" forget --gone
+		expect 1 "$PMIO" rm "$PFS/s" && one_line 'no longer exists.*pmio forget' && expect 0 "$PMIO" forget --gone
 }
 check "rm removes the file that it names, and says so" forced_rm
 
@@ -184,7 +184,7 @@ check "more files that wait than descriptors" few_descriptors
 socket_removed() {
 	local pid
 	expect 0 "$PMIO" agent stop --force && put "$PFS/sock" 1 && pid=$(agent_pid) && rm "$PMIO_POOL/agent.sock" &&
-		until_ok grep -q 'its socket was removed, and has been made again' "$PMIO_POOL/agent.log" && drained "$PFS/sock" &&
+		until_ok grep -q 'its socket was removed; created it again' "$PMIO_POOL/agent.log" && drained "$PFS/sock" &&
 		[ "$(agent_pid)" = "$pid" ]
 }
 check "only the agent's socket is removed: it makes another" socket_removed
@@ -194,7 +194,7 @@ pool_removed() {
 	expect 0 "$PMIO" agent stop --force && put "$PFS/w" 1 && pid=$(agent_pid) && rm -rf "$PMIO_POOL" &&
 		until_ok "$FILEIO" -p "$PFS/w" is $LEN verify 0 $LEN 1 && until_ok eval '! kill -0 '"$pid" &&
 		grep -q 'removed while it was in use: .* bytes wait' "$PMIO_POOL/agent.log" &&
-		grep -q 'all that waited is on the file system' "$PMIO_POOL/agent.log" && fresh && put "$PFS/w" 2 && drained "$PFS/w"
+		grep -q 'which was removed: all data are on the file system' "$PMIO_POOL/agent.log" && fresh && put "$PFS/w" 2 && drained "$PFS/w"
 }
 check "the pool's folder is removed: what is held is drained" pool_removed
 

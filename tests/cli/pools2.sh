@@ -13,7 +13,7 @@ b_refused() {
 	shift
 	in_b expect 1 "$FILEIO" "$@" && says '^PMIO_EOTHER$' && one_line "$pattern"
 }
-in_use="in use in pool $A \(agent: process [0-9]+\), and this would use it in pool $B"
+in_use="in use in pool $A \(agent: process [0-9]+\), and this program uses pool $B"
 trap 'kill -9 $bgs 2>/dev/null; PMIO_POOL=$B "$PMIO" agent stop --force >/dev/null 2>&1; cleanup' EXIT
 
 both_write() {
@@ -63,7 +63,7 @@ lost_pool() {
 	PMIO_POOL=$T/pool-c expect 0 "$PMIO" pool create -q --size=16MiB &&
 		PMIO_POOL=$T/pool-c PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/k" write 0 $LEN 1 && until_ok has_xattrs "$PFS/k" &&
 		PMIO_POOL=$T/pool-c kill_agent && rm -rf "$T/pool-c" && expect 1 "$FILEIO" -r "$PFS/k" &&
-		one_line "pool $T/pool-c of .*, which is not there.*pmio forget $PFS/k" && expect 0 "$PMIO" forget "$PFS/k" &&
+		one_line "pool $T/pool-c of .*, which does not exist here.*pmio forget $PFS/k" && expect 0 "$PMIO" forget "$PFS/k" &&
 		expect 0 "$FILEIO" -r "$PFS/k" is 0 && silent
 }
 check "a pool that is no more: forget" lost_pool

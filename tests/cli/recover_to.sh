@@ -69,14 +69,14 @@ intact() {
 	fresh && recover_to 0 && silent && says "^saved $PFS/old as $TO$PFS/old\$" && whole new && whole old &&
 		recover_to 0 && recover_to 0 "$PFS/new" && whole new && expect 0 "$PMIO" recover --dry-run && says " $PFS/old\$" &&
 		expect 0 "$PMIO" recover -n --json "$PFS/ne*" && json 'len(o["files"]) == 1 and o["files"][0]["size"] == 2500000' &&
-		expect 1 "$PMIO" recover -n "$PFS/none" && one_line 'knows no such file'
+		expect 1 "$PMIO" recover -n "$PFS/none" && one_line 'none: not in the pool'
 }
 check "an intact one: again and again, and files by name; --dry-run" intact
 
 one_file() {
 	fresh && expect 0 "$PMIO" recover --to "$TO/x" "$PFS/new" && cmp "$TO/x" "$T/ref.new" &&
 		expect 1 "$PMIO" recover --to "$TO/y" && one_line 'there are 2 files' && [ ! -e "$TO/y" ] &&
-		echo mine >"$TO/z" && expect 1 "$PMIO" recover --to "$TO/z" "$PFS/new" && one_line 'with other bytes' &&
+		echo mine >"$TO/z" && expect 1 "$PMIO" recover --to "$TO/z" "$PFS/new" && one_line 'exists already, with different contents' &&
 		[ "$(cat "$TO/z")" = mine ] && expect 0 "$PMIO" recover --to "$TO/new/" "$PFS/new" &&
 		cmp "$TO/new/$PFS/new" "$T/ref.new" && [ "$(ls "$TO")" = "new
 x
@@ -128,7 +128,7 @@ superblock() {
 			grep -q 'damaged: superblock' "$ERR" || { echo "byte $at"; return 1; }
 	done
 	fresh && head -c 4096 /dev/zero | dd of="$PMIO_POOL/data" conv=notrunc status=none && recover_to 1 &&
-		grep -q 'cannot be told where anything lies' "$ERR" && [ -z "$(ls "$TO")" ] || return 1
+		grep -q 'too little of the superblock is left to locate the data' "$ERR" && [ -z "$(ls "$TO")" ] || return 1
 	fresh && patch data 8 '\007' && recover_to 1 && grep -q 'another version' "$ERR" && [ -z "$(ls "$TO")" ]
 }
 check "superblock: what is left of it and the rest say where all lies" superblock

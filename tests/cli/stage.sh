@@ -179,7 +179,7 @@ drain_some() {
 		expect 0 "$FILEIO" -p "$PFS/o3" is 0 && expect 0 "$PMIO" drain "$PFS/out" && [ ! -s "$OUT" ] &&
 		expect 0 "$PMIO" drain "$PFS/o[0-9]" && says "^drained $PFS/o3\$" &&
 		expect 0 "$FILEIO" -p "$PFS/o3" is 3000 verify 0 3000 3 && expect 0 "$FILEIO" -p "$PFS/outer" is 0 &&
-		expect 3 "$PMIO" drain "$PFS/outer" "$PFS/no*" "$PFS/x1" && one_line "$PFS/no\*: the pool knows no such"
+		expect 3 "$PMIO" drain "$PFS/outer" "$PFS/no*" "$PFS/x1" && one_line "$PFS/no\*: not in the pool"
 }
 check "drain of a directory, and of a pattern" drain_some
 

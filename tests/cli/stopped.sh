@@ -14,7 +14,7 @@ stop_it() {
 	"$PMIO" agent start && pid=$(agent_pid) && stopped="$stopped $pid" && kill -STOP "$pid" &&
 		until_ok grep -q 'State:.T' "/proc/$pid/status"
 }
-names_it() { one_line "process $pid, is stopped by a signal \(state T; .kill -CONT. .*pmio agent stop --force"; }
+names_it() { one_line "from the agent \(process $pid\), which is stopped by a signal \(state T; .kill -CONT. .*pmio agent stop --force"; }
 
 programs() {
 	stop_it && expect 1 "$FILEIO" "$PFS/no" write 0 1000 1 && says '^PMIO_ESTUCK$' && names_it && [ ! -e "$PFS/no" ]
@@ -36,7 +36,7 @@ check "it goes on, and all is well" goes_on
 under_way() {
 	background "$PFS/under" write 0 1000 1 wait "$T/go1" write 5000000 1000 1
 	bg_says waiting && stop_it && touch "$T/go1" && { bg_ends; [ $? = 1 ]; } && grep -q '^PMIO_ESTUCK$' "$T/bg" &&
-		grep -q "process $pid, is stopped" "$T/bg.err" && kill -CONT "$pid" &&
+		grep -q "process $pid), which is stopped" "$T/bg.err" && kill -CONT "$pid" &&
 		until_ok expect 0 "$FILEIO" -p "$PFS/under" verify 0 1000 1
 }
 check "a call under way ends, too; what was written before is drained when it goes on" under_way
@@ -94,7 +94,7 @@ check "only a process that has the pool's lock open is killed" not_another
 before_ready() {
 	# it has the pool, and no socket that answers
 	stop_it && rm "$PMIO_POOL/agent.sock" && expect 1 "$FILEIO" "$PFS/no" write 0 1000 1 && says '^PMIO_ESTUCK$' &&
-		one_line "process $pid has it, and is stopped" && expect 0 "$PMIO" agent stop --force && gone "$pid"
+		one_line "in use by process $pid, which is stopped" && expect 0 "$PMIO" agent stop --force && gone "$pid"
 }
 check "one that has the pool, but is not reached" before_ready
 
@@ -109,7 +109,7 @@ os.kill(os.getpid(), signal.SIGSTOP)' "$PMIO_POOL" &
 	stopped="$stopped $pid"
 	until_ok grep -q 'State:.T' "/proc/$pid/status" &&
 		TEST_TIMEOUT=60 expect 1 "$FILEIO" "$PFS/no" write 0 1000 1 && says '^PMIO_ESTUCK$' &&
-		one_line "process $pid was about to start its agent, and is stopped by a signal"
+		one_line "process $pid, which was starting its agent, is stopped by a signal"
 	local rc=$?
 	kill -CONT "$pid" && [ $rc = 0 ] && wait "$pid" && expect 0 "$FILEIO" "$PFS/yes" write 0 1000 1
 }
@@ -131,7 +131,7 @@ frozen() {
 	group=/sys/fs/cgroup/freezer/pmio-test.$$
 	mkdir "$group" 2>/dev/null || { echo "no cgroup to freeze with"; return 77; }
 	"$PMIO" agent start && pid=$(agent_pid) && echo "$pid" >"$group/cgroup.procs" && echo FROZEN >"$group/freezer.state" &&
-		until_ok grep -q FROZEN "$group/freezer.state" && expect 1 "$PMIO" ls && one_line "process $pid, is frozen with its cgroup"
+		until_ok grep -q FROZEN "$group/freezer.state" && expect 1 "$PMIO" ls && one_line "process $pid\), which is frozen with its cgroup"
 	local rc=$?
 	echo THAWED >"$group/freezer.state"
 	[ $rc = 0 ] && expect 0 "$PMIO" ls && stop_agent

@@ -38,7 +38,7 @@ print([s["value"] for s in json.load(open(sys.argv[1]))["settings"] if s["name"]
 squatted() {
 	local beside
 	$as_them mkdir -m 755 "$default" && [ "$(found)" = "$default" ] &&
-		expect 0 "$T/ours" pmio agent start && err_lines 2 "user $THEM has something of that name there" || return
+		expect 0 "$T/ours" pmio agent start && err_lines 2 "the name is used by user $THEM" || return
 	beside=$(found)
 	case $beside in "$default".????????????????) ;; *) echo "it is at $beside"; return 1 ;; esac
 	[ "$(stat -c '%u %a' "$beside")" = "$US 700" ] && [ -s "$beside/data" ] &&
@@ -163,7 +163,7 @@ exposed() {
 		>"$log" 2>&1 </dev/null &
 	pid=$!
 	bgs="$bgs $pid"
-	until_ok grep -q 'there is a new key' "$log" && until_ok eval '[ "$(stat -c %a "$T/shared/card")" = 600 ]' || { cat "$log"; return 1; }
+	until_ok grep -q 'created a new key' "$log" && until_ok eval '[ "$(stat -c %a "$T/shared/card")" = 600 ]' || { cat "$log"; return 1; }
 	[ "$(key_of "$T/shared/card")" != "$before" ]
 	local rc=$?
 	kill "$pid" && until_ok gone "$pid"

@@ -176,7 +176,7 @@ link_cut_long() (
 	trap 'ip link set v1 up' EXIT
 	start_remote link_cut_long 2 h1 && ip link set v1 down && has_failed 0 1 || return
 	until_ok memory_says 'of node h1 cannot be reached' && others_see_it && ip link set v1 up || return
-	until_ok test -e "$D/again.0" && until_ok test -e "$D/again.1" && memory_says 'of node h1 is there again' &&
+	until_ok test -e "$D/again.0" && until_ok test -e "$D/again.1" && memory_says 'of node h1 has reconnected' &&
 		given_up_by_client && others_see_it && stop 0 && verify && clean
 )
 
@@ -205,9 +205,9 @@ lost_for_ever() (
 	export PMIO_TIMEOUT=2
 	# first, or its processes would send their last words
 	start_remote lost_for_ever 1 h1 && ip link set v1 down && kill -9 "$(cat "$HOSTS_DIR/h1")" && end_mpirun && ! wait "$job" || return
-	until_ok memory_says 'of node h1 cannot be reached' && memory_says '.pmio-owner.* stays for process' &&
+	until_ok memory_says 'of node h1 cannot be reached' && memory_says '.pmio-owner.* is kept for process' &&
 		sleep 6 && [ -n "$(find "$D/pfs" -name '.pmio-owner.*')" ] || return
-	rm "$D"/pfs/.pmio-owner.* && until_ok memory_says '.pmio-owner.* has been removed' &&
+	rm "$D"/pfs/.pmio-owner.* && until_ok memory_says '.pmio-owner.* was removed' &&
 		nothing_left h3:/dev/shm/memory h4:/dev/shm/memory &&
 		job 2 h3 "$top_builddir/mpi-examples/hello_pmem" "pmem:$D/pfs/f"
 )

@@ -82,7 +82,7 @@ required() {
 
 missing() {
 	start_target require && is EACCES port off && is EPERM forge none && said 1 "no credential" &&
-		is EACCES port auto "$D/none" && grep -q "does not take us" "$D/etc/port" && is ok port require
+		is EACCES port auto "$D/none" && grep -q "does not accept this process" "$D/etc/port" && is ok port require
 }
 
 bad_ones() {

@@ -108,7 +108,7 @@ maps() {
 	said 1 && script h2 "python3 $SHARED/maps.py $f" >"$T/out" 2>"$T/err"
 	rc=$?
 	say 2
-	ended && [ $rc = 0 ] && is "$(tr '\n' ';' <"$T/out")" "mapped;No such device;No such device;6;" && is "$(wc -l <"$T/err")" 1 && grep -q 'pieces of it are on other nodes' "$T/err"
+	ended && [ $rc = 0 ] && is "$(tr '\n' ';' <"$T/out")" "mapped;No such device;No such device;6;" && is "$(wc -l <"$T/err")" 1 && grep -q 'parts of it are on other nodes' "$T/err"
 }
 
 # a mount on one host, an MPI program on another; a mount on each

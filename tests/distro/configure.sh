@@ -30,7 +30,7 @@ variable() { sed -n "s/^$1 = //p" "$T/build/Makefile"; }
 
 none() (
 	configured --with-mpi=none || { tail -n 30 "$T/out"; exit 1; }
-	table "library, commands, agent" yes && table "Open MPI: component" no "not asked for" && table "MPICH: library" no "not asked for" &&
+	table "library, commands, agent" yes && table "Open MPI: component" no "not requested" && table "MPICH: library" no "not requested" &&
 		table "MPI examples and tests" no && [ -n "$(variable NO_MPI_ADAPTER)" ] && [ -z "$(variable OMPI_LIBS)" ] &&
 		[ -z "$(variable MPICC_MPICH)" ]
 )

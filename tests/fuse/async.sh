@@ -44,8 +44,8 @@ check "a failure is in the log, in the state, in the next drain" fails_later
 
 # a program that opens it goes on with all data, and its close tries again
 next_open() {
-	expect 0 "$FILEIO" -r "$PFS/c" verify 0 $LEN 7 && one_line "warn: open $PFS/c: what an earlier program .* No space left" &&
-		PMIO_DRAIN=close expect 0 "$FILEIO" "$PFS/c" verify 0 $LEN 7 && one_line "warn: open $PFS/c: what an earlier" &&
+	expect 0 "$FILEIO" -r "$PFS/c" verify 0 $LEN 7 && one_line "warn: open $PFS/c: data of an earlier program .* No space left" &&
+		PMIO_DRAIN=close expect 0 "$FILEIO" "$PFS/c" verify 0 $LEN 7 && one_line "warn: open $PFS/c: data of an earlier" &&
 		whole c && expect 0 "$FILEIO" -r "$PFS/c" verify 0 $LEN 7 && silent
 }
 check "and at the next open" next_open

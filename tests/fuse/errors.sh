@@ -79,7 +79,7 @@ no_fault
 verified_after_a_crash() {
 	PMIO_DRAIN=hold expect 0 "$FILEIO" "$PFS/later" write 0 $LEN 7 && kill_agent && fault "write corrupt" &&
 		expect 1 "$PMIO" drain "$PFS/later" && one_line 'Input/output error' &&
-		grep -q "later: bytes 0 to 1048575, read back, are not what was written" "$PMIO_POOL/agent.log" &&
+		grep -q "later: bytes 0 to 1048575, read back, differ from what was written" "$PMIO_POOL/agent.log" &&
 		no_fault && kept_then_drained later 'Input/output error'
 }
 check "write corrupt, verify=drain, by the next agent" verified_after_a_crash
@@ -145,7 +145,7 @@ no_fault
 # gone it is, and a power cut may bring it back: nobody can do more about that
 unlink_not_synced() {
 	expect 0 "$FILEIO" "$PFS/rm2" write 0 $LEN 7 && fault "fsyncdir EIO" && expect 0 "$PMIO" rm "$PFS/rm2" &&
-		one_line "error: remove $PFS/rm2: fsync of its folder: Input/output error" && [ ! -e "$BACK/rm2" ] && expect 0 "$PMIO" ls && ! says "$PFS/rm2"
+		one_line "error: remove $PFS/rm2: fsync of its directory: Input/output error" && [ ! -e "$BACK/rm2" ] && expect 0 "$PMIO" ls && ! says "$PFS/rm2"
 }
 check "fsyncdir EIO: rm says so" unlink_not_synced
 no_fault

@@ -88,7 +88,7 @@ full_fs() {
 check "the file system fills up: no signal" full_fs
 
 fork_refused() {
-	expect 1 "$PMIO" run --heap=64MiB --heap-fork=refuse -- "$values" fork && err_lines 2 'heap: a child of process .* PMIO_HEAP_FORK=refuse' &&
+	expect 1 "$PMIO" run --heap=64MiB --heap-fork=refuse -- "$values" fork && err_lines 2 'heap: cannot copy the heap of process .* PMIO_HEAP_FORK=refuse' &&
 		grep -qx 'values: a child failed' "$ERR" && expect 0 "$PMIO" run --heap=64MiB --heap-fork=refuse -- "$values" spawn && silent
 }
 check "--heap-fork=refuse" fork_refused
@@ -96,7 +96,7 @@ check "--heap-fork=refuse" fork_refused
 bad() {
 	expect 2 "$PMIO" run --heap=x -- true && expect 2 "$PMIO" run --heap=64MiB --heap-full=maybe -- true &&
 		expect 2 "$PMIO" run --heap-fork=copy -- true && expect 125 "$PMIO" run --heap=1MiB -- true && one_line 'at least 32 MiB' &&
-		expect 125 "$PMIO" run --heap=1000TiB -- true && one_line 'more than the .* MiB that the file system of .* has left' &&
+		expect 125 "$PMIO" run --heap=1000TiB -- true && one_line 'MiB requested, but the file system of .* has only .* MiB free' &&
 		PMIO_POOL=$T/none expect 125 "$PMIO" run --heap=64MiB -- true && one_line 'pmio pool create' &&
 		PMIO_LIBDIR=$T expect 125 "$PMIO" run --heap=64MiB -- true && one_line 'built without memkind'
 }

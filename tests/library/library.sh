@@ -20,7 +20,7 @@ closed_handles() {
 		cat "$T/out"
 		return 1
 	}
-	[ "$(grep -c 'of this handle has been closed' "$T/out")" = $((3 * $1)) ] || {
+	[ "$(grep -c 'this file handle is already closed' "$T/out")" = $((3 * $1)) ] || {
 		cat "$T/out"
 		return 1
 	}
@@ -67,7 +67,7 @@ other_family() {
 # two of them at once: a copy of it
 twice() {
 	cp "$library" "$T/copy.so" && MPI_LIBRARY=$library:$T/copy.so run 2 "$MPI_EXAMPLES/hello_pmem" "pmem:$PFS/twice" >"$T/out" 2>&1 &&
-		[ "$(grep -c "$(basename "$library") and $(basename "$library") are both loaded.*the first one serves" "$T/out")" = 1 ] &&
+		[ "$(grep -c "$(basename "$library") and $(basename "$library") are both loaded.*the first one is used" "$T/out")" = 1 ] &&
 		[ "$(grep -c pmio: "$T/out")" = 1 ] && return
 	cat "$T/out"
 	return 1
@@ -107,7 +107,7 @@ launcher() {
 		echo "this MPI itself refuses to start there" # MPICH 5
 		return 77
 	}
-	[ "$(ls "$PFS"/launched.* | wc -l)" = 2 ] && [ "$(grep -c '2 processes were started together, but each is alone' "$T/out")" = 1 ] && return
+	[ "$(ls "$PFS"/launched.* | wc -l)" = 2 ] && [ "$(grep -c '2 processes were started together, but MPI_COMM_WORLD has one rank in each' "$T/out")" = 1 ] && return
 	cat "$T/out"
 	return 1
 }
@@ -204,7 +204,7 @@ names() {
 # ---- Open MPI 4.1: the component is there as well ----
 
 both_there() {
-	grep -c 'the component mca_io_pmem.so and libpmio-mpi-openmpi.so are both there: the library.*serves' "$T/out"
+	grep -c 'the component mca_io_pmem.so and libpmio-mpi-openmpi.so are both loaded: the library is used' "$T/out"
 }
 
 # both [ARGUMENT OF MPIRUN...]: which are to say what serves the file, in $T/out

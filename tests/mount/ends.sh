@@ -105,7 +105,7 @@ mount_killed() {
 	local pid
 	mount_m && holder "$M/k" && pid=$(mount_pid) && kill -9 "$pid" && until_ok gone "$pid" && ! holder_ends && grep -q 'not connected\|abort' "$T/holder.out" &&
 		until_ok cmp "$T/p1" "$PFS/k" && ! ls "$M" 2>/dev/null && expect 1 "$PMIO" mount --source "$PFS" "$M" &&
-		one_line 'pmio unmount' && expect 0 "$PMIO" unmount "$M" && one_line 'its process was gone' && ! has_mount && mount_m && cmp "$T/p1" "$M/k"
+		one_line 'pmio unmount' && expect 0 "$PMIO" unmount "$M" && one_line 'its process had ended' && ! has_mount && mount_m && cmp "$T/p1" "$M/k"
 }
 check "its process is killed: the agent drains, unmount cleans up" mount_killed
 

@@ -134,7 +134,7 @@ statfs() {
 check "statfs; sync" statfs
 
 refused_pmem() {
-	put o 1 && fails PMIO_EOTHER 'in a mount of pmio' "$M/o" write 0 10 1 && fails PMIO_EOTHER 'in a mount of pmio' -r "$M/o" is 1 &&
+	put o 1 && fails PMIO_EOTHER 'in a `pmio mount`' "$M/o" write 0 10 1 && fails PMIO_EOTHER 'in a `pmio mount`' -r "$M/o" is 1 &&
 		cmp "$T/p1" "$M/o" && drained o 1
 }
 check "nobody opens a file of the mount through the pool" refused_pmem

@@ -15,15 +15,15 @@ twice() { refused 'in a mount of pmio already' --source "$PFS" "$M" && mkdir "$M
 check "a mount upon a mount" twice
 
 drained_in_it() {
-	echo text >"$M/file" && expect 1 "$PMIO" drain "$M/file" && one_line 'it is in a mount of pmio; use the name' &&
+	echo text >"$M/file" && expect 1 "$PMIO" drain "$M/file" && one_line 'it is in a `pmio mount`; use the path' &&
 		expect 1 "$PMIO" stage-out "$M" && expect 0 "$PMIO" drain "$PFS/file" && expect 0 "$PMIO" rm "$PFS/file"
 }
 check "a drain by the name that a file has in it" drained_in_it
 
 not_the_root() {
-	expect 1 "$PMIO" unmount "$M/sub" && one_line 'it is no mount of pmio' && has_mount && rmdir "$M/sub" && expect 1 "$PMIO" unmount "$T" &&
-		one_line 'it is no mount of pmio' && expect 1 "$PMIO" unmount "$T/none" && one_line 'No such file' && unmount_m &&
-		expect 1 "$PMIO" unmount "$M" && one_line 'it is no mount of pmio'
+	expect 1 "$PMIO" unmount "$M/sub" && one_line 'it is not a pmio mount' && has_mount && rmdir "$M/sub" && expect 1 "$PMIO" unmount "$T" &&
+		one_line 'it is not a pmio mount' && expect 1 "$PMIO" unmount "$T/none" && one_line 'No such file' && unmount_m &&
+		expect 1 "$PMIO" unmount "$M" && one_line 'it is not a pmio mount'
 }
 check "unmount of what is none" not_the_root
 
@@ -37,9 +37,9 @@ check "wrong usage" usage
 places() {
 	mkdir -p "$T/over/pool" "$PFS/in" && refused 'No such file' "$T/none" && refused 'No such file' --source "$T/none" "$M" &&
 		: >"$T/file" && refused 'Not a directory' "$T/file" && refused 'Not a directory' --source "$T/file" "$M" &&
-		refused 'the pool is there' --source "$PFS" "$PMIO_POOL" && refused 'the pool is there' --source "$PFS" "$T" &&
-		refused 'the source is there' --source "$PFS" "$PFS" && refused 'the source is there' --source "$PFS/in" "$PFS" &&
-		mkdir "$PMIO_POOL/sub" && refused 'the pool is there' --source "$PFS" "$PMIO_POOL/sub" && refused 'this is the pool' --source "$PMIO_POOL" "$M" &&
+		refused 'would hide the pool' --source "$PFS" "$PMIO_POOL" && refused 'would hide the pool' --source "$PFS" "$T" &&
+		refused 'would hide the files of its source' --source "$PFS" "$PFS" && refused 'would hide the files of its source' --source "$PFS/in" "$PFS" &&
+		mkdir "$PMIO_POOL/sub" && refused 'would hide the pool' --source "$PFS" "$PMIO_POOL/sub" && refused 'this is the pool' --source "$PMIO_POOL" "$M" &&
 		rmdir "$PMIO_POOL/sub" && ! has_mount
 }
 check "over the pool, in it, or over the source" places

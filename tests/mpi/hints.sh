@@ -157,13 +157,13 @@ check "a sync of a name that paths selects: the plain file has the data while it
 stray() (
 	mkdir -p "$T/cwd.$1" && cd "$T/cwd.$1" || exit
 	hints 3 -- "pmem:$PFS/stray" && silent || exit
-	mkdir "$1" && hints 3 -- "pmem:$PFS/stray" && one_line "the working folder has \"$1\"" || exit
+	mkdir "$1" && hints 3 -- "pmem:$PFS/stray" && one_line "the working directory contains \"$1\"" || exit
 	hints 2 -- stray.plain && silent
 )
 # nor by each rank, where each has files of its own
 stray_alone() (
 	mkdir -p "$T/cwd.alone/pmem:" && cd "$T/cwd.alone" || exit
-	run 3 "$top_builddir/tests/mpi/threads.mpi" "pmem:$PFS/alone" >"$OUT" 2>"$ERR" && one_line "the working folder has"
+	run 3 "$top_builddir/tests/mpi/threads.mpi" "pmem:$PFS/alone" >"$OUT" 2>"$ERR" && one_line "the working directory contains"
 )
 strays() { stray_alone && stray pmem && stray pmem: && stray pmem:out.h5; }
 check "a file or folder that the prefix was taken for" strays
@@ -180,7 +180,7 @@ another_launcher() {
 		return 77
 	}
 	timeout -k 5 60 "$launcher" -n 2 sh -c "$prog pmem:$PFS/launched.\$\$" >"$OUT" 2>"$ERR" &&
-		[ "$(ls "$PFS"/launched.* | wc -l)" = 2 ] && one_line "2 processes were started together, but each is alone"
+		[ "$(ls "$PFS"/launched.* | wc -l)" = 2 ] && one_line "2 processes were started together, but MPI_COMM_WORLD has one rank in each"
 }
 check "a program that another MPI's launcher has started" another_launcher
 

@@ -16,7 +16,7 @@ left_on() {
 		pools=($POOLS)
 		export PMIO_POOL=${pools[${OMPI_COMM_WORLD_RANK:-$PMI_RANK} % NR_POOLS]}
 		exec "$@"' x "$prog" "pmem:$file" "$2" >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
-	[ "$(grep -c 'pmio: ' "$OUT")" = "$3" ] && [ "$(grep -c 'not closed it before the end of MPI' "$OUT")" = "$3" ] || {
+	[ "$(grep -c 'pmio: ' "$OUT")" = "$3" ] && [ "$(grep -c 'not close it before the end of MPI' "$OUT")" = "$3" ] || {
 		cat "$OUT"
 		return 1
 	}

@@ -17,7 +17,7 @@ no_space() {
 	run 2 "$MPI_PROGRAMS/nospace" "pmem:$T/tiny/f" >"$T/out" 2>&1
 	rc=$?
 	cat "$T/out"
-	[ $rc = 0 ] && grep -q 'the pool is full, and the file system says: No space' "$T/out"
+	[ $rc = 0 ] && grep -q 'the pool is full, and writing to the file system failed: No space' "$T/out"
 }
 check "the write that finds no room says MPI_ERR_NO_SPACE, and the program goes on" no_space
 

@@ -7,7 +7,7 @@ prog=$top_builddir/mpi-examples/hello_pmem
 ours=pmem:$PFS/file
 
 said() { # how often the remark was made
-	grep -c 'shuts pmio out' "$T/out"
+	grep -c 'excludes pmio' "$T/out"
 }
 
 shut_out() {

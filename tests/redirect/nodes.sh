@@ -73,7 +73,7 @@ for i in range(2):
     except OSError as e:
         print(e.strerror)
 END
-map_there() { hold_open "$PFS/j" && there "python3 $T/maps.py $PFS/j" && printed "begun No such device No such device " && one_line "mmap $PFS/j: pieces of it are on other nodes" && let_go begun; }
+map_there() { hold_open "$PFS/j" && there "python3 $T/maps.py $PFS/j" && printed "begun No such device No such device " && one_line "mmap $PFS/j: parts of it are on other nodes" && let_go begun; }
 map_here() { hold_open "$PFS/k" && here "python3 $T/maps.py $PFS/k" && printed "begun begun begun " && silent && let_go begun; }
 at_the_end() {
 	local how

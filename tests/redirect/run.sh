@@ -87,18 +87,18 @@ usage() {
 checks() {
 	run --paths "$PFS/*" --check -- bash -c "echo 1 >$PFS/c1; cat $PFS/c1 >/dev/null; cp $PFS/c1 $PFS/c2" &&
 		grep -Eq "^check: redirected +[0-9]+ bash +$PFS/c1$" "$ERR" && grep -Eq "^check: redirected +[0-9]+ cp +$PFS/c2$" "$ERR" &&
-		grep -q '^check: .* redirected, 0 went past the pool$' "$ERR" && ! ls "$T"/pmio-run.* 2>/dev/null
+		grep -q '^check: .* redirected, 0 bypassed the pool$' "$ERR" && ! ls "$T"/pmio-run.* 2>/dev/null
 }
 # the file with its notes may be longer than the program's may, and names have newlines
 checks_limited() {
 	run --paths "$PFS/*" --check -- bash -c 'for i in $(seq 40); do echo x >'"$PFS"'/"cl
 $i"; done; ulimit -f 1; head -c 3000 /dev/zero 2>/dev/null >'"$PFS/cl"'; stat -c %s '"$PFS/cl" && says '^1024$' && grep -Eq '^check: redirected +[0-9]+ bash .*cl.*40' "$ERR" &&
-		grep -q '^check: more could not be noted' "$ERR"
+		grep -q '^check: the list is incomplete' "$ERR"
 }
 reports() {
 	run --paths "$PFS/*" --report --drain close -- sh -c "head -c 3000000 /dev/zero >$PFS/r1" && grep -q '^report: programs wrote 2.9 MiB to PMEM' "$ERR" &&
 		grep -q '2.9 MiB were written to the file system' "$ERR" && run --paths "$PFS/*" --report -- sh -c "echo 1 >$PFS/r2" &&
-		grep -Eq '^report: [0-9]+ files with .* wait in the pool' "$ERR" && drain_all && run --paths "$PFS/*" --report -- cat "$PFS/r1" && grep -q 'all is on the file system' "$ERR"
+		grep -Eq '^report: [0-9]+ files with .* wait in the pool' "$ERR" && drain_all && run --paths "$PFS/*" --report -- cat "$PFS/r1" && grep -q 'all data are on the file system' "$ERR"
 }
 # "report: redirected calls took 0.512 s; ... would have taken [at least ]1.733 s: 120.0 MiB written at 100.0 MiB/s, ..." is calculated from what it says
 adds_up() {
@@ -155,14 +155,14 @@ says_of_err() { grep -Eq "$1" "$ERR"; }
 time_of_killed() {
 	run --paths "$PFS/*" --report -- sh -c "python3 -c \"import os; f = os.open('$PFS/tk', os.O_WRONLY | os.O_CREAT); os.write(f, bytes(1 << 20)); os.kill(os.getpid(), 9)\"; :" &&
 		grep -q ': 1.0 MiB written at ' "$ERR" && run --paths "$PFS/*" --report -- env PMIO_REDIRECT_TIMES=/nonexistent/x sh -c "echo 1 >$PFS/tk2" &&
-		grep -q 'warn: /nonexistent/x: what this process does is not in the report: No such file' "$ERR" && says_of_err 'no redirected call read or wrote'
+		grep -q 'warn: /nonexistent/x: this process is not included in the report: No such file' "$ERR" && says_of_err 'no redirected call read or wrote'
 }
 static_command() {
 	echo data >"$T/in" && run --paths "$PFS/*" -- "$top_builddir/tests/mount/copy" "$T/in" "$T/out.copy" && one_line 'linked statically.*pmio mount'
 }
 static_child() {
 	run --paths "$PFS/*" --check -- bash -c "for i in 1 2 3; do $top_builddir/tests/mount/copy $T/in $T/out.copy; done" &&
-		[ "$(grep -c 'linked statically, so it sees' "$ERR")" = 1 ] && grep -q 'copy: it is linked statically, so it sees the plain files' "$ERR" && grep -Eq '^check: past .*copy: it is linked statically' "$ERR"
+		[ "$(grep -c 'linked statically, so it uses' "$ERR")" = 1 ] && grep -q 'copy: it is linked statically, so it uses the plain files' "$ERR" && grep -Eq '^check: past .*copy: it is linked statically' "$ERR"
 }
 # it sees what waits, and what it writes is seen
 settled_before() {
@@ -190,8 +190,8 @@ by_the_loader() {
 go_program() {
 	command -v gcc >/dev/null || { echo "no gcc"; return 77; }
 	printf '__asm__(".section .note.go.buildid,\\"a\\",@note\\n.long 4,4,4\\n.ascii \\"Go\\\\0\\\\0\\"\\n.long 0\\n.previous");\nint main(void) { return 0; }\n' >"$T/go.c" && gcc -o "$T/go" "$T/go.c" || return
-	run --paths "$PFS/*" -- sh -c "echo held >$PFS/go; $T/go; $T/go" && one_line 'go: it is a Go program.*sees the plain files' && [ "$(cat "$PFS/go")" = held ] &&
-		run --paths "$PFS/*" -- "$T/go" && one_line 'go: it is a Go program.*cannot be redirected'
+	run --paths "$PFS/*" -- sh -c "echo held >$PFS/go; $T/go; $T/go" && one_line 'go: it is a Go program.*uses the plain files' && [ "$(cat "$PFS/go")" = held ] &&
+		run --paths "$PFS/*" -- "$T/go" && one_line 'go: it is a Go program.*uses the plain files'
 }
 # what is mapped has to be in the pool, all of it
 refuses_to_map() {

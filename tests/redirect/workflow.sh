@@ -17,10 +17,10 @@ same() { diff -r "$T/plain" "$1"; }
 
 check "without pmio" workflow "$T/plain"
 with() {
-	PMIO_DRAIN=$1 workflow "$PFS/$1" "$PMIO" run --paths "$PFS/$1/*" --check --report -- && grep -q 'check: [1-9][0-9]* redirected, 0 went past' "$ERR" || return
+	PMIO_DRAIN=$1 workflow "$PFS/$1" "$PMIO" run --paths "$PFS/$1/*" --check --report -- && grep -q 'check: [1-9][0-9]* redirected, 0 bypassed' "$ERR" || return
 	case $1 in
 	hold) grep -q 'report: 0 B were written to the file system, and 0 B read from it' "$ERR" && [ "$(plain_bytes "$PFS/hold")" = 0 ] ;;
-	close) grep -q 'report: all is on the file system' "$ERR" && same "$PFS/close" ;;
+	close) grep -q 'report: all data are on the file system' "$ERR" && same "$PFS/close" ;;
 	esac || { cat "$ERR"; return 1; }
 	drain_all && same "$PFS/$1"
 }

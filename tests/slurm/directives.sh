@@ -3,9 +3,9 @@
 . "${top_srcdir:-.}/tests/slurm/lib.sh"
 
 tests=(
-	"capacity=1.5.2GiB|'1.5.2GiB' is no size"
-	"capacity=many|'many' is no size"
-	"capacity=16Gig|'16Gig' is no size"
+	"capacity=1.5.2GiB|'1.5.2GiB' is not a size"
+	"capacity=many|'many' is not a size"
+	"capacity=16Gig|'16Gig' is not a size"
 	"capacity=1MiB|a pool has at least 8MiB"
 	"capacity=1TiB|a node has 128 MiB"
 	"capacity=|has no value"
@@ -25,12 +25,12 @@ tests=(
 	"create_persistent name=a|create_persistent needs capacity="
 	"create_persistent capacity=16MiB|create_persistent needs name="
 	"create_persistent name=../a capacity=16MiB|'name=../a': letters, digits"
-	"create_persistent name=a capacity=16MiB targets=two|'targets=two' is no number"
+	"create_persistent name=a capacity=16MiB targets=two|'targets=two' is not a number"
 	"use_persistent name=a name=b|name= is given twice"
 	"use_persistent name=a targets=2|does not go with use_persistent, which takes name="
 	"destroy_persistent name=a capacity=16MiB|does not go with destroy_persistent"
-	"capacity=16MiB targets=0|as many memory nodes as 1 to 4096"
-	"capacity=16MiB target_size=16MiB|target_size= goes with targets=NUMBER"
+	"capacity=16MiB targets=0|must be from 1 to 4096 memory nodes"
+	"capacity=16MiB target_size=16MiB|target_size= needs targets=NUMBER"
 	"drain=hold targets=2|asks for no memory"
 )
 plan $((${#tests[@]} + 10))
@@ -44,13 +44,13 @@ for t in "${tests[@]}"; do
 true
 EOF
 done
-check "refused: more than all nodes have" refused "128 MiB on each of 3 nodes are more than the 256 MiB" -N3 <<EOF
+check "refused: more than all nodes have" refused "128 MiB on each of 3 nodes exceed the total of 256 MiB" -N3 <<EOF
 #PMEM capacity=128MiB
 EOF
 check "refused: no space behind #PMEM" refused "there must be a space behind #PMEM" <<EOF
 #PMEMcapacity=16MiB
 EOF
-check "refused: a line behind the first command" refused "must stand before the first command" <<EOF
+check "refused: a line behind the first command" refused "must come before the first command" <<EOF
 #PMEM capacity=16MiB
 true
 #PMEM drain=hold
@@ -62,7 +62,7 @@ digits() { timeout 60 bash -c 'refused "too many characters in #PMEM lines" <"$C
 check "refused: a million digits, and slurmctld answers" digits
 
 if [ -e "$C/bin/spank_pmem.so" ]; then
-	beyond() { ! submit beyond -N1 --pmem=1TiB </dev/null && grep -qF -- "--pmem: 1 TiB on each node are asked for, a node has 128 MiB" "$C/jobs/beyond.err" || { cat "$C/jobs/beyond.err"; return 1; }; }
+	beyond() { ! submit beyond -N1 --pmem=1TiB </dev/null && grep -qF -- "--pmem: 1 TiB on each node are requested, but a node has 128 MiB" "$C/jobs/beyond.err" || { cat "$C/jobs/beyond.err"; return 1; }; }
 	check "refused: more for --pmem= than a node has" beyond
 else
 	check "refused: more for --pmem= than a node has # SKIP slurm/spank.h was not there at configure" true

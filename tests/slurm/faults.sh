@@ -62,7 +62,7 @@ EOF
 held() { state_is "$job" PENDING && says "$job" "Reason=JobHeldUser"; }
 in_service() { ! sinfo -h -N -o '%N %T' | grep -E 'drain|down'; }
 check "a job for which a node has no room is held" await 60 held
-why() { says "$job" "pmio: node2: $PMEM has 41943040 bytes free, the job wants 50331648"; }
+why() { says "$job" "pmio: node2: $PMEM has 41943040 bytes free, but the job requests 50331648"; }
 check "... and says why" why
 check "... it did not run" eval '[ ! -e "$C/jobs/noroom.out" ] && grep -qx good "$PFS/noroom"'
 check "... and the nodes stay in service" in_service

@@ -74,7 +74,7 @@ submit large -N1 <<EOF
 #PMEM capacity=16MiB targets=2 target_size=120MiB
 EOF
 large=$job
-check "more than memory nodes have" await 60 says "$large" "2 memory nodes with 125829120 bytes each are asked for, there are 0"
+check "more than memory nodes have" await 60 says "$large" "2 memory nodes with 125829120 bytes each are requested, 0 are available"
 scancel "$large"
 hold data_out
 submit first -N1 <<EOF

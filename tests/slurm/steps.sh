@@ -92,7 +92,7 @@ if [ -e "$C/bin/spank_pmem.so" ]; then
 	}
 	check "sbatch --pmem makes pools" spank
 	check "... and empties them" await 60 cmp "$PFS/plain" "$PFS/spank"
-	wrong() { ! submit wrong -N1 --pmem=lots </dev/null && grep -q "'lots' is no size" "$C/jobs/wrong.err" || { cat "$C/jobs/wrong.err"; return 1; }; }
+	wrong() { ! submit wrong -N1 --pmem=lots </dev/null && grep -q "'lots' is not a size" "$C/jobs/wrong.err" || { cat "$C/jobs/wrong.err"; return 1; }; }
 	check "--pmem=lots is refused" wrong
 else
 	for t in "makes pools" "empties them" "refuses"; do

@@ -114,7 +114,7 @@ for how in hang flood; do
 	check "$how: a job is staging out" await 120 bb_is "$job" staging-out
 	misbehave drain $how
 	release epilog
-	check "... and says where its data are" await 60 says "$job" "data wait in $PMEM/kept.$job: no end in sight"
+	check "... and says where its data are" await 60 says "$job" "data wait in $PMEM/kept.$job: killed, as it had not ended"
 	kept() { on_node node1 stat -c %u:%g:%a "$PMEM/kept.$job" | tee /dev/stderr | grep -qx 0:0:700; }
 	check "... in a pool that is root's now" kept
 	check "... and the node is not held" await 30 eval 'sinfo -h -n node1 -o %T | grep -qx idle'
@@ -163,7 +163,7 @@ on_target() { # NAME
 }
 misbehave card never
 on_target never
-never() { scontrol show bbstat "$job" | grep -q 'mem1: no end in sight after [0-9]* seconds: head -c'; }
+never() { scontrol show bbstat "$job" | grep -q 'mem1: killed, as it had not ended after [0-9]* seconds: head -c'; }
 check "a card that never comes: the job is told" await 90 never
 scancel "$job"
 check "... and leaves nothing on the memory node" await 60 memory_is_free

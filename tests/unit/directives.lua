@@ -109,13 +109,13 @@ end)
 
 check("80 characters are quoted at most", function()
   local _, why = D.parse("#PMEM capacity=" .. ("x"):rep(1000) .. "\n", conf)
-  equal(why, "line 1: '" .. ("x"):rep(77) .. "...' is no size: a number and a unit, as 1.5GiB")
+  equal(why, "line 1: '" .. ("x"):rep(77) .. "...' is not a size: a number and a unit, such as 1.5GiB")
   refused("#PMEM" .. ("x"):rep(1000000) .. "\n", "there must be a space behind #PMEM")
 end)
 check("control characters are neither taken nor shown", function()
   refused("#PMEM capacity=16M stage\27[31m\n", "line 1: 'stage?[31m': control characters")
   refused("#PMEM capacity=16M\n#PMEM stage_in source=/a\127b\n", "line 2: 'source=/a?b': control characters")
-  refused("#PMEM capacity=\194\1551\n", "'?1' is no size")
+  refused("#PMEM capacity=\194\1551\n", "'?1' is not a size")
   refused("#PMEM\27[2J\n", "there must be a space")
 end)
 check("a backslash is the last of its line, or in the middle of a word", function()
@@ -130,8 +130,8 @@ check("words that are only a part of one that is known", function()
 end)
 
 check("per_node is not more than capacity", function()
-  refused("#PMEM per_node=98M\n", "per_node= is what job_submit.lua writes")
-  refused("#PMEM capacity=16M per_node=17M\n", "per_node= is what job_submit.lua writes")
+  refused("#PMEM per_node=98M\n", "per_node= is for job_submit.lua only")
+  refused("#PMEM capacity=16M per_node=17M\n", "per_node= is for job_submit.lua only")
   equal(taken("#PMEM capacity=32M per_node=16M\n").per_node, 16 * MIB)
 end)
 
@@ -183,14 +183,14 @@ check("... unless there are #PMEM lines", function()
   equal(job.tres_per_node, "gres:pmem:20")
 end)
 check("--pmem of more than a node has, or all of them", function()
-  equal(submit(spank("PMIO_CAPACITY=134217729")), "--pmem: 128.0 MiB on each node are asked for, a node has 128 MiB")
+  equal(submit(spank("PMIO_CAPACITY=134217729")), "--pmem: 128.0 MiB on each node are requested, but a node has 128 MiB")
   local job = spank("PMIO_CAPACITY=134217728")
   job.min_nodes = 3
-  equal(submit(job), "--pmem: 128 MiB on each of 3 nodes are more than the 256 MiB that there are")
+  equal(submit(job), "--pmem: 128 MiB on each of 3 nodes exceed the total of 256 MiB")
 end)
 check("what SPANK's value may be", function()
   for _, v in ipairs({ "", "0", "-1", "1.5", "016", "1e9", "a[0]", "12345678901234567", " 1", "0x10", ("1"):rep(100000) }) do
-    if not submit(spank("PMIO_CAPACITY=" .. v)):find("is no number of bytes", 1, true) then error(said) end
+    if not submit(spank("PMIO_CAPACITY=" .. v)):find("is not a number of bytes", 1, true) then error(said) end
     if #said > 200 then error("it is too long") end
   end
   equal(submit(spank("PMIO_CAPACITY=16777216", "PMIO_CAPACITY=16777216")), "--pmem is given twice")

@@ -1912,7 +1912,7 @@ static void lock__own_is_not_waited_for_without_end(void **state)
 	pmio_log_set_handler(NULL);
 	layout_file_lock_ms = before;
 	assert_logged_once();
-	assert_non_null(strstr(scratch_last_error, "does not give up its lock"));
+	assert_non_null(strstr(scratch_last_error, "has held its lock for too long"));
 	end_lock(pid);
 	assert_int_equal(remote_layout_file_mark(path, layout.id, 0), 0);
 	remote_layout_file_drained(path, layout.endpoints[0].uuid, NULL, NULL);

@@ -190,7 +190,7 @@ class Pools(MemoryTest):
         self.owners[os.stat(f"{self.pmem}/memory.{NAME}").st_ino] = (0, 0)
         self.loop()
         self.assertEqual(self.pmio.commands, [])
-        self.assertIn("is root's", self.content(self.state, "memory.m"))
+        self.assertIn("belongs to root", self.content(self.state, "memory.m"))
 
     def test_names(self):
         """folders of other names are left alone"""
@@ -233,7 +233,7 @@ class Requests(MemoryTest):
         """what cannot be done is answered with the reason"""
         self.pmio.fails["pmio stage-in"] = Result("a\nb")
         self.assertEqual(self.ask("stage-in"), "1 stage-in: a?b")
-        for what, lease, why in (("x", NAME, "knows"), ("drain", "job.5", "there is no pool"), ("drain", "../x", "is no lease")):
+        for what, lease, why in (("x", NAME, "unknown request"), ("drain", "job.5", "there is no pool"), ("drain", "../x", "is not the name of a lease")):
             self.assertRegex(self.ask(what, lease), f"1 {what}: .*{why}")
 
     def test_killed(self):

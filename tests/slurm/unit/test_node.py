@@ -89,7 +89,7 @@ class Prolog(NodeTest):
     def test_no_room(self):
         """no room: the job is held, the node stays in service"""
         self.free = 5
-        self.refused(f"has 5 bytes free, the job wants {MIB}", 0, "scontrol requeuehold 7")
+        self.refused(f"has 5 bytes free, but the job requests {MIB}", 0, "scontrol requeuehold 7")
         self.assertEqual(self.names(self.pmem), [])
 
     def test_unnoted(self):
@@ -106,10 +106,10 @@ class Prolog(NodeTest):
         """more than any node has, or no number: the job is cancelled"""
         self.running()
         self.job.put("spec", "uid 1000\ngid 100\ncapacity 99999999999")
-        self.refused("the job wants 99999999999 bytes on each node, a node has 67108864", 0, "scancel 7")
+        self.refused("the job requests 99999999999 bytes on each node, but a node has 67108864", 0, "scancel 7")
         self.slurm_commands.clear()
         self.job.put("spec", "uid 1000\ngid 100\ncapacity x[$(touch y)]")
-        self.refused("is no number of bytes", 0, "scancel 7")
+        self.refused("is not a number of bytes", 0, "scancel 7")
 
     def test_user(self):
         """a user's process that fails: the job is held, and its folder removed"""
@@ -120,7 +120,7 @@ class Prolog(NodeTest):
     def test_fault(self):
         """what is wrong with the node is a failure of the prolog"""
         os.mkdir(self.pool)
-        self.refused("is there already", 1)
+        self.refused("exists already", 1)
         self.assertEqual(self.names(self.pmem), ["job.7"])
         self.slurm = lambda *words: None
         os.rmdir(self.pool)

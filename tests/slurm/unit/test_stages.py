@@ -152,7 +152,7 @@ class DataIn(StagesTest):
         os.utime(f"{self.state}/memory.b", (1, 1))
         write(f"{self.state}/memory.c", "x[1] 5\n")
         self.setup_job(1, "capacity 5", "targets 2 1000")
-        self.fails("2 memory nodes with 1000 bytes each are asked for, there are 1", stages.data_in, "1")
+        self.fails("2 memory nodes with 1000 bytes each are requested, 1 are available", stages.data_in, "1")
 
     def test_waits(self):
         """a job waits for room, says so, and gets it"""
