@@ -1,14 +1,13 @@
 /*
- * map.c -- files in memory
+ * map.c -- mappings of files
  *
- * A shared mapping is of the pool's frames.  It keeps the file open, as the program may close its descriptor, and is
- * known by its pieces, as a program may end it piece by piece.  A private one is of a copy; of a large file, it is of the
- * plain one after a drain: others' later writes need not show in it.  Of a file whose pieces are on other nodes there
- * are only copies.
+ * A shared mapping maps the pool's frames.  It keeps the file open, as the program may close its descriptor, and is kept
+ * as a list of pieces, as a program may unmap it piece by piece.  A private mapping maps a copy or, of a large file, the
+ * plain file after a drain: later writes by other processes need not show in it.  A file of which parts are on other
+ * nodes has only mappings of copies.
  *
- * What is beyond the file's end, up to the end of the mapping, is a mapping of an empty file, so that an access is
- * SIGBUS, as it should be.  When the file has grown it becomes one of frames: after this process has made it grow, or at
- * the access.
+ * The part of a mapping beyond the file's end maps an empty file, so that an access causes SIGBUS, as it should.  When
+ * the file has grown that part is replaced by frames: after a write by this process, or at an access.
  */
 #include "redirect/redirect.h"
 
@@ -29,7 +28,7 @@ struct mapping {
 	bool writable;
 	int prot;
 	unsigned nr_pieces;
-	unsigned nr_maps; /* calls of the pool's map() */
+	unsigned nr_maps; /* number of calls of the pool's map() */
 };
 
 struct piece {
@@ -44,7 +43,7 @@ struct piece {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all pieces */
 static struct piece *pieces;
-static unsigned nr_tails; /* that were ever made */
+static unsigned nr_tails; /* made since the start */
 
 static size_t page_size(void)
 {
@@ -105,7 +104,10 @@ static int end_mapping(struct mapping *m)
 	return rc < 0 ? rc : closed;
 }
 
-/* take a part out of a piece; lock held.  false: the piece is gone, with *ended its mapping if that was the last one */
+/*
+ * remove a part of a piece; lock held.  false: the whole piece is removed, and *ended is its mapping if it was the last
+ * one
+ */
 static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
 {
 	struct piece *p = *at;
@@ -115,7 +117,7 @@ static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
 	if (to <= p->addr || from >= end)
 		return true;
 	if (from > p->addr && to < end && !new_piece(p->mapping, to, (size_t)(end - to), p->off + (to - p->addr), p->is_tail))
-		return true; /* it stays whole, and so longer than it is: no harm but a handle that stays open */
+		return true; /* the piece stays whole, and so too long: this only keeps a handle open */
 	if (from > p->addr) {
 		p->len = (size_t)(from - p->addr);
 		return true;
@@ -133,7 +135,7 @@ static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
 	return false;
 }
 
-/* these addresses are something else now */
+/* these addresses no longer belong to a mapping of a file */
 static int forget_range(void *addr, size_t len)
 {
 	char *from = addr, *to = from + round_up(len);
@@ -152,7 +154,7 @@ static int forget_range(void *addr, size_t len)
 		pthread_mutex_unlock(&lock);
 		rc = end_mapping(ended);
 		pthread_mutex_lock(&lock);
-		at = &pieces; /* others may have changed it */
+		at = &pieces; /* other threads may have changed the list */
 	}
 	pthread_mutex_unlock(&lock);
 	return rc;
@@ -160,7 +162,7 @@ static int forget_range(void *addr, size_t len)
 
 /* ---- private mappings ---------------------------------------------------------------------------- */
 
-/* fill a file without a name from the pool: as long as what there is of the part */
+/* fill a nameless file from the pool with as much of the part as exists */
 static int fill_copy(struct redirect_file *f, int fd, size_t len, off_t off)
 {
 	struct redirect_calm calm;
@@ -187,7 +189,7 @@ static int fill_copy(struct redirect_file *f, int fd, size_t len, off_t off)
 	return n < 0 ? (int)n : 0;
 }
 
-/* of a file, so that pages which the program gives back (MADV_DONTNEED) are as they were */
+/* a mapping of a file, so that pages that the program releases (MADV_DONTNEED) get their contents back */
 static void *map_copy(struct redirect_file *f, void *addr, size_t len, int prot, int flags, off_t off)
 {
 	long fd = REDIRECT_ABOVE(RAW(memfd_create, "pmio", MFD_CLOEXEC)), base;
@@ -214,7 +216,7 @@ static void *map_plain(int fd, void *addr, size_t len, int prot, int flags, off_
 
 /* ---- shared mappings ----------------------------------------------------------------------------- */
 
-/* a place, with the file's offset at an address where large pages can be; or an error */
+/* reserve addresses, aligned with the file's offset so that large pages are possible; or an error */
 static long find_place(void *addr, size_t len, int flags, off_t off)
 {
 	const int kept = MAP_FIXED | MAP_FIXED_NOREPLACE
@@ -239,7 +241,7 @@ static long find_place(void *addr, size_t len, int flags, off_t off)
 	return base + (long)before;
 }
 
-/* of a part that only the pool knows to be there, the file system learns first */
+/* if the file on the file system is shorter than the part, a drain makes it as long first */
 static int map_frames(struct redirect_file *f, char *base, size_t len, off_t off, bool writable)
 {
 	const struct redirect_pool *pool = redirect_pool();
@@ -257,7 +259,7 @@ static int map_frames(struct redirect_file *f, char *base, size_t len, off_t off
 	return rc;
 }
 
-/* the file's part of a mapping, or more of it */
+/* map the part of the range that lies in the file, or more of it after growth */
 static int map_part(struct redirect_file *f, char *base, size_t len, int prot, off_t off, bool writable)
 {
 	int rc = map_frames(f, base, len, off, writable);
@@ -267,7 +269,7 @@ static int map_part(struct redirect_file *f, char *base, size_t len, int prot, o
 	return rc;
 }
 
-/* addresses where every access is SIGBUS */
+/* addresses where every access causes SIGBUS */
 static int map_nothing(char *base, size_t len, int prot)
 {
 	long fd = REDIRECT_ABOVE(RAW(memfd_create, "pmio", MFD_CLOEXEC)), p;
@@ -279,7 +281,7 @@ static int map_nothing(char *base, size_t len, int prot)
 	return is_error(p) ? (int)p : 0;
 }
 
-/* there: bytes of the file; len: of the mapping.  f has a reference for it */
+/* there: bytes that the file has; len: of the mapping.  The caller's reference of f is kept by the mapping */
 static int keep_mapping(struct redirect_file *f, char *base, size_t there, size_t len, int prot, off_t off)
 {
 	bool writable = prot & PROT_WRITE, kept = true;
@@ -335,7 +337,7 @@ static int map_shared_at(struct redirect_file *f, char *base, size_t len, int pr
 
 /* ---- files that grow ------------------------------------------------------------------------------- */
 
-/* lock held: nobody else may change the piece meanwhile.  false: the file does not go so far */
+/* lock held, so that no other thread changes the piece meanwhile.  false: the file does not reach so far */
 static bool extend(struct piece *p)
 {
 	struct redirect_file *f = p->mapping->f;
@@ -372,7 +374,7 @@ void redirect_grow_maps(uint64_t dev, uint64_t ino)
 	pthread_mutex_unlock(&lock);
 }
 
-/* another process has made it grow? */
+/* has another process made the file grow? */
 static bool has_grown(const char *addr)
 {
 	bool has = false;
@@ -383,7 +385,7 @@ static bool has_grown(const char *addr)
 	for (struct piece *p = pieces; p && !has; p = p->next) {
 		if (addr < p->addr || addr >= p->addr + p->len)
 			continue;
-		has = !p->is_tail; /* another thread was faster */
+		has = !p->is_tail; /* another thread has extended it */
 		if (p->is_tail && extend(p))
 			has = addr < p->addr || !p->is_tail;
 	}
@@ -400,7 +402,10 @@ static void caught(int sig, siginfo_t *info, void *context)
 	pmio_signal_pass_on(&before, sig, info, context);
 }
 
-/* on the thread's own stack: libpmio needs more than others have.  A program's later handler takes its place */
+/*
+ * on the thread's own stack: alternate stacks are too small for libpmio.  A handler that the program installs later
+ * replaces it
+ */
 static void await_growth(void)
 {
 	struct sigaction ours = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_NODEFER }, now;
@@ -413,7 +418,7 @@ static void await_growth(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* of other nodes' files once in a process: programs may try it for each */
+/* for files of other nodes once in a process: programs may try it for every file */
 static void say_refused(int fd, bool elsewhere, int rc)
 {
 	static bool warned;
@@ -497,7 +502,7 @@ int redirect_munmap(void *addr, size_t len)
 }
 REDIRECT(munmap, redirect_munmap);
 
-/* the piece that begins there; its file gets a reference */
+/* the piece that begins at addr; its file gets a reference */
 static bool find_piece(const void *addr, struct piece *out)
 {
 	bool found = false;
@@ -589,7 +594,10 @@ REDIRECT(mremap, redirect_mremap);
 
 /* ---- ends ------------------------------------------------------------------------------------------------ */
 
-/* other threads may still use the addresses: nothing else may be there, but what they store is for nobody */
+/*
+ * other threads may still use the addresses, so nothing else may be mapped there; what they store after this is
+ * discarded
+ */
 void redirect_unmap_all(void)
 {
 	while (__atomic_load_n(&pieces, __ATOMIC_RELAXED)) {
@@ -608,7 +616,7 @@ void redirect_unmap_all(void)
 	}
 }
 
-/* a child's mappings are its parent's, and stay; the agent knows which process has one last */
+/* mappings that a child has from its parent stay; the agent knows which process is the last to have one */
 void redirect_forget_maps(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
