@@ -1,6 +1,6 @@
 /*
  * choose.c -- the targets of a file that processes of this and other nodes open: their own nodes, and memory nodes for
- * what finds no room there
+ * data that do not fit there
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static enum pmio_placement choose_placement(const struct pmio_settings *s, const
 	return p == PMIO_PLACE_AUTO ? PMIO_PLACE_LOCAL : p;
 }
 
-/* a memory node that is only for full pools must not prevent the open of the file */
+/* can this memory node be used?  One that is needed only when pools are full must not make the open fail */
 static bool is_of_use(const struct pmio_settings *s, const struct remote_endpoint *memory, const struct remote_layout *layout)
 {
 	struct remote_stat_answer_msg st;
