@@ -1,5 +1,5 @@
 /*
- * nodes.c -- do files concern other nodes, as the settings have it?  lib/remote does the rest
+ * nodes.c -- do files concern other nodes, according to the settings?  lib/remote does the rest
  */
 #include <stdlib.h>
 #include <string.h>
