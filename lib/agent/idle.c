@@ -1,5 +1,5 @@
 /*
- * idle.c -- what becomes of a file that no program has open and no job works on
+ * idle.c -- deciding what to do with a file that no program has open and no job works on
  *
  *   open      has handles
  *   busy      no handles, but a drain or fill is under way
@@ -36,7 +36,10 @@ void files_forget(struct agent *a, struct file *f)
 
 bool files_needs_drain(struct agent *a, struct file *f)
 {
-	/* of a file of several nodes an agent knows its own pieces, and the one of the metadata server also the size */
+	/*
+	 * an agent knows only its own pieces of a file of several nodes, and that of the metadata server also knows the
+	 * size
+	 */
 	if (f->shared)
 		return f->wrote && (f->nr_pfs_chunks || f->on_pfs.cut_pending || files_any_dirty(a, f) ||
 				    (f->sets_size && pmio_pool_file_size(a->pool, f->slot) > f->on_pfs.size));
@@ -88,15 +91,15 @@ static void cache_or_forget(struct agent *a, struct file *f)
 	files_packed_drop(a, f);
 	if (files_frames_may_move(a)) {
 		trim_frames(a, f);
-		files_drop_pfs_chunks(f); /* they may get frames at the next open */
+		files_drop_pfs_chunks(f); /* forget which chunks are on the PFS only: they may get frames at the next open */
 	}
 	marks_want_none(a, f);
 	if (f->nr_jobs)
-		return; /* its end comes back here */
+		return; /* at its end this is called again */
 	if (!f->mark.listed)
 		pfs_put(a, &f->pfs);
 	if (f->unsynced)
-		return; /* its frames stay until it is durable: syncs.c */
+		return; /* its frames are kept until it is durable: syncs.c */
 	if (f->policy.drop_cache && !f->mark.listed && files_frames_may_move(a))
 		files_forget(a, f);
 	else
@@ -135,7 +138,7 @@ void files_idle(struct agent *a, struct file *f)
 	if (f->pfs && f->state != PMIO_FILE_CLEAN && f->policy.hold && pfs_fd_is_high(f->pfs->fd))
 		pfs_put(a, &f->pfs); /* the file is found again by its name */
 	if (f->state == PMIO_FILE_FAILED) {
-		if (f->reopen) /* the file system may be gone: a descriptor must not prevent a new mount */
+		if (f->reopen) /* the file system may have to be unmounted: do not keep it busy */
 			pfs_put(a, &f->pfs);
 		pack_note(a, f);
 		return;
@@ -157,7 +160,7 @@ void files_idle(struct agent *a, struct file *f)
 	drain_start(a, f, NULL);
 }
 
-/* it has no inode any more; what the pool has of it stays */
+/* it has no inode any more; keep the pool's data of it */
 static void keep_nameless(struct agent *a, struct file *f)
 {
 	f->removal = FILE_KEPT_NAMELESS;

@@ -71,7 +71,7 @@ static bool is_recent(const struct stat *st)
 	return st->st_ctim.tv_sec + RECENT_S >= now.tv_sec;
 }
 
-/* each that grows from now on says so first.  If a power cut takes the bit back, all are asked */
+/* growers register before they grow.  If a power cut takes the bit back, all nodes are asked */
 static void set_growers_known(struct agent *a, const struct file *f)
 {
 	pmio_pm_or64(a->view->pm, &a->view->slots[f->slot].growers, PMIO_GROWERS_KNOWN);
@@ -155,7 +155,7 @@ static int files_attach(struct agent *a, struct conn *c, struct file *f, const s
 			file_event(f, FILE_WRITER_OPENS);
 			f->error = 0;
 		}
-		f->on_pfs.busy |= f->shared; /* its times mean nothing while others drain */
+		f->on_pfs.busy |= f->shared; /* its times have no meaning while other agents drain */
 		rc = files_update_catalog(a, f);
 	}
 	if (rc < 0 && *out) {
@@ -179,10 +179,10 @@ static void take_size(struct agent *a, struct file *f, const struct stat *st)
 	f->on_pfs.size = (uint64_t)st->st_size < size ? (uint64_t)st->st_size : size;
 }
 
-/* data wait for it, and no program has it open: is the PFS file still the one that they belong to? */
+/* it has pending data, and no program has it open: is the PFS file still the one to which they belong? */
 static int revalidate_waiting(struct agent *a, struct file *f, const struct lookup *l)
 {
-	/* where birth times are not known, the same inode number under another name may be another file */
+	/* if birth times are not known, the same inode number under another name may be another file */
 	bool is_it = f->pfs || (f->birth_ns && l->id.birth_ns) || strcmp(f->path, l->path) == 0;
 
 	if (f->on_pfs.changed || (f->on_pfs.busy ? !is_it : !files_same_content(f, &l->st)))
@@ -193,8 +193,8 @@ static int revalidate_waiting(struct agent *a, struct file *f, const struct look
 }
 
 /*
- * A program has truncated the PFS file after all that waits was written, as libraries do that create a file by POSIX
- * calls first: what it writes now is not to be mixed with that.  Readers, and other changes, are refused.
+ * A program has truncated the PFS file after all pending data were written, as libraries do that create a file by POSIX
+ * calls first: its new data must not be mixed with these.  Readers, and other changes, are refused.
  */
 static bool may_begin_anew(const struct file *f, const struct lookup *l)
 {
@@ -216,9 +216,9 @@ static int begin_anew(struct agent *a, struct lookup *l, struct file **pf)
 }
 
 /*
- * No program has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent has
- * just changed it, or another process has, and another look after the job's end will tell.  A drain
- * under way has been told of a change by others, and at its end what is cached is dropped.
+ * No program has the file open: is the PFS file still as it was?  WHEN_IDLE: a job of this agent or
+ * another process has just changed it, and a check after the job's end will show which.  A drain
+ * under way has been told about a change by another program, and at its end cached data are dropped.
  */
 static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 {
@@ -231,7 +231,7 @@ static int revalidate(struct agent *a, struct lookup *l, struct file **pf)
 	if ((f->drain && f->on_pfs.stale) ||
 	    (f->nr_jobs && is_clean && !f->drain && f->busy != FILE_CUTTING && !f->on_pfs.busy && differs))
 		return WHEN_IDLE;
-	/* our own change: the agent's knowledge is newer, unless it is from a catalog */
+	/* a change by this agent: its knowledge is newer, unless it is from a catalog */
 	if (f->drain || f->busy == FILE_CUTTING || (f->nr_jobs && is_clean)) {
 		if (f->recovered && f->on_pfs.busy)
 			take_size(a, f, &l->st);
@@ -364,8 +364,8 @@ static bool open_it(struct agent *a, struct conn *c, struct lookup *l)
 }
 
 /*
- * a file of several nodes that has lost its name since: a process that has it open on another node reaches this one
- * only now
+ * a file of several nodes that has lost its name since it was opened: a process that has it open on another node opens
+ * it here only now
  */
 static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
 {
@@ -382,7 +382,7 @@ static void open_nameless(struct agent *a, struct conn *c, const union pmio_any_
 		agent_reply_status(a, c, &msg->hdr, -ENOENT);
 }
 
-/* closes since it came may have made a lower number free */
+/* a lower number may have become free since it was received */
 static int lower_fd(struct agent *a, int fd)
 {
 	int lower = pfs_fd_is_reserved(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
@@ -395,7 +395,7 @@ static int lower_fd(struct agent *a, int fd)
 
 void files_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	if (fd == PMIO_FD_LOST) { /* the client still has it */
+	if (fd == PMIO_FD_LOST) { /* the client can send it again */
 		agent_reply_status(a, c, &msg->hdr, files_close_some(a) ? -EAGAIN : -EMFILE);
 		return;
 	}
