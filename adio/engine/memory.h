@@ -16,7 +16,7 @@ struct memory_place {
 	uint64_t lines, first;	/* lines of its arena, and its own first line */
 };
 
-/* zeroed memory; NULL, with a place that tells so: not available */
+/* zeroed memory; NULL, and the place is marked so: not available */
 void *engine_memory_make(size_t size, struct memory_place *at);
 /* the same memory in another process; NULL: it cannot be found */
 void *engine_memory_find(const struct memory_place *at);
