@@ -106,7 +106,7 @@ static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
 	len += n < 0 ? 0 : (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)
-		return; /* nobody hears it */
+		return; /* there is no reader */
 }
 
 static bool is_ours(const void *p)

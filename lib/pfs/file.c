@@ -1,4 +1,4 @@
-/* opening and removing, durably */
+/* file.c -- opening and removing files, durably */
 #include "pfs/pfs.h"
 
 #include <errno.h>
@@ -87,7 +87,7 @@ bool pmio_pfs_fd_in_mount(int fd)
 
 	if (fstatfs(fd, &fs) < 0 || (unsigned long)fs.f_type != FUSE_SUPER_MAGIC)
 		return false;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* the only name for what O_PATH has opened */
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* an O_PATH descriptor can only be used by this name */
 	return getxattr(proc, PMIO_PFS_MOUNT_NAME, pid, sizeof(pid)) > 0;
 }
 
@@ -101,7 +101,7 @@ bool pmio_pfs_in_mount(const char *path)
 	return is;
 }
 
-/* its data would go into the pool a second time, and the agent would wait for a process that needs the agent */
+/* its data would be pooled twice, and the agent would wait for the mount, which needs the agent */
 int pmio_pfs_check(int fd, const char *path)
 {
 	int rc = check_regular(fd);
@@ -143,13 +143,13 @@ int pmio_pfs_open_anew(int fd)
 
 	if (had < 0)
 		return -errno;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* leads to the file, whatever has become of its name */
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd); /* refers to the inode, even if it was renamed or removed */
 	anew = open(proc, how | (writes ? O_RDWR : O_RDONLY));
 	if (anew < 0 && errno == EACCES && (had & O_ACCMODE) == O_WRONLY)
 		anew = open(proc, how | O_WRONLY);
 	if (anew >= 0 || (had & (O_APPEND | O_DIRECT)))
 		return anew < 0 ? -errno : anew;
-	/* its mode does not allow it any more, or there is no /proc */
+	/* its mode no longer permits it, or there is no /proc */
 	rc = -errno;
 	anew = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	return anew < 0 ? rc : anew;
@@ -180,7 +180,7 @@ int pmio_pfs_unlink(const char *path, bool durably)
 	if (unlink(path) < 0)
 		return errno == EPERM && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : -errno;
 	rc = durably ? pmio_pfs_sync_name(path, -1) : 0;
-	if (rc < 0) /* it was removed: an error would wrongly say that it was not */
+	if (rc < 0) /* it was removed: an error would suggest that it was not */
 		pmio_err("remove %s: fsync of its folder: %s", path, strerror(-rc));
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* the identity and the current name of an open file */
+/* names.c -- the identity and the current name of an open file */
 #include "pfs/pfs.h"
 
 #include <ctype.h>
