@@ -8,8 +8,8 @@
 
 struct run_heap {
 	uint64_t size;	  /* bytes; 0: no heap */
-	const char *full; /* "dram" or "fail", of PMIO_HEAP_FULL; NULL: as the environment says */
-	const char *fork; /* "copy" or "refuse", of PMIO_HEAP_FORK; NULL: as the environment says */
+	const char *full; /* "dram" or "fail", for PMIO_HEAP_FULL; NULL: as in the environment */
+	const char *fork; /* "copy" or "refuse", for PMIO_HEAP_FORK; NULL: as in the environment */
 };
 
 /*

@@ -13,7 +13,7 @@
 #include "redirect/pool_ops.h"
 #include "run.h"
 
-#define SAMPLE_ENOUGH (64u << 20) /* bytes whose speed says something of any number of bytes */
+#define SAMPLE_ENOUGH (64u << 20) /* bytes whose speed is representative of any number of bytes */
 #define SAMPLE_PART 10		  /* fewer say something of that many times their number */
 
 /* counts begin again with another agent */

@@ -11,7 +11,7 @@
 
 #include "progress.h"
 
-#define TRANSFER_JOBS 4	     /* threads, unless --jobs says otherwise */
+#define TRANSFER_JOBS 4	     /* threads, if --jobs is not given */
 #define TRANSFER_JOBS_MAX 64
 
 struct transfer_file {

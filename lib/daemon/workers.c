@@ -1,7 +1,7 @@
 /*
  * workers.c -- threads for calls that may block
  *
- * The file system may take a second for a call, or hang for ever.  So there is always
+ * The file system may take a second for a call, or hang forever.  So there is always
  * one thread more than there are running jobs, and limits count only jobs that make
  * progress:
  *

@@ -232,7 +232,7 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  *
  * The caller may reuse its memory when this returns.  It may wait until earlier ops, of any thread, have
  * made progress: the initiator's buffers for data that are written or read have 1 MiB.  One peer gets at most
- * half of what others have left, so peers that answer do not wait for one that does not.
+ * half of what other peers have left, so peers that answer do not wait for one that does not.
  * Returns 0, or the error that prevents the op from the start, and then *out is NULL: the error of other
  * calls on a peer that is down, -EFAULT, -EMSGSIZE, -ENOMEM.  pmio_fabric_end() returns errors that occur
  * later.

@@ -126,7 +126,7 @@ void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why)
 /* ---- completions; lock held -------------------------------------------------------------------- */
 
 /*
- * Answers are used where they are, as they may be long.  But requests that nobody ends for now must not keep all
+ * Answers are used where they are, as they may be long.  But requests whose end is not called for now must not keep all
  * buffers, or no other answer would arrive
  */
 static void keep_answer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, struct posted_op *op, size_t len)
@@ -274,7 +274,7 @@ static void sleep_for(struct pmio_fabric_initiator *initiator, unsigned ms)
 /*
  * Answers that came while no thread watched are not known yet, so that time must not count against the peers.  A long
  * pause (a suspended process) is discounted completely; short ones (a loaded machine, on which sleeping threads wake
- * up late) by at most one timeout in all, or a request to a peer that has gone would take many times as long.
+ * up late) by at most one timeout in all, or a request to a peer that has ended would take many times as long.
  */
 static void skip_unattended(struct pmio_fabric_initiator *initiator, uint64_t now)
 {

@@ -76,7 +76,7 @@ struct pmio_counts_df {
  * One client's record.  `intent` names the blocks that it is overwriting as a whole
  * while they are not valid yet, so that the agent can release them if the client dies:
  * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.  `counts`
- * begin at 0 with each connection; they are never flushed, since nobody reads them
+ * begin at 0 with each connection; they are never flushed, since no process reads them
  * after a crash.
  */
 struct pmio_client_df {

@@ -198,7 +198,7 @@ int pmio_pool_dir_fd(const struct pmio_pool *pool);       /* borrowed */
  * slot   out
  *
  * Returns 0, -ENFILE (no free slot) or -ENOSPC (catalog full); neither is logged:
- * the caller may have files to give up.
+ * the caller may have files to evict.
  * Durable: when it returns 0; a crash before leaves the slot free.
  */
 int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint64_t size,

@@ -297,19 +297,19 @@ int remote_layout_complete(const struct pmio_settings *settings, struct remote_l
  *
  * how     CREATE, EXCL and TRUNC are carried out
  * layout  as remote_layout_begin() leaves it; to be ended in any case
- * Returns 0; -EBUSY: others have it open, as a file of one node; or another error, not logged if layout->endpoints is
- * set.
+ * Returns 0; -EBUSY: other processes have it open as a file of one node; or another error, not logged if
+ * layout->endpoints is set.
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_layout *layout);
 
 /*
- * remote_open_elsewhere -- open a file where others have it, or on memory nodes if the settings say so
+ * remote_open_elsewhere -- open a file where other nodes have it, or on memory nodes if the settings require that
  *
  * pm   this node's pool
  * how  CREATE and TRUNC are carried out if it goes to memory nodes
- * Returns 0; 1: it is for the pool of this node; -EAGAIN: others have it open as a file of one node; or an error, not
- * logged if it is remote_striped_open()'s.
+ * Returns 0; 1: it is for the pool of this node; -EAGAIN: other processes have it open as a file of one node; or an error,
+ * not logged if it comes from remote_striped_open().
  */
 int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			  struct pmio_file **out);
@@ -317,26 +317,28 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
  * remote_share -- let processes of other nodes find a file that this one has open in its node's pool
  *
  * spill  its pieces may also go to memory nodes
- * file   closed, and then opened once more, as a file of several nodes; unchanged if it cannot be marked as one
+ * file   closed, and then opened again as a file of several nodes; unchanged if it cannot be marked as one
  *        (-EACCES, -ENOSPC, ... of its folder)
- * found  out: others had begun a layout session meanwhile, and this process has joined it
+ * found  out: another process has begun a layout session meanwhile, and this process has joined it
  * Returns 0, or an error: *file is closed then, or open as it was
  */
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,
 		 struct pmio_file **file, bool *found);
-/* pmio_drain() of all pieces, also of those that others have written to targets that this process has not used yet */
+/*
+ * pmio_drain() of all pieces, also of those that other processes have written to targets that this one has not used yet
+ */
 int remote_drain_all(struct pmio_file *f);
-/* all pieces are in this node's pool: the file there, which stays f's; NULL: they are not */
+/* if all pieces are in this node's pool, the file there, which f still owns; otherwise NULL */
 struct pmio_file *remote_whole_here(struct pmio_file *f);
-/* these, for elsewhere_init() */
+/* the functions above, for elsewhere_init() */
 extern const struct elsewhere_nodes remote_nodes;
 
 /*
- * remote_stage_in -- bring a file into the memory nodes where a program with these settings looks for
+ * remote_stage_in -- stage in a file to the memory nodes where programs with these settings look for
  * it
  *
  * pm    this node's pool
- * told  bytes that have been brought in so far, for other threads to read
+ * told  number of bytes staged in so far, for other threads to read
  * out   the open file, which keeps the data there; the caller closes it
  * Returns 0; -EBUSY: it is in use, and its pieces are elsewhere; or another error; logged.
  */
