@@ -91,7 +91,7 @@ static int end_by_force(const struct tool *tool, const char *dir)
 	return TOOL_DONE;
 }
 
-/* also for an agent that cannot be reached yet, or any more */
+/* also for an agent that does not accept connections yet, or any more */
 static bool agent_is_stopped(const char *dir)
 {
 	struct pmio_pool_owner owner;
@@ -232,7 +232,7 @@ static int status(struct tool *tool, int argc, char **argv)
 
 /* ---- pause, resume, rate ---------------------------------------------------------- */
 
-/* connect to a running agent only: it forgets these requests when it leaves */
+/* connect to a running agent only: it forgets these requests when it exits */
 static int reach(const struct tool *tool, struct pmio **pm)
 {
 	char dir[PATH_MAX];

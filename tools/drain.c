@@ -1,6 +1,6 @@
 /*
- * drain.c -- pmio drain, pmio stage-out: data that wait in the pool go to the file
- * system now; a stage-out also frees their room in the pool
+ * drain.c -- pmio drain, pmio stage-out: drain pending data to the file system now; a
+ * stage-out also frees their room in the pool
  */
 #include "config.h"
 
@@ -71,7 +71,7 @@ static void warn_paused(struct pmio *pm)
 		pmio_warn("drains are paused: this waits for `pmio agent resume`");
 }
 
-/* also for files that the pool does not know any more: its agent may have drained them by itself */
+/* for files that the pool no longer knows, too: its agent may have drained them by itself */
 static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 {
 	uint8_t uuid[16];
@@ -81,7 +81,10 @@ static void nothing_waits(struct pmio *pm, const struct tool_args *paths)
 		remote_layout_file_drained(paths->v[i], uuid, NULL, NULL);
 }
 
-/* the pool knows a file by the name that it has outside of a mount: here it would not be found, which is no success */
+/*
+ * the pool knows a file by its name outside of a mount, and would not find it by one in the mount: that must not count
+ * as success
+ */
 static bool in_mount(const struct tool_args *paths)
 {
 	bool found = false;

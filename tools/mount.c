@@ -1,7 +1,7 @@
 /*
  * mount.c -- pmio mount: a file system whose files have their data in the pool
  *
- * The arguments are looked at here, in the process that was called; the file system is served by another one.
+ * The arguments are checked here, in the process that was called; another process serves the file system.
  */
 #include "config.h"
 
@@ -64,7 +64,7 @@ static int refuse(const char *path, const char *why)
 	return TOOL_FAILED;
 }
 
-/* path is dir, or below it */
+/* is path equal to dir, or below it? */
 static bool is_within(const char *path, const char *dir)
 {
 	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
@@ -95,8 +95,8 @@ static int check_mountpoint(const char *path)
 }
 
 /*
- * The agent, and programs, reach the pool and the files of the source by their names: these must not lead through
- * the mount, which needs the agent.
+ * The agent and programs open the pool and the files of the source by their names: these must not lead through the
+ * mount, which needs the agent.
  */
 static int check_places(const struct mount_request *r)
 {
@@ -109,7 +109,7 @@ static int check_places(const struct mount_request *r)
 	return TOOL_DONE;
 }
 
-/* the program that mounts for those who are not root */
+/* the program that mounts for users other than root */
 static bool has_fusermount(void)
 {
 	static const char name[] = "fusermount3";
@@ -135,7 +135,7 @@ static int check_system(const char *mountpoint)
 	return TOOL_DONE;
 }
 
-/* the default pool may not be there yet */
+/* the default pool may not exist yet */
 static int find_pool(const struct tool *tool, char pool[PATH_MAX])
 {
 	struct pmio *pm;
@@ -171,7 +171,7 @@ static int run(const struct tool *tool, const struct mount_request *r)
 
 	if (r->foreground || getpid() != caller)
 		return status;
-	return status == 0 ? TOOL_DONE : TOOL_FAILED; /* it has been said */
+	return status == 0 ? TOOL_DONE : TOOL_FAILED; /* already logged */
 }
 
 int tool_mount(struct tool *tool, int argc, char **argv)

@@ -1,4 +1,4 @@
-/* mount_attr.c -- attributes: those of the file system below, but what the pool knows better */
+/* mount_attr.c -- attributes: those of the underlying file, except those that the pool knows better */
 #include "config.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #define SECTOR 512 /* bytes: what st_blocks counts */
 #define TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW)
 
-/* the file system below will give it this time, or a later one, when the data get there */
+/* the underlying file gets this time, or a later one, when its data are drained */
 static void raise_time(struct timespec *ts, int64_t ns)
 {
 	struct timespec at = { ns / 1000000000, ns % 1000000000 };
@@ -25,7 +25,7 @@ int mount_stat(struct mount *m, struct mount_node *node, struct stat *st)
 {
 	off_t size;
 	int64_t written = atomic_load(&node->written_ns);
-	/* before the file is looked at: a drain may end in between */
+	/* before fstat(): a drain may end in between */
 	int rc = mount_pool_size(m, node, &size);
 
 	if (rc < 0)
@@ -36,7 +36,7 @@ int mount_stat(struct mount *m, struct mount_node *node, struct stat *st)
 	if (rc == 0)
 		return mount_is_removed(node) ? -ESTALE : 0;
 	st->st_size = size;
-	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
+	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* otherwise the pending part would look like a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
 	raise_time(&st->st_mtim, written);
 	raise_time(&st->st_ctim, written);
@@ -59,7 +59,7 @@ void mount_reply_entry(fuse_req_t req, struct mount *m, struct mount_node *node)
 		mount_forget(m, node, 1);
 		fuse_reply_err(req, mount_errno(rc));
 	} else if (fuse_reply_entry(req, &e) == -ENOENT) {
-		mount_forget(m, node, 1); /* nobody waits for it any more */
+		mount_forget(m, node, 1); /* the request was interrupted: the kernel does not keep the node */
 	}
 }
 
@@ -112,8 +112,8 @@ static struct timespec time_to_set(const struct timespec *ts, int what, int set,
 }
 
 /*
- * What waits is written first: a drain that comes later would change the times once more.  And as long as somebody has
- * the file open the agent takes another look at it afterwards, or would take the times for others' doing
+ * Pending data are drained first: a later drain would change the times again.  If the file is open, the agent is then
+ * made to re-read its times, which it would otherwise attribute to another process
  */
 static int set_times(struct mount *m, struct mount_node *node, const struct stat *st, int what)
 {
@@ -139,7 +139,7 @@ static int set_times(struct mount *m, struct mount_node *node, const struct stat
 
 static int set_attr(struct mount *m, struct mount_node *node, struct stat *st, int what, struct fuse_file_info *fi)
 {
-	/* later the agent may not be allowed to write, and a write takes the set-user-ID bit away */
+	/* later the agent may not be permitted to write, and a write would remove the set-user-ID bit */
 	int rc = what & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? mount_settle(m, node) : 0;
 
 	if (rc == 0 && (what & FUSE_SET_ATTR_MODE))
@@ -148,7 +148,7 @@ static int set_attr(struct mount *m, struct mount_node *node, struct stat *st, i
 		rc = set_owner(node, st, what);
 	if (rc == 0 && (what & FUSE_SET_ATTR_SIZE)) {
 		rc = set_size(m, node, st->st_size, fi);
-		/* the kernel tells that truncate() changes the time, which it does by itself */
+		/* the kernel requests the new time of a truncate(), but that sets it by itself */
 		if (what & FUSE_SET_ATTR_MTIME_NOW)
 			what &= ~TIMES;
 	}

@@ -1,4 +1,4 @@
-/* mount_data.c -- what is done to the data of files, and their sizes */
+/* mount_data.c -- operations on the data of files, and their sizes */
 #include "config.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ static ssize_t write_plain(struct mount_handle *h, const void *buf, size_t len, 
 	return n < 0 ? -errno : n;
 }
 
-/* what fsync() means with this drain */
+/* fsync(), whose meaning depends on the setting drain */
 static int sync_file(const struct mount *m, struct mount_handle *h)
 {
 	const uint64_t *num = m->settings->num;
@@ -124,7 +124,7 @@ int mount_cut(struct mount *m, struct mount_node *node, off_t size)
 	return rc < 0 ? rc : closed;
 }
 
-/* 1: of a file that is open here, without asking the agent; 0: there is none */
+/* 1: the size of a file that is open here, without asking the agent; 0: it is not open here */
 static int open_size(struct mount_node *node, off_t *size)
 {
 	struct mount_handle *h;

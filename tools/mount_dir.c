@@ -12,7 +12,7 @@
 
 struct dir {
 	DIR *stream;
-	off_t at;		/* where the stream is */
+	off_t at;		/* position of the stream */
 	struct dirent *entry;	/* read, and did not fit into the last answer; NULL: none */
 };
 

@@ -22,7 +22,7 @@ static void reply_done(fuse_req_t req, int rc)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-/* past the kernel's page cache: others write to the file, too */
+/* bypass the kernel's page cache: other processes write to the file, too */
 static void set_handle(struct fuse_file_info *fi, struct mount_handle *h)
 {
 	fi->fh = (uintptr_t)h;
@@ -41,11 +41,14 @@ void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	set_handle(fi, h);
-	if (fuse_reply_open(req, fi) == -ENOENT) /* nobody waits for it any more */
+	if (fuse_reply_open(req, fi) == -ENOENT) /* the open was interrupted */
 		mount_release(m, h);
 }
 
-/* its owner may do with it what he opens it for, whatever others may later: libpmio and the agent open it by its mode */
+/*
+ * the creator has the access that the open requests, even if the mode forbids it; libpmio and the agent are bound by
+ * the mode
+ */
 static int make(fuse_req_t req, struct mount_node *parent, const char *name, mode_t mode, int flags,
 		struct mount_node **node, struct mount_handle **h)
 {
@@ -117,7 +120,7 @@ struct buffer {
 	char data[];
 };
 
-/* the thread keeps it: a new one of a megabyte would have no pages yet.  NULL: no memory */
+/* a buffer that the thread keeps: a new one of a megabyte would have no pages yet.  NULL: no memory */
 static char *thread_buffer(struct mount *m, size_t size)
 {
 	struct buffer *b = pthread_getspecific(m->buffer);
@@ -142,7 +145,7 @@ void mount_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struc
 		reply_done(req, (int)n);
 	else
 		fuse_reply_buf(req, buf, (size_t)n);
-	if (fi->lock_owner == 0) /* no program's read(2): these go by whom they are for */
+	if (fi->lock_owner == 0) /* not a program's read(2): see mount_page_cache.c */
 		mount_cached_note(m, ino);
 }
 
@@ -180,7 +183,7 @@ void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	mount_locks_drop_all(handle_of(fi));
-	mount_release(m, handle_of(fi)); /* nobody hears of it; what is wrong has been logged */
+	mount_release(m, handle_of(fi)); /* errors cannot be returned to the program; they were logged */
 	fuse_reply_err(req, 0);
 }
 
@@ -194,7 +197,7 @@ void mount_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off
 	fuse_reply_err(req, rc < 0 ? mount_errno(rc) : 0);
 }
 
-/* of a file in the pool all is data, up to its end */
+/* a file in the pool has no holes: all is data, up to its end */
 static off_t seek_pooled(struct mount *m, struct mount_node *node, off_t off, int whence)
 {
 	struct stat st;

@@ -1,10 +1,10 @@
 /*
- * mount_handle.c -- open files: through the pool, or, where that is not for them, from the file system below
+ * mount_handle.c -- open files: through the pool or, for files that do not belong there, from the underlying file system
  *
- * Each handle of the kernel has a file of libpmio of its own, so that closing means here what it means there.  A
- * program's close is told to us each time that one of its descriptors goes, though others of the same handle, in
- * this process or a child, may go on; and the kernel lets go of the handle later, when nobody hears of an error.  So
- * a file that was written to is closed with the first, and opened again if the handle is used once more.
+ * Each handle of the kernel has a libpmio file of its own, so that a close has the same meaning in both.  The kernel
+ * sends FLUSH whenever a descriptor of the handle is closed, although other descriptors of the same handle, in that
+ * process or a child, may still be in use; it sends RELEASE later, when errors can no longer be returned.  So a file
+ * that was written to is closed at the first FLUSH, and opened again if the handle is used after that.
  */
 #include "config.h"
 
@@ -45,7 +45,7 @@ void mount_disconnect(struct mount *m)
 
 /* ---- which files -------------------------------------------------------------------------- */
 
-/* 1: through the pool; 0: past it; -1: nobody has it open here */
+/* 1: through the pool; 0: not through the pool; -1: not open here */
 static int is_open_how(struct mount_node *node)
 {
 	int how;
@@ -56,7 +56,9 @@ static int is_open_how(struct mount_node *node)
 	return how;
 }
 
-/* all handles of a file in the same way; also one that `paths` does not select, while the pool has data of it */
+/*
+ * the same for all handles of a file; true also for a file that `paths` does not select while the pool has data of it
+ */
 static int goes_through_pool(struct mount *m, struct mount_node *node)
 {
 	char name[PATH_MAX];
@@ -78,7 +80,7 @@ static int goes_through_pool(struct mount *m, struct mount_node *node)
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-/* handle->lock held alone, or the handle not known to others */
+/* handle->lock held exclusively, or no other thread knows the handle */
 static int open_file(struct mount_handle *h, bool is_new)
 {
 	char name[PATH_MAX];
@@ -92,14 +94,14 @@ static int open_file(struct mount_handle *h, bool is_new)
 		pmio_fd_name(name, h->node->fd);
 		rc = client_open(h->pm, MOUNT_PROC(h->node->fd), &how, &h->file);
 	}
-	if (rc <= PMIO_ENOTPOOL && rc != PMIO_EOTHER) /* the program gets an errno, which does not say it */
+	if (rc <= PMIO_ENOTPOOL && rc != PMIO_EOTHER) /* the errno that the program gets does not explain it */
 		pmio_err("open %s: %s", name, pmio_strerror(rc));
 	return rc;
 }
 
 static int open_plain(struct mount_handle *h, int flags)
 {
-	/* O_APPEND comes with each write; our buffers are not aligned as O_DIRECT wants them */
+	/* each write has O_APPEND in its own flags; the buffers are not aligned for O_DIRECT */
 	h->fd = open(MOUNT_PROC(h->node->fd), (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_DIRECT)) | O_CLOEXEC);
 	return h->fd < 0 ? -errno : 0;
 }
@@ -136,7 +138,7 @@ void mount_note_written(struct mount_handle *h)
 {
 	struct timespec now;
 
-	/* the clock of file systems: the time that a drain gives the file must not be before this */
+	/* the clock of file systems: a drain must not give the file an earlier time */
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	atomic_store(&h->node->written_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 	atomic_store(&h->wrote, true);
@@ -159,13 +161,13 @@ static int open_handle(struct mount *m, struct mount_handle *h, int flags, bool 
 	return rc;
 }
 
-/* a file that has lost its name to another: what waits of it is for nobody */
+/* has the file lost its last name, and is this its last handle?  Then its pending data are no longer needed */
 static bool is_left(struct mount *m, const struct mount_handle *h, struct pmio_id_stat *st)
 {
 	return h->file && !h->file->ops && mount_is_nameless(h->node) && pmio_stat_id(m->names, h->node->fd, st) == 0 && st->nr_handles == 1;
 }
 
-/* it was removed after it was looked up, and nobody has kept what waited of it: the kernel looks its name up once more */
+/* it was removed after it was looked up, and its pending data were not kept: the kernel then looks its name up again */
 static bool is_too_late(struct mount_node *node)
 {
 	return is_open_how(node) < 0 && mount_is_removed(node);
@@ -224,8 +226,8 @@ void mount_end(struct mount_handle *h)
 /* ---- closing ------------------------------------------------------------------------------- */
 
 /*
- * Who has written is told how the drain went, even if others, that may only read, have the file open still; handle->lock
- * held alone
+ * a process that has written gets the result of the drain, even if other processes, which may only read, still have the
+ * file open; handle->lock held exclusively
  */
 static int close_file(struct mount *m, struct mount_handle *h)
 {
@@ -251,14 +253,14 @@ int mount_close(struct mount *m, struct mount_handle *h)
 	if (!atomic_load(&h->wrote))
 		return 0;
 	pthread_rwlock_wrlock(&h->lock);
-	/* without a name its data live as long as somebody has it open */
+	/* the data of a nameless file exist only as long as it is open */
 	if (h->file && !mount_is_nameless(h->node) && atomic_exchange(&h->wrote, false))
 		rc = close_file(m, h);
 	pthread_rwlock_unlock(&h->lock);
 	return rc;
 }
 
-/* until the kernel forgets the node */
+/* keep the file open until the kernel forgets the node */
 static bool keep(struct mount_node *node, struct pmio_file **file)
 {
 	bool is_first;
@@ -308,7 +310,7 @@ int mount_keep(struct mount_node *node)
 
 	pthread_mutex_lock(&node->lock);
 	DL_FOREACH(node->handles, h) {
-		if (!h->pm || pthread_rwlock_trywrlock(&h->lock) != 0) /* somebody uses it: it is open, or about to be closed */
+		if (!h->pm || pthread_rwlock_trywrlock(&h->lock) != 0) /* a request uses it: it is open, or about to be closed */
 			continue;
 		if (!h->file)
 			rc = open_file(h, false);

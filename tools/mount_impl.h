@@ -1,15 +1,15 @@
 /*
- * mount_impl.h -- the insides of the file system of `pmio mount`, with its operations by what they are about
+ * mount_impl.h -- internals of the file system of `pmio mount`, with its operations by subject
  *
- * A node is a file or directory that the kernel knows, and holds its inode by a descriptor: so it is the same one
- * whatever becomes of its names, here or on the file system below.  The kernel keeps nothing that it would have to
- * be told of: no name, no attribute and, by direct I/O, no data.
+ * A node is a file or directory that the kernel knows.  It holds the inode by a descriptor, so it stays the same file
+ * whatever happens to its names, here or in the underlying file system.  The kernel caches nothing that could become
+ * stale: no names, no attributes and, by direct I/O, no data.
  *
- * Locks, in this order: mount->lock, node->lock, handle->lock.  handle->lock is held by reads and
- * writes, so that its pmio_file stays; and exclusively while that is opened or closed, which may take as long as a drain.
- * Nobody waits for it with node->lock.
+ * Locks, in this order: mount->lock, node->lock, handle->lock.  Reads and writes hold handle->lock shared, so that its
+ * pmio_file stays; it is held exclusively while that is opened or closed, which may take as long as a drain.  No thread
+ * waits for it while it holds node->lock.
  *
- * Functions return 0 or a count, or a negative code as pmio.h has them; mount_errno() translates.
+ * Functions return 0 or a count, or a negative code of pmio.h; mount_errno() translates.
  */
 #ifndef PMIO_TOOLS_MOUNT_IMPL_H
 #define PMIO_TOOLS_MOUNT_IMPL_H
@@ -29,8 +29,8 @@
 #include "mount.h"
 
 /*
- * A connection has one request at a time, and a close takes as long as its drain: names and sizes have one of their
- * own, and files share the others.
+ * A connection serves one request at a time, and a close takes as long as its drain: names and sizes have a connection
+ * of their own, and files share these.
  */
 #define MOUNT_LINKS 4
 
@@ -42,9 +42,9 @@ struct mount_key {
 struct mount_device {
 	struct mount_device *next;
 	uint64_t dev;
-	uint64_t salt;	 /* in the inode numbers that we show, for there are several file systems in one */
+	uint64_t salt;	 /* added to the inode numbers that the mount shows, as it may contain several file systems */
 	bool is_mount;	 /* another mount of pmio */
-	bool has_data;	 /* its files are what was written to them: not of /proc, /sys, ... */
+	bool has_data;	 /* its files keep what was written to them: false for /proc, /sys, ... */
 };
 
 struct mount_node {
@@ -57,9 +57,9 @@ struct mount_node {
 	pthread_mutex_t lock;
 	struct mount_handle *handles; /* under lock */
 	struct mount_owner *owners;   /* under lock; of fcntl() locks */
-	atomic_bool removed;	      /* its last name was, or is being, with what the pool has of it */
-	struct pmio_file *kept;	      /* under lock; open until the kernel forgets it, as somebody may be about to open it: its last name is another file's */
-	_Atomic int64_t written_ns;   /* when it was last written to here, since 1970; 0: its own time is newer */
+	atomic_bool removed;	      /* its last name was removed, or is being removed, with the pool's data */
+	struct pmio_file *kept;	      /* under lock; replaced by another file, kept open until the kernel forgets it */
+	_Atomic int64_t written_ns;   /* time of the last write here, since 1970; 0: the time of the underlying file is newer */
 };
 
 struct mount_handle {
@@ -68,10 +68,10 @@ struct mount_handle {
 	struct pmio *pm;	/* borrowed: its connection; NULL: its data do not go through the pool */
 	uint32_t flags;		/* PMIO_OPEN_READ, PMIO_OPEN_WRITE */
 	pthread_rwlock_t lock;
-	struct pmio_file *file; /* under lock; NULL: closed when its program last closed it, or none */
-	int fd;			/* without pm: of the file below; else -1 */
+	struct pmio_file *file; /* under lock; NULL: closed at the last FLUSH, or none */
+	int fd;			/* without pm: descriptor of the underlying file; else -1 */
 	atomic_bool wrote;	/* since it was last closed or drained */
-	int flock_fd;		/* -1: never locked; under node->lock */
+	int flock_fd;		/* -1: not locked so far; under node->lock */
 };
 
 struct mount {
@@ -86,17 +86,17 @@ struct mount {
 	struct mount_node *nodes;	/* under lock */
 	struct mount_device *devices;	/* under lock; stay */
 	struct mount_node root;
-	/* where no lookup may lead: to ourselves, and to the pool */
+	/* where no lookup may lead: the mount itself, and the pool */
 	uint64_t own_dev;
 	struct mount_key parent, pool;	/* the mount point's directory; the pool's */
-	char name[NAME_MAX + 1];	/* the mount point in it */
+	char name[NAME_MAX + 1];	/* the mount point's name in `parent` */
 	struct mount_waits *waits;
 	struct mount_cached *cached;
 	pthread_key_t buffer;		/* of each thread, to read into */
-	fuse_req_t ender;		/* under lock; the request that waits until it has ended, or NULL */
+	fuse_req_t ender;		/* under lock; the request that waits for the end of the mount, or NULL */
 };
 
-/* ---- mount_node.c: what the kernel knows ----------------------------------------------- */
+/* ---- mount_node.c: nodes ----------------------------------------------------------------- */
 
 int mount_errno(int rc);
 /* a name of an open file, on the stack of the caller */
@@ -105,20 +105,23 @@ int mount_errno(int rc);
 int mount_root_open(struct mount *m);
 struct mount_node *mount_node(struct mount *m, fuse_ino_t ino);
 fuse_ino_t mount_ino(struct mount *m, struct mount_node *node);
-/* takes fd over (O_PATH), counts as a lookup */
+/* get the node of fd (O_PATH), which it consumes; counts as a lookup */
 int mount_node_of(struct mount *m, int fd, struct mount_node **out);
-/* of a name: -ELOOP if it leads to ourselves */
+/* look up a name; -ELOOP if it leads to the mount itself or to the pool */
 int mount_find(struct mount *m, struct mount_node *parent, const char *name, struct mount_node **out);
 void mount_forget(struct mount *m, struct mount_node *node, uint64_t nr);
-/* what is kept of a file that was replaced */
+/* discard what mount_hold() keeps of a file that was replaced */
 void mount_give_up(struct mount *m, struct mount_node *node);
-/* the number that we show for one of a file system */
+/* the inode number that the mount shows for one of a file system */
 uint64_t mount_shown_ino(const struct mount_device *device, uint64_t ino);
-/* of what is made in that folder.  For others, with allow_other: never with our rights; and theirs, if we are root */
+/*
+ * mode and owner of files made in that folder.  For other users (allow_other): never the rights of this process; if it
+ * is root, the user's own
+ */
 mode_t mount_mode(fuse_req_t req, const struct mount_node *parent, mode_t mode);
 void mount_give(fuse_req_t req, int dir, const char *name);
 bool mount_is_nameless(const struct mount_node *node);
-/* with what waited of it */
+/* and were its pending data discarded? */
 bool mount_is_removed(const struct mount_node *node);
 
 /* ---- mount_handle.c: open files --------------------------------------------------------------- */
@@ -127,19 +130,19 @@ int mount_connect(struct mount *m, const struct tool *tool);
 void mount_disconnect(struct mount *m);
 /* flags of open(2); is_new: it has just been made */
 int mount_open(struct mount *m, struct mount_node *node, int flags, bool is_new, struct mount_handle **out);
-/* with h->file there until mount_end(), which is not called after a refusal; of a handle with pm */
+/* for handles with pm: h->file stays open until mount_end(), which is not to be called after an error */
 int mount_begin(struct mount_handle *h);
 void mount_end(struct mount_handle *h);
 void mount_note_written(struct mount_handle *h);
-/* a program has closed it; others that have the same one may go on */
+/* FLUSH: a program has closed one descriptor; others of the same handle may stay in use */
 int mount_close(struct mount *m, struct mount_handle *h);
-/* nobody has it any more */
+/* RELEASE: the last descriptor is closed */
 int mount_release(struct mount *m, struct mount_handle *h);
-/* what was closed, and may go on, must not lose its data when its last name goes */
+/* reopen handles that were closed but may be used again, so that the data survive the removal of the last name */
 int mount_keep(struct mount_node *node);
-/* what waits of it stays until the kernel forgets it */
+/* keep its pending data until the kernel forgets the node */
 int mount_hold(struct mount *m, struct mount_node *node);
-/* how many handles were there, and of how many data wait though they should be on the file system */
+/* *nr: how many handles were open; *nr_failed: how many have pending data that should be on the file system */
 void mount_close_all(struct mount *m, unsigned *nr, unsigned *nr_failed);
 
 /* ---- mount_data.c ------------------------------------------------------------------------------ */
@@ -151,17 +154,17 @@ int mount_sync(struct mount *m, struct mount_handle *h, bool data_only);
 int mount_resize(struct mount *m, struct mount_handle *h, off_t size);
 /* fallocate(2) */
 int mount_allocate(struct mount_handle *h, int mode, off_t off, off_t len);
-/* the same of a file that is not open here, or for reading only */
+/* truncate a file that is not open here, or only for reading */
 int mount_cut(struct mount *m, struct mount_node *node, off_t size);
 /* 1: the pool knows the size better than the file system; 0: it does not */
 int mount_pool_size(struct mount *m, struct mount_node *node, off_t *size);
-/* have what waits of it, also on other nodes, on the file system now */
+/* drain its pending data, also those on other nodes, to the file system */
 int mount_settle(struct mount *m, struct mount_node *node);
 
 /* ---- mount_attr.c ---------------------------------------------------------------------------- */
 
 int mount_stat(struct mount *m, struct mount_node *node, struct stat *st);
-/* the answer to what has made or found a node */
+/* answer a request that has made or found a node */
 void mount_reply_entry(fuse_req_t req, struct mount *m, struct mount_node *node);
 int mount_entry(struct mount *m, struct mount_node *node, struct fuse_entry_param *e);
 void mount_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -213,20 +216,20 @@ void mount_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struc
 /* ---- mount_lock.c ---------------------------------------------------------------------------------- */
 
 int mount_locks_init(struct mount *m);
-/* the request that waits for a lock is told that it will not get it */
+/* refuse the requests that wait for locks */
 void mount_locks_end(struct mount *m);
 void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl);
 void mount_op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *fl, int sleep);
 void mount_op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
-/* a process has closed the file: its fcntl() locks go */
+/* a process has closed the file: release its fcntl() locks */
 void mount_locks_drop(struct mount_node *node, uint64_t owner);
-/* nobody has it any more */
+/* at RELEASE: release the locks of the handle */
 void mount_locks_drop_all(const struct mount_handle *h);
 
 /* ---- mount_page_cache.c ----------------------------------------------------------------------------------- */
 
 int mount_cached_init(struct mount *m);
-/* the kernel has read pages of it for itself */
+/* the kernel has read pages of it into its cache */
 void mount_cached_note(struct mount *m, fuse_ino_t ino);
 
 #endif

@@ -1,12 +1,13 @@
 /*
- * mount_lock.c -- locks of programs, which are those of the file below: so others see them that do not use the mount
+ * mount_lock.c -- locks of programs, taken on the underlying file, so that programs that do not use the mount see them
  *
- * An owner of fcntl() locks, that is a process, has an open file description of each file that it locks, with OFD
- * locks; one of flock() is a handle, and has one, too.  A program with OFD locks of its own is a handle with another number than its
- * process: the kernel reports no close for it, so its locks go when the handle is released, a moment after the last close.  The
- * bytes beyond 2^62 are libpmio's (lib/pfs/exclusion.c).
+ * For each owner of fcntl() locks, that is a process, there is an open file description of each file that it locks,
+ * with OFD locks; the owner of a flock() lock is a handle, and has one, too.  For OFD locks of programs the kernel
+ * gives the handle as the owner, not the process, and it reports no close of that owner, so these locks are released
+ * with the handle, shortly after the last close.  The bytes beyond 2^62 are libpmio's (lib/pfs/exclusion.c).
  *
- * Who waits for a lock is not waited for by a thread: those that unlock need one.  A thread of our own tries again.
+ * Requests that wait for a lock do not occupy a thread, as unlock requests need threads.  One thread retries all of
+ * them.
  */
 #include "config.h"
 
@@ -27,21 +28,21 @@
 struct mount_owner {
 	struct mount_owner *next; /* node->owners */
 	uint64_t id;
-	const struct mount_handle *handle; /* by which it locked last */
+	const struct mount_handle *handle; /* with which it locked last */
 	int fd;
 };
 
 struct wait {
 	struct wait *prev, *next;
 	fuse_req_t req;
-	struct mount_handle *handle; /* stays: its file is open as long as somebody waits */
+	struct mount_handle *handle; /* stays: its file is open as long as a request waits */
 	uint64_t owner;
 	struct flock fl;
 	int flock_op;		/* 0: fcntl() */
 };
 
 struct mount_waits {
-	pthread_mutex_t lock;	/* taken before a node's */
+	pthread_mutex_t lock;	/* taken before a node's lock */
 	pthread_cond_t any;
 	struct wait *all;	/* under lock */
 	bool ended;		/* under lock */
@@ -93,7 +94,7 @@ static int clip(struct flock *fl)
 		return -EINVAL;
 	if (fl->l_len == 0 || fl->l_len > LOCKS_END - fl->l_start)
 		fl->l_len = LOCKS_END - fl->l_start;
-	fl->l_pid = 0; /* as OFD locks want it */
+	fl->l_pid = 0; /* required for OFD locks */
 	return 0;
 }
 
@@ -162,7 +163,7 @@ static int try_wait(struct wait *w)
 	return w->flock_op ? try_flock(w->handle, w->flock_op) : try_fcntl(w->handle, w->owner, F_OFD_SETLK, &fl);
 }
 
-/* waits->lock held; true: somebody got his */
+/* waits->lock held; true: at least one request got its lock */
 static bool try_all(struct mount_waits *waits)
 {
 	struct wait *w, *tmp;
@@ -267,7 +268,7 @@ void mount_op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 		fuse_reply_err(req, mount_errno(rc));
 		return;
 	}
-	fl->l_pid = 0; /* of a description, and not of a process */
+	fl->l_pid = 0; /* the lock is held by a description, not by a process */
 	fuse_reply_lock(req, fl);
 }
 

@@ -1,4 +1,4 @@
-/* mount_names.c -- names: what is done to them is done below, in the directory's inode */
+/* mount_names.c -- operations on names, which are carried out in the underlying directory */
 #include "config.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ void mount_op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 /* ---- making them ------------------------------------------------------------------------- */
 
-/* result: of the call that made the name */
+/* look up a name and answer with its node; result: of the call that made the name */
 static void reply_found(fuse_req_t req, fuse_ino_t parent, const char *name, int result)
 {
 	struct mount *m = fuse_req_userdata(req);
@@ -67,7 +67,7 @@ static void reply_found(fuse_req_t req, fuse_ino_t parent, const char *name, int
 		mount_reply_entry(req, m, node);
 }
 
-/* ... and what it is of */
+/* the same for a new file or directory, which first gets the owner that it should have */
 static void reply_made(fuse_req_t req, fuse_ino_t parent, const char *name, int result)
 {
 	struct mount *m = fuse_req_userdata(req);
@@ -104,7 +104,7 @@ void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char
 	struct mount_node *node = mount_node(m, ino);
 	int rc;
 
-	if (node->type == S_IFLNK) /* a link to where it leads would be made */
+	if (node->type == S_IFLNK) /* its name in /proc would be followed to its target */
 		rc = linkat(node->fd, "", mount_node(m, parent)->fd, name, AT_EMPTY_PATH);
 	else
 		rc = linkat(AT_FDCWD, MOUNT_PROC(node->fd), mount_node(m, parent)->fd, name, AT_SYMLINK_FOLLOW);
@@ -113,7 +113,7 @@ void mount_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char
 
 /* ---- removing them ----------------------------------------------------------------------------- */
 
-/* a regular file under its last name: O_PATH descriptor, or -1 */
+/* a regular file whose last name this is: O_PATH descriptor, or -1 */
 static int open_last(struct mount_node *parent, const char *name)
 {
 	int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -126,7 +126,7 @@ static int open_last(struct mount_node *parent, const char *name)
 	return fd;
 }
 
-/* ... that the pool knows */
+/* the same, only if the pool knows the file */
 static int open_known(struct mount *m, struct mount_node *parent, const char *name, struct pmio_id_stat *st)
 {
 	int fd = open_last(parent, name);
@@ -156,12 +156,12 @@ static struct mount_node *known_node(struct mount *m, int fd)
 	return node;
 }
 
-/* with the last name of a file its data go: the agent is told, as by `pmio rm` */
+/* removing the last name discards the file's data: the agent removes the name, as for `pmio rm` */
 static int remove_known(struct mount *m, struct mount_node *parent, const char *name, int fd)
 {
 	char path[PMIO_FD_NAME_LEN + NAME_MAX + 2];
 	struct mount_node *node = known_node(m, fd);
-	/* what is open here and was closed in between has to be there when its name has gone */
+	/* handles that were closed but may be used again must have the file open before its name is removed */
 	int rc = node ? mount_keep(node) : 0;
 
 	if (rc == 0) {
@@ -179,7 +179,7 @@ static int remove_known(struct mount *m, struct mount_node *parent, const char *
 	return rc;
 }
 
-/* what other nodes have of it: 0; 1: one of them has removed the name, too; or an error */
+/* remove what other nodes have of it: 0; 1: one of them has removed the name, too; or an error */
 static int remove_there(struct mount *m, struct mount_node *parent, const char *name)
 {
 	int fd = open_last(parent, name), rc = 0;
@@ -199,7 +199,7 @@ static int remove_here(struct mount *m, struct mount_node *parent, const char *n
 
 	if (fd < 0)
 		return unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
-	/* if all of it is on the file system nothing can be lost, or come back, so its name need not go durably */
+	/* all of it is on the file system: no data can be lost or reappear, so its name need not be removed durably */
 	if (!st.pending && !st.nr_handles && pmio_forget_entry(m->names, &st.entry, name) != -EBUSY)
 		rc = unlinkat(parent->fd, name, 0) < 0 ? -errno : 0;
 	else
@@ -226,7 +226,7 @@ void mount_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	fuse_reply_err(req, unlinkat(mount_node(m, parent)->fd, name, AT_REMOVEDIR) < 0 ? errno : 0);
 }
 
-/* a layout file is in the folder of its file; others know the file by its name.  moves: to another folder */
+/* a layout file is in the folder of its file, and other nodes know the file by its name.  moves: to another folder */
 static int allow_rename(struct mount *m, struct mount_node *parent, const char *name, bool moves)
 {
 	struct mount_node *node;
@@ -252,9 +252,10 @@ static bool has_lost_name(int fd)
 }
 
 /*
- * The agent is not told before that a name is taken from a file: after a crash in between it would go on with that,
- * and the name would be nobody's.  What has lost its name so is given up afterwards: what somebody has open, when
- * that is closed (mount_release); and what somebody may be about to open, when the kernel has forgotten it.
+ * The agent is not told before the rename that a file is to lose its name: after a crash in between it would complete
+ * the removal, and the name would not exist at all.  The data of a file that has lost its name so are discarded
+ * afterwards: if it is open, at its close (mount_release); if it may be about to be opened, when the kernel has
+ * forgotten the node.
  */
 void mount_op_rename(fuse_req_t req, fuse_ino_t ino, const char *name, fuse_ino_t to_ino, const char *to,
 		     unsigned flags)
@@ -269,7 +270,7 @@ void mount_op_rename(fuse_req_t req, fuse_ino_t ino, const char *name, fuse_ino_
 	if (node)
 		rc = mount_keep(node);
 	if (rc == 0 && node && (st.pending || st.nr_handles))
-		mount_hold(m, node); /* with an error it is lost for those who are about to open it only */
+		mount_hold(m, node); /* after an error the data are lost only for processes that are about to open it */
 	if (rc == 0 && renameat2(parent->fd, name, to_parent->fd, to, flags) < 0)
 		rc = -errno;
 	if (rc == 0 && !node && fd >= 0 && st.nr_handles == 0 && has_lost_name(fd)) {

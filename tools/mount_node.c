@@ -1,5 +1,5 @@
 /*
- * mount_node.c -- nodes: what the kernel has looked up, until it forgets it
+ * mount_node.c -- nodes: files and directories that the kernel has looked up, until it forgets them
  */
 #include "config.h"
 
@@ -38,7 +38,7 @@ int mount_errno(int rc)
 
 /* ---- file systems ---------------------------------------------------------------------- */
 
-/* those that make up what is read from their files, whatever size they have */
+/* false: the file system generates the contents of its files when they are read, whatever their size */
 static bool has_data(int fd)
 {
 	struct statfs fs;
@@ -64,7 +64,7 @@ static bool has_data(int fd)
 	}
 }
 
-/* mount->lock held; nr: how many there are */
+/* mount->lock held; *nr: number of devices */
 static struct mount_device *search_device(const struct mount *m, uint64_t dev, uint64_t *nr)
 {
 	struct mount_device *d;
@@ -78,7 +78,10 @@ static struct mount_device *search_device(const struct mount *m, uint64_t dev, u
 	return d;
 }
 
-/* NULL: no memory.  fd: of a file there; it is asked without a lock, for it may hang.  The first has no salt */
+/*
+ * NULL: no memory.  fd: of a file there; queried without a lock, as the file system may hang.  The first device has no
+ * salt
+ */
 static struct mount_device *find_device(struct mount *m, uint64_t dev, int fd)
 {
 	struct mount_device *d, *made = NULL;
@@ -169,7 +172,7 @@ static struct mount_node *add_node(struct mount *m, struct mount_device *device,
 	return node;
 }
 
-/* while a node is here its descriptor is open, so no other file has its number */
+/* as long as the node exists its descriptor is open, so no other file can have its inode number */
 static int get_node(struct mount *m, struct mount_device *device, const struct stat *st, int fd, struct mount_node **out)
 {
 	const struct mount_key key = { st->st_dev, st->st_ino };
@@ -242,7 +245,10 @@ static bool is_key(const struct mount_key *key, uint64_t dev, uint64_t ino)
 	return key->dev == dev && key->ino == ino;
 }
 
-/* nothing may be asked of a file before it is known that it is none of ours, which we would have to answer */
+/*
+ * is it a file of this mount?  To be checked before any query of the file, which this process would have to answer
+ * itself
+ */
 static bool is_own(const struct mount *m, int fd)
 {
 	struct statx stx;
@@ -251,9 +257,9 @@ static bool is_own(const struct mount *m, int fd)
 	       makedev(stx.stx_dev_major, stx.stx_dev_minor) == m->own_dev;
 }
 
-#define LOST_MAX 100 /* files that one name has led to, and that had lost it */
+#define LOST_MAX 100 /* files to which the name resolved, one after the other, and which had lost it */
 
-/* it may have lost its name before those who give up its data then could know the node */
+/* it may have lost its name before the code that discards its data then could know the node */
 static bool has_lost_name(const struct mount_node *node)
 {
 	return node->type == S_IFREG && mount_is_nameless(node);
@@ -295,7 +301,7 @@ int mount_find(struct mount *m, struct mount_node *parent, const char *name, str
 	return rc;
 }
 
-/* a default access control list takes the place of the program's umask */
+/* a default access control list of the folder replaces the program's umask */
 mode_t mount_mode(fuse_req_t req, const struct mount_node *parent, mode_t mode)
 {
 	if (getxattr(MOUNT_PROC(parent->fd), "system.posix_acl_default", NULL, 0) <= 0)

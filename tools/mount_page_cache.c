@@ -1,9 +1,10 @@
 /*
- * mount_page_cache.c -- pages that the kernel reads for itself
+ * mount_page_cache.c -- pages that the kernel reads into its cache
  *
- * Data go past the kernel's cache, but sendfile(), splice(), private mappings and the start of a program read into it,
- * and would find there what others have overwritten since.  So these pages are dropped a moment later; and the kernel
- * does that itself where they are overwritten through the mount, or the file is opened anew.
+ * Data bypass the kernel's cache, but sendfile(), splice(), private mappings and the start of a program read into it,
+ * and would later find pages there that other processes have overwritten since.  So these pages are dropped shortly
+ * after they were read; the kernel itself drops them when they are overwritten through the mount, and when the file is
+ * opened again.
  */
 #include "config.h"
 
@@ -14,13 +15,13 @@
 #include "mount_impl.h"
 
 #define KEPT_US 100000
-#define NOTED_MAX 256 /* files; of more, those that are noted first are dropped now */
+#define NOTED_MAX 256 /* files; if there are more, the pages of those that were noted first are dropped at once */
 
 struct mount_cached {
 	struct mount *mount;
 	pthread_mutex_t lock;
 	pthread_cond_t any;
-	fuse_ino_t noted[NOTED_MAX]; /* under lock; one that is forgotten meanwhile does no harm */
+	fuse_ino_t noted[NOTED_MAX]; /* under lock; it does no harm if the kernel forgets one meanwhile */
 	size_t nr;		     /* under lock */
 };
 

@@ -1,5 +1,5 @@
 /*
- * mount_serve.c -- the process that serves a mount: from its start to its end
+ * mount_serve.c -- the process that serves a mount: its start and its end
  */
 #include "config.h"
 
@@ -16,9 +16,9 @@
 #include "core/log.h"
 #include "mount_impl.h"
 
-#define THREADS_MAX 100 /* closes that wait for a drain have one each */
+#define THREADS_MAX 100 /* each close that waits for a drain occupies one */
 #define THREADS_IDLE 10
-#define WRITE_MAX (1u << 20) /* bytes: the most that the kernel hands over at once */
+#define WRITE_MAX (1u << 20) /* bytes: maximum of one request of the kernel */
 
 bool mount_is_built(void)
 {
@@ -28,7 +28,7 @@ bool mount_is_built(void)
 static void op_init(void *arg, struct fuse_conn_info *conn)
 {
 	(void)arg;
-	/* the pool is memory: what came through a pipe would be copied once more */
+	/* the pool is memory: data that arrive through a pipe would be copied once more */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK);
@@ -100,7 +100,7 @@ static bool has_option(const char *options, const char *name)
 	return false;
 }
 
-/* for others than us the kernel has to look at permissions, for we may do more than they */
+/* for other users the kernel has to check permissions, as this process may have more rights than they */
 static struct fuse_session *new_session(const struct mount_request *r, struct mount *m)
 {
 	const char *allow = has_option(r->options, "allow_other") ? ",default_permissions" : "";
@@ -141,7 +141,7 @@ static int identify(const char *path, struct mount_key *key)
 	return 0;
 }
 
-/* before it is mounted: where no lookup may go */
+/* before it is mounted: find the places where no lookup may lead */
 static int find_places(struct mount *m)
 {
 	char path[PATH_MAX];
@@ -156,7 +156,7 @@ static int find_places(struct mount *m)
 	return identify(dirname(path), &m->parent);
 }
 
-/* asks the kernel only, and not the file system, which does not answer yet */
+/* by a query that the kernel answers itself: the file system does not answer yet */
 static int find_own_device(struct mount *m)
 {
 	struct statx stx;
@@ -167,7 +167,7 @@ static int find_own_device(struct mount *m)
 	return 0;
 }
 
-/* each node has one */
+/* each node has a descriptor */
 static void raise_nofile(void)
 {
 	struct rlimit limit;
@@ -178,7 +178,7 @@ static void raise_nofile(void)
 	}
 }
 
-/* signals are for the thread that waits for the session's end */
+/* with signals blocked: they are for the thread that waits for the session's end */
 static int start_threads(struct mount *m)
 {
 	sigset_t all, before;
@@ -220,7 +220,7 @@ static int mount_it(struct mount *m)
 	if (!m->session)
 		return -EINVAL;
 	if (fuse_set_signal_handlers(m->session) < 0 || fuse_session_mount(m->session, m->request->mountpoint) < 0)
-		rc = -EPERM; /* libfuse has said why */
+		rc = -EPERM; /* libfuse has logged why */
 	if (rc == 0)
 		rc = find_own_device(m);
 	if (rc == 0)
@@ -249,7 +249,7 @@ static void answer_ender(struct mount *m, unsigned nr, unsigned nr_failed)
 	fuse_reply_buf(req, text, strlen(text));
 }
 
-/* the session is not freed: threads that notify it may be there as long as the process */
+/* the session is not freed: threads that notify it may run until the process ends */
 static int end(struct mount *m)
 {
 	unsigned nr, nr_failed;
@@ -307,7 +307,7 @@ int mount_serve(const struct tool *tool, const struct mount_request *r, struct p
 		pmio_daemon_ready(d, rc);
 		return TOOL_FAILED;
 	}
-	umask(0); /* mount_mode() applies the program's */
+	umask(0); /* mount_mode() applies the program's umask */
 	pmio_info("mount %s: %s, with data in pool %s", r->mountpoint, r->source, r->pool);
 	pmio_daemon_is_up(r->foreground, open_log(m));
 	pmio_daemon_ready(d, 0);

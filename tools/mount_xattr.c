@@ -1,7 +1,7 @@
 /*
- * mount_xattr.c -- extended attributes: those of the file below, but pmio's own, which are for nobody to copy
+ * mount_xattr.c -- extended attributes: those of the underlying file, except pmio's own, which must not be copied
  *
- * The name of a descriptor in /proc leads to a symbolic link itself, if the descriptor is of one.
+ * If a descriptor refers to a symbolic link, its name in /proc leads to the link itself.
  */
 #include "config.h"
 
@@ -29,7 +29,7 @@ static void reply_text(fuse_req_t req, const char *text, size_t size)
 		fuse_reply_buf(req, text, len);
 }
 
-/* the answer comes when all is closed: mount_serve.c */
+/* mount_serve.c answers when all files are closed */
 static void end_mount(fuse_req_t req, struct mount *m)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
@@ -64,7 +64,7 @@ static void get_own(fuse_req_t req, struct mount *m, struct mount_node *node, co
 	}
 }
 
-/* calls what answers with so many bytes at most; buffers are the kernel's largest */
+/* answers with at most `size` bytes; the buffers have the maximum size of the kernel */
 static void reply_list(fuse_req_t req, ssize_t n, const char *buf, size_t size)
 {
 	if (n < 0)
@@ -111,7 +111,7 @@ void mount_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	free(buf);
 }
 
-/* a write takes capabilities away, and with other rights the agent may not be allowed to write */
+/* a later write would remove capabilities, and with other rights the agent may not be permitted to write */
 static int settle_for(struct mount *m, struct mount_node *node, const char *name)
 {
 	return strncmp(name, "system.", 7) == 0 || strncmp(name, "security.", 9) == 0 ? mount_settle(m, node) : 0;

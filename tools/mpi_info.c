@@ -1,5 +1,5 @@
 /*
- * mpi_info.c -- pmio mpi-info: the installed MPIs, and what serves their programs
+ * mpi_info.c -- pmio mpi-info: the installed MPIs, and the adapters for their programs
  */
 #include "config.h"
 

@@ -164,7 +164,7 @@ static const char *base_name(const char *path)
 
 static void question(const void *arg, int out)
 {
-	static char version[16384]; /* no MPI needs more */
+	static char version[16384]; /* enough for all MPIs */
 	void *mpi = dlopen(arg, RTLD_LAZY | RTLD_GLOBAL), *p;
 	const struct mpi_family *family;
 	int (*ask)(char *, int *), len = 0;

@@ -75,7 +75,7 @@ int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, u
 
 	if (rc == 0)
 		rc = check_drained(pm, e, path);
-	if (rc == -ESRCH) /* it was drained meanwhile, or given up */
+	if (rc == -ESRCH) /* it was drained meanwhile, or its data were discarded */
 		rc = 0;
 	if (rc == 0) {
 		pmio_pool_uuid(pm, uuid);

@@ -41,7 +41,7 @@ static char *find_loader(Elf *elf)
 	return loader;
 }
 
-/* the linker of Go leaves a note of its own */
+/* the linker of Go adds a note of its own */
 static bool has_go_note(Elf *elf, const GElf_Phdr *ph)
 {
 	Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)ph->p_offset, ph->p_filesz, ph->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);

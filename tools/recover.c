@@ -2,8 +2,8 @@
  * recover.c -- pmio recover: data that were left in a pool, by a crash or by another
  * machine
  *
- * If the pool's agent runs, it drains.  Otherwise one is started that touches only the
- * requested files, and leaves afterwards.  To another place (--to) files are saved
+ * If the pool's agent runs, it drains.  Otherwise one is started that drains only the
+ * requested files, and exits afterwards.  With --to files are saved to another place,
  * without an agent, by recover_to.c.
  */
 #include "config.h"
@@ -23,7 +23,7 @@
 
 struct recover_args {
 	struct transfer_args files;
-	const char *to;	/* NULL: to their own place */
+	const char *to;	/* NULL: to their original names */
 	bool dry_run, force;
 };
 

@@ -21,7 +21,7 @@
 /* the pool's files with a name */
 struct found {
 	struct pmio_file_stat is;    /* the file that has it now */
-	struct pmio_file_stat other; /* another one that had it before, with data that wait */
+	struct pmio_file_stat other; /* another one that had it before, with pending data */
 	bool exists;		     /* the file system has a file of that name */
 	bool has_is, has_other;
 };
@@ -249,7 +249,7 @@ static int forget(struct pmio *pm, const struct pmio_file_stat *st)
 	return 0;
 }
 
-/* the file itself, if data of it wait; otherwise the file that had its name before */
+/* the file itself, if it has pending data; otherwise the file that had its name before */
 static int forget_named(struct pmio *pm, const char *arg, bool force, uint64_t *waited)
 {
 	struct found *f = malloc(sizeof(*f));

@@ -2,7 +2,7 @@
  * run.c -- pmio run: runs a program with everything it needs to use pmio files
  *
  * It replaces itself with the program, so it can be put between a launcher and the program: mpirun -n 4 pmio run
- * --mpi -- ./a.out.  Only with --check and --report it stays, as there is something to tell at the end.
+ * --mpi -- ./a.out.  Only with --check and --report it waits for the program, to print a report at the end.
  */
 #include "config.h"
 
@@ -180,7 +180,7 @@ int tool_run(struct tool *tool, int argc, char **argv)
 
 	tool_parse_command(tool, &argp, &args, argc, argv);
 	if (tool->bad_settings)
-		return TOOL_RUN_FAILED; /* as for the program itself */
+		return TOOL_RUN_FAILED; /* the same status as for the program itself */
 	path = mpi_find_program(args.argv[0]);
 	if (!path) {
 		status = errno == ENOENT || errno == ENOTDIR ? TOOL_RUN_NOT_FOUND : TOOL_RUN_CANNOT;

@@ -18,10 +18,13 @@ struct run_paths {
 int run_preload(const char *library);
 /* returns only an exit status, after one line */
 int run_become(const char *path, char **argv);
-/* run it, wait for it, and pass on signals to it; its exit status as shells have it, or by the same signal */
+/* run it, wait for it, and pass on signals to it; returns its exit status as in shells, or ends by the same signal */
 int run_child(const char *path, char **argv, void (*tell)(struct run_paths *r), struct run_paths *r);
 
-/* run_redirect.c: set the environment for the program in that file, and have an agent; TOOL_DONE or, after one line, TOOL_RUN_FAILED */
+/*
+ * run_redirect.c: prepare the environment for the program in that file, and start an agent; TOOL_DONE or, after one
+ * line, TOOL_RUN_FAILED
+ */
 int run_redirect(const struct tool *tool, const char *path, struct run_paths *r);
 /* after the program has ended */
 void run_redirect_tell(struct run_paths *r);

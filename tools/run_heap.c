@@ -14,7 +14,7 @@
 #include "heap/heap.h"
 #include "run_heap.h"
 
-/* is there room for it now?  Other processes may take it, so the library looks, too */
+/* is there room for it now?  Other processes may take it, so the library checks, too */
 static int check_room(const char *dir, uint64_t size)
 {
 	struct statvfs fs;

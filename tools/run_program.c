@@ -1,5 +1,5 @@
 /*
- * run_program.c -- a program that pmio run becomes, or waits for
+ * run_program.c -- executing a program in place of pmio run, or as a child for which it waits
  */
 #include "config.h"
 
@@ -15,7 +15,10 @@
 #include "core/log.h"
 #include "run.h"
 
-/* pmio's library comes last: some present ones must be first (those of sanitizers), and all come before the MPI */
+/*
+ * pmio's library comes last: some that are in the list already must be first (those of sanitizers), and all come before
+ * the MPI
+ */
 int run_preload(const char *library)
 {
 	const char *before = getenv("LD_PRELOAD");
@@ -52,11 +55,11 @@ int run_become(const char *path, char **argv)
 
 /* ---- waiting for it ---------------------------------------------------------------------------- */
 
-/* signals that somebody may send to pmio and mean the program */
+/* signals that are sent to pmio but meant for the program */
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH, SIGURG, SIGVTALRM };
 #define NR_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
 
-/* what the terminal sends goes to the program as well, by itself */
+/* signals from the terminal reach the program as well, by themselves */
 static bool is_for_us_alone(const siginfo_t *info)
 {
 	return info->si_code <= 0;
@@ -79,7 +82,7 @@ static int wait_for(pid_t pid, const sigset_t *set)
 	}
 }
 
-/* without a core file of ours */
+/* without a core file of this process */
 static void end_by(int sig, const sigset_t *before)
 {
 	struct rlimit none = { 0, 0 };

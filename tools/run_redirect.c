@@ -24,8 +24,8 @@
 /* ---- the patterns ------------------------------------------------------------------------- */
 
 /*
- * Files are known by the names that the kernel has for them: so a pattern is made absolute, and its folders, up to the
- * first with a wildcard, are without symbolic links.
+ * Files are identified by the names that the kernel has for them: so a pattern is made absolute, and symbolic links in its
+ * folders, up to the first with a wildcard, are resolved.
  */
 static char *resolve_one(const char *pattern)
 {
@@ -64,7 +64,9 @@ static bool is_in(const char *all, const char *one)
 	return false;
 }
 
-/* before: what a pmio run around this one has selected, or NULL; its files stay redirected, as their data may wait in the pool */
+/*
+ * before: the patterns of a pmio run around this one, or NULL; its files stay redirected, as they may have pending data
+ */
 static char *resolve(const char *patterns, const char *before)
 {
 	char *copy = strdup(patterns), *all = NULL, *saved;
@@ -154,7 +156,7 @@ static int make_file(char file[PATH_MAX], const char *variable, off_t size)
 		*file = '\0';
 		return TOOL_RUN_FAILED;
 	}
-	rc = posix_fallocate(fd, 0, size ? size : 1); /* a store to what finds no room later would end a process */
+	rc = posix_fallocate(fd, 0, size ? size : 1); /* if there was no room for it later, a store would end a process */
 	if (rc == 0 && ftruncate(fd, size) < 0)
 		rc = errno;
 	close(fd);
@@ -186,7 +188,7 @@ static bool is_selected(const char *name)
 	return pmio_pattern_selects(getenv("PMIO_REDIRECT_PATHS"), name);
 }
 
-/* the kernel reads it */
+/* drain the program, as the kernel reads it */
 static void settle_program(struct pmio *pm, const char *path)
 {
 	char name[PATH_MAX];
@@ -197,12 +199,12 @@ static void settle_program(struct pmio *pm, const char *path)
 		return;
 	fd = open(name, O_PATH | O_CLOEXEC);
 	if (fd >= 0 && pmio_stat_id(pm, fd, &st) == 0 && (st.pending || st.nr_handles))
-		pmio_drain_entry(pm, &st.entry, name, 0); /* what cannot be drained has been logged */
+		pmio_drain_entry(pm, &st.entry, name, 0); /* errors have been logged */
 	if (fd >= 0)
 		close(fd);
 }
 
-/* of a script the interpreter counts.  true: it sees the plain files */
+/* for a script the interpreter is decisive.  true: the program will use the plain files */
 static bool prepare(struct pmio *pm, const char *path)
 {
 	char *current = strdup(path);
@@ -217,7 +219,7 @@ static bool prepare(struct pmio *pm, const char *path)
 		if (program_look(current, &p) < 0)
 			break;
 		why = why_not(&p);
-		is_past |= why || p.kind == PROGRAM_LOADER; /* which reads the program itself */
+		is_past |= why || p.kind == PROGRAM_LOADER; /* the loader reads the program itself */
 		if (why)
 			pmio_warn("run: %s: %s, so it uses the plain files; for such programs there is `pmio mount`", current, why);
 		else if (p.kind == PROGRAM_SCRIPT && p.interpreter)
@@ -230,7 +232,10 @@ static bool prepare(struct pmio *pm, const char *path)
 	return is_past;
 }
 
-/* the agent is started here, outside of what watches or limits the program; which sees what waits, also if it is not redirected */
+/*
+ * start the agent here, outside of anything that traces or limits the program; drain pending data for a program that is
+ * not redirected
+ */
 static int have_agent(const struct tool *tool, const char *path, struct run_paths *r)
 {
 	struct pmio *pm;
@@ -246,7 +251,10 @@ static int have_agent(const struct tool *tool, const char *path, struct run_path
 	return TOOL_DONE;
 }
 
-/* AddressSanitizer's library asks to be the first in a process; it need not be, as all that it wraps leads to ours */
+/*
+ * AddressSanitizer's library checks that it is the first in a process; it need not be, as all functions that it wraps
+ * call ours
+ */
 static int allow_sanitizer(void)
 {
 	const char *before = getenv("ASAN_OPTIONS");

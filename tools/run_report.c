@@ -1,8 +1,8 @@
 /*
- * run_report.c -- pmio run --report: how much went where, what time that saved, and what waits
+ * run_report.c -- pmio run --report: how many bytes went where, the time saved, and pending data
  *
- * Time saved is an estimate: what the redirected calls took, against what their bytes would have taken at the speed that the
- * file system had in the agent's own drains and fills.  pmio-run(1) has it in full.
+ * The time saved is an estimate: the time that the redirected calls took, compared with the time that their bytes would
+ * have taken at the speed of the file system in the agent's own drains and fills.  pmio-run(1) has the details.
  */
 #include "config.h"
 
@@ -13,7 +13,7 @@
 #include "redirect/pool_ops.h"
 #include "run.h"
 
-#define SAMPLE_ENOUGH (64u << 20) /* bytes whose speed says something of any number of bytes */
+#define SAMPLE_ENOUGH (64u << 20) /* bytes whose speed is representative of any number of bytes */
 #define SAMPLE_PART 10		  /* fewer say something of that many times their number */
 
 /* counts begin again with another agent */
@@ -22,7 +22,7 @@ static uint64_t since(uint64_t before, uint64_t now)
 	return now >= before ? now - before : now;
 }
 
-/* ---- what waits --------------------------------------------------------------------------- */
+/* ---- pending data ------------------------------------------------------------------------- */
 
 static uint64_t tell_waiting(struct pmio *pm)
 {
@@ -65,7 +65,7 @@ static double speed_of(struct sample s, uint64_t bytes)
 	return (double)s.bytes * 1e9 / (double)s.ns;
 }
 
-/* in this run or, if that says nothing, since the agent's start */
+/* in this run or, if that is not significant, since the agent's start */
 static struct part estimate(uint64_t bytes, struct sample before, struct sample now)
 {
 	struct sample run = { since(before.bytes, now.bytes), since(before.ns, now.ns) };
@@ -140,7 +140,7 @@ static bool read_times(const char *file, struct redirect_times *t)
 	return whole;
 }
 
-/* a limit of drains is no speed of the file system */
+/* a rate limit of drains is not the speed of the file system */
 static struct sample drains(const struct pmio_pool_stat *st, bool limited)
 {
 	return limited ? (struct sample){ 0, 0 } : (struct sample){ st->drained_bytes, st->drain_ns };

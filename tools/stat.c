@@ -153,7 +153,7 @@ struct stat_args {
 	struct tool_args paths;
 	struct tool *tool;
 	double interval_s;	/* 0: do not watch */
-	unsigned long count;	/* of samples; 0: for ever */
+	unsigned long count;	/* of samples; 0: without limit */
 	bool prometheus;
 };
 

@@ -28,7 +28,7 @@ enum tool_exit {
 	TOOL_DONE = 0,
 	TOOL_FAILED = 1,
 	TOOL_USAGE = 2,
-	TOOL_PARTLY = 3, /* some, but not all, of several requests were done */
+	TOOL_PARTLY = 3, /* partial success: some, but not all, of several requests */
 	/* pmio run, like env(1), as all other statuses may be the program's */
 	TOOL_RUN_FAILED = 125,
 	TOOL_RUN_CANNOT = 126,
@@ -91,14 +91,14 @@ int tool_pool_dir(const struct tool *tool, char dir[PATH_MAX]);
  */
 int tool_connect(const struct tool *tool, struct pmio **out);
 /*
- * tool_drain_entry -- pmio_drain_entry(), and then a check that no data wait any more
+ * tool_drain_entry -- pmio_drain_entry(), and then a check that no data are pending any more
  *
  * Other processes can open the file again, if it was in use on several nodes.
  * path   allocated; its last known name; becomes its current one
  */
 int tool_drain_entry(struct pmio *pm, const struct pmio_entry *e, char **path, unsigned how);
 
-/* connect like a program: keeps the agent from leaving, and makes the default pool if necessary */
+/* connect like a program: keeps the agent running, and makes the default pool if necessary */
 int tool_start(const struct tool *tool, struct pmio **out);
 
 /*
@@ -161,7 +161,7 @@ int tool_mount(struct tool *tool, int argc, char **argv);
 int tool_unmount(struct tool *tool, int argc, char **argv);
 
 /* show.c */
-/* is a part of it not on the file system?  Of an empty or shortened file only the size waits, no block */
+/* is a part of it not on the file system?  For an empty or shortened file only the size is pending, no block */
 bool tool_is_pending(const struct pmio_file_stat *st);
 const char *tool_file_state(const struct pmio_file_stat *st);
 /* print why it is not on the file system, and how much is left to do if a drain runs or has failed */

@@ -11,7 +11,7 @@
 
 #include "progress.h"
 
-#define TRANSFER_JOBS 4	     /* threads, unless --jobs says otherwise */
+#define TRANSFER_JOBS 4	     /* threads, if --jobs is not given */
 #define TRANSFER_JOBS_MAX 64
 
 struct transfer_file {
@@ -34,7 +34,7 @@ struct transfer_run {
 	const struct tool *tool;
 	const char *command;
 	const char *done_word;	/* "drained" */
-	bool moved_only;	/* print nothing for files without data that wait, unless they fail */
+	bool moved_only;	/* print nothing for files without pending data, unless they fail */
 	unsigned nr_jobs;
 	struct transfer_file *files; /* owned */
 	size_t nr, room;

@@ -1,5 +1,5 @@
 /*
- * unmount.c -- pmio unmount: have what is open drained, and the mount taken away
+ * unmount.c -- pmio unmount: drain the open files, and remove the mount
  */
 #include "config.h"
 
@@ -59,7 +59,7 @@ static int detach_as_user(const char *path)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-/* the process that served it is gone */
+/* for a mount whose process has ended */
 static int detach(const struct tool *tool, const char *path)
 {
 	int rc = umount2(path, MNT_DETACH) == 0 ? 0 : -errno;
@@ -80,7 +80,7 @@ static bool is_mount_root(const char *path)
 	return statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &stx) == 0 && (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-/* what holds the process; -1: it is not seen from here, or gone */
+/* a pidfd of the process; negative: it is not visible from here, or has ended */
 static int find_process(const char *path)
 {
 	char text[32];

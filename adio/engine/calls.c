@@ -172,7 +172,7 @@ int call_transfer(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *do
 	return engine_error(rc);
 }
 
-/* with the individual pointer: whether it is over (0) or under way, it moves at once */
+/* with the individual pointer, which moves at once, whether the transfer has ended (0) or is under way */
 static int start_own(struct pmio_mpi_file *f, const struct io_call *c, uint64_t *done, MPI_Request *request)
 {
 	int rc;
@@ -397,7 +397,7 @@ int call_set_size(struct pmio_mpi_file *f, MPI_Offset size)
 	int rc;
 
 	engine_later_wait(f);
-	rc = check_size(f, size); /* all ranks have come: none writes any more */
+	rc = check_size(f, size); /* all ranks have arrived, so no write is in progress */
 	return rc == MPI_SUCCESS ? engine_error(engine_resize(f, size)) : rc;
 }
 

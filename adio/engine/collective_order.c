@@ -1,17 +1,17 @@
 /*
  * collective_order.c -- ranks wait for each other at the start of collective calls
  *
- * The data of a collective call are then seen, and overwritten, by each later one: a rank that begins
- * a call has ended all earlier ones.  MPI does not require it, but in ROMIO each call waits for all
+ * Each later collective call then sees the data of earlier ones, or overwrites them: a rank that begins
+ * a call has ended all earlier ones.  MPI does not require this, but in ROMIO each call waits for all
  * ranks at its start, to exchange their requests; so programs rely on it.  They also query the size
- * after a collective write, which is not a collective call: it is answered when all ranks, which have
+ * after a collective write, and a query is not collective: it is answered when all ranks, which have
  * begun that write, have ended it.
  *
- * MPI_Allreduce takes longer than the transfer of the 4 KiB that a call may have.  Ranks of one node
- * meet in a page of memory, after a few calls on a file: each counts its calls in a word of its own; a
- * few ranks look at each other's words, of many only rank 0 does, and announces the result in another
- * word.  There a rank that queries the size checks whether the others have ended; with MPI all ranks
- * wait for that at the end of each write that may have made the file longer.
+ * MPI_Allreduce takes longer than the transfer of the 4 KiB that a call may have.  After a few calls on
+ * a file, ranks of one node synchronize in a page of memory: each counts its calls in a word of its own.
+ * A few ranks read each other's words; if there are many, only rank 0 reads all, and announces the result
+ * in another word.  There a rank that queries the size checks whether the others have ended; with MPI all
+ * ranks wait for that at the end of each write that may have made the file longer.
  */
 #include "engine.h"
 #include "collective_order.h"
@@ -22,8 +22,8 @@
 #include <stdlib.h>
 
 #define CALLS_BY_MPI 2	/* a file with only this many calls is not worth the memory */
-#define FEW 4		/* ranks that look at each other's words */
-#define SPINS 200	/* looks before the processor is yielded to others */
+#define FEW 4	 /* up to this many ranks read each other's words */
+#define SPINS 200  /* polls before the processor is yielded */
 
 /* numbers of calls, each in a cache line of its own */
 struct meeting {
@@ -70,7 +70,7 @@ void engine_together_free(struct together *t)
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
-/* let the processor do other things */
+/* pause the processor */
 static void relax(void)
 {
 #ifdef __x86_64__
@@ -78,7 +78,7 @@ static void relax(void)
 #endif
 }
 
-/* wait until *count has reached call; others may need MPI progress in this process to get there */
+/* wait until *count has reached call; other ranks may need MPI progress in this process to reach it */
 static void wait_for(MPI_Comm comm, _Atomic uint64_t *count, uint64_t call)
 {
 	for (unsigned i = 0; atomic_load_explicit(count, memory_order_acquire) < call; i++) {

@@ -67,7 +67,7 @@ int engine_datarep_add(const struct datarep *how)
 	return MPI_SUCCESS;
 }
 
-/* 0; -EILSEQ: the program's function has failed; -EPROTONOSUPPORT: it has another size in the file */
+/* 0; -EILSEQ: the program's function has failed; -EPROTONOSUPPORT: the type has another size in the file */
 static int check_leaf(const struct datarep *r, MPI_Datatype leaf)
 {
 	MPI_Aint in_file = 0;

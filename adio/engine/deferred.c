@@ -2,7 +2,7 @@
  * deferred.c -- transfers of nonblocking calls that have to wait: a thread makes them, one after the other
  *
  * Each file has a thread of its own, from its first such transfer to its close, so a file whose node does not answer
- * keeps no other file waiting.  The thread makes no MPI calls, because a program may have initialized MPI for one thread
+ * does not delay other files.  The thread makes no MPI calls, because a program may have initialized MPI for one thread
  * only; request.c completes the requests.
  */
 #include "engine.h"

@@ -26,13 +26,13 @@ struct deferred {
 	void (*over)(struct deferred *j); /* called by the thread when they are: j is not used afterwards */
 };
 
-/* has the file a thread for them, or can it have one? */
+/* does the file have a thread for them, or can it get one? */
 bool engine_later_ready(struct pmio_mpi_file *f);
 /* run it after those that were added before; the file is ready */
 void engine_later_add(struct pmio_mpi_file *f, struct deferred *j);
 /* wait until all are done; their requests may still have to be completed by MPI */
 void engine_later_wait(struct pmio_mpi_file *f);
-/* the same, and end the thread; no other may use the file any more */
+/* the same, and end the thread; no other thread may use the file any more */
 void engine_later_end(struct pmio_mpi_file *f);
 
 #endif

@@ -32,13 +32,13 @@ struct pmio_mpi_file {
 	int perm;		 /* of a new file; -1: the default */
 	struct pmio_settings settings;
 	struct pmio_file *file;	 /* NULL before it is open */
-	bool on_nodes;		 /* each rank has it as a file of several nodes; the same on all ranks, unlike remote_layout_of() */
+	bool on_nodes;		 /* each rank has opened it as a file of several nodes; the same on all ranks, unlike remote_layout_of() */
 	struct pmio_mpi_file *prev, *next; /* unclosed.c */
-	bool listed;		 /* there */
+	bool listed;		 /* it is in the list of unclosed.c */
 	int rank;		 /* of this process in comm */
 	bool complete;		 /* all ranks have it open, so a close is collective */
 	bool atomic;
-	pthread_mutex_t atomic_lock; /* of a thread's transfer in atomic mode; taken before the file's lock, which all threads have together */
+	pthread_mutex_t atomic_lock; /* serializes this process's threads in atomic mode; taken before the file lock, which they share */
 	struct pmio *pm;	 /* the pool of this node; not owned */
 	struct exchange *exchange; /* owned; NULL: not needed yet */
 	bool exchanges;		 /* collective calls use it; the same for all ranks */
@@ -49,7 +49,7 @@ struct pmio_mpi_file {
 	const struct datarep *rep; /* or a user-defined one; NULL: it is not */
 	pthread_mutex_t pos_lock;
 	uint64_t pos;		 /* the individual pointer: bytes of the view's data; under pos_lock */
-	bool shares;		 /* it is to have a shared pointer; set before the open, on all ranks */
+	bool shares;		 /* it needs a shared pointer; set before the open, on all ranks */
 	struct shared_pointer *shared; /* owned; NULL: of one rank, at the file's metadata server, or in a window */
 	uint64_t mds_pointer;	 /* its number at the file's metadata server; 0: not there */
 	MPI_Win shared_window;	 /* owned; MPI_WIN_NULL: not in a window */
@@ -66,9 +66,9 @@ struct pmio_mpi_file {
 /* add its own settings to those from files and the environment */
 void adapter_add_settings(struct pmio_settings *s);
 /*
- * Within a call that only one thread of this process may make at a time: release it until this
- * thread comes back.  A thread that waits for other ranks leaves, as another of their threads,
- * in a call on another file, may wait for one of this process.
+ * Within a call that only one thread of this process may make at a time: let other threads make
+ * it until adapter_enter().  A thread that waits for other ranks calls this, as another of their
+ * threads, in a call on another file, may wait for a thread of this process.
  */
 void adapter_leave(void);
 void adapter_enter(void);
@@ -84,11 +84,11 @@ const char *engine_path(const char *name);
  * engine_stop()
  */
 bool engine_start(void);
-/* when MPI ends: close files that are open, free connections and settings */
+/* at MPI_Finalize: close files that are open, free connections and settings */
 void engine_stop(void);
 /*
- * engine_start(), for adapters that are not told of MPI's end: everything is freed in MPI_Finalize, and also() is
- * called, if not NULL; if files are open then, which a library may close even later in MPI_Finalize, at the end of the
+ * engine_start(), for adapters that are not notified of MPI_Finalize: there everything is freed, and also() is called, if
+ * not NULL.  If files are open then, which a library may close even later in MPI_Finalize, this is done at the end of the
  * process, without also()
  */
 bool engine_start_until_finalize(void (*also)(void));
@@ -102,7 +102,7 @@ const struct pmio_settings *engine_settings(void);
 void engine_say_amode(int amode, int says[AMODE_SAYS]);
 /* an MPI error class, the same on all ranks, even if only one rank's mode is invalid */
 int engine_hear_amode(MPI_Comm comm, const char *path, int amode, const int max[AMODE_SAYS]);
-/* both; collective */
+/* both of them; collective */
 int engine_agree_amode(MPI_Comm comm, const char *path, int amode);
 /* an MPI error class; the adapter checks that the types are committed */
 int engine_check_view(int amode, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype);
@@ -114,19 +114,19 @@ int engine_set_atomicity(struct pmio_mpi_file *f, int flag);
 /* a result as an MPI error class */
 int engine_error(int rc);
 /*
- * logs why an open or a delete failed.  Reasons that the error class tells, too (no
+ * log why an open or a delete failed.  Reasons that the error class shows, too (no
  * such file, ...), are left to the program, as for other files: many programs delete a
- * file that may not exist, and test suites take any output for a failure.
+ * file that may not exist, and test suites treat any output as a failure.
  */
 void engine_say_failed(const char *what, const char *path, int rc);
 
 /* ---- pools.c, hints.c ------------------------------------------------------------------------ */
 
-/* the connection to a pool, kept until MPI ends */
+/* the connection to a pool, kept until MPI_Finalize */
 int engine_pool(const struct pmio_settings *s, struct pmio **out);
 void engine_disconnect_all(void);
 
-/* add the hints of an MPI_Info to s; aloud: report those that are not known or not valid, each once */
+/* add the hints of an MPI_Info to s; aloud: log those that are unknown or invalid, each once */
 void engine_take_hints(struct pmio_settings *s, MPI_Info info, bool aloud);
 /*
  * Remove hints with which ROMIO aborts the program.  Returns info, or a copy, which the caller
@@ -148,7 +148,7 @@ struct pmio_mpi_file *engine_new(MPI_Comm comm, const char *path, bool plain, MP
 void engine_free(struct pmio_mpi_file *f);
 /* collective, f is NULL on ranks that are out of memory; the same result on all ranks.  amode was agreed upon */
 int engine_open(MPI_Comm comm, struct pmio_mpi_file *f, int amode);
-/* the same if amode was not agreed upon; an MPI error class */
+/* the same if amode was not agreed upon yet; an MPI error class */
 int engine_agree_and_open(MPI_Comm comm, const char *path, struct pmio_mpi_file *f, int amode);
 /* only this process */
 int engine_open_alone(struct pmio_mpi_file *f, int amode);
@@ -160,14 +160,16 @@ int engine_close(struct pmio_mpi_file *f);
 /* by path, without the prefix, in the pool that the hints name */
 int engine_delete(const char *path, MPI_Info info);
 
-/* ---- unclosed.c: files that are open when MPI ends ---------------------------------------------------- */
+/* ---- unclosed.c: files that are not closed before MPI_Finalize ---------------------------------------- */
 
-/* f is open; f is about to be closed */
+/* f was opened; f is about to be closed */
 void engine_left_add(struct pmio_mpi_file *f);
 void engine_left_remove(struct pmio_mpi_file *f);
 /* wait for the transfers of files that are open; are there any? */
 bool engine_left_wait(void);
-/* close what is open, with a message for each file; without MPI, so by each process alone, and no handle is freed */
+/*
+ * close all open files locally, with a message for each; each process by itself, without MPI, and handles are not freed
+ */
 void engine_left_close(void);
 
 /* ---- io.c ------------------------------------------------------------------------------------------ */
@@ -187,14 +189,16 @@ void engine_set_status(MPI_Status *status, uint64_t bytes);
 /*
  * engine_transfer_prepare -- a transfer that can be made later, by any thread and without MPI
  *
- * It needs neither the datatype nor the view any more, but the buffer and the file; freed by the caller.
- * bytes: that it has, if the file does not end before
+ * It no longer needs the datatype and the view, but the buffer and the file; freed by the caller.
+ * bytes: number of bytes, unless the file ends before
  * NULL: there is nothing to do (*rc is 0), or an error
  */
 struct io_transfer *engine_transfer_prepare(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos,
 					   bool write, uint64_t *bytes, int *rc);
 int engine_transfer_run(struct io_transfer *t, uint64_t *done);
-/* a read of a file of one node, if it need not wait; -EAGAIN: it would have to, so run it, from its start */
+/*
+ * a read of a file of one node, if it need not wait; -EAGAIN: it would have to wait, so run the transfer from its start
+ */
 int engine_transfer_at_once(struct io_transfer *t, uint64_t *done);
 void engine_transfer_free(struct io_transfer *t);
 
@@ -206,7 +210,7 @@ int engine_request_completed(uint64_t done, MPI_Request *request);
  * engine_transfer_start -- a nonblocking transfer
  *
  * 0: it is done, *done bytes; -EINPROGRESS: *request will be completed, with the number of bytes or an error, and *done is
- * the distance by which a file pointer moves.  pointer: it is wanted.
+ * the distance by which a file pointer moves.  pointer: that distance is needed.
  */
 int engine_transfer_start(struct pmio_mpi_file *f, const void *buf, int64_t count, MPI_Datatype type, uint64_t pos, bool write, bool pointer,
 			  uint64_t *done, MPI_Request *request);
@@ -270,13 +274,13 @@ int engine_transfer_user(struct pmio_mpi_file *f, engine_transfer_fn *by, const 
  */
 void engine_shared_make(struct pmio_mpi_file *f, struct memory_place *at);
 bool engine_shared_find(struct pmio_mpi_file *f, const struct memory_place *at);
-/* for an open file: without such a word make one elsewhere; start: its first value.  Collective */
+/* for an open file: if there is no such word make one elsewhere; start: its first value.  Collective */
 void engine_shared_new(struct pmio_mpi_file *f, uint64_t start);
-/* by one rank, when no other uses it any more, while the file is still open */
+/* by one rank, when no other rank uses it any more, while the file is still open */
 void engine_shared_close(struct pmio_mpi_file *f);
 /* collective, if the file was open */
 void engine_shared_free(struct pmio_mpi_file *f);
-/* was: its value before, in bytes of the view's data.  0, or an error of the process that has the word */
+/* was: its previous value, in bytes of the view's data.  0, or an error of the process that has the word */
 int engine_shared_add(struct pmio_mpi_file *f, uint64_t bytes, uint64_t *was);
 /* set it; collective, with the same result on all ranks; no rank may use it meanwhile */
 int engine_shared_set(struct pmio_mpi_file *f, uint64_t pos, uint64_t *was);
@@ -309,7 +313,7 @@ int call_seek(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position(struct pmio_mpi_file *f, MPI_Offset *offset);
 int call_seek_shared(struct pmio_mpi_file *f, MPI_Offset offset, int whence);
 int call_position_shared(struct pmio_mpi_file *f, MPI_Offset *offset);
-/* bad: the adapter's objection to these types, an MPI error class; all ranks learn of it */
+/* bad: the adapter's objection to these types, an MPI error class, which all ranks get */
 int call_set_view(struct pmio_mpi_file *f, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, int bad);
 int call_get_view(struct pmio_mpi_file *f, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep);
 int call_set_size(struct pmio_mpi_file *f, MPI_Offset size);
@@ -350,11 +354,13 @@ void engine_exchange_free(struct exchange *x);
 void engine_exchange_begin(struct exchange *x);
 void engine_exchange_end(struct exchange *x);
 
-/* ---- prefix_warning.c: pmio names that were taken for ordinary names -------------------------- */
+/* ---- prefix_warning.c: pmio names that were used as ordinary names ---------------------------- */
 
-/* looks in the working folder, once when a process opens a file and once when it closes one; one process for all of comm */
+/*
+ * search the working folder, once when a process opens a file and once when it closes one; one process for all of comm
+ */
 void engine_look_for_strays(MPI_Comm comm, bool closing);
-/* a name that does not belong to pmio, but looks as if it should */
+/* check a name that does not belong to pmio, but looks as if it should */
 void engine_look_at_name(MPI_Comm comm, const char *name);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * A rank sends its request for pieces that another node holds to a rank there, which copies
  * them to or from its own pool and answers.  No rank knows how many requests it will get: a
- * rank that has all answers to its own enters a nonblocking barrier, and answers others
+ * rank that has all answers to its own requests enters a nonblocking barrier, and serves others
  * until all have entered it (sparse exchange with nonblocking consensus: Hoefler, Siebert,
  * Lumsdaine, "Scalable communication protocols for dynamic sparse data exchange", PPoPP
  * 2010).  So ranks get messages only from ranks that have requests for them, and no rank
@@ -74,7 +74,7 @@ struct exchange {
 	uint32_t *first;	/* owned; of target t: ranks[first[t]] up to ranks[first[t + 1]] */
 	int *ranks;		/* owned */
 	struct outgoing outgoing[OUTGOING_MAX];
-	struct buffers *taken;	/* owned; for others' requests: allocated at the start, as these must be answered */
+	struct buffers *taken;	/* owned; for requests of other ranks: allocated at the start, as these must be answered */
 	bool serving;		/* the file's current operation is for another rank */
 	int rc;			/* of the requests that have ended: 0, 1 (a read met the end of the file) or an error */
 };
@@ -141,7 +141,7 @@ static void give_back(struct buffers *b)
 	free_buffers(b);
 }
 
-/* count an exchange more or less; the last one frees the spare buffers */
+/* change the number of exchanges by n; the last one frees the spare buffers */
 static void count_users(int n)
 {
 	struct buffers *b = NULL, *next;
@@ -228,7 +228,7 @@ static int find_ranks(struct exchange *x)
 	return rc;
 }
 
-/* does this rank want it, by its settings and its view? */
+/* is it worthwhile for this rank, with its settings and its view? */
 static bool is_wanted(const struct pmio_mpi_file *f)
 {
 	const struct flat *fl = f->view.fl;

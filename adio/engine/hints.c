@@ -8,7 +8,7 @@
 
 #define HINT_PREFIX "pmem_"
 
-/* a program that opens thousands of files gets each message once per process; every time when the list is full */
+/* a program that opens thousands of files gets each message once per process; each time if the list is full */
 static bool first_time(const char *key, const char *value)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

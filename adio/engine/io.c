@@ -127,7 +127,7 @@ static int run_batch(struct piece_batch *b)
 	return 0;
 }
 
-/* if memory is out the batches are smaller */
+/* if there is no memory the batches are smaller */
 static void make_room(struct piece_batch *b)
 {
 	struct pmio_piece *more = malloc(b->most * sizeof(*more));
@@ -143,7 +143,7 @@ static void make_room(struct piece_batch *b)
 
 /*
  * Memory without gaps, and a view of equal pieces at equal distances, as most views of many pieces are: whole pieces up to
- * the end of the view's element, without a look at the list, which is larger than the data if they are small.
+ * the end of the view's element, without reading the list, which is larger than the data if the pieces are small.
  */
 static inline ALWAYS_INLINE size_t add_strided(struct pmio_piece *p, size_t room, struct elements *m, struct elements *f)
 {
@@ -281,7 +281,7 @@ static int prepare(struct io_transfer *t, struct pmio_mpi_file *f, const void *b
 	return flat_seek(t->file.fl, f->view.disp, pos, &t->file.at);
 }
 
-/* uses t up; at_once: only if it need not wait */
+/* consumes t; at_once: only if it need not wait */
 static int run(struct io_transfer *t, bool at_once, uint64_t *done)
 {
 	struct piece_batch b;
@@ -293,7 +293,7 @@ static int run(struct io_transfer *t, bool at_once, uint64_t *done)
 	if (b.pieces != b.near)
 		free(b.pieces);
 	*done = b.done;
-	if (rc == -EBADF) /* a handle for the other access; not all adapters have checked that */
+	if (rc == -EBADF) /* the handle does not permit this access; not all adapters have checked that */
 		rc = t->write ? -EROFS : -EACCES;
 	return rc;
 }

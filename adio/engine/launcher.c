@@ -1,4 +1,4 @@
-/* launcher.c -- what the launcher says of a job in the environment */
+/* launcher.c -- information about a job that its launcher puts into the environment */
 #include "launcher.h"
 
 #include <stdlib.h>

@@ -50,7 +50,7 @@ const char *engine_path(const char *name)
 	return pmio_settings_path_selected(&base, absolute) ? name : NULL;
 }
 
-/* what needs no MPI */
+/* free everything for which MPI is not needed */
 static void free_all(void)
 {
 	engine_left_close();
@@ -85,8 +85,8 @@ static int copy_nothing(MPI_Comm comm, int key, void *extra, void *value, void *
 }
 
 /*
- * MPI_Finalize first deletes the attributes of MPI_COMM_SELF, then it waits for all ranks: until then no transfer
- * is under way any more, whose pieces at other nodes would end with the first rank that closes the file
+ * MPI_Finalize first deletes the attributes of MPI_COMM_SELF, then it waits for all ranks: so no transfer is under way
+ * any more when the first rank closes the file, after which its pieces at other nodes would be lost
  */
 static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
 {

@@ -76,7 +76,7 @@ void engine_free(struct pmio_mpi_file *f)
  * Ranks of one node open the file in their pool; that is all if there is one node, or if no other
  * process has the file.  Otherwise (lib/remote):
  *
- *   O1 rank 0 looks whether the file is in use on several nodes: if so, all join that layout session
+ *   O1 rank 0 checks whether the file is in use on several nodes: if so, all join that layout session
  *   O2 if not, it opens the file in its pool, and all others with the same pool do too.  If these
  *      are all ranks, rank 0 makes a layout file that lists this node (setting `owner`)
  *   O3 if some have other pools: one rank of each node has its target started; rank 0 gathers the
@@ -167,13 +167,15 @@ static int open_in_pool(struct pmio_mpi_file *f, const struct client_open *how)
 	return rc == -EBUSY ? -EAGAIN : rc;
 }
 
-/* the open has failed after all: a layout session that began with it has left no dirty data, whatever its marks say */
+/* the open has failed: a layout session that began with it has left no dirty data, whatever its marks show */
 static void leave_failed(const struct pmio_mpi_file *f, const struct remote_layout *layout)
 {
 	remote_layout_leave(&f->settings, layout, layout->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
-/* -EAGAIN: others have it open in another way: on several nodes instead of one, or on one instead of several */
+/*
+ * -EAGAIN: other processes have it open in another way: on several nodes instead of one, or on one instead of several
+ */
 static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, bool first)
 {
 	struct remote_layout layout = { .nr = 0 };
@@ -198,8 +200,8 @@ static int try_to_open(struct pmio_mpi_file *f, const struct client_open *how, b
 }
 
 /*
- * For this process only, which may be the first.  Others may be changing from one node to
- * several (O2, O3), or back: then try again a little later.
+ * For this process only, which may be the first.  Other processes may be changing from one node
+ * to several (O2, O3), or back: then it is tried again.
  */
 static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, struct open_result_msg *o)
 {
@@ -214,7 +216,7 @@ static void open_here(struct pmio_mpi_file *f, int access_mode, bool first, stru
 		rc = try_to_open(f, &how, first);
 	while (rc == -EAGAIN && pmio_backoff_sleep(&b))
 		rc = try_to_open(f, &how, first);
-	if (rc == -EAGAIN) { /* it is open in another pool, still without a layout file by which others could join */
+	if (rc == -EAGAIN) { /* it is open in another pool, and there is still no layout file through which to join */
 		how.no_wait = false;
 		rc = try_to_open(f, &how, first);
 	}
@@ -250,7 +252,7 @@ static int share_layout(const struct pmio_mpi_file *f, int rank, struct remote_l
 	return (int)rc;
 }
 
-/* collective; all ranks have the list; rank 0 has the file already if it joined a layout session that was there */
+/* collective; all ranks have the list; rank 0 has the file open already if it has joined an existing layout session */
 static int open_by_list(struct pmio_mpi_file *f, int rank, int access_mode, struct remote_layout *layout, bool joined)
 {
 	struct client_open how = how_to_open(f, access_mode, false);
@@ -302,7 +304,7 @@ static int gather_pools(struct pmio_mpi_file *f, uint8_t (**uuids)[16], int *nr)
 	return (int)rc;
 }
 
-/* do several ranks have this one's pool?  Then their calls go by its node's target */
+/* do several ranks have this one's pool?  Then their calls go through its node's target */
 static bool has_neighbours(const uint8_t (*uuids)[16], int nr, int rank)
 {
 	int here = 0;
@@ -362,7 +364,7 @@ static int begin_layout(struct pmio_mpi_file *f, struct remote_layout *layout, b
 
 	if (rc < 0)
 		return rc;
-	/* it was open for this node alone; the file stays as it was */
+	/* it was open as a file of this node alone */
 	rc = pmio_close(&f->file);
 	return rc < 0 ? rc : remote_layout_begin_or_join(&f->settings, f->path, layout, found);
 }
@@ -412,7 +414,7 @@ static int open_on_nodes(struct pmio_mpi_file *f, int rank, int access_mode)
 	memcpy(layout.id, root.id, sizeof(layout.id));
 	if (rc == 0)
 		rc = share_layout(f, rank, &layout);
-	/* before any rank asks */
+	/* before any rank asks for claims */
 	if (rc == 0 && advertises && !root.joined)
 		rc = serve_claims(f, &layout, &mine);
 	rc = rc == 0 || began ? (int)worst_of(f, rc) : rc;
@@ -606,7 +608,7 @@ static int close_here(struct pmio_mpi_file *f)
 }
 
 /*
- * Of a file of several nodes that has been deleted, the last close on a node frees the pieces in its pool: no rank closes
+ * If a file of several nodes has been deleted, the last close on a node frees the pieces in its pool: so no rank closes
  * before all have ended their transfers
  */
 static void end_transfers(struct pmio_mpi_file *f)
@@ -618,8 +620,8 @@ static void end_transfers(struct pmio_mpi_file *f)
 }
 
 /*
- * Rank 0 closes after all others: its answer tells whether the data are on the PFS. If
- * one rank closes alone (another could not open), it does neither wait nor share the
+ * Rank 0 closes after all others: its answer tells whether the data are on the PFS.  If
+ * a rank closes by itself (another one could not open), it neither waits nor shares the
  * result.
  */
 int engine_close(struct pmio_mpi_file *f)

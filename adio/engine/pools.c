@@ -1,4 +1,4 @@
-/* pools.c -- connections: one per pool and process, until MPI ends */
+/* pools.c -- connections: one per pool and process, until MPI_Finalize */
 #include "engine.h"
 
 #include <errno.h>

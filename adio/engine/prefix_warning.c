@@ -1,10 +1,10 @@
 /*
- * prefix_warning.c -- warns when pmio names were taken for ordinary names
+ * prefix_warning.c -- warn if pmio names were used as ordinary names
  *
- * A library that creates, looks for or writes a file by POSIX beside its MPI-IO takes
- * "pmem:/dir/x" literally: data end up in a folder "pmem:" of the working folder, or, with
- * options split at ':', in a file "pmem", without an error.  Such an entry is a sure sign; so
- * is a name that begins with "PMEM:".
+ * A library that creates, searches or writes a file by POSIX in addition to MPI-IO takes
+ * "pmem:/dir/x" literally: data end up in a subfolder "pmem:" of the working folder or, if
+ * options are split at ':', in a file "pmem", without an error.  Such an entry is a sure
+ * sign; so is a name that begins with "PMEM:".
  */
 #include "engine.h"
 #include "launcher.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ENTRIES_MAX 4096 /* no more entries of a folder are looked at */
+#define ENTRIES_MAX 4096 /* maximum number of entries of a folder to check */
 #define PREFIX "pmem:"
 
 /* one of the processes that open the file, and at most one of a node's processes for all files */
@@ -34,7 +34,7 @@ static bool is_stray(const char *entry)
 	return strncmp(entry, PREFIX, strlen(PREFIX)) == 0 || strcmp(entry, "pmem") == 0;
 }
 
-/* returns whether there was something to report; threads that look at the same time report it once */
+/* returns whether there was something to report; threads that search at the same time report it once */
 static bool look(void)
 {
 	static atomic_flag said = ATOMIC_FLAG_INIT;

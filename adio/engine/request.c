@@ -1,17 +1,17 @@
 /*
  * request.c -- the MPI requests of nonblocking calls
  *
- * What can be done with loads and stores is done at once, and its request is complete when it is returned.  What has to
- * wait for another node, a memory node or the file system becomes a deferred transfer (deferred.c), with a generalized request.  MPI
- * lets another thread complete that only in programs with MPI_THREAD_MULTIPLE; in all others it must be done by a thread
- * of the program when it is in MPI anyway:
+ * A transfer that takes only loads and stores is done at once, and its request is complete when it is returned.  One that
+ * has to wait for another node, a memory node or the file system becomes a deferred transfer (deferred.c), with a generalized
+ * request.  MPI lets another thread complete that only in programs with MPI_THREAD_MULTIPLE; in all others a thread of the
+ * program must do it when it is in MPI anyway:
  *
  * MPICH    its extended generalized requests have a function that MPI_Wait and MPI_Test call (MPIX_Grequest_start; R. Latham,
  *	    W. Gropp, R. Ross, R. Thakur: Extending the MPI-2 Generalized Request Interface, EuroPVM/MPI 2007)
  * Open MPI has such requests for its own ROMIO only, but calls registered functions whenever it makes progress
  *	    (opal_progress_register)
  *
- * Where neither is there, calls wait as blocking ones do.  No header of these MPIs is needed: the functions are looked up
+ * If an MPI has neither, calls wait as blocking ones do.  No header of these MPIs is needed: the functions are looked up
  * by their names.
  */
 #include "engine.h"
@@ -86,7 +86,7 @@ static int free_deferred(void *state)
 	return MPI_SUCCESS;
 }
 
-/* MPICH's MPI_Testall asks for a request that is complete again, and ends the program if it is completed twice (4.0.2) */
+/* MPICH's MPI_Testall polls a completed request again, and ends the program if it is completed twice (4.0.2) */
 static int complete_once(struct deferred *j)
 {
 	return atomic_exchange(&j->completed, true) ? MPI_SUCCESS : PMPI_Grequest_complete(j->request);
@@ -99,13 +99,13 @@ static int poll_deferred(void *state, MPI_Status *status)
 
 	(void)status;
 	if (!atomic_load_explicit(&j->done, memory_order_acquire)) {
-		sched_yield(); /* to the thread that does it */
+		sched_yield(); /* to the thread that transfers the data */
 		return MPI_SUCCESS;
 	}
 	return complete_once(j);
 }
 
-/* the same by MPI_Wait, which does not look at other requests meanwhile: none of pmio's transfers needs that */
+/* the same by MPI_Wait, which does not poll other requests meanwhile: none of pmio's transfers needs that */
 static int wait_for_deferred(int nr, void **states, double timeout, MPI_Status *status)
 {
 	(void)timeout;
@@ -253,7 +253,7 @@ static int defer(struct pmio_mpi_file *f, struct io_transfer *t, MPI_Request *re
 		free(j);
 		return -ENOMEM;
 	}
-	*request = j->request; /* it may be over as soon as the thread has it */
+	*request = j->request; /* it may have ended as soon as the thread has it */
 	engine_later_add(f, j);
 	return -EINPROGRESS;
 }

@@ -1,9 +1,9 @@
 /*
  * shared.c -- shared file pointers
  *
- * One word that all ranks access: a single rank has its own; several on one node have it in shared memory; others
- * at the metadata server of a file of several nodes, which only adds and so answers at once.  A rank adds the length
- * of its transfer to the word, and gets the bytes from the old value on.
+ * One word that all ranks access: a single rank has its own; ranks of one node have it in shared memory; ranks of several
+ * nodes at the file's metadata server, which only adds and so answers at once.  A rank adds the length of its transfer to
+ * the word, and gets the bytes from the old value on.
  *
  * If ranks of one node cannot find each other's memory (each in a container), rank 0 has the word, in an MPI
  * window: then they may have to wait until rank 0 is in some call of MPI.
@@ -46,7 +46,7 @@ static void make_window(struct pmio_mpi_file *f, int rank)
 	PMPI_Barrier(f->comm);
 }
 
-/* choose a number for it; 0 on all ranks: there is none.  Collective */
+/* choose a random number for it; 0 on all ranks: not available.  Collective */
 static void choose_number(struct pmio_mpi_file *f, int rank)
 {
 	if (rank == 0 && getrandom(&f->mds_pointer, sizeof(f->mds_pointer), 0) != sizeof(f->mds_pointer))

@@ -17,7 +17,7 @@ struct memory_place {
 };
 _Static_assert(sizeof(struct memory_place) == 48, "as it is sent");
 
-/* zeroed memory; NULL, with a place that tells so: not available */
+/* zeroed memory; NULL, and the place is marked so: not available */
 void *engine_memory_make(size_t size, struct memory_place *at);
 /* the same memory in another process; NULL: it cannot be found */
 void *engine_memory_find(const struct memory_place *at);

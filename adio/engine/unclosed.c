@@ -1,9 +1,9 @@
 /*
- * unclosed.c -- files that a program leaves open when MPI ends
+ * unclosed.c -- files that a program has not closed before MPI_Finalize
  *
- * MPI does not allow that, but other implementations bear it.  A library (HDF5) may also close its files in
- * MPI_Finalize, after pmio has been told of MPI's end.  So there the transfers under way are awaited only; what is still
- * open when the process ends, or when Open MPI closes the component, is closed by each process alone, without MPI.
+ * MPI does not allow that, but other implementations tolerate it.  A library (HDF5) may also close its files in
+ * MPI_Finalize, after pmio was notified of it.  So there only the transfers under way are awaited; files that are still
+ * open when the process ends, or when Open MPI closes the component, are closed by each process by itself, without MPI.
  */
 #include "engine.h"
 #include "deferred.h"
@@ -14,7 +14,7 @@
 
 static struct pmio_mpi_file *opened; /* under lock */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pid_t owner; /* of the files; a child has its parent's list, but must not use it */
+static pid_t owner; /* process that opened the files; a child has its parent's list, but must not use it */
 
 void engine_left_add(struct pmio_mpi_file *f)
 {
@@ -66,6 +66,6 @@ void engine_left_close(void)
 		if (f->rank == 0)
 			pmio_warn("%s: the program did not close it before the end of MPI; each process now closes it on its own", f->path);
 		engine_later_end(f);
-		pmio_close(&f->file); /* says why, if it fails; the data are in the pool then */
+		pmio_close(&f->file); /* logs why, if it fails; the data are in the pool then */
 	}
 }

@@ -9,7 +9,7 @@
 
 #include "engine/flat.h"
 
-/* a file view: which bytes of the file are seen, in which order; see view.c */
+/* a file view: which bytes of the file are visible, in which order; see view.c */
 struct view {
 	int64_t disp;			/* bytes */
 	const struct flat *fl;		/* of filetype; NULL: it has no gaps */

@@ -1,17 +1,17 @@
 /*
- * yielding_collectives.c -- collective calls of MPI in which ranks wait for another's work with the agent
+ * yielding_collectives.c -- MPI collectives that yield the processor while they wait
  *
- * A rank that waits in MPI looks for messages all the time (MPICH and Open MPI do, unless told otherwise).
- * While rank 0 opens or closes a file, the ranks that wait for its answer then keep the processors from the agent, which
- * has the work to do: with as many ranks as processors an open took until the scheduler's next tick. Here a
- * rank that waits looks a few times, and then lets others run between looks.
+ * A rank that waits in MPI polls for messages all the time (in MPICH and Open MPI, unless configured otherwise).
+ * While rank 0 opens or closes a file, the ranks that wait for its answer would then keep the processors from the agent,
+ * which has the work to do: with as many ranks as processors an open took until the scheduler's next tick.  Here a
+ * rank that waits polls a few times, and then yields the processor between polls.
  */
 #include "engine.h"
 #include "yielding_collectives.h"
 
 #include <sched.h>
 
-#define LOOKS 100 /* before the processor is yielded; a message within a node takes fewer */
+#define LOOKS 100 /* polls before the processor is yielded; a message within a node takes fewer */
 
 static int wait_for(int rc, MPI_Request *request)
 {

@@ -5,7 +5,7 @@
  * program's MPI is of another family than the one that the library was compiled for, with handles of
  * other types and sizes.
  *
- * The names with PMPI_ come here, too: Fortran's wrappers call either (MPICH's for use mpi_f08 open a
+ * The names with PMPI_ are intercepted, too: Fortran's wrappers call either (MPICH's for use mpi_f08 open a
  * file by PMPI_File_open).  Each is passed on to the same name, so a profiling library, before or after
  * this one, sees the same calls as without it.
  */
@@ -71,8 +71,8 @@ static int on_delete(bool profiled, word name, word info, word c, word d, word e
 }
 
 /*
- * The MPI is also told about a representation without functions, which it supports.  It would refuse others: no MPI's ROMIO
- * has conversions, so its error comes when the program sets a view on one of the MPI's files.
+ * A representation without functions is also registered with the MPI, which supports it.  It would refuse others, as no
+ * MPI's ROMIO has conversions: so its error appears when the program sets a view on one of the MPI's files.
  */
 static int on_register_datarep(const char *symbol, bool large, word name, word read, word write, word extent, word extra)
 {

@@ -58,7 +58,7 @@ void adapter_progress(MPI_Comm comm)
 
 static int open_for_us_alone(MPI_Info info, MPI_File *shadow);
 
-/* is the handler of MPI_FILE_NULL, which each file has at first, MPI_ERRORS_RETURN? */
+/* is the handler of MPI_FILE_NULL, which new files inherit, MPI_ERRORS_RETURN? */
 static bool is_handler_quiet(void)
 {
 	MPI_Errhandler handler;
@@ -393,7 +393,7 @@ LIBRARY_TRANSFERS(X)
 #undef X
 #endif
 
-/* ---- the rest ------------------------------------------------------------------------------------------ */
+/* ---- other calls --------------------------------------------------------------------------------------- */
 
 static int do_set_size(struct handle *h, MPI_Offset size)
 {
@@ -450,9 +450,9 @@ static int do_get_info(struct handle *h, MPI_Info *info)
 }
 
 /*
- * MPICH's error codes say more than their class.  rc: why the view was refused; if that is its displacement, the MPI's own
- * code for it, also if it is MPI_DISPLACEMENT_CURRENT, which is -1 in the MPI-5.0 ABI.  With types that are always good: ROMIO
- * ends the program over some others.
+ * MPICH's error codes are more specific than their class.  rc: why the view was refused; if that is its displacement,
+ * return the MPI's own code for it, also if it is MPI_DISPLACEMENT_CURRENT, which is -1 in the MPI-5.0 ABI.  Uses types
+ * that are always valid, as ROMIO ends the program for some others.
  */
 static int own_code(struct handle *h, int rc, MPI_Offset disp)
 {

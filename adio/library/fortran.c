@@ -3,7 +3,7 @@
  * they are: MPICH, and what is made of it (Open MPI passes C functions of its own)
  *
  * Fortran functions take every argument by reference, so a call by C's convention would crash.  These names intercept the
- * program's call and send it on; the call of C that the MPI makes meanwhile, in the same thread, gets C functions that call
+ * program's call and pass it on; the call of C that the MPI makes meanwhile, in the same thread, gets C functions that call
  * Fortran's.  The MPI does the rest: the blanks of the name, MPI_CONVERSION_FN_NULL, the error code.
  *
  * A type(MPI_Datatype) of mpi_f08 is a structure of one integer, so its address is as good as that of an integer.

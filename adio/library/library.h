@@ -103,7 +103,7 @@ struct datarep;
 #ifdef LIBRARY_FORTRAN
 /* was the call of MPI_Register_datarep that is being served made by the MPI for Fortran, with Fortran's functions?  Asked once a call */
 bool library_from_fortran(void);
-/* put C functions that call Fortran's in the place of those; false: no memory */
+/* replace these by C functions that call Fortran's; false: no memory */
 bool library_call_fortran(struct datarep *r);
 #else
 static inline bool library_from_fortran(void)

@@ -1,4 +1,4 @@
-/* the agent's life: set-up, detaching, the loop, the end */
+/* agent.c -- set-up, detaching, the loop, and the end of the agent */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -41,8 +41,8 @@
 #define LOG_FILE "agent.log"
 #define STACK_SIZE (256u << 10) /* bytes, of a worker */
 #define STUCK_MAX 512 /* drains and fills that hang; with more, those of other devices only */
-#define LEAVE_LIMIT_MS 2000 /* for calls to file systems to return */
-#define CLIENTS_LIMIT_MS 2000 /* for clients to end, which also got the signal */
+#define LEAVE_LIMIT_MS 2000 /* at exit: how long to wait for calls to file systems */
+#define CLIENTS_LIMIT_MS 2000 /* for clients to end, which got the same signal */
 
 #define ID_SIGNAL (UINT64_MAX - 1)
 #define ID_WORKERS (UINT64_MAX - 2)
@@ -125,8 +125,8 @@ static void close_fd(int *fd)
 }
 
 /*
- * the client that asked for the shutdown is answered when the pool is free for others, or when it is known that it is
- * not yet
+ * the client that requested the shutdown is answered when the pool is free for other agents, or when it is known that it
+ * will not be yet
  */
 static void answer_shutdown(struct agent *a, int status)
 {
@@ -162,7 +162,7 @@ static void drop_connections(struct agent *a)
 
 /*
  * Some threads are in calls to a file system that hangs.  One may be writing from
- * a frame, so the pool must not go to the next agent yet: its lock goes with the
+ * a frame, so the next agent must not get the pool yet: its lock is released with the
  * last thread, which ends as soon as the kernel lets it.
  */
 static void leave_threads(struct agent *a)
@@ -229,7 +229,7 @@ static void start_leaving(struct agent *a)
 	}
 }
 
-/* told to leave, and no drain runs any more: leave, or stay with what could not be drained */
+/* shutdown requested, and no drain is running: exit, or stay if data could not be drained */
 static void finish_draining(struct agent *a)
 {
 	const struct file *failed = find_failed(a);
@@ -264,7 +264,7 @@ static void take_signal(struct agent *a)
 	a->clients_until_ns = pmio_now_ns() + CLIENTS_LIMIT_MS * 1000000ULL;
 }
 
-/* milliseconds for which clients that were told to end are still waited for */
+/* milliseconds for which to wait for clients that were told to end */
 static int clients_wait_ms(const struct agent *a)
 {
 	uint64_t now = pmio_now_ns();
@@ -295,7 +295,7 @@ static int batch_wait_ms(const struct agent *a)
 	return sooner(syncs_wait_ms(a), marks_wait_ms(a));
 }
 
-/* nobody needs the agent: the wait for an event may end by its time limit */
+/* no client needs the agent: the wait for an event may time out */
 static bool is_idle(const struct agent *a)
 {
 	return a->state == AGENT_RUNNING && !conn_count_clients(a) && is_clean(a);
@@ -322,7 +322,7 @@ static int next_timeout(struct agent *a)
 	return agent_until_ms(a->last_busy_ms + (uint64_t)a->config->idle_timeout_s * 1000);
 }
 
-/* true: a client may have been given an answer */
+/* true: a client may have received an answer */
 static bool handle_event(struct agent *a, uint64_t id)
 {
 	bool zeroing = a->zero_reserve.running;
@@ -346,7 +346,7 @@ static bool handle_event(struct agent *a, uint64_t id)
 
 #define EVENTS_MAX 64
 
-/* after an answer the loop polls for a moment: a client that got one often asks again at once */
+/* after an answer the loop polls briefly: the client often sends its next request at once */
 static int await_events(struct agent *a, struct epoll_event *events, int timeout, uint64_t answered_ns)
 {
 	uint64_t since = pmio_now_ns() - answered_ns;
@@ -360,7 +360,7 @@ static int await_events(struct agent *a, struct epoll_event *events, int timeout
 static int loop(struct agent *a)
 {
 	struct epoll_event events[EVENTS_MAX];
-	uint64_t answered_ns = 0, now; /* when a client was last given an answer */
+	uint64_t answered_ns = 0, now; /* when the last answer was sent */
 	int n;
 
 	while (a->state != AGENT_LEAVING) {
@@ -414,7 +414,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 
 	throttle_init(&a.throttle, cfg->drain_rate);
 	pfs_limit_fds(cfg->drain_threads);
-	umask(0); /* clients give the mode of what they create */
+	umask(0); /* the modes of new files come from clients */
 	a.started_ms = a.last_busy_ms = pmio_now_ms();
 	rc = set_up(&a);
 	pmio_daemon_ready(d, rc);

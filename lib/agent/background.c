@@ -2,13 +2,13 @@
  * background.c -- background write-back: chunks go to the PFS while the program computes
  * (setting `drain_early`)
  *
- * A chunk is ripe when all of its blocks have been dirty for a look or two: a writer
+ * A chunk is ripe when all of its blocks have been dirty for one or two scans: a writer
  * that moves forward has left it.  A later overwrite cannot be foreseen, as all bits
  * are set already; it makes blocks dirty again, which are then drained a second time.
  * To limit that, a chunk is drained in the background only once while the file is open.
  *
  * A background drain is a drain of some chunks: it does not set the file's size, and
- * no request waits for it.  After one that fails the file is not drained in the background
+ * no request waits for it.  After a failure the file is not drained in the background
  * any more, and the last close tries again and reports the error.
  */
 #include <time.h>
@@ -19,7 +19,7 @@
 #include "agent/state.h"
 #include "core/clock.h"
 
-#define LOOK_MS 500	  /* between looks */
+#define LOOK_MS 500    /* between scans */
 #define CHUNKS_MIN 16	  /* ripe ones: fewer are not worth an fsync */
 
 static bool is_full(const struct agent *a, const struct chunk *ch)
@@ -35,7 +35,7 @@ static bool is_full(const struct agent *a, const struct chunk *ch)
 	return all == ~0ULL;
 }
 
-/* what clients write to the PFS themselves must not wait for drains; otherwise the rules of a close apply */
+/* data that clients write to the PFS themselves must not wait for drains; otherwise the rules of a close apply */
 static bool may_drain(const struct file *f)
 {
 	return f->policy.background && f->nr_writers && !file_is_on_hold(f) && !f->error && !f->nr_pfs_chunks && !f->drain &&

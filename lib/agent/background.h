@@ -8,7 +8,7 @@
 
 #include "agent/file.h"
 
-int background_wait_ms(const struct agent *a); /* until the next look; -1: no file needs it */
-void background_look(struct agent *a);	   /* if it is time */
+int background_wait_ms(const struct agent *a); /* until the next scan; -1: no file needs it */
+void background_look(struct agent *a);	   /* scan, if it is time */
 
 #endif

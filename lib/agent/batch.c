@@ -1,5 +1,5 @@
 /*
- * batch.c -- work that can wait for a moment, which a worker then does for many files at a time
+ * batch.c -- deferred work, which a worker does for many files at a time
  *
  * Each file system has a batch of its own, so that one that hangs does not delay the others.
  */
@@ -159,7 +159,7 @@ struct file *batch_file(const struct agent *a, const struct batch_item *i)
 	return f && pmio_pm_load64(&a->view->slots[i->slot].generation) == i->generation ? f : NULL;
 }
 
-/* false: nothing to do there now */
+/* false: there is nothing to do on that file system now */
 static bool start(struct agent *a, struct batches *of, const struct batch_kind *kind, uint64_t dev)
 {
 	size_t max = of->nr < kind->max ? of->nr : kind->max;
@@ -188,7 +188,7 @@ void batches_look(struct agent *a, struct batches *b, const struct batch_kind *k
 
 	if (batches_wait_ms(b) != 0)
 		return;
-	b->next_ms = pmio_now_ms() + RETRY_MS; /* batches under way come back, or hang */
+	b->next_ms = pmio_now_ms() + RETRY_MS; /* batches under way end, or hang */
 	for (struct batch_entry *e = b->list; e; e = next) {
 		uint64_t dev = e->file->key.dev;
 		unsigned nr = b->nr;
@@ -200,7 +200,7 @@ void batches_look(struct agent *a, struct batches *b, const struct batch_kind *k
 			b->next_ms = pmio_now_ms() + EVERY_MS; /* for other file systems */
 		else
 			leave_dev(&b->busy, dev);
-		if (b->nr != nr) /* take() has taken files off the list, maybe the next one, too */
+		if (b->nr != nr) /* take() has removed files from the list, perhaps the next one, too */
 			next = b->list;
 	}
 }

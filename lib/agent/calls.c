@@ -29,7 +29,7 @@ struct pfs_call {
 	struct pfs_fd *pfs;	/* held; NULL: none */
 	struct pfs_look *look;	/* owned: opens it where pfs is NULL; or NULL */
 	int rc;
-	/* names that go */
+	/* for names that are removed */
 	char *path;		/* owned; also for messages */
 	struct pmio_pfs_id id;
 	struct pfs_fd *pin;	/* owned: while this is open, no new file gets its inode's number */
@@ -80,7 +80,7 @@ static void end_call(struct agent *a, struct pfs_call *call, int status)
 	request_finish(a, &call->req, status);
 }
 
-/* ---- names that go ------------------------------------------------------------------ */
+/* ---- removal of names --------------------------------------------------------------- */
 
 /*
  * The client itself removes the name; before that the agent makes a note in the catalog:
@@ -88,7 +88,7 @@ static void end_call(struct agent *a, struct pfs_call *call, int status)
  * R2 the name is removed, durably
  * R3 if R4 has to wait: the catalog says that the file has no inode any more
  * R4 the file's slot and frames are freed when its last handle is closed
- * crash before R1: the file is there, with the data that wait for it.  After R1: the next
+ * crash before R1: the file exists, with its pending data.  After R1: the next
  * agent continues with R2 (calls_end_removal), and drains nothing.  Until that has ended
  * no client may use a file that it opened under that name, and after R3 no name is removed:
  * the file would be a new one, which may have the old one's inode number.
@@ -112,8 +112,8 @@ static bool others_have_it(const struct agent *a, const struct file *f, const st
 }
 
 /*
- * R1; the call holds f until end_removal().  Where nobody writes to the PFS file any more, the
- * catalog has its size and times: after a crash another file may have its name and its inode
+ * R1; the call holds f until end_removal().  If no process writes to the PFS file any more, the
+ * catalog gets its size and times: after a crash another file may have its name and its inode
  * number.
  */
 static int begin_removal(struct agent *a, struct conn *c, struct pfs_call *call, struct file *f)
@@ -199,7 +199,7 @@ void calls_removed(struct agent *a, struct conn *c, const union pmio_any_msg *ms
 {
 	struct pfs_call *call = c->removal;
 
-	/* none: the client had announced it to another agent, and this one completed it when it started */
+	/* no call: the client had announced it to an earlier agent, and this one completed it when it started */
 	c->removal = NULL;
 	if (call) {
 		end_removal(a, call, msg->removed.status);
@@ -263,7 +263,7 @@ static void removal_ended(struct agent *a, struct request *r)
 		pmio_err("agent: remove %s: %s; the file was not removed", call->path, pmio_strerror(call->rc));
 	end_removal(a, call, call->rc);
 	end_call(a, call, 0);
-	requests_finish(a, &a->after_removals, -EAGAIN); /* the client looks whether the name is still there */
+	requests_finish(a, &a->after_removals, -EAGAIN); /* the client checks whether the name still exists */
 }
 
 int calls_end_removal(struct agent *a, struct file *f)
@@ -316,7 +316,7 @@ static void run_cut(struct job *job)
 	int fd;
 
 	call->rc = pfs_look_hold(call->look, call->pfs, &fd);
-	/* fsync: otherwise a power cut may bring back the bytes that are gone according to T6 */
+	/* fsync: otherwise a power cut may bring back the bytes that do not exist according to T6 */
 	if (call->rc == 0 &&
 	    (fstat(fd, &call->st) < 0 ||
 	     ((uint64_t)call->st.st_size > call->size && ftruncate(fd, (off_t)call->size) < 0) ||
@@ -362,7 +362,7 @@ void calls_raise(struct agent *a, struct conn *c, struct file *f, const union pm
 	agent_reply_status(a, c, &msg->hdr, is_cut ? -EAGAIN : 0);
 }
 
-/* a size that was read at another target before does not count any more: calls_raise() */
+/* a size that was read at another target before is no longer valid: calls_raise() */
 static void note_cut(struct agent *a, struct file *f)
 {
 	struct pmio_slot_df *slot = &a->view->slots[f->slot];
@@ -421,7 +421,7 @@ void calls_truncate(struct agent *a, struct conn *c, struct file *f, const union
 	start_call(a, call, run_cut, cut); /* T5 */
 }
 
-/* ---- data are given up ------------------------------------------------------------------- */
+/* ---- discarding data ----------------------------------------------------------------------- */
 
 static void run_forget(struct job *job)
 {
@@ -458,7 +458,7 @@ void calls_forget(struct agent *a, struct conn *c, struct file *f, const union p
 
 /* ---- sync ------------------------------------------------------------------------------ */
 
-/* first the data, then the metadata that say they are there */
+/* first the data, then the metadata that refer to them */
 static int sync_frames(struct pfs_call *call)
 {
 	struct pmio_view *v = call->view;

@@ -20,7 +20,7 @@ bool files_any_dirty(const struct agent *a, const struct file *f);
 
 /* of a packed file (pack.c).  p: out, its blocks; false: it is not packed */
 bool files_packed_blocks(const struct agent *a, const struct file *f, struct pmio_packed *p);
-/* what the pool has of it is on the PFS, or is not wanted */
+/* drop the pool's data of a packed file: they are on the PFS, or are to be discarded */
 void files_packed_drop(struct agent *a, struct file *f);
 
 #endif

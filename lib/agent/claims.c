@@ -30,7 +30,7 @@ bool claims_make_room(struct agent *a)
 	return evict_frames(a) || pack_more(a);
 }
 
-/* zeroed frames are for chunks that are written in pieces: other chunks gain nothing by them */
+/* zeroed frames are for chunks that are written in pieces: other chunks do not benefit from them */
 static uint64_t take_frame(struct agent *a, struct file *f, uint64_t number, uint32_t how)
 {
 	uint64_t frame = PMIO_NO_FRAME;
@@ -47,7 +47,7 @@ static bool changes_pfs(const struct file *f)
 	return f->drain || f->busy == FILE_TRUNCATING;
 }
 
-/* have a drain cut off bytes that nobody may find on the PFS; -EBUSY: it is under way */
+/* let a drain cut off bytes that must not remain on the PFS; -EBUSY: it is under way */
 static int cut_first(struct agent *a, struct file *f)
 {
 	if (!f->error)
@@ -65,7 +65,7 @@ static struct chunk *claim_new(struct agent *a, struct file *f, uint64_t number,
 		frame = take_frame(a, f, number, how);
 	while (frame == PMIO_NO_FRAME && !optional && claims_make_room(a));
 	if (frame == PMIO_NO_FRAME)
-		survey_soon(a); /* there may be frames of files that no longer exist */
+		survey_soon(a); /* files that no longer exist may still have frames */
 	if (frame == PMIO_NO_FRAME && (optional || no_pfs)) {
 		*rc = -ENOSPC;
 		if (!optional)

@@ -9,7 +9,7 @@
 
 #include "agent/file.h"
 
-/* make a frame free, if files that no program has open can do with fewer */
+/* evict or pack a file that no program has open, to free a frame */
 bool claims_make_room(struct agent *a);
 /* the chunk's place; NULL with *rc: -ENOSPC, -EBUSY (ask again when a job has ended),
    or 0 and a hole (how without PMIO_CLAIM_WRITE) */

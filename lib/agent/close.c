@@ -1,6 +1,6 @@
 /*
- * close.c -- files are closed, drained and given up, as programs and commands request
- * it
+ * close.c -- closing and draining files, and discarding their data, as programs and commands
+ * request
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static bool needs_sync(const struct agent *a, const struct file *f)
 	       (f->nr_pfs_chunks || pmio_pm_granularity(a->view->pm) == PMIO_PM_PAGE);
 }
 
-/* where only the PFS has to be synced, that may follow later */
+/* if only the PFS has to be synced, that may be done later */
 static bool syncs_instead(struct agent *a, struct file *f)
 {
 	if (!f->policy.sync_later || f->nr_pfs_chunks > SYNC_CHUNKS_MAX || !syncs_has_room(a) ||
@@ -63,7 +63,7 @@ static bool syncs_instead(struct agent *a, struct file *f)
 	return true;
 }
 
-/* as file systems have it */
+/* the clock of file systems */
 static int64_t now_ns(void)
 {
 	struct timespec now;
@@ -89,10 +89,10 @@ void files_close(struct agent *a, struct handle *h, struct conn *c, const union 
 		files_idle(a, f);
 		return;
 	}
-	/* the last close answers when the data are on the PFS, or are known not to get there */
+	/* the last close is answered when the data are on the PFS, or could not be drained */
 	if (c && !f->nr_handles && may_drain_later(f) && needs_sync(a, f) && !syncs_instead(a, f)) {
 		calls_sync(a, c, f, msg);
-		files_idle(a, f); /* when the sync has ended, if it could begin */
+		files_idle(a, f); /* has an effect when the sync has ended, if that could begin */
 		return;
 	}
 	if (!c || f->nr_handles || may_drain_later(f) || (!f->nr_jobs && !files_needs_drain(a, f))) {

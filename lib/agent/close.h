@@ -6,7 +6,7 @@
 
 #include "agent/file.h"
 
-/* frees the handle; answers the request, if there is one: that of the last close when the file is drained */
+/* free the handle, and answer the request, if there is one; that of the last close when the file is drained */
 void files_close(struct agent *a, struct handle *h, struct conn *c, const union pmio_any_msg *msg);
 /* DRAIN; answers */
 void files_drain(struct agent *a, struct conn *c, struct file *f, const union pmio_any_msg *msg);

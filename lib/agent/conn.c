@@ -1,4 +1,4 @@
-/* connections: the agent's clients, and what becomes of what a client leaves behind */
+/* conn.c -- connections of clients, and clean-up after a client has ended */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -24,7 +24,7 @@
 
 #define BACKLOG 512
 
-/* refused processes may try again and again: log few of them */
+/* refused processes may try again without limit: log only a few of these events */
 static void say_refused(const struct ucred *cred)
 {
 	static struct pmio_note refused;
@@ -55,7 +55,7 @@ static bool is_ours(int sock, pid_t *pid)
 	return true;
 }
 
-/* a connection that cannot be served must not wait for ever: refuse it */
+/* a connection that cannot be served must not wait without limit: refuse it */
 static int turn_away(int sock)
 {
 	static bool warned;
@@ -69,8 +69,8 @@ static int turn_away(int sock)
 
 /*
  * A child of a client that is killed keeps the socket open, so the end of the
- * connection does not reliably show that of the client.  Without a descriptor for the
- * process (an old kernel, a process in another container) it has to suffice.
+ * connection does not reliably show that of the client.  Without a pidfd of the process
+ * (an old kernel, a process in another container) the end of the connection has to suffice.
  */
 static void watch_process(struct agent *a, struct conn *c, pid_t pid)
 {
@@ -91,7 +91,7 @@ static bool process_ended(const struct conn *c)
 	return c->pid_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-/* we hold the pool's lock: a socket that is there is a leftover */
+/* this agent holds the pool's lock, so an existing socket is a leftover */
 int conn_listen(struct agent *a)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = ID_LISTEN };
@@ -178,8 +178,8 @@ void conn_readable(struct agent *a, struct conn *c)
 }
 
 /*
- * Free the client's record for another.  If the client died while it overwrote whole
- * blocks that were not valid, nobody will finish them.
+ * Free the client's record for another client.  If the client died while it overwrote whole
+ * blocks that were not valid, these would stay incomplete.
  */
 static void release_record(struct agent *a, struct conn *c)
 {

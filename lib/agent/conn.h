@@ -27,7 +27,7 @@ struct conn {
 };
 
 #define ID_LISTEN 0 /* of its event; connections count from 1 */
-int conn_listen(struct agent *a); /* also anew, if the socket's name was removed */
+int conn_listen(struct agent *a); /* also again, if the socket's name was removed */
 int conn_accept(struct agent *a);
 void conn_readable(struct agent *a, struct conn *c);
 void conn_remove(struct agent *a, struct conn *c);

@@ -16,14 +16,14 @@
  * The states of one drain, all in the loop, a job in a worker between them:
  *
  *   drain_start -> opened -> begin -> begin_writing -> part_done ... -> ended
- *                  (the PFS file is opened, if necessary, and looked at; and truncated, if a
+ *                  (the PFS file is opened, if necessary, and checked; and truncated, if a
  *                  truncation was interrupted)
  *
  * or, of a small file that was just closed:
  *
  *   drain_start -> at_once_done -> ended
- *                  (the PFS file is looked at, and written if it is as it was at the close;
- *                  otherwise -> opened, and on as above)
+ *                  (the PFS file is checked, and written if it is as it was at the close;
+ *                  otherwise -> opened, and as above from there)
  */
 #include <errno.h>
 #include <pthread.h>
@@ -118,7 +118,7 @@ static void count_end(struct agent *a, const struct drain *d)
 	busy_end(&a->draining);
 }
 
-/* a file system that is merely full otherwise works, and fstat() tells what it has */
+/* a file system that is merely full still works, so fstat() is reliable */
 static bool is_orderly(int rc)
 {
 	return rc == 0 || rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == PMIO_EGONE;
@@ -182,7 +182,7 @@ static bool is_going(const struct file *f)
 	return file_is_unlinked(f) || file_is_removed(f);
 }
 
-/* d: NULL if memory was out */
+/* d: NULL if there was no memory */
 static void ended(struct agent *a, struct file *f, struct drain *d, int rc)
 {
 	bool whole = rc < 0 || drain_is_whole(d), lost;
@@ -280,7 +280,7 @@ static int make_parts(struct agent *a, struct drain *d)
 		d->parts[i].job.kind = JOB_BULK;
 		d->parts[i].job.dev = d->file->key.dev;
 		d->parts[i].job.throttled = true;
-		d->parts[i].job.high_priority = true; /* otherwise more and more files would be open at once */
+		d->parts[i].job.high_priority = true; /* otherwise the number of files that are open at once would grow */
 		d->parts[i].job.run = drain_run_part;
 		d->parts[i].job.done = part_done;
 		d->parts[i].drain = d;
@@ -307,7 +307,7 @@ static void was_cut(void *agent, struct job *job)
 		begin_writing(a, d);
 }
 
-/* does nothing but closes wait for the drain? */
+/* do only closes wait for this drain? */
 static bool later_is_enough(const struct agent *a, const struct drain *d)
 {
 	const struct file *f = d->file;
@@ -322,7 +322,7 @@ static bool later_is_enough(const struct agent *a, const struct drain *d)
 	return true;
 }
 
-/* have the catalog say that the agent changes the PFS file, before it does */
+/* record in the catalog that the agent changes the PFS file, before it does */
 static int prepare(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -379,7 +379,7 @@ static bool can_write(const struct file *f)
 	return f->pfs && f->pfs->writes;
 }
 
-/* may the drain begin, after what the worker has seen? */
+/* may the drain begin, after the worker has checked the PFS file? */
 static int judge(struct agent *a, struct drain *d)
 {
 	struct file *f = d->file;
@@ -413,7 +413,7 @@ static void opened(void *agent, struct job *job)
 	struct file *f = d->file;
 	int rc = judge(a, d);
 
-	/* all descriptors are in use now: some will be free a little later */
+	/* all descriptors are in use now: some will be free soon */
 	if ((rc == -EMFILE || rc == -ENFILE) && d->nr_tries++ < OPEN_TRIES) {
 		files_close_some(a);
 		workers_submit(a->workers, &d->opening);
@@ -436,8 +436,8 @@ static void opened(void *agent, struct job *job)
  * The client reported the file's state when it closed it, and there is nothing to decide if that has not
  * changed.  Each change of threads takes longer than writing a few blocks.
  *
- * Not if the job would have to wait in the queue: from prepare() on, after a crash the next agent takes
- * a change by another process for one of this agent.
+ * Not if the job would have to wait in the queue: after a crash that follows prepare(), the next agent
+ * attributes a change by another process to this agent.
  */
 static bool goes_at_once(const struct agent *a, const struct drain *d)
 {
@@ -526,7 +526,7 @@ static int start(struct agent *a, struct drain *d)
 	return 0;
 }
 
-/* nothing keeps it from starting */
+/* the drain can start at once */
 static void start_now(struct agent *a, struct file *f, bool background)
 {
 	int rc = -ENOMEM;
@@ -562,7 +562,7 @@ void drain_start(struct agent *a, struct file *f, struct request *waiter)
 	f->drain_waiters = f->next_drain_waiters;
 	f->next_drain_waiters = NULL;
 	if (f->nr_handles == 0)
-		marks_drop(a, f); /* the drain's end sees to the mark */
+		marks_drop(a, f); /* the drain handles the mark when it ends */
 	start_now(a, f, false);
 }
 

@@ -16,28 +16,28 @@
 struct taken {
 	uint64_t chunk;
 	uint64_t frame;		/* PMIO_NO_FRAME: of a packed file */
-	struct pmio_mask mask;	/* the blocks that were taken; empty: none, or no worker has come to this chunk */
+	struct pmio_mask mask;	/* the blocks that were taken; empty: none, or no worker has reached this chunk */
 };
 
 struct drain_part {
-	struct job job;		/* first: run() and done() get the part by it */
+	struct job job;		/* first: run() and done() find the part through it */
 	struct drain *drain;
 	uint64_t size;		/* size of the file in bytes, when the last of this part's chunks was taken */
-	struct verify *verify;	/* owned; NULL: not asked for */
+	struct verify *verify;	/* owned; NULL: not requested */
 };
 
 struct drain {
-	struct job opening;	/* first; it opens the PFS file, or looks at it, and leads to the drain */
+	struct job opening;	/* first; opens or checks the PFS file, before the parts run */
 	char *path;		/* owned: for messages */
 	struct pfs_look *look;	/* owned: opens the file where it is not open; or NULL */
 	struct pfs_fd *opened;	/* held */
 	struct stat opened_st;
 	bool nameless;
 	struct pmio_pfs_id id;
-	char *moved;		/* owned: of several names the known one was removed; this is another */
+	char *moved;		/* owned: another name of the file, if the known one was removed */
 	int open_rc;
 	unsigned nr_tries;	/* tries that found no free descriptor */
-	uint64_t cut_to;	/* a longer PFS file is first truncated to this size */
+	uint64_t cut_to;	/* truncate a longer PFS file to this size first */
 
 	struct agent *agent;	/* workers read view only */
 	struct file *file;
@@ -48,24 +48,24 @@ struct drain {
 	bool shared;		/* other agents write to it now */
 	struct taken *taken;	/* owned; sorted by chunk */
 	size_t nr_taken;
-	atomic_size_t next;	/* index in taken: the first that no worker has come to */
+	atomic_size_t next;	/* index in taken: the first chunk that no worker has reached */
 	atomic_bool stop;	/* take no further chunks */
 	struct drain_part *parts;	/* owned */
 	unsigned nr_parts, nr_done;
 	int64_t written_ns;	/* the file's when it began */
-	bool differs;		/* nothing was written: the result of the look has to be judged first */
+	bool differs;		/* the PFS file was found different, and was not written: decide first */
 	atomic_uint parts_left;
 	_Atomic int error;	/* the first: -errno */
 	atomic_uint_fast64_t bytes, end; /* written; and up to where in the file */
 	uint64_t start_ns;
 	/* is another process changing the file? */
-	bool watches;		/* that can be told: nobody but this agent writes to the PFS file */
-	bool may_lose;		/* no program has it open: if it has no name any more its data are given up */
+	bool watches;		/* this can be detected: only this agent writes to the PFS file */
+	bool may_lose;		/* no program has it open: discard its data if it has no name any more */
 	bool later;		/* it is made durable after the end: syncs.c */
 	bool is_new;		/* its name is to be made durable, too */
-	bool marks;		/* nobody waits for the end: the file gets a mark, for other pools to see */
-	bool unmarks;		/* ... or it has that mark: the end removes it */
-	pthread_mutex_t lock;	/* of: */
+	bool marks;		/* no request waits for the end: leave a dirty mark, for other pools */
+	bool unmarks;		/* the file has that mark: remove it at the end */
+	pthread_mutex_t lock;	/* protects: */
 	pthread_cond_t idle_cond;	/* nr_writing is 0 */
 	unsigned nr_writing;	/* workers that are at a step now */
 	uint64_t steps;		/* so far, begun and ended */
@@ -79,13 +79,13 @@ struct drain {
 /* ---- drain_work.c: in a worker, except the first two ---- */
 
 bool drain_is_same_content(const struct stat *a, const struct stat *b);
-/* was every chunk looked at? */
+/* was every chunk processed? */
 bool drain_is_whole(const struct drain *d);
 void drain_run_part(struct job *job);
 void drain_run_opening(struct job *job);
-/* the look and the only part in one job; until the part writes, d->now is what was seen at the close */
+/* the check and the only part in one job; until the part writes, d->now is the state reported by the close */
 void drain_run_at_once(struct job *job);
-/* truncates it: the next writes may make it longer, and must not bring back what was beyond its end */
+/* truncate it: later writes may make it longer, and must not bring back the bytes beyond its end */
 void drain_run_cut_off(struct job *job);
 
 #endif

@@ -21,7 +21,7 @@
 
 #define DRAIN_WRITE_MAX (32u << 20) /* bytes of one pwritev, and of the chunks taken at once */
 #define DRAIN_IOVS 256		    /* pieces of one pwritev; IOV_MAX is 1024 */
-#define COMPARE_NS 200000000 /* the longest time for which steps of several workers may overlap before a pause for a look */
+#define COMPARE_NS 200000000 /* the longest time for which steps of several workers may overlap before a pause for a check */
 #define OPEN_WAIT_US 20000
 
 struct write_run {
@@ -74,8 +74,8 @@ static int write_all(const struct drain_part *p, const struct iovec *iov, int nr
 }
 
 /*
- * Part of the batch cannot be read from the pool's memory.  The rest is written; the
- * log names what is lost.  Returns -EIO, or the error of the file system.
+ * Part of the batch cannot be read from the pool's memory.  The rest is written; the lost
+ * bytes are logged.  Returns -EIO, or the error of the file system.
  */
 static int write_readable(const struct drain_part *p, const struct write_run *b)
 {
@@ -120,7 +120,7 @@ static int compare(struct drain *d)
 	return drain_is_same_content(&st, &d->now) ? 0 : PMIO_ECHANGED;
 }
 
-/* called before a write: is the file still what the drain has made of it? */
+/* called before a write: is the file still as the drain has left it? */
 static int step_begin(struct drain *d)
 {
 	int rc = 0;
@@ -150,7 +150,7 @@ static int step_end(struct drain *d, int rc)
 		if (fstat(d->pfs->fd, &now) < 0 && rc == 0)
 			rc = -errno;
 		else if (rc == 0 && (uint64_t)now.st_size < atomic_load(&d->end))
-			/* what the drain wrote was cut off by another process; or it was never stored */
+			/* another process has cut off the drained data; or they were not stored at all */
 			rc = drain_is_same_content(&now, &d->now) ? -EIO : PMIO_ECHANGED;
 		else
 			d->now = now;
@@ -213,7 +213,7 @@ static uint8_t *take_blocks(const struct drain *d, struct taken *t)
 		pmio_frame_drain_begin(v, t->frame, &t->mask);
 		return pmio_view_frame(v, t->frame);
 	}
-	/* nobody changes these */
+	/* stable: a packed file is not open in any program */
 	if (!pmio_pool_packed(d->agent->pool, d->slot, &packed))
 		return NULL;
 	t->mask.w[0] = packed.dirty;
@@ -267,9 +267,9 @@ static int set_size(const struct drain *d, uint64_t size)
 	if (fstat(d->pfs->fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size < atomic_load(&d->end))
-		return -EIO; /* the file system accepted bytes that it does not have */
+		return -EIO; /* the file system has lost bytes that it accepted */
 	if ((uint64_t)st.st_size >= size || !d->may_extend)
-		return 0; /* it is longer than expected: others have appended to it, and that must not be cut off */
+		return 0; /* longer than expected: other programs have appended to it, and these data must not be cut off */
 	/* not by ftruncate(): another agent may have made it longer since */
 	if (d->shared && fallocate(d->pfs->fd, 0, (off_t)size - 1, 1) == 0)
 		return 0;
@@ -278,9 +278,9 @@ static int set_size(const struct drain *d, uint64_t size)
 
 /*
  * fsync(2), not fdatasync(2): the times go into the catalog, and a file that has other
- * times after a power cut is taken for changed.
+ * times after a power cut counts as changed.
  *
- * Some file systems report only at the close of a descriptor what they could not store;
+ * Some file systems report only at the close of a descriptor that they could not store data;
  * the close of a duplicate makes them report it while the drain can still fail.
  */
 static int flush(const struct drain *d)
@@ -333,7 +333,7 @@ static void finish(struct drain *d, struct job *job)
 		pmio_pfs_unmark(d->pfs->fd, d->agent->view->super->uuid);
 	if (rc < 0)
 		fail(d, rc);
-	if (rc < 0 && d->may_lose && !d->shared) /* other pools are to see that data wait here */
+	if (rc < 0 && d->may_lose && !d->shared) /* leave a dirty mark for other pools */
 		pmio_pfs_mark(d->pfs->fd, d->agent->view->super->uuid, pmio_pool_dir(d->agent->pool));
 	d->have_st = fstat(d->pfs->fd, &d->st) == 0;
 	if (rc == 0 && !d->have_st)
@@ -392,7 +392,7 @@ void drain_run_opening(struct job *job)
 {
 	struct drain *d = (struct drain *)job;
 
-	/* after a failure the file is opened again, if it is found; otherwise the open descriptor has to do */
+	/* after a failure the file is opened again, if it is found; otherwise the open descriptor is used */
 	if (d->nr_tries)
 		pmio_sleep_us(OPEN_WAIT_US);
 	if (d->look) {

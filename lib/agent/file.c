@@ -2,7 +2,7 @@
  * file.c -- the files that the agent knows: their table, the identity of each, and its entry in the catalog
  *
  * A file is known from its first open until its slot is given to another file.  idle.c decides what
- * becomes of it when a program closes it or a job ends; file_state.c has the states.
+ * happens to it when a program closes it or a job ends; file_state.c has the states.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -107,7 +107,7 @@ struct file *files_find(struct agent *a, const struct pmio_pfs_id *id)
 
 /* ---- the catalog ------------------------------------------------------------------ */
 
-/* would the next agent have to remove its name, and to forget it? */
+/* must the next agent complete its removal? */
 static bool is_removing(const struct file *f)
 {
 	return file_is_unlinked(f) || f->removal == FILE_REMOVED;
@@ -148,8 +148,8 @@ int files_update_catalog(struct agent *a, struct file *f)
 }
 
 /*
- * Clients of an agent that died may go on storing into the frames they know until
- * they notice: for some seconds after a recovery no frame goes to another file.
+ * Clients of an agent that died may continue to store into the frames they know until
+ * they notice: for some seconds after a recovery no frame is given to another file.
  */
 bool files_frames_may_move(const struct agent *a)
 {
@@ -187,7 +187,7 @@ err:
 	return rc;
 }
 
-/* ---- loading what an earlier agent left ------------------------------------------ */
+/* ---- loading the files of an earlier agent ---------------------------------------- */
 
 int files_load_entry(struct agent *a, uint32_t slot, const struct pmio_pool_file *e)
 {
@@ -333,7 +333,10 @@ void files_adopt_pfs(struct agent *a, struct file *f, struct pfs_fd **pfs)
 	pfs_put(a, &old); /* jobs that use it have their own reference */
 }
 
-/* clients have descriptors of their own as long as a file is open, and files that wait are found again by their names */
+/*
+ * clients have descriptors of their own as long as a file is open, and files with pending data are found again by their
+ * names
+ */
 unsigned files_close_some(struct agent *a)
 {
 	for (struct file *f = a->files; f && a->nr_closing < CLOSE_MAX; f = f->hh.next) {

@@ -41,9 +41,10 @@ bool files_is_later(const struct timespec *a, const struct timespec *b)
 }
 
 /*
- * While programs have it open through this agent, others may write to it, too: what they append
- * stays, and what they overwrite is overwritten by the data from here, later.  But a file that
- * they made shorter cannot be restored.  Once it is closed no other process may change it.
+ * While programs have it open through this agent, other programs may write to it, too: data that
+ * they append are kept, and data that they overwrite are overwritten again by the drain.  But a
+ * file that they have truncated cannot be restored.  Once it is closed no other process may
+ * change it.
  */
 bool files_was_changed(const struct file *f, const struct stat *st)
 {
@@ -55,8 +56,8 @@ bool files_was_changed(const struct file *f, const struct stat *st)
 }
 
 /*
- * Where the file was empty before, only its times tell: truncate() and O_TRUNC set that of the content to now, and leave
- * alone that of the last access, which touch(1) sets too.
+ * If the file was empty before, only its times show it: truncate() and O_TRUNC set the time of the content to now, and do
+ * not change that of the last access, which touch(1) sets too.
  */
 bool files_was_emptied(const struct file *f, const struct stat *st)
 {
@@ -107,9 +108,9 @@ void files_see_closed(struct file *f, const struct stat *st)
 /*
  * A process that closes a file reports the PFS file's state at that moment.  From the last close
  * on no other process may change it.  The report may be older than that of a process that closed
- * before, or than a drain of this agent that has ended since: then the drain has to find out.  Clocks of file systems are
- * coarse: with the same time and another size it may be from the middle of such a drain, as when an agent's successor
- * drains while a client that is closing comes to it.
+ * before, or than a drain of this agent that has ended since: then the drain itself has to detect changes.
+ * Clocks of file systems are coarse: with the same time and another size the report may be from the middle
+ * of such a drain, e.g. if an agent's successor drains while a client that is closing the file connects to it.
  */
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 {

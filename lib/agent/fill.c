@@ -29,7 +29,7 @@ struct fill {
 	uint64_t bytes;
 };
 
-/* fill one run of blocks: with what the PFS has of it, and zeros after that */
+/* fill one run of blocks: with the bytes that the PFS has, and zeros after them */
 static int fill_run(struct fill *fl, unsigned run, unsigned len)
 {
 	struct pmio_view *v = fl->agent->view;
@@ -151,8 +151,8 @@ int fill_start(struct agent *a, struct file *f, struct chunk *ch, const struct p
 }
 
 /*
- * Of a file that has no data yet only the first blocks: it may be a small file, for which a chunk
- * of zeros costs more than everything else.  For a larger one the rest is asked for once.
+ * In a file that has no data yet only the first blocks are zeroed: it may be a small file, for which a
+ * chunk of zeros costs more than everything else.  For a larger one the rest is requested once.
  */
 void fill_zeros(struct agent *a, struct file *f, struct chunk *ch)
 {

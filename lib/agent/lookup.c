@@ -1,12 +1,12 @@
 /*
  * lookup.c -- requests with a descriptor: which file is it?
  *
- * A client has opened the file.  A worker looks at the descriptor; the loop then compares what it saw
- * with the known files.  A look from before the end of one of the agent's own changes to the PFS does
- * not count: sizes and times may belong to any moment of that change.
+ * A client has opened the file.  A worker reads the attributes of the descriptor; the loop then compares
+ * them with the known files.  Attributes that were read before the end of one of the agent's own changes
+ * to the PFS are not used: sizes and times may belong to any moment of that change.
  *
- * A new file needs no worker: its client has just created it, and the attributes that the kernel has are
- * enough.
+ * A new file needs no worker: its client has just created it, and the attributes that the kernel has
+ * cached suffice.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 #include "agent/syncs.h"
 #include "core/error.h"
 
-#define LOOKS_MAX 20 /* while a drain goes on: then the drain finds out itself */
+#define LOOKS_MAX 20 /* attempts during a drain: then the drain itself has to detect changes */
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
@@ -44,8 +44,8 @@ static void look_at_names(struct lookup *l)
 }
 
 /*
- * The descriptor gets its number, and the file the lock that tells other pools of this one: a client takes that with
- * descriptors of its own, but this one's locks are the program's
+ * Open the file again, keep the old descriptor's number, and take the lock that shows other pools this one: a client
+ * takes it with descriptors of its own, but the locks of this one are the program's
  */
 static int open_anew(struct lookup *l)
 {
@@ -100,7 +100,7 @@ static int compare_with_drain(struct agent *a, struct lookup *l)
 		return 0;
 	rc = drain_compare(f, &l->st, &l->drain_steps);
 	if (rc == PMIO_ECHANGED && l->rc == 0 && (l->flags & PMIO_OPEN_WRITE) && l->st.st_size == 0)
-		f->on_pfs.stale = true; /* the drain will stop; then revalidate() decides */
+		f->on_pfs.stale = true; /* the drain will stop, and then revalidate() decides */
 	else if (rc == PMIO_ECHANGED && l->rc == 0)
 		l->rc = files_say_changed(f);
 	return rc == -EAGAIN && ++l->nr_looks < LOOKS_MAX ? rc : 0;

@@ -15,24 +15,24 @@ struct lookup {
 	uint64_t changes;	/* a->pfs_changes when st was asked for */
 	struct pfs_fd *pfs;	/* owned */
 	uint8_t uuid[16];	/* the pool's */
-	bool anew;		/* pfs is a program's own descriptor: to be opened anew */
-	int rc;			/* 0, or why the following are not set: */
+	bool anew;		/* pfs is a program's own descriptor: open the file again */
+	int rc;			/* 0, or the error why the following are not set: */
 	struct stat st;
 	struct pmio_pfs_id id;
 	bool nameless;		/* its last name was removed */
-	bool sees_names;	/* the agent sees it under the same name */
+	bool sees_names;	/* the file has the same name for the agent */
 	bool keeps;		/* the worker itself makes the name durable, as too many files wait for that */
 	unsigned nr_looks;
-	uint64_t drain_steps;	/* steps of the file's drain when this look began; 0: not known */
+	uint64_t drain_steps;	/* steps of the file's drain when this attempt began; 0: not known */
 	bool (*go_on)(struct agent *a, struct conn *c, struct lookup *l); /* answers; true: it has deferred the request instead */
 };
 
 /* takes fd over; path: in msg, or NULL */
 void lookup_start(struct agent *a, struct conn *c, const union pmio_any_msg *msg, const char *path, int fd,
 		  bool (*go_on)(struct agent *a, struct conn *c, struct lookup *l));
-/* nothing but its request stays */
+/* defer the request; everything else is released */
 void lookup_defer(struct agent *a, struct request **list, struct lookup *l);
-/* NULL: not known.  A file that had the inode number before went with its last name. */
+/* NULL: not known.  An earlier file with this inode number is handled as one that has lost its last name. */
 struct file *lookup_find(struct agent *a, const struct lookup *l);
 
 #endif

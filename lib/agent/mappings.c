@@ -1,14 +1,14 @@
 /*
  * mappings.c -- files whose frames programs have mapped
  *
- * A program stores to a mapping without telling anybody.  So all blocks that are mapped for writing are dirty as long as
- * they are mapped: drains write them, and leave them dirty; and they are made dirty once more at the end, when a drain may
- * just have taken them.  So nothing has to be known of a client that dies.
+ * A program stores to a mapping without notifying the agent.  So all blocks that are mapped for writing are dirty as long
+ * as they are mapped: drains write them, and leave them dirty; and they are made dirty once more at the end, when a drain
+ * may just have taken them.  So a client that dies needs no clean-up.
  *
- * Frames of open files do not move.  But a mapping may outlive the handle: a child of fork() has it, or the program goes
- * on after the agent was killed, without a request by which the next one would hear of it.  Therefore each program maps
- * with a descriptor of `data` that has a lock, at PMIO_MAP_LOCK; the kernel drops the lock with the last mapping.  As long
- * as there is a lock whose handle is gone the file counts as open: it has a ghost.
+ * Frames of open files do not move.  But a mapping may outlive the handle: a child of fork() may have it, or the program
+ * continues after the agent was killed, without a request by which the next agent would learn of it.  Therefore each
+ * program maps with a descriptor of `data` that has a lock, at PMIO_MAP_LOCK; the kernel releases the lock with the last
+ * mapping.  As long as there is a lock without a handle the file counts as open: this is called a ghost.
  */
 #include <fcntl.h>
 #include <uthash.h>
@@ -21,7 +21,7 @@
 
 #define EVERY_MS 500
 
-/* nr: 1, or all that there can be of a file */
+/* nr: 1, or the number of all locks that a file can have */
 static bool is_locked(const struct agent *a, uint32_t slot, uint32_t lock, uint32_t nr)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PMIO_MAP_LOCK(slot, lock), .l_len = nr };

@@ -2,10 +2,10 @@
  * marks.c -- dirty marks: they show other pools which files have data in this pool
  * (lib/pfs/exclusion.c)
  *
- * As long as a program or the agent has a file open, a lock says so.  For the time after, when
- * both may have been killed, the PFS file is marked: when it has been open for writing for a
- * moment, and when data of it wait.  The mark is removed by the drain that brings the last of
- * them to the PFS, or here if there was nothing to drain.
+ * As long as a program or the agent has a file open, a lock shows it.  For the time after that, as
+ * both may be killed, the PFS file is marked: when it has been open for writing for a moment, and
+ * when it has pending data.  The mark is removed by the drain that writes the last of them to the
+ * PFS, or here if there was nothing to drain.
  *
  * A mark is a write to the PFS, so a worker makes the marks of many files at a time.  A file
  * that is closed and drained before its turn comes gets none.
@@ -80,9 +80,9 @@ void marks_want(struct agent *a, struct file *f)
 }
 
 /*
- * The mark is a change by this agent, and must not be taken for one by others, nor a change by
- * others in between for this one.  Where data wait and no close has reported the file's state,
- * this look is used for it.
+ * The mark is a change by this agent, and must not be mistaken for one by another program, nor vice
+ * versa.  If the file has pending data and no close has reported its state, the attributes that were
+ * read here are used instead.
  */
 static void see(struct agent *a, struct file *f, const struct batch_item *i)
 {

@@ -1,5 +1,5 @@
 /*
- * marks.h -- dirty marks, by which other pools see that data wait here (pfs/exclusion.c)
+ * marks.h -- dirty marks, which show other pools that this pool has pending data (pfs/exclusion.c)
  */
 #ifndef PMIO_AGENT_MARKS_H
 #define PMIO_AGENT_MARKS_H
@@ -8,14 +8,14 @@
 
 #include "agent/file.h"
 
-void marks_want(struct agent *a, struct file *f);	/* f is open for writing, or has data that wait */
-void marks_want_again(struct agent *a, struct file *f); /* ... and an earlier agent may or may not have made the mark */
-/* it has no data that wait, or is in use on several nodes; at once if requests wait for it, and then as a job */
+void marks_want(struct agent *a, struct file *f);	/* f is open for writing, or has pending data */
+void marks_want_again(struct agent *a, struct file *f); /* the same, but an earlier agent may have made the mark */
+/* it has no pending data, or is in use on several nodes; at once, by a job, if requests wait for it */
 void marks_want_none(struct agent *a, struct file *f);
 /* answer the request when the file has no mark; files_idle(), which is to follow, has it removed.  false: nothing to wait for */
 bool marks_defer(struct agent *a, struct file *f, struct conn *c, const union pmio_any_msg *msg);
-void marks_drop(struct agent *a, struct file *f);	/* something else sees to its mark */
+void marks_drop(struct agent *a, struct file *f);	/* its mark is handled elsewhere */
 int marks_wait_ms(const struct agent *a);		/* until the next batch; -1: nothing to do */
-void marks_look(struct agent *a);			/* if it is time */
+void marks_look(struct agent *a);			/* start batches, if it is time */
 
 #endif

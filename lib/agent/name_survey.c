@@ -1,11 +1,11 @@
 /*
- * name_survey.c -- what has become of files whose data wait while no program has them open?
+ * name_survey.c -- periodic check of the names of files that have pending data and are not open
  *
- * They may be renamed or removed without the agent's knowledge.  So from time to time a
- * worker looks: a file that has lost its last name is given up or, if it is held, reported
- * as gone.  That is decided by the second look: a process that has replaced a file by another one tells the
- * agent afterwards (pmio_rename).  And the catalog gets the current name of each file, by which it is found after
- * a crash.
+ * They may be renamed or removed without the agent's knowledge.  So from time to time a worker checks
+ * them: the data of a file that has lost its last name are discarded or, if it is held, it is reported
+ * as gone.  This is decided at the second check, as a process that has replaced a file by another one
+ * tells the agent afterwards (pmio_rename).  And the catalog gets the current name of each file, by
+ * which it is found after a crash.
  *
  * One survey runs at a time: if the file system hangs, so does the survey.
  */
@@ -32,7 +32,7 @@
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
-/* a file may have lost the known one of several names */
+/* a file may have lost the known name and still have others */
 static void find_name(struct batch_item *i)
 {
 	int fd;
@@ -150,7 +150,7 @@ void survey_look(struct agent *a)
 	if (survey_wait_ms(a) != 0)
 		return;
 	a->survey_wanted = has_wanted(a);
-	a->next_survey_ms = pmio_now_ms() + EVERY_MS; /* each close asks for a survey, and each survey looks at all files */
+	a->next_survey_ms = pmio_now_ms() + EVERY_MS; /* limits the rate: closes request surveys, and a survey visits all files */
 	if (a->survey_wanted)
 		a->surveying = batch_all(a, &kind);
 }

@@ -7,9 +7,9 @@
 #include "agent/state.h"
 
 int survey_wait_ms(const struct agent *a); /* until the next survey; -1: nothing to do */
-void survey_look(struct agent *a);	    /* if it is time */
+void survey_look(struct agent *a);	    /* start one, if it is time */
 
-/* a request could use what it may find */
+/* run one soon: a request waits for its result */
 static inline void survey_soon(struct agent *a)
 {
 	a->survey_hurries = true;

@@ -1,4 +1,4 @@
-/* the handlers of the operations of proto.h */
+/* ops.c -- the handlers of the operations of proto.h */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@
 #include "core/error.h"
 #include "core/log.h"
 
-/* a handle that this very connection holds */
+/* a handle of this connection */
 static struct handle *find_handle(struct agent *a, struct conn *c, uint64_t id)
 {
 	struct handle *h;
@@ -82,7 +82,7 @@ static void op_hello(struct agent *a, struct conn *c, const union pmio_any_msg *
 
 static void op_open(struct agent *a, struct conn *c, const union pmio_any_msg *msg, int fd)
 {
-	/* the agent leaves, unless a drain fails: then the request is handled here, else by the next agent */
+	/* the agent is about to exit: if a drain fails it stays and handles the request, else the next agent does */
 	if (a->state == AGENT_RUNNING)
 		files_open(a, c, msg, fd);
 	else
@@ -277,7 +277,7 @@ static void op_close(struct agent *a, struct conn *c, const union pmio_any_msg *
 	files_close(a, h, c, msg);
 }
 
-/* what has to be looked at in each frame, file and client */
+/* sums over all frames, files and clients */
 static void add_sums(struct agent *a, struct pmio_stat_reply_msg *r)
 {
 	conn_sum_counts(a, &r->counts);
@@ -322,7 +322,7 @@ static void op_stat(struct agent *a, struct conn *c, const union pmio_any_msg *m
 	agent_reply(a, c, &reply, -1);
 }
 
-/* it was closed while a job worked on it, at whose end it is held */
+/* it was closed while a job worked on it, and will be held at the job's end */
 static bool will_be_held(const struct file *f, uint64_t dirty)
 {
 	return f->state == PMIO_FILE_OPEN && f->nr_handles == 0 && f->nr_jobs && file_is_on_hold(f) && dirty;
@@ -347,7 +347,7 @@ static enum pmio_drain_state drain_state(const struct file *f, uint64_t dirty)
 
 static bool is_listed(const struct file *f)
 {
-	return f && (f->nr_handles || !file_is_removed(f)); /* otherwise only the pool still has it */
+	return f && (f->nr_handles || !file_is_removed(f)); /* false: it exists only in the pool */
 }
 
 static void op_stat_file(struct agent *a, struct conn *c, const union pmio_any_msg *msg)
@@ -464,6 +464,6 @@ void ops_dispatch(struct agent *a, struct conn *c, const union pmio_any_msg *msg
 		with_fd[msg->hdr.op](a, c, msg, fd);
 		return;
 	}
-	pfs_close(a, fd); /* a descriptor that the operation does not take */
+	pfs_close(a, fd); /* a descriptor that the operation does not use */
 	table[msg->hdr.op](a, c, msg);
 }

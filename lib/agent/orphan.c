@@ -3,8 +3,8 @@
  *
  * The files in /dev/shm are removed when their user logs out of the machine (RemoveIPC of
  * systemd-logind), or when an administrator cleans up.  The mapping outlives the names, so
- * nothing is lost yet; but no later agent can find the data.  So everything that waits goes to
- * the PFS now, held files too, and programs that have files open continue until they close
+ * nothing is lost yet; but no later agent can find the data.  So all pending data are drained
+ * now, also those of held files, and programs that have files open continue until they close
  * them.
  */
 #include <errno.h>
@@ -36,14 +36,14 @@ static bool is_there(const struct agent *a)
 	struct stat named, open;
 
 	if (fstat(pmio_pool_data_fd(a->pool), &open) < 0)
-		return true; /* the error says nothing about the folder */
+		return true; /* the error does not tell whether the folder was removed */
 	if (open.st_nlink == 0)
 		return false;
 	return fstatat(pmio_pool_dir_fd(a->pool), PMIO_POOL_DATA, &named, AT_SYMLINK_NOFOLLOW) == 0 ||
 	       errno != ENOENT;
 }
 
-/* create the folder again, with nothing but a log in it: a new pool can still be made there */
+/* create the folder again, with only a log in it: a new pool can still be made there */
 static void log_anew(struct agent *a)
 {
 	char path[PATH_MAX];
@@ -63,7 +63,10 @@ static void log_anew(struct agent *a)
 	a->log_fd = fd;
 }
 
-/* whoever removes old files may take only the socket, without which no client can reach the agent, or start another one */
+/*
+ * a cleaner of old files may remove only the socket, without which no client can connect to the agent, or start another
+ * one
+ */
 static void look_at_socket(struct agent *a)
 {
 	struct stat st;

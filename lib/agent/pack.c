@@ -1,10 +1,10 @@
 /*
- * pack.c -- small files whose data wait in the pool share frames, when frames are short
+ * pack.c -- small files with pending data share frames, when frames are short
  *
  * A file takes at least one frame, which is larger than most files are.  When few frames are free, and no clean file can be
  * evicted, files that no program has open, and that are not larger than a unit (pool/format.h), are packed, the one that
  * has waited longest first.
- * A packed file is drained from where it is.  Before a program opens it, it gets a frame again; if none is to be had it is
+ * A packed file is drained from its unit.  Before a program opens it, it gets a frame again; if none is available it is
  * drained first.
  */
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "core/error.h"
 #include "core/log.h"
 
-#define RESERVE_PART 4 /* so many times the frames that are kept free, as far as packing can do it */
+#define RESERVE_PART 4 /* one frame in this many is kept free, as far as packing can achieve that */
 
 static bool can_pack(const struct agent *a, const struct file *f)
 {

@@ -8,7 +8,7 @@
 
 #include "agent/file.h"
 
-void pack_note(struct agent *a, struct file *f); /* no program has it open, and its data wait: it may be packed when frames are short */
+void pack_note(struct agent *a, struct file *f); /* it has pending data and is not open: it may be packed when frames are short */
 bool pack_more(struct agent *a); /* pack files until one more frame is free; false: no file can be packed */
 
 /* unpack.c: a program is to open f, which is packed; 0; UNPACK_WHEN_IDLE: again when the job on it has ended; or an error, logged */

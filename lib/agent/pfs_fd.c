@@ -1,4 +1,4 @@
-/* descriptors of files on the parallel file system */
+/* pfs_fd.c -- descriptors of files on the parallel file system */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -111,7 +111,7 @@ void pfs_put(struct agent *a, struct pfs_fd **pp)
 	p->job.run = run_close;
 	p->job.done = closed;
 	if (!a->workers) {
-		free(p); /* the agent is leaving: the end of the process closes it */
+		free(p); /* the agent is exiting: the end of the process closes it */
 		return;
 	}
 	a->nr_closing++;

@@ -1,5 +1,5 @@
 /*
- * pfs_fd.h -- descriptors of PFS files: shared by jobs and files, never opened, closed or looked at by the loop
+ * pfs_fd.h -- descriptors of PFS files: shared by jobs and files; the loop does not open, close or examine them
  */
 #ifndef PMIO_AGENT_PFS_FD_H
 #define PMIO_AGENT_PFS_FD_H
@@ -20,8 +20,7 @@ struct agent;
 void pfs_limit_fds(unsigned nr_drains);
 bool pfs_fd_is_reserved(int fd);
 /*
- * the upper half of the descriptors is for programs and their open files: a file that only waits for its drain keeps
- * none of these
+ * the upper half of the descriptors is for programs and their open files: a file that is not open keeps none of these
  */
 bool pfs_fd_is_high(int fd);
 
@@ -36,7 +35,7 @@ struct pfs_fd {
 struct pfs_fd *pfs_wrap(int fd); /* NULL: out of memory, and fd is closed */
 /*
  * a descriptor that a client has passed, or NULL with *rc: not usable, or out of memory; fd is closed then.
- * anew: the file is to be opened anew with it
+ * anew: open the file again through it
  */
 struct pfs_fd *pfs_adopt(struct agent *a, int fd, bool anew, int *rc);
 struct pfs_fd *pfs_get(struct pfs_fd *p);

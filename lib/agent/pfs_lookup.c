@@ -1,4 +1,4 @@
-/* pfs_lookup.c -- files on the parallel file system that are opened by name, in workers */
+/* pfs_lookup.c -- opening files on the parallel file system by name, in workers */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * pfs_lookup.h -- a worker opens a file that no client has opened: by its name, and then it compares the identity
+ * pfs_lookup.h -- a worker opens a file that no client has open, by its name, and compares its identity
  */
 #ifndef PMIO_AGENT_PFS_LOOKUP_H
 #define PMIO_AGENT_PFS_LOOKUP_H

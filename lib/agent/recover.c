@@ -1,5 +1,5 @@
 /*
- * recover.c -- what an earlier agent left in the pool, and what the file system lost in a power cut
+ * recover.c -- files that an earlier agent left in the pool, and names that the file system lost in a power cut
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "core/error.h"
 #include "core/log.h"
 
-#define STORES_END_MS 10000 /* clients have noticed by then that another agent has the pool */
+#define STORES_END_MS 10000 /* by then clients have noticed that another agent has the pool */
 
 /* ---- after a power cut: files whose names were lost -------------------------------- */
 
@@ -60,7 +60,7 @@ static void run_remake(struct job *job)
 	close(fd);
 }
 
-/* another file has its name, or the folder is gone: the pool's data wait until a user decides */
+/* another file has its name, or the folder was removed: keep the pool's data until a user decides */
 static void not_made(struct agent *a, struct file *f, int rc)
 {
 	pmio_err("agent: %s: it was lost in a power cut and cannot be created again: %s; its data stay in the pool", f->path,
@@ -141,8 +141,8 @@ static void report_waiting(struct agent *a, const struct file *f)
 }
 
 /*
- * Files that were open when the last agent ended, or that failed to drain, are drained
- * now or wait, as the setting `recover` says.
+ * Files that were open when the last agent ended, or whose drain failed, are drained now
+ * or held, according to the setting `recover`.
  */
 static void go_on_with_loaded(struct agent *a)
 {

@@ -1,4 +1,4 @@
-/* answers, and the clients that get them */
+/* reply.c -- answers, and the clients that get them */
 #include <errno.h>
 #include <uthash.h>
 
@@ -21,7 +21,7 @@ unsigned conn_count_clients(const struct agent *a)
 	unsigned nr = 0;
 
 	for (struct conn *c = a->conns; c; c = c->hh.next)
-		nr += !c->dead && c->greeted && !c->admin; /* before HELLO it is not known what it is */
+		nr += !c->dead && c->greeted && !c->admin; /* before HELLO its kind is not known */
 	return nr;
 }
 
@@ -43,7 +43,7 @@ void agent_reply(struct agent *a, struct conn *c, const union pmio_any_msg *msg,
 		return;
 	rc = pmio_proto_send(c->sock, msg, fd);
 	if (rc < 0) {
-		/* the client has gone, or does not read its answers: either ends the connection */
+		/* the client has disconnected, or does not read its answers: both end the connection */
 		if (rc != -EPIPE && rc != -ECONNRESET)
 			pmio_err("agent: answer to process %u: %s", c->pid, pmio_strerror(rc));
 		c->dead = true;

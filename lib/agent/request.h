@@ -32,16 +32,16 @@ struct request {
 };
 
 /*
- * size: that of the struct which the request is the first member of; the rest of it is 0.  Without c and msg the agent
- * itself asks.  NULL: out of memory, and c was told so
+ * size: of the struct whose first member is the request; the rest of it is set to 0.  c and msg NULL: a request of the
+ * agent itself.  Returns NULL if out of memory, after answering c
  */
 void *request_new(struct agent *a, struct conn *c, const union pmio_any_msg *msg, size_t size);
-/* answer, if the client is still there, and free it */
+/* answer, if the client is still connected, and free it */
 void request_finish(struct agent *a, struct request *r, int status);
-void request_free(struct agent *a, struct request *r); /* it was answered, or is not to be */
+void request_free(struct agent *a, struct request *r); /* free it without an answer */
 /* a new request, deferred; fd came with it, -1: none; it is taken over */
 void request_defer(struct agent *a, struct request **list, struct conn *c, const union pmio_any_msg *msg, int fd);
-/* all of a list, which is empty then */
+/* finish all requests of a list, and empty it */
 void requests_finish(struct agent *a, struct request **list, int status);
 /* those that wait for one chunk: FILLs and STAGEs */
 void requests_finish_fills(struct agent *a, struct request **list, uint64_t chunk, int status);

@@ -1,10 +1,10 @@
 /*
- * stage.c -- chunks are brought in from the PFS before a program reads them
+ * stage.c -- reading chunks from the PFS before a program needs them
  *
  * It consists of claims and fills only.  A request that has started fills is deferred
- * and comes here again whenever one of the file's jobs has ended, until all of its
- * chunks are valid; chunks that an earlier request has brought in cost only a look at
- * bitmaps.
+ * and dispatched again whenever one of the file's jobs has ended, until all of its
+ * chunks are valid; for chunks that an earlier request has staged in, only bitmaps are
+ * checked.
  */
 #include <errno.h>
 
@@ -25,7 +25,7 @@ static int stage_chunk(struct agent *a, struct file *f, uint64_t number)
 	if (!ch)
 		return rc == -EBUSY ? 1 : rc;
 	if (ch->frame < 0)
-		return -ENOSPC; /* it found no room earlier, and stays on the PFS while the file is open */
+		return -ENOSPC; /* there was no room for it earlier, so it stays on the PFS while the file is open */
 	if (ch->filling)
 		return 1;
 	pmio_mask_range(&all, 0, PMIO_CHUNK_BLOCKS - 1);
@@ -43,6 +43,6 @@ int stage_range(struct agent *a, struct file *f, uint64_t first, uint32_t nr, ui
 		rc = stage_chunk(a, f, first + (uint64_t)i * step);
 		pending |= rc > 0;
 	}
-	/* an error is returned only when nothing is under way any more: a close after the error then frees the frames */
+	/* an error is returned only when no fill is under way any more: a close after the error then frees the frames */
 	return pending ? 1 : rc;
 }

@@ -1,9 +1,9 @@
 /*
  * state.h -- the agent's state
  *
- * One thread, the loop, owns everything here.  Worker threads get a job and touch
- * nothing but that job, the frames it names and a descriptor of the PFS; the loop
- * learns through an eventfd that a job has ended.
+ * One thread, the loop, owns everything here.  Worker threads get a job and access
+ * only that job, the frames it names and a descriptor of the PFS; the loop learns
+ * through an eventfd that a job has ended.
  *
  * The PFS may hang, so the loop makes no call to it: no open, stat, unlink, not
  * even close.  Between a job's start and its end the loop serves other requests: what
@@ -30,7 +30,7 @@
 
 enum agent_state {
 	AGENT_RUNNING,
-	AGENT_DRAINING, /* told to leave; it drains what waits */
+	AGENT_DRAINING, /* told to exit; it drains pending data */
 	AGENT_LEAVING,
 };
 
@@ -50,12 +50,12 @@ struct agent {
 	int log_fd;			/* -1: standard error */
 	enum agent_state state;
 	bool forced;
-	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits until then for clients to leave */
-	struct request *shutdown;	/* the request to answer when leaving */
-	struct request *late;		/* opens that came while the agent drains before it leaves */
-	struct request *after_removals;	/* OPENs of files that are being removed, until the removal has ended */
-	struct request *no_fds;		/* requests that found no free descriptor, until one is closed */
-	bool fd_closed;			/* one was closed since the loop last looked */
+	uint64_t clients_until_ns;	/* CLOCK_MONOTONIC: AGENT_DRAINING waits until then for clients to disconnect */
+	struct request *shutdown;	/* the request to answer at the end */
+	struct request *late;		/* OPENs that arrived in AGENT_DRAINING */
+	struct request *after_removals;	/* OPENs of files that are being removed, deferred until the removal has ended */
+	struct request *no_fds;		/* requests for which there was no free descriptor, deferred until one is closed */
+	bool fd_closed;			/* one was closed since the loop last checked */
 	unsigned nr_closing;		/* descriptors */
 	int shutdown_status;
 
@@ -73,11 +73,11 @@ struct agent {
 	unsigned nr_background_handles; /* of writers with drain_early=on */
 	uint64_t next_look_ms;		/* background.c, CLOCK_MONOTONIC */
 	uint64_t next_survey_ms, next_orphan_ms; /* name_survey.c, orphan.c; the same */
-	bool survey_wanted;		/* there may be files for it */
-	bool survey_hurries;		/* a request waits for what it may find */
+	bool survey_wanted;		/* it may find files */
+	bool survey_hurries;		/* a request waits for its result */
 	bool surveying;			/* a survey is under way */
 	bool orphaned;			/* the pool's folder was removed */
-	unsigned nr_ghosts;		/* files for mappings.c */
+	unsigned nr_ghosts;		/* files that have one: mappings.c */
 	uint64_t next_maps_ms;		/* CLOCK_MONOTONIC */
 	struct batches marks, syncs;	/* marks.c, syncs.c */
 	uint8_t *client_used;		/* one byte per client record */
@@ -91,13 +91,13 @@ struct agent {
 		int rc;
 		bool running, hurry;
 	} zero_reserve;			/* see zero_reserve.c */
-	uint64_t pfs_changes;		/* number of ended drains and truncations: older looks at the PFS are out of date */
+	uint64_t pfs_changes;		/* number of ended drains and truncations: attributes that were read before are out of date */
 
 	uint64_t drained_bytes, filled_bytes, fallback_chunks, evicted_chunks;
 	struct throttle throttle;		/* of drains */
 	struct busy draining;		/* files */
 	struct busy filling;		/* jobs that read from the PFS */
-	struct pmio_counts_df counts;	/* of clients that have gone */
+	struct pmio_counts_df counts;	/* sums of clients that have disconnected */
 };
 
 static inline uint64_t busy_ns(const struct busy *b)

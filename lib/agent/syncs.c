@@ -1,18 +1,18 @@
 /*
- * syncs.c -- created or drained files become durable on the PFS after the request was answered
+ * syncs.c -- making created or drained files durable on the PFS after the request was answered
  *
  * An fsync(2) takes milliseconds on a disk, and for a batch of small files little more than for
  * one file.  So, where drain_sync allows it, a close returns when the PFS file has the bytes, and
  * a creation when it has the name.  Until a worker has made them durable, a batch of files at a
  * time:
  *
- *   the catalog says so (PMIO_FILE_NEW, PMIO_FILE_UNSYNCED), before a request is answered; the
- *   file's frames stay, though its blocks are clean.
+ *   the catalog has flags (PMIO_FILE_NEW, PMIO_FILE_UNSYNCED), before a request is answered; the
+ *   file's frames are kept, though its blocks are clean.
  *
  * If the power fails in between, the recovery finds the flags and a new boot id: the flagged
  * data are drained again (pmio_pool_rebooted()), and a missing name is created again, here.  Data
- * that bypassed a full pool are only on the PFS, so they are lost with the power.  All other code
- * takes the file for what it looks like: open, held, or closed and clean.
+ * that bypassed a full pool are only on the PFS, so they are lost with the power.  For all other
+ * code the file is in its apparent state: open, held, or closed and clean.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@
 #include "core/log.h"
 
 #define BATCH_MAX 512  /* files */
-#define FILES_MAX 1024 /* that may wait; with more, each close waits for its own fsync */
+#define FILES_MAX 1024 /* files whose sync may be deferred; beyond that each close waits for its own fsync */
 
 /* ---- in a worker ---------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ static void begin_writing(struct batch_item *i)
 {
 	i->rc = pfs_look_hold(i->look, i->pfs, &i->sync.fd);
 	if (i->rc == -EMFILE || i->rc == -ENFILE)
-		i->rc = -EAGAIN; /* the next batch takes the files that this one gives back */
+		i->rc = -EAGAIN; /* the next batch takes the files that this one returns */
 	if (i->rc == 0)
 		sync_file_range(i->sync.fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* fsync() reports errors */
 }
@@ -85,11 +85,11 @@ static void run(struct job *job)
 
 bool syncs_has_room(const struct agent *a)
 {
-	/* their slots cannot be given to others either */
+	/* their slots cannot be given to other files either */
 	return a->syncs.nr < FILES_MAX && a->syncs.nr < a->view->nr_slots / 2;
 }
 
-/* meanwhile those frames cannot be given to others: at most half of a pool */
+/* their frames cannot be given to other files meanwhile: at most half of a pool */
 bool syncs_may_wait(const struct agent *a, const struct file *f)
 {
 	size_t nr = HASH_COUNT(f->chunks);
@@ -109,7 +109,7 @@ void syncs_later(struct agent *a, struct file *f, bool is_new, bool is_written)
 	batch_list(&a->syncs, &f->sync, f);
 }
 
-/* data lost in the power cut come back only by a drain */
+/* data that were lost in a power cut are restored only by a drain */
 static void durable(struct agent *a, struct file *f)
 {
 	f->is_new = false;
@@ -140,7 +140,7 @@ static void failed(struct agent *a, struct file *f, int rc)
 	batch_unlist(&a->syncs, &f->sync);
 	pfs_put(a, &f->sync_pfs);
 	if (!written && !f->nr_pfs_chunks)
-		return; /* PMIO_FILE_NEW stays: after a power cut the file is created again */
+		return; /* PMIO_FILE_NEW is kept: after a power cut the file is created again */
 	for (struct chunk *ch = written ? f->chunks : NULL; ch; ch = ch->hh.next) {
 		if (ch->frame >= 0)
 			pmio_frame_redirty(a->view, (uint64_t)ch->frame);
@@ -164,7 +164,7 @@ static int finish(struct agent *a, struct batch_item *i)
 	if (!f->sync.listed)
 		return rc;
 	if (i->rc == -ENOENT || (i->look && i->look->nameless))
-		i->rc = 0; /* it does not exist any more, or is elsewhere: there is nothing to make durable */
+		i->rc = 0; /* it does not exist any more, or was moved: there is nothing to make durable */
 	if (i->rc == -EAGAIN || (i->rc == 0 && i->sync.change != f->sync_change))
 		return rc; /* it waits for the next batch */
 	if (i->rc < 0) {

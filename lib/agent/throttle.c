@@ -1,8 +1,8 @@
 /*
- * throttle.c -- how fast drains may write: a rate that all of them share, and pauses
+ * throttle.c -- limiting how fast drains may write: a rate that all of them share, and pauses
  *
- * A token bucket fills at the rate and holds as much as comes in BURST_MS.  The bytes
- * that were written are taken out of it afterwards, perhaps more than it holds: the
+ * A token bucket fills at the rate and holds the amount of BURST_MS.  The bytes that
+ * were written are taken out of it afterwards, perhaps more than it holds: the
  * worker that takes the next chunks waits until the bucket is no longer overdrawn.  So
  * the rate is kept however large the writes are, and no chunk is taken before it may be
  * written.
@@ -28,7 +28,7 @@ void throttle_set_rate(struct throttle *p, uint64_t rate)
 {
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->rate, rate);
-	p->tokens = 0; /* a debt at another rate is forgotten */
+	p->tokens = 0; /* a change of the rate resets an overdraft */
 	p->filled_ns = pmio_now_ns();
 	pthread_mutex_unlock(&p->lock);
 }
@@ -51,7 +51,7 @@ static void fill_bucket(struct throttle *p, double rate)
 	p->filled_ns = now;
 }
 
-/* milliseconds to wait before calling it again; 0: go on */
+/* milliseconds to wait before calling it again; 0: continue */
 static uint64_t wait_ms(struct throttle *p)
 {
 	uint64_t rate = atomic_load(&p->rate);

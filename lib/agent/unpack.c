@@ -1,4 +1,4 @@
-/* unpack.c -- a program opens a packed file (pack.c) */
+/* unpack.c -- giving a packed file (pack.c) its own frame before a program opens it */
 #include <errno.h>
 #include <stdlib.h>
 #include <uthash.h>

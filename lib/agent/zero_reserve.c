@@ -3,10 +3,10 @@
  *
  * A chunk that is written in pieces must read as zero between them.  In a zeroed frame
  * it does from the start; otherwise the agent zeroes the frame while the writer waits.
- * Frames are zeroed one at a time, after the workers' other jobs, with rests between them: an agent that has slept has
- * a claim to a processor, and where ranks have all of them, one would stand still until all frames are zeroed (6 ms were
+ * Frames are zeroed one at a time, after the workers' other jobs, with rests between them: the scheduler prefers an agent
+ * that has slept, so if ranks use all processors one of them would stand still until all frames are zeroed (6 ms were
  * measured); and writers need the medium's bandwidth more.  Half of the time is work if few zeroed frames are left, else
- * a thirty-second part.
+ * one thirty-second of it.
  */
 #include "agent/file.h"
 #include "agent/state.h"
@@ -49,7 +49,7 @@ void zero_reserve_more(struct agent *a)
 {
 	struct zero_reserve *b = &a->zero_reserve;
 
-	/* after a start, clients of the last agent may still write to frames that it freed */
+	/* after a start, clients of the last agent may still write to frames that are free now */
 	if (b->running || a->state != AGENT_RUNNING || a->nr_jobs || !files_frames_may_move(a))
 		return;
 	b->frame = pmio_pool_zero_begin(a->pool);

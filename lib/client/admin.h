@@ -20,7 +20,7 @@ struct pmio_pool_stat {
 	uint32_t granularity;		/* enum pmio_pm_granularity */
 	uint64_t chunk_size;		/* bytes */
 	uint64_t nr_frames, nr_frames_free;
-	uint64_t nr_files;		/* known: open, or cached, or waiting */
+	uint64_t nr_files;		/* known: open, cached, or with pending data */
 	uint64_t nr_slots;
 	uint64_t resident_bytes;	/* a sum: whole blocks that are valid */
 	uint64_t dirty_bytes;		/* a sum: not yet on the PFS, or not known to be */
@@ -32,13 +32,13 @@ struct pmio_pool_stat {
 	bool paused;			/* drains wait */
 	uint64_t drain_rate_limit;	/* bytes per second of all drains; 0: none */
 	struct pmio_counts_df counts;	/* sums: of all clients since then */
-	uint64_t fallback_chunks;	/* chunks that found no frame since then */
+	uint64_t fallback_chunks;	/* chunks for which there was no frame, since then */
 	uint64_t evicted_chunks;
 	uint64_t uptime_s;
 	uint64_t idle_timeout_s;	/* 0: never leaves */
 };
 
-/* identifies a file that a pool knows, whatever its name; no other file has the same as long as the pool exists */
+/* identifies a file that a pool knows, whatever its name; unique as long as the pool exists */
 struct pmio_entry {
 	uint32_t slot;
 	uint64_t generation;
@@ -72,7 +72,7 @@ int pmio_stage_open(struct pmio *pm, const char *path, struct pmio_file **out, u
 /* bring in the data that are not in the pool yet; -ENOSPC: the pool has no room (data already brought in stay) */
 int pmio_stage_in(struct pmio_file *file);
 
-/* give up the frames of a file; it keeps them while a program has it open or it is not drained */
+/* release the frames of a file; it keeps them while a program has it open or it is not drained */
 int pmio_stage_release(struct pmio *pm, const char *path);
 
 /* connect to a running agent; never starts one: PMIO_EAGENT if there is none (not logged) */
@@ -82,7 +82,7 @@ int pmio_attach(const char *pool, struct pmio **out);
  * pmio_stat_pool, pmio_stat_sums -- a pool and its agent
  *
  * The first takes the agent a constant time, for callers that ask often; values marked
- * as sums are 0 then.  For the second the agent looks at each frame in use.
+ * as sums are 0 then.  For the second the agent visits each frame in use.
  */
 int pmio_stat_pool(struct pmio *pm, struct pmio_pool_stat *st);
 int pmio_stat_sums(struct pmio *pm, struct pmio_pool_stat *st);
@@ -95,14 +95,14 @@ struct pmio_id_stat {
 	struct pmio_entry entry;
 	uint64_t size;		/* bytes, as seen through pmio */
 	uint32_t nr_handles;
-	bool pending;		/* the PFS has not all of it, or is not known to */
-	int64_t written_ns;	/* real time of the last close after a write, if that is pending; 0: not known */
+	bool pending;		/* the PFS does not have all of its data, or is not known to have them */
+	int64_t written_ns;	/* real time of the last close after a write, if its data are pending; 0: not known */
 };
 
 /*
- * pmio_stat_id -- the same of the file that this descriptor is of; O_PATH will do
+ * pmio_stat_id -- the same for the file to which this descriptor refers; O_PATH suffices
  *
- * Costs the agent always the same.  Returns 0, -ENOENT (not logged: the pool does not know it), or an error.
+ * Takes the agent a constant time.  Returns 0, -ENOENT (not logged: the pool does not know it), or an error.
  */
 int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st);
 
@@ -115,38 +115,38 @@ int pmio_stat_id(struct pmio *pm, int fd, struct pmio_id_stat *st);
  * path   for messages
  * how    PMIO_DRAIN_OVER: overwrite what others have changed in the file since;
  *        PMIO_DRAIN_HERE: the file has the name path now, which the agent may not know
- * Returns 0; -ESRCH (not logged): it is not there any more, so no data of it wait; PMIO_EGONE;
+ * Returns 0; -ESRCH (not logged): the pool no longer knows it, so it has no pending data; PMIO_EGONE;
  * PMIO_ECHANGED; or the error of the drain.
  */
 int pmio_drain_entry(struct pmio *pm, const struct pmio_entry *e, const char *path, unsigned how);
 
-/* give up the pool's data of a file that no program has open; -ESRCH and -EBUSY are not logged */
+/* discard the pool's data of a file that no program has open; -ESRCH and -EBUSY are not logged */
 int pmio_forget_entry(struct pmio *pm, const struct pmio_entry *e, const char *path);
 
 /*
- * pmio_settle_matching -- have on the file system what waits of the files whose names match
+ * pmio_settle_matching -- drain the pending data of all files whose names match
  *
- * matches  of the name that the agent knows.  Files that others have changed or removed there are left as they are.
+ * matches  gets the name that the agent knows.  Files that were changed or removed on the PFS are left as they are.
  * Returns 0, or the first error, after all others were drained; each is logged.
  */
 int pmio_settle_matching(struct pmio *pm, bool (*matches)(const char *path));
 
-/* drain one file by its path (absolute or relative), open or not; -ESRCH: nothing is known of it */
+/* drain one file by its path (absolute or relative), open or not; -ESRCH: the pool does not know it */
 int pmio_drain_path(struct pmio *pm, const char *path);
-/* the same for a file that the pool knew a moment ago: if it no longer knows it, no data wait any more */
+/* the same for a file that the pool knew a moment ago: 0 if it no longer knows it, as then no data are pending */
 int pmio_drain_known(struct pmio *pm, const char *path);
 
-/* the rate of all drains together, in bytes per second, until the agent leaves; 0: no limit */
+/* limit the rate of all drains together, in bytes per second, until the agent exits; 0: no limit */
 int pmio_set_drain_rate(struct pmio *pm, uint64_t rate);
 /* pause or resume drains */
 int pmio_pause_drains(struct pmio *pm, bool pause);
 
 /*
- * pmio_shutdown -- tell the agent to leave
+ * pmio_shutdown -- tell the agent to exit
  *
- * It refuses with -EBUSY while other clients are connected, and first drains the data that
- * wait; if that fails it stays, and the result is the error.  force: it leaves in any case;
- * data stay in the pool.
+ * It refuses with -EBUSY while other clients are connected, and first drains pending data;
+ * if that fails it continues to run, and the result is the error.  force: it exits in any
+ * case; data stay in the pool.
  * Returns when the agent has released the pool.
  */
 int pmio_shutdown(struct pmio *pm, bool force);

@@ -1,7 +1,8 @@
 /*
  * allocate.c -- fallocate() of a file in the pool
  *
- * No room is set aside: what finds none in the pool goes to the file system.  Zeros are written, and a file is made longer.
+ * No space is reserved: data for which the pool has no room go to the file system.  Zeros are written where the call
+ * requires them, and the file is extended.
  */
 #include <errno.h>
 #include <stdbool.h>

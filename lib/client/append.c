@@ -1,10 +1,10 @@
 /*
- * append.c -- writing at the end of a file that others make longer, too
+ * append.c -- writing at the end of a file that other processes may extend at the same time
  *
  * A part of the file is reserved by one addition to its size; then the bytes are written there as by any other write.
- * So appends of all processes and threads get different parts, and none that another write has made part of the file
- * before.  The size need not be durable before the bytes: the write makes both durable.  Of a file of several nodes the
- * size is at its metadata server (lib/remote), where the addition is made; the bytes go where those of any other write go.
+ * So appends of all processes and threads get different parts, and none that another write has added to the file before.
+ * The size need not be durable before the bytes: the write makes both durable.  The size of a file of several nodes is
+ * kept by its metadata server (lib/remote), where the addition is made; the bytes go where those of any other write go.
  */
 #include <errno.h>
 
@@ -26,7 +26,7 @@ static int take(struct pmio_file *f, uint64_t len, bool settled, struct append_p
 	uint64_t generation = pmio_pm_load64(&v->slots[slot].generation);
 
 	if (p->taken && p->slot == slot && p->generation == generation)
-		return 0; /* the agent was replaced after it was taken: the size is in the pool all the time */
+		return 0; /* the agent was replaced after this was reserved: the size is in the pool, and survives an agent's death */
 	if (!settled && pmio_pm_load64(&v->slots[slot].growers) != PMIO_GROWERS_KNOWN)
 		return -EAGAIN;
 	if (!pmio_pm_add64(v->pm, &v->slots[slot].size, len, INT64_MAX, &p->at))

@@ -14,15 +14,15 @@
 #define POPULATE_MAX CLIENT_AHEAD_MAX /* chunks whose pages are mapped by one call */
 
 /*
- * What client_remember() keeps, of the chunks written last: 14 KiB a file at most, as files have chunks
- * by the ten thousands, and small writes again to the same blocks are in few of them.
+ * Size of what client_remember() keeps of the chunks written last: at most 14 KiB a file.  Files may have tens of
+ * thousands of chunks, but repeated small writes to the same blocks concern few of them.
  */
 #define REMEMBERED 256
 
 struct remembered {
 	uint64_t chunk;		/* chunks that differ by a multiple of REMEMBERED have one entry */
 	int64_t frame;
-	struct client_known known; /* no blocks: nothing */
+	struct client_known known; /* no blocks: empty */
 };
 
 void client_cache_clear(struct pmio_file *f)

@@ -25,7 +25,7 @@
 
 #define PMIO_LOCK_FILE "data" /* in the pool's directory */
 #define CLIENT_AHEAD_MAX 16	/* chunks claimed ahead of a sequential writer */
-#define CLIENT_AGENTS_MAX 10 /* how many may be killed during one request before it fails */
+#define CLIENT_AGENTS_MAX 10 /* how many agents may be lost during one request before it fails */
 /* the connection is lost: not an errno, as the agent may answer with any error of a file system */
 #define CLIENT_LOST (PMIO_ESTUCK - 1)
 
@@ -37,7 +37,7 @@ struct pmio {
 	int dir_fd;
 	int sock;		/* under lock; -1: no connection */
 	pid_t agent_pid;	/* the peer's process, by the kernel; 0: in another container */
-	bool agent_kept;	/* the agent runs in the foreground, with limits of its user's choice */
+	bool agent_kept;	/* the agent runs in the foreground, with limits chosen by its user: it is not replaced */
 	bool owed;		/* under lock: the agent still owes an answer that no call waits for */
 	enum pmio_op owed_op;	/* the request that it belongs to */
 	bool attach_only;	/* never start an agent */
@@ -47,7 +47,7 @@ struct pmio {
 	uint8_t uuid[16];
 	_Atomic uint64_t epoch;	/* of the agent that knows our handles; changed under lock */
 	_Atomic uint32_t client; /* index of our record in view; changed under lock */
-	struct pmio_view *view;	/* stays the same with another agent */
+	struct pmio_view *view;	/* kept when another agent takes over */
 	struct pmio_file *files; /* under lock; changed by fork.c only */
 	struct pmio *prev, *next; /* fork.c */
 };
@@ -57,7 +57,7 @@ static inline int client_timeout_ms(const struct pmio *pm)
 	return (int)pm->settings.num[PMIO_SET_TIMEOUT] * 1000;
 }
 
-/* is this a child of the process that connected?  Then no call may be made with it: -EBADF */
+/* is this a child of the process that connected?  Then calls fail with -EBADF */
 static inline bool client_is_forked(const struct pmio *pm)
 {
 	return getpid() != pm->pid;
@@ -96,9 +96,9 @@ struct client_ops {
 	ssize_t (*readx)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 	ssize_t (*writex)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 	/*
-	 * Both may be NULL: a readx, or writex if write is set, of which as much as possible is under way when begin returns,
-	 * so that those of several files are at the same time.  NULL: not begun; to be done by readx or writex then.  finish
-	 * returns as these do, frees op, and is to be called by the thread that began it
+	 * Both may be NULL.  begin starts a readx, or writex if write is set, of which as much as possible is under way when
+	 * it returns, so that those of several files run at the same time.  It returns NULL if it has not started it: then
+	 * readx or writex has to do it.  finish returns as these do, frees op, and is to be called by the same thread
 	 */
 	void *(*begin)(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size, bool write);
 	ssize_t (*finish)(void *op, bool *raised);
@@ -126,7 +126,7 @@ struct pmio_file {
 	uint64_t handle;	/* under pm->lock; 0: lost with its agent */
 	uint64_t dev, ino;
 	_Atomic uint32_t slot;	/* changed under pm->lock: the next agent may give it another */
-	_Atomic int broken;	/* the error of opening it again, or 0; changed under pm->lock */
+	_Atomic int broken;	/* error of the last re-open, or 0; changed under pm->lock */
 
 	pthread_mutex_t lock;
 	struct pmio_u64map cache; /* of struct cache_entry */
@@ -137,9 +137,9 @@ struct pmio_file {
 	uint64_t next_write_chunk;
 	uint32_t claim_ahead;	/* chunks; grows while access is sequential */
 	_Atomic uint64_t expect_chunk; /* the end of the current request, which comes in parts; see client_expect() */
-	int lock_fd;		/* -1: never locked */
+	int lock_fd;		/* -1: not locked so far */
 	int pfs_fd;		/* of the file on the PFS, for as long as it is open here; -1: with ops */
-	int direct_fd;		/* under lock; direct.c; -1: pfs_fd will do, or it was not needed yet */
+	int direct_fd;		/* under lock; direct.c; -1: pfs_fd suffices, or it was not needed yet */
 	bool syncs;		/* O_SYNC: a write is durable when it returns */
 	int map_fd[2];		/* map.c: of the pool's `data`, to map for reading, for writing; -1: none */
 	uint32_t map_lock;	/* the lock that these have */
@@ -167,7 +167,7 @@ static inline struct pmio_client_df *client_record(const struct pmio *pm)
 bool client_wants_memory_nodes(const struct pmio_settings *s);
 /* may pieces go to memory nodes if the pool is full? */
 bool client_spills(const struct pmio_settings *s);
-/* setting `owner`: are others to find a file that is open on this node alone? */
+/* setting `owner`: must other nodes be able to find a file that is open on this node only? */
 bool client_wants_mark(const struct pmio_settings *s);
 
 /* fork.c: all connections and their files, which a child of fork() forgets */
@@ -175,7 +175,7 @@ void client_add(struct pmio *pm);
 void client_remove(struct pmio *pm);
 void client_add_file(struct pmio_file *f); /* f->pm->lock held */
 void client_remove_file(struct pmio_file *f);
-/* what a child of fork() does, in one that was made by clone(), with a copy of the memory */
+/* in a child that was made by clone(), with a copy of the memory: do what the handler of fork() does in its child */
 void client_in_copy(void);
 
 /* connect.c */
@@ -231,7 +231,7 @@ int client_check_epoch(struct pmio_file *f, uint64_t *epoch);
 int client_learn_frame(struct pmio_file *f, uint64_t chunk, int64_t frame);
 /* false: the chunk is not in the cache; known may be NULL */
 bool client_cache_get(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known);
-/* more of such blocks, if the frame is still this; a hint: takes f->lock, if it need not wait for it */
+/* add known blocks, if the chunk still has this frame; a hint: done only if f->lock is free */
 void client_remember(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct client_known *more);
 void client_cache_clear(struct pmio_file *f);
 /*
@@ -243,17 +243,20 @@ void client_populate(struct pmio_file *f, uint64_t chunk, int64_t frame, uint64_
 /* the same for a writer of small pieces: only the window around this byte of the chunk */
 void client_populate_window(struct pmio_file *f, uint64_t chunk, int64_t frame, uint32_t byte);
 
-/* direct.c: of a chunk that is only on the PFS; 0 or an error, which is logged */
+/* direct.c: access to a chunk that is only on the PFS; 0 or an error, which is logged */
 int client_pfs_write(struct pmio_file *f, const uint8_t *buf, size_t len, uint64_t off);
 /* bytes that the PFS file does not have are zero: the caller knows that they are within the file's size */
 int client_pfs_read(struct pmio_file *f, uint8_t *buf, size_t len, uint64_t off);
 
 /* io.c: is the agent still the one with this epoch? */
 bool client_is_agent(const struct pmio_file *f, uint64_t epoch);
-/* call it before any frame is looked up; the work is valid if client_is_agent(*epoch) holds after it */
+/* to be called before any frame is looked up; the work is valid if client_is_agent(*epoch) is still true after it */
 int client_begin_try(struct pmio_file *f, uint64_t *epoch);
 
-/* a frame with all blocks valid: -ENOSPC: there is none, as the pool is full; -ENODATA: nor is there anything in the file */
+/*
+ * get a frame with all blocks valid; -ENOSPC: there is none, as the pool is full; -ENODATA: none, and the file has no
+ * data there
+ */
 int client_make_resident(struct pmio_file *f, uint64_t chunk, uint64_t needed, bool writable, int64_t *frame);
 
 /* file.c: also used by adio/, with separate settings for each file */
@@ -261,11 +264,11 @@ struct client_open {
 	uint32_t flags;		/* PMIO_OPEN_* */
 	mode_t mode;		/* as given; the umask is applied to it */
 	bool quiet;		/* do not log why it failed */
-	bool no_wait;		/* another pool has it: -EBUSY at once; else wait a little, and log which (PMIO_EOTHER) */
+	bool no_wait;		/* if another pool has it fail at once with -EBUSY; else wait briefly, then log which (PMIO_EOTHER) */
 	const char *name;	/* for messages; NULL: the path */
 	bool is_new;		/* the caller has just made it */
 	bool no_follow;		/* O_NOFOLLOW */
-	bool by_fd;		/* the file of this descriptor, a program's own; path is for messages */
+	bool by_fd;		/* open the file of fd, a program's own descriptor; path is for messages */
 	int fd;
 	bool notice;		/* log it if a drain of an earlier program's data has failed */
 };
@@ -277,10 +280,10 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 mode_t client_apply_umask(mode_t mode);
 /* as pmio_readx(), for a file that has at least the given size: missing bytes read as zeros */
 ssize_t client_readx(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
-/* as pmio_writex(); *raised becomes true if the file got longer in its pool */
+/* as pmio_writex(); *raised becomes true if the file became longer in its pool */
 ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /*
- * the same if no waiting is necessary: by loads and stores, in known frames
+ * the same if no waiting is needed: by loads and stores, in known frames
  *
  * Otherwise -EAGAIN, also for requests that would fail; some pieces of a write may have been
  * written then, and *raised may be true.
@@ -288,44 +291,43 @@ ssize_t client_writex(struct pmio_file *f, const struct pmio_piece *pieces, size
 ssize_t client_readx_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, uint64_t size);
 ssize_t client_writex_at_once(struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool *raised);
 /*
- * make the file at least *size bytes long; out: its size there.  growers: of the metadata server of a file of several nodes: bits to
- * be set in its slot before; 0: none
+ * make the file at least *size bytes long; out: its size there.  growers: bits to be set before in the slot of the metadata
+ * server of a file of several nodes; 0: none
  */
 int client_grow(struct pmio_file *f, uint64_t *size, uint64_t growers);
-/* allocate.c: fallocate(); -EOPNOTSUPP: a mode that the pool does not have */
+/* allocate.c: fallocate(); -EOPNOTSUPP: a mode that is not supported */
 int client_allocate(struct pmio_file *f, int mode, off_t off, off_t len);
 /* the same as client_grow() if no waiting is necessary: stores to the pool and a flush; otherwise false */
 bool client_grow_at_once(struct pmio_file *f, uint64_t *size, uint64_t growers);
-/* the words of a slot */
+/* words of a slot */
 struct client_growth {
 	uint64_t size, growers, cuts;
 };
 /* growth.c: those of a file at its metadata server */
 int client_growth(struct pmio_file *f, struct client_growth *g);
 /*
- * make the file at least size bytes long, which another slot has said since cuts was read here; -EAGAIN: it was truncated
- * meanwhile
+ * raise the size to a value that was read from another slot, after `cuts` was read here; -EAGAIN: truncated since then
  */
 int client_raise(struct pmio_file *f, uint64_t size, uint64_t cuts);
 /*
- * client_reserve -- make the file len bytes longer, in one step for all processes; append.c
+ * client_reserve -- extend the file by len bytes, atomically for all processes; append.c
  *
- * settled  other slots have been asked for larger sizes; otherwise -EAGAIN if some may have one
+ * settled  other slots have been asked for larger sizes; otherwise -EAGAIN if another slot may have one
  * at       out: where these bytes begin.  They are zeros until they are written
- * Not to be repeated if it fails: of a file of another node it is then not known whether it is longer.  Not logged.
+ * Not to be repeated if it fails: it is then unknown whether a file of another node was extended.  Not logged.
  */
 int client_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at);
 /*
  * client_stage -- bring in nr chunks of the PFS file, each step-th from first on
  *
- * nr  1..PMIO_STAGE_MAX.  Returns 0 when they are there; -ENOSPC: the pool has no room; not logged
+ * nr  1..PMIO_STAGE_MAX.  Returns 0 when they are in the pool; -ENOSPC: the pool has no room; not logged
  */
 int client_stage(struct pmio_file *f, uint64_t first, uint32_t nr, uint32_t step);
 /*
  * client_expect -- a hint: the following writes belong to one request of this many
  * pieces between the bytes first and last (included)
  *
- * If it is likely to touch all chunks there, they are claimed with one message.
+ * If the request is likely to touch all chunks there, they are claimed with one message.
  * client_expect(f, 0, 0, 0) ends it.
  */
 void client_expect(struct pmio_file *f, uint64_t first, uint64_t last, uint64_t pieces);
@@ -343,7 +345,7 @@ void client_unlock(struct pmio_file *f);
 int client_try_lock(struct pmio_file *f);
 /* frees the file without a message to the agent */
 void client_free_file(struct pmio_file *f);
-/* remove_rename.c: as pmio_delete(), of a name of the file of fd, O_PATH suffices; not logged */
+/* remove_rename.c: as pmio_delete(), for one name of the file to which fd refers (O_PATH suffices); not logged */
 int client_remove_name(struct pmio *pm, const char *path, int fd);
 /* remove_rename.c: pmio_unlinked(), if the file has no more than `most` handles */
 int client_unlinked(struct pmio *pm, int fd, uint32_t most);

@@ -1,4 +1,4 @@
-/* connecting to the agent, starting it, and continuing when it has been replaced */
+/* connect.c -- connecting to the agent, starting it, and continuing when it has been replaced */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -88,7 +88,7 @@ static int connect_within(struct pmio *pm, int limit_ms, int *out)
 	return rc;
 }
 
-/* check which user the agent belongs to, and get its process */
+/* check that the agent belongs to the right user, and get its process */
 static int check_peer(int sock, pid_t *pid)
 {
 	struct ucred cred;
@@ -156,8 +156,8 @@ static bool readable(int sock, int ms)
 
 /*
  * A close waits for its drain, however long that takes, and an open for the file system.  But
- * an agent that is alive answers a HELLO on a new connection at once.  One that is leaving
- * accepts none, but it ends this connection, too.
+ * an agent that is alive answers a HELLO on a new connection at once.  One that is exiting
+ * accepts no connection, but it ends this connection, too.
  */
 static bool agent_is_there(struct pmio *pm, int ms)
 {
@@ -166,7 +166,7 @@ static bool agent_is_there(struct pmio *pm, int ms)
 	bool there = false;
 	int sock, rc = connect_within(pm, ms, &sock);
 
-	if (rc < 0) /* also if this process lacks the resources to ask */
+	if (rc < 0) /* true also if this process lacks the resources to ask */
 		return rc != -EAGAIN && !pmio_process_stopped(pm->agent_pid);
 	pmio_proto_request(&msg, PMIO_OP_HELLO, 1);
 	msg.hello.pid = (uint32_t)getpid();
@@ -251,10 +251,10 @@ static int ask(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio
 }
 
 /*
- * An agent that continues after all still answers the request for which nobody waited.  The
- * connection is kept for that: without it, the agent would close our files, and give their
- * frames to others while we write into them.  A file that this late answer opened is closed
- * again.
+ * An agent that resumes still answers the request for which the client no longer waits.  The
+ * connection is kept for that: without it, the agent would close this client's files, and give
+ * their frames to other clients while this one writes into them.  A file that was opened by this
+ * late answer is closed again.
  */
 static int take_owed(struct pmio *pm)
 {
@@ -312,7 +312,10 @@ int client_call(struct pmio *pm, union pmio_any_msg *msg, union pmio_any_msg *re
 
 /* ---- starting an agent -------------------------------------------------------------- */
 
-/* an agent that is leaving, or another process that uses the pool's files, still has it; *pid: which; 0: not known */
+/*
+ * is the pool still locked by an agent that is exiting, or by another process that uses its files?  *pid: by which; 0:
+ * not known
+ */
 static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 {
 	int fd = openat(pm->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -329,8 +332,8 @@ static bool pool_is_taken(struct pmio *pm, pid_t *pid)
 }
 
 /*
- * under the lock on the directory; -EBUSY: not yet, as another process has the pool.  In the end it tries nevertheless,
- * for the agent's message
+ * under the lock on the directory; -EBUSY: not yet, as another process has the pool.  After the time limit it tries
+ * nevertheless, so that the agent logs its message
  */
 static int start_if_free(struct pmio *pm, int waited_ms)
 {
@@ -348,10 +351,10 @@ static int start_if_free(struct pmio *pm, int waited_ms)
 }
 
 /*
- * One client at a time: an agent is started, or told to leave, only under this lock, so that many clients do not start one
- * each.  If nothing comes of it, this client goes on without the lock, which is safe: an agent ends if another has its
- * pool.  For the start closes copies of the holder's descriptors, and one of these file systems may be a `pmio mount`,
- * which needs an agent for its answer.  For a suspended holder it waits as long as for an agent.
+ * An agent is started, or told to exit, only under this lock, so that many clients do not start one each.  If the lock
+ * cannot be obtained in time the client proceeds without it, which is safe, as an agent ends if another one has its pool.
+ * And it is needed: the start closes copies of the holder's descriptors, and one of these files may be on a `pmio mount`,
+ * which needs an agent before it can answer.  For a suspended holder the client waits as long as for an agent.
  */
 static int lock_dir(struct pmio *pm)
 {
@@ -425,7 +428,7 @@ static int connect_or_start(struct pmio *pm)
 		flock(pm->dir_fd, LOCK_UN);
 		if (pm->sock >= 0 || (rc < 0 && rc != -EBUSY))
 			return rc;
-		/* -EBUSY: an agent that is leaving still has the pool, or another is starting */
+		/* -EBUSY: an agent that is exiting still has the pool, or another one is starting */
 		if (rc == 0 && ++started < AGENTS_MAX)
 			continue;
 		if (!pmio_backoff_sleep(&b))
@@ -448,7 +451,7 @@ static int map_pool(struct pmio *pm, int fd)
 	return rc;
 }
 
-/* a descriptor came with the answer but was not received: why? */
+/* the reason why the descriptor in an answer was not received */
 static int no_descriptor(void)
 {
 	int fd = open("/", O_PATH | O_CLOEXEC);
@@ -495,13 +498,13 @@ static int handshake(struct pmio *pm, bool admin)
 
 /*
  * An agent has the limits of the job that started it, since hard limits cannot be raised, and
- * with these the drains of the next job would fail.  An agent that this process starts would
- * have its limits.  An agent with some lower and some higher limits is kept: so each
+ * with these the drains of the next job could fail.  An agent that this process starts would
+ * have this process's limits.  An agent with some lower and some higher limits is kept: so each
  * replacement raises limits, and replacements end.
  */
 static const char *lower_limit(const struct pmio *pm)
 {
-	/* limits above `enough` count as `enough`: an agent that a batch system has started stays */
+	/* limits above `enough` count as `enough`: so an agent that a batch system has started is kept */
 	static const struct {
 		int which;
 		rlim_t enough;
@@ -556,11 +559,11 @@ static int replace_agent(struct pmio *pm)
 	}
 	client_drop_connection(pm);
 	flock(pm->dir_fd, LOCK_UN);
-	/* another one is starting; if not, the next connect will find out */
+	/* another agent is starting; if not, the next connect will detect that */
 	return rc == PMIO_ESTUCK || rc == PMIO_EAGENT ? rc : 0;
 }
 
-/* an agent that leaves during the handshake is no error: try the next */
+/* an agent that exits during the handshake is not an error: try the next one */
 int client_reach(struct pmio *pm, bool admin)
 {
 	int rc = 0;

@@ -1,9 +1,9 @@
 /*
  * direct.c -- chunks that are only on the PFS, as the pool is full: they are read and written there
  *
- * A program's own descriptor (pmio_open_fd) may have flags that spoil this, so the file is opened anew when that is
- * needed first.  It stays at the number it gets: a process that closes any descriptor of a file, as moving it would,
- * loses its POSIX locks on the file.
+ * A program's own descriptor (pmio_open_fd) may have unsuitable flags, so the file is opened again on first use.  The
+ * new descriptor keeps its number: moving it would close a descriptor of the file, by which the process would lose its
+ * POSIX locks on the file.
  */
 #include <errno.h>
 #include <string.h>

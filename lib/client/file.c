@@ -1,4 +1,4 @@
-/* opening, closing and other operations on a file as a whole */
+/* file.c -- opening, closing and other operations on a file as a whole */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "pfs/pfs.h"
 
 #define KERNEL_LARGEFILE 0100000 /* F_GETFL shows it on x86; to the C library it is 0 there */
-#define TAKE_LIMIT_MS 1300 /* for other pools that have the file, and are about to release it */
+#define TAKE_LIMIT_MS 1300 /* for another pool that has the file and is about to release it */
 #define REMOVED_MAX 100 /* tries to open a file while its removal is under way */
 
 uint32_t client_settings_flags(const struct pmio_settings *s)
@@ -146,7 +146,10 @@ static int take(struct pmio_file *f, const struct client_open *how)
 	return rc != -EBUSY || how->no_wait ? rc : say_taken(f);
 }
 
-/* the agent may not open it, as it has other groups, or a file system takes it for another user: this process opens it anew */
+/*
+ * the agent is not permitted to open it, as it has other groups, or a file system treats it as another user: open it
+ * again in this process
+ */
 static int attach_opened_here(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
 			      union pmio_any_msg *reply)
 {
@@ -154,7 +157,7 @@ static int attach_opened_here(struct pmio_file *f, const struct client_open *how
 
 	if (fd < 0)
 		return fd;
-	f->direct_fd = f->pfs_fd; /* to be closed with the file, for the sake of the program's locks: direct.c */
+	f->direct_fd = f->pfs_fd; /* to be closed with the file, because of the program's locks: direct.c */
 	f->pfs_fd = fd;
 	f->flags &= ~PMIO_OPEN_BY_FD;
 	msg->open.flags &= ~PMIO_OPEN_BY_FD;
@@ -162,7 +165,7 @@ static int attach_opened_here(struct pmio_file *f, const struct client_open *how
 	return rc < 0 ? rc : client_attach(f, msg, reply);
 }
 
-/* as with take(), but by the agent, which opens the file of a program's own descriptor anew */
+/* as take(), but done by the agent, which opens the file of a program's own descriptor again */
 static int attach_by_fd(struct pmio_file *f, const struct client_open *how, union pmio_any_msg *msg,
 			union pmio_any_msg *reply)
 {
@@ -193,7 +196,7 @@ static bool may_sync_later(const struct pmio_file *f)
 
 struct created {
 	bool is_new;	/* it did not exist */
-	bool unsynced;	/* ... and its agent will make it durable; otherwise it is durable when open_on_pfs() returns */
+	bool unsynced;	/* new, and its agent will make it durable; otherwise it is durable when open_on_pfs() returns */
 };
 
 static int open_on_pfs(struct pmio_file *f, const char *path, const struct client_open *how, struct created *created)
@@ -245,7 +248,7 @@ static int open_once(struct pmio_file *f, const char *path, const struct client_
 	return rc;
 }
 
-/* the opened file is being removed, or was: if its name has gone, the name is free for another file */
+/* the opened file is being removed, or was: once its name is removed, the name is free for another file */
 static void leave_removed(struct pmio_file *f)
 {
 	struct stat st;
@@ -266,7 +269,7 @@ int client_open(struct pmio *pm, const char *path, const struct client_open *how
 	int rc, error;
 
 	*out = NULL;
-	/* for messages, and if the file has no name that the kernel could tell */
+	/* for messages, and for files for which the kernel has no name */
 	rc = client_is_forked(pm) ? -EBADF : pmio_absolute(name, absolute, sizeof(absolute));
 	if (rc < 0)
 		goto err;
@@ -341,7 +344,7 @@ static void name_of(int fd, char name[PATH_MAX])
 		snprintf(name, PATH_MAX, "%s", proc);
 }
 
-/* has it, or may it have, just been made?  Then nothing has made its name durable yet */
+/* may the file be new, so that its name is not durable yet? */
 static bool may_be_new(const struct stat *st, int oflags)
 {
 	return (oflags & O_CREAT) && st->st_size == 0 && st->st_nlink;
@@ -400,7 +403,7 @@ int pmio_close(struct pmio_file **file)
 		return f->ops->end(f, 0);
 	pmio_proto_request(&msg, PMIO_OP_CLOSE, 0);
 	msg.close.counts = f->counts;
-	/* nobody will see its data; but another process that has it open may still give it a name (O_TMPFILE) */
+	/* its data are unreachable, unless another process that has it open gives it a name (O_TMPFILE) */
 	if (say_how_it_is(f, &msg.close))
 		client_unlinked(f->pm, f->pfs_fd, 1);
 	rc = client_detach(f, &msg, &reply);
@@ -410,7 +413,10 @@ int pmio_close(struct pmio_file **file)
 	return rc;
 }
 
-/* the close that asks for it removes the name, even a symbolic link; unless the name belongs to another file by now */
+/*
+ * the close with PMIO_CLOSE_DISCARD removes the name, even a symbolic link, unless the name belongs to another file by
+ * now
+ */
 static void discard(struct pmio_file *f)
 {
 	struct stat st;
@@ -419,7 +425,7 @@ static void discard(struct pmio_file *f)
 	if (stat(f->path, &st) < 0 || st.st_ino != f->ino || st.st_dev != f->dev)
 		return;
 	rc = client_remove_name(f->pm, f->path, f->pfs_fd);
-	if (rc < 0 && rc != -ENOENT) /* another rank has just done it */
+	if (rc < 0 && rc != -ENOENT) /* another rank has just removed it */
 		pmio_err("remove %s: %s", f->path, pmio_strerror(rc));
 }
 
@@ -531,7 +537,7 @@ static int set_lock(struct pmio_file *f, int how, short type)
 	do
 		rc = fcntl(fd, how, &fl) < 0 ? -errno : 0;
 	while (rc == -EINTR);
-	if (rc == -EACCES) /* another code for the same */
+	if (rc == -EACCES) /* this code has the same meaning */
 		rc = -EAGAIN;
 	if (rc < 0 && rc != -EAGAIN)
 		pmio_err("lock %s: %s", f->path, pmio_strerror(rc));

@@ -1,12 +1,13 @@
 /*
- * fork.c -- what becomes of connections in a child of fork()
+ * fork.c -- connections in a child of fork()
  *
- * They are the parent's: its agent would send the child's answers to the process that reads first.  So in the child every call
- * with them fails with -EBADF, and their descriptors are closed; it may connect anew.  The pool stays mapped until the
- * child disconnects or ends, as it may be forked from within a signal handler.
+ * They belong to the parent: answers of the agent would go to whichever process reads first.  So in the child every call
+ * with them fails with -EBADF, and their descriptors are closed; it may connect again.  The pool stays mapped until the
+ * child disconnects or ends, as the fork may happen within a signal handler.
  *
- * Other threads of the parent do not exist in the child, but the locks that they held do, and what they were changing:
- * the locks are made anew, what agents have answered is forgotten, and the lists have a lock that fork() itself takes.
+ * Other threads of the parent do not exist in the child, but the locks that they held do, and data that they were
+ * changing: the locks are initialised again, answers of agents are forgotten, and the lists have a lock that fork()
+ * itself takes.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -38,7 +39,7 @@ static void forget_file(struct pmio_file *f)
 	drop_fd(&f->lock_fd);
 	drop_fd(&f->map_fd[0]);
 	drop_fd(&f->map_fd[1]);
-	f->nr_maps[0] = f->nr_maps[1] = 0; /* they remain, and have a lock: see lib/agent/mappings.c */
+	f->nr_maps[0] = f->nr_maps[1] = 0; /* mappings remain, and keep their lock: see lib/agent/mappings.c */
 }
 
 static void forget(struct pmio *pm)

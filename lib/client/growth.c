@@ -1,9 +1,10 @@
 /*
- * growth.c -- the size of a file of several nodes, as its metadata server's slot has it, and which other slots may have a larger one
+ * growth.c -- the size of a file of several nodes in its metadata server's slot, and which other slots may have a larger
+ * one
  *
- * A node's writes raise the size in the slot of its own pool, durably.  Once the metadata server's slot says that this node does
- * so (client_grow() with its bit), these writes need not tell the metadata server: who wants to know the size asks the nodes that
- * are named there (lib/remote/striped_file.c).
+ * A node's writes raise the size in the slot of its own pool, durably.  Once that node is registered as a grower in the
+ * metadata server's slot (client_grow() with its bit), these writes need not tell the metadata server: queries of the size
+ * also ask the nodes that are registered there (lib/remote/striped_size.c).
  */
 #include <errno.h>
 
@@ -17,7 +18,7 @@ int client_growth(struct pmio_file *f, struct client_growth *g)
 	if (f->ops)
 		return f->ops->growth ? f->ops->growth(f, g) : -EOPNOTSUPP;
 	slot = client_slot(f);
-	/* before the size: a node that is not named yet tells the metadata server its size with its name */
+	/* before the size: a node that is not registered yet tells the metadata server its size when it registers */
 	g->growers = pmio_pm_load64(&slot->growers);
 	g->cuts = pmio_pm_load64(&slot->cuts);
 	g->size = pmio_pm_load64(&slot->size);

@@ -1,4 +1,4 @@
-/* io.c -- frames for requests: claims, blocks that are filled, and answers of an agent that is gone */
+/* io.c -- frames for requests: claims, filling of blocks, and answers that are invalid after a change of the agent */
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "core/backoff.h"
 #include "core/error.h"
 
-/* ---- answers of which agent? ---------------------------------------------------------- */
+/* ---- validity of answers --------------------------------------------------------------- */
 
 bool client_is_agent(const struct pmio_file *f, uint64_t epoch)
 {
@@ -70,7 +70,7 @@ static uint64_t chunks_wanted(struct pmio_file *f, uint64_t chunk, uint64_t need
 	return known + ahead_of(f, chunk, known);
 }
 
-/* f->lock held; needed: chunks of this request from here on */
+/* f->lock held; needed: number of chunks of this request, starting here */
 static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame)
 {
 	union pmio_any_msg msg, reply;
@@ -84,7 +84,7 @@ static int claim(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t 
 		wanted = PMIO_CLAIM_MAX;
 	pmio_proto_request(&msg, PMIO_OP_CLAIM, 0);
 	msg.claim.first = chunk;
-	msg.claim.nr = PMIO_CLAIM_MAX; /* answers about chunks that others have claimed cost nothing */
+	msg.claim.nr = PMIO_CLAIM_MAX; /* ask about further chunks, too: frames that exist already are reported at no cost */
 	msg.claim.wanted = (uint32_t)wanted;
 	msg.claim.needed = (uint32_t)needed;
 	msg.claim.how = how;
@@ -176,7 +176,7 @@ static int take_new_agent(struct pmio_file *f, uint64_t *epoch)
 
 	pthread_mutex_lock(&f->lock);
 	rc = client_check_epoch(f, epoch);
-	if (rc == 0 && f->cache_epoch != *epoch) { /* otherwise another thread was here first */
+	if (rc == 0 && f->cache_epoch != *epoch) { /* otherwise another thread has done this */
 		client_cache_clear(f);
 		f->size_flushed = 0;
 		f->cache_epoch = *epoch; /* last: a thread that sees it finds no answer of an older agent */

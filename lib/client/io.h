@@ -1,11 +1,11 @@
 /*
- * io.h -- what reading (read.c) and writing (write.c) have in common (io.c)
+ * io.h -- functions of io.c that read.c and write.c share
  *
  * A request is split at chunks.  For each chunk the private cache (or the agent) tells
  * which frame holds it; then bytes are copied, as described in pool/frame.h.  A request
  * is redone if the agent was replaced meanwhile: the new one may have given the frames
- * to others before it knew this client (which it avoids for some seconds after its
- * start).  Meanwhile means: since the epoch was read, which comes before the first
+ * to other clients before it knew this one (which it avoids for some seconds after its
+ * start).  Meanwhile means: since the epoch was read, which is done before the first
  * frame is looked up; other threads may already use the new agent, and their epoch is
  * not that of these frames.
  */
@@ -36,24 +36,26 @@ static inline void io_add_count(uint64_t *counter, uint64_t n)
 ssize_t io_check_pieces(const struct pmio_piece *pieces, size_t nr);
 
 /*
- * the chunk's frame, or PMIO_CLAIM_*; needed: chunks of this request from here on; how: PMIO_CLAIM_WRITE...; known: out,
- * may be NULL
+ * the chunk's frame, or PMIO_CLAIM_*; needed: number of chunks of this request, starting here; how: PMIO_CLAIM_WRITE...;
+ * known: out, may be NULL
  */
 int io_get_frame(struct pmio_file *f, uint64_t chunk, uint64_t needed, uint32_t how, int64_t *frame, struct client_known *known);
-/* without asking the agent, or waiting for a thread that does; -EAGAIN: it is not known, or there is none */
+/* without asking the agent, or waiting for a thread that does; -EAGAIN: the frame is not known, or there is none */
 int io_get_frame_at_once(struct pmio_file *f, uint64_t chunk, int64_t *frame, struct client_known *known);
 
 /*
- * Ask the agent to make blocks valid; until: not needed if these are (may be NULL).  -EAGAIN from it: another
- * process is overwriting one of them whole at this moment; it will be valid soon, or, if
- * that process dies, the agent fills it.
+ * Ask the agent to make blocks valid; until: not needed once these are valid (may be NULL).  If the agent returns
+ * -EAGAIN, another process is just overwriting one of them as a whole: it will be valid soon or, if that process
+ * dies, the agent fills it.
  */
 int io_fill(struct pmio_file *f, uint64_t chunk, int64_t frame, const struct pmio_mask *blocks, const struct pmio_mask *until);
 
 /* the request failed on every try, as the agent was replaced each time: logs it */
 ssize_t io_never_done(const struct pmio_file *f, const char *what);
 
-/* is this handle's knowledge of its frames that of the current agent?  flag: PMIO_OPEN_*; epoch: see client_begin_try() */
+/*
+ * are the frames that this handle knows those of the current agent?  flag: PMIO_OPEN_*; epoch: see client_begin_try()
+ */
 bool io_is_ready(const struct pmio_file *f, uint32_t flag, uint64_t *epoch);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * map.c -- a file's frames at an address of the caller's choice
+ * map.c -- mapping a file's frames at an address of the caller's choice
  *
- * They are mapped from the pool's `data` once more, by a descriptor with a lock, which exists as long as the mapping, in
- * whatever process that is: see lib/agent/mappings.c.
+ * They are mapped a second time from the pool's `data`, through a descriptor with a lock, which exists as long as the
+ * mapping, in any process: see lib/agent/mappings.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "core/error.h"
 #include "core/fds.h"
 
-/* a number that no other handle of the file has at the same time, most likely */
+/* a number that is probably unique among the file's handles */
 static uint32_t next_lock(void)
 {
 	static _Atomic uint32_t count;
@@ -21,7 +21,10 @@ static uint32_t next_lock(void)
 	return ((uint32_t)getpid() * 2654435761u + atomic_fetch_add(&count, 1) * 40503u) % PMIO_MAP_LOCKS;
 }
 
-/* the lock is not given back: it goes with the last descriptor and mapping, also in other processes.  f->lock held */
+/*
+ * the lock is not released explicitly: it ends with the last descriptor and mapping, also in other processes.  f->lock
+ * held
+ */
 static int open_data(struct pmio_file *f, bool writable, int *fd)
 {
 	struct flock fl = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1 };
@@ -36,7 +39,7 @@ static int open_data(struct pmio_file *f, bool writable, int *fd)
 		f->map_fd[writable] = pmio_fd_move_high(new);
 	}
 	*fd = f->map_fd[writable];
-	fl.l_start = PMIO_MAP_LOCK(f->slot, f->map_lock); /* with another agent the slot may be another one */
+	fl.l_start = PMIO_MAP_LOCK(f->slot, f->map_lock); /* another agent may give the file another slot */
 	return fcntl(*fd, F_OFD_SETLK, &fl) < 0 ? -errno : 0;
 }
 
@@ -176,7 +179,7 @@ int pmio_map(struct pmio_file *f, void *addr, size_t len, off_t off, int writabl
 		f->nr_maps[r.writable]++;
 	else if (!f->ops && !f->nr_maps[0] && !f->nr_maps[1] && (f->flags & PMIO_OPEN_MAPPED))
 		end(f);
-	if (rc < 0 && rc != -ENODATA) /* that is an answer */
+	if (rc < 0 && rc != -ENODATA) /* not an error of the call: see pmio.h */
 		pmio_err("map %s: %s", f->path, pmio_strerror(rc));
 	return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * node_settings.c -- do files concern other nodes, as the settings have it?  lib/remote does the rest
+ * node_settings.c -- do files concern other nodes, according to the settings?  lib/remote does the rest
  */
 #include <stdlib.h>
 #include <string.h>

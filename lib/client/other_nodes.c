@@ -1,4 +1,4 @@
-/* other_nodes.c -- which files are for other nodes, and what is done with them there */
+/* other_nodes.c -- finding out which files concern other nodes, and operations on these */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ bool elsewhere_has(int fd, char *name, bool ours)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-/* it has just been made, and from now on others may rely on it: so it has to be there after a power cut */
+/* make a new file durable: from now on other nodes may rely on it, so it has to exist after a power cut */
 static int keep(int fd, const char *name, bool path_only)
 {
 	char path[PMIO_FD_NAME_LEN];
@@ -42,7 +42,7 @@ static int keep(int fd, const char *name, bool path_only)
 	return rc;
 }
 
-/* where others have it: 0; 1: in this node's pool; -EAGAIN: not yet; or an error, logged */
+/* 0: opened where other nodes have it; 1: to be opened in this node's pool; -EAGAIN: not yet; or an error, logged */
 static int open_there(struct pmio *pm, int fd, const char *name, const struct client_open *how, struct pmio_file **out)
 {
 	const struct elsewhere_nodes *n;
@@ -60,7 +60,7 @@ static int open_there(struct pmio *pm, int fd, const char *name, const struct cl
 	return rc < 0 ? rc : n->open(pm, &pm->settings, name, how, out);
 }
 
-/* where no layout file can be made MPI programs have no other choice either, but say so each time */
+/* if no layout file can be made the file is opened without one, as MPI programs do, which log that each time */
 static bool can_be_marked(const char *name)
 {
 	char folder[PATH_MAX];
@@ -69,7 +69,7 @@ static bool can_be_marked(const char *name)
 	return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0;
 }
 
-/* what this process has just opened in this node's pool is to be found by others, if the settings say so */
+/* let other nodes find the file that this process has just opened in this node's pool, if the settings require that */
 static int share(struct pmio *pm, int fd, const char *name, const struct client_open *how, struct pmio_file **file)
 {
 	const struct elsewhere_nodes *n;
@@ -83,15 +83,15 @@ static int share(struct pmio *pm, int fd, const char *name, const struct client_
 }
 
 /*
- * A file that is open in another pool is marked, too.  In the next moment who has it there may share it, or have closed it:
- * then it is for the other pool, or for this one.  since: when this was asked first
+ * A file that is open in another pool is marked, too.  The process that has it there may share it or close it shortly:
+ * then it can be opened there, or in this pool.  since: the time of the first question
  */
 static bool may_change_soon(const struct pmio *pm, int fd, uint64_t since)
 {
 	return pmio_pfs_dirty_elsewhere(fd, pm->uuid) && (pmio_pfs_is_taken(fd) || pmio_now_ms() - since < MARK_WAIT_MS);
 }
 
-/* -EAGAIN: other pools have it, and it cannot be shared yet */
+/* -EAGAIN: another pool has it, and it is not shared yet */
 static int try_to_open(struct pmio *pm, int fd, const char *name, const struct client_open *how, uint64_t since, struct pmio_file **out)
 {
 	char path[PMIO_FD_NAME_LEN];
@@ -121,16 +121,16 @@ int elsewhere_open(struct pmio *pm, int fd, const char *name, const struct clien
 	now.no_wait = true;
 	while ((rc = try_to_open(pm, fd, name, &now, since, out)) == -EAGAIN && pmio_backoff_sleep(&b))
 		;
-	if (rc == -EAGAIN) { /* who has it does not share it: now say who that is */
+	if (rc == -EAGAIN) { /* it was not shared: try again, and log which pool has it */
 		now.no_wait = false;
 		rc = try_to_open(pm, fd, name, &now, since, out);
 	}
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
 
-/* ---- what need not be open ------------------------------------------------------------------ */
+/* ---- files that need not be open ------------------------------------------------------------ */
 
-/* for whoever has not opened it, as an open says it */
+/* log that data are pending in another pool, as an open would */
 static int say_waiting(struct pmio *pm, int fd, const char *name)
 {
 	char path[PMIO_FD_NAME_LEN];
@@ -144,8 +144,8 @@ static int say_waiting(struct pmio *pm, int fd, const char *name)
 }
 
 /*
- * Without a layout file data may wait there: on the memory nodes where programs with these settings look for them, or in a
- * pool that does not give them.
+ * Data may be pending without a layout file: on the memory nodes where programs with these settings look for them, or in
+ * a pool from which they cannot be read.
  */
 int elsewhere_find(struct pmio *pm, int fd, bool marks, struct pmio_file **out)
 {
@@ -177,10 +177,10 @@ int elsewhere_remove(struct pmio *pm, const char *path)
 {
 	const struct elsewhere_nodes *n = get_nodes();
 
-	return !n ? -EIO : n->remove(&pm->settings, path, pm->uuid); /* it has logged what has failed */
+	return !n ? -EIO : n->remove(&pm->settings, path, pm->uuid); /* it has logged any failure */
 }
 
-/* ---- of open files ------------------------------------------------------------------------------ */
+/* ---- open files --------------------------------------------------------------------------------- */
 
 int elsewhere_drain(struct pmio_file *f)
 {

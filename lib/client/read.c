@@ -1,8 +1,8 @@
 /*
  * read.c -- reading: copies from frames into the caller's memory
  *
- * What costs time for small pieces is everything but the copy: as long as pieces lie in the chunk of
- * the one before, in blocks that are known to be valid, nothing else is looked at.
+ * For small pieces everything but the copy costs time: as long as pieces lie in the chunk of the
+ * previous one, in blocks that are known to be valid, nothing else is checked.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "pm/small.h"
 
 #define FILL_UNIT 16	    /* blocks: the minimum that a random read brings in */
-#define POPULATE_PIECES 64 /* of a request: likely to be a part of a larger one */
+#define POPULATE_PIECES 64 /* pieces of a request that is likely to be a part of a larger one */
 
 /* the chunk of the last piece: the next one is likely to be there as well */
 struct reader {
@@ -23,7 +23,7 @@ struct reader {
 	struct pmio_mask valid; /* blocks known to be valid */
 	bool here;		/* the fields above are set */
 	bool at_once;		/* return -EAGAIN instead of waiting */
-	bool populates;		/* the request is long enough that pages should be there */
+	bool populates;		/* the request is long enough to map pages in advance */
 	bool armed;		/* the guard */
 	uint64_t next;		/* where the last piece ended: one that begins here is read in sequence */
 	struct pmio_pm_guard *guard;
@@ -126,7 +126,10 @@ static int read_piece(struct reader *r, uint8_t *buf, uint64_t off, uint64_t end
 	return rc;
 }
 
-/* read pieces as long as they are where the last one was, and within size; returns how many: *sum is increased by their bytes */
+/*
+ * read pieces as long as they are in the chunk of the last one, and within size; returns how many; *sum is increased by
+ * their bytes
+ */
 static size_t read_near(struct reader *r, const struct pmio_piece *pieces, size_t nr, uint64_t size, ssize_t *sum)
 {
 	uint64_t base, room;

@@ -1,5 +1,5 @@
 /*
- * remove_rename.c -- names that go, of files that are removed or replaced; and what the pool has of a file, open or not
+ * remove_rename.c -- removing and replacing names; querying what the pool has of a file, open or not
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "core/path.h"
 #include "pfs/pfs.h"
 
-/* fd: of the file that has the name, O_PATH suffices; is_last: it has no other */
+/* fd: of the file that has the name, O_PATH suffices; is_last: it has no other name */
 static int announce(struct pmio *pm, const char *path, int fd, bool is_last)
 {
 	union pmio_any_msg msg, reply;
@@ -26,7 +26,7 @@ static int announce(struct pmio *pm, const char *path, int fd, bool is_last)
 	return rc < 0 ? rc : client_pool_call(pm, &msg, fd, &reply);
 }
 
-/* rc: 0, the name has gone; or why it has not.  Returns that, or why the agent does not know */
+/* tell the agent the result of a removal, rc: 0 or an error.  Returns rc, or the error of telling the agent */
 static int report(struct pmio *pm, int rc)
 {
 	union pmio_any_msg msg, reply;
@@ -38,7 +38,10 @@ static int report(struct pmio *pm, int rc)
 	return rc < 0 ? rc : told;
 }
 
-/* the agent is told first: with the last name the data go, and it must not drain them into another file with that name */
+/*
+ * the agent is told first: the data are discarded with the last name, and it must not drain them into another file with
+ * that name
+ */
 int client_remove_name(struct pmio *pm, const char *path, int fd)
 {
 	struct stat st;
@@ -48,7 +51,7 @@ int client_remove_name(struct pmio *pm, const char *path, int fd)
 	if (rc < 0)
 		return rc;
 	rc = pmio_pfs_unlink(path, is_last);
-	/* an agent that was started meanwhile has completed it; or another node was faster */
+	/* an agent that was started meanwhile, or another node, has removed it */
 	if (rc == -ENOENT && is_last)
 		rc = 0;
 	return report(pm, rc);
@@ -111,7 +114,7 @@ int pmio_stat_fd(struct pmio *pm, int fd, off_t *size)
 	int rc = pmio_stat_id(pm, fd, &st);
 
 	if (rc == 0 && !st.nr_handles && !st.pending)
-		rc = -ENOENT; /* it is cached, and others may have changed it since */
+		rc = -ENOENT; /* it is only cached, and other programs may have changed the PFS file since */
 	if (rc == 0 && st.size > INT64_MAX)
 		rc = PMIO_EDAMAGED;
 	if (rc == 0)
@@ -140,7 +143,7 @@ int pmio_unlinked(struct pmio *pm, int fd)
 	return client_unlinked(pm, fd, UINT32_MAX);
 }
 
-/* a file that is about to be replaced: -1: there is none, or none that the pool has anything of */
+/* the file that is about to be replaced; -1: there is none, or the pool has no data of it */
 static int open_replaced(struct pmio *pm, const char *path, struct pmio_id_stat *known)
 {
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -154,9 +157,9 @@ static int open_replaced(struct pmio *pm, const char *path, struct pmio_id_stat 
 }
 
 /*
- * The agent is told afterwards: it goes on with what was announced if it crashes, and then nobody would have the name.
- * But before the data go the new name is made durable: after a power cut the replaced file must not be there without
- * them.
+ * The agent is told afterwards: if it was told before and crashed, the next agent would complete the removal, and the
+ * name would not exist at all.  But before the data are discarded the new name is made durable: after a power cut the
+ * replaced file must not exist without its data.
  */
 int pmio_rename(struct pmio *pm, const char *from, const char *to)
 {

@@ -63,7 +63,7 @@ static int reconnect(struct pmio *pm)
 			if (rc == 0)
 				rc = reopen(pm, f);
 		}
-		if (rc == PMIO_ESTUCK) /* not all files are open again: the next call tries again */
+		if (rc == PMIO_ESTUCK) /* not all files were reopened: the next call tries again */
 			client_drop_connection(pm);
 		if (rc != CLIENT_LOST)
 			return rc;

@@ -1,4 +1,4 @@
-/* starting an agent, or a target, so that the program does not notice */
+/* start.c -- starting an agent, or a target, so that the program does not notice */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,7 +36,7 @@ static char **agent_environment(const struct pmio_settings *s, size_t *nr_own)
 	size_t nr = 0, n = 0;
 	char var[64], **env;
 
-	/* of a program that runs with other rights than its caller's, the agent ignores the environment, too */
+	/* if the program runs with other rights than its caller's, the agent ignores the environment, too */
 	while (environ && environ[nr] && !getauxval(AT_SECURE))
 		nr++;
 	env = calloc(nr + PMIO_NR_SETTINGS + 1, sizeof(*env));
@@ -73,9 +73,9 @@ struct spawn {
 };
 
 /*
- * Memory is shared, not copied: programs may have much, and some of it may be registered with a network
- * card.  ThreadSanitizer's runtime does not support two processes in one memory, and reports races of its
- * own then.
+ * Memory is shared, not copied: programs may have much of it, and some may be registered with a network
+ * card.  ThreadSanitizer's runtime does not support two processes in one memory, and then reports races
+ * of its own.
  */
 #ifdef __SANITIZE_THREAD__
 #define IN_OUR_MEMORY 0
@@ -89,8 +89,8 @@ struct spawn {
 
 /*
  * The program may have changed its effective user, by seteuid() or a set-user-ID file: then the user who started it could
- * kill the agent, and code that looks at real ids (access(2), so libpmemobj) would take the agent for that user's.  So all
- * ids are set; not by the C library's calls, which would change the program's threads.
+ * kill the agent, and code that checks real ids (access(2), used by libpmemobj) would treat the agent as that user's.  So
+ * all ids are set; not by the C library's calls, which would change the program's threads.
  */
 IN_ANOTHER_PROCESS static bool be_the_user(const struct spawn *s)
 {
@@ -117,7 +117,7 @@ IN_ANOTHER_PROCESS static int become_agent(void *arg)
 	_exit(EXIT_FAILURE);
 }
 
-/* when this process has ended, init adopts its child */
+/* after the end of this process init adopts its child */
 IN_ANOTHER_PROCESS static int leave_agent(void *arg)
 {
 	struct spawn *s = arg;
@@ -153,7 +153,10 @@ static int spawn(struct spawn *s)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	/* its end flushes the program's files, which CLONE_FILES would avoid; but valgrind does not have that with the others */
+	/*
+	 * its end flushes the program's files, which CLONE_FILES would avoid; but valgrind does not support that with the
+	 * other flags
+	 */
 	pid = clone(leave_agent, shared->stack + STACK_SIZE, IN_OUR_MEMORY | CLONE_VFORK, shared);
 	if (pid < 0)
 		rc = -errno;

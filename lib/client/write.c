@@ -1,9 +1,9 @@
 /*
  * write.c -- writing: copies of the caller's pieces into frames
  *
- * The pieces of a request are taken in groups, of pieces that follow each other in the request
+ * The pieces of a request are divided into groups of pieces that are consecutive in the request
  * and lie in the same chunk; each group is one write of frame.h.  A group is a part of the
- * caller's array: small pieces come by the ten thousands, and are not copied to another array.
+ * caller's array: there may be tens of thousands of small pieces, which are not copied.
  */
 #include <errno.h>
 #include <limits.h>
@@ -27,7 +27,7 @@ struct group {
 	size_t nr;
 	uint32_t end;	 /* byte in the chunk */
 	struct pmio_mask touched; /* blocks */
-	struct pmio_mask partial; /* those of them that the pieces do not cover whole */
+	struct pmio_mask partial; /* those of them that the pieces do not cover as a whole */
 	bool raised;	 /* the file's size was raised, and is not flushed yet */
 	bool at_once;	 /* return -EAGAIN instead of waiting */
 	struct client_known known;
@@ -38,7 +38,7 @@ struct group {
 	} then;
 };
 
-/* what a group has of a piece */
+/* the part of a piece that lies in a group */
 struct extent {
 	uint8_t *buf;
 	uint32_t start;	/* byte in the chunk */
@@ -61,7 +61,7 @@ static inline struct extent extent_of(const struct group *g, size_t i)
 /* extents without a gap between them: together they may cover whole blocks */
 struct run {
 	uint32_t start, end;
-	unsigned known;		/* the last block that is in the group's mask already: most of many small extents are in the same */
+	unsigned known;		/* the last block that is in the group's mask already: many small extents are in the same block */
 	struct pmio_mask whole;
 };
 
@@ -77,7 +77,7 @@ static void end_run(struct group *g, struct run *r)
 		pmio_mask_set_range(&r->whole, up, down - 1);
 }
 
-/* a part of the block of the run before: that is in the mask, and the part is not a whole block */
+/* a part of the previous run's block, which is in the mask already, and not a whole block */
 static inline bool is_known(const struct group *g, const struct run *r)
 {
 	unsigned shift = g->v->block_shift;
@@ -86,8 +86,8 @@ static inline bool is_known(const struct group *g, const struct run *r)
 }
 
 /*
- * Take the pieces, from the first one on, that lie in g's chunk; the first does.  Returns how many; the last one may go
- * on in the next chunk.
+ * Take the pieces, from the first one on, that lie in g's chunk; the first does.  Returns how many; the last one may
+ * continue in the next chunk.
  */
 static size_t take_pieces(struct group *g, const struct pmio_piece *pieces, size_t nr)
 {
@@ -121,8 +121,8 @@ static size_t take_pieces(struct group *g, const struct pmio_piece *pieces, size
 }
 
 /*
- * The size goes up before blocks become dirty, or bytes reach the PFS: a drain
- * that finds them must find the size that they are within.
+ * The size is raised before blocks become dirty, or bytes reach the PFS: a drain
+ * that finds them must find a size that includes them.
  */
 static void raise_size(struct group *g, uint32_t end)
 {
@@ -159,7 +159,7 @@ static int store(struct group *g, size_t first, size_t nr, uint32_t end, const s
 		rc = io_fill(g->f, g->chunk, g->frame, touched, NULL);
 		if (!client_is_agent(g->f, g->epoch)) /* then everything is redone */
 			rc = PMIO_EAGENT;
-		/* read errors of the fill do not matter: these blocks are overwritten whole */
+		/* read errors of the fill do not matter: these blocks are overwritten as a whole */
 		if (rc < 0 && (rc == PMIO_EAGENT || g->f->broken || tries == FILL_TRIES)) {
 			pmio_frame_write_abort(g->v, (uint64_t)g->frame, touched);
 			return rc;
@@ -192,7 +192,7 @@ static int store_fresh(struct group *g, size_t first_piece, size_t nr, uint32_t 
 	pmio_pm_store64(g->v->pm, intent,
 			1ULL << 63 | (uint64_t)g->frame << 16 | (uint64_t)first << 8 | last);
 	rc = store(g, first_piece, nr, end, &m);
-	/* with another agent this record may belong to another process, and describe its writes */
+	/* another agent may have given this record to another process, whose writes it then describes */
 	if (client_record(pm) == record)
 		pmio_pm_store64(g->v->pm, intent, 0);
 	pthread_mutex_unlock(&pm->intent_lock);
@@ -340,7 +340,7 @@ static void flush_size(struct pmio_file *f, struct pmio_slot_df *slot, uint64_t 
 
 	if (must)
 		pmio_pm_flush(pm, &slot->size, sizeof(slot->size));
-	pmio_pm_fence(pm); /* all of the request is durable from here on */
+	pmio_pm_fence(pm); /* the whole request is durable from here on */
 	if (must)
 		atomic_store_explicit(&f->size_flushed, size, memory_order_release);
 }

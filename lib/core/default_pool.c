@@ -1,7 +1,7 @@
 /*
  * default_pool.c -- the place of the default pool: in /dev/shm, where every user may make files
  *
- * pmio-UID is a name that others can guess, and a folder of that name made by another user cannot be
+ * pmio-UID is a name that other users can guess, and a folder of that name made by another user cannot be
  * removed.  Then the pool is pmio-UID.RANDOM, which all processes of the user find again by listing
  * /dev/shm.  Of several that are made at the same time, the one with the lowest inode number is used: a
  * tmpfs counts inode numbers up, so a process that has made one sees all that may come before it.
@@ -112,7 +112,7 @@ int pmio_default_pool_make(char *dir, size_t size)
 			return rc;
 		if (errno != EEXIST)
 			return -errno;
-		rc = look(dir, size, &by); /* this process's own, or that of a faster one */
+		rc = look(dir, size, &by); /* the one that another process has made meanwhile */
 		if (rc == 0)
 			return 0;
 	}

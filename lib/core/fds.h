@@ -1,4 +1,4 @@
-/* fds.h -- descriptors of a library in programs that have their own idea of numbers */
+/* fds.h -- moving a library's descriptors out of the range that programs use */
 #ifndef PMIO_CORE_FDS_H
 #define PMIO_CORE_FDS_H
 
@@ -18,11 +18,11 @@ static inline const char *pmio_fd_name(char buf[PMIO_FD_NAME_LEN], int fd)
 }
 
 /*
- * pmio_fd_copy_high -- a copy of a descriptor, with a number that no program counts on; close-on-exec
+ * pmio_fd_copy_high -- a copy of a descriptor, with a number that programs do not expect; close-on-exec
  *
  * Programs expect the lowest free number from open(2), and some close all numbers below 10, or 256, without having
  * opened them.  So the copy is at 512 or above; if the limit of descriptors (ulimit -n) is lower, in its last quarter; if
- * nothing is free there, at any number above 2.  Returns it or -errno.
+ * no number is free there, at any number above 2.  Returns it or -errno.
  */
 int pmio_fd_copy_high(int fd);
 

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-#define PMIO_FNV_INIT 2166136261u /* the hash of nothing */
+#define PMIO_FNV_INIT 2166136261u /* initial value */
 
-/* the hash of what h is the hash of, followed by text */
+/* extend the hash h by text */
 static inline uint32_t pmio_fnv(uint32_t h, const char *text)
 {
 	while (*text)

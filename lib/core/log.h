@@ -37,7 +37,7 @@ void pmio_log_set_handler(pmio_log_fn fn);
 void pmio_log(enum pmio_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* limits messages about events that strangers can cause as often as they like; starts as zeros */
+/* rate limit for messages that unauthenticated peers can trigger; initialised with zeros */
 struct pmio_note {
 	uint64_t nr, reported; /* number of events in all, and up to the last line */
 	uint64_t next_ms;  /* CLOCK_MONOTONIC: no line before this time */

@@ -299,7 +299,9 @@ struct file_state {
 	int rc;
 };
 
-/* inih's callback: 1 is good; with 0 ini_parse() would return the line number, but the message here says more */
+/*
+ * inih's callback: 1 is success; with 0 ini_parse() would return the line number, but the message here is more specific
+ */
 static int take_line(void *arg, const char *section, const char *name, const char *value)
 {
 	struct file_state *st = arg;

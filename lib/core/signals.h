@@ -1,5 +1,5 @@
 /*
- * signals.h -- a handler passes a signal on to the one that was there before it
+ * signals.h -- chaining signal handlers: a handler passes a signal on to the previous one
  *
  * Async-signal-safe.
  */
@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-/* before: what sigaction() said of the previous handler; the others: as the handler got them */
+/* before: the previous handler, as returned by sigaction(); the others: the handler's own arguments */
 static inline void pmio_signal_pass_on(const struct sigaction *before, int sig, siginfo_t *info, void *context)
 {
 	if (before->sa_flags & SA_SIGINFO) {
@@ -16,7 +16,7 @@ static inline void pmio_signal_pass_on(const struct sigaction *before, int sig, 
 	} else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
 		before->sa_handler(sig);
 	} else {
-		/* let the signal kill the process, as without pmio: by the repeated access, or by this */
+		/* restore the default action, so that the signal ends the process: at the repeated access, or by this */
 		signal(sig, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(sig);

@@ -19,7 +19,7 @@
 
 #define LINE_SIZE (2 * PATH_MAX + 1024)
 #define KILL_POLL_MS 10
-#define NO_LIMIT (1ULL << 62) /* bytes: version 1 says "none" by a number near 2^63 */
+#define NO_LIMIT (1ULL << 62) /* bytes: version 1 represents "none" by a number near 2^63 */
 
 const struct pmio_system_files pmio_system = { "/proc/self/cgroup", "/proc/self/mountinfo",
 					       "/proc/meminfo" };

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* the files that are read; tests use their own */
+/* the files to read; tests use their own */
 struct pmio_system_files {
 	const char *cgroup;    /* /proc/PID/cgroup */
 	const char *mountinfo; /* /proc/self/mountinfo */
@@ -43,7 +43,7 @@ bool pmio_boot_id(uint8_t id[16]);
 /* the state letter in /proc/PID/stat; 0: there is no such process, or it is not accessible */
 char pmio_process_state(pid_t pid);
 
-/* the reason why it does not run, if that lasts, and what helps: "stopped by a signal (...)"; otherwise NULL */
+/* why the process is permanently not running, and how to resume it: "stopped by a signal (...)"; NULL if it runs */
 const char *pmio_process_stopped(pid_t pid);
 
 /* the process that holds a flock() on the file open as fd; 0: none, or it is not visible from here */

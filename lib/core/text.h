@@ -28,7 +28,7 @@ size_t pmio_char(const char *s, bool *control);
 char *pmio_plain(char *out, size_t size, const char *text);
 
 /*
- * an option, up to "--", with control characters in its name; NULL: there is none.  The C library would print it
+ * the first option before "--" whose name contains control characters; NULL: there is none.  The C library would print it
  * unchanged
  */
 const char *pmio_odd_option(int argc, char *const *argv);

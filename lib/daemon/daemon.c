@@ -175,12 +175,12 @@ static void be_ordinary(void)
 		pmio_dbg("sched_setscheduler: %s", strerror(errno));
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)
 		pmio_dbg("setpriority: %s", strerror(errno));
-	syscall(SYS_ioprio_set, 1 /* a process */, 0, 0 /* as its nice value says */);
+	syscall(SYS_ioprio_set, 1 /* a process */, 0, 0 /* derived from its nice value */);
 }
 
 /*
- * a job may have made itself the first to be killed when memory is short, and may take that back; what is below 0 an
- * administrator has set
+ * reset a raised OOM score, by which a job may have made itself the first to be killed when memory is short; keep a
+ * negative one, which an administrator has set
  */
 static void be_no_victim(void)
 {

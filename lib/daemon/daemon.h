@@ -1,5 +1,5 @@
 /*
- * daemon.h -- common to the processes that outlive their caller
+ * daemon.h -- detaching, log and signals of the daemons (agent, target, mount), which outlive their caller
  */
 #ifndef PMIO_DAEMON_DAEMON_H
 #define PMIO_DAEMON_DAEMON_H

@@ -1,7 +1,7 @@
 /*
  * workers.c -- threads for calls that may block
  *
- * The file system may take a second for a call, or hang for ever.  So there is always
+ * The file system may take a second for a call, or hang forever.  So there is always
  * one thread more than there are running jobs, and limits count only jobs that make
  * progress:
  *
@@ -37,7 +37,7 @@
 #define THREADS_MAX 4096
 #define WHOLE 1000	       /* a processor, as shares are counted */
 #define LEAST 30	       /* a job's share at least: it needs memory, and others wait for what it waits for */
-#define MEASURE_NS 5000000     /* a shorter time says nothing */
+#define MEASURE_NS 5000000     /* a shorter time is not significant */
 #define WATCH_MS 50	       /* how often waiting jobs are looked at; less than STUCK_MS */
 
 struct workers {
@@ -66,8 +66,8 @@ static int64_t now_ms(void)
 /* ---- what a job needs of a processor ------------------------------------------------------------ */
 
 /*
- * What the calling thread has had of a processor, and the time for which it waited for one: a machine that is busy otherwise
- * must not look like a slow file system.  From /proc/thread-self/schedstat (Linux, Documentation/scheduler/sched-stats.rst)
+ * CPU time of the calling thread, plus the time for which it waited for a processor: a machine that is busy otherwise must
+ * not look like a slow file system.  From /proc/thread-self/schedstat (Linux, Documentation/scheduler/sched-stats.rst)
  */
 static bool needed(uint64_t *ns)
 {
@@ -108,7 +108,7 @@ void job_alive(struct job *job)
 	measure(job);
 }
 
-/* the time for which it rests says nothing of the file system */
+/* the time for which it rests does not depend on the file system */
 void job_resting(struct job *job, bool resting)
 {
 	atomic_store(&job->alive_ms, now_ms());

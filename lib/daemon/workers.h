@@ -39,18 +39,18 @@ struct job {
 };
 
 /*
- * called in run() of a JOB_BULK: it makes progress; a job that does not call this for a while counts as stuck.  This is also
- * where the share of a processor that it needs is measured
+ * called in run() of a JOB_BULK when it makes progress; a job that does not call this for a while counts as stuck.  This
+ * also measures the share of a processor that the job needs
  */
 void job_alive(struct job *job);
-/* the job sleeps for a time of its own choice: another job may run in its place */
+/* the job is about to sleep voluntarily: another job may run in its place */
 void job_resting(struct job *job, bool resting);
 
 struct workers_config {
 	const char *daemon;	/* its name in messages */
 	unsigned nr_bulk;	/* JOB_BULKs that run at a time, and are not stuck; as processors are counted: */
 	unsigned most_bulk;	/* up to so many, if they wait for the file system most of the time; not above nr_bulk: no more */
-	unsigned nr_stuck;	/* with so many stuck ones no further JOB_BULK of their devices is begun */
+	unsigned nr_stuck;	/* limit of stuck jobs: beyond it no further JOB_BULK of their devices is begun */
 	unsigned nr_idle;	/* threads that are kept for further jobs */
 	size_t stack_size;	/* bytes */
 };
@@ -65,7 +65,7 @@ int workers_new(const struct workers_config *config, struct workers **out);
  */
 bool workers_delete(struct workers **w, unsigned limit_ms);
 void workers_submit(struct workers *w, struct job *job);
-/* not before that time has passed; of jobs with the same delay the first is the first */
+/* submit after a delay; jobs with equal delays keep their order */
 void workers_submit_after(struct workers *w, struct job *job, unsigned delay_ms);
 int workers_event_fd(const struct workers *w); /* readable when jobs with done() have ended */
 /* call done() of these; one thread */

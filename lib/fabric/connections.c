@@ -1,5 +1,5 @@
 /*
- * connections.c -- connections of strangers (unauthenticated peers) to a provider's own port
+ * connections.c -- connections of unauthenticated peers ("strangers") to a provider's own port
  *
  * Providers in software accept any connection to their port, and keep it until the peer closes it: a few hundred idle
  * connections then use all descriptors of the process, and no other peer can connect.  libfabric has no call to
@@ -234,7 +234,7 @@ int fabric_connections_look(struct fabric_connections *cs, bool (*is_known)(void
 	crowded = is_crowded(cs);
 	if ((crowded || cs->seen) && look_at_all(cs, is_known, arg))
 		end_strangers(cs);
-	if (!crowded) { /* go on until no stranger is left from a crowded time */
+	if (!crowded) { /* after a crowded time, continue until no stranger's connection is left */
 		struct connection *s = cs->seen;
 
 		while (s && !s->stranger)

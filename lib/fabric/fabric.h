@@ -41,7 +41,7 @@
 
 struct pmio_fabric_config {
 	const char *provider;	/* libfabric's name; NULL or "": the first available one of net, tcp, tcp;ofi_rxm */
-	const char *address;	/* of this host: a numeric IP address */
+	const char *address;	/* numeric IP address of this host */
 	const char *service;	/* target: a port's number; NULL: any */
 	const uint8_t *key;	/* PMIO_FABRIC_KEY_SIZE bytes, copied; initiator: NULL: each connect brings one */
 	unsigned timeout_ms;	/* 0: PMIO_FABRIC_TIMEOUT_MS */
@@ -106,7 +106,7 @@ bool pmio_fabric_target_has_munge(const struct pmio_fabric_target *target);
 /* number of initiators that are authenticated and have not left */
 unsigned pmio_fabric_target_sessions(struct pmio_fabric_target *target);
 
-/* what was refused since the target was made; both are also in the log, at most one line a minute */
+/* counters of refusals since the target was made; both are also logged, at most one line a minute */
 struct pmio_fabric_refused {
 	uint64_t accesses; /* reads and writes of its memory, if the provider reports them (those in software do) */
 	uint64_t proofs;   /* of the key, or the user */
@@ -117,20 +117,20 @@ void pmio_fabric_target_refused(struct pmio_fabric_target *target, struct pmio_f
 void pmio_fabric_reply(struct pmio_fabric_call *call, int status, const void *msg, size_t len);
 
 /*
- * pmio_fabric_reply_room -- room for an answer that is sent from there, without another copy
+ * pmio_fabric_reply_room -- a buffer in which an answer can be built without another copy
  *
  * For the handler only, before it answers or returns; one at a time.  It has PMIO_FABRIC_MSG_MAX bytes, is aligned to 8 bytes,
  * and is gone when the handler has returned.  NULL: there is none now.
  */
 void *pmio_fabric_reply_room(struct pmio_fabric_call *call);
-/* as pmio_fabric_reply(), with what is in the room: the first len bytes */
+/* as pmio_fabric_reply(), with the first len bytes of that buffer */
 void pmio_fabric_reply_from_room(struct pmio_fabric_call *call, int status, size_t len);
 
 /* the session that the call came through, not 0: a new one each time an initiator connects */
 uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call);
 
 /*
- * pmio_fabric_target_end_session -- an initiator is known to be gone
+ * pmio_fabric_target_end_session -- end the session of an initiator that is known to be dead
  *
  * When it returns, no handler begins with a call of that session any more; answers to
  * earlier ones go nowhere.  An initiator that is still there gets -ECONNRESET from a call
@@ -232,7 +232,7 @@ int pmio_fabric_write(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
  *
  * The caller may reuse its memory when this returns.  It may wait until earlier ops, of any thread, have
  * made progress: the initiator's buffers for data that are written or read have 1 MiB.  One peer gets at most
- * half of what others have left, so peers that answer do not wait for one that does not.
+ * half of what other peers have left, so peers that answer do not wait for one that does not.
  * Returns 0, or the error that prevents the op from the start, and then *out is NULL: the error of other
  * calls on a peer that is down, -EFAULT, -EMSGSIZE, -ENOMEM.  pmio_fabric_end() returns errors that occur
  * later.

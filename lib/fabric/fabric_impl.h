@@ -129,7 +129,7 @@ struct fabric_transcript {
 	uint8_t initiator_nonce[NONCE_SIZE], target_nonce[NONCE_SIZE];
 	uint64_t session, epoch;
 	uint64_t key, base, len; /* for a welcome, else 0 */
-	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: so nobody in between can remove it */
+	uint64_t munge; /* the target's policy, and SENT_CREDENTIAL: so a man in the middle cannot remove it */
 	uint8_t addr[PMIO_FABRIC_ADDR_MAX]; /* the initiator's */
 };
 

@@ -6,7 +6,7 @@
  * a dead peer never ends then does not refer to the caller's memory, which need not be registered with the
  * network card either.
  *
- * No peer gets more buffers than are left for others, and buffers that a peer that is down may hold for ever are
+ * No peer gets more buffers than are left for others, and buffers that a peer that is down may hold forever are
  * replaced: so requests to other peers do not wait for it.
  *
  * An initiator has no thread: one of the waiting threads sleeps in the completion queue and distributes what it finds,

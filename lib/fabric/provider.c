@@ -191,7 +191,7 @@ bool fabric_ep_copies(const struct fabric_ep *e)
 {
 	static const char *const layers[] = { "net", "tcp", "udp", "sockets" };
 	const char *name = fabric_ep_provider(e);
-	size_t len = strcspn(name, ";"); /* what is below a layer, as in tcp;ofi_rxm */
+	size_t len = strcspn(name, ";"); /* length of the name without layers, as in tcp;ofi_rxm */
 
 	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
 		if (strlen(layers[i]) == len && strncmp(name, layers[i], len) == 0)

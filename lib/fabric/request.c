@@ -98,7 +98,7 @@ static bool add_extra(struct pmio_fabric_initiator *initiator, enum op_kind kind
 	return true;
 }
 
-/* buffers that the provider does not give back may never come back, and others need the same number */
+/* buffers that the provider has not returned may be lost, and other peers need the same number */
 static void replace_buffers(struct pmio_fabric_peer *peer)
 {
 	for (unsigned i = 0; i < peer->nr_sends; i++) {
@@ -126,7 +126,7 @@ void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why)
 /* ---- completions; lock held -------------------------------------------------------------------- */
 
 /*
- * Answers are used where they are, as they may be long.  But requests that nobody ends for now must not keep all
+ * Answers are used where they are, as they may be long.  But requests whose end is not called for now must not keep all
  * buffers, or no other answer would arrive
  */
 static void keep_answer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, struct posted_op *op, size_t len)
@@ -209,7 +209,7 @@ static void op_ended(struct pmio_fabric_initiator *initiator, struct posted_op *
 		return;
 	}
 	r->nr_ops--;
-	if (op->kind != OP_SEND) { /* a completed send says nothing about the peer */
+	if (op->kind != OP_SEND) { /* a completed send does not show the state of the peer */
 		r->alive_ms = fabric_now_ms();
 		r->forgiven_ms = 0;
 	}
@@ -274,7 +274,7 @@ static void sleep_for(struct pmio_fabric_initiator *initiator, unsigned ms)
 /*
  * Answers that came while no thread watched are not known yet, so that time must not count against the peers.  A long
  * pause (a suspended process) is discounted completely; short ones (a loaded machine, on which sleeping threads wake
- * up late) by at most one timeout in all, or a request to a peer that has gone would take many times as long.
+ * up late) by at most one timeout in all, or a request to a peer that has ended would take many times as long.
  */
 static void skip_unattended(struct pmio_fabric_initiator *initiator, uint64_t now)
 {
@@ -360,7 +360,7 @@ static ssize_t post_once(struct pmio_fabric_initiator *initiator, struct posted_
 	return fi_readmsg(initiator->ep.ep, &m, FI_COMPLETION);
 }
 
-/* takes op over; r->rc says if it went wrong */
+/* consumes op; r->rc has the error if it fails */
 void initiator_post(struct pmio_fabric_initiator *initiator, struct posted_op *op, uint64_t off)
 {
 	struct pmio_fabric_op *r = op->req;
@@ -432,7 +432,7 @@ static void probe(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op
 	initiator_post_hello(initiator, r, r->nonce ? r->nonce : no_nonce);
 }
 
-/* r's reads that have ended, to the caller; lock given up meanwhile */
+/* copy r's reads that have ended to the caller; the lock is released meanwhile */
 void initiator_copy_read(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r)
 {
 	while (r->read) {

@@ -368,7 +368,7 @@ uint64_t pmio_fabric_call_session(const struct pmio_fabric_call *call)
 	return call->session;
 }
 
-/* lock held: make the thread look at what this one has queued */
+/* lock held: make the target's thread process what this thread has queued */
 static void wake(struct pmio_fabric_target *t)
 {
 	if (!t->has_thread || !pthread_equal(pthread_self(), t->thread))

@@ -151,7 +151,7 @@ static void take_call(struct pmio_fabric_target *t, const struct fabric_hdr_msg 
 		return;
 	call = malloc(sizeof(*call));
 	if (!call)
-		return; /* as if it had been lost */
+		return; /* as if the message had been lost */
 	call->target = t;
 	call->session = s->id;
 	call->number = m->number;

@@ -1,5 +1,5 @@
 /*
- * target_send.c -- a target's answers: all to sessions, few to strangers (target.c says why)
+ * target_send.c -- a target's answers: all to sessions, few to strangers (see target.c)
  */
 #include <errno.h>
 #include <pthread.h>
@@ -89,7 +89,7 @@ static void send_room_later(struct pmio_fabric_target *t, size_t size)
 	struct out *o = fabric_target_new_out(h->session, FABRIC_REPLY, h->number, size);
 
 	if (!o)
-		return; /* as if it had been lost */
+		return; /* as if the message had been lost */
 	memcpy(&o->hdr, h, size);
 	fabric_target_send_out(t, o);
 }
@@ -120,7 +120,7 @@ void fabric_target_send_room(struct pmio_fabric_target *t, uint64_t to, uint64_t
 	fabric_target_drop_room(t);
 }
 
-/* answers that wait for long are dropped: their initiator has gone */
+/* answers that wait for long are dropped: their initiator has ended */
 void fabric_target_send_waiting(struct pmio_fabric_target *t)
 {
 	uint64_t now = fabric_now_ms();

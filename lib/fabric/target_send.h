@@ -8,9 +8,9 @@
 
 void *fabric_target_buffers_desc(const struct pmio_fabric_target *t);
 void fabric_target_not_strange_any_more(struct pmio_fabric_target *t, struct addr *a);
-/* send waiting answers; those that have waited for long are dropped, as their initiator has gone */
+/* send waiting answers; those that have waited for long are dropped, as their initiator has ended */
 void fabric_target_send_waiting(struct pmio_fabric_target *t);
-/* send the answer of len bytes that is in t->room to a session; the room is gone then */
+/* send the answer of len bytes in t->room to a session; the room is released */
 void fabric_target_send_room(struct pmio_fabric_target *t, uint64_t to, uint64_t number, int status, size_t len);
 /* the handler has not used it */
 void fabric_target_drop_room(struct pmio_fabric_target *t);

@@ -7,20 +7,21 @@
  * PMIO_HEAP_FORK	what a child of fork() gets: "copy", a file of its own (default), or "refuse", the end with status 127
  *
  * Each process has a file without a name (O_TMPFILE), mapped shared, and memkind's allocator in it
- * (memkind_create_fixed).  Nothing of it outlives the process: it is room, not storage.  What is allocated before the
- * constructor here, or by memkind itself, and all after the destructor, is the C library's.
+ * (memkind_create_fixed).  The file is scratch space, which disappears with the process.  Memory that is allocated before
+ * the constructor here, or by memkind itself, and all memory after the destructor, comes from the C library.
  *
- * A store into a page that the file system has no room for is a SIGBUS.  So the file's blocks are reserved, by
+ * A store into a page for which the file system has no room causes a SIGBUS.  So the file's blocks are reserved, by
  * fallocate(2), up to AHEAD bytes beyond the highest address that was given out, and a request beyond what could be
- * reserved fails.  memkind takes from a fixed range from its start on; it touches no new page before this library does,
- * but its own structures, for which AHEAD is enough.  So calloc() and realloc() are not left to memkind.  Programs that
- * become daemons close all their descriptors; then the pages themselves are had ahead (MADV_POPULATE_WRITE, Linux 5.14).
+ * reserved fails.  memkind allocates from the start of a fixed range on; it touches no new page before this library does,
+ * except its own structures, for which AHEAD suffices.  So calloc() and realloc() are not left to memkind.  Programs that
+ * become daemons close all their descriptors; then the pages themselves are populated in advance (MADV_POPULATE_WRITE,
+ * Linux 5.14).
  *
- * The mapping is shared, thus fork() does not copy it.  While the parent waits in fork(), the child copies what the file has into
- * one of its own, and maps that at the same place.  The handlers here are registered before memkind's: so all its locks
- * are held meanwhile, and the copy is what one moment left.  What other threads of the parent write into their
- * memory meanwhile may be in the copy or not; of them nothing but calls that are safe in signal handlers may be used in
- * the child anyway (POSIX, fork).
+ * The mapping is shared, thus fork() does not copy it.  While the parent waits in fork(), the child copies the contents of
+ * the file into one of its own, and maps that at the same place.  The handlers here are registered before memkind's: so
+ * all its locks are held meanwhile, and memkind's structures in the copy are consistent.  Bytes that other threads of the
+ * parent write into their memory meanwhile may be in the copy or not; after a fork with threads only calls that are safe
+ * in signal handlers may be used in the child anyway (POSIX, fork).
  *
  * Threads: any.  Async-signal-safety: as malloc(), none.
  */
@@ -106,7 +107,7 @@ static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
 	len += n < 0 ? 0 : (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)
-		return; /* nobody hears it */
+		return; /* there is no reader */
 }
 
 static bool is_ours(const void *p)

@@ -1,4 +1,4 @@
-/* heap.h -- what `pmio run --heap` and the library that it loads agree on */
+/* heap.h -- constants shared by `pmio run --heap` and the library that it loads */
 #ifndef PMIO_HEAP_HEAP_H
 #define PMIO_HEAP_HEAP_H
 

@@ -1,4 +1,4 @@
-/* attributes.c -- also compiled into lib/redirect, which is linked to nothing of pmio */
+/* attributes.c -- also compiled into lib/redirect, which is not linked to other parts of pmio */
 #include "pfs/attributes.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * attributes.h -- extended attributes of PFS files that are pmio's own: not for programs, which would copy them with the data
+ * attributes.h -- pmio's own extended attributes of PFS files: hidden from programs, which would copy them with the data
  *
  * Threads: any.  No calls of the file system.
  */
@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 bool pmio_pfs_is_own_attribute(const char *name);
-/* take these out of a list as listxattr(2) returns it, of len bytes; returns how many are left */
+/* remove these from a list of len bytes, as listxattr(2) returns it; returns how many bytes are left */
 size_t pmio_pfs_hide_own_attributes(char *list, size_t len);
 
 #endif

@@ -1,18 +1,19 @@
 /*
- * exclusion.c -- two pools must not have two histories of one file
+ * exclusion.c -- preventing that one file is modified through two pools
  *
  * A process that has a file open in a pool holds a lock on a byte of the file at an offset without
  * data:
  *
  *   1 << 62 | use << 32 | 32 bits of the pool's uuid
  *
- * It belongs to the open file description, which client and agent share, so it is there as
- * long as one of them is.  Pools that read do not exclude each other, nor do those of one layout
- * session (lib/remote); all others do.  File systems without locks exclude nobody.
+ * It belongs to the open file description, which client and agent share, so it exists as long
+ * as one of them has the file open.  Pools that read do not exclude each other, nor do those of
+ * one layout session (lib/remote); all others do.  On file systems without locks there is no
+ * exclusion.
  *
- * While data wait in a pool and no process has the file open, an extended attribute (the dirty mark)
- * tells where, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The inode number
- * distinguishes the file from a copy to which the attribute was copied, too.
+ * While a pool has pending data and no process has the file open, an extended attribute (the dirty
+ * mark) shows where they are, as the agent may have ended: text, "1 UUID INODE HOST BOOT DIR".  The
+ * inode number distinguishes the file from a copy to which the attribute was copied, too.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -81,7 +82,7 @@ static bool has_no_locks(int err)
 
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 {
-	/* the uses by others that each use excludes */
+	/* conflict table: the uses by other pools that each use excludes */
 	static const bool excludes[3][3] = {
 		[PMIO_PFS_READS] = { [PMIO_PFS_WRITES] = true, [PMIO_PFS_SHARES] = true },
 		[PMIO_PFS_WRITES] = { true, true, true },
@@ -95,7 +96,7 @@ int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use)
 	/* a holder of this byte belongs to the same pool */
 	if (fcntl(fd, F_OFD_SETLK, &fl) < 0 && errno != EAGAIN && errno != EACCES)
 		return has_no_locks(errno) ? 0 : -errno;
-	/* mostly there is no lock at all: one call instead of six */
+	/* usually there is no lock at all: one call instead of six */
 	any = is_locked(fd, REGION(0), 3 * REGION_LEN);
 	for (int other = 0; other < 3 && any && rc == 0; other++) {
 		if (excludes[use][other])
@@ -127,7 +128,7 @@ bool pmio_pfs_has_layout(const char *name, uint64_t ino, bool ours)
 	int n = slash ? snprintf(layout, sizeof(layout), "%.*s/" PMIO_PFS_LAYOUT "%" PRIu64, (int)(slash - name), name, ino) : -1;
 	size_t len = (size_t)n;
 
-	if (n < 0 || len >= sizeof(layout)) /* nor can anybody make one */
+	if (n < 0 || len >= sizeof(layout)) /* the name would be too long, so no process can make one */
 		return false;
 	if (is_layout(layout, ours))
 		return true;
@@ -272,7 +273,7 @@ void pmio_pfs_unmark(int fd, const uint8_t uuid[16])
 		fremovexattr(fd, PMIO_PFS_MARK_NAME);
 }
 
-/* of this machine: does the pool still exist? */
+/* for a pool on this machine: does it still exist? */
 static bool pool_exists(const char *dir, const char *hex)
 {
 	char path[PATH_MAX + 8], there[33];
@@ -292,7 +293,7 @@ static bool pool_exists(const char *dir, const char *hex)
 	return is_it;
 }
 
-/* mostly there is no mark: one call to the file system */
+/* usually there is no mark: one call to the file system */
 bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16])
 {
 	char name[PMIO_FD_NAME_LEN], own[33];
@@ -303,7 +304,7 @@ bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16])
 		return false;
 	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return false; /* nor can it be opened to see other data */
+		return false; /* then the file itself cannot be opened to read outdated data, either */
 	to_hex(uuid, own);
 	dirty = read_mark(fd, &m) && strcmp(m.hex, own) != 0;
 	close(fd);

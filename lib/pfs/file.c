@@ -1,4 +1,4 @@
-/* opening and removing, durably */
+/* file.c -- opening and removing files, durably */
 #include "pfs/pfs.h"
 
 #include <errno.h>
@@ -101,7 +101,7 @@ bool pmio_pfs_in_mount(const char *path)
 	return is;
 }
 
-/* its data would go into the pool a second time, and the agent would wait for a process that needs the agent */
+/* its data would be pooled twice, and the agent would wait for the mount, which needs the agent */
 int pmio_pfs_check(int fd, const char *path)
 {
 	int rc = check_regular(fd);
@@ -148,7 +148,7 @@ int pmio_pfs_open_anew(int fd)
 		anew = open(proc, how | O_WRONLY);
 	if (anew >= 0 || (had & (O_APPEND | O_DIRECT)))
 		return anew < 0 ? -errno : anew;
-	/* its mode does not allow it any more, or there is no /proc */
+	/* its mode no longer permits it, or there is no /proc */
 	rc = -errno;
 	anew = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	return anew < 0 ? rc : anew;

@@ -1,4 +1,4 @@
-/* finding a file that was renamed, or is below a folder that was */
+/* find.c -- finding a file that was renamed, or is below a folder that was renamed */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static char *read_mounts(void)
 	return text;
 }
 
-/* a file system mounted there may hang, or be mounted by the look (automount); it does not have the file */
+/* a file system mounted there may hang, or be mounted by the access (automount); it does not have the file */
 static bool is_mount_point(const struct search *s, const char *path)
 {
 	char word[PATH_MAX + 2];
@@ -110,7 +110,7 @@ static bool try_all(struct search *s, const char *path)
 		while (slash > path && *slash != '/')
 			slash--;
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
-		/* a rename does not leave the file system, and a look at folders above may mount others */
+		/* a rename cannot leave the file system, and an access to folders above may mount other file systems */
 		if (stat(*dir ? dir : "/", &st) == 0 && st.st_dev != s->id->dev)
 			return false;
 		if (try_entries(s, dir, rest))

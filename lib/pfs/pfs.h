@@ -1,8 +1,8 @@
 /*
  * pfs.h -- files on the parallel file system (PFS), for clients and agents
  *
- * A file is identified by its inode, not by the path that it once had: paths may be
- * renamed, replaced and removed by others at any time.  So clients open a file and pass
+ * A file is identified by its inode, not by the path that it once had: other programs may
+ * rename, replace and remove paths at any time.  So clients open a file and pass
  * the descriptor to the agent; if only a path is left (a crash), the file found there
  * is compared with the recorded identity.
  *
@@ -18,7 +18,7 @@
 #include <sys/types.h>
 
 #define PMIO_PFS_MARK_NAME "user.pmio.waits"  /* attribute of a file: exclusion.c */
-#define PMIO_PFS_MOUNT_NAME "user.pmio.mount" /* ... of one in a mount: the number of the process that serves it */
+#define PMIO_PFS_MOUNT_NAME "user.pmio.mount" /* attribute of a file in a mount: the number of the process that serves it */
 
 /* ---- file.c ----------------------------------------------------------------- */
 
@@ -29,22 +29,22 @@
  *         opened for reading where permitted: the rest of a partly written block has to be read
  * mode    of a new file; the process's umask applies
  * fd      out; close-on-exec; -1 on errors
- * is_new  out: it was created, and pmio_pfs_keep() is the caller's business; NULL without O_CREAT
+ * is_new  out: it was created, and the caller must call pmio_pfs_keep(); NULL without O_CREAT
  *
- * Returns 0 or -errno (-EISDIR; -EINVAL: not a regular file), or PMIO_EOTHER (logged): it is seen through a
+ * Returns 0 or -errno (-EISDIR; -EINVAL: not a regular file), or PMIO_EOTHER (logged): the path leads through a
  * `pmio mount`, all files of which have PMIO_PFS_MOUNT_NAME.
  */
 int pmio_pfs_open(const char *path, int flags, mode_t mode, int *fd, bool *is_new);
 
-/* may its data be in a pool?  0, or an error as of pmio_pfs_open(); path: for messages */
+/* can the file be pooled?  0, or an error as of pmio_pfs_open(); path: for messages */
 int pmio_pfs_check(int fd, const char *path);
 
 /*
- * pmio_pfs_open_anew -- open the file of a descriptor once more, also one without a name
+ * pmio_pfs_open_anew -- open the file of a descriptor again, even if it has no name
  *
- * What a program sets in its descriptor (O_APPEND: each pwrite(2) appends; O_DIRECT) and what it locks there is in all
- * copies of it.  Returns a descriptor of the same access, and for reading where permitted; a copy of fd if the file
- * cannot be opened (its mode), and neither flag is set; or -errno.
+ * All duplicates of a program's descriptor share its flags (O_APPEND: each pwrite(2) appends; O_DIRECT) and locks.
+ * Returns a descriptor of the same access, and for reading where permitted; a duplicate of fd if the file cannot be
+ * opened (its mode), and neither flag is set; or -errno.
  */
 int pmio_pfs_open_anew(int fd);
 
@@ -57,9 +57,9 @@ int pmio_pfs_keep(int fd, const char *path);
  * F2FS
  */
 bool pmio_pfs_is_local_disk(int fd);
-/* the file or directory of that name is seen through a `pmio mount` */
+/* does that name lead through a `pmio mount`? */
 bool pmio_pfs_in_mount(const char *path);
-bool pmio_pfs_fd_in_mount(int fd); /* the same of a descriptor, also one of O_PATH */
+bool pmio_pfs_fd_in_mount(int fd); /* the same for a descriptor, also one of O_PATH */
 
 /*
  * pmio_pfs_sync_name -- make the creation or removal of a name durable: fsync of its directory
@@ -78,20 +78,20 @@ int pmio_pfs_unlink(const char *path, bool durably);
 
 struct pmio_pfs_id {
 	uint64_t dev, ino;
-	int64_t birth_ns;	/* when it was made, since 1970; 0: not known */
+	int64_t birth_ns;	/* birth time, since 1970; 0: not known */
 };
 
-/* identify the descriptor's file; birth_ns is 0 if the file system does not tell it */
+/* identify the descriptor's file; birth_ns is 0 if the file system does not report it */
 int pmio_pfs_identify(int fd, struct stat *st, struct pmio_pfs_id *id);
 /* the same from the kernel's cache, without a call to the file system, which may hang; -EAGAIN: the cache is not complete */
 int pmio_pfs_identify_cached(int fd, struct stat *st, struct pmio_pfs_id *id);
 
-/* are they the same file?  A file system reuses inode numbers in time: such files differ in birth time */
+/* are they the same file?  File systems reuse inode numbers: such files differ in birth time */
 bool pmio_pfs_same(const struct pmio_pfs_id *a, const struct pmio_pfs_id *b);
 
 /* O_RDONLY, O_WRONLY or O_RDWR; -EINVAL: not usable (O_APPEND, O_PATH) */
 int pmio_pfs_access(int fd);
-/* the same, for opening it anew; -EBADF: O_PATH, or not open */
+/* the same, for opening it again; -EBADF: O_PATH, or not open */
 int pmio_pfs_rights(int fd);
 
 /*
@@ -100,8 +100,8 @@ int pmio_pfs_rights(int fd);
  * name   PATH_MAX bytes; absolute, without symbolic links
  *
  * Makes no call to the file system: a rename on another node may be missed.
- * Returns 0 or -ENOENT: there is none, or it is not known (of several names, the one that was used
- * was removed).
+ * Returns 0 or -ENOENT: it has no name, or the name is not known (the file had several, and the one that was
+ * used was removed).
  */
 int pmio_pfs_name(int fd, char *name);
 
@@ -132,24 +132,24 @@ static inline enum pmio_pfs_use pmio_pfs_use_of(bool writes, bool shares)
  */
 int pmio_pfs_take(int fd, const uint8_t uuid[16], enum pmio_pfs_use use);
 
-/* has any pool taken it? */
+/* is it locked by any pool? */
 bool pmio_pfs_is_taken(int fd);
 
-/* describe the likely holder; looks at processes of this machine */
+/* describe the likely holder, from the processes of this machine */
 void pmio_pfs_holder(int fd, char *who, size_t size);
 
 /*
- * mark the file: data for it wait in a pool, and no process has it open; -errno if that is impossible (no extended
+ * mark the file: a pool has pending data for it, and no process has it open; -errno if that is impossible (no extended
  * attributes)
  */
 int pmio_pfs_mark(int fd, const uint8_t uuid[16], const char *dir);
 /* remove this pool's mark */
 void pmio_pfs_unmark(int fd, const uint8_t uuid[16]);
-/* remove the mark of any pool: the data are given up; -ENOENT: there is no mark */
+/* remove the mark of any pool, whose data are discarded; -ENOENT: there is no mark */
 int pmio_pfs_clear_mark(const char *path);
-/* does it have a dirty mark of another pool?  fd: O_PATH will do */
+/* does it have a dirty mark of another pool?  fd: O_PATH suffices */
 bool pmio_pfs_dirty_elsewhere(int fd, const uint8_t uuid[16]);
-/* PMIO_EOTHER: data for it wait in another pool (logged); otherwise 0.  path: for messages */
+/* PMIO_EOTHER: another pool has pending data for it (logged); otherwise 0.  path: for messages */
 int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
 
 /*
@@ -158,8 +158,8 @@ int pmio_pfs_check_mark(int fd, const uint8_t uuid[16], const char *path);
  */
 #define PMIO_PFS_LAYOUT ".pmio-owner."
 /*
- * has the file one?  name: absolute, without symbolic links; ours: one that another user has made does not count, which
- * may be a forgery
+ * does the file have one?  name: absolute, without symbolic links; ours: ignore layout files of other users, which may be
+ * forgeries
  */
 bool pmio_pfs_has_layout(const char *name, uint64_t ino, bool ours);
 
@@ -172,8 +172,8 @@ bool pmio_pfs_has_layout(const char *name, uint64_t ino, bool ours);
  * flags   O_RDONLY or O_RDWR (then, if reading is not allowed, O_WRONLY)
  * name    out: PATH_MAX bytes; where it was found
  *
- * Looks at the name, then in its folder, then for the rest of the path below other
- * folders, as one of the folders above it may have been renamed.
+ * Tries the name, then searches its folder, then searches for the rest of the path below
+ * other folders, as one of the folders above it may have been renamed.
  * Returns 0; -ENOENT: it is not found there (it may be elsewhere, or not exist any more);
  * PMIO_EGONE: another file has its number, so it does not exist any more;
  * or the -errno of opening the file that was found.

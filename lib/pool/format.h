@@ -76,7 +76,7 @@ struct pmio_counts_df {
  * One client's record.  `intent` names the blocks that it is overwriting as a whole
  * while they are not valid yet, so that the agent can release them if the client dies:
  * frame << 16 | first block << 8 | last block, plus one in bit 63; 0 is none.  `counts`
- * begin at 0 with each connection; they are never flushed, since nobody reads them
+ * begin at 0 with each connection; they are never flushed, since no process reads them
  * after a crash.
  */
 struct pmio_client_df {
@@ -92,7 +92,7 @@ struct pmio_slot_df {
 	uint64_t packed;	/* where the bytes of a small file are, PMIO_PACKED(); 0: in frames of its own */
 	/* of a file of several nodes, at its metadata server (lib/remote): */
 	uint64_t growers;	/* PMIO_GROWERS_*; clients set bits */
-	uint64_t cuts;		/* goes up with each truncation; only the agent changes it */
+	uint64_t cuts;		/* incremented at each truncation; only the agent changes it */
 	uint8_t reserved[24];
 };
 _Static_assert(sizeof(struct pmio_slot_df) == 64, "file slot");

@@ -388,7 +388,7 @@ void pmio_frame_drain_end(struct pmio_view *v, uint64_t frame, const struct pmio
 	struct pmio_mask news;
 
 	/*
-	 * P1 if it failed: dirty again, before draining goes
+	 * P1 if it failed: dirty again, before draining is cleared
 	 * P2 draining cleared
 	 * crash before P2: draining, which counts as dirty: drained again
 	 * crash after:     clean if all is on the PFS, else dirty
@@ -451,7 +451,7 @@ static void claim(struct pmio_view *v, uint64_t frame, uint32_t slot, uint64_t g
 	assert(generation > 0 && slot < v->nr_slots);
 
 	/*
-	 * P1 chunk number and bitmaps, while nobody owns the frame; and that it is
+	 * P1 chunk number and bitmaps, while no file owns the frame; and that it is
 	 *    not zeroed, before a client stores a byte
 	 * P2 the owner: one aligned 8-byte store
 	 * crash before P2: a free frame; after: the file's, with no valid block,

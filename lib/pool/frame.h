@@ -80,7 +80,7 @@ uint64_t pmio_frame_cleared(const struct pmio_view *v, uint64_t frame);
 /* after the write's bytes were flushed and fenced; flushed, not fenced */
 void pmio_frame_write_end(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 
-/* give up blocks that write_begin took and that will not be written (a client died) */
+/* release blocks that write_begin took and that will not be written (a client died) */
 void pmio_frame_write_abort(struct pmio_view *v, uint64_t frame, const struct pmio_mask *m);
 
 /*

@@ -1,7 +1,7 @@
 /*
  * pack.c -- small files that share frames (format.h)
  *
- * A file is packed, and unpacked, while no program has it open, so nobody but the agent looks at its bytes meanwhile.
+ * A file is packed, and unpacked, while no program has it open, so only the agent accesses its bytes meanwhile.
  */
 #include <errno.h>
 #include <string.h>
@@ -70,7 +70,7 @@ static uint64_t find_pack(struct pmio_pool *pool)
 	return PMIO_NO_FRAME;
 }
 
-/* nobody's chunk any more, and not free */
+/* make it a shared frame: neither the chunk of a file nor free */
 static void own_pack(struct pmio_view *v, uint64_t frame)
 {
 	uint64_t *owner = &v->headers[frame].owner;
@@ -159,7 +159,7 @@ int pmio_pool_unpack(struct pmio_pool *pool, uint32_t slot, uint64_t *frame)
 	/*
 	 * P1 the bytes
 	 * P2 valid and dirty
-	 * P3 the word goes
+	 * P3 the word is cleared
 	 * crash before P3: it counts, and recovery frees the frame; after: the file has the frame
 	 */
 	pmio_pm_copy(v->pm, pmio_view_frame(v, *frame), unit_data(v, p.frame, p.unit), pmio_pool_pack_max(pool));
@@ -186,8 +186,8 @@ int pmio_pool_packed_drop(struct pmio_pool *pool, uint32_t slot)
 	if (!pmio_pool_packed(pool, slot, &p))
 		return 0;
 	/*
-	 * P1 the word goes
-	 * crash before P1: as it was; after: the file has nothing in the pool, and the unit is free
+	 * P1 the word is cleared
+	 * crash before P1: as it was; after: the file has no data in the pool, and the unit is free
 	 */
 	rc = set_word(pool->view, slot, 0); /* P1 */
 	if (rc == 0)

@@ -141,7 +141,7 @@ static int keep_boot(struct pmio_view *v, const uint8_t boot[16])
 /*
  * A client writes into a block that a drain has just made clean, and sets dirty
  * again only after its bytes: a crash between leaves new bytes in a clean block.
- * These bytes were not promised, and would differ from the PFS's for ever.
+ * These bytes were not promised, and would differ from those on the PFS without limit.
  */
 static void drop_clean(struct pmio_view *v, uint64_t frame)
 {
@@ -535,8 +535,8 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 
 	/*
 	 * P1 the slot's next generation: no frame belongs to the file any more
-	 * P2 the catalog's entry goes
-	 * crash before P1: the file is there; between: the entry has an old generation,
+	 * P2 the catalog's entry is removed
+	 * crash before P1: the file exists; between: the entry has an old generation,
 	 * and is removed at the next start
 	 */
 	next = pmio_pm_load64(&df->generation) + 1;
@@ -549,7 +549,7 @@ int pmio_pool_file_remove(struct pmio_pool *pool, uint32_t slot)
 	if (was_packed) /* its word does not count any more */
 		pmio_pool_unit_put(pool, p.frame, p.unit);
 
-	/* if it fails, the file is gone nevertheless, and the slot is unused until then */
+	/* if it fails, the file is removed nevertheless, and the slot is unused until the next start */
 	if (pmio_catalog_clear(pool->catalog, slot) == 0) /* P2 */
 		pool->free_slots[pool->nr_free_slots++] = slot;
 	return 0;

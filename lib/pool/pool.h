@@ -198,7 +198,7 @@ int pmio_pool_dir_fd(const struct pmio_pool *pool);       /* borrowed */
  * slot   out
  *
  * Returns 0, -ENFILE (no free slot) or -ENOSPC (catalog full); neither is logged:
- * the caller may have files to give up.
+ * the caller may have files to evict.
  * Durable: when it returns 0; a crash before leaves the slot free.
  */
 int pmio_pool_file_add(struct pmio_pool *pool, struct pmio_pool_file *file, uint64_t size,
@@ -248,13 +248,13 @@ uint8_t *pmio_pool_packed_data(const struct pmio_pool *pool, const struct pmio_p
 /*
  * pmio_pool_pack -- pack a file
  *
- * frame  its only one, of its chunk 0; no client, and no job, uses it.  The caller does not put it back.
- * The frame becomes free, unless there is no shared one with room: then it becomes that.  0, or an error: it is as it was.
+ * frame  the file's only frame, of its chunk 0; no client and no job uses it.  The caller does not release it.
+ * The frame becomes free or, if no shared frame has room, a shared one.  0; or an error: nothing has changed.
  */
 int pmio_pool_pack(struct pmio_pool *pool, uint32_t slot, uint64_t frame);
-/* it gets a frame for its chunk 0; -ENOSPC: none is free; or an error: it is as it was */
+/* give it a frame for its chunk 0; -ENOSPC: none is free; or an error: nothing has changed */
 int pmio_pool_unpack(struct pmio_pool *pool, uint32_t slot, uint64_t *frame);
-/* what the pool has of it is not needed any more; 0 also if it is not packed */
+/* discard the data of a packed file; 0 also if it is not packed */
 int pmio_pool_packed_drop(struct pmio_pool *pool, uint32_t slot);
 
 /*

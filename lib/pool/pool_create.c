@@ -492,7 +492,7 @@ static int check_nothing_waits(struct pmio_pool *pool, const char *dir)
 	return -EBUSY;
 }
 
-/* called before anything is given up */
+/* called before any part of the old pool is removed */
 static int check_room(const struct old_pool *old, const char *dir, uint64_t size)
 {
 	uint64_t room = free_bytes(old->dir_fd);

@@ -1,5 +1,5 @@
 /*
- * pool_frames.c -- free frames, zeroed ones among them, and who has the others
+ * pool_frames.c -- free and zeroed frames, and the owners of frames in use
  */
 #include <assert.h>
 

@@ -15,7 +15,7 @@
 #include "pool/packed.h"
 #include "pool/pool_dir.h"
 
-#define PAGE 4096	     /* bytes of headers and slots that are lost with one unreadable place */
+#define PAGE 4096	     /* bytes of headers and slots that are lost if one place is unreadable */
 #define PIECE (1u << 20)     /* bytes copied at once */
 #define LAYOUT_FIELDS_MIN 5 /* this number of fields of a damaged superblock must fit the rest of the pool */
 

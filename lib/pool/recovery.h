@@ -61,7 +61,7 @@ struct pmio_recovery_target {
 /*
  * pmio_recovery_copy -- write a file, including the data of the pool
  *
- * From the pool come the dirty blocks, and, without a base, the others that it has;
+ * Dirty blocks, and without a base all other valid blocks, are taken from the pool;
  * the rest from the base.  Durable when it returns 0.
  * Returns 0, also if something was lost, or -errno of fd or base; not logged.
  */

@@ -181,7 +181,7 @@ int pmio_proto_send(int sock, const union pmio_any_msg *msg, int fd)
 	return n < 0 ? -errno : 0;
 }
 
-/* take the received descriptors; the first is kept, others are closed: no correct peer sends two */
+/* take the received descriptors; the first is kept, others are closed: a correct peer sends only one */
 static int take_fd(struct msghdr *mh)
 {
 	int kept = -1;

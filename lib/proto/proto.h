@@ -27,8 +27,8 @@
 #define PMIO_CLAIM_MAX 64	      /* chunks of one claim */
 
 /* a frame's number, or one of these */
-#define PMIO_CLAIM_NONE (-1) /* it has no frame, and was not needed now */
-#define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS has it, so it is zero; ask again each time */
+#define PMIO_CLAIM_NONE (-1) /* it has no frame, and none was requested */
+#define PMIO_CLAIM_HOLE (-2) /* reading: neither pool nor PFS has it, so it is zero; not to be cached */
 #define PMIO_CLAIM_PFS (-3)  /* the pool is full: read and write this chunk on the PFS */
 
 enum pmio_op {
@@ -68,7 +68,7 @@ struct pmio_hdr_msg {
 struct pmio_hello_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t pid;
-	uint32_t admin;	   /* 1: a command of `pmio`, does not keep an agent from leaving */
+	uint32_t admin;	   /* 1: a command of `pmio`, does not keep the agent running */
 };
 struct pmio_hello_reply_msg {
 	struct pmio_hdr_msg hdr;
@@ -92,7 +92,7 @@ struct pmio_hello_reply_msg {
 #define PMIO_OPEN_EARLY 512u  /* drain_early=on */
 #define PMIO_OPEN_SHARED 1024u /* agents of other nodes also have pieces of the file */
 #define PMIO_OPEN_MDS 2048u    /* ... and this one has its size: it belongs to the metadata server (lib/remote) */
-#define PMIO_OPEN_NEW 4096u	       /* the client has created it, and nothing makes its name durable yet */
+#define PMIO_OPEN_NEW 4096u	       /* the client has just created it: its name is not durable yet */
 #define PMIO_OPEN_SYNC_LATER 8192u /* drain_sync */
 #define PMIO_OPEN_FIRST 16384u      /* the file is empty: its first chunk will be written, in pieces */
 #define PMIO_OPEN_BY_FD 32768u      /* the descriptor is a program's own: the agent opens the file anew with it */
@@ -105,7 +105,7 @@ struct pmio_hello_reply_msg {
  * names, rights, groups, umask and mount namespace are the client's.  Without one: a
  * file of several nodes that has lost its name, and is open here.  -EAGAIN: the file is
  * being removed, a removal that an earlier agent had begun; open it again.  PMIO_EOTHER, with
- * BY_FD: another pool has the file; otherwise the client itself has looked.
+ * BY_FD: another pool has the file; without BY_FD the client itself has checked that.
  */
 struct pmio_open_msg {
 	struct pmio_hdr_msg hdr;
@@ -113,7 +113,7 @@ struct pmio_open_msg {
 	uint32_t map_lock; /* with MAPPED: as in MAP */
 	char path[PATH_MAX]; /* absolute: its current name, for later searches */
 };
-/* ... carries the agent's own descriptor if the request had none */
+/* the reply carries the agent's own descriptor if the request had none */
 struct pmio_open_reply_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
@@ -125,8 +125,8 @@ struct pmio_open_reply_msg {
 };
 
 #define PMIO_CLAIM_WRITE 1u /* they will be written: a hole also gets a frame */
-#define PMIO_CLAIM_ZERO 2u  /* ... in parts of blocks: zero the blocks beyond the PFS file's end */
-#define PMIO_CLAIM_WHOLE 4u /* ... in whole blocks and long pieces: a zeroed frame would gain nothing */
+#define PMIO_CLAIM_ZERO 2u  /* with WRITE: in parts of blocks: zero the blocks beyond the PFS file's end */
+#define PMIO_CLAIM_WHOLE 4u /* with WRITE: in whole blocks and long pieces: a zeroed frame would have no benefit */
 #define PMIO_CLAIM_ALL 7u
 
 /* CLAIM: which frames hold chunks first..first+nr-1 */
@@ -145,8 +145,8 @@ struct pmio_claim_reply_msg {
 };
 
 /*
- * FILL: make blocks of a resident chunk valid.  The reply comes when they are,
- * or with -EAGAIN when another client is overwriting one of them.
+ * FILL: make blocks of a resident chunk valid.  The reply is sent when they are,
+ * or with -EAGAIN if another client is overwriting one of them.
  */
 struct pmio_fill_msg {
 	struct pmio_hdr_msg hdr;
@@ -173,8 +173,8 @@ struct pmio_truncate_msg {
 };
 
 /*
- * RAISE: the file, of which this is the metadata server, is at least that long, as another target's slot says; unless it has been
- * truncated since cuts was read from its slot: -EAGAIN
+ * RAISE: at the file's metadata server: raise the size to one that was read from another target's slot; -EAGAIN: it was
+ * truncated since `cuts` was read from its slot here
  */
 struct pmio_raise_msg {
 	struct pmio_hdr_msg hdr;
@@ -183,7 +183,10 @@ struct pmio_raise_msg {
 	uint64_t cuts;
 };
 
-/* CLOSE: with the PFS file's attributes as the client sees them; from then on no other process may change it, if data wait */
+/*
+ * CLOSE: with the PFS file's attributes as the client sees them; if data are pending, no other process may change it
+ * from then on
+ */
 struct pmio_close_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t handle;
@@ -193,14 +196,14 @@ struct pmio_close_msg {
 	struct pmio_counts_df counts; /* the handle's */
 };
 
-#define PMIO_DRAIN_FORCE 1u   /* overwrite changes that others made to the file */
+#define PMIO_DRAIN_FORCE 1u   /* overwrite changes that other programs made to the file */
 #define PMIO_DRAIN_BY_FD 2u   /* handle 0: the file of the descriptor in the message; -ESRCH: not known */
 #define PMIO_DRAIN_ALL 3u
 
 /*
  * DRAIN: of a handle; or, with handle 0, of the file in a slot, with that generation
- * (-ESRCH: it is not there any more); or of a descriptor, which the agent writes to if it
- * has none
+ * (-ESRCH: there is no such file any more); or of a descriptor, through which the agent writes
+ * if it has none
  */
 struct pmio_drain_msg {
 	struct pmio_hdr_msg hdr;
@@ -210,7 +213,7 @@ struct pmio_drain_msg {
 	uint32_t flags;	   /* PMIO_DRAIN_* */
 };
 
-/* FORGET: give up the pool's data of a file that no program has open (else -EBUSY); the PFS is not touched */
+/* FORGET: discard the pool's data of a file that no program has open (else -EBUSY); the PFS file is not changed */
 struct pmio_forget_msg {
 	struct pmio_hdr_msg hdr;
 	uint64_t generation;
@@ -220,8 +223,9 @@ struct pmio_forget_msg {
 
 /*
  * REMOVE: the client is about to remove a name of the file of this descriptor (O_PATH
- * suffices), or has removed its last one, unannounced; the reply means that the catalog says so.
- * REMOVED: it has done it (0), or has not (negative).  If a client leaves in between, the agent finds out itself.
+ * suffices), or has removed its last one, unannounced; at the reply this is recorded in the catalog.
+ * REMOVED: it has removed it (0), or has not (negative).  If the client disconnects in between, the agent checks
+ * whether the name still exists.
  */
 struct pmio_remove_msg {
 	struct pmio_hdr_msg hdr;
@@ -256,7 +260,7 @@ struct pmio_stat_reply_msg {
 	uint64_t chunk_size, nr_frames, nr_frames_free, nr_files, nr_slots;
 	uint64_t resident_bytes, dirty_bytes, drained_bytes, filled_bytes;
 	uint64_t drain_ns;	   /* time in which at least one drain ran */
-	uint64_t fill_ns;	   /* time in which something was read from the PFS into frames */
+	uint64_t fill_ns;	   /* time in which at least one read from the PFS into frames ran */
 	uint64_t fallback_chunks, evicted_chunks, uptime_s, idle_timeout_s;
 	uint32_t nr_draining;	   /* files */
 	uint32_t paused;	   /* 1: drains wait */
@@ -309,7 +313,7 @@ struct pmio_stat_id_reply_msg {
 	uint64_t size;
 	uint32_t slot;
 	uint32_t nr_handles;
-	uint32_t pending;    /* what is on the PFS is not all of it, or not known to be */
+	uint32_t pending;    /* the PFS does not have all data, or is not known to have them */
 	uint32_t pad;
 	int64_t written_ns;  /* real time of the last close after a write that is pending; 0: none, or not known */
 };
@@ -323,8 +327,8 @@ struct pmio_stat_id_reply_msg {
 
 /*
  * MAP: the program is about to map these chunks, all of which have frames, and valid blocks where they
- * are mapped; for writing: their valid blocks count as dirty until the end.  how 0: nothing is mapped
- * by this handle any more
+ * are mapped; for writing: their valid blocks count as dirty until the end.  how 0: this handle has no
+ * mapping any more
  */
 struct pmio_map_msg {
 	struct pmio_hdr_msg hdr;
@@ -338,7 +342,7 @@ struct pmio_map_msg {
 
 /*
  * STAGE: make nr chunks resident and valid, each step-th from first on, as far as the PFS
- * file reaches.  The reply comes when they are, or with -ENOSPC: there are no frames
+ * file reaches.  The reply is sent when they are, or with -ENOSPC: there are no frames
  * except those of files that are open or not drained.
  */
 struct pmio_stage_msg {
@@ -354,7 +358,7 @@ struct pmio_stage_msg {
 #define PMIO_THROTTLE_RESUME 4u
 #define PMIO_THROTTLE_ALL 7u
 
-/* THROTTLE: the rate limit of drains, until the agent leaves */
+/* THROTTLE: the rate limit of drains, until the agent exits */
 struct pmio_throttle_msg {
 	struct pmio_hdr_msg hdr;
 	uint32_t what;	   /* one of PMIO_THROTTLE_* */

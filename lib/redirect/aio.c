@@ -1,9 +1,10 @@
 /*
  * aio.c -- asynchronous calls
  *
- * libaio's are done at once where the file is redirected, and their ends are kept until the program asks.  A thread that
- * waits for them in the kernel is woken by one that the kernel has, too, and which no program sees.  POSIX's need nothing:
- * the C library makes plain calls for them in threads.  io_uring is not there: programs fall back.
+ * Requests of libaio for redirected files are carried out at once, and their completions are queued until the program
+ * collects them.  A thread that waits in the kernel for completions is woken by a request to the kernel that no program
+ * sees.  POSIX's calls need nothing: the C library makes plain calls for them in threads.  io_uring_setup() fails, so
+ * that programs fall back on other calls.
  */
 #include "redirect/redirect.h"
 
@@ -26,10 +27,10 @@ struct waiter {
 	aio_context_t context;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all of these */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the variables below */
 static struct ended *first, **last = &first;
 static struct waiter *waiters;
-static struct iocb wake_up; /* by its address an event is known */
+static struct iocb wake_up; /* its address identifies the event */
 
 static ssize_t transfer_vector(const struct iocb *c, bool write)
 {
@@ -50,7 +51,7 @@ static ssize_t transfer_vector(const struct iocb *c, bool write)
 	return sum;
 }
 
-/* as the event has it */
+/* the result, as it is to be in the event */
 static ssize_t perform(const struct iocb *c)
 {
 	void *buf = (void *)(uintptr_t)c->aio_buf;
@@ -85,7 +86,7 @@ static void tell(const struct iocb *c)
 		RAW(write, c->aio_resfd, &one, sizeof(one));
 }
 
-/* nothing is written to nothing, and that has an end; lock held */
+/* a write of nothing to /dev/null completes at once; lock held */
 static void wake(aio_context_t context)
 {
 	static int nowhere = -1;
@@ -158,7 +159,7 @@ static long submit(aio_context_t context, long nr, struct iocb **v, const void *
 	return n;
 }
 
-/* up to nr ends of that context; lock held */
+/* up to nr completions of that context; lock held */
 static long take(aio_context_t context, long nr, struct io_event *out)
 {
 	long n = 0;
@@ -181,7 +182,7 @@ static long take(aio_context_t context, long nr, struct io_event *out)
 	return n;
 }
 
-/* what only woke somebody is taken out */
+/* remove the events that only woke a thread */
 static long without_wakes(struct io_event *out, long n)
 {
 	long to = 0;
@@ -213,7 +214,7 @@ static long ask_kernel(const struct asked *a, long n, bool wait)
 	return RAW(io_getevents, a->context, min, a->nr - n, a->out + n, limit);
 }
 
-/* once; *woken: there may be more of ours by now */
+/* one attempt; *woken: more completions may have been queued here meanwhile */
 static long get_some(const struct asked *a, long n, bool *woken)
 {
 	struct waiter me = { .context = a->context };
@@ -285,7 +286,7 @@ int redirect_io_getevents(aio_context_t context, long min, long nr, struct io_ev
 }
 REDIRECT(io_getevents, redirect_io_getevents);
 
-/* the kernel has the mask with its length */
+/* the kernel takes the mask with its length */
 struct sized_mask {
 	const void *mask;
 	size_t size;

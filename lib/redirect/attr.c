@@ -1,7 +1,7 @@
 /*
  * attr.c -- times, modes, owners and extended attributes
  *
- * What waits is written first: a drain that comes later would change the times once more, or could not write at all.
+ * Pending data are drained first: a later drain would change the times again, or could not write at all.
  */
 #include "redirect/redirect.h"
 
@@ -51,7 +51,7 @@ int redirect_settle_at(int dir, const char *path, bool follow)
 	return rc;
 }
 
-/* of a descriptor or a name, which is NULL then */
+/* of a name, or of the descriptor dir if path is NULL */
 static int settle(int dir, const char *path, int flags)
 {
 	if (!redirect_on || redirect_inside || !redirect_ours())
@@ -63,7 +63,10 @@ static int settle(int dir, const char *path, int flags)
 
 /* ---- times -------------------------------------------------------------------------------------- */
 
-/* and again: while it is open the agent takes another look at it, or would take the times for others' doing */
+/*
+ * settle again afterwards: the agent then re-reads the times of an open file, and would otherwise attribute them to
+ * another process
+ */
 static int set_times(int dir, const char *path, const struct timespec ts[2], int flags)
 {
 	struct stat st;
@@ -177,7 +180,7 @@ int redirect_chmod(const char *path, mode_t mode)
 }
 REDIRECT(chmod, redirect_chmod);
 
-/* of what is no symbolic link */
+/* for all but symbolic links */
 static long chmod_nofollow(int dir, const char *path, mode_t mode)
 {
 	char proc[40];
@@ -244,9 +247,9 @@ int redirect_lchown(const char *path, uid_t uid, gid_t gid)
 }
 REDIRECT(lchown, redirect_lchown);
 
-/* ---- extended attributes: pmio's own are not for programs, which would copy them with the data ---------- */
+/* ---- extended attributes: pmio's own are hidden, as programs would copy them with the data ------------ */
 
-/* a caller that asks for the length may get more than the list has */
+/* a caller that asks for the length may get more than the length of the list */
 static ssize_t listed(long n, char *names, size_t size)
 {
 	if (n > 0 && size && redirect_on && !redirect_inside)
@@ -275,7 +278,10 @@ ssize_t redirect_flistxattr(int fd, char *names, size_t size)
 }
 REDIRECT(flistxattr, redirect_flistxattr);
 
-/* what changes who may write, and capabilities, which a later write would take away; values of users' own change nothing */
+/*
+ * needed for attributes that change write permission, and for capabilities, which a later write would remove;
+ * attributes "user." need nothing
+ */
 static int settle_for_attribute(int dir, const char *path, int flags, const char *attr)
 {
 	if (!attr || (strncmp(attr, "system.", 7) != 0 && strncmp(attr, "security.", 9) != 0))

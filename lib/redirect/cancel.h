@@ -1,8 +1,8 @@
 /*
- * cancel.h -- calls that may wait for ever are points of cancellation, as the C library's are
+ * cancel.h -- calls that may wait without limit are cancellation points, as those of the C library are
  *
- * As there until glibc 2.40: a thread that is cancelled while it waits ends at once.  With one thread no other
- * can cancel it.
+ * As in glibc until 2.40, a thread that is cancelled while it waits ends at once.  In a process with one thread no
+ * other thread can cancel it.
  */
 #ifndef PMIO_REDIRECT_CANCEL_H
 #define PMIO_REDIRECT_CANCEL_H

@@ -1,4 +1,4 @@
-/* copy.c -- copies that the kernel would make: it knows only the plain files */
+/* copy.c -- copies that the kernel would make of the plain files, without the pool's data */
 #include "redirect/redirect.h"
 
 #include <poll.h>
@@ -144,7 +144,7 @@ static bool is_ready(int fd, short events, bool wait)
 	return poll(&p, 1, wait ? -1 : 0) > 0;
 }
 
-/* as much as finds room without waiting, once there is any: the pipe's reader may be this thread, later */
+/* once there is room, write as much as fits without waiting: the pipe's reader may be this thread, later */
 static ssize_t fill_pipe(int fd, const char *buf, size_t len, bool wait)
 {
 	size_t done = 0;
@@ -223,7 +223,7 @@ REDIRECT(splice, redirect_splice);
 
 /* ---- ioctl --------------------------------------------------------------------------------------------- */
 
-/* what is left to read of the file */
+/* bytes from the offset to the end of the file */
 static long left_to_read(int fd, int *out)
 {
 	off_t at = RAW(lseek, fd, 0, SEEK_CUR), size = redirect_lseek(fd, 0, SEEK_END);
@@ -235,7 +235,7 @@ static long left_to_read(int fd, int *out)
 	return 0;
 }
 
-/* nobody can write to it any more, or only at its end */
+/* will the file be immutable or append-only? */
 static bool will_be_fixed(unsigned long request, const void *arg)
 {
 	if ((unsigned)request == SET_FLAGS)

@@ -8,13 +8,13 @@
 #include "redirect/cancel.h"
 
 #define NR_IOV_MAX 1024
-#define AT_ONCE_MAX (1u << 20) /* bytes: of more, pages are better mapped before */
+#define AT_ONCE_MAX (1u << 20) /* bytes; for more, it is better to map the pages first */
 #define RWF_KNOWN 0x3f /* hints, and RWF_APPEND, RWF_NOAPPEND, RWF_SYNC, RWF_DSYNC */
 #define RWF_SYNCS 0x6
 #define RWF_APPENDS 0x10
 #define RWF_NOT_APPENDS 0x20
 
-/* -EINVAL as the kernel has it; *total: at most REDIRECT_IO_MAX */
+/* -EINVAL in the same cases as the kernel; *total: at most REDIRECT_IO_MAX */
 static int sum_up(const struct iovec *v, int nr, size_t *total)
 {
 	*total = 0;
@@ -28,7 +28,7 @@ static int sum_up(const struct iovec *v, int nr, size_t *total)
 	return 0;
 }
 
-/* of more bytes than that, the pieces that fit, or a part of the first one */
+/* limit a vector to `most` bytes: the pieces that fit, or a part of the first one */
 static const struct iovec *limit_to(size_t most, const struct iovec *v, int *nr, size_t *len, struct iovec *part)
 {
 	size_t sum = 0;
@@ -49,7 +49,7 @@ static const struct iovec *limit_to(size_t most, const struct iovec *v, int *nr,
 	return part;
 }
 
-/* than one call may have */
+/* to the bytes that one call may have */
 static const struct iovec *limit(const struct iovec *v, int *nr, size_t *len, struct iovec *part)
 {
 	return limit_to(REDIRECT_IO_MAX, v, nr, len, part);
@@ -71,7 +71,7 @@ static int limit_write(struct redirect_file *f, off_t off, const struct iovec **
 
 /* ---- with the pool ------------------------------------------------------------------------ */
 
-/* most calls: a copy between memories, which a signal handler may interrupt (but not use the pool) */
+/* most calls: a copy in memory, which a signal handler may interrupt (but it cannot use the pool meanwhile) */
 static ssize_t at_once(struct redirect_file *f, const struct iovec *v, int nr, off_t off, bool write)
 {
 	const struct redirect_pool *pool = redirect_pool();
@@ -161,7 +161,7 @@ static ssize_t pool_append(struct redirect_file *f, const struct iovec *v, int n
 
 /* ---- at the kernel's offset -------------------------------------------------------------------- */
 
-/* the offset is moved first: so no other process or thread that shares it reads or writes there */
+/* the offset is moved first, so that no other process or thread that shares it reads or writes the same range */
 static ssize_t sequential(struct redirect_file *f, int fd, const struct iovec *v, int nr, size_t len, bool write, bool sync)
 {
 	off_t end = RAW(lseek, fd, len, SEEK_CUR);
@@ -247,7 +247,7 @@ static ssize_t read_at(struct redirect_file *f, const struct iovec *v, int nr, o
 
 /* ---- the calls ------------------------------------------------------------------------------------ */
 
-/* the rest of a call: of a plain file, or with an error */
+/* the rest of a call on a plain file, or of one that failed */
 #define WITHOUT(err, plain) ((err) < 0 ? redirect_result(err) : raw_result(plain))
 
 static ssize_t done(struct redirect_file *f, ssize_t n)
@@ -375,7 +375,7 @@ ssize_t redirect_pwritev(int fd, const struct iovec *v, int nr, off_t off)
 REDIRECT(pwritev, redirect_pwritev);
 REDIRECT(pwritev64, redirect_pwritev);
 
-/* ---- as compilers call them where they know the buffer's size --------------------------------------- */
+/* ---- the functions that compilers call where they know the buffer's size ---------------------------- */
 
 static void check(size_t len, size_t room)
 {

@@ -1,8 +1,9 @@
 /*
  * environ.c -- the environment of other programs
  *
- * A program that is started with an empty one (env -i) would see the plain files beside its parents, which see the pool:
- * so it gets what makes it redirected.  A caller that takes only LD_PRELOAD out of it wants a program that is not redirected.
+ * A program that is started with an empty environment (env -i) would see the plain files while its parents see the
+ * pool: so it gets the variables that redirect it.  A caller that removes only LD_PRELOAD wants a program that is not
+ * redirected.
  */
 #include "redirect/redirect.h"
 
@@ -13,13 +14,16 @@
 
 #define PATHS_VARIABLE "PMIO_REDIRECT_PATHS="
 #define PRELOAD_VARIABLE "LD_PRELOAD="
-#define ENVIRONMENT_MAX 2048 /* strings, for what is made of it on the stack of a thread */
+#define ENVIRONMENT_MAX 2048 /* strings, as the new environment is built on the stack of a thread */
 #define KEPT_MAX 64
 #define KEPT_ROOM 8192 /* bytes */
 
 extern char **environ;
 
-/* of this process at its start: LD_PRELOAD, and what begins with PMIO_; a program may change where they were */
+/*
+ * of this process at its start: LD_PRELOAD, and variables that begin with PMIO_; copies, as a program may overwrite the
+ * originals
+ */
 static const char *kept[KEPT_MAX];
 static size_t nr_kept;
 
@@ -78,7 +82,7 @@ static bool is_in(char *const *all, size_t n, const char *string)
 	return false;
 }
 
-/* with the names that pmem: has added here; libpmio starts an agent: nothing of this is for it */
+/* with the patterns that names with pmem: have added here.  The agent that libpmio starts gets none of the variables */
 void redirect_make_environment(const struct redirect_environment *e, char **out)
 {
 	size_t n = 0;

@@ -1,8 +1,8 @@
 /*
  * fd_limit.c -- descriptors above the program's limit
  *
- * What libpmio opens must work, too, when the program has as many descriptors as it may have: where the hard limit is
- * higher the soft one is raised for the time of a call.
+ * libpmio must be able to open descriptors even if the program has reached its limit: where the hard limit is higher,
+ * the soft limit is raised for the duration of a call.
  */
 #include "redirect/redirect.h"
 
@@ -24,7 +24,7 @@ static void lock(struct redirect_raised *r)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &r->cancel_state);
 	RAW(rt_sigprocmask, SIG_BLOCK, &all, &r->mask, sizeof(all));
-	pthread_mutex_lock(&raising); /* the limit is what it was when it is unlocked */
+	pthread_mutex_lock(&raising); /* whenever this is unlocked the limit has its original value */
 }
 
 static void unlock(const struct redirect_raised *r)

@@ -1,7 +1,7 @@
 /*
  * file_size_limit.c -- how long a file may become: RLIMIT_FSIZE
  *
- * The kernel sees no write to a redirected file, so it is looked after here, by what the process's limit is known to be.
+ * The kernel does not see writes to redirected files, so the limit is enforced here, as far as it is known.
  */
 #include "redirect/redirect.h"
 
@@ -52,7 +52,7 @@ bool redirect_limited(void)
 	return atomic_load_explicit(&most, memory_order_relaxed) != RLIM_INFINITY;
 }
 
-/* what a child of vfork sets is for the program that it becomes */
+/* a limit that a child of vfork sets is for the program that it executes */
 static int changed(long rc, int resource)
 {
 	if (rc == 0 && resource == RLIMIT_FSIZE && redirect_on && redirect_ours())

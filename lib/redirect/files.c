@@ -1,8 +1,8 @@
 /*
- * files.c -- what is open, and by which descriptors
+ * files.c -- the open files, and their descriptors
  *
  * An entry of the table is one word: nothing known, plain, libpmio's own, or the file.  A file stays as long as an
- * entry or a call under way has it, and its memory for ever, so that a call that finds it in the table may look at
+ * entry or a call under way refers to it; its memory is never freed, so that a call that finds it in the table may read
  * its count.
  */
 #include "redirect/redirect.h"
@@ -24,17 +24,17 @@
 #define IS_FILE(v) ((v) > OWN)
 
 static _Atomic uintptr_t table[REDIRECT_FDS];
-static _Atomic int highest = -1; /* entry that was ever set */
+static _Atomic int highest = -1; /* the highest entry that was set at any time */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the lists */
 static pthread_mutex_t recognising = PTHREAD_MUTEX_INITIALIZER;
 static struct redirect_file *files, *unused;
 static int first_own = REDIRECT_FDS;
 
-/* ---- undisturbed ---------------------------------------------------------------------- */
+/* ---- without signals and cancellation ------------------------------------------------- */
 
 void redirect_enter(struct redirect_calm *calm)
 {
-	/* faults are no signals that could wait */
+	/* signals of faults cannot be blocked */
 	uint64_t all = ~0ULL & ~(1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1));
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &calm->cancel_state);
@@ -55,8 +55,8 @@ void redirect_leave(const struct redirect_calm *calm)
 static void close_elsewhere(void);
 
 /*
- * before the destructors of libraries, which libpmio's own need not survive, what stdio holds back is written; and what is
- * on other nodes is closed, as the library for their network need not survive them either
+ * Before the destructors of libraries, after which libpmio may no longer work: write what stdio has buffered, and close
+ * files on other nodes, as the library for the network may no longer work then, either.
  */
 static void flush_early(void)
 {
@@ -145,7 +145,7 @@ static void find_first_own(void)
 	RAW(prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
 	if (limit.rlim_cur >= 8192)
 		first_own = 4096;
-	else if (limit.rlim_max > limit.rlim_cur) /* all that the program may have is its own */
+	else if (limit.rlim_max > limit.rlim_cur) /* all numbers up to its limit are the program's */
 		first_own = (int)limit.rlim_cur;
 	else
 		first_own = limit.rlim_cur > 1024 ? 1024 : (int)(limit.rlim_cur / 4 * 3);
@@ -156,7 +156,7 @@ int redirect_highest(void)
 	return atomic_load(&highest);
 }
 
-/* above the program's limit, if there is no other place */
+/* above the program's limit, if there is no other free number */
 static long move_up(int fd)
 {
 	struct redirect_raised raised;
@@ -180,7 +180,7 @@ int redirect_own(int fd)
 		RAW(close, to);
 		to = -EMFILE;
 	}
-	if (to < 0) /* better low than not at all */
+	if (to < 0) /* a low number is better than a failure */
 		to = fd;
 	else if (to != fd)
 		RAW(close, fd);
@@ -311,7 +311,7 @@ static int open_file(int fd, const struct stat *st, const char *name, int flags,
 
 /* ---- whose call is it? --------------------------------------------------------------------------- */
 
-/* an adapter for an MPI in this process has files of its own in the pool, which it reaches by their descriptors */
+/* an adapter for an MPI in this process uses the pool by itself, and accesses its files by their plain descriptors */
 static bool is_pmio(const void *caller)
 {
 	const char *name;
@@ -326,7 +326,9 @@ static bool is_pmio(const void *caller)
 
 /* ---- the table -------------------------------------------------------------------------------------- */
 
-/* 1: a file, with a reference for the table; 0: plain; or an error.  A descriptor that this process has not opened */
+/*
+ * for a descriptor that this process has not opened.  1: a file, with a reference for the table; 0: plain; or an error
+ */
 static int recognise(int fd, const void *caller, struct redirect_file **out)
 {
 	char name[PATH_MAX];
@@ -349,7 +351,7 @@ static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 	struct redirect_calm calm;
 	uintptr_t v;
 
-	redirect_enter(&calm); /* what is said of it waits, too: standard error may have to be recognised itself */
+	redirect_enter(&calm); /* messages are deferred, too: standard error itself may not be recognised yet */
 	pthread_mutex_lock(&recognising);
 	v = atomic_load(&table[fd]);
 	if (IS_FILE(v) && redirect_hold((struct redirect_file *)v)) {
@@ -357,7 +359,7 @@ static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 	} else if (v == UNKNOWN) {
 		int what = recognise(fd, caller, &f);
 
-		/* of a child of vfork the entries are its parent's */
+		/* in a child of vfork the entries are its parent's */
 		if (what == 1 && redirect_ours()) {
 			atomic_fetch_add(&f->refs, 1);
 			set(fd, (uintptr_t)f);
@@ -384,7 +386,7 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
 		v = atomic_load_explicit(&table[fd], memory_order_acquire);
 		if (v == PLAIN || v == OWN)
 			return NULL;
-		if (redirect_inside) { /* a signal handler that came while libpmio was at work must not wait for it */
+		if (redirect_inside) { /* a signal handler that has interrupted libpmio must not wait for it */
 			*rc = IS_FILE(v) ? -EIO : 0;
 			return NULL;
 		}
@@ -438,7 +440,7 @@ static int truncate_at_open(struct redirect_file *f, int fd, const char *name)
 	if (f->access != O_RDONLY) {
 		rc = p->truncate(f->file, 0);
 		atomic_store(&f->wrote, true);
-	} else { /* as Linux does it */
+	} else { /* Linux permits it */
 		rc = p->open(fd, name, O_WRONLY, false, &other);
 		if (rc == 0)
 			rc = p->truncate(other, 0);
@@ -450,8 +452,9 @@ static int truncate_at_open(struct redirect_file *f, int fd, const char *name)
 }
 
 /*
- * The name may have gone to another file before the pool knew that this one is open, and what waited of it has gone with
- * it.  One that is opened without a name (/proc/self/fd) is the same once more.
+ * The name may have been removed or given to another file before the pool knew that this file is open: then its pending
+ * data were discarded with the name.  If the second open leads to the same file, it is one that has no name
+ * (/proc/self/fd), and is not too late.
  */
 static bool is_too_late(int fd, struct redirect_lost *lost)
 {
@@ -486,7 +489,7 @@ static int open_redirected(int fd, const struct stat *st, const char *name, int 
 	return fd;
 }
 
-/* Linux also shortens what is opened for reading only */
+/* Linux also shortens files that are opened for reading only */
 static long truncate_plain(int fd)
 {
 	char name[PMIO_FD_NAME_LEN];
@@ -530,7 +533,7 @@ int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *c
 	return open_redirected(fd, &st, name, flags, is_new && st.st_size == 0, truncate && !is_new, lost);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------------- */
+/* ---- all files ---------------------------------------------------------------------------------------- */
 
 struct redirect_file *redirect_find(uint64_t dev, uint64_t ino)
 {
@@ -630,7 +633,7 @@ void redirect_end_pool(void)
 	redirect_leave(&calm);
 }
 
-/* a descriptor that is used after all is recognised again */
+/* if such a descriptor is used after this, it is recognised again */
 static void close_elsewhere(void)
 {
 	if (!redirect_on || redirect_inside)
@@ -658,7 +661,7 @@ static void after_fork(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* what the parent has open is recognised when it is used; its connection is its own */
+/* files that the parent has open are recognised when they are used; the child makes a connection of its own */
 static void (*also_in_child)(void);
 
 static void begin_child(bool of_fork)

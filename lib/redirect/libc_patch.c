@@ -1,9 +1,9 @@
 /*
- * libc_patch.c -- the C library's calls of itself
+ * libc_patch.c -- intercepting the C library's internal calls
  *
- * stdio, and much else in the C library, calls its own functions past the dynamic symbols.  So the first bytes of each
- * that is taken are replaced by a jump.  What was there is not needed any more: the functions that take its place call
- * the kernel themselves, so no instruction has to be moved.
+ * stdio, and much else in the C library, calls other functions of the library without the dynamic symbols.  So the first
+ * bytes of each function that is replaced are overwritten by a jump.  The original code is no longer needed: the
+ * functions that replace it call the kernel themselves, so no instruction has to be moved.
  */
 #include "redirect/redirect.h"
 
@@ -92,7 +92,7 @@ static const ElfW(Sym) *find_symbol(const struct symbols *s, const char *name)
 	return NULL;
 }
 
-/* where it is to be changed; NULL: there is none of that name, or it is too short */
+/* where the function is to be overwritten; NULL: there is none of that name, or it is too short */
 static uint8_t *find(const struct symbols *s, const char *name)
 {
 	const ElfW(Sym) *sym = find_symbol(s, name);

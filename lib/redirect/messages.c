@@ -1,7 +1,7 @@
 /*
  * messages.c -- lines for standard error, and for pmio run --check
  *
- * Standard error may be redirected itself: then a line that libpmio has to say waits until that is left.
+ * Standard error may be redirected itself: then log lines of libpmio are queued until the call leaves libpmio.
  */
 #include "redirect/redirect.h"
 
@@ -71,7 +71,7 @@ void redirect_say_pending(void)
 	memcpy(text, pending, n);
 	nr_pending = 0;
 	pthread_mutex_unlock(&lock);
-	busy = true; /* notes about this write would never end */
+	busy = true; /* notes about this write would cause further notes without end */
 	if (n && write_to(2, text, n) < 0)
 		errno = before;
 	busy = false;
@@ -106,7 +106,7 @@ void redirect_warning(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* a limit on the size of files is for the program's: no signal of it because of this one */
+/* the limit on the size of files is meant for the program's files: this one must not cause a SIGXFSZ */
 static void write_note(int fd, const char *line, int n)
 {
 	static const uint64_t xfsz = 1ull << (SIGXFSZ - 1);
@@ -132,7 +132,7 @@ void redirect_note(char what, const char *name, const char *why)
 	if (!*check_file)
 		return;
 	n = snprintf(line, sizeof(line), "%c\t%d\t%s\t%s\t%s", what, (int)RAW(getpid), program_invocation_short_name, why, name);
-	n = n < (int)sizeof(line) ? n + 1 : (int)sizeof(line); /* with its end, as there may be newlines in names */
+	n = n < (int)sizeof(line) ? n + 1 : (int)sizeof(line); /* with the terminating null byte, as names may contain newlines */
 	fd = RAW(openat, AT_FDCWD, check_file, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return;

@@ -1,8 +1,8 @@
 /*
- * nodes_ops.h -- what libpmio-redirect-pool.so calls of libpmio-redirect-nodes.so
+ * nodes_ops.h -- the functions of libpmio-redirect-nodes.so that libpmio-redirect-pool.so calls
  *
- * The latter has lib/remote in it, and is loaded with the first file that is, or is to be, on other nodes.  It has no
- * client of its own: that of the former serves both.
+ * libpmio-redirect-nodes.so contains lib/remote, and is loaded for the first file that is, or is to be, on other nodes.
+ * It has no client of its own: it uses that of libpmio-redirect-pool.so.
  */
 #ifndef PMIO_REDIRECT_NODES_OPS_H
 #define PMIO_REDIRECT_NODES_OPS_H
@@ -27,7 +27,7 @@ const struct redirect_pool *pool_timed(const struct redirect_pool *pool, const c
 
 /* NULL: it cannot be loaded, which was logged */
 const struct elsewhere_nodes *pool_nodes(void);
-/* the same, if it was needed already */
+/* as pool_nodes(), but NULL if the library has not been loaded */
 const struct elsewhere_nodes *pool_nodes_loaded(void);
 /* in a child of fork */
 void pool_nodes_forget(void);

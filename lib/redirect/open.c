@@ -1,4 +1,4 @@
-/* open.c -- descriptors come and go */
+/* open.c -- opening, duplicating and closing descriptors */
 #include "redirect/redirect.h"
 
 #include <pthread.h>
@@ -22,7 +22,7 @@ static bool is_there(int dir, const char *path)
 	return RAW(faccessat, dir, path, F_OK) == 0;
 }
 
-/* what has no data of its own, or only as long as it has no name */
+/* opens that give no access to data, or that make a file without a name */
 static bool is_plain_open(int flags)
 {
 	return (flags & (O_PATH | O_DIRECTORY)) || (flags & O_TMPFILE) == O_TMPFILE;
@@ -36,7 +36,7 @@ struct opening {
 	int flags;
 	mode_t mode;
 };
-static struct opening opening; /* of a process that has only this to do */
+static struct opening opening; /* of a process that does only this */
 
 static int open_there(void)
 {
@@ -45,7 +45,7 @@ static int open_there(void)
 	return fd < 0 || redirect_close(fd) < 0 ? errno : 0;
 }
 
-/* what is opened there is recognised by the program that it becomes; it may only not be shortened by the kernel */
+/* the program that is executed then recognises the descriptor; but the kernel must not shorten the file */
 static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
 {
 	int err;
@@ -62,7 +62,7 @@ static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-#define LOST_MAX 100 /* files that one name has led to, and that had lost it */
+#define LOST_MAX 100 /* files to which the name resolved, one after the other, and which had lost it */
 
 static int open_once(int dir, const char *path, int flags, mode_t mode, const void *caller, struct redirect_lost *lost)
 {
@@ -156,7 +156,7 @@ int redirect_creat(const char *path, mode_t mode)
 REDIRECT(creat, redirect_creat);
 REDIRECT(creat64, redirect_creat);
 
-/* what the library for other nodes' network makes */
+/* calls that only the network library for other nodes makes */
 #define OWN_ONLY(name, function) __asm__(".weak " #name "\n.type " #name ", %function\n.set " #name ", " #function)
 
 static int maybe_own(long fd)
@@ -173,7 +173,7 @@ static int maybe_own_both(long rc, int fds[2])
 
 #define OURS(call) (redirect_on && redirect_inside ? REDIRECT_ABOVE(call) : (call))
 
-/* libpmio's connection must not have a number that the program uses for something else */
+/* libpmio's connection must not have a number that the program may use otherwise */
 int redirect_socket(int domain, int type, int protocol);
 int redirect_socket(int domain, int type, int protocol)
 {
@@ -237,7 +237,7 @@ int redirect_pipe(int fds[2])
 }
 OWN_ONLY(pipe, redirect_pipe);
 
-/* an agent sends a descriptor, which would be lost if there was no room for it */
+/* the agent sends a descriptor, which would be lost if there was no free number for it */
 ssize_t redirect_recvmsg(int sock, struct msghdr *m, int flags);
 ssize_t redirect_recvmsg(int sock, struct msghdr *m, int flags)
 {
@@ -252,7 +252,7 @@ ssize_t redirect_recvmsg(int sock, struct msghdr *m, int flags)
 }
 OWN_ONLY(recvmsg, redirect_recvmsg);
 
-/* the process that gets a descriptor by it has not told the agent yet */
+/* a process that receives a file's descriptor has the file open without the agent's knowledge */
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags);
 ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
 {
@@ -284,7 +284,7 @@ int redirect_close(int fd)
 REDIRECT(close, redirect_close);
 REDIRECT_ENTRY(__close_nocancel, redirect_close);
 
-/* but for libpmio's own */
+/* all but libpmio's own descriptors */
 int redirect_close_range(unsigned first, unsigned last, int flags);
 int redirect_close_range(unsigned first, unsigned last, int flags)
 {
@@ -315,9 +315,9 @@ void redirect_closefrom(int first)
 }
 REDIRECT(closefrom, redirect_closefrom);
 
-/* ---- more of the same ---------------------------------------------------------------------------- */
+/* ---- dup and similar ----------------------------------------------------------------------------- */
 
-/* what the table says of a copy it must know of the original */
+/* the original must be recognised before its entry is copied to a duplicate */
 static void know(int fd)
 {
 	int rc;
@@ -375,7 +375,10 @@ REDIRECT(dup2, redirect_dup2);
 
 #define OWN_LOCKS ((off_t)1 << 62) /* bytes from here on are libpmio's (pfs/exclusion.c) */
 
-/* a lock to the end of the file is one to the end of what the program can have there, and that end is the pool's */
+/*
+ * a lock to the end of the file is limited to the bytes that the program can use, and the end is that of the pool's
+ * size
+ */
 static long set_lock(struct redirect_file *f, int fd, int cmd, const struct flock *asked, struct flock *answer)
 {
 	struct flock fl = *asked;
@@ -394,7 +397,7 @@ static long set_lock(struct redirect_file *f, int fd, int cmd, const struct floc
 		fl.l_len = OWN_LOCKS - fl.l_start;
 	rc = CANCELLABLE(RAW(fcntl, fd, cmd, &fl));
 	if (rc >= 0 && answer) {
-		if (fl.l_type == F_UNLCK) { /* all else stays as it was */
+		if (fl.l_type == F_UNLCK) { /* all other fields are unchanged */
 			answer->l_type = F_UNLCK;
 		} else {
 			*answer = fl;

@@ -14,14 +14,14 @@
 #define DEVICES_MAX 16
 #define PATTERNS_MAX 65536 /* bytes */
 
-static char *patterns; /* with ':' between them; changed under lock, old ones stay */
+static char *patterns; /* separated by ':'; replaced under lock, old strings are not freed */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool changed; /* by names with pmem: */
 struct devices {
 	_Atomic uint64_t dev[DEVICES_MAX];
-	_Atomic unsigned nr; /* may be more than there is room for */
+	_Atomic unsigned nr; /* may be greater than DEVICES_MAX */
 };
-static struct devices devices, others; /* those that files which match may be on, and those that are known not to be */
+static struct devices devices, others; /* devices that may have files that match, and devices that are known to have none */
 static bool any_device;
 
 /* ---- patterns --------------------------------------------------------------------------- */
@@ -53,7 +53,7 @@ static void add_device(struct devices *d, uint64_t dev)
 		any_device = true;
 }
 
-/* the folder that all names of a pattern of n bytes are below: the length of its name */
+/* length of the name of the folder that contains all names that a pattern of n bytes matches */
 static size_t folder_of(const char *p, size_t n)
 {
 	size_t fixed = strcspn(p, "*?[\\:");
@@ -73,10 +73,10 @@ static bool is_below(const char *point)
 			return true;
 		p += n + (p[n] == ':');
 	}
-	return strchr(point, '\\') != NULL; /* it has a blank, written so */
+	return strchr(point, '\\') != NULL; /* it has an escaped character, e.g. a blank */
 }
 
-/* "ID PARENT MAJOR:MINOR ROOT POINT ..." of mountinfo: whether it is that device, and then in *below if there */
+/* "ID PARENT MAJOR:MINOR ROOT POINT ..." of mountinfo: is it that device?  *below: and mounted below such a folder? */
 static bool is_mount_of(const char *line, uint64_t dev, bool *below)
 {
 	char point[PATH_MAX];
@@ -89,8 +89,8 @@ static bool is_mount_of(const char *line, uint64_t dev, bool *below)
 }
 
 /*
- * A device that is not that of a pattern's folder: it may be mounted further down.  One that is mounted nowhere is a
- * part of a file system (btrfs's subvolumes), which may be anywhere.
+ * For a device that is not that of a pattern's folder: it may be mounted below such a folder.  A device that is mounted
+ * nowhere is a part of a file system (a subvolume of btrfs), which may be anywhere.
  */
 static bool may_be_below(uint64_t dev)
 {
@@ -112,7 +112,7 @@ static bool may_be_below(uint64_t dev)
 		}
 		len -= (size_t)(line - text);
 		memmove(text, line, len);
-		if (len == sizeof(text) - 1) /* what a line of that length is about is not known */
+		if (len == sizeof(text) - 1) /* the line is too long to be read */
 			below = true;
 	}
 	RAW(close, fd);
@@ -132,7 +132,7 @@ bool redirect_device_may(uint64_t dev)
 	return may;
 }
 
-/* the device of the folder that all names of a pattern are below */
+/* add the device of the folder that contains all names of a pattern */
 static void learn_device(const char *p, size_t n)
 {
 	char dir[PATH_MAX];
@@ -170,7 +170,7 @@ const char *redirect_patterns_changed(void)
 	return changed ? patterns : NULL;
 }
 
-/* what it means to fnmatch() is itself */
+/* escape the characters that have a meaning for fnmatch() */
 static void quote(const char *name, char *out)
 {
 	for (; *name; name++) {
@@ -191,7 +191,7 @@ static void add_name(const char *name)
 	pthread_mutex_lock(&lock);
 	n = strlen(patterns);
 	if (!redirect_matches(name) && n < PATTERNS_MAX && !strchr(name, ':') && asprintf(&all, "%s%s%s", patterns, n ? ":" : "", quoted) >= 0) {
-		__atomic_store_n(&patterns, all, __ATOMIC_RELEASE); /* others may still read the old one */
+		__atomic_store_n(&patterns, all, __ATOMIC_RELEASE); /* other threads may still read the old string */
 		any_device = true;
 		changed = true;
 	}
@@ -264,7 +264,7 @@ bool redirect_may_match(int dir, const char *path)
 	return redirect_absolute(dir, path, name) && redirect_matches(name);
 }
 
-/* or is it called so? */
+/* false: the file's name really ends so */
 static bool is_gone(const char *name, const struct stat *st)
 {
 	struct stat now;
@@ -272,7 +272,7 @@ static bool is_gone(const char *name, const struct stat *st)
 	return st->st_nlink == 0 || RAW(newfstatat, AT_FDCWD, name, &now, AT_SYMLINK_NOFOLLOW) < 0 || now.st_ino != st->st_ino || now.st_dev != st->st_dev;
 }
 
-/* also the one by which it was opened, when that has gone and it has others */
+/* returns the name by which it was opened even if that was removed and the file has others */
 bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
 {
 	static const char gone[] = " (deleted)";
@@ -294,11 +294,13 @@ const char *redirect_plain_path(int dir, const char *path)
 	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
 		return path;
 	path += sizeof(PREFIX) - 1;
-	if (!*path) /* a program that takes a name apart at its slashes, as mkdir -p, begins with that */
+	if (!*path) /* programs that split a name at its slashes, as mkdir -p, begin with an empty part */
 		return "/";
 	if (redirect_inside || !redirect_absolute(dir, path, name))
 		return path;
-	/* by what the kernel will call it; of a new file that is in a folder with a link in its name, only the folder */
+	/*
+	 * resolve links, as the kernel does; for a new file whose folder has a link in its name, only those of the folder
+	 */
 	redirect_inside++;
 	if (realpath(name, real)) {
 		add_name(real);

@@ -1,7 +1,7 @@
 /*
  * pool.c -- libpmio-redirect-pool.so: libpmio for redirected programs
  *
- * All calls come with redirect_inside set (redirect.h), so what this does goes to the kernel.
+ * redirect_inside (redirect.h) is set in all calls of this library, so its own calls go to the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #define PIECES_MAX 64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t removal = PTHREAD_MUTEX_INITIALIZER; /* a connection has one at a time */
+static pthread_mutex_t removal = PTHREAD_MUTEX_INITIALIZER; /* a connection can have one removal at a time */
 static struct pmio *connection;				     /* changed under lock */
 static void (*say)(const char *line);
 static _Atomic unsigned nr_elsewhere; /* open files of several nodes, and calls that may use sessions with other nodes */
@@ -51,12 +51,15 @@ static void forget(bool of_fork)
 	if (!of_fork)
 		client_in_copy();
 	lock = removal = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	connection = NULL; /* its memory stays: threads of the parent may hold its locks */
+	connection = NULL; /* its memory is not freed: threads of the parent may hold its locks */
 	nr_elsewhere = 0;
 	pool_nodes_forget();
 }
 
-/* sessions with other nodes: of one that just ends its target would have to find out what of it may still be under way */
+/*
+ * leave the sessions with other nodes: if the process just ended, their targets would have to find out which of its
+ * calls may still be under way
+ */
 static void end(void)
 {
 	const struct elsewhere_nodes *n = pool_nodes_loaded();
@@ -138,7 +141,9 @@ static bool is_library(struct pmio_file *f, unsigned how)
 	return (f->flags & PMIO_OPEN_READ) && read_at_once(f, &v, 0) == sizeof(head) && redirect_is_library(&head);
 }
 
-/* its creator may write to it though its mode says no, but only now: later the agent could not */
+/*
+ * the creator of a file may write to it although its mode forbids it, but only now: the agent could not drain it later
+ */
 static bool must_drain_now(struct pmio_file *f, unsigned how)
 {
 	char path[PMIO_FD_NAME_LEN];
@@ -156,7 +161,7 @@ static int close_elsewhere(struct pmio_file *f, unsigned how)
 	return rc < 0 ? rc : closed;
 }
 
-/* what waits of a file without a name is for nobody, unless others have it open and have not told so */
+/* pending data of a nameless file are not needed, unless other processes have it open without the agent's knowledge */
 static int close_file(struct pmio_file *f, unsigned how)
 {
 	struct pmio *pm = f->pm;
@@ -167,7 +172,7 @@ static int close_file(struct pmio_file *f, unsigned how)
 	if (f->ops)
 		return close_elsewhere(f, how);
 	if (is_nameless(fd)) {
-		/* of one that is complete the agent has nothing open any more, and finds it by no name */
+		/* if the PFS has all of it, the agent no longer has it open, and could not open it without a name */
 		if ((how & REDIRECT_CLOSE_SHARED) && pmio_stat_id(pm, fd, &st) == 0 && st.pending)
 			rc = pmio_drain(f);
 		left = rc == 0 && pmio_stat_id(pm, fd, &st) == 0 && st.nr_handles == 1;
@@ -224,7 +229,7 @@ static ssize_t write_file(struct pmio_file *f, const struct iovec *v, int nr, of
 	return transfer(f, v, nr, off, true);
 }
 
-/* all of it in one piece, as nothing of others may come in between */
+/* as one piece, so that no bytes of other writers can come in between */
 static ssize_t append_pieces(struct pmio_file *f, const struct iovec *v, int nr, off_t *at)
 {
 	size_t len = 0;
@@ -302,7 +307,7 @@ static int find(int fd, struct pmio_file **out)
 	return rc;
 }
 
-/* rc: of what was done with it */
+/* close the file of find(); rc: the result of the query */
 static int end_question(struct pmio_file *f, int rc)
 {
 	int closed = pmio_close(&f);
@@ -417,7 +422,7 @@ static int remove_file(int fd, const char *path)
 		pthread_mutex_unlock(&removal);
 		return rc;
 	}
-	/* all of it is on the file system: nothing can be lost, or come back, so its name need not go durably */
+	/* all of it is on the file system: no data can be lost or reappear, so its name need not be removed durably */
 	if (unlink(path) < 0)
 		return -errno;
 	pmio_forget_entry(pm, &st.entry, path);

@@ -1,5 +1,5 @@
 /*
- * pool_nodes.c -- the library for files of other nodes, loaded when one is met
+ * pool_nodes.c -- loading the library for files of other nodes, when the first one is found
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * prefix.c -- names with pmem: in calls that have nothing to do with a file's data
+ * prefix.c -- names with pmem: in calls that do not concern a file's data
  */
 #include "redirect/redirect.h"
 
@@ -38,7 +38,7 @@ BY_NAME(int, statfs64, (const char *path, struct statfs64 *st), RAW(statfs, PLAI
 BY_NAME(ssize_t, getxattr, (const char *path, const char *attr, void *value, size_t size), RAW(getxattr, PLAIN(path), attr, value, size));
 BY_NAME(ssize_t, lgetxattr, (const char *path, const char *attr, void *value, size_t size), RAW(lgetxattr, PLAIN(path), attr, value, size));
 
-/* the C library's: it asks the kernel for each part of the name */
+/* the C library's function, which asks the kernel for each part of the name */
 char *redirect_realpath(const char *path, char *out);
 char *redirect_realpath(const char *path, char *out)
 {

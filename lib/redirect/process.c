@@ -1,4 +1,4 @@
-/* process.c -- other programs take over, and processes end */
+/* process.c -- exec, and the end of processes */
 #include "redirect/redirect.h"
 
 #include <alloca.h>
@@ -17,7 +17,7 @@
 
 /* ---- what cannot be redirected ---------------------------------------------------------------- */
 
-/* the linker of Go leaves a note of its own */
+/* the linker of Go adds a note of its own */
 static bool is_of_go(int fd, const Elf64_Phdr *ph)
 {
 	char notes[512];
@@ -36,7 +36,7 @@ static bool is_of_go(int fd, const Elf64_Phdr *ph)
 	return false;
 }
 
-/* programs are linked to the loader by that; one that is linked statically has none */
+/* the loader has one, as programs are linked to it; a static program has none */
 static bool has_soname(int fd, const Elf64_Phdr *ph)
 {
 	Elf64_Dyn all[32];
@@ -49,7 +49,10 @@ static bool has_soname(int fd, const Elf64_Phdr *ph)
 	return false;
 }
 
-/* run as a program: the one that it loads is redirected, but it reads that and its libraries by itself */
+/*
+ * the loader run as a program: the program that it loads is redirected, but it reads that program and its libraries
+ * without redirection
+ */
 static const char the_loader[] = "it is the loader";
 
 static const char *look_at_elf(int fd, const Elf64_Ehdr *e)
@@ -83,7 +86,10 @@ static const char *look_at_rights(int fd)
 	return NULL;
 }
 
-/* NULL: it can, or nobody knows.  next: the interpreter of a script, or empty */
+/*
+ * the reason why a program cannot be redirected; NULL: it can, or that is not known.  next: the interpreter of a
+ * script, or empty
+ */
 static const char *look_at_program(int dir, const char *path, char next[256])
 {
 	union {
@@ -111,7 +117,10 @@ static const char *look_at_program(int dir, const char *path, char next[256])
 	return why;
 }
 
-/* programs that were warned of: hashes of their names, 0: none; in memory that is shared with children, as the children exec */
+/*
+ * programs about which a warning was given: hashes of their names, 0: none; shared with children, as it is they that
+ * call exec
+ */
 #define WARNED_MAX 256
 static _Atomic uint64_t *warned;
 
@@ -137,7 +146,7 @@ static bool is_first(const char *name)
 	return true;
 }
 
-/* in a child of vfork, which has no connection of its own, another one does it */
+/* a child of vfork has no connection of its own, so a child of its own does it */
 static struct {
 	int dir;
 	const char *path;
@@ -167,7 +176,7 @@ static void settle_program(int dir, const char *path)
 	redirect_in_child(settle_there);
 }
 
-/* true: it sees the plain files.  The kernel reads the program, and the interpreters of a script */
+/* true: it will use the plain files.  Drains the program and the interpreters of a script, as the kernel reads them */
 static bool prepare(int dir, const char *path)
 {
 	char next[256], current[PATH_MAX];
@@ -206,6 +215,7 @@ static int settle_all(void)
 
 /* ---- exec --------------------------------------------------------------------------------------------- */
 
+/* the agent closes a drained file shortly after it has answered; until then the kernel refuses to execute it */
 static long exec_when_closed(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	struct pmio_backoff b = PMIO_BACKOFF_EXEC;
@@ -221,8 +231,8 @@ static long exec_when_closed(int dir, const char *path, char *const argv[], char
 }
 
 /*
- * The next program has our descriptors, and recognises them; what we had of them is closed before.  If it comes to
- * nothing they are recognised here.
+ * The next program inherits the descriptors, and recognises them; this process closes their files before.  If exec
+ * fails they are recognised here again.
  */
 static int exec_program(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
@@ -230,7 +240,7 @@ static int exec_program(int dir, const char *path, char *const argv[], char *con
 	bool is_past = false;
 	char **env;
 
-	if (!redirect_on || (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0 && !redirect_inside)) /* one of many folders that are tried */
+	if (!redirect_on || (path && !(flags & AT_EMPTY_PATH) && RAW(faccessat, dir, path, X_OK) < 0 && !redirect_inside)) /* a search of PATH tries many */
 		return (int)raw_result(RAW(execveat, dir, path, argv, envp, flags));
 	if (!redirect_inside) {
 		redirect_share_all();
@@ -239,7 +249,7 @@ static int exec_program(int dir, const char *path, char *const argv[], char *con
 		else if (redirect_ours())
 			redirect_settle_fd(dir);
 		redirect_close_all();
-		/* what cannot be drained has been logged: the program would not get further with an error */
+		/* data that cannot be drained have been logged: an error of exec would not help the program */
 		if (is_past && redirect_ours())
 			settle_all();
 		else if (is_past)
@@ -277,7 +287,7 @@ REDIRECT(fexecve, redirect_fexecve);
 
 /* ---- exit ---------------------------------------------------------------------------------------------- */
 
-/* exit() comes here last, after what stdio held back was written */
+/* exit() calls this last, after stdio's buffers were written */
 void redirect_exit(int status);
 void redirect_exit(int status)
 {
@@ -293,7 +303,7 @@ REDIRECT(_Exit, redirect_exit);
 
 /* ---- by number -------------------------------------------------------------------------------------------- */
 
-/* libraries call these so, as libuv does; what returns no int returns a long */
+/* libraries, e.g. libuv, make these calls by syscall(); functions that do not return an int return a long */
 static const struct {
 	long nr;
 	const char *name;

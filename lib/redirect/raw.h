@@ -1,5 +1,5 @@
 /*
- * raw.h -- system calls past the C library, whose own functions lead back to here
+ * raw.h -- system calls that bypass the C library, whose own functions lead back to this library
  */
 #ifndef PMIO_REDIRECT_RAW_H
 #define PMIO_REDIRECT_RAW_H
@@ -38,7 +38,7 @@ static inline long raw_call(long nr, long a, long b, long c, long d, long e, lon
 #define RAW(name, ...) RAW_PICK(SYS_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define RAW_PICK(nr, a, b, c, d, e, f, ...) raw_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-/* as the C library returns it */
+/* the result as the C library returns it: -1 and errno for an error */
 static inline long raw_result(long r)
 {
 	if (r >= 0 || r < -4095)

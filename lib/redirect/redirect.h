@@ -1,18 +1,18 @@
 /*
- * redirect.h -- the insides of libpmio-redirect.so: the files of any program, in the pool
+ * redirect.h -- internals of libpmio-redirect.so: the files of any program, in the pool
  *
- * A program gets the kernel's own descriptor of the plain file, so that whatever is done to descriptors works by
- * itself; what is done to the data goes to the pool.  The offset is the kernel's, too.  A table has what is known of
- * each descriptor; one that came from elsewhere (another process, or the time before exec) is recognised at its
+ * A program gets the kernel's own descriptor of the plain file, so that all operations on descriptors work without
+ * help; operations on the data go to the pool.  The offset is the kernel's, too.  A table keeps what is known of each
+ * descriptor; one that came from elsewhere (from another process, or from the time before exec) is recognised at its
  * first use.
  *
- * Functions of the C library are taken twice: by symbols, which come before those of the C library as this library
- * is preloaded, and by a jump at the start of the C library's own functions, for its calls of itself (libc_patch.c).  So
- * nothing here may call them for what is taken; raw.h has what is called instead.
+ * Functions of the C library are replaced in two ways: by symbols, which precede those of the C library because this
+ * library is preloaded, and by a jump at the start of the C library's own functions, for its internal calls (libc_patch.c).
+ * So nothing here may call the functions that are replaced; the calls of raw.h are used instead.
  *
- * redirect_inside counts how deep this thread is in libpmio, whose calls are for the kernel.
+ * redirect_inside counts how deep this thread is in libpmio, whose calls go to the kernel.
  *
- * A child of vfork() shares our memory, but not our descriptors: it changes no table (redirect_ours()).
+ * A child of vfork() shares its parent's memory, but not its descriptors: it changes no table (redirect_ours()).
  */
 #ifndef PMIO_REDIRECT_REDIRECT_H
 #define PMIO_REDIRECT_REDIRECT_H
@@ -31,27 +31,27 @@
 #include "redirect/raw.h"
 
 #define REDIRECT_FDS 65536 /* descriptors from here on cannot be of redirected files */
-#define REDIRECT_IO_MAX 0x7ffff000 /* bytes of one call, as the kernel has it */
+#define REDIRECT_IO_MAX 0x7ffff000 /* bytes of one call, the kernel's limit */
 
 /* an open file description, as far as this process knows it */
 struct redirect_file {
-	_Atomic unsigned refs; /* of the table, and of calls under way; 0: it is free.  Its memory stays */
-	struct redirect_file *next; /* all of them; under the lock of files.c */
+	_Atomic unsigned refs; /* of the table, and of calls under way; 0: it is free, but its memory is kept */
+	struct redirect_file *next; /* in the list of all files; under the lock of files.c */
 	struct pmio_file *file;
 	uint64_t dev, ino;
 	int access; /* O_RDONLY, O_WRONLY, O_RDWR */
 	atomic_bool append, sync; /* O_APPEND, O_DSYNC */
-	atomic_bool shared; /* other processes may have it, too */
+	atomic_bool shared; /* other processes may have it open, too */
 	atomic_bool wrote;
-	bool elsewhere; /* other nodes are asked about it */
-	atomic_bool loads; /* what was written is a library */
+	bool elsewhere; /* other nodes are involved */
+	atomic_bool loads; /* the data written are those of a library */
 };
 
 /* a function that takes the place of the C library's */
 struct redirect_entry {
 	const char *name;
 	void *function;
-	void *exported; /* where the C library's own calls go */
+	void *exported; /* where the C library's internal calls are to go */
 };
 
 #if defined(__x86_64__)
@@ -61,9 +61,9 @@ struct redirect_entry {
 #endif
 
 /*
- * What is exported is a jump to the function, one for all names of it.  UCX and Open MPI overwrite the beginning of what is
- * called mmap and munmap, and come by syscall() for the function that they have replaced: then that is still there.
- * Weak, so that they are not taken for what pmio's own files call
+ * The exported symbol is a jump to the function, one for all of its names.  UCX and Open MPI overwrite the beginning of
+ * mmap and munmap, and use syscall() for the function that they have replaced: so the function itself stays intact.
+ * Weak, so that calls from pmio's own files are not bound to it
  */
 #define REDIRECT(name, function)                                                                                 \
 	__asm__(".ifndef exported_" #function "\n.pushsection .text\n.balign 32, 0xcc\n"                            \
@@ -83,7 +83,7 @@ struct redirect_entry {
 extern bool redirect_on;
 extern _Thread_local int redirect_inside __attribute__((tls_model("initial-exec")));
 
-/* of a new process: in_copy is called in a child that is a copy of it, and was not made by fork() */
+/* for a new process: in_copy is called in a child that is a copy of it but was not made by fork() */
 void redirect_state_begin(void (*in_copy)(void));
 /* in a child of fork */
 void redirect_state_init(void);
@@ -99,70 +99,70 @@ int redirect_names_init(const char *patterns);
 bool redirect_matches(const char *name);
 /* may a file on that device have a name that matches? */
 bool redirect_device_may(uint64_t dev);
-/* without pmem:, if it has that; then the file is redirected whatever the patterns say */
+/* the path without the prefix pmem:; a file whose name has the prefix is redirected even if no pattern matches */
 const char *redirect_plain_path(int dir, const char *path);
-/* an absolute name by the letters alone; false: it has none that fits */
+/* make the path absolute without resolving links; false: it has no absolute name, or a too long one */
 bool redirect_absolute(int dir, const char *path, char out[PATH_MAX]);
-/* does it match so?  Without symbolic links it is what is decided by, otherwise a guess */
+/* does that absolute name match?  Exact if the path has no symbolic links, otherwise a guess */
 bool redirect_may_match(int dir, const char *path);
-/* the name of an open file, without links; false: unknown */
+/* the name of an open file, with links resolved; false: unknown */
 bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX]);
-/* what the environment of another program must have for the same files; NULL: what there is already */
+/* the patterns for the environment of another program, to redirect the same files there; NULL: unchanged */
 const char *redirect_patterns_changed(void);
 
-/* ---- files.c: what is open --------------------------------------------------------------- */
+/* ---- files.c: open files ----------------------------------------------------------------- */
 
-/* in_child: also to be called in a child of fork */
+/* in_child: is also called in a child of fork */
 void redirect_files_init(void (*in_child)(void));
-/* what fork() has called is not called here */
+/* in a child that was not made by fork(): do what the handlers of fork() would have done */
 void redirect_in_copy(void);
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
-/* one more reference, of a file that somebody has; false: it is gone */
+/* take one more reference; false: the file has none any more, and is gone */
 bool redirect_hold(struct redirect_file *f);
-/* the close's result, if this reference was the last */
+/* release a reference; returns the result of the close if this was the last one */
 int redirect_put(struct redirect_file *f);
-/* the file that a name led to last, which has no name any more */
+/* the file that a name resolved to last, and which has no name any more */
 struct redirect_lost {
 	uint64_t dev, ino;
-	bool again; /* what waited of it may be gone with its name: that is to be opened once more */
+	bool again; /* its pending data may have been discarded with its name: open the name again */
 };
-/* a descriptor was just opened by flags; -1 and errno if it should be redirected and cannot be: it is closed then */
+/* a descriptor was just opened with flags; -1 and errno if it should be redirected and cannot be: then it was closed */
 int redirect_opened(int fd, int flags, bool is_new, bool truncate, const void *caller, struct redirect_lost *lost);
-/* the descriptor goes, or is another one; the result of the close */
+/* the descriptor is about to be closed or replaced; returns the result of the close */
 int redirect_forget(int fd);
 void redirect_duplicate(int from, int to);
-/* libpmio's own descriptor: out of the program's way */
+/* move a descriptor of libpmio out of the program's range, and mark it as libpmio's own */
 int redirect_own(int fd);
 bool redirect_is_own(int fd);
-/* libpmio closes it */
+/* libpmio closes this descriptor of its own */
 void redirect_disown(int fd);
-/* of all descriptors that the table knows anything of */
+/* the highest descriptor that the table knows anything of */
 int redirect_highest(void);
-/* of this file; it may wait if other nodes are asked */
+/* the size of this file; waits if other nodes have to be asked */
 int redirect_size(struct redirect_file *f, off_t *size);
-/* the size and time of a file that may be open here, as struct redirect_size has them: 1; 0: it is not; or an error */
+/* size and time, as in struct redirect_size, of a file that may be open here: 1; 0: it is not open; or an error */
 int redirect_open_size(uint64_t dev, uint64_t ino, off_t *size, int64_t *written_ns);
-/* 0 if that is not known */
+/* the file's size; 0 if it is not known */
 off_t redirect_size_of(struct redirect_file *f);
-/* of an open file, with a reference; NULL: it is not open here */
+/* find an open file, and take a reference; NULL: it is not open here */
 struct redirect_file *redirect_find(uint64_t dev, uint64_t ino);
-/* a program has set the file's times: they stay at its close */
+/* a program has set the file's times: the close must not change them */
 void redirect_times_set(uint64_t dev, uint64_t ino);
-/* before another program takes the place of this one, or this process ends: files are closed, descriptors stay */
+/* before this process executes another program, or ends: close the files, keep the descriptors */
 void redirect_close_all(void);
-/* and after that, what the pool's library keeps */
+/* after that: release what the pool's library keeps */
 void redirect_end_pool(void);
-/* other processes may have our files from now on */
+/* other processes may have this process's files open from now on */
 void redirect_share_all(void);
-/* file: where the pool's calls are added up, or NULL; before the first of them */
+/* file: to which the totals of the pool's calls are added, or NULL.  To be called before the first of them */
 void redirect_time_calls(const char *file);
-/* the pool's calls; NULL: it cannot be loaded */
+/* the calls of the pool's library; NULL: it cannot be loaded */
 const struct redirect_pool *redirect_pool(void);
 
 /*
- * around calls of the pool that may take long: no signal handler, which could need what this thread has locked, and
- * no cancellation
+ * around calls of the pool that may take long: block signals, as a handler could need what this thread has locked, and
+ * disable cancellation
  */
 struct redirect_calm {
 	uint64_t mask;
@@ -173,19 +173,19 @@ void redirect_leave(const struct redirect_calm *calm);
 
 /* ---- fd_limit.c: descriptors above the program's limit ---------------------------------------- */
 
-/* the program's limit is as high as the hard one until redirect_lower(); false: there is no higher one */
+/* raise the soft limit to the hard one until redirect_lower(); false: the hard limit is not higher */
 struct redirect_raised {
 	uint64_t mask;
 	int cancel_state;
 	struct rlimit before;
 };
-extern bool redirect_was_raised; /* ever */
+extern bool redirect_was_raised; /* at any time */
 bool redirect_raise(struct redirect_raised *r);
 void redirect_lower(const struct redirect_raised *r);
 /* in a child of fork */
 void redirect_above_init(void);
 
-/* a call that makes a descriptor for libpmio, or for a moment, also when the program has none left */
+/* a call that makes a descriptor for libpmio, or a temporary one, even if the program has reached its limit */
 #define REDIRECT_ABOVE(call)                                                                                     \
 	({                                                                                                         \
 		struct redirect_raised raised_;                                                                    \
@@ -203,7 +203,7 @@ static inline int redirect_errno(long rc)
 	return rc <= -4096 ? EIO : (int)-rc;
 }
 
-/* sets errno for a negative code */
+/* -1 and errno for a negative code */
 static inline long redirect_result(long rc)
 {
 	if (rc >= 0)
@@ -224,21 +224,24 @@ ssize_t redirect_pread(int fd, void *buf, size_t len, off_t off);
 ssize_t redirect_pwrite(int fd, const void *buf, size_t len, off_t off);
 off_t redirect_lseek(int fd, off_t off, int whence);
 int redirect_fsync(int fd);
-/* have what waits of a file on the file system; 0 or -errno.  follow: symbolic links */
+/* drain the pending data of a file to the file system; 0 or -errno.  follow: symbolic links */
 int redirect_settle_fd(int fd);
 int redirect_settle_at(int dir, const char *path, bool follow);
-/* O_PATH, of a regular file whose name matches, with that; -1: it is no such file */
+/* open with O_PATH a regular file whose name matches; name: set to that name; -1: it is no such file */
 int redirect_path_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
 /* the same, also in a child of vfork */
 int redirect_matching_fd(int dir, const char *path, bool follow, struct stat *st, char name[PATH_MAX]);
 
 /* process.c */
 void redirect_process_init(void);
-/* vfork_helper.c: for a child of vfork, in one of its own; fn returns 0, an errno or -errno.  0 or an errno */
+/*
+ * vfork_helper.c: call fn in a child of this process, which is itself a child of vfork; fn returns 0, an errno or -errno.  0
+ * or an errno
+ */
 int redirect_in_child(int (*fn)(void));
 /* aio.c: io_submit, io_getevents, io_destroy */
 long redirect_aio_by_number(long nr, const long a[6], const void *caller);
-/* map.c: a file was written to, which may have become longer than what was mapped of it */
+/* map.c: a file was written to, and may have grown past what was mapped of it */
 void redirect_grow_maps(uint64_t dev, uint64_t ino);
 /* at the process's end, and in a child of fork */
 void redirect_unmap_all(void);
@@ -248,7 +251,7 @@ void redirect_forget_maps(void);
 
 void redirect_limit_init(void);
 bool redirect_limited(void);
-/* *len: as much as there may be */
+/* *len: reduced to what the limit permits */
 int redirect_limit_write(off_t off, size_t *len);
 int redirect_limit_size(off_t size, off_t before);
 
@@ -257,20 +260,20 @@ int redirect_limit_size(off_t size, off_t before);
 struct redirect_environment {
 	char *const *from;
 	const char *patterns; /* changed ones, or NULL */
-	bool bare;	      /* it was made empty: what makes a program redirected is added */
-	size_t size;	      /* bytes of what is made of it */
+	bool bare;	      /* it was made empty: the variables that redirect a program are added */
+	size_t size;	      /* bytes of the new environment */
 };
 void redirect_environ_init(void);
 void redirect_environment(char *const envp[], struct redirect_environment *e);
 void redirect_make_environment(const struct redirect_environment *e, char **out);
 
-/* ---- messages.c: what is told -------------------------------------------------------------------- */
+/* ---- messages.c: messages ------------------------------------------------------------------------ */
 
-/* file: of --check, or NULL; output: where lines go that had to wait */
+/* file: of --check, or NULL; output: writes lines that had to be queued */
 void redirect_notes_init(const char *file, ssize_t (*output)(int fd, const void *buf, size_t len));
 void redirect_say(const char *line);
 void redirect_say_pending(void);
-/* for pmio run --check: '+' redirected, '-' went past, and why */
+/* for pmio run --check: '+' redirected, '-' not redirected, and why */
 void redirect_note(char what, const char *name, const char *why);
 void redirect_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void redirect_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,4 +1,4 @@
-/* rename.c -- names: removed, replaced, given */
+/* rename.c -- removing, replacing and adding names */
 #include "redirect/redirect.h"
 
 #include <dirent.h>
@@ -9,8 +9,8 @@
 /* ---- removed --------------------------------------------------------------------------------- */
 
 /*
- * With a file's last name its data go, and the agent is told before.  But what other processes may have open without
- * having told so (a descriptor that a child has inherited) keeps its data, on the file system below.
+ * A file's data are discarded with its last name, and the agent is told before.  But a file that other processes may
+ * have open without the agent's knowledge (a descriptor that a child has inherited) keeps its data, on the PFS.
  */
 static long remove_known(int fd, const struct stat *st, const char *name)
 {
@@ -67,11 +67,11 @@ int redirect_remove(const char *path)
 }
 REDIRECT(remove, redirect_remove);
 
-/* ---- given and replaced --------------------------------------------------------------------------- */
+/* ---- added and replaced --------------------------------------------------------------------------- */
 
-#define LISTED 1024 /* bytes of names at once */
+#define LISTED 1024 /* bytes of names per call */
 
-/* to: what the folder will be called; both are changed, and are what they were when this returns */
+/* to: the folder's new name; both are modified meanwhile, and restored when this returns */
 static int settle_below(char from[PATH_MAX], char to[PATH_MAX])
 {
 	char names[LISTED] __attribute__((aligned(8)));
@@ -114,11 +114,11 @@ static int settle_folder(int dir, const char *path, int to_dir, const char *to)
 	known = RAW(fstat, fd, &st) == 0 && redirect_device_may(st.st_dev) && redirect_fd_name((int)fd, &st, from) && redirect_absolute(to_dir, to, name);
 	RAW(close, fd);
 	if (!known || snprintf(inside, sizeof(inside), "%s/x", name) >= (int)sizeof(inside) || redirect_matches(inside))
-		return 0; /* most patterns have all that is below a folder, or nothing */
+		return 0; /* most patterns match everything below a folder, or nothing */
 	return settle_below(from, name);
 }
 
-/* of a file that gets a name which is not redirected all has to be there, and of all files in a folder */
+/* if the new name is not redirected, drain the file, or all files of the folder, to the PFS */
 static int settle_for(int dir, const char *path, bool follow, int to_dir, const char *to)
 {
 	struct stat st;
@@ -131,9 +131,9 @@ static int settle_for(int dir, const char *path, bool follow, int to_dir, const 
 }
 
 /*
- * A layout file is beside its file: with a name in another folder other nodes would not find it.  Once all of the file is on
- * the file system, and nobody has it open, it is gone.  While that is not so the file cannot be renamed to there, and
- * programs copy it (mv).  A file that is replaced may have a layout file, too.
+ * A layout file is in the same folder as its file: if the file was moved to another folder, other nodes would not find
+ * it.  It is removed once all of the file is on the file system and no process has it open.  Until then the rename
+ * fails, and programs copy the file (mv).  A file that is replaced may have a layout file, too.
  */
 static int settle_shared(int dir, const char *path, bool moves)
 {
@@ -170,7 +170,7 @@ static bool is_same_folder(int dir, const char *path, int to_dir, const char *to
 	return n == (size_t)(strrchr(b, '/') - b) && memcmp(a, b, n) == 0;
 }
 
-/* a file that has lost its name to another: what waits of it is for nobody */
+/* a file whose name was given to another file: its pending data are no longer needed */
 static void give_up(int fd)
 {
 	struct redirect_calm calm;
@@ -180,7 +180,7 @@ static void give_up(int fd)
 	if (RAW(fstat, fd, &st) < 0 || st.st_nlink)
 		return;
 	f = redirect_find(st.st_dev, st.st_ino);
-	if (f) { /* when it is closed */
+	if (f) { /* done at its close */
 		redirect_put(f);
 	} else if (redirect_pool()) {
 		redirect_enter(&calm);

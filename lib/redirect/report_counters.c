@@ -1,7 +1,7 @@
 /*
- * report_counters.c -- calls of the pool's library, with their time and bytes added up for `pmio run --report`
+ * report_counters.c -- the calls of the pool's library, with totals of their time and bytes for `pmio run --report`
  *
- * The sums of all processes are in one small file that all have mapped, so nothing is lost with a process that is killed.
+ * The totals of all processes are in one small file that all have mapped, so nothing is lost if a process is killed.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* size.c -- sizes: asked for, and changed */
+/* size.c -- querying and changing sizes */
 #include "redirect/redirect.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* its drain may have ended since the file system was asked: what that says now.  -ESTALE: its name may have gone to another file */
+/* its drain may have ended after st was read: read it again.  -ESTALE: the name may belong to another file now */
 static int take_again(int fd, struct stat *st)
 {
 	struct stat now;
@@ -31,8 +31,8 @@ static int take_again(int fd, struct stat *st)
 }
 
 /*
- * a regular file under a name that matches, which need not be open: what the pool knows.  1; 0: no more than the file
- * system; -ESTALE: ask that once more; or an error of other nodes.  seen: what that has said
+ * what the pool knows of a regular file whose name matches, and which need not be open.  1; 0: no more than the file
+ * system; -ESTALE: ask the file system again; or an error of other nodes.  seen: the file system's answer
  */
 static int pool_size(int dir, const char *path, bool follow, struct stat *seen, off_t *size, int64_t *written_ns)
 {
@@ -68,7 +68,7 @@ static int64_t ns_of(const struct timespec *ts)
 	return ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
-/* dir, path, flags: where the attributes are from.  0 or an error */
+/* dir, path, flags: the arguments with which st was obtained.  0 or an error */
 static int correct(int dir, const char *path, int flags, struct stat *st)
 {
 	int64_t written_ns = 0;
@@ -83,22 +83,22 @@ static int correct(int dir, const char *path, int flags, struct stat *st)
 	if (rc <= 0)
 		return rc;
 	st->st_size = size;
-	if (written_ns > ns_of(&st->st_mtim)) { /* what waits is not on the file system, nor is its time; make compares these */
+	if (written_ns > ns_of(&st->st_mtim)) { /* pending data: the file system does not have their time yet */
 		st->st_mtim = (struct timespec){ written_ns / NS_PER_S, written_ns % NS_PER_S };
 		st->st_ctim = st->st_mtim;
 	}
-	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* or it would be taken for a hole */
+	if (st->st_blocks < (size + SECTOR - 1) / SECTOR) /* otherwise the pending part would look like a hole */
 		st->st_blocks = (size + SECTOR - 1) / SECTOR;
 	return 0;
 }
 
-/* the descriptor itself is what is meant */
+/* does the call refer to the descriptor itself? */
 static bool is_of_fd(const char *path, int flags)
 {
 	return !path || ((flags & AT_EMPTY_PATH) && *path == '\0');
 }
 
-/* one that came from elsewhere is recognised, too: its size is known from then on */
+/* recognises an inherited descriptor, too, so that its size is known from then on */
 static int correct_fd(int fd, const void *caller, struct stat *st)
 {
 	struct redirect_file *f;
@@ -113,7 +113,7 @@ static int correct_fd(int fd, const void *caller, struct stat *st)
 	return rc;
 }
 
-#define STALE_MAX 100 /* files that one name has led to, and that had lost it */
+#define STALE_MAX 100 /* files to which the name resolved, one after the other, and which had lost it */
 
 static int stat_at(int dir, const char *path, struct stat *st, int flags, const void *caller)
 {
@@ -166,7 +166,7 @@ int redirect_fstatat(int dir, const char *path, struct stat *st, int flags)
 REDIRECT(fstatat, redirect_fstatat);
 REDIRECT(fstatat64, redirect_fstatat);
 
-/* programs that were linked before glibc 2.33 */
+/* for programs that were linked before glibc 2.33 */
 int redirect_fxstat(int version, int fd, struct stat *st);
 int redirect_fxstat(int version, int fd, struct stat *st)
 {
@@ -219,7 +219,7 @@ int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct s
 int redirect_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x)
 {
 	const char *plain = redirect_plain_path(dir, path);
-	/* of which file it is must be known, though nobody asked */
+	/* the file has to be identified, even if the caller did not ask for that */
 	unsigned asked = redirect_on ? mask | STATX_TYPE | STATX_INO | STATX_NLINK : mask;
 	struct stat st = { 0 };
 	int tries = 0;
@@ -256,7 +256,10 @@ static bool is_redirected(int fd, const void *caller)
 
 #define LIKE_FUSE 0x65735546 /* FUSE_SUPER_MAGIC */
 
-/* inotify tells nothing of what is written, as on a network: a program that asks for the kind of file system looks itself (tail -f) */
+/*
+ * inotify does not report writes to the pool, as with network file systems: programs that check the type (tail -f) poll
+ * then
+ */
 int redirect_fstatfs(int fd, struct statfs *st);
 int redirect_fstatfs(int fd, struct statfs *st)
 {
@@ -284,7 +287,7 @@ static off_t pool_seek(struct redirect_file *f, int fd, off_t off, int whence)
 		if (__builtin_add_overflow(size, off, &off))
 			return -EOVERFLOW;
 		break;
-	case SEEK_DATA: /* no holes are told of */
+	case SEEK_DATA: /* no holes are reported */
 		if (off < 0 || off >= size)
 			return -ENXIO;
 		break;
@@ -366,7 +369,7 @@ int redirect_truncate(const char *path, off_t size)
 	if (known < 0)
 		return (int)raw_result(RAW(truncate, plain, size));
 	RAW(close, known);
-	lost = (struct redirect_lost){ st.st_dev, st.st_ino, false }; /* without a name it is the one that is meant, too */
+	lost = (struct redirect_lost){ st.st_dev, st.st_ino, false }; /* if it has no name, it is still the right file */
 	fd = (int)REDIRECT_ABOVE(RAW(openat, AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0));
 	if (fd >= 0)
 		fd = redirect_opened(fd, O_WRONLY, false, false, REDIRECT_CALLER, &lost);
@@ -422,7 +425,10 @@ int redirect_fallocate(int fd, int mode, off_t off, off_t len)
 REDIRECT(fallocate, redirect_fallocate);
 REDIRECT(fallocate64, redirect_fallocate);
 
-/* where a file system cannot set room aside the C library writes a byte to each block; this writes zeros past the end only */
+/*
+ * for file systems that cannot reserve space: the C library would write a byte to each block; this only makes the file
+ * longer
+ */
 static int allocate_by_hand(int fd, off_t off, off_t len)
 {
 	struct stat st;
@@ -481,7 +487,7 @@ int redirect_fdatasync(int fd)
 }
 REDIRECT(fdatasync, redirect_fdatasync);
 
-/* it promises nothing of the file's size, so it is nothing that one could rely on */
+/* the call does not make the file's size durable, so programs cannot rely on it anyway */
 int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags);
 int redirect_sync_file_range(int fd, off_t off, off_t len, unsigned flags)
 {

@@ -1,10 +1,10 @@
-/* start.c -- whether there is anything to do in this process */
+/* start.c -- deciding at the start whether this process is redirected */
 #include "redirect/redirect.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* these have files in the pool by other means, and must see what is plain as it is */
+/* pmio's own programs use the pool by other means, and must see the plain files */
 static bool is_command(void)
 {
 	static const char *const names[] = { "pmio", "pmiod" };
@@ -23,7 +23,7 @@ static bool is_command(void)
 	return false;
 }
 
-/* files are known by what the kernel calls them there */
+/* files are identified by the names that the kernel shows there */
 static bool has_proc(void)
 {
 	if (RAW(faccessat, AT_FDCWD, "/proc/self/fd", X_OK) == 0)

@@ -1,8 +1,8 @@
 /*
- * state.c -- state that all files of this folder ask for
+ * state.c -- process state that all files of lib/redirect use
  *
- * A child of fork() is told of by pthread_atfork(), but not one of clone() or _Fork(), which has a copy of our memory,
- * too, or shares it, as one of vfork() does.  A page that is zero in a copy tells them apart.
+ * pthread_atfork() reports children of fork(), but not those of clone() or _Fork(), which have a copy of the memory, too,
+ * or share it, as children of vfork() do.  A page that the kernel clears in copies distinguishes them.
  */
 #include "redirect/redirect.h"
 

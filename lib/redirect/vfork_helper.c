@@ -1,5 +1,6 @@
 /*
- * vfork_helper.c -- what a child of vfork cannot do, which shares its parent's memory: its own child does it, which has a copy
+ * vfork_helper.c -- work that a child of vfork must not do, as it shares its parent's memory: its own child, which has a copy,
+ * does it
  */
 #include "redirect/redirect.h"
 
@@ -10,7 +11,7 @@
 
 #define STACK_SIZE (512u << 10) /* libpmio needs more than such children have */
 
-static int (*to_do)(void); /* of a process that has only this to do */
+static int (*to_do)(void); /* of a process that does only this */
 
 static void do_and_end(void)
 {

@@ -1,4 +1,4 @@
-/* by which of its addresses other nodes reach a node */
+/* address.c -- choosing the address by which other nodes reach a node */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -119,7 +119,7 @@ int remote_split_listen(const char *listen, char *address, size_t size, char *se
 	} else if (colon && strchr(listen, ':') == colon) {
 		end = colon;
 		port = colon + 1;
-	} else { /* with several colons, none of them begins a port */
+	} else { /* with several colons (an IPv6 address) none of them begins a port */
 		end = listen + strlen(listen);
 	}
 	if ((size_t)(end - start) >= size)

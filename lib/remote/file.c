@@ -1,5 +1,5 @@
 /*
- * file.c -- a file in another node's pool: opening it, and all calls on it but reading and writing
+ * file.c -- a file in another node's pool: opening it, and all calls on it except reading and writing
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -110,8 +110,8 @@ static int remote_grow(struct pmio_file *f, uint64_t *size, uint64_t growers)
 }
 
 /*
- * After the loss of a session nobody knows whether the target has done it already: then it is not asked once more, or a
- * part that nobody writes would be left in the file
+ * After the loss of a session it is unknown whether the target has extended the file: so the call is not repeated, as a
+ * second extension would leave a part in the file that no process writes
  */
 static int remote_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *at)
 {
@@ -126,7 +126,10 @@ static int remote_reserve(struct pmio_file *f, uint64_t len, bool settled, uint6
 	return rc;
 }
 
-/* not in another session either: a truncation may have come in between, and the next bounce buffer may count from the same number */
+/*
+ * not repeated in another session either: the file may have been truncated, and a new slot of the file may have begun to
+ * count `cuts` from the same number
+ */
 static int remote_raise(struct pmio_file *f, uint64_t size, uint64_t cuts)
 {
 	struct remote_grow_msg m = { .size = size, .cuts = cuts };
@@ -286,7 +289,7 @@ int remote_open_relayed(const struct pmio_settings *settings, const struct remot
 	if (rc < 0)
 		return rc;
 	memcpy(r->layout, layout->id, sizeof(r->layout));
-	r->relay = node_get(settings, &layout->endpoints[own]); /* NULL: without it */
+	r->relay = node_get(settings, &layout->endpoints[own]); /* NULL: not relayed */
 	return open_file(r, endpoint, how, out);
 }
 

@@ -1,9 +1,10 @@
 /*
- * file_handle.c -- the handle of a file in another node's pool: in each session with that node it is opened anew
+ * file_handle.c -- the handle of a file in another node's pool, which is opened again in each session with that node
  *
- * The calls of a relayed file go to this node's own target, which makes them at the other node for all of its node's
- * processes.  If that target has ended, they go to the other node from then on; but not if it only does not answer, or it might
- * carry out later what it has got, such as a truncation, when other calls have been made without it, and it would keep the file open.
+ * The calls of a relayed file go to this node's own target, which makes them at the other node for all processes of its
+ * node.  If that target has ended, the calls go directly to the other node from then on.  A target that merely does not
+ * answer is not bypassed: it might later carry out calls that it has received, such as a truncation, after others were
+ * made without it; and it would keep the file open.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,14 +17,14 @@ static struct node *node_of(const struct remote_file *r)
 	return r->relay ? r->relay : r->target;
 }
 
-/* returns the epoch of the target's descriptor in it */
+/* returns the epoch of the target's descriptor in the message */
 static uint64_t relay_message(struct remote_relay_msg *m, const struct remote_file *r, enum remote_op op)
 {
 	node_relay_message(m, r->layout, r->target, op);
 	return m->to.fabric.epoch;
 }
 
-/* to the node that has the session, r->lock held; the target's answer, or an error */
+/* send OPEN to the node that has the session, r->lock held; returns the target's answer, or an error */
 static int say_open(struct remote_file *r, uint32_t flags, mode_t mode, struct remote_open_answer_msg *a)
 {
 	union {
@@ -47,7 +48,7 @@ static int say_open(struct remote_file *r, uint32_t flags, mode_t mode, struct r
 	return rc == 0 && got != sizeof(*a) ? PMIO_EPROTO : rc;
 }
 
-/* if the session has changed since the handle was opened, open it again; 1: another thread has given up the relay */
+/* if the session has changed since the handle was opened, open it again; 1: another thread has abandoned the relay */
 static int reopen(struct remote_file *r, uint64_t generation, struct file_at *at)
 {
 	struct remote_open_answer_msg a;
@@ -91,7 +92,7 @@ static int enter(struct remote_file *r, struct node **n, uint64_t *generation)
 	if (r->relay) {
 		pmio_warn("%s: this node's target has ended: calling node %s directly", r->f.path, r->target->endpoint.host);
 		r->relay = NULL;
-		r->generation = 0; /* of no session */
+		r->generation = 0; /* not opened in any session */
 	}
 	pthread_mutex_unlock(&r->lock);
 	*n = r->target;
@@ -114,7 +115,7 @@ int file_enter(struct remote_file *r, struct file_at *at)
 	return rc;
 }
 
-/* does this process know a newer descriptor of the target, which the relay may not know?  Tell it */
+/* tell the relay a newer descriptor of the target, if this process knows one that the relay may not know */
 static void tell_news(struct remote_file *r)
 {
 	union {
@@ -151,7 +152,7 @@ int file_in_sessions(struct remote_file *r, int most, int (*run)(const struct fi
 		}
 		if (!node_is_lost(rc))
 			return rc;
-		/* do not wait a second time, unless that was for a relay that is no more */
+		/* do not wait a second time, unless the first wait was for a relay that has ended */
 		if (rc == -ETIMEDOUT && (at.node == r->target || !node_has_ended(at.node)))
 			break;
 	}

@@ -11,16 +11,16 @@
 
 #include "remote/remote_impl.h"
 
-#define FILE_SESSIONS_MAX 2 /* in which a request is tried */
+#define FILE_SESSIONS_MAX 2 /* number of sessions in which a request is tried */
 
 struct remote_file {
 	struct pmio_file f;	/* first */
 	struct node *target;	/* has the file */
 	uint8_t layout[REMOTE_LAYOUT_ID]; /* if the file is relayed: its layout session */
 	pthread_mutex_t lock;	/* of all below */
-	struct node *relay;	/* calls go to this one, this node's own target; NULL: to the target */
+	struct node *relay;	/* calls go to this node's own target; NULL: to `target` directly */
 	uint64_t epoch;		/* of the target's descriptor, as the relay knows it */
-	uint64_t handle, generation; /* there; generation 0: of no session */
+	uint64_t handle, generation; /* the handle at that node; generation 0: not opened in any session */
 	uint64_t dev, ino;
 };
 

@@ -1,8 +1,8 @@
 /*
  * independent_open.c -- files of several nodes in a process that opens them by itself, as rank 0 of an MPI program does for all
  *
- * Where others have the file; on memory nodes, if the settings say so; or in the pool of this node, and found there by
- * processes of others.
+ * The file is opened where other nodes have it; else on memory nodes, if the settings require that; else in the pool of
+ * this node, with a layout file by which processes of other nodes find it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,13 +12,13 @@
 #include "remote/remote_impl.h"
 #include "remote/striped_impl.h"
 
-/* the open has failed after all: a layout session that began with it has left no dirty data, whatever its marks say */
+/* the open has failed: a layout session that began with it has left no dirty data, whatever its marks show */
 static void leave_failed(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
 	remote_layout_leave(settings, layout, layout->began ? REMOTE_KEEP_NOT : REMOTE_KEEP_IF_DIRTY);
 }
 
-/* ---- where it is ------------------------------------------------------------------------ */
+/* ---- finding it --------------------------------------------------------------------------- */
 
 static int begin_on_memory(const struct pmio_settings *settings, const char *path, const struct client_open *how, struct remote_layout *layout)
 {
@@ -48,15 +48,18 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
 	return rc;
 }
 
-/* ---- to be found by others ----------------------------------------------------------------- */
+/* ---- announcing it to other nodes ---------------------------------------------------------- */
 
-/* a user who cannot make a layout file there cannot keep others from the file either */
+/*
+ * for these errors the open continues without a layout file: a user who cannot make one cannot keep others from the
+ * file either
+ */
 static bool cannot_be_marked(int rc)
 {
 	return rc == -EACCES || rc == -EROFS || rc == -EDQUOT || rc == -ENOSPC || rc == -ENAMETOOLONG;
 }
 
-/* before any process asks for their pieces */
+/* let the targets answer claims, before any process asks for pieces */
 static int serve(const struct pmio_settings *settings, const struct remote_layout *layout)
 {
 	return remote_placement_has_claims(layout) ? remote_layout_serve_all(settings, layout, 0, 1) : 0;
@@ -77,7 +80,7 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 	if (rc == 0)
 		rc = remote_layout_begin_or_join(settings, path, &layout, found);
 	if (rc == 0) {
-		/* what is open here must not conflict with that layout session */
+		/* the open here must not conflict with that layout session */
 		if (*found || layout.nr > 1)
 			rc = pmio_close(file);
 		if (rc == 0 && !*found)
@@ -97,7 +100,7 @@ int remote_share(struct pmio *pm, const struct pmio_settings *settings, const ch
 	return rc;
 }
 
-/* ---- all of it -------------------------------------------------------------------------------- */
+/* ---- draining --------------------------------------------------------------------------------- */
 
 int remote_drain_all(struct pmio_file *f)
 {

@@ -2,8 +2,8 @@
  * layout_file.c -- the layout file: the targets that have pieces of a file, and how to reach them
  *
  * It is next to the file on the PFS, named ".pmio-owner." INODE, while several nodes have the file open, and readable for
- * the user only, as it has keys.  The name has the inode number so that all names of the file in that folder lead to the
- * same one:
+ * the user only, as it contains keys.  The name has the inode number so that all names of the file in that folder lead to
+ * the same layout file:
  *
  *	[use]			the layout session
  *	file = /pfs/out.h5	for people; cut to the length of a line that inih reads
@@ -31,15 +31,15 @@
  * In a folder where other users may make files (/tmp), one of them may make a file of that name, to keep this user out.  If
  * that user may not write the data file, it cannot have changed anything: its file is a forgery, or it only reads; then this
  * user takes the second name, ".pmio-owner." INODE "." UID.  A file of the second name may still exist when the other one
- * has gone, so both are looked for.
+ * has been removed, so both are looked for.
  *
  * The process that opens first makes it with O_EXCL, so there is one layout session of a file at a time.  The first target,
  * the file's metadata server, removes it after the last close, also when processes are killed; not when one of them cannot
  * be reached any more, as it may be alive: then it stays until that process can be reached again, or a user who knows that
- * it is dead removes the file by hand.  If that target itself has died the file is a leftover: no process answers at its
- * address, or the one there does not know this layout session.  Then the next process that opens the file removes it, under
- * a lock on it, so that it does not remove a new one.  If the target's host does not answer at all nothing is known, and the
- * file stays.
+ * it has ended removes the file by hand.  If that target itself has died the file is a leftover: no process answers at its
+ * address, or the one there does not know this layout session.  Then the next process that opens the file removes it,
+ * under a lock on it, so that it does not remove a new one.  If the target's host does not answer at all, the target may
+ * be alive, and the file stays.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -198,7 +198,7 @@ int layout_file_lock(int fd, const char *layout_file, int how)
 	return 0;
 }
 
-/* 0 or -EPERM: another user who may open it, or has made it, could also hold a lock on it without a limit */
+/* 0; -EPERM: another user who may open it, or has made it, could hold a lock on it without a limit */
 static int check_ours(int fd, struct stat *st)
 {
 	if (fstat(fd, st) < 0)
@@ -473,7 +473,7 @@ static bool any_dirty(const struct remote_layout *layout)
 	return any;
 }
 
-/* of the file that is locked now; 0, -EBUSY (it has a dirty mark) or an error */
+/* lock it, and read the text of the file that is locked then; 0, -EBUSY (it has a dirty mark) or an error */
 static int lock_text_how(const char *layout_file, const char *born, int how, struct remote_layout *layout, int *fd, char **text)
 {
 	struct stat st;
@@ -553,7 +553,7 @@ void remote_layout_file_keep(const char *layout_file, const uint8_t id[REMOTE_LA
 	layout_file_unlock(&layout, fd, text);
 }
 
-/* of a complete text, of any file: 1: it is of this layout session; 0: of another */
+/* for a complete text, of any file: 1: it belongs to this layout session; 0: to another one */
 static int compare_id(int rc, const struct remote_layout *layout, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	if (rc < 0 && rc != -EBUSY)
@@ -581,7 +581,10 @@ int remote_layout_file_is_there(const char *layout_file, const uint8_t id[REMOTE
 	return rc == -ENOENT && has_folder(layout_file) ? 0 : rc;
 }
 
-/* in place, with one write, as readers have no lock.  -ENOENT: the descriptors' lengths differ */
+/*
+ * overwrite the first descriptor in place, by one write, as readers have no lock.  -ENOENT: the descriptors' lengths
+ * differ
+ */
 static int put_mds(int fd, const char *text, const struct remote_endpoint *mds)
 {
 	const char *start = strstr(text, "\n[target]\n"), *end = strstr(text, "\nwaits = ");

@@ -1,6 +1,6 @@
 /*
- * layout_file.h -- the layout file, for the code that begins, joins and ends the layout session that it
- * announces: layout_file.c, membership.c
+ * layout_file.h -- format, locking and dirty marks of the layout file, which announces a layout session; shared by
+ * layout_file.c and membership.c
  *
  * Threads: any; no state is kept between calls.
  */
@@ -19,7 +19,7 @@
 
 struct layout_names {
 	char name[PATH_MAX];  /* of the layout file, links followed */
-	char other[PATH_MAX]; /* the one of its two names that it does not have; "": that would be too long */
+	char other[PATH_MAX]; /* the other one of its two possible names; "": that would be too long */
 	char born[32];	      /* when the file was made; 0.0: not known */
 };
 
@@ -28,11 +28,11 @@ int layout_file_find(const char *path, struct layout_names *m, uid_t *forger);
 /* the same, but 0 or an error only */
 int layout_file_names(const char *path, struct layout_names *m);
 /*
- * two processes that began at the same time may each have made a file, if another user's came or went: one that sees
- * both removes its own
+ * two processes that began at the same time may each have made a file, if another user's file was added or removed
+ * meanwhile: a process that finds both removes its own
  */
 bool layout_file_has_rival(const struct layout_names *m);
-/* get the owner of a file; false: the file is not there, or cannot be seen */
+/* get the owner of a file; false: the file does not exist, or is not accessible */
 bool layout_file_owner(const char *name, uid_t *uid);
 
 /*
@@ -46,7 +46,10 @@ int layout_file_lock(int fd, const char *layout_file, int how);
 /* write the text of this layout session into a file that was just made; not durable.  born: as for layout_file_parse() */
 int layout_file_write_new(int fd, const char *path, const char *born, const struct remote_layout *layout);
 
-/* *text: the caller wipes and frees it, as it has keys; NULL with an error.  -EPERM: the file belongs to another user */
+/*
+ * *text: to be wiped, as it contains keys, and freed by the caller; NULL with an error.  -EPERM: the file belongs to
+ * another user
+ */
 int layout_file_read_text(int fd, char **text);
 /*
  * 0, -ENOENT, -EAGAIN (not complete), -ESTALE, -EBUSY (see layout_file_parse()), -EACCES, -EPERM (another user's),
@@ -57,7 +60,7 @@ int layout_file_read(const char *layout_file, const char *born, struct remote_la
 int layout_file_lock_text(const char *layout_file, const char *born, struct remote_layout *layout, int *fd, char **text);
 void layout_file_unlock(struct remote_layout *layout, int fd, char *text);
 
-/* remove it if fd is still the file of that name; otherwise another process was faster */
+/* remove it if fd is still the file of that name; otherwise another process has removed or replaced it */
 void layout_file_remove_this(const char *layout_file, int fd);
 
 #endif

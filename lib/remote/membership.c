@@ -22,7 +22,7 @@
 #include "remote/wire.h"
 #include "core/backoff.h"
 
-#define ANNOUNCERS_MAX 15 /* beside the thread that calls */
+#define ANNOUNCERS_MAX 15 /* threads, in addition to the calling one */
 
 /* a call without an answer may have been carried out: both are idempotent */
 static int say(struct node *n, const struct remote_layout *layout, enum remote_op op, const char *layout_file, enum remote_keep keep)
@@ -124,7 +124,7 @@ struct announcement {
 	const struct pmio_settings *settings;
 	const struct remote_layout *layout;
 	uint32_t step;
-	_Atomic uint64_t next;	/* index of the target that is to be told next */
+	_Atomic uint64_t next;	/* index of the next target to be told */
 	atomic_int rc;		/* the first error */
 };
 
@@ -142,7 +142,7 @@ static void *announce(void *arg)
 	return NULL;
 }
 
-/* most of the time goes by waiting for the others: for a session, and for an answer */
+/* by several threads, as most of the time is spent waiting for sessions and answers */
 int remote_layout_serve_all(const struct pmio_settings *settings, const struct remote_layout *layout, uint32_t first, uint32_t step)
 {
 	struct announcement a = { .settings = settings, .layout = layout, .step = step, .next = first };
@@ -155,7 +155,7 @@ int remote_layout_serve_all(const struct pmio_settings *settings, const struct r
 	while (nr < ANNOUNCERS_MAX && first + (uint64_t)(nr + 1) * step < layout->nr && pthread_create(&threads[nr], NULL, announce, &a) == 0)
 		nr++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	announce(&a); /* if there are no threads, all of it */
+	announce(&a); /* if no threads could be started, this does all */
 	while (nr > 0)
 		pthread_join(threads[--nr], NULL);
 	return atomic_load(&a.rc);
@@ -229,8 +229,8 @@ static int find_dirty(const struct pmio_settings *settings, const char *layout_f
 
 /*
  * It looks like a leftover.  Its writer holds the lock until it has joined, so under the lock it
- * cannot belong to a slow process.  0: it is in use after all, and joined; -ENOENT: removed;
- * -EAGAIN, -EBUSY
+ * cannot belong to a slow process.  0: it is in use after all, and this process has joined;
+ * -ENOENT: removed; -EAGAIN, -EBUSY
  */
 static int remove_left_over(const struct pmio_settings *settings, const char *layout_file, const char *born,
 			    struct remote_layout *layout, int fd)
@@ -338,8 +338,8 @@ bool remote_layout_forget(const struct pmio_settings *settings, const char *path
 			deleted |= remote_delete(settings, &layout.endpoints[i], path) == 0;
 	}
 	/*
-	 * everything has been drained, and the layout file is about to go; or a process has the file open, and its
-	 * close removes the layout file
+	 * everything has been drained, and the layout file is about to be removed; or a process has the file open, and
+	 * its close removes the layout file
 	 */
 	if (rc == 0 && layout.nr_memory == layout.nr && join(settings, m.name, &layout) == 0)
 		remote_layout_leave(settings, &layout, REMOTE_KEEP_NOT);

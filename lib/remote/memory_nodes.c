@@ -3,7 +3,7 @@
  *
  * The first memory node of a file, its metadata server, follows from the file's name, so that these
  * are spread over the nodes; the others follow in the order of the setting `targets`.  So programs
- * with the same settings find the data that an earlier one has left there, or that were staged
+ * with the same settings find the data that an earlier program has left there, or that were staged
  * in.
  */
 #include <errno.h>
@@ -107,12 +107,12 @@ int remote_memory_begin(const struct pmio_settings *settings, const char *path, 
 	bool found = false;
 	int rc = list_nodes(settings, path, layout);
 
-	/* noted at once, so that it is there after a crash */
+	/* marked at once, so that the mark exists after a crash */
 	for (uint32_t i = 0; i < layout->nr && rc == 0; i++)
 		layout->endpoints[i].dirty = is_drained_later(settings);
 	if (rc == 0)
 		rc = remote_open(settings, &layout->endpoints[0], path, how, &made);
-	/* it is open for this node alone: it must be closed before it is opened as a file of several */
+	/* it is open as a file of one node: it must be closed before it is opened as a file of several */
 	if (rc == 0)
 		rc = pmio_close(&made);
 	if (rc == 0)

@@ -4,16 +4,16 @@
  * There is one endpoint per process, and one session per target, shared by all threads and
  * files.  A session has a liveness socket: a TCP connection that carries its id, the
  * target's answer to that, and then nothing.  The kernel closes it when this process ends,
- * however that happens, and so the target learns that the process's files are to be closed.
+ * however it ends, and so the target learns that the process's files are to be closed.
  *
  * A session that failed is dropped, and the next call makes another one, in which HELLO
  * identifies the same process: its memberships do not belong to a session.  So the end of a
  * liveness socket has to mean the end of the process, and nothing else: that of a dropped session
  * stays open until the target has confirmed that it has the liveness socket of a later one.
  *
- * A target that was restarted knows of no memberships.  The first session with it joins again, if the
- * layout file is still there and belongs to that layout session; otherwise others have taken it for a
- * leftover, and the process cannot continue with the file (node_is_member()).
+ * A target that was restarted knows no memberships.  The first session with it joins again, if the
+ * layout file still exists and belongs to that layout session; otherwise other processes have treated
+ * it as a leftover, and this process cannot continue with the file (node_is_member()).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -98,8 +98,8 @@ static bool is_alive(const struct node *n)
 }
 
 /*
- * the target was restarted, maybe on another node; or the endpoint descriptor is an old one from a leftover layout file.
- * This must not wait
+ * the target was restarted, perhaps on another node; or the endpoint descriptor is an old one from a leftover layout
+ * file.  Does not wait
  */
 static void take_news(struct node *n, const struct remote_endpoint *endpoint)
 {
@@ -128,7 +128,7 @@ static void use_news(struct node *n)
 		n->lost = n->peer != NULL;
 		n->retry_ms = 0;
 	} else if (n->has_news) {
-		n->news = n->endpoint; /* that descriptor is accepted again if it comes again */
+		n->news = n->endpoint; /* the same descriptor is accepted if it is received again */
 	}
 	n->has_news = false;
 	pthread_mutex_unlock(&n->news_lock);
@@ -161,7 +161,7 @@ struct node *node_get(const struct pmio_settings *s, const struct remote_endpoin
 
 /* ---- sessions; the node's lock held ---------------------------------------------------- */
 
-/* log how many calls it got: that shows how cost grows (doc/scaling.md) */
+/* log how many calls it has received: that shows how the cost grows (doc/scaling.md) */
 static void say_sent(const struct node *n)
 {
 	static const char *const names[REMOTE_NR_OPS] = {
@@ -280,7 +280,7 @@ int node_probe(const struct remote_endpoint *endpoint, unsigned timeout_ms)
 	return 0;
 }
 
-/* ---- what has been joined; the node's lock held ------------------------------------------ */
+/* ---- memberships; the node's lock held ----------------------------------------------------- */
 
 static void free_membership(struct node *n, struct membership *m)
 {
@@ -333,7 +333,7 @@ static int say_membership(void *arg)
 	return node_call(s->n, &u, len, NULL, 0, &got);
 }
 
-/* 0; or the error that keeps the session from beginning */
+/* 0; or the error that prevents the start of the session */
 static int join_one_again(struct node *n, struct membership *m)
 {
 	struct saying s = { .n = n, .m = m };
@@ -392,10 +392,10 @@ static int show_once(struct node *n)
 }
 
 /*
- * until the target has confirmed it: from then on nothing of earlier sessions is under way there, and the end
- * of the liveness socket has its meaning
+ * until the target has confirmed it: from then on no calls of earlier sessions are under way there, and the end
+ * of the liveness socket means the end of this process
  *
- * The target may have closed it before it was identified, if strangers connect faster than sessions begin.
+ * The target may have closed it before it was identified, if unauthenticated peers connect faster than sessions begin.
  */
 static int show_liveness(struct node *n, uint16_t tcp_port)
 {
@@ -454,7 +454,7 @@ static int begin_session(struct node *n)
 	struct pmio_fabric_endpoint endpoint = n->endpoint.fabric;
 	int rc;
 
-	/* a restarted memory node has this process's data like its predecessor */
+	/* any epoch: a memory node that was restarted still has this process's data */
 	endpoint.epoch = 0;
 	/* TCP first, as the kernel reports at once if no process listens there; libfabric would report nothing */
 	n->liveness.sock = n->endpoint.liveness ? connect_tcp(&n->endpoint, n->endpoint.liveness, n->timeout_ms) : -1;
@@ -472,7 +472,7 @@ static int begin_session(struct node *n)
 	return 0;
 }
 
-/* the error for callers: the program knows nothing of connections */
+/* the error for callers, who do not know about connections */
 static int outwards(int rc)
 {
 	return rc == -EACCES || rc == -ENOMEM || rc == PMIO_ENOTPOOL || rc == PMIO_EVERSION ||
@@ -528,7 +528,10 @@ void node_leave(struct node *n, int rc)
 	pthread_mutex_unlock(&n->lock);
 }
 
-/* no call of that session is under way at the target, which closes the socket after the last one, or the target has ended */
+/*
+ * true: no call of that session is under way at the target, which closes the socket after the last one; or the target
+ * has ended
+ */
 static bool is_closed(const struct liveness *l)
 {
 	struct pollfd p = { .fd = l->sock, .events = POLLIN };
@@ -707,7 +710,7 @@ static int ask_once(struct node *n, void *msg, size_t len, enum remote_op op, vo
 	return rc;
 }
 
-/* not a pointer: it is not known whether the target has moved it already */
+/* all but POINTER: it is unknown whether the target has moved it already */
 static bool may_be_repeated(const void *msg)
 {
 	const struct remote_hdr_msg *h = msg;

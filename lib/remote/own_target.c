@@ -1,4 +1,4 @@
-/* this node's target: find, start and stop it */
+/* own_target.c -- finding, starting and stopping this node's target */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static bool target_runs(int dir_fd)
 	return runs;
 }
 
-/* of several processes one starts it; this lock is not the one for starting an agent */
+/* one of several processes starts it; this lock is not the one for starting an agent */
 static int start_target(struct pmio *pm)
 {
 	int fd = openat(pm->dir_fd, "target.start", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -42,7 +42,7 @@ static int start_target(struct pmio *pm)
 	return rc;
 }
 
-/* the session keeps it here */
+/* the session keeps it running */
 static int hold_target(struct pmio *pm, const struct remote_endpoint *endpoint)
 {
 	struct node *n = node_get(&pm->settings, endpoint);

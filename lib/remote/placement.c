@@ -10,7 +10,7 @@
 #include "client/admin.h"
 #include "remote/striped_impl.h"
 
-#define TURNS_MAX 4	 /* windows that are asked for at a time, to find one that nobody has */
+#define TURNS_MAX 4	 /* windows that are asked for at a time, to find one that no node has */
 #define CLAIM_WINDOW 16u /* chunks that one target answers for in a row */
 
 /* ---- the policy ------------------------------------------------------------------------- */
@@ -152,16 +152,16 @@ static bool find_claim(struct striped_file *s, uint64_t chunk, uint32_t *holder)
 }
 
 /*
- * The chunk of a request with gaps is another node's: probably the gaps are what others write.  Who comes first to a
- * chunk has its own data there at hand, so it would be faster than the others from then on and first at all further
- * chunks: one node would have the whole file, and its ranks would wait for the others.  So take one of the next
- * windows as a whole.  Their holders would have to be asked for anyway.
+ * The chunk of a request with gaps belongs to another node: other nodes probably write the gaps.  The node that claims
+ * a chunk first has its own data in its own pool, so it would be faster than the others from then on, and would claim
+ * all further chunks as well: one node would get the whole file, and its ranks would wait for the others.  So claim one
+ * of the next windows as a whole.  Their holders would have to be asked for anyway.
  */
 static void take_turn(struct striped_file *s, uint64_t chunk)
 {
 	uint64_t first = chunk / CLAIM_WINDOW * CLAIM_WINDOW;
 	uint32_t holder;
-	int rc = 0; /* of no concern to the request: who uses those chunks will see it */
+	int rc = 0; /* errors are not returned: a request that uses those chunks will report them */
 
 	for (unsigned i = 0; i < TURNS_MAX && rc == 0; i++) {
 		first += CLAIM_WINDOW;

@@ -3,9 +3,9 @@
  *
  * A node's target (pmiod --target) lets processes of other nodes open files of the pool
  * there.  It runs as long as a process needs it: remote_advertise() starts it, and its
- * endpoint descriptor has what others need to find it and to prove that they may use it.
+ * endpoint descriptor contains what other nodes need to find it and to prove that they may use it.
  *
- * A file opened by remote_open() is a struct pmio_file as any other: all of pmio.h and
+ * A file opened by remote_open() is a struct pmio_file like any other: all of pmio.h and
  * client.h works with it.  When a write returns, its data are in the other node's pool,
  * durable.
  *
@@ -21,7 +21,7 @@
 #include "client/client.h"
 #include "fabric/fabric.h"
 
-/* endpoint descriptor: how to reach a node's target; plain bytes; secret, as it has the key */
+/* endpoint descriptor: how to reach a node's target; plain bytes; secret, as it contains the key */
 struct remote_endpoint {
 	struct pmio_fabric_endpoint fabric;
 	uint8_t key[PMIO_FABRIC_KEY_SIZE];
@@ -44,7 +44,7 @@ int remote_advertise(struct pmio *pm, struct remote_endpoint *endpoint);
 /*
  * remote_stop -- end the target of the pool in this directory, if one runs
  *
- * It gives its sessions 2 s to end.  Removing the pool ends it too, as the file with its endpoint descriptor goes.
+ * It gives its sessions 2 s to end.  Removing the pool ends it too, as the file with its endpoint descriptor is removed.
  * force: with SIGKILL, if it was stopped by a signal, or does not end
  * Returns 0 when it has ended; -ETIMEDOUT: it does not end; or another error.
  */
@@ -76,13 +76,16 @@ struct remote_stat_answer_msg;
 int remote_stat(const struct pmio_settings *settings, const struct remote_endpoint *endpoint,
 		struct remote_stat_answer_msg *st);
 
-/* this may be a newer endpoint descriptor of a target: the next session with it is begun there.  0 or -ENOMEM */
+/*
+ * record an endpoint descriptor that may be newer than the known one of its target; the next session uses it.  0 or
+ * -ENOMEM
+ */
 int remote_note_endpoint(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
 /*
  * remote_pass_on -- send a CLAIM or POINTER that another process has made to a target
  *
- * msg     whole, but for its header's session, which is filled in
+ * msg     complete, except for its header's session, which is filled in
  * answer  room bytes; *len: of the answer
  * Returns the answer's status, or -EIO
  */
@@ -92,8 +95,8 @@ int remote_pass_on(const struct pmio_settings *settings, const struct remote_end
 /* end the sessions with all nodes; no file may be open */
 void remote_disconnect_all(void);
 /*
- * in a child of fork(), which has no other thread: its parent's sessions and files are not used here, and their memory
- * stays.  The caller closes the descriptors: the parent's liveness sockets must end with the parent
+ * in a child of fork(), which has no other thread: drop the parent's sessions and files; their memory is not freed.
+ * The caller closes the descriptors, as the parent's liveness sockets must end with the parent
  */
 void remote_forget(void);
 
@@ -118,7 +121,7 @@ int remote_endpoint_load(int dir_fd, const char *name, struct remote_endpoint *e
 /* ---- files of several nodes ----------------------------------------------------------- */
 
 #define REMOTE_LAYOUT_ID 16 /* bytes */
-#define REMOTE_NOBODY UINT32_MAX /* in place of the index of a target */
+#define REMOTE_NOBODY UINT32_MAX /* "no target", in place of an index */
 #define REMOTE_TARGETS_MAX 65536
 
 /* a layout session of such a file: from its first open to its last close, the same for all processes */
@@ -131,7 +134,7 @@ struct remote_layout {
 	bool joined;		/* by remote_layout_begin() or _find() */
 	uint64_t number;	/* if joined: the number of this join in this process */
 	bool began;		/* by remote_layout_begin() */
-	bool relays;		/* several processes of this node open it: calls that move no data go by the node's target */
+	bool relays;		/* several processes of this node open it: calls that move no data go through the node's target */
 };
 void remote_layout_fini(struct remote_layout *layout);
 
@@ -155,15 +158,15 @@ int remote_layout_find(const struct pmio_settings *settings, const char *path, s
 int remote_layout_begin_or_join(const struct pmio_settings *settings, const char *path, struct remote_layout *layout,
 				bool *found);
 
-/* what becomes of the layout file after the last close */
+/* what happens to the layout file after the last close */
 enum remote_keep {
-	REMOTE_KEEP_IF_DIRTY, /* it stays if a target has a dirty mark */
-	REMOTE_KEEP,	      /* data could not be drained: it stays, with dirty marks for later opens */
+	REMOTE_KEEP_IF_DIRTY, /* it is kept if a target has a dirty mark */
+	REMOTE_KEEP,	      /* data could not be drained: it is kept, with dirty marks for later opens */
 	REMOTE_KEEP_NOT,      /* the file is discarded */
 };
 /*
- * 0: that was the last process, as far as is known; 1: others still use the file; or an error: the next session leaves
- * again
+ * 0: no other process uses the file, as far as is known; 1: others do; or an error: the next session tells the metadata
+ * server again
  */
 int remote_layout_leave(const struct pmio_settings *settings, const struct remote_layout *layout, enum remote_keep keep);
 
@@ -171,14 +174,14 @@ int remote_layout_leave(const struct pmio_settings *settings, const struct remot
  * remote_striped_open -- open a file whose pieces are on several targets
  *
  * pm      this node's pool; its target's index in the list is found by the pool's uuid
- * how     by_fd: the file of this descriptor is meant, and it is used for the open on this node
- * layout  copied; stays the caller's
+ * how     by_fd: open the file of this descriptor, which is also used for the open on this node
+ * layout  copied; still owned by the caller
  * joined  this handle's close leaves the layout session
  */
 int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, const char *path,
 		     const struct client_open *how, const struct remote_layout *layout, bool joined,
 		     struct pmio_file **out);
-/* the layout of a file that remote_striped_open() opened; NULL: it was opened otherwise */
+/* the layout of a file that remote_striped_open() opened; NULL for other files */
 const struct remote_layout *remote_layout_of(const struct pmio_file *f);
 
 /* this node's index in the file's list of targets; nr or more: it is not in the list */
@@ -187,14 +190,14 @@ uint32_t remote_striped_own(const struct pmio_file *f);
 enum remote_pointer_how {
 	REMOTE_POINTER_ADD,
 	REMOTE_POINTER_SET,
-	REMOTE_POINTER_END, /* it is not used any more */
+	REMOTE_POINTER_END, /* free it */
 };
 /*
  * remote_striped_pointer -- a shared file pointer of a file that remote_striped_open() opened, kept by its metadata server
  *
  * pointer  a random number, the same for all processes that share it; its first value is 0
- * was      out: its value before
- * Returns 0; -EIO: the target did not answer, and may or may not have done it, or was restarted; or another error
+ * was      out: its previous value
+ * Returns 0; -EIO: the target did not answer, and may or may not have moved it, or was restarted; or another error
  */
 int remote_striped_pointer(struct pmio_file *f, uint64_t pointer, enum remote_pointer_how how, uint64_t value, uint64_t *was);
 
@@ -211,8 +214,7 @@ struct remote_transport {
 	int (*finish)(void *arg);
 };
 /*
- * remote_striped_use_transport -- from now on this thread's reads and writes of f use a transport as transport; f NULL:
- * they stop doing so
+ * remote_striped_use_transport -- use a transport for this thread's reads and writes of f from now on; f NULL: end its use
  *
  * Its functions are called without locks, and may themselves read and write f.
  */
@@ -256,8 +258,7 @@ void remote_layout_file_drained(const char *path, const uint8_t uuid[16], int (*
  * for the metadata server of path, which has that pool: remove the layout file if no process uses path
  * and it has no dirty mark
  *
- * Returns 0: there is nothing to do for this pool (any more); -EAGAIN: it still has a dirty mark, or is
- * in use.
+ * Returns 0: nothing (more) has to be done for this pool; -EAGAIN: it still has a dirty mark, or is in use.
  */
 int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
 			      bool (*is_active)(void *arg, const uint8_t id[REMOTE_LAYOUT_ID]), void *arg);
@@ -265,7 +266,7 @@ int remote_layout_file_settle(const char *path, const uint8_t uuid[16],
 /*
  * remote_watch -- have the target remove its mark from the layout file of path, when it has drained path
  *
- * The target tries as long as it runs.  Returns 0: it will; or an error (logged).
+ * The target tries as long as it runs.  Returns 0: it has accepted that; or an error (logged).
  */
 int remote_watch(const struct pmio_settings *settings, const struct remote_endpoint *endpoint, const char *path);
 /*
@@ -273,7 +274,7 @@ int remote_watch(const struct pmio_settings *settings, const struct remote_endpo
  * several nodes
  *
  * except those in the pool with that uuid, and remove the layout file that lists them.
- * Returns whether another node has removed the file itself in doing so.
+ * Returns true if another node has removed the file's name, too.
  */
 bool remote_layout_forget(const struct pmio_settings *settings, const char *path, const uint8_t own[16]);
 
@@ -299,19 +300,19 @@ int remote_layout_complete(const struct pmio_settings *settings, struct remote_l
  *
  * how     CREATE, EXCL and TRUNC are carried out
  * layout  as remote_layout_begin() leaves it; to be ended in any case
- * Returns 0; -EBUSY: others have it open, as a file of one node; or another error, not logged if layout->endpoints is
- * set.
+ * Returns 0; -EBUSY: other processes have it open as a file of one node; or another error, not logged if
+ * layout->endpoints is set.
  */
 int remote_memory_begin(const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			struct remote_layout *layout);
 
 /*
- * remote_open_elsewhere -- open a file where others have it, or on memory nodes if the settings say so
+ * remote_open_elsewhere -- open a file where other nodes have it, or on memory nodes if the settings require that
  *
  * pm   this node's pool
  * how  CREATE and TRUNC are carried out if it goes to memory nodes
- * Returns 0; 1: it is for the pool of this node; -EAGAIN: others have it open as a file of one node; or an error, not
- * logged if it is remote_striped_open()'s.
+ * Returns 0; 1: it is for the pool of this node; -EAGAIN: other processes have it open as a file of one node; or an error,
+ * not logged if it comes from remote_striped_open().
  */
 int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how,
 			  struct pmio_file **out);
@@ -319,26 +320,28 @@ int remote_open_elsewhere(struct pmio *pm, const struct pmio_settings *settings,
  * remote_share -- let processes of other nodes find a file that this one has open in its node's pool
  *
  * spill  its pieces may also go to memory nodes
- * file   closed, and then opened once more, as a file of several nodes; unchanged if it cannot be marked as one
+ * file   closed, and then opened again as a file of several nodes; unchanged if it cannot be marked as one
  *        (-EACCES, -ENOSPC, ... of its folder)
- * found  out: others had begun a layout session meanwhile, and this process has joined it
+ * found  out: another process has begun a layout session meanwhile, and this process has joined it
  * Returns 0, or an error: *file is closed then, or open as it was
  */
 int remote_share(struct pmio *pm, const struct pmio_settings *settings, const char *path, const struct client_open *how, bool spill,
 		 struct pmio_file **file, bool *found);
-/* pmio_drain() of all pieces, also of those that others have written to targets that this process has not used yet */
+/*
+ * pmio_drain() of all pieces, also of those that other processes have written to targets that this one has not used yet
+ */
 int remote_drain_all(struct pmio_file *f);
-/* all pieces are in this node's pool: the file there, which stays f's; NULL: they are not */
+/* if all pieces are in this node's pool, the file there, which f still owns; otherwise NULL */
 struct pmio_file *remote_whole_here(struct pmio_file *f);
-/* these, for elsewhere_init() */
+/* the functions above, for elsewhere_init() */
 extern const struct elsewhere_nodes remote_nodes;
 
 /*
- * remote_stage_in -- bring a file into the memory nodes where a program with these settings looks for
+ * remote_stage_in -- stage in a file to the memory nodes where programs with these settings look for
  * it
  *
  * pm    this node's pool
- * told  bytes that have been brought in so far, for other threads to read
+ * told  number of bytes staged in so far, for other threads to read
  * out   the open file, which keeps the data there; the caller closes it
  * Returns 0; -EBUSY: it is in use, and its pieces are elsewhere; or another error; logged.
  */

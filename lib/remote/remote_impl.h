@@ -11,21 +11,21 @@
 #include "remote/remote.h"
 #include "remote/wire.h"
 
-/* a liveness socket: by its end a target learns that this process has ended */
+/* a liveness socket: its end tells a target that this process has ended */
 struct liveness {
 	int sock;		/* -1: none */
-	uint64_t session;	/* the session that it was shown to belong to; 0: none, so its end means nothing */
+	uint64_t session;	/* the session that was identified on it; 0: none, so its end has no meaning */
 };
 #define LIVENESS_MAX 8 /* any of which may be the one that the target watches */
 
-/* what this process has joined at a target */
+/* a layout session that this process has joined at a target */
 struct membership {
 	struct membership *prev, *next;
 	uint8_t layout[REMOTE_LAYOUT_ID];
 	uint64_t number;
 	char *layout_file;	/* owned: its name */
 	bool left;		/* this process has left; the target may not have been told yet */
-	enum remote_keep keep;	/* what to tell the target then */
+	enum remote_keep keep;	/* argument of the LEAVE that may still have to be sent */
 };
 
 /* a target, as this process knows it */
@@ -44,7 +44,7 @@ struct node {
 	uint64_t generation;	/* counts sessions: handles of an earlier one are lost */
 	uint64_t attempt;	/* counts attempts to begin a session */
 	struct liveness liveness; /* of this session */
-	struct liveness earlier[LIVENESS_MAX]; /* of earlier sessions: they stay open until the target has another one */
+	struct liveness earlier[LIVENESS_MAX]; /* of earlier sessions: kept open until the target watches another one */
 	unsigned nr_earlier;
 	struct membership *memberships;
 	uint64_t retry_ms;	/* no new attempt before this time */
@@ -64,12 +64,13 @@ struct node {
 struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
 
 /*
- * is it certain that no call of this process is under way at the node's target, or will be done there later?  Not so if it was stopped: it
- * may have got calls whose answers this process does not wait for any more.  Waits a moment for a target that is about to end
+ * is it certain that no earlier call of this process can take effect at the node's target any more?  False if the target
+ * was stopped by a signal: it may have received calls whose answers this process no longer waits for.  Waits briefly for a
+ * target that is about to end
  */
 bool node_has_ended(struct node *n);
 
-/* the last endpoint descriptor of it that this process has got, which may not be in use yet */
+/* its newest endpoint descriptor that this process knows, which may not be in use yet */
 void node_newest(struct node *n, struct remote_endpoint *endpoint);
 
 /*
@@ -91,7 +92,10 @@ void node_leave(struct node *n, int rc);
 int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file);
 /* known: the target knows that, too; otherwise the next session tells it */
 void node_left(struct node *n, uint64_t number, bool known, enum remote_keep keep);
-/* false: the layout session has ended for the target, and others may have begun another one.  May wait to get connected */
+/*
+ * false: the layout session has ended at the target, and other processes may have begun another one.  May wait for a
+ * connection
+ */
 bool node_is_member(struct node *n, uint64_t number);
 /* is that so for any join?  Does not wait */
 bool node_forgot_any(void);
@@ -111,12 +115,12 @@ int node_call(struct node *n, const void *msg, size_t len, void *answer, size_t 
  */
 int node_ask(struct node *n, void *msg, size_t len, enum remote_op op, void *answer, size_t room, size_t *answer_len);
 /*
- * fill in all of a relayed call but its message after the header, which follows m; the header of m itself is filled in by
- * node_header() or node_ask()
+ * fill in a relayed call, except for the part of its message after the header, which follows m; the header of m itself is
+ * filled in by node_header() or node_ask()
  */
 void node_relay_message(struct remote_relay_msg *m, const uint8_t layout[REMOTE_LAYOUT_ID], struct node *to, enum remote_op op);
 /*
- * wait for a call that was begun; the rest as in node_call()
+ * wait for the end of a call; otherwise as node_call()
  *
  * answer  out: valid until pmio_fabric_end(op), which is to be called in any case if *op is not NULL
  */

@@ -21,7 +21,7 @@
 #include "remote/striped_impl.h"
 
 #define HOLDERS_MAX 16	     /* other nodes to which requests are under way at a time */
-#define TRANSPORT_MAX 8192u  /* pieces that are handed to a transport before the next ones are looked at */
+#define TRANSPORT_MAX 8192u  /* pieces that are handed to a transport before the next ones are examined */
 
 /* the transport of this thread's calls on one file; see remote_striped_use_transport() */
 static _Thread_local struct {
@@ -73,7 +73,7 @@ static int cut_piece(struct striped_file *s, struct cut *c, const struct pmio_pi
 		struct pmio_piece *last = c->nr ? &c->pieces[c->nr - 1] : NULL;
 		uint32_t holder;
 
-		/* small pieces of one chunk often follow each other */
+		/* small pieces of one chunk are often consecutive */
 		if (last && (uint64_t)last->off >> s->chunk_shift == chunk) {
 			holder = c->holders[c->nr - 1];
 		} else {
@@ -153,7 +153,7 @@ static uint64_t bytes_of(const struct pmio_piece *pieces, size_t nr)
 
 /* ---- reading and writing ----------------------------------------------------------------------- */
 
-/* requests to other nodes that are under way while this thread goes on with those to further ones, and its own node's */
+/* requests to other nodes that are under way while this thread continues with those to further nodes and to its own */
 struct begun {
 	struct pmio_file *f;
 	void *op;
@@ -172,7 +172,7 @@ static int outcome(ssize_t done, uint64_t bytes)
 	return done < 0 ? (int)done : (uint64_t)done < bytes;
 }
 
-/* the pieces are kept by the caller until the request ends; last: nothing comes after them */
+/* the caller keeps the pieces until the request ends; last: no pieces follow */
 static int at_target(struct striped_request *q, struct pmio_file *f, const struct pmio_piece *pieces, size_t nr, bool last)
 {
 	const uint64_t bytes = bytes_of(pieces, nr);
@@ -375,7 +375,7 @@ struct stager {
 	int rc;
 };
 
-/* of a striped file a target has every nr-th chunk: see striped_holder_of() */
+/* in a striped file a target holds every nr-th chunk: see striped_holder_of() */
 static void *stage_target(void *arg)
 {
 	struct stager *st = arg;
@@ -458,7 +458,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 	bool deleted = false, lost = striped_is_lost(s);
 	int rc = 0, rc_leave;
 
-	/* before it closes: a process that finds no member in the layout session must know */
+	/* before the close: a process that finds no member in the layout session must see the marks */
 	if (may_stay_dirty && !lost)
 		rc = remote_layout_file_mark_all(s->f.path, s->layout.id);
 	if (rc == -ENOENT)
@@ -486,7 +486,7 @@ static int striped_close(struct pmio_file *f, uint32_t flags)
 		if (rc_leave < 0)
 			pmio_err("close %s: could not tell node %s about the close: %s", s->f.path,
 				 s->layout.endpoints[0].host, pmio_strerror(rc_leave));
-		may_stay_dirty = may_stay_dirty && !deleted && !lost && rc_leave == 0; /* otherwise the last member does it */
+		may_stay_dirty = may_stay_dirty && !deleted && !lost && rc_leave == 0; /* else the last member does it */
 	}
 	for (uint32_t i = 0; i < s->layout.nr && may_stay_dirty; i++)
 		remote_watch(s->settings, &s->layout.endpoints[i], s->f.path);
@@ -598,7 +598,7 @@ static struct striped_file *new_striped(struct pmio *pm, const struct pmio_setti
 	return s;
 }
 
-/* a program's descriptor: other nodes must have the same file under its name; here it will do for the open */
+/* a program's descriptor: other nodes must have the same file under its name; on this node the descriptor suffices */
 static int take_fd(struct striped_file *s, int fd)
 {
 	struct stat st;
@@ -624,7 +624,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 	if (!s)
 		return rc < 0 ? rc : -ENOMEM;
 	s->f.flags = how->flags & ~(PMIO_OPEN_CREATE | PMIO_OPEN_EXCL);
-	/* pieces in several pools are drained together; those on memory nodes can be found in the meantime */
+	/* pieces in several pools are drained together; those on memory nodes can be found meanwhile */
 	if (striped_is_shared(s))
 		s->f.flags &= ~(PMIO_OPEN_HOLD | (layout->nr_memory < layout->nr ? PMIO_OPEN_ASYNC : 0));
 	if (how->by_fd) {
@@ -636,7 +636,7 @@ int remote_striped_open(struct pmio *pm, const struct pmio_settings *settings, c
 	}
 	/* at the metadata server even if only local pieces are needed; and on this node while the file still has a name */
 	rc = striped_get_control(s, 0, &mds);
-	s->layout.began = false; /* it is not begun again if it is opened there a second time, for its bytes: PMIO_OPEN_BEGINS */
+	s->layout.began = false; /* a second open there, for its bytes, must not begin it again: PMIO_OPEN_BEGINS */
 	if (rc == 0 && striped_is_shared(s) && s->own != REMOTE_NOBODY && s->own != 0) {
 		s->f.ino = mds->ino;
 		rc = striped_get_target(s, s->own, &mine);

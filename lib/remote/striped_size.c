@@ -1,15 +1,15 @@
 /*
  * striped_size.c -- the size of a striped file: its metadata server has it, and growers may have a larger one
  *
- * A write that makes the file longer tells the metadata server before it returns.  A node whose writes to its own pool do so
- * again and again tells it once that it does (a grower), and who needs the size asks the growers, too: it is the largest in any
- * of these slots.
+ * A write that makes the file longer tells the metadata server before it returns.  A node whose writes to its own pool do
+ * so repeatedly registers once as a grower; from then on queries of the size also ask that node.  The size is the largest
+ * in any of these slots.
  */
 #include <errno.h>
 
 #include "remote/striped_impl.h"
 
-#define GROWER_AFTER 2u      /* writes that told the metadata server of a larger size; if they are relayed, one of the node */
+#define GROWER_AFTER 2u      /* writes that told the metadata server of a larger size; if relayed: 1 */
 #define SETTLE_TRIES 1000    /* truncations during one append */
 
 /* the targets that can become growers: those of nodes, as memory nodes have no writers of their own; but not the metadata server */
@@ -28,7 +28,10 @@ static bool ends_here(struct striped_file *s, uint64_t end)
 	return s->own != REMOTE_NOBODY && striped_holder_of(s, (end - 1) >> s->chunk_shift, 1, false, &holder) == 0 && holder == s->own;
 }
 
-/* must the metadata server be told?  grower: out: the bit by which it is told that this node will not tell it any more; 0: none */
+/*
+ * must the metadata server be told?  grower: out: the bit that registers this node, so that later writes need not tell
+ * it; 0: none
+ */
 static bool must_tell(struct striped_file *s, uint64_t end, bool raised, uint64_t *grower)
 {
 	uint64_t mine = s->own < PMIO_GROWERS_MAX ? 1ULL << s->own & all_growers(s) : 0;
@@ -73,7 +76,7 @@ static bool is_settled(const struct striped_file *s, const struct client_growth 
 	return (g->growers & PMIO_GROWERS_KNOWN) && !(g->growers & all_growers(s));
 }
 
-/* g: as the metadata server's slot has it, except for the size: the largest */
+/* g: that of the metadata server's slot; its size is raised to the largest of all growers */
 static int ask_growers(struct striped_file *s, struct client_growth *g)
 {
 	uint64_t growers = all_growers(s) & (g->growers & PMIO_GROWERS_KNOWN ? g->growers : UINT64_MAX);
@@ -95,8 +98,8 @@ static int ask_growers(struct striped_file *s, struct client_growth *g)
 }
 
 /*
- * Bring the size that growers have to the metadata server, for what changes it there.  They may make it larger at once: that is as
- * if they had done so after the call that this is for.
+ * Bring the size that growers have to the metadata server, before a call that changes it there.  If they make it larger
+ * again at once, that is the same as if they had done so after that call.
  */
 static int settle(struct striped_file *s, struct pmio_file *mds)
 {
@@ -120,7 +123,7 @@ static int settle(struct striped_file *s, struct pmio_file *mds)
 	return -EIO;
 }
 
-/* ---- what changes it, and asks for it ---------------------------------------------------------- */
+/* ---- querying and changing it ------------------------------------------------------------------ */
 
 int striped_size(struct pmio_file *f, off_t *size)
 {
@@ -156,7 +159,7 @@ int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *a
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&s->lock);
-	s->nr_told = 0; /* what is only appended to has its size at the metadata server, where an append has to go anyway */
+	s->nr_told = 0; /* appends have to go to the metadata server anyway */
 	pthread_mutex_unlock(&s->lock);
 	rc = client_reserve(mds, len, all_growers(s) == 0, at);
 	if (rc != -EAGAIN)
@@ -166,10 +169,11 @@ int striped_reserve(struct pmio_file *f, uint64_t len, bool settled, uint64_t *a
 }
 
 /*
- * The metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger one
- * before, or would not cut off what others have brought to the file system.
+ * The metadata server last: when it has the new size, no other target has bytes beyond it.  It has to know a larger size
+ * before; otherwise it would not cut off data that other targets have drained to the file system.
  *
- * It goes by the same sessions as this process's writes: one whose answer did not come must not be done after those that follow it.
+ * It uses the same sessions as this process's writes: a truncation whose answer was lost must not be carried out after
+ * writes that follow it.
  */
 int striped_truncate(struct pmio_file *f, uint64_t size)
 {

@@ -1,9 +1,10 @@
 /*
  * striped_targets.c -- the targets of a striped file: the file is opened at each when it is first needed there
  *
- * Bytes go straight to the target that holds them, and so do truncations and locks, which must not overtake them, or be
- * overtaken.  If several processes of this node have the file, other calls (sizes, claims, shared pointers) go by this node's target, so that there is one session for each node, and not
- * for each process, with the metadata server and the claim servers.
+ * Bytes go directly to the target that holds them, and so do truncations and locks, which must not overtake them, or be
+ * overtaken.  If several processes of this node have the file, other calls (sizes, claims, shared pointers) go through
+ * this node's target, so that there is one session for each node, and not for each process, with the metadata server and
+ * the claim servers.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,7 +21,10 @@ bool striped_is_shared(const struct striped_file *s)
 	return s->layout.nr > 1;
 }
 
-/* -EBUSY: a process has it open for that node alone: perhaps only until it notices the processes of other nodes */
+/*
+ * -EBUSY: a process has it open as a file of that node alone, perhaps only until it notices the processes of other
+ * nodes
+ */
 static int try_target(struct striped_file *s, uint32_t i, enum striped_use use, const struct client_open *how, struct pmio_file **out)
 {
 	struct pmio_backoff b = PMIO_BACKOFF(10, BUSY_WAIT_MS, BUSY_WAIT_MS);
@@ -66,7 +70,7 @@ bool striped_is_lost(struct striped_file *s)
 	return n && !node_is_member(n, s->layout.number);
 }
 
-/* are calls for that target that move no data made by this node's? */
+/* are calls to that target that move no data relayed by this node's target? */
 static bool is_relayed(const struct striped_file *s, uint32_t i)
 {
 	return s->layout.relays && s->own != REMOTE_NOBODY && i != s->own;
@@ -125,7 +129,10 @@ struct pmio_file *striped_opened(struct striped_file *s, uint32_t i)
 	return f;
 }
 
-/* -EHOSTUNREACH: it cannot be reached; -EIO: a pointer would be moved later by what it has got already */
+/*
+ * -EHOSTUNREACH: it cannot be reached; -EIO: the same, but a call that it has received already might still move a
+ * pointer
+ */
 static int reach(struct node *n, enum remote_op op)
 {
 	uint64_t generation;
@@ -138,7 +145,7 @@ static int reach(struct node *n, enum remote_op op)
 	return 0;
 }
 
-/* by this node's target; -EHOSTUNREACH: that cannot be reached, and the target may be asked straight */
+/* through this node's target; -EHOSTUNREACH: that cannot be reached, and the other target may be asked directly */
 static int ask_by_relay(struct striped_file *s, uint32_t i, const void *msg, size_t len, enum remote_op op, void *answer, size_t room,
 			size_t *answer_len)
 {
@@ -155,11 +162,11 @@ static int ask_by_relay(struct striped_file *s, uint32_t i, const void *msg, siz
 	memcpy(u.relay.msg, msg, len);
 	node_relay_message(&u.relay, s->layout.id, to, op);
 	rc = node_ask(n, &u, sizeof(u.relay) + len, REMOTE_RELAY, answer, room, answer_len);
-	/* of a pointer it is not known then whether it was moved */
+	/* not for a pointer: it is unknown whether it was moved */
 	return rc == -EIO && op != REMOTE_POINTER && reach(n, op) < 0 ? -EHOSTUNREACH : rc;
 }
 
-/* this node's target logs why it cannot reach another one, but this process must say something, too: once each time */
+/* this node's target logs why it cannot reach another one; log it here as well, once per loss */
 static void say_asked(struct striped_file *s, uint32_t i, int rc)
 {
 	struct striped_target *t = &s->targets[i];

@@ -1,9 +1,9 @@
 /*
  * transfer.c -- reading and writing a file in another node's pool
  *
- * A request goes in parts: small pieces within messages, large ones through bounce buffers of the session, unless the
- * provider is one in software, for which a message is as good, and takes one copy and a switch of threads less.  Several
- * parts are under way at a time, so that the target copies one while the next one is on the cable.
+ * A request is split into parts: small pieces go in messages, large ones through bounce buffers of the session, unless
+ * the provider is one in software, where a message is as good, and saves one copy and one switch of threads.  Several
+ * parts are under way at a time, so that the target copies one while the next one is in the network.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,12 +13,12 @@
 
 #define BUFFER_MIN (64u << 10) /* bytes: pieces of at least this average length go through bounce buffers */
 #define CUT_ALIGN 64u	       /* bytes: pieces are cut at lines, which are flushed as a whole */
-#define BUFFER_PIECES 256u     /* in a bounce buffer: more than large ones are in practice */
-#define PARTS_MAX 16	       /* under way: as many as lib/fabric sends to one peer at a time */
+#define BUFFER_PIECES 256u     /* in a bounce buffer: more than occur in practice if pieces are large */
+#define PARTS_MAX 16	       /* parts under way: as many as lib/fabric sends to one peer at a time */
 
 bool file_always_buffers;
 
-/* where in the caller's pieces a request is */
+/* a position in the caller's pieces */
 struct cursor {
 	const struct pmio_piece *p, *end;
 	size_t done; /* of *p */
@@ -38,11 +38,11 @@ struct transfer {
 	const struct pmio_piece *pieces;
 	size_t nr;
 	bool write;
-	bool large;		/* its pieces, so that they go through bounce buffers */
+	bool large;		/* its pieces are large, so they go through bounce buffers */
 	bool raised;		/* writes: the file got longer */
 	uint64_t size;		/* reads: the file is known to have at least this size */
 	uint64_t done;
-	struct cursor next;	/* what is not under way yet */
+	struct cursor next;	/* begin of the part that is not under way yet */
 	bool at_end;		/* a read met the end of the file */
 	/* owned: room for the longest list */
 	struct remote_desc *descs;
@@ -52,12 +52,12 @@ struct transfer {
 	unsigned first, nr_parts; /* under way: parts[first % MAX] is the oldest */
 };
 
-/* a part has at most that many bytes, with `each` more for each piece, and pieces */
+/* a part has at most `bytes` bytes, counting `each` more for each piece, and at most `pieces` pieces */
 struct limit {
 	uint32_t bytes, each, pieces;
 };
 
-/* how many of more than `room` bytes at off go there */
+/* if only `room` of the bytes at off fit: how many of them to take */
 static size_t cut_off(uint64_t off, size_t room)
 {
 	size_t over = (off + room) % CUT_ALIGN;
@@ -154,7 +154,7 @@ static void fill_header(const struct transfer *t, const struct part *part, struc
 	m->size = t->size;
 }
 
-/* the list, and the data of a write, go in the message */
+/* with the list, and the data of a write, in the message */
 static int begin_inline(struct transfer *t, struct part *part)
 {
 	struct remote_io_msg m;
@@ -262,7 +262,7 @@ static bool next_part(struct transfer *t, struct part *part, struct cursor *c)
 	return true;
 }
 
-/* post parts until as many are under way as can be, or none is left */
+/* post parts until the maximum is under way, or none is left */
 static int post_parts(struct transfer *t)
 {
 	struct cursor *c = &t->next;
@@ -280,7 +280,7 @@ static int post_parts(struct transfer *t)
 			break;
 		t->nr_parts++;
 		rc = begin_part(t, part);
-		if (rc < 0) { /* nothing of it is under way */
+		if (rc < 0) { /* it was not posted */
 			t->nr_parts--;
 			if (part->buffer >= 0)
 				node_give_buffer(t->at.node, part->buffer);
@@ -296,7 +296,7 @@ static int end_parts(struct transfer *t, int rc)
 	return rc;
 }
 
-/* what is left of it; rc: an earlier error */
+/* the rest of the request; rc: an earlier error */
 static int go_on(struct transfer *t, int rc)
 {
 	while (rc == 0) {
@@ -382,14 +382,16 @@ static ssize_t transfer(struct remote_file *r, const struct pmio_piece *pieces, 
 	return n;
 }
 
-/* begin it in a session, which it uses until it is finished; an error: nothing is under way */
+/* begin it in a session, which it uses until it is finished; after an error no part is under way */
 static int begin_transfer(struct transfer *t)
 {
 	int rc = file_enter(t->r, &t->at);
 
 	if (rc < 0)
 		return rc;
-	/* it must have no bounce buffers: a process that waits for those of another node could have those that we wait for */
+	/*
+	 * no bounce buffers: two processes that each hold buffers of one node while they wait for another's could deadlock
+	 */
 	if (uses_buffers(t))
 		rc = -EOPNOTSUPP;
 	start_transfer(t);

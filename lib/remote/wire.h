@@ -1,14 +1,14 @@
 /*
  * wire.h -- messages between processes and another node's target, over lib/fabric
  *
- * Each message is a call of lib/fabric and its answer.  The target carries the call out
+ * Each message is a call of lib/fabric and its answer.  The target carries out the call
  * on the files of its node's pool as any process there would, through libpmio.
  *
  * Bytes to be written or read travel in messages if the pieces are small; large pieces go
  * through bounce buffers in the target's memory that are assigned to a session: they are
- * written there ahead of the call, or fetched from there after it.  So no peer ever has a
- * key to the pool: bytes that a cable or a stopped process delivers too late end up in a
- * bounce buffer that is not used any more, and not in a file.
+ * written there before the call, or fetched from there after it.  So no peer has a key to
+ * the pool at any time: bytes that arrive late (from the network, or from a process that was
+ * stopped and continues) end up in a bounce buffer that is no longer used, and not in a file.
  *
  * Calls that take longer (drains) are answered -EINPROGRESS with a ticket, with which
  * WAIT asks again: a target that is alive answers within REMOTE_ANSWER_MS.
@@ -56,10 +56,10 @@ enum remote_op {
 	REMOTE_LEAVE,
 	REMOTE_CLAIM,
 	REMOTE_WATCH, /* path: remove the mark in its layout file when the pool has drained it */
-	REMOTE_STAGE, /* chunks that are to be brought in before a program reads them */
+	REMOTE_STAGE, /* stage in chunks before a program reads them */
 	REMOTE_POINTER,
-	REMOTE_RESERVE, /* the file gets longer by so many bytes, for an append */
-	REMOTE_RAISE, /* another target has said that the file is at least that long */
+	REMOTE_RESERVE, /* append: extend the file by this many bytes */
+	REMOTE_RAISE, /* raise the size to one that was read at another target */
 	REMOTE_RELAY, /* a call for another target */
 	REMOTE_NR_OPS,
 };
@@ -73,14 +73,14 @@ struct remote_hdr_msg {
 };
 
 /*
- * HELLO identifies the process, and may be repeated: the process keeps what it has joined, and once the
+ * HELLO identifies the process, and may be repeated: the process keeps its memberships, and once the
  * answer is sent no call of its earlier sessions has an effect any more.  The target decides which of
- * several came last.
+ * several was the last.
  */
 struct remote_hello_msg {
 	struct remote_hdr_msg hdr;
 	uint8_t process[16]; /* random: the client process, as this target knows it */
-	uint64_t attempt; /* goes up with each HELLO; an earlier one that arrives later is refused */
+	uint64_t attempt; /* incremented with each HELLO; an earlier one that arrives later is refused */
 	uint32_t pid;	  /* for log messages, like the host */
 	uint32_t buffers; /* number of bounce buffers wanted */
 	char host[64];	  /* 0-terminated */
@@ -130,10 +130,10 @@ struct remote_read_answer_msg {
 };
 
 struct remote_write_answer_msg {
-	uint64_t raised;   /* 1: the file got longer in its pool */
+	uint64_t raised;   /* 1: the file became longer in its pool */
 };
 
-/* SIZE: the words of its bounce buffer there, as in struct client_growth */
+/* SIZE: as struct client_growth */
 struct remote_growth_answer_msg {
 	uint64_t size, growers, cuts;
 };
@@ -147,8 +147,8 @@ struct remote_truncate_msg {
 	uint64_t size;
 };
 /*
- * GROW: growers: bits to be set first; of RESERVE, whose size is the bytes by which the file gets longer (its size before is
- * in the answer), settled: 1: other targets have been asked for larger sizes; of RAISE cuts, as in struct client_growth
+ * GROW: growers: bits to be set first.  RESERVE: size: the bytes by which the file is extended (the answer has its size
+ * before); settled: 1: other targets have been asked for larger sizes.  RAISE: cuts: as in struct client_growth
  */
 struct remote_grow_msg {
 	struct remote_hdr_msg hdr;
@@ -226,14 +226,14 @@ struct remote_pointer_answer_msg {
 };
 
 /*
- * RELAY: a call that the target makes at another one, for a process of its own node: so a node has one session there, and not
- * one for each of its processes.  The message in it is
+ * RELAY: a call that the target makes at another target for a process of its own node: so a node has one session there, and
+ * not one for each of its processes.  The message in it is
  *
  *   OPEN	the handle is one of this session, and its calls are passed on, too
- *   CLAIM, POINTER	the answer is the other target's
- *   HELLO	only the header: nothing but the endpoint descriptor, as the other target may have been restarted
+ *   CLAIM, POINTER  the answer is that of the other target
+ *   HELLO  only the header: announces the endpoint descriptor, as the other target may have been restarted
  *
- * Processes with the same layout session, target and flags share what is open there.
+ * Processes with the same layout session, target and flags share the file that is open there.
  */
 struct remote_relay_msg {
 	struct remote_hdr_msg hdr;

@@ -31,7 +31,7 @@ static int do_job(struct server *s, struct remote_job *j)
 	}
 }
 
-/* a file system's error must not look like one that concerns the session */
+/* an error of a file system must not look like one of the session */
 static int own_error(int rc)
 {
 	return rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -ESTALE || rc == -ENOTCONN || rc == -EINPROGRESS
@@ -135,8 +135,8 @@ static bool size_at_once(struct session *n, struct pmio_fabric_call *call, const
 
 /*
  * lock held: pieces within the message, for known frames, without a worker: waking it up, and another wake-up for the
- * answer, cost more than copying them here.  They are copied between the provider's buffer and the pool, with nothing
- * in between.  raised: out: it has made the file longer before it had to wait
+ * answer, cost more than copying them here.  They are copied directly between the provider's buffer and the pool.
+ * raised: out: it has made the file longer before it had to wait
  */
 static bool io_at_once(struct server *s, struct session *n, struct pmio_fabric_call *call, const void *msg, size_t len, bool *raised)
 {

@@ -107,7 +107,7 @@ int target_do_relay(struct server *s, struct remote_job *j)
 		return rc;
 	}
 	h->file = relays_file(h->relayed);
-	j->answer.open.size = 0; /* who needs it asks for it */
+	j->answer.open.size = 0; /* clients query it when they need it */
 	add_handle(s, j, h);
 	return 0;
 }
@@ -126,7 +126,7 @@ bool target_is_io(const struct session *n, const struct remote_io_msg *m, size_t
 	return len == want;
 }
 
-/* where the data are, or are to be */
+/* where the data are, or where they are to be put */
 static uint8_t *find_data(struct server *s, const struct session *n, const struct target_io *io)
 {
 	const struct remote_io_msg *m = io->m;
@@ -269,7 +269,7 @@ static int do_file(struct server *s, struct remote_job *j, struct pmio_file *f)
 	}
 }
 
-/* with a file that other handles share */
+/* a call on a relayed file, which other handles may share */
 static int do_relayed(struct server *s, struct remote_job *j, struct rhandle *h)
 {
 	switch (j->msg.hdr.op) {
@@ -278,7 +278,7 @@ static int do_relayed(struct server *s, struct remote_job *j, struct rhandle *h)
 	case REMOTE_TRUNCATE:
 	case REMOTE_LOCK:
 	case REMOTE_UNLOCK:
-		return PMIO_EPROTO; /* these go by the process's own sessions */
+		return PMIO_EPROTO; /* these are not relayed: a process sends them in its own sessions */
 	case REMOTE_GROW:
 		if (!target_is_grow(&j->msg.grow, j->len))
 			return PMIO_EPROTO;

@@ -49,9 +49,9 @@ static int new_session(struct server *s, struct process *p, const struct remote_
 }
 
 /*
- * Calls that the process has given up must not take effect after its later ones: no call of its earlier
- * sessions is taken any more, and HELLO is answered when those that run have ended.  No thread waits for
- * that.
+ * Calls that the process has abandoned must not take effect after its later ones: no call of its earlier
+ * sessions is accepted any more, and HELLO is answered when those that run have ended.  No thread waits
+ * for that.
  */
 static void end_earlier(struct server *s, struct session *successor)
 {
@@ -79,7 +79,7 @@ void target_take_hello(struct server *s, struct pmio_fabric_call *call, const vo
 	if (rc == 0)
 		rc = p ? look_for_room(s, p) : -ENOMEM;
 	if (rc == 0 && (p->dead || m->attempt <= p->attempt))
-		rc = -ESTALE; /* a later HELLO has come since then */
+		rc = -ESTALE; /* a later HELLO has arrived since then */
 	if (rc == 0)
 		rc = new_session(s, p, m, &n);
 	if (rc < 0) {

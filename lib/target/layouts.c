@@ -22,7 +22,7 @@ struct pointer {
 
 struct layout {
 	uint8_t id[REMOTE_LAYOUT_ID]; /* key */
-	char *layout_file;	/* owned; NULL: not here, or removed */
+	char *layout_file;	/* owned; NULL: this is not the metadata server, or it was removed */
 	bool keep;
 	unsigned joined;	/* memberships of processes that have joined, and not left */
 	unsigned nr_memberships;

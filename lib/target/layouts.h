@@ -55,9 +55,12 @@ int layouts_leave(struct layouts *all, struct membership **memberships, const ui
 /* the process has ended: returns one of the layout files to be removed; to be called until it returns NULL */
 char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept);
 
-/* the at-th one that the process has joined: its layout file; NULL: it has none, or, if !*joined, there are fewer */
+/*
+ * the layout file of the at-th layout session that the process has joined; NULL: it has none or, if !*joined, there are
+ * fewer
+ */
 const char *layouts_joined(const struct membership *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined);
-/* the layout file was removed by hand: remove the process, which cannot be asked, from that layout session */
+/* the layout file was removed by hand: remove the process, which cannot be reached, from that layout session */
 void layouts_forget(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID]);
 
 /*
@@ -73,7 +76,7 @@ int layouts_claim(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID], uint6
 /*
  * layouts_pointer -- a shared file pointer of the layout session; it starts at 0 when it is first named
  *
- * END forgets it.  *was: its value before.  Returns 0, -ENOENT (the layout session is not known here), -ENOMEM,
+ * END frees it.  *was: its previous value.  Returns 0, -ENOENT (the layout session is not known here), -ENOMEM,
  * -ENOSPC (it has too many).
  */
 int layouts_pointer(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t pointer, enum remote_pointer_how how, uint64_t value,

@@ -52,7 +52,7 @@ static void end_pending(struct server *s)
 	}
 }
 
-/* a connection that is not accepted would keep the loop busy for ever: close the oldest unidentified one, or this one */
+/* a connection that is not accepted would keep the loop busy forever: close the oldest unidentified one, or this one */
 static void turn_away(struct server *s)
 {
 	int sock;
@@ -102,7 +102,7 @@ static bool is_lost(const struct process *p)
 	return !p->dead && (!last || last->ended);
 }
 
-/* the at-th layout session of lost processes: its layout file, freed by the caller; NULL: there are fewer */
+/* the layout file of the at-th layout session of lost processes, freed by the caller; NULL: there are fewer */
 static char *lost_layout(struct server *s, unsigned at, uint8_t id[REMOTE_LAYOUT_ID])
 {
 	bool joined;
@@ -133,7 +133,10 @@ static void forget_layout(struct server *s, const char *layout_file, const uint8
 	pmio_warn("target: %s was removed: forgetting the process that cannot be reached", layout_file);
 }
 
-/* a user who removes a layout file confirms that the process is dead.  A thread of its own, as the file system may hang */
+/*
+ * a user who removes a layout file confirms that the process is dead.  In a worker of its own, as the file system may
+ * hang
+ */
 static void keep(struct job *job)
 {
 	struct server *s = ((struct server_job *)job)->server;
@@ -171,7 +174,7 @@ static void start_keeper(struct server *s)
 
 /* ---- liveness sockets of sessions ---- */
 
-/* from now on this is the process's liveness socket: the end of the one before means nothing */
+/* from now on this is the process's liveness socket: the end of the previous one has no meaning */
 static void take_vital(struct server *s, struct session *n, int sock)
 {
 	const uint8_t ack = REMOTE_LIVENESS_ACK;
@@ -237,7 +240,7 @@ void target_take_event(struct server *s, uint64_t id)
 	n = target_find_session(s, id);
 	if (!n || n->liveness < 0)
 		return;
-	/* ignore any data and a silent connection: only an end counts */
+	/* ignore data, and a connection that is silent: only the end of the connection matters */
 	if (recv(n->liveness, &byte, 1, 0) >= 0 || errno == ECONNRESET || errno == EPIPE) {
 		pmio_info("target: process %u of node %s has disconnected", n->process->pid, n->process->host);
 		target_end_process(s, n->process);
@@ -248,7 +251,7 @@ void target_take_event(struct server *s, uint64_t id)
 		if (!n->ended)
 			lose_session(s, n, why);
 		else
-			target_put_session(s, n); /* it was lost before; now its liveness socket is gone, too */
+			target_put_session(s, n); /* it was lost before; now its liveness socket has ended, too */
 	}
 }
 

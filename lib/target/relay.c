@@ -1,17 +1,18 @@
 /*
  * relay.c -- calls at other targets for the processes of this node
  *
- * All of a node's processes would need a session each with the metadata server of a file that they have open together, and
- * with its claim servers; with many processes on each of many nodes these would have more sessions than descriptors.  So the
- * processes ask their own node's target, which is a client of the others like any process (lib/remote), and
- * whose memberships, liveness and reconnection are those of lib/remote, too.  A process that ends has its handles closed here by its session's end; if this
- * target ends, the others close what it had open, and its node's processes go to them by themselves.
+ * Without this, each process of a node would need a session with the metadata server of a file that they have open
+ * together, and with its claim servers; with many processes on each of many nodes these would have more sessions than
+ * descriptors.  So the processes ask their own node's target, which is a client of the others like any process, and whose
+ * memberships, liveness and reconnection are those of lib/remote, too.  The handles of a process that ends are closed here
+ * at the end of its session; if this target ends, the others close the files that it had open, and the processes of its
+ * node call the other targets directly.
  *
- * A file that several of them open is open at the other target once.  Its bytes, locks and truncations are not relayed: a process's
- * own sessions keep these in order.
+ * A file that several of them open is open at the other target once.  Its bytes, locks and truncations are not relayed: a
+ * process's own sessions keep these in order.
  *
- * A session keeps the other target running.  So sessions that nobody needs are ended: two targets would
- * keep each other for ever.  No other part of a target has any.
+ * A session keeps the other target running.  So sessions that are not needed are ended: otherwise two targets would
+ * keep each other running forever.  No other part of a target has sessions with other targets.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -27,8 +28,8 @@
 #define UNUSED_MS 1000 /* then the sessions end */
 
 /*
- * Some handles' writes have made the file longer while the message of earlier ones was under way: one message has the largest size.
- * It begins after all of these writes, so none of them is lost if the file is cut off meanwhile
+ * Writes of some handles have made the file longer while the message about earlier ones was under way: one message carries
+ * the largest size.  It begins after all of these writes, so none of them is lost if the file is truncated meanwhile
  */
 struct round {
 	uint64_t size, growers;
@@ -49,9 +50,9 @@ struct relayed {
 	bool failed;		/* the open has failed, with rc */
 	int rc;
 	bool discard;		/* a handle was closed with PMIO_CLOSE_DISCARD */
-	uint64_t growers;	/* bits that the other target has been told */
-	bool growing;		/* it is being told a size */
-	struct round *round;	/* what it is told after that; NULL: nothing yet */
+	uint64_t growers;	/* bits that were set at the other target */
+	bool growing;		/* a message about a size is under way */
+	struct round *round;	/* the next message; NULL: not needed yet */
 };
 
 struct relays {
@@ -82,7 +83,7 @@ struct relays *relays_new(const struct pmio_settings *settings, const uint8_t ow
 
 /* ---- sessions with other targets ---------------------------------------------------------------- */
 
-/* lock held: from now on they are needed */
+/* lock held: from now on sessions are needed */
 static void begin_call(struct relays *r)
 {
 	while (r->ending)
@@ -143,7 +144,7 @@ static bool is_valid(const struct relays *r, const struct remote_relay_msg *m, s
 	       ends(m->to.host, sizeof(m->to.host)) && memcmp(m->to.uuid, r->own, sizeof(r->own)) != 0;
 }
 
-/* a layout session must not begin with it: it would be this process's */
+/* it must not begin a layout session, which would belong to this process */
 static bool is_claim(const struct relays *r, const struct remote_relay_msg *m, size_t len)
 {
 	return is_valid(r, m, len, REMOTE_CLAIM) && len == sizeof(*m) + sizeof(struct remote_claim_msg) &&
@@ -188,7 +189,7 @@ static struct relayed *find(struct relays *r, const struct remote_relay_msg *m, 
 	return f;
 }
 
-/* lock held: it is not found any more */
+/* lock held: from now on it is not found any more */
 static void forget(struct relays *r, struct relayed *f)
 {
 	DL_DELETE(r->files, f);
@@ -232,7 +233,7 @@ int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, 
 		while (!f->file && !f->failed)
 			pthread_cond_wait(&r->changed, &r->lock);
 		rc = f->rc;
-		if (rc == 0) { /* the open was not sent on, which would have told where the other target is now */
+		if (rc == 0) { /* the OPEN was not passed on, so its endpoint descriptor, which may be newer, is recorded here */
 			pthread_mutex_unlock(&r->lock);
 			remote_note_endpoint(r->settings, &m->to);
 			pthread_mutex_lock(&r->lock);
@@ -284,7 +285,7 @@ int relays_close(struct relays *r, struct relayed *f, uint32_t flags)
 	return rc;
 }
 
-/* lock held, which is released meanwhile; from now on others collect for the next round */
+/* lock held, which is released meanwhile; from now on further sizes go into the next round */
 static void run_round(struct relays *r, struct relayed *f, struct round *round)
 {
 	int rc;
@@ -308,7 +309,7 @@ int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t gr
 	int rc = 0;
 
 	pthread_mutex_lock(&r->lock);
-	/* who asks for the size asks this node, too */
+	/* registered already: queries of the size include this node */
 	if (growers && (f->growers & growers) == growers)
 		goto out;
 	round = f->round ? f->round : calloc(1, sizeof(*round));

@@ -32,9 +32,9 @@ int relays_open(struct relays *r, const struct remote_relay_msg *m, size_t len, 
 struct pmio_file *relays_file(struct relayed *f);
 /* flags: PMIO_CLOSE_*; the last handle's close is that of the file, and returns its errors */
 int relays_close(struct relays *r, struct relayed *f, uint32_t flags);
-/* client_grow(), which the other target need not be told if it knows this node as a grower */
+/* client_grow() for a relayed file; no message if this node is registered as a grower there */
 int relays_grow(struct relays *r, struct relayed *f, uint64_t *size, uint64_t growers);
-/* end the sessions with other targets that nobody has needed for a while; from time to time; waits for nobody */
+/* end sessions with other targets that were not needed for a while; to be called regularly; does not wait */
 void relays_look(struct relays *r, struct workers *w, uint64_t now);
 
 #endif

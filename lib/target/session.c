@@ -111,7 +111,7 @@ int target_get_link(struct server *s, struct session *n)
 	if (l && !n->link) {
 		n->link = l;
 		l->nr_sessions++;
-	} else if (made) { /* another thread was faster */
+	} else if (made) { /* another thread has made one meanwhile */
 		made->nr_sessions++;
 		put_link(s, made);
 	}

@@ -3,17 +3,17 @@
  *
  * Threads:
  *
- *   lib/fabric's	takes calls; carries out those that only need memory, makes jobs of the others
+ *   lib/fabric's  receives calls; carries out those that only need memory, makes jobs of the others
  *   workers		do the jobs; as many as there are jobs that wait for something (daemon/workers.h)
  *   the first one	watches liveness sockets and long jobs, and ends the target
  *
- * Of the workers one has the keeper's job, for ever: it looks whether layout files of lost processes have been removed;
- * and a few that of watch.c.
+ * One of the workers permanently runs the keeper's job, which checks whether layout files of lost processes have been
+ * removed; a few run the jobs of watch.c.
  *
  * Memberships (layouts.h) belong to a process, for as long as it lives.  Open files, locks and calls belong to its
  * session, of which it has one at a time.  A session ends with the next one, with the process, or when its
- * liveness socket is silent: a cable may be cut, or the host has stopped.  Then its files are closed, but the state of
- * the process is not known:
+ * liveness socket is silent: the network may be interrupted, or the host has stopped.  Then its files are closed, but
+ * the state of the process is unknown:
  *
  *   the socket ends	the kernel there has closed it: the process is dead
  *   ... is reset	there is no such connection at its host, which was restarted: the process is dead
@@ -55,7 +55,7 @@
 #define LINKS_MAX 256	       /* of the 1024 clients that an agent accepts */
 #define FDS_LINK 2
 #define FDS_EACH 2	       /* a session's liveness socket, and its process's connection in libfabric */
-#define FDS_OTHER 2048	       /* links, unidentified connections, files that the pool has no room for, and others */
+#define FDS_OTHER 2048	       /* links, unidentified connections, files for which the pool has no room, and others */
 #define TICK_MS 250
 #define LEAVE_MS 2000	       /* for sessions to end, after a signal */
 #define LOG_FILE "target.log"
@@ -148,7 +148,7 @@ static int lock_pool(struct server *s)
 		return -errno;
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	/* for a process that has to kill this one */
+	/* for a process that may have to kill this one */
 	if (ftruncate(s->lock_fd, 0) < 0 || dprintf(s->lock_fd, "%d\n", (int)getpid()) < 0)
 		pmio_dbg("target: lock: %s", strerror(errno));
 	if (unlinkat(s->dir_fd, REMOTE_ENDPOINT_FILE, 0) < 0 && errno != ENOENT)
@@ -223,7 +223,10 @@ static int catch_signals(struct server *s)
 	return s->signal_fd < 0 ? s->signal_fd : pmio_daemon_watch(s->epoll_fd, s->signal_fd, ID_SIGNAL);
 }
 
-/* the endpoint descriptor needs the pool's uuid and chunk size: ask its agent, which also recovers what a crash left */
+/*
+ * the endpoint descriptor needs the pool's uuid and chunk size: ask its agent, which also recovers the pool after a
+ * crash
+ */
 static int look_at_pool(struct server *s)
 {
 	struct pmio *pm;
@@ -346,7 +349,7 @@ static int serve(struct pmio_daemon *d, void *arg)
 	s->config = c;
 	s->dir_fd = s->lock_fd = s->log_fd = s->epoll_fd = s->signal_fd = s->listen_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
-	umask(0); /* clients give the mode of what they create */
+	umask(0); /* the modes of new files come from clients */
 	s->layouts = layouts_new();
 	rc = s->layouts ? pmio_settings_copy(&s->settings, c->settings) : -ENOMEM;
 	limit_sessions(s);

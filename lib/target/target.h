@@ -15,12 +15,12 @@ struct remote_target_config {
 	const char *listen;	/* NULL: setting `address`; otherwise as for remote_split_listen() */
 	const char *endpoint_file; /* NULL: only in the pool's directory */
 	const char *log_file;	/* NULL: target.log in the pool's directory, unless foreground */
-	bool stay;		/* also without sessions; otherwise it leaves after the setting `idle_timeout` */
+	bool stay;		/* run also without sessions; otherwise it exits after the setting `idle_timeout` */
 	bool foreground;
 	int ready_fd;		/* -1, or as in daemon.h */
 };
 
-/* run the target until there is nothing left to do; returns twice, like pmio_daemon_run() */
+/* run the target until it is idle or told to end; returns twice, like pmio_daemon_run() */
 int remote_target_run(const struct remote_target_config *config);
 
 #endif

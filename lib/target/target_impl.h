@@ -46,7 +46,7 @@ struct rhandle {
 struct process {
 	uint8_t id[16];		/* key; its own, random */
 	uint64_t attempt;	/* number of the last HELLO */
-	struct membership *memberships; /* what it has joined */
+	struct membership *memberships; /* the layout sessions that it has joined */
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid liveness socket, which ends when the process dies; NULL: none */
 	bool dead;
@@ -74,7 +74,7 @@ struct session {
 	int liveness;		/* -1: not yet, or not any more */
 	uint64_t since_ms, looked_ms;
 	unsigned nr_jobs;
-	bool ended;		/* takes no calls; to be freed when its jobs have ended and its liveness socket is not vital */
+	bool ended;		/* accepts no calls; freed when its jobs have ended and its liveness socket is not vital */
 	bool clean;		/* it left in good order: nothing of it is under way */
 	bool closed;		/* nothing but its liveness socket is left */
 	unsigned wanted_buffers, nr_buffers;

@@ -1,4 +1,4 @@
-"""A persistent buffer: pools on memory nodes that stay when the job that made them has ended, STATE/buffer.NAME."""
+"""A persistent buffer, STATE/buffer.NAME: pools on memory nodes that stay when the job that made them has ended."""
 from __future__ import annotations
 
 import os
@@ -31,7 +31,7 @@ class Buffer(Lease):
     # ---- made
 
     def make(self, job: Job, size: int, count: int) -> None:
-        """With pools on so many memory nodes; 0: on all that are up."""
+        """Make the buffer, with pools on `count` memory nodes; 0: on all that are up."""
         if self.is_ready() and self.is_made_by(job):
             return
         count = count or len(memory_nodes.up(self.config))
@@ -58,7 +58,7 @@ class Buffer(Lease):
         return f"{self.config.state}/.new.{self.name}.{job.id}"
 
     def drop_unmade(self, job: Job) -> None:
-        """What this job has begun to make."""
+        """Discard the buffer if this job has begun to make it and it is not complete."""
         files.remove_folder(self._new_folder(job))
         if self.exists() and not self.is_ready() and self.is_made_by(job):
             self.discard()
@@ -66,23 +66,23 @@ class Buffer(Lease):
     # ---- destroyed
 
     def users(self, job: Job) -> list[str]:
-        """Other jobs that use it."""
+        """Return the other jobs that use it."""
         return [other.id for other in all_jobs(self.config) if other.number != job.number and self.label in other.values("use")]
 
     def destroy(self, job: Job) -> list[str]:
-        """When no other job uses it any more; returns what failed."""
+        """Wait until no other job uses it, and destroy it; return what failed."""
         mark = f"destroys.{self.label}"
         if self.is_ready():
             clock.wait_for(lambda: self._is_unused(job), 1)
             job.remove("waits")
             job.put(mark)
             try:
-                # nobody can begin to use it from here on
+                # no job can begin to use it from here on
                 files.rename(self.file("ready"), self.file("going"))
             except FileNotFoundError:
                 return []  # another job destroys it
         elif not (self.has("going") and job.has(mark)):
-            return []  # it is not there, or another job destroys it; else a call that was killed had begun
+            return []  # it does not exist, or another job destroys it; else a call that was killed had begun
         failures = job.request(self, "drain")
         if failures:
             self.keep(job)
@@ -92,7 +92,7 @@ class Buffer(Lease):
         return failures
 
     def keep(self, job: Job) -> None:
-        """What this job has begun to destroy can be used again."""
+        """If this job has begun to destroy the buffer, make it usable again."""
         if job.has(f"destroys.{self.label}"):
             try:
                 files.rename(self.file("going"), self.file("ready"))
@@ -108,7 +108,7 @@ class Buffer(Lease):
 
 
 def born() -> str:
-    """Tells folders of one name apart that were there at different times."""
+    """Return a mark that distinguishes folders of one name that existed at different times."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return f"{seconds}.{nanoseconds:09d}.{os.getpid()}"
 

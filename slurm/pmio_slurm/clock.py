@@ -1,4 +1,4 @@
-"""Time, and waiting for others: the state is on a shared file system, which tells of no changes, so it is polled."""
+"""Time, and waiting for other machines: the state is on a shared file system, which reports no changes, so it is polled."""
 from __future__ import annotations
 
 import time
@@ -17,9 +17,9 @@ def sleep(seconds: float) -> None:
 
 
 def wait_for(condition: Callable[[], object], interval: float = POLL_S, limit: float | None = None):
-    """Until condition() is true, which it returns; after `limit` seconds what it returned last.
+    """Wait until condition() is true, and return its value; after `limit` seconds return its last value.
 
-    A condition that can never become true any more raises; a file system that does not answer is asked again for a while.
+    A condition that can no longer become true must raise; while a file system does not answer, retry for a while.
     """
     answered = now()
     end = None if limit is None else answered + limit

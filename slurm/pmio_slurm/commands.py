@@ -1,4 +1,4 @@
-"""Commands that run as the user that runs pmio-slurm: Slurm's, and those of the system."""
+"""Commands of Slurm and of the system, which run as the user that runs pmio-slurm."""
 from __future__ import annotations
 
 import subprocess
@@ -8,7 +8,7 @@ from .errors import Failure, explain
 
 
 def output(*words: str, limit: float | None = None, errors: int | None = subprocess.DEVNULL) -> str | None:
-    """What it says; None if it fails, or takes longer than `limit` seconds."""
+    """Return the command's output; None if it fails, or takes longer than `limit` seconds."""
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, timeout=limit)
     except (OSError, subprocess.TimeoutExpired):
@@ -17,7 +17,7 @@ def output(*words: str, limit: float | None = None, errors: int | None = subproc
 
 
 def check(*words: str) -> str:
-    """What it says; raises with that if it fails."""
+    """Return the command's output; if it fails, raise Failure with that output."""
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:

@@ -54,7 +54,7 @@ def settings(path: str) -> list[tuple[str, str]]:
 
 
 def node_name() -> str:
-    """By which STATE knows a node."""
+    """Return this node's name in STATE."""
     return os.environ.get("SLURMD_NODENAME") or host_name()
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said."""
+"""Exceptions, and their texts."""
 from __future__ import annotations
 
 
@@ -11,7 +11,7 @@ class NoEnd(Failure):
 
 
 def explain(error: BaseException) -> str:
-    """One line for people."""
+    """Return a one-line description of the error."""
     if isinstance(error, OSError) and error.strerror:
         names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return f"{names}: {error.strerror}" if names else error.strerror

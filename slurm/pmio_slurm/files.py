@@ -1,7 +1,7 @@
-"""Files of the state and folders of pools: all that changes something on disk is here.
+"""Files of the state and folders of pools: all functions that change something on disk.
 
-STATE is writable for root and SlurmUser, PMEM for root alone, so names in them can be believed; what is below a pool's folder
-is its user's, and only users' commands (user.py) and rm go there.
+STATE is writable for root and SlurmUser, PMEM for root alone, so names in them can be trusted; everything below a pool's
+folder belongs to its user, and only users' commands (user.py) and rm access it.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def exists(path: str) -> bool:
-    """Raises if that cannot be known, as on a file system that does not answer: what cannot be seen has not gone."""
+    """Return whether the file exists; raise if that cannot be determined, as on a file system that does not answer."""
     try:
         os.stat(path)
     except OSError as error:
@@ -41,7 +41,7 @@ def owner(path: str) -> tuple[int, int]:
 
 
 def read(path: str) -> str:
-    """All of it; nothing if the file is not there."""
+    """Return the whole contents; an empty string if the file does not exist."""
     try:
         with open(path, "rb") as file:
             return text.decode(file.read())
@@ -61,7 +61,7 @@ def first_line(path: str) -> str:
 
 
 def endings(folder: str, prefix: str) -> list[str]:
-    """What follows `prefix` in the names of a folder that begin so."""
+    """Return the names in a folder that begin with `prefix`, without it."""
     try:
         return sorted(name[len(prefix) :] for name in os.listdir(folder) if name.startswith(prefix))
     except OSError as error:
@@ -71,7 +71,7 @@ def endings(folder: str, prefix: str) -> list[str]:
 
 
 def put(path: str, content: str, end: str = "\n") -> None:
-    """Whole or not at all; nothing if the folder is gone.  What root makes in STATE becomes the folder's owner's, SlurmUser's."""
+    """Write a file atomically; do nothing if the folder is gone.  A file that root makes in STATE is given to SlurmUser."""
     folder, name = os.path.split(path)
     new = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
@@ -87,7 +87,7 @@ def put(path: str, content: str, end: str = "\n") -> None:
 
 
 def put_for(path: str, content: str, uid: int, gid: int) -> None:
-    """A file that only this user can read, and root."""
+    """Write a file that only this user and root can read."""
     folder, name = os.path.split(path)
     new = os.path.join(folder, "." + name)
     remove(new)
@@ -117,7 +117,7 @@ def remove_all(folder: str, *prefixes: str) -> None:
 
 
 def remove_folder(path: str, limit: float | None = None, one_file_system: bool = False) -> None:
-    """Another process may be adding to it: rm says so, and that is raised."""
+    """Remove a folder; raise with rm's message if that fails, e.g. because another process is adding to it."""
     command = ["rm", "-rf", *(["--one-file-system"] if one_file_system else []), "--", path]
     if limit is not None:
         command = ["timeout", "-k", "10", str(limit), *command]
@@ -128,7 +128,7 @@ def remove_folder(path: str, limit: float | None = None, one_file_system: bool =
 
 
 def try_to_remove_folder(path: str) -> None:
-    """On NFS a file that somebody has open stays for a while."""
+    """Remove a folder if possible: on NFS a file that a process has open stays for a while."""
     try:
         remove_folder(path)
     except OSError:
@@ -136,14 +136,14 @@ def try_to_remove_folder(path: str) -> None:
 
 
 def make_folder(path: str, mode: int) -> None:
-    """With this mode, whatever the umask is, and closed before."""
+    """Make a folder with this mode, whatever the umask is; until it has it, other users have no access."""
     os.mkdir(path, mode & 0o700)
     if mode & 0o077:
         os.chmod(path, mode)
 
 
 def rename(path: str, to: str) -> None:
-    """Never into a folder that has the name already; an empty one is replaced, as by mv -T."""
+    """Rename, as mv -T: not into an existing folder of that name; an empty one is replaced."""
     os.rename(path, to)
 
 

@@ -19,13 +19,13 @@ class Job(Lease):
     def id(self) -> str:
         return str(self.number)
 
-    # ---- what it asked for
+    # ---- what it has requested
 
     def run_as(self) -> User:
         return User(self.config, *self.user(), self.value("pool"), self.settings())
 
     def buffer_names(self, word: str) -> list[str]:
-        """Of the lines `create NAME BYTES COUNT`, `use NAME` or `destroy NAME`."""
+        """Return the names in the lines `create NAME BYTES COUNT`, `use NAME` or `destroy NAME`."""
         return [value.split(" ")[0] for value in self.values(word)]
 
     # ---- the settings of its programs
@@ -37,7 +37,7 @@ class Job(Lease):
         return any(line.startswith(name + "=") for line in self.settings())
 
     def use_memory_nodes(self, lease: Lease) -> None:
-        """Its programs find them by their cards."""
+        """Add settings by which its programs find the memory nodes, through their endpoint descriptors ("cards")."""
         added = ["PMIO_TARGETS=" + ",".join(lease.cards())]
         is_buffer = lease.name != self.name
         if is_buffer and not self.has_setting("PMIO_DRAIN"):
@@ -49,7 +49,7 @@ class Job(Lease):
     # ---- requests to memory nodes
 
     def request(self, lease: Lease, what: str, nodes: list[str] | None = None) -> list[str]:
-        """On the lease's memory nodes, or these, for this job; returns what failed."""
+        """Have `what` done for this job on the lease's memory nodes, or on `nodes`; return what failed."""
         if nodes is None:
             nodes = lease.memory_nodes()
         files.remove_all(self.path, "do.", "did.")
@@ -75,7 +75,7 @@ class Job(Lease):
         return [node for node in files.lines(self.file("nodes")) if node]
 
     def wait_for_node(self, node: str) -> str:
-        """Until its epilog has brought the data out; returns why it could not."""
+        """Wait until the node's epilog has drained the data; return why it could not."""
         if not self.has(f"begun.{node}") or self.has(f"failed.{node}"):
             return ""
 
@@ -91,7 +91,7 @@ class Job(Lease):
         return failure_of(node, files.first_line(self.file(f"drained.{node}")))
 
     def has_nothing(self) -> bool:
-        """It never had nodes, or its data are out."""
+        """Return whether no data are left in PMEM: it had no nodes, or its data are drained."""
         if self.has("out"):
             return True
         for node in files.endings(self.path, "begun."):
@@ -101,7 +101,7 @@ class Job(Lease):
 
 
 def failure_of(node: str, line: str) -> str:
-    """Of `0`, or `1 WHY`."""
+    """Return the failure in a result line `0`, or `1 WHY`; an empty string for 0."""
     status, _, why = line.partition(" ")
     return "" if status == "0" else f"{node}: {why}"
 

@@ -1,4 +1,4 @@
-"""A lease: a folder in STATE that stands for pools on memory nodes, of a job or of a persistent buffer."""
+"""A lease: a folder in STATE that represents the pools of a job or of a persistent buffer on memory nodes."""
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ from .config import Config
 from .errors import Failure, explain
 
 GONE = ".gone."  # beginning of the names of folders that are being removed
-ANSWER_S = 60  # a memory node that is up may take so long, one that is not is not waited for after that
+ANSWER_S = 60  # limit for the answer of a memory node; after that only a node that is up is waited for
 NAMES = re.compile(r"job\.[0-9]+|buffer\.[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -41,7 +41,7 @@ class Lease:
         files.put(self.file(name), content)
 
     def try_to_put(self, name: str, content: str = "") -> None:
-        """What is done is done, also if that cannot be noted."""
+        """Write a file of the lease; log it if that fails, as the work that it records is done."""
         try:
             self.put(name, content)
         except OSError as error:
@@ -51,7 +51,7 @@ class Lease:
         files.remove(self.file(name))
 
     def values(self, word: str) -> list[str]:
-        """The rest of each line of spec that begins with this word."""
+        """Return the rest of each line of spec that begins with this word."""
         return [line[len(word) + 1 :] for line in files.lines(self.file("spec")) if line.startswith(word + " ")]
 
     def value(self, word: str) -> str:
@@ -68,7 +68,7 @@ class Lease:
             raise Failure(why)
 
     def discard(self) -> None:
-        """Others see all of it or nothing.  What is left of it if this is killed goes with the next job's setup."""
+        """Remove the folder, atomically for other processes.  If this is killed the next job's setup removes the rest."""
         gone = f"{self.config.state}/{GONE}{self.name}.{os.getpid()}"
         files.remove_folder(gone)
         try:
@@ -86,14 +86,14 @@ class Lease:
         return [self.file(f"card.{node}") for node in self.memory_nodes()]
 
     def take(self, count: int, size: int) -> None:
-        """Pools on so many memory nodes; waits until they have room."""
+        """Get pools on `count` memory nodes; wait until they have room."""
         if self.has("memory_nodes"):
             return  # a call that was killed had got them
         able, _ = memory_nodes.choose(self.config, count, size)
         if able < count:
             raise Failure(f"{count} memory nodes with {size} bytes each are requested, {able} are available")
         self._withdraw()
-        # from here on it waits, also for one that is down for a while
+        # from here on wait, also for nodes that are down for a while
         nodes = clock.wait_for(lambda: self._try_to_take(count, size), 1)
         self.remove("waits")
         self.put("memory_nodes", "\n".join(nodes))
@@ -122,7 +122,7 @@ class Lease:
         files.remove_all(self.path, "want.", "card.", "nocard.")
 
     def _wait_for_card(self, node: str) -> bool:
-        """False: the node says why it has no pool."""
+        """Wait for the node's answer; False: it has no pool, and nocard.NODE says why."""
         end = clock.now() + ANSWER_S
 
         def is_answered() -> bool:

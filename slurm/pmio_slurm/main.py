@@ -4,10 +4,10 @@ On the controller, called by burst_buffer.lua, as SlurmUser:
     pmio-slurm setup JOB UID GID [LINE...]     pmio-slurm data_in|pre_run|post_run|data_out JOB
     pmio-slurm teardown JOB HURRY              pmio-slurm status [JOB...]
 On the nodes, as root:
-    pmio-slurm prolog|epilog                   called by Slurm, which says in the environment for which job
-    pmio-slurm retry                           pools whose data could not be brought out: try again
+    pmio-slurm prolog|epilog                   called by Slurm, with the job in the environment
+    pmio-slurm retry                           pools whose data could not be drained: try again
 On memory nodes, as root:
-    pmio-slurm memory                          as long as the node is to have pools for jobs
+    pmio-slurm memory                          runs as long as the node is to have pools for jobs
 """
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def usage() -> int:
 
 
 def function_of(verb: str):
-    """Only its module is loaded: slurmctld and slurmd wait for this program."""
+    """Return the verb's function.  Only its module is loaded, as slurmctld and slurmd wait for this program."""
     module = f"{__package__}.{VERBS[verb][0]}"
     __import__(module)
     return getattr(sys.modules[module], verb)

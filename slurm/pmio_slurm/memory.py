@@ -1,9 +1,9 @@
-"""pmio-slurm memory: a loop on each memory node, as root, all the time.
+"""pmio-slurm memory: a loop on each memory node that runs as root.
 
-This node has a pool for each lease that has a file want.NODE, with an agent and a target of the user's.  When the file or the
-lease has gone, what waits in the pool is brought out, and then the pool removed.  If that fails it is tried again, for ever.
+This node has a pool for each lease that has a file want.NODE, with an agent and a target that run as the user.  When the file
+or the lease has been removed, the pool is drained, and then removed.  If that fails it is retried without limit.
 
-What takes long is done in a process beside the loop, for each pool one thing at a time.
+Work that takes long is done by a process beside the loop, one at a time for each pool.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Workers:
-    """Processes beside the loop; they go on when it ends."""
+    """Processes beside the loop; they continue when it ends."""
 
     def __init__(self) -> None:
         self._pids: dict[str, int] = {}
@@ -49,7 +49,7 @@ class Workers:
         return False
 
     def reap(self) -> None:
-        """Also those of which nothing is asked any more."""
+        """Collect all processes that have ended, also those of pools that no longer exist."""
         for key in list(self._pids):
             self.is_busy(key)
 
@@ -99,7 +99,7 @@ class MemoryNode:
         files.remove(self.sign())
 
     def guarded(self, look: Callable[..., None], name: str, *arguments: object) -> None:
-        """A file system that does not answer is looked at again, and one lease does not keep others waiting."""
+        """Call `look`; log an error once.  The loop tries again, and continues with the other leases."""
         try:
             look(*arguments)
             self._warned.pop(name, None)
@@ -110,11 +110,11 @@ class MemoryNode:
                 text.say(f"{name}: {why}" if name else why)
 
     def step(self) -> None:
-        """Once at everything."""
+        """Do one round: everything that is due."""
         self.workers.reap()
         if self.is_due("announce", ANNOUNCE_S):
             self.announce()
-        # a lease that cannot be seen has not gone if the folder of all cannot be seen
+        # if the folder of all leases cannot be read, a lease that is not found has not been removed
         if files.exists(self.sign()):
             names = [name for name in sorted(os.listdir(self.config.state)) if is_name(name)]
             self.look_at_leases(names)
@@ -122,7 +122,7 @@ class MemoryNode:
             self.look_at_requests(names)
 
     def announce(self) -> None:
-        """What a pool may have now, and when nothing else is there; and what could not be brought out."""
+        """Write the size that a pool may have now, and if there was no other; and why pools could not be drained."""
         lines = [" ".join(str(max(0, size - CATALOG)) for size in room(self.config))]
         for name in files.endings(self.config.pmem, ".memory."):
             if name.endswith(".why"):

@@ -6,7 +6,7 @@ import os
 from . import files, text
 from .config import Config
 
-GONE_S = 30  # a memory node that has not written for so long is down
+GONE_S = 30  # a memory node that has not written for this long is down
 
 
 class MemoryNode:
@@ -48,7 +48,7 @@ def is_up(config: Config, name: str) -> bool:
 
 
 def choose(config: Config, count: int, size: int) -> tuple[int, list[str]]:
-    """How many could have a pool of this size, and those `count` that have most free; fewer or none if they have no room now."""
+    """Return how many nodes are large enough, and up to `count` nodes that have room now, those with most free first."""
     nodes = up(config)
     fitting = sorted(((node.free, node.name) for node in nodes if node.free >= size), reverse=True)
     able = sum(node.size >= size for node in nodes)

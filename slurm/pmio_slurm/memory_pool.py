@@ -9,7 +9,7 @@ from .lease import Lease, is_name
 from .pool import Pool, room
 from .user import User
 
-MARKS_S = 60  # files that others use keep a pool for so long
+MARKS_S = 60  # for how long files that other nodes use keep a pool
 CARD_MAX = 8192
 CARD_LINES = 100
 
@@ -22,27 +22,27 @@ class MemoryPool(Pool):
         path = f"{config.pmem}/{self.name}"
         super().__init__(path, User(config, -1, -1, path))
 
-    # ---- files beside it
+    # ---- files beside the pool
 
     def born_file(self) -> str:
-        """Which life of the lease it is of."""
+        """Return the name of the file that tells for which lease of that name the pool was made."""
         return f"{self.config.pmem}/.{self.name}.born"
 
     def why_file(self) -> str:
-        """Why it cannot be emptied."""
+        """Return the name of the file that tells why the pool cannot be emptied."""
         return f"{self.config.pmem}/.{self.name}.why"
 
     def is_of_lease(self) -> bool:
-        """As it is now, not of one that had the same name."""
+        """Return whether the pool belongs to the current lease, not to an earlier one of the same name."""
         return self.lease.value("born") == files.read(self.born_file()).rstrip("\n")
 
-    # ---- as whom its commands run
+    # ---- the user that runs its commands
 
     def run_as(self, uid: int, gid: int, settings: list[str] | None = None, progress: str = "") -> None:
         self.user = User(self.config, uid, gid, self.path, settings, progress)
 
     def run_as_owner(self, settings: list[str] | None = None, progress: str = "") -> bool:
-        """False: there is no pool."""
+        """Run commands as the owner of the pool's folder; False: there is no pool."""
         try:
             uid, gid = files.owner(self.path)
         except FileNotFoundError:
@@ -52,10 +52,10 @@ class MemoryPool(Pool):
         self.run_as(uid, gid, settings, progress)
         return True
 
-    # ---- made
+    # ---- making it
 
     def make(self) -> None:
-        """For a lease that wants one: its card, or why there is none."""
+        """Make the pool that the lease wants; write its card, or why there is none."""
         try:
             self.run_as(*self.lease.user())
         except Failure:
@@ -87,7 +87,7 @@ class MemoryPool(Pool):
         self.create(size)
 
     def start(self) -> None:
-        """Agent and target, and the card by which programs find them."""
+        """Start agent and target, and give the user the card by which programs find them."""
         self.start_processes()
         self.give_card()
 
@@ -100,7 +100,7 @@ class MemoryPool(Pool):
             started.check()
 
     def give_card(self) -> None:
-        """It is read as the user: it may be anything, without an end."""
+        """Copy the card to STATE.  It is read as the user, as it may be any file, even an endless one."""
         found = self.user.run("head", "-c", str(CARD_MAX), "--", f"{self.path}/card", keep=CARD_LINES).check()
         content = "".join(f"{line}\n" for line in found.lines)
         if not self.is_of_lease():
@@ -108,7 +108,7 @@ class MemoryPool(Pool):
         files.put_for(self.lease.file(f"card.{self.node}"), content, self.user.uid, self.user.gid)
 
     def restart(self) -> None:
-        """This node was started anew, or its processes were killed."""
+        """Start agent and target again, after a restart of this node or the death of the processes."""
         try:
             if self.run_as_owner():
                 self.start()
@@ -121,7 +121,7 @@ class MemoryPool(Pool):
     # ---- its end
 
     def end(self) -> None:
-        """Brings out what waits in it, and removes it; the loop tries again if that fails."""
+        """Drain the pool and remove it; the loop retries if that fails."""
         try:
             if self.run_as_owner():
                 self._empty()
@@ -148,8 +148,8 @@ class MemoryPool(Pool):
         self.destroy()
 
     def drain(self) -> None:
-        """The agent may be paused, or stopped, or held up for ever: then it and the target are ended, and new ones begun.  Not
-        at once, as others may read through the target what waits here."""
+        """Drain the pool.  If the agent makes no progress (it may be stopped, or blocked), restart it and the target; not at
+        once, as other nodes may read pending data through the target."""
         self.user.pmio("agent", "resume")
         try:
             self.drain_all()
@@ -159,7 +159,7 @@ class MemoryPool(Pool):
             self.start_processes()
             self.drain_all()
 
-    # ---- what jobs ask for
+    # ---- requests of jobs
 
     def do(self, what: str, job: Job) -> None:
         if what == "stage-in":
@@ -175,7 +175,7 @@ class MemoryPool(Pool):
 
 
 def answer(config: Config, node: str, job: Job) -> None:
-    """do.NODE: WHAT LEASE; did.NODE: 0, or 1 and why."""
+    """Carry out the request do.NODE (WHAT LEASE), and write the result to did.NODE: 0, or 1 and why."""
     what, _, name = files.first_line(job.file(f"do.{node}")).partition(" ")
     try:
         if not is_name(name):

@@ -1,7 +1,7 @@
 """Prolog and epilog on the nodes, as root.
 
-The pool of a job is PMEM/job.ID, of its user.  Agent and target are started here, so that they are not of the job's steps
-and do not end with one of them.
+The pool of a job is PMEM/job.ID, which belongs to the job's user.  Agent and target are started here, so that they do not
+belong to a step of the job and end with it.
 """
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SLURM_S = 60  # for each of Slurm's commands
 
 # ---- prolog
 #
-# Slurm takes a node out of service when its prolog fails.  So it fails for what is wrong with the node, and for nothing that
-# a user could bring about: asking for too much, or ending what runs as the user here.
+# Slurm takes a node out of service when its prolog fails.  So the prolog fails if something is wrong with the node, and not
+# for anything that a user can cause: requesting too much, or ending processes that run as the user here.
 
 
 class Fault(Failure):
-    """Of the node."""
+    """Something is wrong with the node."""
 
 
 class Never(Failure):
-    """The job asks for what no node has."""
+    """The job requests something that no node can provide."""
 
 
 class NoRoom(Failure):
-    """Not here and now."""
+    """The job cannot have its pool on this node now."""
 
 
 class Node:
@@ -71,7 +71,7 @@ def prolog(config: Config) -> None:
 
 
 def wish_of(node: Node) -> tuple[str, User | None]:
-    """The job's capacity on each node, and its user: from its folder; else --pmem, or not a job of ours."""
+    """Return the job's capacity on each node, and its user: from its folder, else from --pmem; or nothing for other jobs."""
     if node.job.has("spec"):
         return node.job.value("capacity"), User(node.config, *node.job.user(), node.path, node.job.settings())
     capacity = os.environ.get("SPANK_PMIO_CAPACITY", "")
@@ -84,7 +84,7 @@ def wish_of(node: Node) -> tuple[str, User | None]:
 
 
 def begin(node: Node) -> None:
-    """The stage-out waits for nodes that have this mark, so without it there is no pool."""
+    """Mark that the node may have data: the stage-out waits for nodes with this mark, so without it no pool is made."""
     try:
         node.mark("begun")
     except OSError as error:
@@ -135,14 +135,14 @@ def is_of_several_nodes() -> bool:
 
 
 def users_fault(config: Config) -> type[Failure]:
-    """A user's command has failed: because of the user, unless root cannot run that program either."""
+    """Classify the failure of a user's command: the user has caused it, unless root cannot run the program either."""
     runs = all(commands.output(program, "--version") is not None for program in (config.pmio, config.pmiod))
     return NoRoom if runs else Fault
 
 
 def stage_in(node: Node, pool: Pool) -> None:
     paths = node.job.values("stage_in")
-    if not paths or node.job.has("staged"):  # into memory nodes
+    if not paths or node.job.has("staged"):  # to memory nodes
         return
     done = pool.user.pmio("stage-in", "--json", "--", *paths)
     if not done.ok:
@@ -173,28 +173,28 @@ def remove(pool: Pool) -> None:
 
 
 def end_job(node: Node, why: str, hold: bool) -> bool:
-    """Its script does not begin.  With `hold` it waits, held, until somebody releases it, as after a prolog that has failed;
-    srun and salloc, whose jobs cannot wait, and jobs that must not, are cancelled: what srun starts may begin before it is
-    killed.  False: Slurm has not heard."""
+    """Prevent the start of the job's script.  With `hold` the job is requeued and held until it is released, as after a
+    failed prolog.  Jobs that must not wait, and those of srun and salloc, which cannot, are cancelled: programs of srun may
+    start before they are killed.  False: Slurm was not reached."""
     job, message = node.job.id, f"pmio: {node.name}: {why}"
     slurm("scontrol", "update", f"jobid={job}", f"admincomment={message}")
     if not (hold and slurm("scontrol", "requeuehold", job) is not None) and is_running(job):
         slurm("scontrol", "notify", job, message)
         if slurm("scancel", job) is None:
             return False
-    # what slurmctld sends because of that is to be here before the script could begin
+    # the messages of slurmctld must arrive before the script could start
     clock.wait_for(lambda: not is_running(job), 0.5, limit=10)
     clock.sleep(1)
     return True
 
 
 def is_running(job: str) -> bool:
-    """Another node may have been first."""
+    """Return whether the job is still running: another node may have ended it already."""
     return (slurm("squeue", "-h", "-j", job, "-o", "%T") or "").strip() in ("RUNNING", "CONFIGURING")
 
 
 def slurm(*words: str) -> str | None:
-    """What one of Slurm's commands says; None if it fails."""
+    """Return the output of one of Slurm's commands; None if it fails."""
     return commands.output(*words, limit=SLURM_S)
 
 
@@ -202,7 +202,7 @@ def slurm(*words: str) -> str | None:
 
 
 def epilog(config: Config) -> None:
-    """Whatever happens it ends well, else Slurm takes the node out of service."""
+    """Run the epilog.  It succeeds in any case, as Slurm would otherwise take the node out of service."""
     try:
         leave(Node(config))
     except Exception as error:
@@ -223,8 +223,8 @@ def leave(node: Node) -> None:
 
 
 def owner_of(node: Node) -> tuple[int, int]:
-    """Of the pool.  One that is root's although its job is another user's was being made or removed when that was ended: it is
-    the job's user's, and nothing is done with what is in it as root."""
+    """Return the owner of the pool.  If root owns the pool of another user's job, making or removing it was interrupted: then
+    it is given to the job's user.  Its contents are not accessed as root."""
     uid, gid = files.owner(node.path)
     if uid == 0:
         uid, gid = user_of_job(node) or (uid, gid)
@@ -233,7 +233,7 @@ def owner_of(node: Node) -> tuple[int, int]:
 
 
 def settings_of(node: Node) -> list[str]:
-    """Data are brought out without them, too."""
+    """Return the job's settings; none if they cannot be read, as data are drained without them, too."""
     try:
         return node.job.settings()
     except OSError as error:
@@ -249,7 +249,7 @@ def user_of_job(node: Node) -> tuple[int, int] | None:
 
 
 def keep(node: Node, pool: Pool, why: str) -> None:
-    """The pool stays, under another name: the job may run on this node again."""
+    """Keep the pool under another name, as the job may run on this node again."""
     pool.try_to_end_processes()
     path = pool.path
     try:

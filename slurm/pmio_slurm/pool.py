@@ -1,4 +1,4 @@
-"""A pool: a folder of its user in PMEM, which is root's."""
+"""A pool: a folder in PMEM.  The folder belongs to the job's user, PMEM to root."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ DRAIN_BY_NAME = LIST_FILES + ' | xargs -r -d "\\n" "$PMIO" drain --json --'
 
 
 def room(config: Config) -> tuple[int, int]:
-    """Bytes that PMEM has free, and in all."""
+    """Return the free and the total bytes of PMEM."""
     try:
         found = os.statvfs(config.pmem)
     except OSError as error:
@@ -35,10 +35,10 @@ class Pool:
         return files.is_folder(self.path)
 
     def has_data(self) -> bool:
-        """Else it is no pool.  What the user may have put there is not followed."""
+        """Return whether the folder has a pool in it.  A symbolic link that the user may have put there is not followed."""
         return os.path.lexists(f"{self.path}/data")
 
-    # ---- made
+    # ---- making it
 
     def make_folder(self, size: int) -> None:
         files.make_folder(self.path, 0o700)
@@ -72,25 +72,25 @@ class Pool:
             text.say(explain(error))
 
     def stop_agent(self) -> None:
-        """It leaves, or is ended."""
+        """Stop the agent, by force if needed."""
         if not self.user.pmio("agent", "stop").ok:
             self.user.pmio("agent", "stop", "--force")
         self.try_to_end_processes()
 
-    # ---- what waits in it
+    # ---- draining it
 
     def drain_all(self) -> None:
         first = self.user.pmio("drain", "--all", "--json")
         if first.ok or first.no_end:
             first.check()
             return
-        # what was removed while it was held has no name any more by which anybody could read it
+        # files that were removed while they were held have no name any more, so no process could read them
         if not self.user.pmio("forget", "--gone", "--quiet").ok:
             first.check()
         self.user.pmio("drain", "--all", "--json").check()
 
     def drain_by_name(self) -> None:
-        """Marks of files of several nodes that the agent has drained by itself."""
+        """Drain each file by its name, so that marks of files of several nodes that the agent has drained are removed."""
         self.user.shell(DRAIN_BY_NAME)
 
     # ---- its end
@@ -99,7 +99,7 @@ class Pool:
         self.user.pmio("pool", "destroy", self.path).check()
 
     def remove(self) -> None:
-        """The folder is root's from here on, so that nothing is made in it any more; somebody may do so in a folder in it."""
+        """Remove the folder.  It is given to root first, so that no file can be added to it, except in a folder in it."""
         project = quota.project_of(self.path)
         self.lock()
         try:
@@ -113,7 +113,7 @@ class Pool:
         files.close_to_others(self.path)
 
     def wait_without_marks(self, limit: float) -> None:
-        """Marks of files of which others have the layout file: they go when all memory nodes have drained."""
+        """Wait for the marks of files whose layout file is in use: they are removed when all memory nodes have drained."""
         clock.wait_for(lambda: not self.user.shell(HAS_MARKS).ok, 0.5, limit)
 
 

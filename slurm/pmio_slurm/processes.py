@@ -7,11 +7,11 @@ import signal
 from . import clock, text
 from .errors import Failure
 
-END_S = 10  # so long may one take for its end before it is killed
+END_S = 10  # time for a process to end before it is killed
 
 
 def read(path: str) -> bytes:
-    """Of /proc: nothing if the process has ended, or may not be seen."""
+    """Return the contents of a file of /proc; nothing if the process has ended, or is not visible."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -27,8 +27,8 @@ def real_uid(pid: str) -> int | None:
 
 
 def serving(pool: str, uid: int, option: str = "--pool") -> list[int]:
-    """Processes of this user by the name of pmiod that have this pool and this option: anybody may call a program so.  The
-    program's file is not compared, since users may have one of their own, which then is the pool's agent all the same."""
+    """Return processes of this user that are named pmiod and have this pool and this option; users can name any program so.
+    The program's file is not compared, as users may have a pmiod of their own, which then still is the pool's agent."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         if read(f"/proc/{pid}/comm").strip() != b"pmiod" or real_uid(pid) != uid:
@@ -40,7 +40,7 @@ def serving(pool: str, uid: int, option: str = "--pool") -> list[int]:
 
 
 def end(pool: str, uid: int, option: str = "--pool") -> None:
-    """With TERM, and those that do not hear it with KILL; what they had is in the pool."""
+    """End the processes with TERM, and those that do not react with KILL; their data are in the pool."""
     begun = clock.now()
     kill_all(serving(pool, uid, option), signal.SIGTERM)
 

@@ -1,7 +1,7 @@
 """Project quotas of the file system PMEM.
 
-A pool's folder is its user's, who could fill the file system by other files there.  Where there are project quotas the
-folder is a project, so that all in it together has a limit; the number goes with the folder when it is renamed.
+A pool's folder belongs to its user, who could fill the file system with other files there.  If the file system has project
+quotas the folder is a project, so that everything in it together has a limit; a renamed folder keeps its project number.
 """
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from . import commands, text
 from .config import Config
 from .errors import Failure, explain
 
-CATALOG = 40 << 20  # bytes beside a pool's
+CATALOG = 40 << 20  # bytes in addition to the pool's size
 POOL_FILES = 1000
 OPTIONS = {"ext4": ("prjquota",), "xfs": ("prjquota", "pquota")}
 
 
 def mount_point(config: Config) -> str:
-    """Where project quotas are to be set; nothing if there are none."""
+    """Return the mount point on which project quotas are set; an empty string if there are none."""
     try:
         kind = commands.check("findmnt", "-nro", "FSTYPE,OPTIONS", "-T", config.pmem).split("\n")[-1]
         mount = commands.check("findmnt", "-nro", "TARGET", "-T", config.pmem).split("\n")[-1]
@@ -33,7 +33,7 @@ def project_of(folder: str) -> int:
 
 
 def limit(config: Config, pool: str, size: int) -> None:
-    """Before its user gets the folder."""
+    """Limit the size of the pool's folder; to be called before its user gets the folder."""
     mount = mount_point(config)
     if not mount:
         text.say(f"{config.pmem} has no project quotas: the files that users put beside their pools are not limited")
@@ -53,7 +53,7 @@ def release(config: Config, project: int) -> None:
     try:
         set_quota(project, 0, 0, mount)
     except Failure:
-        pass  # the number is that of an inode that is gone: the next folder that has it sets its own limit
+        pass  # the number is that of a removed inode: the next folder with that number sets its own limit
 
 
 def set_quota(project: int, kib: int, files: int, mount: str) -> None:

@@ -13,9 +13,9 @@ from .user import User
 
 
 def empty(pool: Pool) -> None:
-    """Brings out what waits in it, and removes it; raises if there are data that stay.
+    """Drain the pool and remove it; raise if data remain in it.
 
-    The job's agent may be paused, or stopped: its processes are ended, and the drain starts a new one.
+    The job's agent may be paused, or stopped: its processes are ended, and the drain starts a new agent.
     """
     if pool.has_data():
         pool.try_to_end_processes("--target")
@@ -24,11 +24,11 @@ def empty(pool: Pool) -> None:
         pool.drain_by_name()
         pool.stop_agent()
         pool.destroy()
-    pool.remove()  # without `data` it is no pool
+    pool.remove()  # without the file `data` it is not a pool
 
 
 def progress_file(job: Job, node: str) -> str:
-    """Nothing if the job's folder is not there, or cannot be seen."""
+    """Return the name of the job's progress file; nothing if the job's folder does not exist, or is not visible."""
     return job.file(f"progress.{node}") if os.path.isdir(job.path) else ""
 
 
@@ -45,13 +45,13 @@ def kept_name(config: Config, number: int) -> str:
 
 
 def owner_file(path: str) -> str:
-    """Beside a pool that is kept: whose it is."""
+    """Return the name of the file, beside a kept pool, that records its owner."""
     folder, name = os.path.split(path)
     return f"{folder}/.{name}.owner"
 
 
 def owner_of(path: str) -> tuple[int, int]:
-    """A pool that the administrator has renamed has no such file, and is its user's."""
+    """Return the owner of a kept pool.  One that the administrator has renamed has no such file: its folder's owner."""
     words = files.first_line(owner_file(path)).split()
     if not words:
         return files.owner(path)
@@ -62,7 +62,7 @@ def owner_of(path: str) -> tuple[int, int]:
 
 
 def lock(pool: Pool) -> None:
-    """It is root's until retry, so that nothing is added to what is kept."""
+    """Give the pool to root until retry, so that no data are added to it."""
     files.put(owner_file(pool.path), f"{pool.user.uid} {pool.user.gid}")
     pool.lock()
 

@@ -1,6 +1,6 @@
 """The stages of a job on the controller, which burst_buffer.lua calls as SlurmUser.
 
-What is written to standard output or error before a failure is shown to the user by squeue and scontrol.
+squeue and scontrol show the user what these write to standard output or error before a failure.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .lease import GONE, Lease
 
 
 def setup(config: Config, number: str, uid: str, gid: str, *wishes: str) -> None:
-    """`wishes`: lines of spec."""
+    """Make the job's folder.  `wishes`: lines of spec."""
     job = Job(config, numbered(number))
     if not files.is_folder(config.state):
         raise Failure(f"the directory STATE={config.state} of pmio-slurm.conf does not exist")
@@ -45,7 +45,7 @@ def setup(config: Config, number: str, uid: str, gid: str, *wishes: str) -> None
 
 
 def new_folder(job: Job) -> Lease:
-    """The job's, until it is complete."""
+    """Return the job's folder under the name that it has until it is complete."""
     return Lease(job.config, f".new.{job.number}")
 
 
@@ -63,7 +63,7 @@ def environment(config: Config, pool: str, wishes: tuple[str, ...]) -> list[str]
 
 
 def check_buffers(new: Lease, uid: int, job: Job) -> None:
-    """Those that the job does not make itself must be there, and its user's; those that it makes must not be there."""
+    """Raise unless buffers that the job does not make exist and are its user's, and those that it makes do not exist."""
     made = [value.split(" ")[0] for value in new.values("create")]
     for name in new.values("use") + new.values("destroy"):
         if name not in made:
@@ -75,8 +75,8 @@ def check_buffers(new: Lease, uid: int, job: Job) -> None:
 
 
 def forget_others(job: Job) -> None:
-    """Slurm 22.05 may kill the teardown of a job that is cancelled, and does not call it once more.  What jobs left that
-    Slurm has forgotten, and that have nothing in PMEM, goes."""
+    """Remove the folders of jobs that Slurm no longer knows and that have nothing in PMEM: Slurm 22.05 may kill the teardown
+    of a cancelled job, and does not call it again."""
     for name in files.endings(job.config.state, GONE):
         files.try_to_remove_folder(f"{job.config.state}/{GONE}{name}")
     others = [other for other in all_jobs(job.config) if other.has_nothing() and other.number != job.number]
@@ -92,7 +92,7 @@ def forget_others(job: Job) -> None:
             other.discard()
 
 
-# ---- before there are nodes: memory nodes, and what is to be on them; or whether it can be done
+# ---- before the job has nodes: get memory nodes, and stage in to them; or check whether staging is possible
 
 
 def data_in(config: Config, number: str) -> None:
@@ -109,7 +109,7 @@ def data_in(config: Config, number: str) -> None:
     if not job.values("stage_in"):
         return
     check_stage_in(job, room, "on memory nodes")
-    # each memory node reads its part, whichever is asked
+    # each memory node reads its part, whichever gets the request
     failures = job.request(lease, "stage-in", lease.memory_nodes()[:1])
     if failures:
         raise Failure("stage_in: " + "; ".join(failures))
@@ -117,7 +117,7 @@ def data_in(config: Config, number: str) -> None:
 
 
 def take_memory_nodes(job: Job) -> tuple[Lease | None, int]:
-    """The lease that the job's files are on, and how many bytes that has."""
+    """Return the lease for the job's files, and its size in bytes."""
     name, targets = job.value("use"), job.value("targets")
     if name:
         buffer = Buffer(job.config, name)
@@ -132,7 +132,7 @@ def take_memory_nodes(job: Job) -> tuple[Lease | None, int]:
 
 
 def numbers_of(line: str, what: str, words: int) -> list:
-    """`[NAME] NUMBER NUMBER`"""
+    """Parse `[NAME] NUMBER NUMBER`."""
     found = line.split(" ")
     numbers = [text.number(word) for word in found[-2:]]
     if len(found) != words or None in numbers:
@@ -141,9 +141,9 @@ def numbers_of(line: str, what: str, words: int) -> list:
 
 
 def check_stage_in(job: Job, room: int, where: str) -> None:
-    """That the user can read it, and that it fits."""
+    """Raise if the user cannot read the files to be staged in, or if they do not fit."""
     if os.geteuid() != 0:
-        return  # SlurmUser cannot look as the user; the nodes will
+        return  # SlurmUser cannot check it as the user; the nodes will
     user = job.run_as()
     total = 0
     for path in job.values("stage_in"):
@@ -152,7 +152,7 @@ def check_stage_in(job: Job, room: int, where: str) -> None:
         found = user.run("du", "-sbL", "--", path)
         if found.no_end:
             raise Failure(f"stage_in: {path}: {found.why}")
-        # it is the user's process, and may say anything
+        # it is the user's process, and may print anything
         last = found.lines[-1] if found.lines else ""
         size = text.number(last.split("\t")[0])
         if size is None:
@@ -162,7 +162,7 @@ def check_stage_in(job: Job, room: int, where: str) -> None:
             raise Failure(f"stage_in: {total} bytes are more than the {room} that the job asked for {where}")
 
 
-# ---- from the job's start to its end
+# ---- the job's start and its end
 
 
 def pre_run(config: Config, number: str) -> None:
@@ -179,10 +179,10 @@ def post_run(config: Config, number: str) -> None:
 
 
 def data_out(config: Config, number: str) -> None:
-    """The nodes' epilogs bring the data out; memory nodes are told to."""
+    """Wait until the nodes' epilogs have drained the data, and have the memory nodes drain theirs."""
     job = load(config, number)
     if not job.nodes():
-        return  # it never had any
+        return  # it did not get any
     check_out([why for why in map(job.wait_for_node, job.nodes()) if why])
     name = job.value("use")
     if name:
@@ -201,7 +201,7 @@ def check_out(failures: list[str]) -> None:
 
 
 def teardown(config: Config, number: str, hurry: str = "") -> None:
-    """May be called twice, and beside a data_out that still runs."""
+    """Remove what is left of the job.  May be called twice, and while a data_out still runs."""
     job = Job(config, numbered(number))
     for name in job.buffer_names("create"):
         Buffer(config, name).drop_unmade(job)

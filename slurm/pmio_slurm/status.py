@@ -1,4 +1,4 @@
-"""What scontrol show bbstat shows: all users can see it."""
+"""The output of scontrol show bbstat, which all users can see."""
 from __future__ import annotations
 
 from . import files, memory_nodes, text
@@ -85,6 +85,6 @@ def show_if_there(lease: Lease, name: str, label: str = "") -> None:
 
 
 def progress_of(job: Job, name: str) -> str:
-    """Of a command of pmio."""
+    """Return the progress of a command of pmio, from the job's file `name`."""
     done, _, total = files.first_line(job.file(name)).partition(" ")
     return f": {done} of {total} bytes" if total else ""

@@ -1,4 +1,4 @@
-"""Text and numbers that users may have written, and messages."""
+"""Text and numbers that users may control, and messages."""
 from __future__ import annotations
 
 import os
@@ -17,7 +17,7 @@ def decode(data: bytes) -> str:
 
 
 def plain(text: str) -> str:
-    """In one line, not too long, and nothing that a terminal obeys."""
+    """Return the text as one line of limited length, without control characters."""
     return decode(re.sub(rb"\xc2[\x80-\x9f]|[\x00-\x1f\x7f]", b"?", encode(text)[:MESSAGE_MAX]))
 
 
@@ -25,11 +25,11 @@ def write(fd: int, message: str) -> None:
     try:
         os.write(fd, encode(message))
     except OSError:
-        pass  # nobody reads it
+        pass  # there is no reader
 
 
 def say(message: str) -> None:
-    """Slurm keeps what prolog and epilog say only if they fail, so root's messages go to the system's log, too."""
+    """Write a message.  Slurm keeps messages of prolog and epilog only if they fail, so root's go to the system's log, too."""
     message = plain(message)
     write(2, f"pmio: {message}\n")
     if os.geteuid() == 0:
@@ -40,17 +40,17 @@ def say(message: str) -> None:
 
 
 def show(line: str) -> None:
-    """What the command's caller asked for."""
+    """Print a line of the command's result."""
     sys.stdout.buffer.write(encode(line + "\n"))
 
 
 def number(text: str) -> int | None:
-    """1 to 18 digits, or None."""
+    """Convert 1 to 18 digits; None for other text."""
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def size(text: str) -> int | None:
-    """1.5TiB of pmio-slurm.conf in bytes, or None."""
+    """Convert a size of pmio-slurm.conf, e.g. 1.5TiB, to bytes; None for other text."""
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,9})?)([KMGTP]?)(I?B)?", text, re.IGNORECASE | re.ASCII)
     if not match:
         return None

@@ -1,6 +1,6 @@
-"""Commands that run as a job's user, who can change, stop and end them: what they say is any text.
+"""Commands that run as a job's user, who can modify, stop and end them: their output may be any text.
 
-They are handed a pipe and no other file of root's, they lead a session of their own, and they have an end.
+They inherit a pipe and no other file of root's, lead a session of their own, and their run time is limited.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import clock, files, text
 from .config import Config
 from .errors import Failure, NoEnd
 
-CHUNK = 4096  # a longer line is taken as several
+CHUNK = 4096  # a longer line is split
 PROGRESS = re.compile(r'\{"event":"progress".*"bytes":([0-9]{1,18}),"bytes_done":([0-9]{1,18})[,}]', re.DOTALL)
 EVENT = '{"event":'
 KEPT_LINES = 3
@@ -22,7 +22,7 @@ KEPT_LINES = 3
 
 class Result:
     def __init__(self, why: str = "", lines: list[str] | None = None, no_end: bool = False) -> None:
-        self.why = why  # nothing: it ended with status 0
+        self.why = why  # empty: it ended with status 0
         self.lines = lines or []
         self.no_end = no_end
 
@@ -39,7 +39,7 @@ class Result:
 
 
 class Output:
-    """Lines that a command has said, the last of which are kept, and its progress."""
+    """The last lines of a command's output, and its progress."""
 
     def __init__(self, keep: int, progress: str) -> None:
         self.lines: list[str] = []
@@ -78,7 +78,7 @@ class Output:
             try:
                 files.put(self._progress, f"{done} {total}")
             except OSError:
-                pass  # it is only shown
+                pass  # it is only for display
 
 
 class User:
@@ -92,10 +92,10 @@ class User:
         self.gid = gid
         self.pool = pool
         self.settings = settings or []
-        self.progress = progress  # file for that of commands
+        self.progress = progress  # file for the progress of commands
 
     def run(self, *command: str, keep: int = KEPT_LINES, is_shown: bool = True) -> Result:
-        """It is killed when it has made no progress for STALL seconds, or runs for LONGEST; `is_shown`: its progress."""
+        """Run a command; kill it if it makes no progress for STALL seconds, or runs for LONGEST.  `is_shown`: its progress."""
         output = Output(keep, self.progress if is_shown else "")
         try:
             process = subprocess.Popen(
@@ -111,7 +111,7 @@ class User:
         with process.stdout:
             self._follow(process, output)
             output.end()
-            # it may live on without the pipe
+            # it may continue without the pipe
             clock.wait_for(lambda: process.poll() is not None or self._is_late(output), 0.05)
             if process.poll() is None:
                 end_command(process)
@@ -130,7 +130,7 @@ class User:
         return self.run(self.config.pmiod, *arguments)
 
     def shell(self, script: str) -> Result:
-        """A pipeline, all of it the user's."""
+        """Run a pipeline, all of it as the user."""
         return self.run("env", f"PMIO={self.config.pmio}", "sh", "-c", script, is_shown=False)
 
     def _prefix(self) -> list[str]:
@@ -152,11 +152,11 @@ class User:
                     return
                 output.take(data)
             elif process.poll() is not None:
-                return  # what it has started may have the pipe, too
+                return  # its child processes may have the pipe, too
 
 
 def end_command(process: subprocess.Popen) -> None:
-    """It leads a session; it may be one that not even KILL ends now."""
+    """Kill the command, and its session.  It may be one that not even KILL ends now."""
     for kill in (os.kill, os.killpg):
         try:
             kill(process.pid, signal.SIGKILL)

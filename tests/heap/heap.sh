@@ -68,7 +68,7 @@ no_name() { ! find "$PMIO_POOL" -type f | grep -vE '/(catalog|data|lock|agent.*)
 check "no file is left" no_name
 
 full_dram() {
-	expect 0 "$PMIO" run --heap=48MiB -- "$values" fill 100 && says '^100$' && one_line 'heap: process .* no room .* from the system'
+	expect 0 "$PMIO" run --heap=48MiB -- "$values" fill 100 && says '^100$' && one_line 'heap: process .* no room .* allocated from DRAM'
 }
 check "full: the system's memory, and one line" full_dram
 full_fails() {
@@ -103,7 +103,7 @@ bad() {
 check "bad options, no pool, no library" bad
 went() {
 	PMIO_HEAP_DIR=$T/none PMIO_HEAP_SIZE=67108864 LD_PRELOAD=$PMIO_LIBDIR/libpmio-heap.so expect 0 "$values" basic &&
-		grep -q "heap: a file in $T/none: No such file" "$ERR" &&
+		grep -q "heap: cannot create a file in $T/none: No such file" "$ERR" &&
 		PMIO_HEAP_FULL=fail PMIO_HEAP_DIR=$T/none PMIO_HEAP_SIZE=67108864 LD_PRELOAD=$PMIO_LIBDIR/libpmio-heap.so expect 125 "$values" basic
 }
 check "the directory has gone" went
