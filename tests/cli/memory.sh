@@ -52,14 +52,14 @@ expect_in() {
 
 refused() {
 	expect_in 1 200 "$PMIO" pool create --size=512MiB "$T/large" || return
-	one_line '512 MiB of memory, and 32 for its catalog, are too much: the memory cgroup .*pmio-test.*, of 200 MiB, has 1[0-9]* MiB left' &&
+	one_line '512 MiB of memory, and 32 MiB for its catalog, are too much: the memory cgroup .*pmio-test.*, of 200 MiB, has 1[0-9]* MiB left' &&
 		[ ! -e "$T/large" ]
 }
 check "pool create: a limit that the size exceeds" refused
 
 refused_to_program() {
 	PMIO_POOL_SIZE=512MiB expect_in 1 200 "$FILEIO" "$PFS/refused" write 0 1000 1 || return
-	says '^ENOSPC$' && one_line '512 MiB of memory, and 32 for its catalog, are too much' && [ ! -e "$PFS/refused" ]
+	says '^ENOSPC$' && one_line '512 MiB of memory, and 32 MiB for its catalog, are too much' && [ ! -e "$PFS/refused" ]
 }
 check "a program that is to make such a pool" refused_to_program
 

@@ -38,7 +38,7 @@ named() {
 	expect 0 "$PMIO" run --help || return 1
 	tr -s ' \n' ' ' <"$OUT" >"$T/help"
 	for family in abi mpich openmpi; do
-		grep -q "^\.It Li $family" "$top_srcdir/doc/man/pmio-run.1" && grep -q "[ :]$family[, ]" "$T/help" || { echo "$family"; return 1; }
+		grep -q "^\.It Li $family" "$top_srcdir/doc/man/pmio-run.1" && grep -q "[ :(]$family[,) ]" "$T/help" || { echo "$family"; return 1; }
 	done
 }
 check "--help and the manual name them" named
@@ -75,7 +75,7 @@ component() {
 		have openmpi && COMPONENT=$T/mca_io_pmem.so info 0 "$fakes/with_40" && json "o['by'] == 'library' and o['preload']" &&
 		cp "$fakes/libmpi.so.99" "$T/libpmio-driver-9.so" && have mpich && LD_PRELOAD=$T/libpmio-driver-9.so info 0 "$fakes/with_12" &&
 		json "o['by'] == 'component' and o['component'] == '$T/libpmio-driver-9.so' and not o['preload'] and 'why' not in o" &&
-		have && OMPI_MCA_io=ompio info 1 "$fakes/with_40" && json "o['why'].startswith('OMPI_MCA_io=ompio shuts')" &&
+		have && OMPI_MCA_io=ompio info 1 "$fakes/with_40" && json "o['why'].startswith('OMPI_MCA_io=ompio excludes')" &&
 		OMPI_MCA_io=pmem,ompio info 1 "$fakes/with_40" && json "o['why'].startswith('it has no component')"
 }
 check "a component that the MPI loads, a driver in it, or neither" component
@@ -111,7 +111,7 @@ check "programs with the rights of others" others_rights
 
 bad_usage() {
 	expect 1 "$PMIO" mpi-info "$T/nix" && one_line "$T/nix: No such file" && expect 1 "$PMIO" mpi-info "$T" && one_line "$T: Is a directory" &&
-		expect 2 "$PMIO" mpi-info a b && one_line 'one program' && expect 2 "$PMIO" run --mpi && expect 2 "$PMIO" run -- /bin/true &&
+		expect 2 "$PMIO" mpi-info a b && one_line 'only one PROGRAM' && expect 2 "$PMIO" run --mpi && expect 2 "$PMIO" run -- /bin/true &&
 		expect 2 "$PMIO" run --mpi=lam -- /bin/true && grep -q 'mpi=lam: unknown MPI family' "$ERR"
 }
 check "mistakes on the command line" bad_usage
@@ -169,7 +169,7 @@ impossible() {
 		refused 125 'linked statically' --mpi=mpich "$fakes/static" && refused 125 'contains its MPI' --mpi=mpich "$fakes/own" &&
 		refused 125 'give --mpi=FAMILY' --mpi -- /bin/true && { abi_is_there || refused 125 'no such MPI is installed' --mpi=abi /bin/true; } &&
 		refused 125 'is linked to MPICH 9.8.7, not to an MPI of the family openmpi' --mpi=openmpi "$fakes/with_12" &&
-		LD_PRELOAD=$T/lib/libpmio-mpi-abi.so refused 125 'libpmio-mpi-abi.so is linked to it or preloaded' --mpi "$fakes/with_12" &&
+		LD_PRELOAD=$T/lib/libpmio-mpi-abi.so refused 125 'libpmio-mpi-abi.so, which is for abi, is already linked to it or preloaded' --mpi "$fakes/with_12" &&
 		refused 127 "$T/nix: No such file" --mpi "$T/nix" && refused 127 'nix: No such file' --mpi nix && refused 126 'Permission denied' --mpi "$T/some.txt" &&
 		PMIO_DRAIN=later refused 125 'later' --mpi "$fakes/with_abi"
 }

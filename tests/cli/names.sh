@@ -193,7 +193,7 @@ pool_removed() {
 	local pid
 	expect 0 "$PMIO" agent stop --force && put "$PFS/w" 1 && pid=$(agent_pid) && rm -rf "$PMIO_POOL" &&
 		until_ok "$FILEIO" -p "$PFS/w" is $LEN verify 0 $LEN 1 && until_ok eval '! kill -0 '"$pid" &&
-		grep -q 'removed while it was in use: .* bytes wait' "$PMIO_POOL/agent.log" &&
+		grep -q 'removed while it was in use: draining .* bytes' "$PMIO_POOL/agent.log" &&
 		grep -q 'which was removed: all data are on the file system' "$PMIO_POOL/agent.log" && fresh && put "$PFS/w" 2 && drained "$PFS/w"
 }
 check "the pool's folder is removed: what is held is drained" pool_removed

@@ -148,7 +148,7 @@ header() {
 	# owner's slot, reserved bytes, zeroed: nobody knows whose the frame was
 	for at in 2 127 114; do
 		fresh && patch data $((headers + 128 + at)) '\252' && recover_to 3 &&
-			grep -q 'header of frame 1: whose data' "$ERR" && partly new 0 1048576 2097152 402848 &&
+			grep -q 'header of frame 1: its owner' "$ERR" && partly new 0 1048576 2097152 402848 &&
 			lost "$PFS/new" 1048576 2097151 && partly old 1048576 1048576 && lost "$PFS/old" 0 1048575 || return 1
 	done
 	# its generation, and its chunk
@@ -191,7 +191,7 @@ with open(sys.argv[1], "r+b") as f:
 check "random bytes in tables: no crash, no hang" random_bytes
 
 in_use() {
-	fresh && expect 0 "$PMIO" agent start && expect 1 "$PMIO" recover --to "$TO" && one_line 'in use by an agent|has it' &&
+	fresh && expect 0 "$PMIO" agent start && expect 1 "$PMIO" recover --to "$TO" && one_line 'in use by (an agent|process)' &&
 		[ -z "$(ls "$TO")" ] && expect 0 "$PMIO" recover -n && says " $PFS/new\$" &&
 		expect 0 "$PMIO" recover -n --json && json 'sorted(f["dirty"] for f in o["files"])[0] == 1048576' && stop_agent
 }
