@@ -123,12 +123,12 @@ names_unchanged() {
 		names_in without
 	) >"$T/without.txt" 2>&1
 	# but for one remark: on names that look as if they were ours
-	[ "$(grep -c 'pmio: warn: .*:.*exactly so' "$T/with.txt")" = 1 ] || {
+	[ "$(grep -c 'pmio: warn: .*:.*used literally' "$T/with.txt")" = 1 ] || {
 		cat "$T/with.txt"
 		return 1
 	}
 	# an installed component may say it in both
-	sed -i '/pmio: warn: .*exactly so/d' "$T/with.txt" "$T/without.txt"
+	sed -i '/pmio: warn: .*used literally/d' "$T/with.txt" "$T/without.txt"
 	# else the comparison says nothing; MPICH 4.0 refuses a file system that it does not know
 	[ "$(grep -c ': good$' "$T/without.txt")" -ge $([ $MPI_FAMILY = openmpi ] && echo 5 || echo 2) ] || {
 		cat "$T/without.txt"
