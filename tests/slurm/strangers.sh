@@ -49,7 +49,7 @@ submit evaluate -N1 <<EOF
 #PMEM capacity=16MiB
 #PMEM stage_in source=$PFS/plain
 EOF
-check "a size that is none is refused" await 60 says "$job" "its size cannot be had"
+check "a size that is none is refused" await 60 says "$job" "cannot determine its size"
 check "... and not evaluated by root" eval '[ ! -e "$C/run/evaluated" ]'
 umount "$du"
 scancel "$job"
@@ -208,7 +208,7 @@ submit beyond -N2 <<EOF
 touch $C/jobs/began
 EOF
 check "more than a node has: the job is cancelled" beyond 1099511627776
-check "... says why" says "$job" "the job wants 1099511627776 bytes on each node, a node has 134217728"
+check "... says why" says "$job" "the job requests 1099511627776 bytes on each node, but a node has 134217728"
 hold pre_run
 submit beyond -N2 <<EOF
 #PMEM capacity=16MiB
