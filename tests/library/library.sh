@@ -56,7 +56,7 @@ other_family() {
 		return $rc
 	}
 	diff -r "$PFS/with" "$PFS/without" || return
-	[ "$(grep -c "$(basename "$library") serves .*program.s MPI is \"$other_name" "$T/out")" = $((1 + $(grep -c 'once more' "$T/out"))) ] || {
+	[ "$(grep -c "$(basename "$library") is for .*program.s MPI is \"$other_name" "$T/out")" = $((1 + $(grep -c 'once more' "$T/out"))) ] || {
 		cat "$T/out"
 		return 1
 	}
