@@ -75,5 +75,5 @@ missing() (
 	refused "MPICH: no compiler of MPICH found" --with-mpi=mpich
 )
 check "an MPICH that was asked for, and is not there" missing
-check "an MPI that nobody knows" refused "with-mpi=lam: say auto" --with-mpi=lam
+check "an MPI that nobody knows" refused "with-mpi=lam: use auto" --with-mpi=lam
 exit $tap_failed

@@ -54,7 +54,7 @@ class Setup(StagesTest):
         """setup refuses what is no number, and lines that are several"""
         self.fails("is not a job's number", stages.setup, "../x", "1", "1")
         self.fails("numbers", stages.setup, "1", "root", "1")
-        self.fails("several", stages.setup, "1", "1", "1", "stage_in /a\nuid 0")
+        self.fails("newline", stages.setup, "1", "1", "1", "stage_in /a\nuid 0")
         self.assertEqual(self.names(self.state), [])
 
     def test_again(self):
