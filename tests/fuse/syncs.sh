@@ -103,7 +103,7 @@ no_fault
 name_lost() {
 	fault "fsync hang" "fsyncdir hang" && (umask 027 && PMIO_DRAIN=hold put j) && cut && rm "$PFS/j" && new_boot &&
 		no_fault && expect 0 "$PMIO" drain --all && is_plain j &&
-		[ "$(stat -c %a "$BACK/j")" = 640 ] && grep -q "made anew" "$PMIO_POOL/agent.log"
+		[ "$(stat -c %a "$BACK/j")" = 640 ] && grep -q "created again" "$PMIO_POOL/agent.log"
 }
 check "a power cut: a new file whose name is lost is made anew" name_lost
 no_fault
