@@ -66,6 +66,7 @@ static int list_nodes(const struct pmio_settings *s, const char *path, struct re
 	}
 	layout->endpoints = calloc(nr, sizeof(*endpoints));
 	if (layout->endpoints) {
+		first %= nr; /* the sum below must not overflow */
 		for (layout->nr = 0; layout->nr < nr; layout->nr++)
 			layout->endpoints[layout->nr] = endpoints[(first + layout->nr) % nr];
 		layout->placement = placement_choose_on_memory(s, layout);
