@@ -256,7 +256,7 @@ static void damaged__no_such_place(void **state)
 	uint32_t a = add_packed(f, 1);
 
 	pmio_pm_store64(v->pm, &v->slots[a].packed, v->slots[a].packed | (uint64_t)UINT32_MAX << 16);
-	assert_damaged(f, "place of the file in slot");
+	assert_damaged(f, "invalid location of the packed file in slot");
 	assert_int_equal(pmio_pool_open(f->dir, &f->pool), 0);
 }
 
@@ -266,7 +266,7 @@ static void damaged__file_too_large(void **state)
 	uint32_t a = add_packed(f, 1);
 
 	pmio_pool_file_set_size(f->pool, a, pmio_pool_pack_max(f->pool) + 1);
-	assert_damaged(f, "place of the file in slot");
+	assert_damaged(f, "invalid location of the packed file in slot");
 }
 
 static void damaged__two_files_in_one_unit(void **state)
