@@ -1,7 +1,7 @@
 # files in the pools of other nodes; without the client, for those that have it in another library
 noinst_LTLIBRARIES += libpmio_remote.la libpmio_remote_alone.la
 libpmio_remote_alone_la_SOURCES = lib/remote/remote.h lib/remote/remote_impl.h lib/remote/wire.h \
-	lib/remote/address.c lib/remote/descriptor_file.c lib/remote/node.c lib/remote/file.c lib/remote/file_handle.c lib/remote/file_impl.h lib/remote/transfer.c lib/remote/own_target.c \
+	lib/remote/address.c lib/remote/descriptor_file.c lib/remote/node.c lib/remote/node_ask.c lib/remote/node_call.c lib/remote/node_joins.c lib/remote/node_liveness.c lib/remote/node_session.c lib/remote/node_impl.h lib/remote/file.c lib/remote/file_handle.c lib/remote/file_impl.h lib/remote/transfer.c lib/remote/own_target.c \
 	lib/remote/membership.c lib/remote/memory_nodes.c lib/remote/layout_file.c lib/remote/layout_file.h lib/remote/striped_file.c lib/remote/striped_impl.h lib/remote/striped_size.c lib/remote/striped_targets.c lib/remote/placement.c \
 	lib/remote/target_list.c lib/remote/independent_open.c
 libpmio_remote_alone_la_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS) $(SODIUM_CFLAGS)

@@ -2,7 +2,7 @@
  * membership.c -- beginning, joining and leaving the layout session of a file by several nodes
  *
  * The layout file (layout_file.c) announces it.  A process joins at the first target in that file, the file's metadata
- * server (mds), and is a member until it leaves; node.c joins again for it after a session was lost.
+ * server (mds), and is a member until it leaves; node_joins.c joins again for it after a session was lost.
  */
 #include <errno.h>
 #include <fcntl.h>

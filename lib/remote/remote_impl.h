@@ -32,10 +32,11 @@ struct membership {
 struct node {
 	struct node *prev, *next;
 	uint8_t process[16];	/* this process, as the target knows it */
+	struct pmio_fabric_initiator *initiator; /* of this process; not owned */
 	unsigned timeout_ms;
-	pthread_mutex_t news_lock; /* of news and has_news; taken after all other locks */
-	struct remote_endpoint news; /* the target was restarted: the endpoint descriptor to try next */
-	bool has_news;
+	pthread_mutex_t newer_lock; /* of newer and has_newer; taken after all other locks */
+	struct remote_endpoint newer; /* the target was restarted: the endpoint descriptor to try next */
+	bool has_newer;
 	pthread_mutex_t lock;	/* of all below */
 	struct remote_endpoint endpoint;
 	pthread_cond_t buffer_free;
@@ -58,7 +59,7 @@ struct node {
 	atomic_uint sent[REMOTE_NR_OPS]; /* messages of each kind, for the log */
 };
 
-/* ---- node.c -------------------------------------------------------------------- */
+/* ---- node*.c: targets of other nodes; node.c says which file does what --------------------- */
 
 /* the node of that endpoint descriptor; logs nothing; NULL: out of memory, or a forked child */
 struct node *node_get(const struct pmio_settings *settings, const struct remote_endpoint *endpoint);
@@ -87,7 +88,7 @@ void node_leave(struct node *n, int rc);
  * note that this process has joined a layout session at that target, or has left it; layout_file: its name; 0 or
  * -ENOMEM
  *
- * If the target has forgotten the join (it may have been restarted), the next session joins again: see node.c.
+ * If the target has forgotten the join (it may have been restarted), the next session joins again: see node_joins.c.
  */
 int node_joined(struct node *n, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file);
 /* known: the target knows that, too; otherwise the next session tells it */
@@ -192,7 +193,7 @@ enum pmio_placement placement_choose(const struct pmio_settings *s, const struct
 /* the same of a file that is only on memory nodes */
 enum pmio_placement placement_choose_on_memory(const struct pmio_settings *s, const struct remote_layout *layout);
 
-/* ---- node.c: messages that join and leave, for membership.c ------------------------------------------ */
+/* ---- node_joins.c: messages that join and leave, for membership.c ------------------------------------------ */
 
 /* a message that joins or leaves a layout session: a struct remote_join_msg with room for the name of a layout file */
 union node_join {
@@ -207,7 +208,7 @@ union node_join {
 size_t node_join_message(union node_join *u, const uint8_t layout[REMOTE_LAYOUT_ID], uint64_t number, const char *layout_file,
 			 enum remote_keep keep);
 
-/* ---- node.c: claims; striped_file.c: staging ---------------------------------------- */
+/* ---- node_ask.c: claims; striped_file.c: staging ---------------------------------------- */
 
 struct remote_claim_msg;
 struct remote_claim_answer_msg;

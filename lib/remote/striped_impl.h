@@ -54,7 +54,7 @@ static inline struct striped_file *striped_of(struct pmio_file *f)
 
 /* may other targets have pieces of it? */
 bool striped_is_shared(const struct striped_file *s);
-/* have other processes begun a new layout session while this process could not be reached?  See node.c */
+/* have other processes begun a new layout session while this process could not be reached?  See node_joins.c */
 bool striped_is_lost(struct striped_file *s);
 /* the file at a target; opens it if necessary.  Other threads wait for that only if they want the same target */
 int striped_get_target(struct striped_file *s, uint32_t i, struct pmio_file **out);
