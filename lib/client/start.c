@@ -158,9 +158,12 @@ static int spawn(struct spawn *s)
 	 * other flags
 	 */
 	pid = clone(leave_agent, shared->stack + STACK_SIZE, IN_OUR_MEMORY | CLONE_VFORK, shared);
+	/* emulators of other processors (qemu-user) can only fork; there the program may notice that a child ended */
+	if (pid < 0 && errno == EINVAL)
+		pid = clone(leave_agent, shared->stack + STACK_SIZE, SIGCHLD, shared);
 	if (pid < 0)
 		rc = -errno;
-	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+	while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_setcancelstate(state, NULL);

@@ -15,8 +15,6 @@
 
 extern const struct redirect_entry __start_redirect_entries[], __stop_redirect_entries[] __attribute__((visibility("hidden")));
 
-#if defined(__x86_64__)
-
 #define PATCHES_MAX 256
 
 struct patch {
@@ -24,8 +22,14 @@ struct patch {
 	const void *to;
 };
 
-static const uint8_t jump[6] = { 0xff, 0x25, 0, 0, 0, 0 }; /* jmp *0(%rip); the address follows */
-static const uint8_t endbr64[4] = { 0xf3, 0x0f, 0x1e, 0xfa };
+/* jump: to the address that follows it; landing: the instruction that indirect calls may require, which stays */
+#if defined(__x86_64__)
+static const uint8_t jump[6] = { 0xff, 0x25, 0, 0, 0, 0 }; /* jmp *0(%rip) */
+static const uint8_t landing[4] = { 0xf3, 0x0f, 0x1e, 0xfa }; /* endbr64 */
+#elif defined(__aarch64__)
+static const uint8_t jump[8] = { 0x50, 0, 0, 0x58, 0, 0x02, 0x1f, 0xd6 }; /* ldr x16, 8 bytes from here; br x16 */
+static const uint8_t landing[4] = { 0x5f, 0x24, 0x03, 0xd5 }; /* bti c */
+#endif
 
 #define JUMP_LEN (sizeof(jump) + sizeof(void *))
 
@@ -102,7 +106,7 @@ static uint8_t *find(const struct symbols *s, const char *name)
 	if (!sym || sym->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(sym->st_info) != STT_FUNC)
 		return NULL;
 	p = (uint8_t *)(s->base + sym->st_value);
-	skip = memcmp(p, endbr64, sizeof(endbr64)) == 0 ? sizeof(endbr64) : 0;
+	skip = memcmp(p, landing, sizeof(landing)) == 0 ? sizeof(landing) : 0;
 	return sym->st_size < skip + JUMP_LEN ? NULL : p + skip;
 }
 
@@ -141,13 +145,6 @@ void redirect_patch(void)
 	}
 	for (unsigned i = 0; i < nr; i++)
 		write_jump(&patches[i]);
+	__builtin___clear_cache((char *)first, (char *)last);
 	RAW(mprotect, first, last - first, PROT_READ | PROT_EXEC);
 }
-
-#else
-
-void redirect_patch(void)
-{
-}
-
-#endif
