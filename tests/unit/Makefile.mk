@@ -1,8 +1,9 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool tests/unit/test_pack \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
-	tests/unit/test_posix tests/unit/test_remote tests/unit/test_growth tests/unit/test_relay tests/unit/test_threads tests/unit/test_system \
-	tests/unit/test_text tests/unit/test_workers
+	tests/unit/test_posix tests/unit/test_threads tests/unit/test_system tests/unit/test_text tests/unit/test_workers \
+	tests/unit/test_endpoint tests/unit/test_remote_file tests/unit/test_remote_failure tests/unit/test_striped \
+	tests/unit/test_target_sessions tests/unit/test_layout_file tests/unit/test_growth tests/unit/test_relay
 if HAVE_OMPI_COMPONENT
 unit_tests += tests/unit/test_abi
 endif
@@ -68,16 +69,36 @@ tests_unit_test_threads_SOURCES = tests/unit/test_threads.c tests/unit/with_agen
 tests_unit_test_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_threads_LDADD = libpmio_client.la $(CMOCKA_LIBS)
 
-# starts agents and targets of its own, on the loopback
-tests_unit_test_remote_SOURCES = tests/unit/test_remote.c tests/unit/sites.h tests/unit/scratch.h
-tests_unit_test_remote_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_remote_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+tests_unit_test_endpoint_SOURCES = tests/unit/test_endpoint.c tests/unit/sites.h tests/unit/lsan.h tests/unit/other_user.h tests/unit/scratch.h
+tests_unit_test_endpoint_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_endpoint_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
 
-tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/sites.h tests/unit/scratch.h
+# start agents and targets of their own, on the loopback
+tests_unit_test_remote_file_SOURCES = tests/unit/test_remote_file.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
+tests_unit_test_remote_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_remote_file_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_remote_failure_SOURCES = tests/unit/test_remote_failure.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
+tests_unit_test_remote_failure_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_remote_failure_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_striped_SOURCES = tests/unit/test_striped.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
+tests_unit_test_striped_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_striped_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_target_sessions_SOURCES = tests/unit/test_target_sessions.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
+tests_unit_test_target_sessions_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_target_sessions_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_layout_file_SOURCES = tests/unit/test_layout_file.c tests/unit/sites.h tests/unit/lsan.h tests/unit/other_user.h tests/unit/scratch.h
+tests_unit_test_layout_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_layout_file_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
+
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
 tests_unit_test_relay_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_relay_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
 
-tests_unit_test_growth_SOURCES = tests/unit/test_growth.c tests/unit/sites.h tests/unit/scratch.h
+tests_unit_test_growth_SOURCES = tests/unit/test_growth.c tests/unit/sites.h tests/unit/lsan.h tests/unit/scratch.h
 tests_unit_test_growth_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_growth_LDADD = libpmio_remote.la $(CMOCKA_LIBS)
 
