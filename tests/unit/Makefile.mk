@@ -1,6 +1,7 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool tests/unit/test_pack \
-	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client tests/unit/test_fabric \
+	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client \
+	tests/unit/test_fabric_calls tests/unit/test_fabric_sessions tests/unit/test_fabric_failures tests/unit/test_fabric_strangers \
 	tests/unit/test_posix tests/unit/test_threads tests/unit/test_system tests/unit/test_text tests/unit/test_workers \
 	tests/unit/test_endpoint tests/unit/test_remote_file tests/unit/test_remote_failure tests/unit/test_striped \
 	tests/unit/test_target_sessions tests/unit/test_layout_file tests/unit/test_growth tests/unit/test_relay
@@ -30,9 +31,22 @@ tests_unit_test_pack_SOURCES = tests/unit/test_pack.c tests/unit/scratch.h
 tests_unit_test_pack_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pack_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
-tests_unit_test_fabric_SOURCES = tests/unit/test_fabric.c
-tests_unit_test_fabric_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_fabric_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
+fabric_fixture = tests/unit/fabric_fixture.c tests/unit/fabric_fixture.h tests/unit/lsan.h tests/unit/scratch.h
+tests_unit_test_fabric_calls_SOURCES = tests/unit/test_fabric_calls.c $(fabric_fixture)
+tests_unit_test_fabric_calls_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fabric_calls_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_fabric_sessions_SOURCES = tests/unit/test_fabric_sessions.c $(fabric_fixture)
+tests_unit_test_fabric_sessions_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fabric_sessions_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_fabric_failures_SOURCES = tests/unit/test_fabric_failures.c $(fabric_fixture)
+tests_unit_test_fabric_failures_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fabric_failures_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
+
+tests_unit_test_fabric_strangers_SOURCES = tests/unit/test_fabric_strangers.c $(fabric_fixture)
+tests_unit_test_fabric_strangers_CPPFLAGS = $(AM_CPPFLAGS) $(FABRIC_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fabric_strangers_LDADD = libpmio_fabric.la libpmio_core.la $(CMOCKA_LIBS)
 
 tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
 tests_unit_test_proto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
