@@ -4,7 +4,7 @@
 tsan_tests = $(addprefix tests/unit/test_,threads client \
 		endpoint remote_file remote_failure striped target_sessions layout_file \
 		fabric_calls fabric_sessions fabric_failures fabric_strangers \
-		pool pm view proto settings) \
+		pool_create pool_open pool_files pm view proto settings) \
 	$(addprefix tests/cli/,stat.sh throttle.sh stage.sh recover.sh crash.sh) \
 	$(addprefix tests/fuse/,errors.sh async.sh early.sh state.sh) tests/kill/kills.sh
 EXTRA_DIST += tests/tsan/check.sh tests/tsan/suppressions.txt

@@ -1,5 +1,6 @@
 # tests of single modules, with cmocka
-unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pool tests/unit/test_pack \
+unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pack \
+	tests/unit/test_pool_create tests/unit/test_pool_open tests/unit/test_pool_files \
 	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client \
 	tests/unit/test_fabric_calls tests/unit/test_fabric_sessions tests/unit/test_fabric_failures tests/unit/test_fabric_strangers \
 	tests/unit/test_posix tests/unit/test_threads tests/unit/test_system tests/unit/test_text tests/unit/test_workers \
@@ -23,9 +24,18 @@ tests_unit_test_frame_SOURCES = tests/unit/test_frame.c tests/unit/scratch.h
 tests_unit_test_frame_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_frame_LDADD = libpmio_view.la $(CMOCKA_LIBS)
 
-tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/scratch.h
-tests_unit_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_pool_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
+pool_fixture = tests/unit/pool_fixture.h tests/unit/scratch.h
+tests_unit_test_pool_create_SOURCES = tests/unit/test_pool_create.c $(pool_fixture)
+tests_unit_test_pool_create_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pool_create_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
+
+tests_unit_test_pool_open_SOURCES = tests/unit/test_pool_open.c $(pool_fixture)
+tests_unit_test_pool_open_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pool_open_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
+
+tests_unit_test_pool_files_SOURCES = tests/unit/test_pool_files.c $(pool_fixture)
+tests_unit_test_pool_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pool_files_LDADD = libpmio_pool.la $(CMOCKA_LIBS)
 
 tests_unit_test_pack_SOURCES = tests/unit/test_pack.c tests/unit/scratch.h
 tests_unit_test_pack_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
