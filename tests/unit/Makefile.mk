@@ -1,9 +1,11 @@
 # tests of single modules, with cmocka
 unit_tests = tests/unit/test_pm tests/unit/test_view tests/unit/test_frame tests/unit/test_pack \
 	tests/unit/test_pool_create tests/unit/test_pool_open tests/unit/test_pool_files \
-	tests/unit/test_proto tests/unit/test_settings tests/unit/test_client \
+	tests/unit/test_proto tests/unit/test_settings \
+	tests/unit/test_client tests/unit/test_client_files tests/unit/test_client_agent \
+	tests/unit/test_fd tests/unit/test_names tests/unit/test_append tests/unit/test_map \
 	tests/unit/test_fabric_calls tests/unit/test_fabric_sessions tests/unit/test_fabric_failures tests/unit/test_fabric_strangers \
-	tests/unit/test_posix tests/unit/test_threads tests/unit/test_system tests/unit/test_text tests/unit/test_workers \
+	tests/unit/test_threads tests/unit/test_system tests/unit/test_text tests/unit/test_workers \
 	tests/unit/test_endpoint tests/unit/test_remote_file tests/unit/test_remote_failure tests/unit/test_striped \
 	tests/unit/test_target_sessions tests/unit/test_layout_file tests/unit/test_growth tests/unit/test_relay
 if HAVE_OMPI_COMPONENT
@@ -78,17 +80,35 @@ tests_unit_test_system_SOURCES = tests/unit/test_system.c
 tests_unit_test_system_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_system_LDADD = libpmio_core.la $(CMOCKA_LIBS)
 
-# starts an agent of its own
+# start an agent of their own
 tests_unit_test_client_SOURCES = tests/unit/test_client.c tests/unit/with_agent.h tests/unit/scratch.h
 tests_unit_test_client_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_client_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
-# also
-tests_unit_test_posix_SOURCES = tests/unit/test_posix.c tests/unit/with_agent.h tests/unit/scratch.h
-tests_unit_test_posix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_posix_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
+tests_unit_test_client_files_SOURCES = tests/unit/test_client_files.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_client_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_client_files_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
 
-# also
+tests_unit_test_client_agent_SOURCES = tests/unit/test_client_agent.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_client_agent_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_client_agent_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
+
+tests_unit_test_fd_SOURCES = tests/unit/test_fd.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_fd_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_fd_LDADD = libpmio_client.la libpmio_pool.la $(CMOCKA_LIBS)
+
+tests_unit_test_names_SOURCES = tests/unit/test_names.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_names_LDADD = libpmio_client.la $(CMOCKA_LIBS)
+
+tests_unit_test_append_SOURCES = tests/unit/test_append.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_append_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_append_LDADD = libpmio_client.la $(CMOCKA_LIBS)
+
+tests_unit_test_map_SOURCES = tests/unit/test_map.c tests/unit/with_agent.h tests/unit/scratch.h
+tests_unit_test_map_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_map_LDADD = libpmio_client.la $(CMOCKA_LIBS)
+
 tests_unit_test_threads_SOURCES = tests/unit/test_threads.c tests/unit/with_agent.h tests/unit/scratch.h
 tests_unit_test_threads_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_threads_LDADD = libpmio_client.la $(CMOCKA_LIBS)
