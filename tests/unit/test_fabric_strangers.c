@@ -503,7 +503,7 @@ static void strangers__hellos_with_addresses_of_others(void **state)
 		assert_true(connect(full[i], (struct sockaddr *)&deaf, sizeof(deaf)) == 0 || errno == EINPROGRESS);
 	}
 	pid = strangers_come(lies, NULL);
-	sleep(3);
+	sleep(3); /* for as many of them as come */
 	honest_come_and_go(3);
 	assert_true(nr_target_fds() - before < 200);
 	strangers_go(pid);
@@ -556,7 +556,7 @@ static void strangers__idle_connections(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		pid = strangers_come(connect_only, &nr);
-		sleep(2);
+		sleep(2); /* for all of them to come */
 		honest_come_and_go(3);
 		assert_true(session_of(peer) == mine);
 		strangers_go(pid);

@@ -345,7 +345,7 @@ static void process_killed__its_size_stays(void **state)
 	end_role(pid, out);
 	assert_sizes(8 * RECORD);
 	assert_records(f[OTHER], 8);
-	/* also when its agent has closed the file */
+	/* also when its agent has closed the file, which others' handles hide */
 	usleep(300000);
 	assert_sizes(8 * RECORD);
 	assert_records(f[MDS], 8);

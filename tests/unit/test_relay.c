@@ -502,7 +502,7 @@ static void other_target_stopped__truncates_nothing_late(void **state)
 	await(pmio_pwrite(f, "second", 6, CHUNK + 2) == 6);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	pmio_log_set_handler(NULL);
-	sleep(1);
+	sleep(1); /* nothing comes late */
 	assert_int_equal(pmio_pread(f, have, 6, CHUNK + 2), 6);
 	assert_memory_equal(have, "second", 6);
 	end(&f);

@@ -77,7 +77,7 @@ static void target_killed__in_mid_write(void **state)
 	assert_int_equal(pmio_pwrite(f, "", 1, (8 << 20) - 1), 1); /* however far the first write comes */
 	scratch_catch_log();
 	assert_int_equal(pthread_create(&t, NULL, write_on, f), 0);
-	usleep(200000);
+	usleep(200000); /* anywhere in it */
 	kill_target(2);
 	pthread_join(t, NULL); /* or the test hangs */
 	pmio_log_set_handler(NULL);

@@ -253,7 +253,7 @@ static void file__its_process_is_killed(void **state)
 	assert_int_equal(hear(out), 0);
 	assert_int_equal(sessions_of(1), before + 1);
 	assert_int_equal(pthread_create(&t, NULL, lock_it, f), 0);
-	usleep(100000);
+	usleep(100000); /* it waits all the time */
 	assert_int_equal(pthread_tryjoin_np(t, &rc), EBUSY);
 	end_role(pid, out);
 	pthread_join(t, &rc);
