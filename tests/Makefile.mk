@@ -16,7 +16,7 @@ AM_TESTS_ENVIRONMENT = \
 	OPENMPI_ADAPTER='$(OPENMPI_ADAPTER)' MPIRUN_OPENMPI='$(MPIRUN)' MPIRUN_MPICH='$(MPIRUN_MPICH)'; \
 	export OPENMPI_ADAPTER top_srcdir top_builddir CMOCKA_MESSAGE_OUTPUT OMPI_PKGLIBDIR MPIRUN MPIRUN_OPENMPI MPIRUN_MPICH;
 
-EXTRA_DIST += tests/env.sh tests/limit.sh
+EXTRA_DIST += tests/env.sh tests/tap.sh tests/limit.sh
 
 include $(srcdir)/tests/unit/Makefile.mk
 include $(srcdir)/tests/crash/Makefile.mk

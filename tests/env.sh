@@ -4,11 +4,12 @@
 #        PFS      $T/pfs, stands for the parallel file system
 #        PMIO_POOL, PMIO_POOL_SIZE, PMIO_AGENT and what Open MPI needs to find
 #        the component that was built, not an installed one
-# Tests print TAP: plan N, then ok/not_ok/skip lines through the functions below.
+# Tests print TAP: plan N, then ok/not_ok/skip lines through the functions of tap.sh.
 
 : "${top_builddir:=.}" "${top_srcdir:=.}"
 top_builddir=$(cd "$top_builddir" && pwd)
 top_srcdir=$(cd "$top_srcdir" && pwd)
+. "$top_srcdir/tests/tap.sh" || exit 99
 
 shm=${PMIO_TEST_DIR:-/dev/shm}
 [ -d "$shm" ] && [ -w "$shm" ] || shm=${TMPDIR:-/tmp}
@@ -88,13 +89,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 99' INT TERM
 
-tap_n=0
-tap_failed=0
-plan() { echo "1..$1"; }
-ok() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $*"; }
-not_ok() { tap_n=$((tap_n + 1)); tap_failed=1; echo "not ok $tap_n - $*"; }
-skip() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $1 # SKIP $2"; }
-skip_all() { echo "1..0 # SKIP $*"; exit 0; }
 # for what is about the component and Open MPI's parameters
 need_component() {
 	[ $PMIO_TEST_MPI = openmpi-component ] || skip_all "about the component, which was not built for this Open MPI"
@@ -106,56 +100,27 @@ need_mpi() {
 	[ $MPI_FAMILY = openmpi ] || return 0 # the library's tests look for it themselves
 	! why=$(no_mpi) || skip_all "no adapter for an MPI was built ($why)"
 }
-# bash writes each command down before it runs it, so that a failed test can show its last steps
-note_step() { [ ! -d "$T" ] || printf '%s %s: %s\n' "${1##*/}" "$2" "${3%%$'\n'*}" >>"$T/steps"; }
-steps_begin() {
-	rm -f "$T/steps"
-	[ -n "${BASH_VERSION:-}" ] || return 0
-	set -o functrace
-	trap 'note_step "$BASH_SOURCE" "$LINENO" "$BASH_COMMAND"' DEBUG
-}
-steps_end() {
-	[ -n "${BASH_VERSION:-}" ] || return 0
-	trap - DEBUG
-	set +o functrace
-}
-last_steps() {
-	[ -s "$T/steps" ] || return 0
-	echo "# its last steps:"
-	sed '/^env\.sh [0-9]*: rc=\$?$/,$d' "$T/steps" | tail -n 12 | sed 's/^/#   /'
-}
-# check NAME cmd...: one test that passes when cmd does; its output and its last steps are shown if not
-check() {
-	local name=$1 log=$T/check.log rc began=${SECONDS:-0}
-	shift
-	steps_begin
-	"$@" >"$log" 2>&1
-	rc=$?
-	steps_end
-	# some scripts once took minutes longer than usual: which of their checks it was
-	[ $((${SECONDS:-0} - began)) -lt 60 ] || echo "# the next one took $((${SECONDS:-0} - began)) s"
-	if [ $rc = 0 ]; then
-		ok "$name"
-	elif [ $rc = 77 ]; then
-		skip "$name" "$(tail -n 1 "$log")"
-	else
-		not_ok "$name"
-		echo "# exit status $rc: $*"
-		sed 's/^/#   /' "$log"
-		last_steps
-	fi
-}
 # limited_agent OPTION...: an agent with limits, as prlimit(1) takes them.  One that detaches leaves its
 # caller's limits, or is replaced for a program that has higher ones; this one is kept.  The pool is made before
 limited_agent() {
 	"$PMIO" agent start && "$PMIO" agent stop || return
 	prlimit "$@" "$PMIO" agent start --foreground >"$T/limited.log" 2>&1 </dev/null &
-	for _ in $(seq 600); do
-		"$PMIO" agent status >/dev/null 2>&1 && return
-		sleep 0.1
-	done
+	until_ok "$PMIO" agent status && return
 	cat "$T/limited.log"
 	return 1
+}
+# quietly cmd...: what a program under mpirun said, or only why, if it was skipped (77)
+quietly() {
+	local rc
+	"$@" >"$T/out" 2>&1
+	rc=$?
+	if [ $rc = 77 ]; then
+		sed -n 's/^skip: //p' "$T/out" | head -n 1
+	else
+		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
+		cat "$T/out"
+	fi
+	return $rc
 }
 # same_file A B: the same bytes; of HDF5 2, which leaves times and checksums that differ from run to run, the same objects and data
 same_file() {

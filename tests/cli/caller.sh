@@ -4,7 +4,7 @@
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 plan 7
 
-expect 0 "$PMIO" pool create -q --size=32MiB || exit 99
+expect 0 "$PMIO" pool create -q --size=32MiB || fatal
 LEN=100000
 
 umasks() {

@@ -10,14 +10,6 @@ plan 7
 target= others=
 trap '[ -z "$target$others" ] || kill $target $others 2>/dev/null; wait; cleanup' EXIT
 
-until_ok() {
-	local end=$((SECONDS + 120))
-	until "$@" >"$T/until" 2>&1; do
-		[ $SECONDS -lt $end ] || { cat "$T/until"; return 1; }
-		sleep 0.1
-	done
-}
-
 start() {
 	"$PMIO" agent start || return
 	prlimit --nofile=1024 "$PMIO_AGENT" --target --listen 127.0.0.1 --card "$T/card" --foreground >"$T/target.log" 2>&1 &

@@ -5,7 +5,7 @@
 older=$top_builddir/tests/cli/older children=$top_builddir/tests/cli/children
 plan 17
 
-"$PMIO" pool create --size=64MiB "$PMIO_POOL" >/dev/null && stop_agent || exit 99
+"$PMIO" pool create --size=64MiB "$PMIO_POOL" >/dev/null && stop_agent || fatal
 
 # started with OPTIONS cmd...: an agent that a client starts under them
 started() {

@@ -61,19 +61,17 @@ o = json.load(open(sys.argv[1]))
 if not eval(sys.argv[2]):
 	sys.exit("not so: %s\n%s" % (sys.argv[2], json.dumps(o, indent=1)))' "$OUT" "$1"
 }
+# patch FILE OFFSET BYTES: overwrite some bytes of the pool, given as for printf
+# shellcheck disable=SC2059
+patch() { printf "$3" | dd of="$PMIO_POOL/$1" bs=1 seek="$2" conv=notrunc status=none; }
+# state_is PATH STATE [EXPRESSION of f]: of all files there, and there is one
+state_is() {
+	expect 0 "$PMIO" stat --json "$1" &&
+		json "[f for f in o['files'] if f['state'] == '$2' and (${3:-True})] == o['files'] != []"
+}
 # an agent's process number
 agent_pid() {
 	"$PMIO" agent status --json | python3 -c 'import json, sys; print(json.load(sys.stdin).get("pid", ""))'
-}
-# until cmd...: poll, with a limit
-until_ok() {
-	local i
-	for i in $(seq 1200); do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.1
-	done
-	echo "in vain waited for: $*"
-	return 1
 }
 no_agent() { ! "$PMIO" agent status >/dev/null 2>&1; }
 stop_agent() { "$PMIO" agent stop --force && until_ok no_agent; }
@@ -119,6 +117,8 @@ background() {
 	bgs="$bgs $BG"
 }
 bg_says() { until_ok grep -q "$1" "$T/bg"; }
+# it is at its Nth wait
+bg_waits() { [ "$(grep -c waiting "$T/bg")" = "$1" ]; }
 # its exit status
 bg_ends() {
 	until_ok gone "$BG" || return 1

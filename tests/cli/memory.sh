@@ -21,7 +21,7 @@ make_group() {
 }
 [ "$(stat -f -c %T "$T")" = tmpfs ] && make_group
 end_group() { [ ! -d "$group" ] || until_ok rmdir "$group"; }
-disk=$(mktemp -d "$top_builddir/memory.XXXXXX") || exit 99
+disk=$(mktemp -d "$top_builddir/memory.XXXXXX") || fatal
 # shellcheck disable=SC2086
 trap 'kill -9 $bgs 2>/dev/null; cleanup; rm -rf ${disk:+"$disk"}; end_group' EXIT
 [ "$(stat -f -c %T "$disk")" != tmpfs ] || { rmdir "$disk"; disk=; }

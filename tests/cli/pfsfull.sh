@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # pfsfull.sh -- the file system takes only a part: close says so, and nothing is lost
 #
 # A limit on the size of files stands for a full file system: it needs no root.

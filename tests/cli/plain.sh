@@ -8,7 +8,7 @@ export PMIO_LOG=info PMIO_ADDRESS=127.0.0.1 PMIO_IDLE_TIMEOUT=300
 # an escape, a newline that begins a line as the log's, DEL, and one of the characters above ASCII's, in UTF-8 and alone
 ODD=$'odd\x1b]0;title\x07\nT pmiod[1]: error: \x7f\xc2\x9b\x9bname'
 D="$PFS/$ODD"
-mkdir "$D" || exit 99
+mkdir "$D" || fatal
 
 # clean FILE...: no control characters but newline and tab
 clean() {

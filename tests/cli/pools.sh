@@ -20,8 +20,6 @@ fresh() { rm -rf "$PMIO_POOL" && cp -a --sparse=always "$T/good" "$PMIO_POOL"; }
 media="data catalog"
 # shellcheck disable=SC2086
 sums() { (cd "$PMIO_POOL" 2>/dev/null && cksum $media 2>/dev/null); }
-# patch FILE OFFSET BYTES: overwrite some bytes, given as for printf
-patch() { printf "$3" | dd of="$PMIO_POOL/$1" bs=1 seek="$2" conv=notrunc status=none; }
 data_are_there() {
 	fresh && expect 0 "$PMIO" drain --all && expect 0 "$FILEIO" -p "$PFS/data" is 500000 verify 0 500000 4 &&
 		stop_agent && : >"$PFS/data"

@@ -5,7 +5,7 @@
 plan 12
 
 A=$PMIO_POOL B=$T/pool-b LEN=1000000
-expect 0 "$PMIO" pool create -q --size=32MiB "$A" && expect 0 "$PMIO" pool create -q --size=32MiB "$B" || exit 99
+expect 0 "$PMIO" pool create -q --size=32MiB "$A" && expect 0 "$PMIO" pool create -q --size=32MiB "$B" || fatal
 in_b() { PMIO_POOL=$B "$@"; }
 # b_refused PATTERN args of fileio
 b_refused() {

@@ -9,12 +9,11 @@ crash() {
 	background "$@" wait "$T/never"
 	bg_says waiting && kill_agent && kill -9 "$BG" && until_ok gone "$BG"
 }
-state_of() { expect 0 "$PMIO" stat --json "$1" && json "o['files'][0]['state'] == '$2'"; }
 
 drains() {
 	crash "$PFS/a" write 0 2500000 1 && expect 0 "$PMIO" agent start &&
 		grep -q "recovered $PFS/a: 25[0-9]* bytes wait to be drained; draining them" "$ERR" &&
-		until_ok state_of "$PFS/a" clean && expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 2500000 1
+		until_ok state_is "$PFS/a" clean && expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 2500000 1
 }
 check "recover=drain: a new agent says what it found, and drains it" drains
 
@@ -22,9 +21,9 @@ export PMIO_RECOVER=hold
 waits() {
 	crash "$PFS/a" write 0 1000000 2 && expect 0 "$PMIO" agent start &&
 		one_line "recovered $PFS/a: 10[0-9]* bytes wait to be drained; .pmio drain. writes them" &&
-		state_of "$PFS/a" held && expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 2500000 1 &&
+		state_is "$PFS/a" held && expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 2500000 1 &&
 		expect 0 "$FILEIO" -r "$PFS/a" verify 0 1000000 2 verify 1000000 1500000 1 &&
-		state_of "$PFS/a" held && kill_agent && expect 0 "$PMIO" ls && says "^held .*$PFS/a" &&
+		state_is "$PFS/a" held && kill_agent && expect 0 "$PMIO" ls && says "^held .*$PFS/a" &&
 		expect 0 "$PMIO" drain "$PFS/a" &&
 		expect 0 "$FILEIO" -p "$PFS/a" is 2500000 verify 0 1000000 2 verify 1000000 1500000 1
 }

@@ -32,7 +32,6 @@ check "a pool to be spoilt" prepare
 
 fresh() { rm -rf "$PMIO_POOL" "$TO" && cp -a --sparse=always "$T/good" "$PMIO_POOL" && mkdir "$TO"; }
 sums() { (cd "$PMIO_POOL" && cksum catalog data lock 2>/dev/null); }
-patch() { printf "$3" | dd of="$PMIO_POOL/$1" bs=1 seek="$2" conv=notrunc status=none; }
 # another byte than the one that is there
 turn() { patch "$1" "$2" "\\$(printf %03o $((255 - $(od -An -tu1 -j "$2" -N 1 "$PMIO_POOL/$1"))))"; }
 # recover_to STATUS ARG...: to $TO, and the pool is as before

@@ -16,9 +16,9 @@ default=/dev/shm/pmio-$US
 trap 'kill -9 $bgs 2>/dev/null; "$T/ours" pmio agent stop --force >/dev/null 2>&1; rm -rf "$default" "$default".*; cleanup' EXIT
 
 chmod 711 "$T"
-mkdir -m 755 "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$T/bin" || exit 99
+mkdir -m 755 "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$T/bin" || fatal
 mkdir -m 1777 "$T/shared" && mkdir -m 755 "$T/home" && mkdir -m 700 "$T/pool.us" &&
-	chown "$US:$US" "$T/home" "$T/pool.us" && chmod 1777 "$PFS" || exit 99
+	chown "$US:$US" "$T/home" "$T/pool.us" && chmod 1777 "$PFS" || fatal
 export PMIO_ADDRESS=127.0.0.1 PMIO_POOL_SIZE=32MiB PMIO_AGENT=$T/bin/pmiod
 # ours PROGRAM argument...: with the default pool
 cat >"$T/ours" <<END

@@ -6,7 +6,6 @@ export PMIO_IDLE_TIMEOUT=600
 plan 8
 
 LEN=3000000
-state_is() { expect 0 "$PMIO" stat --json "$1" && json "o['files'][0]['state'] == '$2'"; }
 whole() { expect 0 "$FILEIO" -p "$PFS/$1" is $LEN verify 0 $LEN 7; }
 # of the last drain of a file, in bytes per second
 slower_than() { expect 0 "$PMIO" stat --json "$1" && json "0 < o['files'][0]['drain_rate'] < $2"; }

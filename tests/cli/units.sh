@@ -5,11 +5,11 @@
 systemd-analyze security --help 2>/dev/null | grep -q -- --offline || skip_all "no systemd-analyze with --offline"
 plan 4
 
-mkdir "$T/units" || exit 99
+mkdir "$T/units" || fatal
 for u in pmio-target@.service pmio-memory.service; do
-	sed -e "s|@sbindir@|$T/bin|" -e "s|@slurmdir@|$T/bin|" "$top_srcdir/slurm/$u.in" >"$T/units/$u" || exit 99
+	sed -e "s|@sbindir@|$T/bin|" -e "s|@slurmdir@|$T/bin|" "$top_srcdir/slurm/$u.in" >"$T/units/$u" || fatal
 done
-mkdir "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$top_srcdir/slurm/pmio-slurm" "$T/bin" || exit 99
+mkdir "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$top_srcdir/slurm/pmio-slurm" "$T/bin" || fatal
 
 below_three() {
 	local level

@@ -9,9 +9,9 @@ plan 7
 other="setpriv --reuid=65534 --regid=65534 --clear-groups"
 chmod 711 "$T"
 # where the other user can run them; fileio's library stands beside it
-mkdir -m 755 "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$T/bin" || exit 99
+mkdir -m 755 "$T/bin" && cp "$top_builddir/pmio" "$top_builddir/pmiod" "$T/bin" || fatal
 cp "$top_builddir"/tests/cli/.libs/fileio "$top_builddir"/.libs/libpmio.so.* "$T/bin" ||
-	cp "$top_builddir/tests/cli/fileio" "$T/bin" || exit 99
+	cp "$top_builddir/tests/cli/fileio" "$T/bin" || fatal
 export LD_LIBRARY_PATH=$T/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 PMIO=$T/bin/pmio FILEIO=$T/bin/fileio PMIO_AGENT=$T/bin/pmiod
 mkdir -m 777 "$T/shared" && mkdir -m 755 "$T/open"

@@ -12,18 +12,6 @@ bin=$top_builddir/tests/clients
 REFERENCE=romio321
 [ "$OPENMPI_ADAPTER" != library ] || REFERENCE=ompio
 
-quietly() {
-	"$@" >"$T/out" 2>&1
-	rc=$?
-	if [ $rc = 77 ]; then
-		sed -n 's/^skip: //p' "$T/out" | head -n 1
-	else
-		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
-		cat "$T/out"
-	fi
-	return $rc
-}
-
 # on_pmem N NAME PROG ARG...; on_romio the same: PROG ARG... <file>, in folders of their own
 on_pmem() {
 	n=$1 file=$2

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # examples.sh -- the programs of mpi-examples, as a user would run them
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 examples=$top_builddir/mpi-examples

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # h5py.sh -- h5py: the file is what ROMIO leaves
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 need_python "mpi4py, h5py; h5py.get_config" # else it is only a folder of that name

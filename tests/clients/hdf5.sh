@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # hdf5.sh -- parallel HDF5 in C: the file is what ROMIO leaves, and HDF5's tools read it
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 need_program hdf5_client "parallel HDF5 (on Debian: libhdf5-openmpi-dev)"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # mpi4py.sh -- mpi4py: the file is what ROMIO leaves
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 need_python "mpi4py, numpy"

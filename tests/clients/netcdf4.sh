@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # netcdf4.sh -- parallel NetCDF-4 in C: the file is what ROMIO leaves, and ncdump reads it
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 need_program netcdf4_client "parallel NetCDF-4 (on Debian: libnetcdf-mpi-dev)"

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # pnetcdf.sh -- PnetCDF in C: the files are what ROMIO leaves, and netCDF's tools read them
 . "${top_srcdir:-.}/tests/clients/compare.sh"
 need_program pnetcdf_client "PnetCDF (on Debian: libpnetcdf-dev)"

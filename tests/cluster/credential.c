@@ -185,7 +185,7 @@ static int forge(const char *how, const struct published *p)
 	memcpy(hello.addr, ep.addr, ep.addr_len);
 	send_once(&hello, sizeof(hello)); /* the first one is not answered */
 	wait_for(&send_ctx, &e);
-	sleep(1);
+	sleep(1); /* for the target to have it */
 	exchange(&hello, sizeof(hello), &back);
 	memcpy(t.addr, ep.addr, ep.addr_len);
 	memcpy(t.target_nonce, back.challenge.nonce, NONCE_SIZE);

@@ -4,7 +4,7 @@
 HOSTS=$top_srcdir/tests/cluster/hosts
 MESH=$top_builddir/tests/cluster/mesh
 # shared by the hosts, which have a /dev/shm of their own
-SHARED=$(mktemp -d "${CLUSTER_DIR:-/tmp}/pmio-cluster.XXXXXX") || exit 99
+SHARED=$(mktemp -d "${CLUSTER_DIR:-/tmp}/pmio-cluster.XXXXXX") || fatal
 trap 'rm -rf "$SHARED"; cleanup' EXIT
 export TMPDIR=$SHARED
 

@@ -294,9 +294,9 @@ try() {
 }
 
 plan 22
-pools "$PMIO_POOL" h1 h2 h3 || exit 99
+pools "$PMIO_POOL" h1 h2 h3 || fatal
 export PMIO_TARGETS=$SHARED/h3.card,$SHARED/h4.card
-for h in h3 h4; do memory_node $h /dev/shm/memory || exit 99; done
+for h in h3 h4; do memory_node $h /dev/shm/memory || fatal; done
 # before links are cut: after that a call to a memory node that is killed was seen to take 30 s, not 6, which is not understood yet
 try "a memory node is killed, and comes back" memory_node_killed
 try "a memory node cannot be reached" memory_node_unreachable

@@ -58,18 +58,6 @@ job() {
 		$(env | sed -n 's/^\(PMIO_[A-Z_]*\)=.*/-x \1/p') "$@"
 }
 
-# poll, with a limit
-until_ok() {
-	local end=$((SECONDS + 120))
-	while [ $SECONDS -lt $end ]; do
-		"$@" >"$T/until" 2>&1 && return
-		sleep 0.1
-	done
-	echo "in vain waited for: $*"
-	cat "$T/until"
-	return 1
-}
-
 # pools POOL HOST...: empty folders that become pools when they are first used
 pools() {
 	local pool=$1 h

@@ -25,20 +25,12 @@ mkdir -m 700 "$D/etc"
 cp "$top_builddir/tests/cluster/credential" "$D/credential"
 CREDENTIAL=$D/credential
 
-await() { # 20 s for a file or socket to be there
-	for _ in $(seq 400); do
-		[ -e "$1" ] && return
-		sleep 0.05
-	done
-	return 1
-}
-
 start_daemon() {
 	mungekey --create --keyfile="$D/etc/key" --bits=1024 || return
 	munged --foreground --socket="$SOCKET" --key-file="$D/etc/key" --pid-file="$D/run/pid" \
 		--seed-file="$D/etc/seed" --log-file="$D/etc/log" >"$D/etc/out" 2>&1 &
 	daemon=$!
-	await "$SOCKET" || { cat "$D/etc/out" "$D/etc/log"; return 1; }
+	until_ok test -e "$SOCKET" || { cat "$D/etc/out" "$D/etc/log"; return 1; }
 }
 
 stop_daemon() {
@@ -58,7 +50,7 @@ start_target() { # POLICY
 	rm -f "$D/target"
 	"$CREDENTIAL" target "$1" "$SOCKET" "$D/target" 2>"$D/etc/said" &
 	target=$!
-	await "$D/target" || { cat "$D/etc/said"; return 1; }
+	until_ok test -e "$D/target" || { cat "$D/etc/said"; return 1; }
 }
 
 # is WANTED KIND POLICY-OR-HOW [SOCKET] [PREFIX...]: what a port, or a forged one, is told

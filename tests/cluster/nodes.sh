@@ -111,7 +111,7 @@ nr() { echo $#; }
 if [ -n "${PMIO_TEST_PROGRAMS:-}" ]; then
 	# shellcheck disable=SC2086
 	plan $(nr $PMIO_TEST_PROGRAMS)
-	pools "$PMIO_POOL" h1 h2 || exit 99
+	pools "$PMIO_POOL" h1 h2 || fatal
 	# shellcheck disable=SC2086
 	group "2 hosts" auto 4 "h1 h2" $PMIO_TEST_PROGRAMS
 	exit $tap_failed
@@ -119,7 +119,7 @@ fi
 # shellcheck disable=SC2086
 plan $(($(nr $all) + 4 + 3 + 5 + 5 + 3 + 3 + 1 + 2 + 4 + 1 + 1 + 4 + 5 + 1))
 
-pools "$PMIO_POOL" h1 h2 h3 || exit 99
+pools "$PMIO_POOL" h1 h2 h3 || fatal
 # shellcheck disable=SC2086
 group "2 hosts" auto 4 "h1 h2" $all
 check "hello_pmem leaves the same bytes" bytes romio321 hello_pmem
@@ -144,7 +144,7 @@ check "random programs on 2 hosts, remote" fuzz remote 2 "h1 h2" 5001 ${FUZZ_COU
 group "2 hosts, remote" remote 4 "h1 h2" coll contig size visible
 check "both memory nodes were used" was_used h3 h4
 export PMIO_POOL=/dev/shm/small PMIO_POOL_SIZE=16MiB
-pools "$PMIO_POOL" h1 h2 || exit 99
+pools "$PMIO_POOL" h1 h2 || fatal
 check "random programs on 2 hosts with small pools and memory nodes" fuzz auto 2 "h1 h2" 4001 ${FUZZ_COUNT:-10}
 group "2 hosts with small pools and memory nodes" auto 4 "h1 h2" coll contig exchange large
 unset PMIO_TARGETS

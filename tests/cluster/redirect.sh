@@ -220,7 +220,7 @@ grown_then_killed() {
 }
 
 plan 22
-pools "$PMIO_POOL" h1 h2 h3 || exit 99
+pools "$PMIO_POOL" h1 h2 h3 || fatal
 export PMIO_OWNER=always
 check "close: MPI on one host, a script on another reads and appends" mpi_then_script 1 h1 one
 check "the same with an MPI program on two hosts" mpi_then_script 1 "h1 h3" two
@@ -241,7 +241,7 @@ check "target killed" target_killed
 check "a rank that makes it longer is killed" grown_then_killed
 unset PMIO_OWNER
 check "ranks on two hosts append to one file" ranks
-memory_node h3 /dev/shm/memory || exit 99
+memory_node h3 /dev/shm/memory || fatal
 export PMIO_TARGETS=$SHARED/h3.card PMIO_PLACEMENT=remote
 check "memory node" on_memory_node memory.close
 check "memory node: MPI first" memory_mpi_first

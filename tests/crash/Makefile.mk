@@ -16,12 +16,14 @@ libpmio_world_la_CPPFLAGS = $(libpmio_agent_la_CPPFLAGS) -I$(srcdir)/tests/crash
 libpmio_world_la_LIBADD = libpmio_proto.la libpmio_view_sites.la $(ISAL_LIBS)
 
 tests_crash_test_crash_frame_SOURCES = tests/crash/test_crash_frame.c \
+	tests/crash/frame_sequences.c tests/crash/frame_steps.c tests/crash/frame_steps.h \
 	tests/crash/mutants.c tests/crash/mutants.h
 tests_crash_test_crash_frame_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_crash_test_crash_frame_LDADD = libpmio_view_sites.la $(CMOCKA_LIBS)
 
 tests_crash_test_crash_world_SOURCES = tests/crash/test_crash_world.c \
-	tests/crash/world.c tests/crash/world.h tests/crash/calls.h \
+	tests/crash/world.c tests/crash/world.h tests/crash/world_impl.h tests/crash/world_expected.c tests/crash/world_cut.c \
+	tests/crash/calls.h \
 	tests/crash/disk.c tests/crash/disk.h \
 	tests/crash/catalog_model.c tests/crash/catalog_model.h \
 	tests/crash/mutants.c tests/crash/mutants.h

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # mutants.sh -- each flush and fence left out in turn: a crash test must find fault, or
 # mutants.txt say why none can; TAP, one line for each
 #

@@ -1,8 +1,6 @@
-#include "world.h"
+#include "world_impl.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
@@ -16,89 +14,14 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "agent/agent.h"
 #include "agent/close.h"
-#include "agent/conn.h"
-#include "agent/file.h"
-#include "agent/file_seen.h"
 #include "agent/idle.h"
 #include "agent/ops.h"
 #include "agent/recover.h"
-#include "agent/state.h"
 #include "agent/zero_reserve.h"
-#include "catalog_model.h"
-#include "client/client.h"
 #include "core/error.h"
-#include "disk.h"
 
-#define FIRST_SOCK (1 << 22)
-#define NR_CLIENTS 2
-#define NR_FILES 4
-#define NR_DEEDS 56 /* a bit for each of their values in 64 */
-#define NEVER SIZE_MAX
-#define OTHERS_SIZE 700
-#define OTHERS_VALUE 63
-
-/* the thread that acts: a fence waits for the flushes of its own thread */
-enum thread { CLIENT, LOOP = NR_CLIENTS, WORKER };
-
-struct workers {
-	struct job *jobs; /* oldest first */
-	unsigned nr_running;
-};
-
-struct deed {
-	enum { WRITE, CUT, MAKE, DELETE } kind;
-	unsigned file;
-	uint64_t off, len; /* CUT: off is the new size */
-	size_t start, end; /* operations recorded when it began and returned */
-	bool in_use;	   /* DELETE: some client had it open */
-};
-
-/* what the bytes are: of a file that was there, and of the write that is deed i; 0 of nothing */
-#define INITIAL(file) (1 + (file))
-#define VALUE(i) (1 + NR_FILES + (i))
-#define UNNAMED 0xee /* is in no file that has a name */
-
-struct client {
-	struct conn *conn;
-	struct pmio *pm; /* NULL: not used yet */
-	union pmio_any_msg reply;
-	int reply_fd;
-	bool replied;
-};
-
-/* what lives until the power goes */
-struct machine {
-	struct pmio_pm *pm;
-	struct disk *disk;
-	struct catalog_model *catalog;
-	struct agent *agent;
-	struct workers workers;
-	struct client client[NR_CLIENTS];
-	enum thread thread;
-};
-
-static struct {
-	struct world_params params;
-	char dir[64];
-	struct machine *machine; /* the running one */
-	/* the history that promises come from */
-	char path[NR_FILES][64];
-	size_t initial[NR_FILES]; /* bytes at the start; NEVER: not there */
-	unsigned nr_files;
-	struct deed deeds[NR_DEEDS];
-	unsigned nr_deeds;
-	bool late; /* writes are promised by the next sync */
-	struct {
-		const char *call;
-		unsigned nth;
-		void (*fn)(void);
-	} during;
-	bool inside;	/* of what others do during a call */
-	bool gave_up;
-	char flaw[512];
-} world;
+struct world world;
 
 /* the test itself cannot go on */
 static void must(bool ok)
@@ -109,7 +32,7 @@ static void must(bool ok)
 
 /* ---- flaws -------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 1, 2))) static void flaw(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) void flaw(const char *fmt, ...)
 {
 	va_list args;
 
@@ -202,7 +125,7 @@ int world_map(int fd, struct pmio_pm **out)
 	return 0;
 }
 
-static void start_agent(bool hold)
+void start_agent(bool hold)
 {
 	static struct pmio_agent_config configs[2] = {
 		{ .drain_threads = 1 }, { .drain_threads = 1, .recover_hold = true },
@@ -243,7 +166,7 @@ static void free_client(struct client *c)
 }
 
 /* it and its clients are gone from one moment to the next: only memory is freed */
-static void kill_agent(struct machine *m)
+void kill_agent(struct machine *m)
 {
 	struct agent *a = m->agent;
 	struct handle *h, *tmp;
@@ -309,7 +232,7 @@ int world_send(int sock, const union pmio_any_msg *msg, int fd)
 	return 0;
 }
 
-static int call(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
+int call(struct pmio *pm, union pmio_any_msg *msg, int send_fd, union pmio_any_msg *reply, int *fd)
 {
 	struct machine *m = world.machine;
 	struct client *c = &m->client[pm->sock - FIRST_SOCK];
@@ -387,7 +310,7 @@ int client_check_epoch(struct pmio_file *f, uint64_t *epoch)
 	return 0;
 }
 
-static struct pmio *connect_client(unsigned i)
+struct pmio *connect_client(unsigned i)
 {
 	struct machine *m = world.machine;
 	struct client *c = &m->client[i];
@@ -416,7 +339,7 @@ static struct pmio *connect_client(unsigned i)
 
 /* ---- the life of a machine ---------------------------------------------------------------------- */
 
-static struct machine *new_machine(struct pmio_pm *pm, struct disk *disk, struct catalog_model *catalog)
+struct machine *new_machine(struct pmio_pm *pm, struct disk *disk, struct catalog_model *catalog)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 
@@ -427,14 +350,14 @@ static struct machine *new_machine(struct pmio_pm *pm, struct disk *disk, struct
 	return m;
 }
 
-static void use_machine(struct machine *m)
+void use_machine(struct machine *m)
 {
 	world.machine = m;
 	disk_use(m ? m->disk : NULL);
 	catalog_model_use(m ? m->catalog : NULL);
 }
 
-static void free_machine(struct machine *m)
+void free_machine(struct machine *m)
 {
 	kill_agent(m);
 	disk_delete(&m->disk);
@@ -490,7 +413,7 @@ void world_end(void)
 	pmio_log_set_handler(NULL);
 }
 
-static unsigned file_of(const char *path)
+unsigned file_of(const char *path)
 {
 	for (unsigned i = 0; i < world.nr_files; i++)
 		if (strcmp(world.path[i], path) == 0)
@@ -758,489 +681,10 @@ void world_during(const char *call_name, unsigned nth, void (*fn)(void))
 	disk_set_hook(hook);
 }
 
-/* ---- what a file may be after a cut ---------------------------------------------------------------- */
-
-/* of those deeds that had not returned and are done whole or not at all, which are done: a bit each */
-struct outcome {
-	size_t cut;
-	unsigned done;
-};
-
-enum effect { NOT_DONE, IN_PART, DONE };
-
-static bool is_whole_or_not(const struct deed *d)
-{
-	return d->kind == CUT || d->kind == DELETE;
-}
-
-static enum effect effect(const struct deed *d, const struct outcome *o, unsigned *nth)
-{
-	if (d->start >= o->cut)
-		return NOT_DONE;
-	if (d->end <= o->cut)
-		return DONE;
-	if (is_whole_or_not(d))
-		return o->done >> (*nth)++ & 1 ? DONE : NOT_DONE;
-	return IN_PART;
-}
-
-static unsigned nr_outcomes(unsigned file, size_t cut)
-{
-	unsigned nr = 1;
-
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
-		const struct deed *d = &world.deeds[i];
-
-		if (d->file == file && is_whole_or_not(d) && d->start < cut && d->end > cut)
-			nr *= 2;
-	}
-	return nr;
-}
-
-struct expected {
-	uint64_t least, most; /* bytes */
-	bool may_be, must_be; /* there */
-};
-
-static struct expected expect_size(unsigned file, const struct outcome *o)
-{
-	bool there = world.initial[file] != NEVER;
-	struct expected x = { .may_be = there, .must_be = there };
-	unsigned nth = 0;
-
-	if (there)
-		x.least = x.most = world.initial[file];
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
-		const struct deed *d = &world.deeds[i];
-		enum effect e = d->file == file ? effect(d, o, &nth) : NOT_DONE;
-		uint64_t end = d->off + d->len;
-
-		if (e == NOT_DONE)
-			continue;
-		if (d->kind == WRITE) {
-			if (e == DONE && x.least < end)
-				x.least = end;
-			if (x.most < end)
-				x.most = end;
-		} else if (d->kind == CUT) {
-			x.least = x.most = d->off;
-		} else if (d->kind == DELETE || e == DONE || !x.may_be) { /* else the old one's going was lost */
-			x = (struct expected){ .may_be = d->kind == MAKE,
-					       .must_be = d->kind == MAKE && e == DONE };
-		}
-	}
-	return x;
-}
-
-/* what the byte at off may be: a bit for each value; *end: the same up to there */
-static uint64_t expect_byte(unsigned file, const struct outcome *o, uint64_t off, uint64_t *end)
-{
-	bool there = world.initial[file] != NEVER;
-	uint64_t values = 1;
-	unsigned nth = 0;
-
-#define UP_TO(n) (*end = (n) > off && (n) < *end ? (n) : *end)
-	if (world.initial[file] != NEVER) {
-		if (off < world.initial[file])
-			values = 1ULL << INITIAL(file);
-		UP_TO(world.initial[file]);
-	}
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
-		const struct deed *d = &world.deeds[i];
-		enum effect e = d->file == file ? effect(d, o, &nth) : NOT_DONE;
-
-		if (e == NOT_DONE)
-			continue;
-		UP_TO(d->off);
-		UP_TO(d->off + d->len);
-		if (d->kind == DELETE || (d->kind == MAKE && (e == DONE || !there))) {
-			there = d->kind == MAKE;
-			values = 1;
-		} else if (d->kind == CUT) {
-			if (off >= d->off)
-				values = 1;
-		} else if (d->kind == WRITE && off >= d->off && off < d->off + d->len) {
-			values = 1ULL << VALUE(i) | (e == DONE ? 0 : values);
-		}
-	}
-#undef UP_TO
-	return values;
-}
-
-static bool check_bytes(unsigned file, const struct outcome *o, const uint8_t *bytes, uint64_t size,
-			char *why, size_t len)
-{
-	for (uint64_t off = 0, end; off < size; off = end) {
-		uint64_t values, at = off;
-
-		end = size;
-		values = expect_byte(file, o, off, &end);
-		while (at < end && bytes[at] < 64 && (values >> bytes[at] & 1))
-			at++;
-		if (at == end)
-			continue;
-		snprintf(why, len, "byte %llu is %u, not one of %#llx", (unsigned long long)at, bytes[at],
-			 (unsigned long long)values);
-		return false;
-	}
-	return true;
-}
-
-static bool check_outcome(unsigned file, const struct outcome *o, const uint8_t *bytes, uint64_t size,
-			  char *why, size_t len)
-{
-	struct expected x = expect_size(file, o);
-
-	if (!bytes) {
-		snprintf(why, len, "it is not there");
-		return !x.must_be;
-	}
-	if (!x.may_be) {
-		snprintf(why, len, "it is there");
-		return false;
-	}
-	if (size < x.least || size > x.most) {
-		snprintf(why, len, "its size is %llu, not %llu..%llu", (unsigned long long)size,
-			 (unsigned long long)x.least, (unsigned long long)x.most);
-		return false;
-	}
-	return check_bytes(file, o, bytes, size, why, len);
-}
-
-/* bytes: NULL: the file is not there */
-static void check_file(unsigned file, size_t cut, const uint8_t *bytes, uint64_t size, const char *where)
-{
-	struct outcome o = { .cut = cut };
-	char why[400];
-	size_t n = 0;
-
-	for (unsigned nr = nr_outcomes(file, cut); o.done < nr; o.done++) {
-		if (check_outcome(file, &o, bytes, size, why + n, sizeof(why) - n))
-			return;
-		if (o.done + 1 < nr && n < sizeof(why) / 2)
-			n = strlen(strcat(why, ", or "));
-	}
-	flaw("%s, %s: %s", world.path[file], where, why);
-}
-
-static void check_disk(const struct disk *disk, size_t cut, const char *where)
-{
-	struct stat st = { .st_size = 0 };
-
-	for (unsigned i = 0; i < world.nr_files; i++) {
-		const uint8_t *bytes = disk_look(disk, world.path[i], &st);
-
-		check_file(i, cut, bytes, bytes ? (uint64_t)st.st_size : 0, where);
-	}
-}
-
-static void check_read(struct pmio_file *f, size_t cut)
-{
-	off_t size = 0;
-	uint8_t *bytes;
-	ssize_t n;
-
-	pmio_size(f, &size);
-	bytes = malloc((size_t)size + 1);
-	assert(bytes);
-	n = pmio_pread(f, bytes, (size_t)size + 1, 0);
-	if (n != size)
-		flaw("%s: read %zd of %lld bytes", f->path, n, (long long)size);
-	else
-		check_file(file_of(f->path), cut, bytes, (uint64_t)size, "read");
-	free(bytes);
-}
-
 void world_read(struct pmio_file *f)
 {
 	enum thread before = act_as(f->pm->sock - FIRST_SOCK);
 
 	check_read(f, pmio_pm_record_count(world.machine->pm));
 	act_as(before);
-}
-
-/* ---- looking at what a cut has left ------------------------------------------------------------------ */
-
-struct chooser {
-	uint64_t bits;	 /* if there are few choices */
-	bool drawn;	 /* else */
-	uint64_t random;
-};
-
-static bool survives(void *arg)
-{
-	struct chooser *c = arg;
-	bool bit;
-
-	if (!c->drawn) {
-		bit = c->bits & 1;
-		c->bits >>= 1;
-		return bit;
-	}
-	c->random ^= c->random << 13;
-	c->random ^= c->random >> 7;
-	c->random ^= c->random << 17;
-	return c->random >> 40 & 1;
-}
-
-static bool never_survives(void *arg)
-{
-	(void)arg;
-	return false;
-}
-
-static void read_all(size_t cut)
-{
-	struct stat st;
-
-	for (unsigned i = 0; i < world.nr_files && !world.flaw[0]; i++) {
-		struct pmio_file *f;
-
-		if (!disk_look(world.machine->disk, world.path[i], &st))
-			continue;
-		f = world_open(0, world.path[i], PMIO_OPEN_READ);
-		if (!f)
-			return;
-		check_read(f, cut);
-		world_close(&f);
-	}
-}
-
-/* what waits, because that was asked for */
-static void drain_all(void)
-{
-	struct agent *a = world.machine->agent;
-	union pmio_any_msg msg, reply;
-	struct file *f, *tmp;
-
-	HASH_ITER(hh, a->files, f, tmp) {
-		int rc;
-
-		if (f->state == PMIO_FILE_CLEAN)
-			continue;
-		pmio_proto_request(&msg, PMIO_OP_DRAIN, 0);
-		msg.drain.slot = f->slot;
-		msg.drain.generation = pmio_pm_load64(&a->view->slots[f->slot].generation);
-		rc = call(connect_client(0), &msg, -1, &reply, NULL);
-		if (rc < 0)
-			flaw("drain of slot %u: %s", msg.drain.slot, pmio_strerror(rc));
-	}
-}
-
-/* what the catalog calls clean would survive another cut, and be taken for the same */
-static void check_durable(size_t cut)
-{
-	struct machine *m = world.machine;
-	struct disk *after = disk_cut(m->disk, pmio_pm_record_count(m->pm), never_survives, NULL, m->pm);
-	struct stat st;
-
-	check_disk(after, cut, "durable");
-	for (struct file *f = m->agent->files; f; f = f->hh.next) {
-		if (f->state != PMIO_FILE_CLEAN)
-			flaw("%s: not clean, but state %d, error %d", f->path, (int)f->state, f->error);
-		else if (!files_is_stale(f) && (!disk_look(after, f->path, &st) || !files_same_as_seen(f, &st)))
-			flaw("%s: clean, but not durable", f->path);
-	}
-	disk_delete(&after);
-}
-
-static void check_frames(void)
-{
-	struct agent *a = world.machine->agent;
-	uint64_t nr = pmio_pool_frames_free(a->pool);
-
-	for (struct file *f = a->files; f; f = f->hh.next)
-		nr += HASH_COUNT(f->chunks) - f->nr_pfs_chunks;
-	if (nr != a->view->nr_frames)
-		flaw("%llu frames, not %llu", (unsigned long long)nr, (unsigned long long)a->view->nr_frames);
-}
-
-/*
- * A file that others have open while it is deleted may change until the power goes, so that nothing
- * tells it from a later one with its inode's number: known, and left (design.md).
- */
-static bool may_be_taken_for_it(unsigned file, size_t cut)
-{
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
-		const struct deed *d = &world.deeds[i];
-
-		if (d->kind == DELETE && d->file == file && d->in_use && d->start <= cut && d->end > cut)
-			return true;
-	}
-	return false;
-}
-
-/* somebody makes other files of the names that are free: they are none of ours */
-static unsigned put_others(bool put, size_t cut)
-{
-	struct stat st;
-	unsigned put_there = 0;
-
-	for (unsigned i = 0; put && i < world.nr_files; i++) {
-		if (disk_look(world.machine->disk, world.path[i], &st) || may_be_taken_for_it(i, cut))
-			continue;
-		disk_put(world.machine->disk, world.path[i], OTHERS_SIZE, OTHERS_VALUE);
-		put_there |= 1u << i;
-	}
-	return put_there;
-}
-
-/* they are as they were; and then they go, for what follows */
-static void take_others(unsigned put_there)
-{
-	int dir = disk_open(DISK_DIR, O_RDONLY);
-	struct stat st;
-
-	for (unsigned i = 0; i < world.nr_files; i++) {
-		const uint8_t *bytes = disk_look(world.machine->disk, world.path[i], &st);
-
-		if (!(put_there >> i & 1))
-			continue;
-		if (!bytes || st.st_size != OTHERS_SIZE || bytes[0] != OTHERS_VALUE)
-			flaw("%s: a file of somebody else was changed", world.path[i]);
-		else
-			disk_unlink(world.path[i]);
-	}
-	disk_fsync(dir);
-	disk_close(dir);
-}
-
-static void look_after(size_t cut, bool hold, bool with_others)
-{
-	unsigned others = put_others(with_others, cut);
-
-	start_agent(hold);
-	if (world.flaw[0])
-		return;
-	world_idle();
-	if (hold && !others && world.params.nr_slots >= world.nr_files) /* for what waits makes no room */
-		read_all(cut);
-	drain_all();
-	world_idle();
-	if (others)
-		take_others(others);
-	check_disk(world.machine->disk, cut, "drained");
-	check_durable(cut);
-	read_all(cut);
-	world_idle();
-	check_frames();
-}
-
-struct looker {
-	const struct world_limits *limits;
-	struct machine *m;
-	unsigned depth;
-	size_t first_cut, last_cut; /* depth > 0: the promises are those of first_cut */
-	unsigned nr_choices;	    /* at last_cut */
-	unsigned long every; /* looked at is one of so many images */
-	unsigned long nr_looks;
-	uint64_t random;
-	unsigned long *nr;
-};
-
-static int look_at_image(const void *image, size_t size, size_t cut, void *arg);
-
-static void look_nested(struct looker *l, struct machine *m, size_t cut)
-{
-	struct world_limits few = { .images = 2, .variants = 2, .seed = l->limits->seed };
-	size_t cuts = pmio_pm_record_count(m->pm);
-	struct looker inner = { .limits = &few, .m = m, .depth = 1, .first_cut = cut,
-				.every = cuts / 25 + 1, .random = *l->nr, .nr = l->nr };
-
-	if (l->depth > 0 || l->limits->nested == 0 || ++l->nr_looks % l->limits->nested)
-		return;
-	pmio_pm_record_images(m->pm, few.images, few.seed, look_at_image, &inner);
-}
-
-static void look_at_variant(struct looker *l, const void *image, size_t cut, struct chooser *c)
-{
-	size_t promised = l->depth ? l->first_cut : cut;
-	struct pmio_pm *pm = pmio_pm_record_like(l->m->pm, image);
-	struct machine *m = new_machine(pm, disk_cut(l->m->disk, cut, survives, c, pm),
-					catalog_model_cut(l->m->catalog, cut, pm));
-	bool with_others;
-
-	use_machine(m);
-	++*l->nr;
-	with_others = l->depth == 0 && *l->nr % 3 == 0;
-	look_after(promised, *l->nr % 4 == 0, with_others);
-	kill_agent(m);
-	if (!world.flaw[0] && !with_others)
-		look_nested(l, m, promised);
-	free_machine(m);
-	use_machine(l->m);
-}
-
-static int look_at_image(const void *image, size_t size, size_t cut, void *arg)
-{
-	struct looker *l = arg;
-	unsigned variants = l->limits->variants;
-	bool few;
-
-	(void)size;
-	l->random = l->random * 6364136223846793005ULL + 1442695040888963407ULL;
-	if ((l->random >> 33) % l->every)
-		return 0;
-	if (cut != l->last_cut)
-		l->nr_choices = disk_choices(l->m->disk, cut);
-	l->last_cut = cut;
-	few = l->nr_choices < 16 && 1u << l->nr_choices <= variants;
-	if (few)
-		variants = 1u << l->nr_choices;
-	for (unsigned i = 0; i < variants && !world.flaw[0]; i++) {
-		struct chooser c = { .bits = i == 1 && !few ? ~0ULL : i, .drawn = i > 1 && !few };
-
-		c.random = l->limits->seed * 0x9e3779b97f4a7c15ULL + cut * 64 + i + 1;
-		look_at_variant(l, image, cut, &c);
-		if (world.flaw[0] && l->depth == 0) {
-			size_t n = strlen(world.flaw);
-
-			snprintf(world.flaw + n, sizeof(world.flaw) - n, " (cut %zu, look %lu)", cut, *l->nr);
-		}
-	}
-	return world.flaw[0] != '\0';
-}
-
-static int count_image(const void *image, size_t size, size_t cut, void *arg)
-{
-	(void)image, (void)size, (void)cut;
-	++*(unsigned long *)arg;
-	return 0;
-}
-
-static void show_deeds(void)
-{
-	static const char *const kinds[] = { "write", "cut", "make", "delete" };
-
-	for (unsigned i = 0; i < world.nr_deeds; i++) {
-		const struct deed *d = &world.deeds[i];
-
-		fprintf(stderr, "# deed %u: %s %s %llu %llu, operations %zu to %zd\n", i, kinds[d->kind],
-			world.path[d->file], (unsigned long long)d->off, (unsigned long long)d->len,
-			d->start, (ssize_t)d->end);
-	}
-}
-
-const char *world_cut(const struct world_limits *limits, unsigned long *nr)
-{
-	struct looker l = { .limits = limits, .m = world.machine, .every = 1,
-			    .random = limits->seed, .nr = nr };
-	struct pmio_pm *pm = world.machine->pm;
-	unsigned long images = 0;
-
-	if (!world.flaw[0])
-		world_idle();
-	disk_set_hook(NULL);
-	world.late = false; /* what looks does changes no promise */
-	pmio_pm_record_mark(pm); /* a cut when all is over */
-	kill_agent(world.machine);
-	if (world.flaw[0])
-		return world.flaw;
-	pmio_pm_record_images(pm, limits->images, limits->seed, count_image, &images);
-	if (images * limits->variants > limits->looks)
-		l.every = (images * limits->variants + limits->looks - 1) / limits->looks;
-	pmio_pm_record_images(pm, limits->images, limits->seed, look_at_image, &l);
-	if (world.flaw[0] && getenv("WORLD_LOG"))
-		show_deeds();
-	return world.flaw[0] ? world.flaw : NULL;
 }

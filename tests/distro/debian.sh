@@ -20,7 +20,7 @@ top_srcdir=$(cd "$top_srcdir" && pwd)
 : "${DISTRO_PACKAGES=$(for list in $lists; do sed 's/#.*//' "$top_srcdir/scripts/packages-$list.txt"; done | tr '\n' ' ')}"
 PATH=$PATH:/usr/sbin:/sbin
 
-skip_all() { echo "1..0 # SKIP $*"; exit 0; }
+. "$top_srcdir/tests/tap.sh" || exit 99
 [ "$(id -u)" = 0 ] || skip_all "needs root"
 for program in debootstrap unshare chroot apt-config; do
 	command -v $program >/dev/null || skip_all "no $program"
@@ -33,28 +33,28 @@ mirror=${mirror%/}
 work=$(mktemp -d "$DISTRO_DIR/pmio-distro.XXXXXX") || skip_all "no folder for a root in $DISTRO_DIR"
 trap 'rm -rf --one-file-system "$work"' EXIT
 trap 'exit 99' INT TERM
-root=${DISTRO_ROOT:-$work/root}
+root=${DISTRO_ROOT:-$work/root} T=$work
 [ "$(df -k --output=avail "$work" | tail -n 1)" -gt 4000000 ] || skip_all "less than 4 GB free in $DISTRO_DIR"
 why=$(timeout 60 /usr/lib/apt/apt-helper download-file "$mirror/dists/$suite/Release" "$work/Release" 2>&1) ||
 	skip_all "the mirror cannot be reached, or has no $suite: $(echo "$why" | tail -n 1)"
 
-tap_n=0 failed=0
 # step NAME COMMAND...: its last line is shown, and all the rest if it fails
 step() {
 	local name=$1 log=$work/log began=$SECONDS rc
 	shift
+	steps_begin
 	("$@") >"$log" 2>&1 </dev/null
 	rc=$?
-	tap_n=$((tap_n + 1))
+	steps_end
 	if [ $rc = 0 ]; then
-		echo "ok $tap_n - $name ($((SECONDS - began)) s)"
+		ok "$name ($((SECONDS - began)) s)"
 		tail -n 4 "$log" | sed 's/^/#   /'
 		return 0
 	fi
-	failed=1
-	echo "not ok $tap_n - $name"
+	not_ok "$name"
 	[ $rc != 124 ] || echo "# no time is left: DISTRO_LIMIT=$DISTRO_LIMIT s"
 	tail -n 400 "$log" | sed 's/^/#   /'
+	last_steps
 	return 1
 }
 
@@ -127,4 +127,4 @@ echo 1..3
 step "a root of Debian $suite" fresh || { echo "Bail out! no root"; exit 1; }
 step "scripts/quickstart" quickstart
 step "scripts/run-tests, $DISTRO_TARGETS" run_tests
-exit $failed
+exit $tap_failed

@@ -8,8 +8,6 @@ export PMIO_DRAIN=async
 
 LEN=3000000
 
-# state_is FILE STATE
-state_is() { expect 0 "$PMIO" stat --json "$1" && json "o['files'][0]['state'] == '$2'"; }
 whole() { expect 0 "$FILEIO" -p "$BACK/$1" is $LEN verify 0 $LEN 7; }
 # written NAME: by a program that has ended while nothing got through
 written() {
@@ -28,7 +26,7 @@ waits() {
 	written b || return 1
 	"$PMIO" drain "$PFS/b" >"$T/drain" 2>&1 </dev/null &
 	BG=$! bgs="$bgs $!"
-	sleep 0.3
+	sleep 0.3 # it waits all the time
 	! gone $BG && no_fault && bg_ends && grep -q "^drained $PFS/b\$" "$T/drain" && whole b
 }
 check "pmio drain waits for it" waits

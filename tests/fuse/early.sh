@@ -29,7 +29,8 @@ while_open() {
 check "the close has only the rest" while_open
 
 again() {
-	begins b write 100000 300000 8 wait "$T/go2" && touch "$T/go" && sleep 1.5 && touch "$T/go2" && bg_ends &&
+	begins b write 100000 300000 8 wait "$T/go2" && touch "$T/go" && until_ok bg_waits 2 &&
+		sleep 1.5 && touch "$T/go2" && bg_ends && # long enough to drain it more than once
 		file_is "$PFS/b" "$LEN + 300000 <= f['drained'] <= $LEN + 300000 + 512" &&
 		expect 0 "$FILEIO" -p "$BACK/b" is $LEN verify 0 100000 7 verify 100000 300000 8 verify 400000 4600000 7
 }
@@ -70,7 +71,7 @@ no_fault
 
 killed_after() {
 	begins f write 100000 300000 8 wait "$T/never" && touch "$T/go" &&
-		until_ok file_is "$PFS/f" "f['dirty'] > $LEN - $FULL + 200000" && sleep 0.2 && crash &&
+		until_ok file_is "$PFS/f" "f['dirty'] > $LEN - $FULL + 200000" && until_ok bg_waits 2 && crash &&
 		recovers f verify 0 100000 7 verify 100000 300000 8 verify 400000 4600000 7
 }
 check "all are killed when some of it was written again" killed_after

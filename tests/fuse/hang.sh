@@ -105,13 +105,13 @@ check "more drains than there are threads to drain" many
 no_fault
 
 # of a file that another program has open
-same_file() {
+of_open_file() {
 	rm -f "$T/go"
 	background "$PFS/hung/same" write 0 $LEN 7 wait "$T/go" drain
-	bg_says waiting && fault "write hang name=hung" && touch "$T/go" && sleep 0.2 &&
+	bg_says waiting && fault "write hang name=hung" && touch "$T/go" && until_ok state_is "$PFS/hung/same" draining &&
 		expect 0 "$PMIO" ls && says "$PFS/hung/same" && others_go_on same && no_fault && bg_ends && whole same
 }
-check "a drain of an open file" same_file
+check "a drain of an open file" of_open_file
 no_fault
 
 client_killed() {

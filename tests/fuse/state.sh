@@ -7,11 +7,6 @@ plan 5
 
 LEN=3000000
 
-# state_is FILE STATE [EXPRESSION of f]
-state_is() {
-	expect 0 "$PMIO" stat --json "$1" &&
-		json "[f for f in o['files'] if f['state'] == '$2' and (${3:-True})] == o['files'] != []"
-}
 bytes() { echo "f['dirty'] == $1 and f['left'] == $2 and 'error' not in f"; }
 
 opened() {

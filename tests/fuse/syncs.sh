@@ -11,7 +11,6 @@ put() { expect 0 "$FILEIO" "$PFS/$1" write 0 $LEN "${2:-7}"; }
 # a file that exists: an fsync of a new one that hangs would keep its drain waiting, on FUSE
 old() { : >"$BACK/$1"; }
 is_plain() { expect 0 "$FILEIO" -p "$BACK/$1" is $LEN verify 0 $LEN "${2:-7}"; }
-state_is() { expect 0 "$PMIO" stat --json "$PFS/$1" && json "[f for f in o['files'] if f['state'] == '$2' and (${3:-True})] == o['files'] != []"; }
 ls_says() { expect 0 "$PMIO" ls && says "$1"; }
 # a worker that is in a call to FUSE ends when that does
 cut() {
@@ -24,7 +23,7 @@ new_boot() { head -c 16 /dev/zero | dd of="$PMIO_POOL/data" bs=1 seek=4040 conv=
 lost() { : >"$PFS/$1" && touch -d "1 hour ago" "$PFS/$1"; }
 
 closes() {
-	old a && fault "fsync hang" && put a && is_plain a && state_is a clean "f['dirty'] == 0"
+	old a && fault "fsync hang" && put a && is_plain a && state_is "$PFS/a" clean "f['dirty'] == 0"
 }
 check "a close does not wait for fsync" closes
 
@@ -32,9 +31,9 @@ drain_waits() {
 	"$PMIO" drain "$PFS/a" >"$T/drain" 2>&1 &
 	local pid=$!
 	bgs="$bgs $pid"
-	sleep 0.3
+	sleep 0.3 # it waits all the time
 	gone $pid && return 1
-	no_fault && wait $pid && state_is a clean
+	no_fault && wait $pid && state_is "$PFS/a" clean
 }
 check "pmio drain does" drain_waits
 no_fault
@@ -55,7 +54,7 @@ no_fault
 "$PMIO" drain --all >/dev/null 2>&1
 
 fsync_fails() {
-	old d && fault "fsync EIO" && put d && until_ok state_is d failed "f['errno'] == 'EIO' and f['dirty'] == $LEN" && no_fault &&
+	old d && fault "fsync EIO" && put d && until_ok state_is "$PFS/d" failed "f['errno'] == 'EIO' and f['dirty'] == $LEN" && no_fault &&
 		lost d && expect 1 "$PMIO" drain "$PFS/d" && expect 0 "$PMIO" drain --force "$PFS/d" && is_plain d
 }
 check "fsync fails: the data are kept, and all written again" fsync_fails
@@ -67,7 +66,7 @@ fsync_fails_while_open() {
 	old e && fault "fsync EIO" && put e && background "$PFS/e" wait "$T/go" write 0 100 8
 	bg_says waiting && until_ok grep -q "$PFS/e: fsync: " "$PMIO_POOL/agent.log" && no_fault && touch -r "$BACK/e" "$T/time" &&
 		echo lost | dd of="$BACK/e" bs=1 seek=100000 conv=notrunc status=none && touch -r "$T/time" "$BACK/e" &&
-		touch "$T/go" && bg_ends && state_is e clean &&
+		touch "$T/go" && bg_ends && state_is "$PFS/e" clean &&
 		expect 0 "$FILEIO" -p "$BACK/e" is $LEN verify 0 100 8 verify 100 $((LEN - 100)) 7
 }
 check "fsync fails while a program has it open again" fsync_fails_while_open
@@ -94,7 +93,7 @@ no_fault
 
 power_cut_and_others() {
 	old i && fault "fsync hang" && put i && cut && echo others >"$PFS/i" && new_boot && no_fault &&
-		expect 1 "$PMIO" drain --all && state_is i changed && [ "$(cat "$BACK/i")" = others ] &&
+		expect 1 "$PMIO" drain --all && state_is "$PFS/i" changed && [ "$(cat "$BACK/i")" = others ] &&
 		expect 0 "$PMIO" drain --force "$PFS/i" && is_plain i
 }
 check "... and others have changed it since: somebody has to decide" power_cut_and_others

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # fuzz.sh [RUNS [SECONDS]] -- the libFuzzer targets; TAP
 #
 # RUNS inputs each for messages, for headers of media, for endpoint descriptors and layout files, for messages to a target and for job
@@ -9,7 +9,7 @@
 . "${top_srcdir:-.}/tests/env.sh"
 
 runs=${1:-100000} seconds=${2:-15}
-cd "$T" || exit 1
+cd "$T" || fatal
 
 fuzz() { # target arguments...
 	bin=$top_builddir/tests/fuzz/fuzz_$1
@@ -21,7 +21,7 @@ fuzz() { # target arguments...
 	ASAN_OPTIONS=detect_leaks=0 "$bin" -verbosity=0 -print_final_stats=1 "$@" || return 1
 }
 
-cp "$top_srcdir"/slurm/*.lua "$T" || exit 99
+cp "$top_srcdir"/slurm/*.lua "$T" || fatal
 printf 'HELPER=h\nSTATE=s\nPMEM=p\nGRES=pmem\nNODE_CAPACITY=128MiB\nCAPACITY=256MiB\n' >"$T/pmio-slurm.conf"
 export FUZZ_LUA=$T FUZZ_DIRECTIVES=$top_srcdir/tests/fuzz/fuzz_directives.lua
 

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # kills.sh -- ranks and agents die by SIGKILL at random moments (kills.c); TAP
 #
 # kills.sh --kills N [--seed S]: so many in each of the two pools, instead of a few

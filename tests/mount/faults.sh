@@ -75,7 +75,7 @@ hangs() {
 	cp "$T/ref" "$M/hang" &
 	local pid=$!
 	bgs="$bgs $pid"
-	sleep 1
+	until_ok state_is "$PFS/hang" draining || return
 	[ "$(timeout 60 cat "$M/other")" = other ] && timeout 60 ls -l "$M" >/dev/null && timeout 60 cp "$T/ref" "$M/free" && cmp "$T/ref" "$BACK/free" &&
 		! gone $pid && no_fault && wait $pid && cmp "$T/ref" "$BACK/hang" && unmount_m
 }

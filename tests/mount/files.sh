@@ -234,7 +234,7 @@ assert os.pread(fd, 1, o)[0] == (o * 131 + (o >> 8) * 17 + (o >> 20) * 5 + 5) & 
 }
 check "what is written is seen by who has it open through the pool, and the reverse" both_ways
 
-unmount_m || exit 99
+unmount_m || fatal
 export PMIO_DRAIN=hold
 held() {
 	mount_m && cp "$T/ref" "$M/h" && is_size "$M/h" 3300000 && is_size "$PFS/h" 0 && [ "$(ls -l "$M" | awk '$NF == "h" { print $5 }')" = 3300000 ] &&
@@ -266,7 +266,7 @@ os.setxattr(sys.argv[1], "security.capability", bytes.fromhex("01000002002000000
 		python 'import os, sys; os.getxattr(sys.argv[1], "security.capability")' "$PFS/hc"
 }
 check "held: capabilities and modes that are set stay" held_rights
-unmount_m || exit 99
+unmount_m || fatal
 unset PMIO_DRAIN
 
 selected() {

@@ -1,5 +1,6 @@
 # lib.sh -- sourced after env.sh and tests/cli/lib.sh: $M is where $PFS is mounted, with its data in the pool
 
+. "$top_srcdir/tests/redirect/files.sh" || exit 99
 M=$T/mnt
 mkdir "$M"
 COPY=$top_builddir/tests/mount/copy
@@ -19,20 +20,12 @@ remount() {
 }
 # the process that serves it
 mount_pid() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.pmio.mount").decode())' "$M"; }
-# the pattern of fileio, in a plain file: pattern FILE LEN SEED
-pattern() {
-	python3 -c 'import sys
-n, seed = int(sys.argv[2]), int(sys.argv[3])
-open(sys.argv[1], "wb").write(bytes((o * 131 + (o >> 8) * 17 + (o >> 20) * 5 + seed) & 255 for o in range(n)))' "$@"
-}
-size() { stat -c %s "$1"; }
 # sizes are those, here and through the pool
 is_size() {
 	[ "$(size "$1")" = "$2" ] && return 0
 	echo "$1: size $(size "$1"), should be $2"
 	return 1
 }
-state_of() { "$PMIO" ls | awk -v path="$1" '$NF == path { print $1 }'; }
 # python CODE [ARGUMENT...]
 python() { timeout -k 5 "${TEST_TIMEOUT:-600}" python3 -c "$@"; }
 

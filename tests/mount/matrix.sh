@@ -14,7 +14,6 @@ lacks=" java fio lmdb numpy zarr leveldb dbi rrdtool python_mmap python_mmap_sha
 same_words() {
 	diff "$T/plain.out" "$T/mount.out" && diff <(sed "s,$T/plain,DIR,g; s/line [0-9]*: //" "$T/plain.out.err") <(sed "s,$M,DIR,g; s/line [0-9]*: //" "$T/mount.out.err")
 }
-list() { (cd "$1" && find . -printf '%p %y %s %m %l\n' | sed 's/ d [0-9]* / d /' | sort); }
 same_files() { diff -r --no-dereference "$T/plain/$1" "$2/$1" && diff <(list "$T/plain/$1") <(list "$2/$1"); }
 same() {
 	run_case "$T/mount.out" "$M/$1" timeout -k 5 "${TEST_TIMEOUT:-600}" bash -c "${code[$1]}" && same_words && same_files "$1" "$M" &&

@@ -7,9 +7,9 @@ plan 18
 
 pattern "$T/p1" $LEN 1
 pattern "$T/p2" $LEN 2
-unmount_m || exit 99
+unmount_m || fatal
 export PMIO_DRAIN=hold
-mount_m || exit 99
+mount_m || fatal
 put() { cp "$T/p$2" "$M/$1"; }
 # nothing of it is in the pool
 unknown() { expect 0 "$PMIO" ls && ! says "$1"; }
@@ -139,7 +139,7 @@ refused_pmem() {
 }
 check "nobody opens a file of the mount through the pool" refused_pmem
 
-unmount_m || exit 99
+unmount_m || fatal
 # the mount and the pool are below its source: neither is to be reached through it
 inside() {
 	mkdir -p "$T/w" && expect 0 "$PMIO" mount --source "$T" "$M" && has_mount && [ -d "$M/pfs" ] && [ -d "$M/w" ] &&

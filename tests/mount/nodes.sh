@@ -5,24 +5,19 @@
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
 plan 17
-export PMIO_LIBDIR=$top_builddir/.libs PMIO_ADDRESS=127.0.0.1 PMIO_TIMEOUT=5
-HERE=$PMIO_POOL THERE=$T/there MEMORY=$T/memory
-mkdir -m 700 "$THERE" "$MEMORY"
+export PMIO_LIBDIR=$top_builddir/.libs
+. "$top_srcdir/tests/redirect/two_pools.sh" || exit 99
 end_all() {
-	local p
 	# shellcheck disable=SC2086
 	kill -9 $bgs 2>/dev/null
 	end_mount
-	for p in "$THERE" "$MEMORY"; do "$PMIO" agent stop --force --pool="$p" >/dev/null 2>&1; done
+	stop_others
 	cleanup
 }
 trap end_all EXIT
 
 there() { PMIO_POOL=$THERE PMIO_OWNER=always expect 0 "$PMIO" run --paths "$PFS/*" -- bash -ec "$1"; }
 here() { expect 0 bash -ec "$1"; }
-# what was printed, with ' ' for each end of a line
-printed() { [ "$(tr '\n' ' ' <"$OUT")" = "$1" ] || { cat "$OUT" "$ERR"; return 1; }; }
-no_owner() { [ -z "$(find "$PFS" -name '.pmio-owner.*' | tee /dev/stderr)" ]; }
 # a program has FILE open until the next let_go; one descriptor, as a mount drains a file when any of it is closed
 cat >"$T/hold.py" <<'PY'
 import os, sys, time
@@ -44,12 +39,6 @@ hold_open() { # NAME [HOW...]
 	until_ok test -e "$T/open"
 }
 hold_there() { hold_open "$PFS/$1" env PMIO_POOL="$THERE" PMIO_OWNER=always "$PMIO" run --paths "$PFS/*" --; }
-let_go() {
-	touch "$T/go"
-	wait $holder && [ ! -s "$T/holder.err" ] && [ "$(cat "$T/holder.out")" = "${1-"$(cat "$T/holder.out")"}" ] && return
-	cat "$T/holder.out" "$T/holder.err"
-	return 1
-}
 loaded() { grep -qe libfabric "/proc/$(mount_pid)/maps"; }
 
 nothing() { here "echo 1 >$M/plain; cat $M/plain; stat -c %s $M/plain; rm $M/plain" && printed "1 2 " && ! loaded; }
@@ -132,7 +121,6 @@ check "unmounted with such a file open" ends_open
 # ---- memory nodes
 "$PMIO_AGENT" --target --listen 127.0.0.1:0 --card "$T/card" --pool "$MEMORY" 2>"$T/memory.err" || "$PMIO_AGENT" --target --listen "127.0.0.1:$((20000 + $$ % 10000 * 2))" --card "$T/card" --pool "$MEMORY"
 export PMIO_TARGETS=$T/card
-in_pool() { "$PMIO" ls --pool="$1" | grep -q "$2\$"; }
 on_memory_node() { # NAME VARIABLE=VALUE
 	remount "$2" && here "printf 12345 >$M/$1; dd if=/dev/zero bs=1M count=3 status=none | tr '\0' m >>$M/$1; stat -c %s $M/$1; head -c 7 $M/$1" && printed "3145733 12345mm" && ! in_pool "$HERE" "$PFS/$1" && in_pool "$MEMORY" "$PFS/$1" &&
 		local -x "${2?}" && there "stat -c %s $PFS/$1; printf end >>$PFS/$1; tail -c 5 $PFS/$1" && printed "3145733 mmend" && here "tail -c 5 $M/$1" && printed mmend

@@ -110,7 +110,7 @@ with_git() {
 readers() { expect 0 python3 "$top_srcdir/tests/redirect/readers.py" "$M/readers" mount && says '^\[0, 0, 0\]$'; }
 
 for drain in close hold; do
-	[ $drain = close ] || { rm -rf "${M:?}"/* && remount PMIO_DRAIN=$drain || exit 99; }
+	[ $drain = close ] || { rm -rf "${M:?}"/* && remount PMIO_DRAIN=$drain || fatal; }
 	check "drain=$drain: tar, gzip" archives
 	check "drain=$drain: cp -a" copies
 	check "drain=$drain: a shell and its children" shell

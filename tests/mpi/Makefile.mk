@@ -76,7 +76,8 @@ tests_mpi_files_mpi_LDADD = $(OMPI_LIBS)
 tests_mpi_fork_mpi_SOURCES = tests/mpi/fork.c tests/mpi/util.h
 tests_mpi_fork_mpi_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_fork_mpi_LDADD = $(OMPI_LIBS)
-tests_mpi_fuzz_run_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz_type.c tests/mpi/fuzz_type.h tests/mpi/util.h
+tests_mpi_fuzz_run_SOURCES = tests/mpi/fuzz.c tests/mpi/fuzz.h tests/mpi/fuzz_file.c tests/mpi/fuzz_access.c \
+	tests/mpi/fuzz_type.c tests/mpi/fuzz_type_random.c tests/mpi/fuzz_type.h tests/mpi/fuzz_type_impl.h tests/mpi/util.h
 tests_mpi_fuzz_run_CPPFLAGS = $(mpi_test_CPPFLAGS)
 tests_mpi_fuzz_run_LDADD = $(OMPI_LIBS)
 tests_mpi_info_mpi_SOURCES = tests/mpi/info.c tests/mpi/util.h

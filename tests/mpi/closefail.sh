@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # closefail.sh -- the file system does not take a file: what an MPI program gets to know, and
 # that the data wait in the pool
 . "${top_srcdir:-.}/tests/env.sh"
@@ -6,7 +6,7 @@ need_mpi
 prog=$MPI_PROGRAMS/closefail
 
 # a limit on the size of files stands for a full file system
-limited_agent --fsize=1048576 || exit 99
+limited_agent --fsize=1048576 || fatal
 
 handler_is_called() {
 	run 2 "$prog" "pmem:$PFS/user" user

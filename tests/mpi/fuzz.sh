@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # fuzz.sh -- random programs, compared with a model (fuzz.c); TAP
 #
 # Without arguments: a fixed list of seeds on 2 and 3 ranks, also with a pool that

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # killed.sh -- a rank dies while it writes: what was promised is on the file system all the same
 . "${top_srcdir:-.}/tests/env.sh"
 need_mpi
@@ -13,13 +13,10 @@ job_ends() {
 	return 1
 }
 
+all_drained() { "$PMIO" ls --json >"$T/ls" && ! grep -E '"state": *"(open|dirty|draining)"' "$T/ls"; }
 # the agent drains a file whose last process has gone, without being asked
 drained() {
-	for i in $(seq 200); do
-		"$PMIO" ls --json >"$T/ls" && ! grep -Eq '"state": *"(open|dirty|draining)"' "$T/ls" && break
-		sleep 0.05
-	done
-	"$PMIO" drain "$file"
+	until_ok all_drained && "$PMIO" drain "$file"
 }
 
 complete() {

@@ -174,7 +174,7 @@ static void delete_on_close_existing(void)
 	barrier();
 	check(!exists(url), "%s is there after its close", url);
 	if (me == 0)
-		usleep(200000);
+		usleep(200000); /* the others are done with it first */
 	check_text(other, 16 * ((me + 1) % np));
 	mpi(MPI_File_close(&other));
 	check(!exists(url), "%s has come back", url);

@@ -96,14 +96,6 @@ some_waits() {
 		over 2 striped 2 "$prog" "pmem:$PFS/waits" && cmp "$PFS/waits" "$PFS/whole"
 }
 
-until_ok() {
-	for _ in $(seq 600); do
-		"$@" && return
-		sleep 0.1
-	done
-	echo "never: $*"
-	return 1
-}
 no_owner() { [ -z "$(find "$PFS" -name '.pmio-owner*')" ]; }
 memory_nodes() { # WHAT: pmio agent WHAT on both
 	local m

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # run.sh PROGRAM -- one program of this folder on 1, 2, 3 and 4 ranks (PMIO_TEST_RANKS); TAP
 #
 # Each run writes to pmem:.  Then the same program runs on plain names, by Open
@@ -41,19 +41,6 @@ fi
 [ "${PMIO_TEST_REFERENCE:-}:$PMIO_TEST_MPI:$OPENMPI_ADAPTER" != :openmpi-library:library ] || reference=none
 [ "${PMIO_TEST_REFERENCE:-}" != no ] || reference=none
 case $PMIO_TEST_MPI:$program in *-library:datarep) reference=none ;; esac # it has more, which the program goes through
-
-# what the test said, without mpirun's remarks on it; 77 with the reason alone
-quietly() {
-	"$@" >"$T/out" 2>&1
-	rc=$?
-	if [ $rc = 77 ]; then
-		sed -n 's/^skip: //p' "$T/out" | head -n 1
-	else
-		[ $rc != 124 ] || echo "took more than ${TEST_TIMEOUT:-600} s"
-		cat "$T/out"
-	fi
-	return $rc
-}
 
 # root may read and write anything, unless this is taken from it
 without_override() {

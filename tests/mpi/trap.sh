@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # trap.sh -- settings of Open MPI that shut the component out: said once, and only to who means us
 . "${top_srcdir:-.}/tests/env.sh"
 need_mpi

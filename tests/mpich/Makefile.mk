@@ -46,8 +46,9 @@ tests/mpich/handles.mpi: $(srcdir)/tests/library/handles.c $(srcdir)/tests/mpi/u
 tests/mpich/requests: $(srcdir)/tests/mpich/requests.c $(srcdir)/tests/mpi/util.h
 	$(mpich_compile)
 
-tests/mpich/fuzz_run: $(srcdir)/tests/mpi/fuzz.c $(srcdir)/tests/mpi/fuzz_type.c $(srcdir)/tests/mpi/fuzz_type.h $(srcdir)/tests/mpi/util.h
-	$(mpich_compile) $(srcdir)/tests/mpi/fuzz_type.c
+fuzz_parts = $(addprefix $(srcdir)/tests/mpi/,fuzz_file.c fuzz_access.c fuzz_type.c fuzz_type_random.c)
+tests/mpich/fuzz_run: $(srcdir)/tests/mpi/fuzz.c $(fuzz_parts) $(addprefix $(srcdir)/tests/mpi/,fuzz.h fuzz_type.h fuzz_type_impl.h util.h)
+	$(mpich_compile) $(fuzz_parts)
 
 # examples; linked: to the library, before the MPI, and so not preloaded
 tests/mpich/hello_pmem: $(srcdir)/mpi-examples/hello_pmem.c

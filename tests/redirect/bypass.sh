@@ -10,7 +10,7 @@ plan 12
 calls=read,write,pread64,pwrite64,readv,writev,preadv,pwritev,preadv2,pwritev2,sendfile,splice,copy_file_range,ftruncate,truncate,fallocate,mmap
 export REF=$T/ref
 pattern "$REF" 300000 1
-"$PMIO" agent start || exit 99 # outside of what is traced
+"$PMIO" agent start || fatal # outside of what is traced
 
 # past CODE: how many calls on plain files below $PFS
 past() {

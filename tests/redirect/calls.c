@@ -321,7 +321,7 @@ static void test_stdio(void)
 
 static void test_nameless(void)
 {
-	int fd = make("n", "first"), other;
+	int fd = make("n", "first"), other, closed[2];
 	struct stat st;
 	char b[16];
 
@@ -329,11 +329,12 @@ static void test_nameless(void)
 	must(lseek(fd, 0, SEEK_END) == 5 && write(fd, "more", 4) == 4 && pread(fd, b, 16, 0) == 9 && memcmp(b, "firstmore", 9) == 0);
 	other = make("n", "new");
 	must(pread(fd, b, 16, 0) == 9 && pread(other, b, 16, 0) == 3);
+	must(pipe(closed) == 0);
 	if (fork() == 0) { /* a child that has it, and its parent no longer */
-		usleep(200000);
-		_exit(pread(fd, b, 16, 0) == 9 && memcmp(b, "firstmore", 9) == 0 ? 0 : 1);
+		close(closed[1]);
+		_exit(read(closed[0], b, 1) == 0 && pread(fd, b, 16, 0) == 9 && memcmp(b, "firstmore", 9) == 0 ? 0 : 1);
 	}
-	must(close(fd) == 0 && close(other) == 0 && wait_for(-1) == 0);
+	must(close(fd) == 0 && close(other) == 0 && close(closed[0]) == 0 && close(closed[1]) == 0 && wait_for(-1) == 0);
 	is("n", "new");
 }
 

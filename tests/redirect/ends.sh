@@ -6,11 +6,7 @@
 plan 10
 
 wait_drained() {
-	for _ in $(seq 200); do
-		cmp -s "$1" "$2" && return
-		sleep 0.05
-	done
-	cmp "$1" "$2"
+	until_ok cmp "$1" "$2"
 }
 killed() {
 	seq 1000 >"$T/ref1"
@@ -73,10 +69,7 @@ while True:
     os.write(1, b"%d\n" % i)
     i += 1' "$PFS/rk$i" >"$T/said" 2>"$ERR" &
 		pid=$!
-		for _ in $(seq 1000); do # a loaded machine takes a while to start it
-			[ ! -s "$T/said" ] || break
-			sleep 0.01
-		done
+		until_ok test -s "$T/said" || return
 		sleep "0.$((RANDOM % 5 + 2))"
 		[ $((i % 3)) != 0 ] || "$PMIO" agent stop --force
 		kill -9 $pid

@@ -5,34 +5,22 @@
 . "$top_srcdir/tests/cli/lib.sh" || exit 99
 . "$top_srcdir/tests/redirect/lib.sh" || exit 99
 plan 21
-export PMIO_ADDRESS=127.0.0.1 PMIO_TIMEOUT=5
-HERE=$PMIO_POOL THERE=$T/there MEMORY=$T/memory
-mkdir -m 700 "$THERE" "$MEMORY"
+. "$top_srcdir/tests/redirect/two_pools.sh" || exit 99
 LATE=$top_builddir/tests/redirect/late
 end_all() {
-	local p
-	for p in "$THERE" "$MEMORY"; do "$PMIO" agent stop --force --pool="$p" >/dev/null 2>&1; done
+	stop_others
 	cleanup
 }
 trap end_all EXIT
 
 here() { expect 0 "$PMIO" run --paths "$PFS/*" -- bash -ec "$1"; }
 there() { PMIO_POOL=$THERE here "$1"; }
-# what was printed, with ' ' for each end of a line
-printed() { [ "$(tr '\n' ' ' <"$OUT")" = "$1" ] || { cat "$OUT" "$ERR"; return 1; }; }
-no_owner() { [ -z "$(find "$PFS" -name '.pmio-owner.*' | tee /dev/stderr)" ]; }
 # a program HERE has FILE open until the next let_go
 hold_open() {
 	rm -f "$T/go" "$T/open"
 	redirected -- bash -ec "exec 3>>$1; printf begun >&3; touch $T/open; until [ -e $T/go ]; do sleep 0.05; done; cat $1; exec 3>&-" >"$T/holder.out" 2>"$T/holder.err" &
 	holder=$!
 	until_ok test -e "$T/open"
-}
-let_go() {
-	touch "$T/go"
-	wait $holder && [ ! -s "$T/holder.err" ] && [ "$(cat "$T/holder.out")" = "${1-"$(cat "$T/holder.out")"}" ] && return
-	cat "$T/holder.out" "$T/holder.err"
-	return 1
 }
 
 # ---- processes that have nothing to do with other nodes do not load what is for these
@@ -126,7 +114,6 @@ unset PMIO_OWNER
 # ---- memory nodes
 "$PMIO_AGENT" --target --listen 127.0.0.1:0 --card "$T/card" --pool "$MEMORY" 2>"$T/memory.err" || "$PMIO_AGENT" --target --listen "127.0.0.1:$((20000 + $$ % 10000 * 2))" --card "$T/card" --pool "$MEMORY"
 export PMIO_TARGETS=$T/card
-in_pool() { "$PMIO" ls --pool="$1" | grep -q "$2\$"; }
 on_memory_node() { # NAME
 	here "printf 12345 >$PFS/$1; dd if=/dev/zero bs=1M count=3 status=none | tr '\0' m >>$PFS/$1; stat -c %s $PFS/$1; head -c 7 $PFS/$1" && printed "3145733 12345mm" && silent && ! in_pool "$HERE" "$PFS/$1" && in_pool "$MEMORY" "$PFS/$1" &&
 		there "stat -c %s $PFS/$1; printf end >>$PFS/$1; tail -c 5 $PFS/$1" && printed "3145733 mmend" && silent && ! in_pool "$THERE" "$PFS/$1"

@@ -13,7 +13,6 @@ plan $((2 * ${#names[@]} + nr_missing))
 same_words() {
 	diff "$T/plain.out" "$1" && diff <(sed "s,$T/plain,DIR,g; s/line [0-9]*: //" "$T/plain.out.err") <(sed "s,$PFS,DIR,g; s/line [0-9]*: //" "$1.err")
 }
-list() { (cd "$1" && find . -printf '%p %y %s %m %l\n' | sed 's/ d [0-9]* / d /' | sort); }
 same_files() { diff -r --no-dereference "$T/plain/$1" "$PFS/$1" && diff <(list "$T/plain/$1") <(list "$PFS/$1"); }
 
 closed() {

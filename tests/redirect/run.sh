@@ -74,7 +74,7 @@ status() {
 passes_signals() {
 	timeout 60 "$PMIO" run --paths "$PFS/*" --report -- bash -c 'trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.1; done' >"$T/sig.out" 2>/dev/null &
 	local pid=$! child
-	for _ in $(seq 100); do grep -q ready "$T/sig.out" && break; sleep 0.1; done
+	until_ok grep -q ready "$T/sig.out" || return
 	child=$(pgrep -P "$pid" | head -n 1)
 	kill -TERM "${child:-$pid}"
 	wait "$pid"

@@ -44,7 +44,7 @@ await 60 state_is "$job" RUNNING
 submit second -N1 -w node1 <<EOF
 #PMEM capacity=100MiB
 EOF
-sleep 3
+sleep 3 # it stays so
 check "a job waits while a node's memory is another one's" state_is "$job" PENDING
 touch "$C/jobs/go"
 check "... and gets it" ended "$job" COMPLETED
@@ -59,13 +59,11 @@ submit noroom -N2 <<EOF
 . $C/bin/env.sh
 mpirun -n 4 hello_pmem pmem:$PFS/noroom
 EOF
-held() { state_is "$job" PENDING && says "$job" "Reason=JobHeldUser"; }
-in_service() { ! sinfo -h -N -o '%N %T' | grep -E 'drain|down'; }
-check "a job for which a node has no room is held" await 60 held
+check "a job for which a node has no room is held" await 60 is_held
 why() { says "$job" "pmio: node2: $PMEM has 41943040 bytes free, but the job requests 50331648"; }
 check "... and says why" why
 check "... it did not run" eval '[ ! -e "$C/jobs/noroom.out" ] && grep -qx good "$PFS/noroom"'
-check "... and the nodes stay in service" in_service
+check "... and the nodes stay in service" nodes_in_service
 on_node node2 rm "$PMEM/rubbish"
 scancel "$job"
 check "... the job can be cancelled" over "$job"

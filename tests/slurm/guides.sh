@@ -70,8 +70,7 @@ units() {
 	grep -q '^Restart=always' "$file" && start_memory_node 1 && start_memory_node 2
 }
 check "by the administrator's guide: memory nodes" units
-are_up() { [ "$(scontrol show bbstat | grep -c '^memory node mem[12]: ')" = 2 ]; }
-check "... scontrol show bbstat lists them" await 30 are_up
+check "... scontrol show bbstat lists them" await 30 memory_nodes_up
 memory_is_free() {
 	await 60 eval 'n=0; for m in mem1 mem2; do on_node $m find "$PMEM" -mindepth 1; done | wc -l | grep -qx 0' && nothing_left
 }

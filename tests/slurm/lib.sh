@@ -9,10 +9,7 @@ top_srcdir=$(cd "$top_srcdir" && pwd)
 : "${OPENMPI_ADAPTER=$(sed -n 's/^OPENMPI_ADAPTER = //p' "$top_builddir/Makefile" 2>/dev/null)}"
 export top_builddir top_srcdir OPENMPI_ADAPTER
 
-skip_all() {
-	echo "1..0 # SKIP $*"
-	exit 0
-}
+. "$top_srcdir/tests/tap.sh" || exit 99
 if [ "${CLUSTER_INSIDE:-}" != yes ]; then
 	[ "$(id -u)" = 0 ] || skip_all "needs root"
 	for program in slurmctld slurmd sbatch munged ip setpriv; do
@@ -22,29 +19,16 @@ if [ "${CLUSTER_INSIDE:-}" != yes ]; then
 	exec timeout -k 10 "${TEST_TIMEOUT:-900}" "$top_srcdir/tests/slurm/cluster" bash "$0" "$@"
 fi
 
-tap_n=0
-plan() { echo "1..$1"; }
-ok() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $*"; }
-not_ok() { tap_n=$((tap_n + 1)); echo "not ok $tap_n - $*"; }
-# check NAME COMMAND...: its output, and what Slurm knows, are shown if it fails
-check() {
-	local name=$1 out
-	shift
-	if out=$("$@" 2>&1); then
-		ok "$name"
-		return
-	fi
-	not_ok "$name"
-	{
-		echo "failed: $*"
-		echo "$out"
-		squeue -o '%i %T %r %N' 2>&1
-		scontrol show bbstat 2>&1
-		scontrol -o show job "${job:-}" 2>&1
-		grep -h pmio: "$C"/log/* | tail -n 20
-		tail -n 20 "$C"/jobs/*.out 2>/dev/null
-	} | sed 's/^/# /'
+T=$C
+# beside what a check that fails has printed: what Slurm knows
+slurm_knows() {
+	squeue -o '%i %T %r %N'
+	scontrol show bbstat
+	scontrol -o show job "${job:-}"
+	grep -h pmio: "$C"/log/* | tail -n 20
+	tail -n 20 "$C"/jobs/*.out 2>/dev/null
 }
+CHECK_SHOWS=slurm_knows
 
 user=nobody
 as_nobody() { setpriv --reuid=$user --regid=nogroup --clear-groups --reset-env env SLURM_CONF="$SLURM_CONF" "$@"; }
@@ -92,6 +76,9 @@ field() { scontrol -o show job "$1" | grep -oE "(^| )$2=[^ ]*" | sed 's/^[^=]*=/
 bb_is() { [ "$(field "$1" BurstBufferState)" = "$2" ]; }
 state_is() { [ "$(field "$1" JobState)" = "$2" ]; }
 says() { scontrol -o show job "$1" | grep -qF -- "$2"; }
+is_held() { state_is "$job" PENDING && says "$job" "Reason=JobHeldUser"; }
+nodes_in_service() { ! sinfo -h -N -o '%N %T' | grep -E 'drain|down'; }
+memory_nodes_up() { [ "$(scontrol show bbstat | grep -c '^memory node mem[12]: ')" = 2 ]; }
 is_over() { bb_is "$1" complete && [ -z "$(squeue -h -j "$1" 2>/dev/null)" ] && ! scontrol show burst | grep -q "JobID=$1 "; }
 # Slurm may kill its own teardown of a job that is cancelled, and thinks of it again when it is started anew
 is_stuck() { grep -q "teardown for JobId=$1 terminated by slurmctld" "$C/log/slurmctld.log"; }

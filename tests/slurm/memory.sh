@@ -5,8 +5,7 @@ plan 29
 
 start_memory_node 1
 start_memory_node 2
-are_up() { [ "$(scontrol show bbstat | grep -c '^memory node mem[12]: ')" = 2 ]; }
-check "two memory nodes are up" await 30 are_up
+check "two memory nodes are up" await 30 memory_nodes_up
 
 on_memory() { # NODE LEASE COMMAND...: pmio there, as the user
 	on_node "$1" setpriv --reuid=$user --regid=nogroup --clear-groups --reset-env \

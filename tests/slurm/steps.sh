@@ -34,7 +34,7 @@ cmp $PFS/plain $PFS/chain && echo same
 EOF
 taker=$job
 check "a job stages out" await 120 bb_is "$maker" staging-out
-sleep 2
+sleep 2 # it stays so
 check "... the next one waits for that" state_is "$taker" PENDING
 release epilog
 taken() { ended "$taker" COMPLETED && grep -qx same "$C/jobs/taker.out"; }

@@ -23,7 +23,6 @@ chmod 755 "$C/bin/pmio"
 misbehave() { echo "$2" >"$C/jobs/do.$1"; }
 behave() { rm -f "$C"/jobs/do.*; }
 as_stranger() { setpriv --reuid=daemon --regid=daemon --clear-groups --reset-env "$@"; }
-in_service() { ! sinfo -h -N -o '%N %T' | grep -E 'drain|down'; }
 writer() { # NAME [LINE]: a job on node1 that holds a file back
 	submit "$1" -N1 -w node1 <<-EOF
 		#PMEM capacity=16MiB drain=hold
@@ -222,8 +221,7 @@ submit ended -N2 <<EOF
 #PMEM capacity=16MiB
 touch $C/jobs/began
 EOF
-held() { state_is "$job" PENDING && says "$job" "Reason=JobHeldUser"; }
-check "a user's process that fails in the prolog: the job is held" await 60 held
+check "a user's process that fails in the prolog: the job is held" await 60 is_held
 if [ -e "$C/bin/spank_pmem.so" ]; then
 	interactive() { (cd "$C/jobs" && ! as_nobody timeout 60 srun -N1 --pmem=16MiB sleep 50) && await 60 state_is "$(squeue -h -t all -o %A | sort -n | tail -n 1)" CANCELLED; }
 	check "... or cancelled, if it cannot wait" interactive
@@ -232,7 +230,7 @@ else
 fi
 behave
 check "... nothing has begun" eval '[ ! -e "$C/jobs/began" ] && [ ! -e "$C/run/evaluated" ]'
-check "all nodes are in service" in_service
+check "all nodes are in service" nodes_in_service
 scancel "$job"
 over "$job"
 

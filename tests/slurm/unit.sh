@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # unit.sh -- slurm/pmio_slurm in a folder of this test's, with a clock, memory nodes and a pmio of its own; TAP
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 python=/usr/bin/python3 # as slurm/pmio-slurm

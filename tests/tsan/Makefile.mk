@@ -1,7 +1,10 @@
 # what has threads, once more in a build with the sanitizer for races, below tsan/; from a copy of the
 # sources, as sanitize/.  No MPI programs: Open MPI is not built with it, so what its locks and
 # messages put in order would all be reported
-tsan_tests = $(addprefix tests/unit/test_,threads client remote fabric pool pm view proto settings) \
+tsan_tests = $(addprefix tests/unit/test_,threads client client_files client_agent \
+		endpoint remote_file remote_failure striped target_sessions layout_file \
+		fabric_calls fabric_sessions fabric_failures fabric_strangers \
+		pool_create pool_open pool_files pm view proto settings) \
 	$(addprefix tests/cli/,stat.sh throttle.sh stage.sh recover.sh crash.sh) \
 	$(addprefix tests/fuse/,errors.sh async.sh early.sh state.sh) tests/kill/kills.sh
 EXTRA_DIST += tests/tsan/check.sh tests/tsan/suppressions.txt

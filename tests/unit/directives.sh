@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # directives.sh -- what slurm/ makes of #PMEM lines and of --pmem, without Slurm; TAP
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 lua=
@@ -7,7 +7,7 @@ for name in lua5.1 lua; do
 done
 [ -n "$lua" ] || skip_all "no Lua 5.1, which Slurm has (scripts/packages.txt: lua5.1)"
 
-cp "$top_srcdir"/slurm/*.lua "$T" || exit 99
+cp "$top_srcdir"/slurm/*.lua "$T" || fatal
 cat >"$T/pmio-slurm.conf" <<END
 HELPER=none
 STATE=none

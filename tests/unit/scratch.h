@@ -90,10 +90,11 @@ static inline void scratch_skip(const char *name, const char *why)
 	} while (0)
 
 /* PMIO_TEST_FILTER: only tests with such names (* and ?) */
-#define scratch_run(group, tests) \
+#define scratch_run_with(group, tests, set_up_all, tear_down_all) \
 	(scratch_tests = (tests), scratch_nr_tests = sizeof(tests) / sizeof((tests)[0]), \
 	 cmocka_set_test_filter(getenv("PMIO_TEST_FILTER")), \
-	 cmocka_run_group_tests_name(group, tests, NULL, NULL))
+	 cmocka_run_group_tests_name(group, tests, set_up_all, tear_down_all))
+#define scratch_run(group, tests) scratch_run_with(group, tests, NULL, NULL)
 
 /* ---- the log -------------------------------------------------------------- */
 

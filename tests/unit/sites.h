@@ -7,10 +7,13 @@
 #ifndef PMIO_TESTS_UNIT_SITES_H
 #define PMIO_TESTS_UNIT_SITES_H
 
+#include "lsan.h"
 #include "scratch.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -19,6 +22,7 @@
 
 #include "client/admin.h"
 #include "remote/remote_impl.h"
+#include "remote/striped_impl.h"
 
 enum { SITES = 3, CHUNK = 1 << 20 };
 #define TIMEOUT_S "4"	    /* after so long a target is down, in these tests */
@@ -35,19 +39,6 @@ static struct site sites[SITES];
 static const struct pmio_settings *settings; /* of the first one's */
 static char path[PATH_MAX];		     /* of the test's file */
 static bool relays;			     /* calls that move no data go by the node's target */
-
-/* libfabric's `net` keeps what it had of connections that end with their endpoint; only LeakSanitizer asks */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfabric.so";
-}
-
-const char *__lsan_default_options(void);
-const char *__lsan_default_options(void)
-{
-	return "print_suppressions=0";
-}
 
 /* poll until cond is true; fails the test when that is never so */
 #define await(cond) \
@@ -71,6 +62,12 @@ static inline struct remote_layout layout_of_sites(enum pmio_placement placement
 	return u;
 }
 
+/* its metadata server is not here */
+static inline struct remote_layout layout_of_all(enum pmio_placement placement)
+{
+	return layout_of_sites(placement, 1, placement == PMIO_PLACE_SINGLE ? 1 : SITES);
+}
+
 /* a test once more, with calls that move no data relayed by the node's target */
 #define test_relayed(f) { #f "_relayed", f, relay_calls, relay_no_calls, NULL }
 
@@ -89,6 +86,8 @@ static inline int relay_no_calls(void **state)
 }
 
 /* ---- files ------------------------------------------------------------------------------ */
+
+#define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 
 /* a file of this test's own in the scratch folder, which is the PFS */
 static inline void name_file(const char *name)
@@ -153,6 +152,12 @@ static inline void fill_pattern(uint8_t *buf, size_t len, unsigned seed)
 
 /* ---- sites ------------------------------------------------------------------------------- */
 
+/* the scratch folder */
+static inline bool make_root(void)
+{
+	return scratch_init(&root, getenv("PMIO_TEST_DIR") ? getenv("PMIO_TEST_DIR") : "/dev/shm");
+}
+
 static inline int start_site(unsigned i)
 {
 	struct site *s = &sites[i];
@@ -184,7 +189,7 @@ static inline int start_sites(void **state)
 {
 	(void)state;
 	set_environment();
-	if (!scratch_init(&root, getenv("PMIO_TEST_DIR") ? getenv("PMIO_TEST_DIR") : "/dev/shm"))
+	if (!make_root())
 		return -1;
 	for (unsigned i = 0; i < SITES; i++) {
 		if (start_site(i) < 0)
@@ -232,6 +237,39 @@ static inline pid_t agent_of(unsigned i)
 	return (pid_t)st.agent_pid;
 }
 
+/* stopped it is some time after it has been told to: all of its threads */
+static inline bool is_stopped(pid_t pid)
+{
+	char name[64], text[512];
+	bool all = true;
+	struct dirent *d;
+	DIR *tasks;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
+	tasks = opendir(name);
+	while (tasks && (d = readdir(tasks)) != NULL) {
+		FILE *f = NULL;
+
+		if (*d->d_name != '.') {
+			snprintf(name, sizeof(name), "/proc/%d/task/%.20s/stat", (int)pid, d->d_name);
+			f = fopen(name, "r");
+		}
+		if (f && fgets(text, sizeof(text), f))
+			all = all && strstr(text, ") T ");
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return tasks && all;
+}
+
+static inline void stop_process(pid_t pid)
+{
+	kill(pid, SIGSTOP);
+	await(is_stopped(pid));
+}
+
 static inline void kill_target(unsigned i)
 {
 	kill(target_of(i), SIGKILL);
@@ -274,6 +312,83 @@ static inline int stop_sites(void **state)
 	}
 	scratch_fini(&root);
 	return 0;
+}
+
+/* ---- files at sites ------------------------------------------------------------------------- */
+
+static inline struct pmio_file *open_at(unsigned site, uint32_t flags)
+{
+	struct client_open how = { .flags = flags, .mode = 0644 };
+	struct pmio_file *f;
+
+	assert_int_equal(remote_open(settings, &sites[site].endpoint, path, &how, &f), 0);
+	return f;
+}
+
+static inline void begin_layout(struct remote_layout *layout)
+{
+	put_text(path, "", 0644);
+	assert_int_equal(remote_layout_begin(settings, path, layout), 0);
+	for (unsigned i = 0; i < layout->nr; i++)
+		assert_int_equal(remote_layout_serve(settings, &layout->endpoints[i], layout), 0);
+}
+
+static inline struct pmio_file *mds_of(struct pmio_file *f)
+{
+	struct pmio_file *mds;
+
+	assert_int_equal(striped_get_target(striped_of(f), 0, &mds), 0);
+	return mds;
+}
+
+/* more of them than the session has bounce buffers */
+enum { THREADS = 6, PART = 3 << 20 };
+struct part {
+	struct pmio_file *f;
+	unsigned nr;
+};
+
+static inline void *use_part(void *arg)
+{
+	const struct part *part = arg;
+	uint8_t *model = calloc(1, PART), *buf = malloc(PART);
+	uint32_t seed = part->nr;
+	intptr_t bad = 0;
+
+	for (int i = 0; i < 60; i++) {
+		size_t off = next_random(&seed) % PART, len = 1 + next_random(&seed) % (i % 4 ? 9000 : PART);
+		off_t at = (off_t)(part->nr * PART + off);
+
+		if (len > PART - off)
+			len = PART - off;
+		fill_pattern(buf, len, seed);
+		memcpy(model + off, buf, len);
+		bad += pmio_pwrite(part->f, buf, len, at) != (ssize_t)len;
+		memset(buf, 0, len);
+		bad += pmio_pread(part->f, buf, len, at) != (ssize_t)len || memcmp(buf, model + off, len) != 0;
+	}
+	free(model);
+	free(buf);
+	return (void *)bad;
+}
+
+/* f is closed by this */
+static inline void let_threads_share(struct pmio_file *f)
+{
+	struct part parts[THREADS];
+	pthread_t t[THREADS];
+	void *bad;
+
+	assert_int_equal(pmio_truncate(f, THREADS * PART), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		parts[i] = (struct part){ f, i };
+		assert_int_equal(pthread_create(&t[i], NULL, use_part, &parts[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(t[i], &bad);
+		assert_null(bad);
+	}
+	assert_int_equal(pmio_close(&f), 0);
 }
 
 /* ---- other processes ------------------------------------------------------------------------ */
@@ -343,5 +458,23 @@ static inline int take_sites(const char *folder)
 	}
 	return 0;
 }
+
+struct role {
+	const char *name;
+	int (*run)(void);
+};
+
+/* with the arguments that start_role() gives; the exit status */
+static inline int be_role(char **argv, const struct role *roles, size_t nr)
+{
+	snprintf(path, sizeof(path), "%s", argv[3]);
+	for (size_t i = 0; i < nr; i++) {
+		if (strcmp(argv[1], roles[i].name) == 0)
+			return take_sites(argv[2]) < 0 ? 1 : roles[i].run();
+	}
+	return 1;
+}
+
+#define sites_run(group, tests) scratch_run_with(group, tests, start_sites, stop_sites)
 
 #endif

@@ -4,10 +4,7 @@
  */
 #include "sites.h"
 
-#include "remote/striped_impl.h"
-
 #define RECORD 1000
-#define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 enum { GROWER, MDS, OTHER }; /* the sites, and who has the file open there */
 
 static struct remote_layout use;
@@ -42,14 +39,6 @@ static void end(void)
 	for (unsigned i = SITES; i-- > 0;)
 		assert_int_equal(pmio_close(&f[i]), 0);
 	remote_layout_fini(&use);
-}
-
-static struct pmio_file *mds_of(struct pmio_file *file)
-{
-	struct pmio_file *mds;
-
-	assert_int_equal(striped_get_target((struct striped_file *)file, 0, &mds), 0);
-	return mds;
 }
 
 static unsigned messages(unsigned site, enum remote_op op)
@@ -356,7 +345,7 @@ static void process_killed__its_size_stays(void **state)
 	end_role(pid, out);
 	assert_sizes(8 * RECORD);
 	assert_records(f[OTHER], 8);
-	/* also when its agent has closed the file */
+	/* also when its agent has closed the file, which others' handles hide */
 	usleep(300000);
 	assert_sizes(8 * RECORD);
 	assert_records(f[MDS], 8);
@@ -438,11 +427,7 @@ static void mds_lost__all_are_asked(void **state)
 	assert_records_on_pfs(5);
 }
 
-static int be(char **argv)
-{
-	snprintf(path, sizeof(path), "%s", argv[3]);
-	return strcmp(argv[1], "grow") == 0 && take_sites(argv[2]) == 0 ? role_grow() : 1;
-}
+static const struct role roles[] = { { "grow", role_grow } };
 
 int main(int argc, char **argv)
 {
@@ -476,9 +461,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 4)
-		return be(argv);
-	scratch_tests = tests;
-	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
-	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
-	return cmocka_run_group_tests_name("growth", tests, start_sites, stop_sites);
+		return be_role(argv, roles, sizeof(roles) / sizeof(roles[0]));
+	return sites_run("growth", tests);
 }

@@ -7,10 +7,7 @@
 
 #include <pthread.h>
 
-#include "remote/striped_impl.h"
-
 enum { NODE = 0, MDS = 1, THIRD = 2, NEIGHBOURS = 4, GROWTHS = 60 };
-#define RW (PMIO_OPEN_READ | PMIO_OPEN_WRITE)
 #define RANK "PMIO_TEST_RANK"
 
 static struct remote_layout layout;
@@ -38,14 +35,6 @@ static void end(struct pmio_file **f)
 {
 	assert_int_equal(pmio_close(f), 0);
 	remote_layout_fini(&layout);
-}
-
-static struct pmio_file *mds_of(struct pmio_file *f)
-{
-	struct pmio_file *mds;
-
-	assert_int_equal(striped_get_target(striped_of(f), 0, &mds), 0);
-	return mds;
 }
 
 static bool is_on_pfs(const uint8_t *want, size_t len)
@@ -513,7 +502,7 @@ static void other_target_stopped__truncates_nothing_late(void **state)
 	await(pmio_pwrite(f, "second", 6, CHUNK + 2) == 6);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	pmio_log_set_handler(NULL);
-	sleep(1);
+	sleep(1); /* nothing comes late */
 	assert_int_equal(pmio_pread(f, have, 6, CHUNK + 2), 6);
 	assert_memory_equal(have, "second", 6);
 	end(&f);
@@ -592,13 +581,7 @@ static void message__not_valid(void **state)
 	remote_layout_fini(&layout);
 }
 
-static int be(char **argv)
-{
-	snprintf(path, sizeof(path), "%s", argv[3]);
-	if (take_sites(argv[2]) < 0)
-		return 1;
-	return strcmp(argv[1], "write") == 0 ? role_write() : strcmp(argv[1], "close") == 0 ? role_close() : role_lock();
-}
+static const struct role roles[] = { { "write", role_write }, { "close", role_close }, { "lock", role_lock } };
 
 int main(int argc, char **argv)
 {
@@ -623,9 +606,6 @@ int main(int argc, char **argv)
 
 	relays = true;
 	if (argc == 4)
-		return be(argv);
-	scratch_tests = tests;
-	scratch_nr_tests = sizeof(tests) / sizeof(tests[0]);
-	cmocka_set_test_filter(getenv("PMIO_TEST_FILTER"));
-	return cmocka_run_group_tests_name("relay", tests, start_sites, stop_sites);
+		return be_role(argv, roles, sizeof(roles) / sizeof(roles[0]));
+	return sites_run("relay", tests);
 }

@@ -48,14 +48,6 @@ static int set_up_tight(void **state)
 	return start_threads_with("8MiB");
 }
 
-static struct pmio_file *must_open(const char *name)
-{
-	struct pmio_file *f;
-
-	assert_int_equal(pmio_open(pm, name, O_RDWR | O_CREAT, 0666, &f), 0);
-	return f;
-}
-
 /* ---- what a thread does -------------------------------------------------------------------- */
 
 /* cmocka's assertions are for the first thread only */
@@ -178,25 +170,12 @@ static void *open_and_close(void *arg)
 
 /* ---- all together ------------------------------------------------------------------------------ */
 
-static void kill_agent(void)
-{
-	struct pmio *admin;
-	struct pmio_pool_stat st;
-
-	/* a connection of its own: this must not be the one that starts the next agent */
-	if (pmio_attach(pool, &admin) < 0)
-		return;
-	if (pmio_stat_pool(admin, &st) == 0)
-		kill((pid_t)st.agent_pid, SIGKILL);
-	pmio_disconnect(&admin);
-}
-
 static void *kill_agents(void *arg)
 {
 	for (unsigned next = KILL_EVERY; next < NR_THREADS * ROUNDS; next += KILL_EVERY) {
 		while (nr_done < next && !atomic_load((atomic_bool *)arg))
 			usleep(1000);
-		kill_agent();
+		kill_agent_if_any(); /* else this would wait for one when all have ended */
 	}
 	return NULL;
 }
@@ -212,8 +191,8 @@ static void run(unsigned nr_handles, bool opener, bool killer)
 
 	assert_non_null(model);
 	for (unsigned i = 0; i < nr_handles; i++) {
-		f[i] = must_open(path);
-		cuts[i] = must_open(cut_path);
+		f[i] = must_open_name(path, O_RDWR | O_CREAT);
+		cuts[i] = must_open_name(cut_path, O_RDWR | O_CREAT);
 	}
 	assert_int_equal(pmio_pwrite(f[0], "", 1, FILE_SIZE - 1), 1);
 	for (unsigned i = 0; i < nr; i++) {

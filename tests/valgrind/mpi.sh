@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # mpi.sh -- programs of tests/mpi on 2 ranks, ranks and agent under valgrind; TAP
 . "${top_srcdir:-.}/tests/env.sh"
 need_mpi

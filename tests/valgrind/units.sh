@@ -6,7 +6,7 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 . "$top_srcdir/tests/valgrind/lib.sh" || exit 99
 
-units="view proto settings pool"
+units="view proto settings pool_create pool_open pool_files"
 
 unit() {
 	under_valgrind "$top_builddir/tests/unit/test_$1" >"$T/out"

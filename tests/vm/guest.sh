@@ -11,16 +11,21 @@ export OMPI_MCA_plm_rsh_agent=true # there is no ssh here, and no other machine
 export PMIO_TEST_DIR=/mnt/pmem TEST_TIMEOUT=300
 cuts=$top_builddir/tests/vm/cuts
 ledger=/mnt/pmem/ledger
+T=/tmp
+. "$top_srcdir/tests/tap.sh"
 
 result() { # NAME command...
 	local name=$1 log=/tmp/result rc
 	shift
+	steps_begin
 	"$@" >"$log" 2>&1 </dev/null
 	rc=$?
+	steps_end
 	if [ $rc = 0 ]; then
 		echo "@ok $name"
 	else
 		tail -n 60 "$log"
+		last_steps
 		echo "@fail $name (exit status $rc)"
 	fi
 	return $rc

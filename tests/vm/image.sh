@@ -6,6 +6,7 @@
 # of this machine, and what was built, as /pmio/build, with the tests' scripts in
 # /pmio/src.  Needs no root.  77, and a line that says why: something is missing.
 set -u
+. "$top_srcdir/tests/tap.sh" || fatal
 dir=$1 kernels=$2
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL=C
@@ -25,17 +26,17 @@ fetch_kernel() {
 	[ -n "$package" ] && cd "$kernels" && timeout 300 apt-get -q download "$package" 2>&1
 }
 
-mkdir -p "$dir" "$kernels" || exit 1
+mkdir -p "$dir" "$kernels" || fatal
 deb() { find "$kernels" -name 'linux-image-*-cloud-amd64_*.deb' | sort -V | tail -n 1; }
 [ -n "$(deb)" ] || why=$(fetch_kernel) || missing "the package linux-image-cloud-amd64 cannot be fetched: $(echo "${why:-no package list}" | tail -n 1)"
 kernel=$dir/kernel
-mkdir -p "$kernel" && dpkg-deb --fsys-tarfile "$(deb)" | tar -x -C "$kernel" --wildcards './boot/vmlinuz-*' './lib/modules/*' || exit 1
-mv "$kernel"/boot/vmlinuz-* "$dir/vmlinuz" || exit 1
+mkdir -p "$kernel" && dpkg-deb --fsys-tarfile "$(deb)" | tar -x -C "$kernel" --wildcards './boot/vmlinuz-*' './lib/modules/*' || fatal
+mv "$kernel"/boot/vmlinuz-* "$dir/vmlinuz" || fatal
 
 # ---- the initrd: modules, and a shell that goes on to the root file system ------------
 
 initrd=$dir/initrd.d
-mkdir -p "$initrd"/{bin,proc,sys,dev,root,modules} && cp "$(command -v busybox)" "$initrd/bin/busybox" || exit 1
+mkdir -p "$initrd"/{bin,proc,sys,dev,root,modules} && cp "$(command -v busybox)" "$initrd/bin/busybox" || fatal
 
 declare -A added=()
 # a module after those that it needs; what the kernel has built in has no file
@@ -51,13 +52,13 @@ add_module() {
 }
 for module in virtio_pci virtio_blk libnvdimm nfit nd_btt nd_pmem dax_pmem ext4 crc32c_intel xfs quota_v2; do add_module $module; done
 
-cp "$top_srcdir/tests/vm/init" "$initrd/init" && chmod 755 "$initrd/init" || exit 1
-(cd "$initrd" && find . | cpio -o -H newc --quiet | gzip -1) >"$dir/initrd" || exit 1
+cp "$top_srcdir/tests/vm/init" "$initrd/init" && chmod 755 "$initrd/init" || fatal
+(cd "$initrd" && find . | cpio -o -H newc --quiet | gzip -1) >"$dir/initrd" || fatal
 
 # ---- the root file system -----------------------------------------------------------
 
 root=$dir/root.d
-mkdir -p "$root"/usr/{bin,sbin,lib,lib32,lib64,libx32} "$root"/{etc,dev,proc,sys,tmp,run,root,var/tmp,mnt/pmem,mnt/pfs,pmio/build,pmio/src/tests} || exit 1
+mkdir -p "$root"/usr/{bin,sbin,lib,lib32,lib64,libx32} "$root"/{etc,dev,proc,sys,tmp,run,root,var/tmp,mnt/pmem,mnt/pfs,pmio/build,pmio/src/tests} || fatal
 for d in bin sbin lib lib32 lib64 libx32; do ln -s usr/$d "$root/$d"; done
 
 packages="bash dash coreutils diffutils findutils grep sed mawk hostname util-linux mount e2fsprogs ndctl quota xfsprogs libinih1
@@ -71,8 +72,8 @@ done | grep -vE '^/(\.|boot|usr/(include|share/(doc|man|locale|lintian|bash-comp
 	while IFS= read -r path; do
 		if [ -L "$path" ] || [ ! -d "$path" ]; then echo "$path"; fi
 	done >"$dir/files"
-tar -c -C / --ignore-failed-read -T <(sed 's|^/||' "$dir/files") 2>/dev/null | tar -x -C "$root" --no-same-owner || exit 1
-cp -P "$(command -v mpirun)" "$(command -v awk)" "$root/usr/bin/" && cp -a /etc/alternatives "$root/etc/" && cp /etc/{passwd,group,nsswitch.conf,ld.so.cache} "$root/etc/" || exit 1
+tar -c -C / --ignore-failed-read -T <(sed 's|^/||' "$dir/files") 2>/dev/null | tar -x -C "$root" --no-same-owner || fatal
+cp -P "$(command -v mpirun)" "$(command -v awk)" "$root/usr/bin/" && cp -a /etc/alternatives "$root/etc/" && cp /etc/{passwd,group,nsswitch.conf,ld.so.cache} "$root/etc/" || fatal
 echo '127.0.0.1 localhost pmio-vm' >"$root/etc/hosts"
 
 # what was built; libtool's scripts in front of programs stay here
@@ -82,22 +83,22 @@ built() {
 	[ -e "$top_builddir/$real" ] || real=$file
 	mkdir -p "$(dirname "$root/pmio/build/$file")" && cp "$top_builddir/$real" "$root/pmio/build/$file"
 }
-for file in $VM_PROGRAMS; do built "$file" || exit 1; done
-mkdir "$root/pmio/build/.libs" && cp -P "$top_builddir"/.libs/*.so* "$root/pmio/build/.libs/" || exit 1
+for file in $VM_PROGRAMS; do built "$file" || fatal; done
+mkdir "$root/pmio/build/.libs" && cp -P "$top_builddir"/.libs/*.so* "$root/pmio/build/.libs/" || fatal
 for d in . cli kill mpi vm; do
-	mkdir -p "$root/pmio/src/tests/$d" && cp "$top_srcdir/tests/$d/"*.sh "$root/pmio/src/tests/$d/" || exit 1
+	mkdir -p "$root/pmio/src/tests/$d" && cp "$top_srcdir/tests/$d/"*.sh "$root/pmio/src/tests/$d/" || fatal
 done
-cp -r "$top_srcdir/slurm" "$root/pmio/src/" || exit 1
+cp -r "$top_srcdir/slurm" "$root/pmio/src/" || fatal
 
 # the libraries of all these
 # shellcheck disable=SC2016
 find "$root" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c 4 "$1" | grep -q ELF && ldd "$1" 2>/dev/null' sh {} \; |
 	sed -n 's/^.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | sort -u | while IFS= read -r lib; do
 	case $lib in "$top_builddir"/*) continue ;; esac
-	mkdir -p "$root/$(dirname "$lib")" && [ -e "$root$lib" ] || cp -L "$lib" "$root$lib" || exit 1
-done || exit 1
+	mkdir -p "$root/$(dirname "$lib")" && [ -e "$root$lib" ] || cp -L "$lib" "$root$lib" || fatal
+done || fatal
 
 find "$root/pmio/build" -type f -perm -100 -exec strip -g {} + 2>/dev/null
 size=$(du -sm "$root" | cut -f 1)
-mke2fs -q -t ext4 -O ^has_journal -d "$root" -L root "$dir/root.img" $((size * 5 / 4 + 32))M || exit 1
+mke2fs -q -t ext4 -O ^has_journal -d "$root" -L root "$dir/root.img" $((size * 5 / 4 + 32))M || fatal
 rm -rf "$root" "$initrd" "$kernel"

@@ -26,11 +26,11 @@
 . "${top_srcdir:-.}/tests/env.sh" || exit 99
 
 : "${VM_CUTS:=3}" "${VM_SEED:=1}" "${VM_LIMIT:=300}" "${VM_KERNELS:=$top_builddir/tests/vm/kernel}"
-: "${VM_UNITS=pm:* pool:file_* client:agent_killed__*}" "${VM_MPI=contig views shared}"
+: "${VM_UNITS=pm:* pool_files:file_* client_agent:agent_killed__*}" "${VM_MPI=contig views shared}"
 ! no_mpi >/dev/null || VM_MPI=
 set -f # the patterns are not for files here
 export top_srcdir top_builddir
-export VM_PROGRAMS="pmio pmiod tests/vm/cuts tests/unit/test_pm tests/unit/test_pool tests/unit/test_client"
+export VM_PROGRAMS="pmio pmiod tests/vm/cuts tests/unit/test_pm tests/unit/test_pool_files tests/unit/test_client_agent"
 for name in $VM_MPI; do VM_PROGRAMS="$VM_PROGRAMS tests/mpi/$name.mpi"; done
 
 why=$(bash "$top_srcdir/tests/vm/image.sh" "$T" "$VM_KERNELS" 2>&1)
