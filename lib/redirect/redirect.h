@@ -118,6 +118,8 @@ void redirect_files_init(void (*in_child)(void));
 void redirect_in_copy(void);
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
+/* after redirect_get() has returned NULL: was it opened with O_PATH, and the file's name matches? */
+bool redirect_is_name(int fd);
 /* take one more reference; false: the file has none any more, and is gone */
 bool redirect_hold(struct redirect_file *f);
 /* release a reference; returns the result of the close if this was the last one */
@@ -217,6 +219,8 @@ static inline long redirect_result(long rc)
 /* ---- across files: by their own names where one of them calls another ------------------------ */
 
 int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller);
+struct open_how;
+int redirect_open_how(int dir, const char *path, const struct open_how *how, size_t size, const void *caller);
 int redirect_close(int fd);
 ssize_t redirect_read(int fd, void *buf, size_t len);
 ssize_t redirect_write(int fd, const void *buf, size_t len);

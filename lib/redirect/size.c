@@ -9,6 +9,8 @@
 
 #include <linux/falloc.h>
 
+#include "core/fds.h"
+
 #define SECTOR 512 /* bytes: what st_blocks counts */
 #define NS_PER_S 1000000000ll
 
@@ -101,13 +103,14 @@ static bool is_of_fd(const char *path, int flags)
 /* recognises an inherited descriptor, too, so that its size is known from then on */
 static int correct_fd(int fd, const void *caller, struct stat *st)
 {
+	char name[PMIO_FD_NAME_LEN];
 	struct redirect_file *f;
 	int rc;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
 		return 0;
 	f = redirect_get(fd, caller, &rc);
-	rc = correct(fd, NULL, 0, st);
+	rc = redirect_is_name(fd) ? correct(AT_FDCWD, pmio_fd_name(name, fd), 0, st) : correct(fd, NULL, 0, st);
 	if (f)
 		redirect_put(f);
 	return rc;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/openat2.h>
 #include <locale.h>
 #include <pthread.h>
 #include <sched.h>
@@ -773,6 +774,87 @@ static void test_syscall(void)
 	is("sc", "by number");
 }
 
+static void test_vectors_by_number(void)
+{
+	struct iovec v = { "text", 4 }, other = { "TEXT", 4 };
+	char b[9] = "";
+	int fd = make("vn", "");
+
+	must(syscall(SYS_pwritev, fd, &v, 1L, 0L, 0L) == 4 && syscall(SYS_pwritev2, fd, &other, 1L, 4L, 0L, 0L) == 4);
+	v = (struct iovec){ b, 8 };
+	must(syscall(SYS_preadv, fd, &v, 1L, 0L, 0L) == 8 && strcmp(b, "textTEXT") == 0);
+	must(syscall(SYS_preadv2, fd, &v, 1L, 4L, 0L, 0L) == 4 && strcmp(b, "TEXTTEXT") == 0);
+	must(close(fd) == 0);
+}
+
+static void test_names_by_number(void)
+{
+	const struct timespec past[2] = { { 1300000000, 0 }, { 1300000000, 0 } };
+	struct stat st;
+	int fd = make("nn", "text");
+
+	must(syscall(SYS_utimensat, AT_FDCWD, "nn", past, 0L) == 0 && stat("nn", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(write(fd, "more", 4) == 4 && syscall(SYS_utimensat, fd, NULL, past, 0L) == 0 && close(fd) == 0);
+	must(stat("nn", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(syscall(SYS_fchmodat, AT_FDCWD, "nn", 0600L) == 0 && stat("nn", &st) == 0 && (st.st_mode & 0777) == 0600);
+	must(syscall(SYS_renameat, AT_FDCWD, "nn", AT_FDCWD, "nn2") == 0);
+	is("nn2", "more");
+#ifdef SYS_creat
+	fd = (int)syscall(SYS_creat, "nn2", 0644L);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	is("nn2", "new");
+#endif
+}
+
+/* with the arguments of openat2(); -1 and errno, also ENOSYS of an old kernel */
+static int open_how(const char *name, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { flags, mode, resolve };
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof(how));
+}
+
+static void test_openat2(void)
+{
+	int fd = open_how(".", O_RDONLY | O_DIRECTORY, 0, 0);
+
+	if (fd < 0)
+		return;
+	must(close(fd) == 0 && close(make("o2", "old text")) == 0);
+	fd = open_how("o2", O_WRONLY | O_TRUNC, 0, RESOLVE_BENEATH);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	is("o2", "new");
+	fd = open_how("o3", O_CREAT | O_EXCL | O_RDWR, 0600, 0);
+	must(fd >= 0 && write(fd, "three", 5) == 5 && close(fd) == 0);
+	is("o3", "three");
+	must_fail(open_how("../openat2/o2", O_RDONLY, 0, RESOLVE_BENEATH), EXDEV);
+	must_fail(open_how("o2", O_RDONLY, 0600, 0), EINVAL);
+	must_fail(open_how("o3", O_CREAT | O_EXCL | O_RDWR, 0600, 0), EEXIST);
+}
+
+/* a descriptor of O_PATH has the file's size, and leads to it */
+static void test_path_only(void)
+{
+	const struct timespec past[2] = { { 1300000000, 0 }, { 1300000000, 0 } };
+	struct stat st;
+	char name[40];
+	int fd, p, q;
+
+	must(close(make("po", "text")) == 0);
+	p = open("po", O_PATH);
+	must(p >= 0 && fstat(p, &st) == 0 && st.st_size == 4 && fstatat(p, "", &st, AT_EMPTY_PATH) == 0 && st.st_size == 4);
+	q = dup(p);
+	must(q >= 0 && fstat(q, &st) == 0 && st.st_size == 4 && close(q) == 0);
+	must_fail(write(p, "x", 1), EBADF);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", p);
+	fd = open(name, O_WRONLY | O_APPEND);
+	must(fd >= 0 && write(fd, "more", 4) == 4 && fstat(p, &st) == 0 && st.st_size == 8 && close(fd) == 0);
+	if (syscall(SYS_utimensat, p, "", past, (long)AT_EMPTY_PATH) == 0) /* Linux 5.8 */
+		must(stat("po", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(close(p) == 0);
+	is("po", "textmore");
+}
+
 /* setlocale() opens files while it has locked the locales, and of this program no character set is loaded yet */
 static void test_locales(void)
 {
@@ -858,7 +940,8 @@ static const struct {
 	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
-	{ "syscall", test_syscall }, { "locales", test_locales }, { "overwritten", test_overwritten },
+	{ "syscall", test_syscall }, { "vectors_by_number", test_vectors_by_number }, { "names_by_number", test_names_by_number },
+	{ "openat2", test_openat2 }, { "path_only", test_path_only }, { "locales", test_locales }, { "overwritten", test_overwritten },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
 
