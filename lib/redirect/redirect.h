@@ -286,4 +286,9 @@ void redirect_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2))
 
 void redirect_patch(void);
 
+/* ---- libc_writes.c ----------------------------------------------------------------------------------- */
+
+/* abort_msg: the variable __abort_msg of the C library, or NULL */
+void redirect_fatal_init(const void *abort_msg);
+
 #endif
