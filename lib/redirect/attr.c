@@ -29,13 +29,13 @@ int redirect_settle_fd(int fd)
 	if (!f)
 		return redirect_is_name(fd) ? redirect_settle_at(AT_FDCWD, pmio_fd_name(name, fd), true) : 0;
 	redirect_enter(&calm);
-	rc = redirect_pool()->settle(fd, "an open file");
+	rc = (int)REDIRECT_ROOM(redirect_pool()->settle, fd, "an open file");
 	redirect_leave(&calm);
 	redirect_put(f);
 	return rc;
 }
 
-int redirect_settle_at(int dir, const char *path, bool follow)
+static int settle_named(int dir, const char *path, bool follow)
 {
 	struct redirect_calm calm;
 	char name[PATH_MAX];
@@ -51,6 +51,11 @@ int redirect_settle_at(int dir, const char *path, bool follow)
 	}
 	RAW(close, fd);
 	return rc;
+}
+
+int redirect_settle_at(int dir, const char *path, bool follow)
+{
+	return (int)REDIRECT_ROOM(settle_named, dir, path, follow);
 }
 
 /* of a name, or of the descriptor dir if path is NULL */

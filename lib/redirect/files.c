@@ -259,13 +259,11 @@ bool redirect_hold(struct redirect_file *f)
 	return false;
 }
 
-int redirect_put(struct redirect_file *f)
+static int close_file(struct redirect_file *f)
 {
 	struct redirect_calm calm;
 	int rc;
 
-	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
-		return 0;
 	unlist(f);
 	redirect_enter(&calm);
 	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) |
@@ -273,6 +271,11 @@ int redirect_put(struct redirect_file *f)
 	redirect_leave(&calm);
 	keep_for_later(f);
 	return rc;
+}
+
+int redirect_put(struct redirect_file *f)
+{
+	return atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1 ? (int)REDIRECT_ROOM(close_file, f) : 0;
 }
 
 static int open_file(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool shared, struct redirect_file **out)
@@ -395,7 +398,7 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
 			return NULL;
 		}
 		if (v == UNKNOWN)
-			return get_unknown(fd, caller, rc);
+			return (struct redirect_file *)REDIRECT_ROOM(get_unknown, fd, caller, rc);
 		if (!redirect_hold((struct redirect_file *)v))
 			continue;
 		if (atomic_load_explicit(&table[fd], memory_order_acquire) == v)

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,14 +30,6 @@ static const struct message *const *last_message; /* &__abort_msg, or NULL */
 void redirect_fatal_init(const void *abort_msg)
 {
 	last_message = abort_msg;
-}
-
-static bool stderr_is_redirected(void)
-{
-	char name[PATH_MAX];
-	struct stat st;
-
-	return RAW(fstat, STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode) && redirect_fd_name(STDERR_FILENO, &st, name) && redirect_matches(name);
 }
 
 /*
@@ -99,7 +90,7 @@ static void write_last_message(void)
 	const struct message *m = last_message ? __atomic_load_n(last_message, __ATOMIC_ACQUIRE) : NULL;
 	size_t len = m ? strnlen(m->text, m->size - sizeof(*m)) : 0;
 
-	if (len && len <= MESSAGE_MAX && stderr_is_redirected() && take_back(m->text, len))
+	if (len && len <= MESSAGE_MAX && redirect_stderr_matches() && take_back(m->text, len))
 		write_by_cat(m->text, len);
 }
 

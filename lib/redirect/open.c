@@ -105,6 +105,8 @@ static int open_named(int dir, const char *path, const struct open_how *how, con
 
 int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
 {
+	struct open_how how = { .resolve = 0 };
+
 	if (redirect_inside && redirect_on)
 		return open_for_libpmio(dir, path, flags, mode);
 	path = redirect_plain_path(dir, path);
@@ -112,7 +114,9 @@ int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const vo
 		return (int)raw_result(CANCELLABLE(RAW(openat, dir, path, flags, mode)));
 	if (!redirect_ours())
 		return open_for_spawn(dir, path, flags, mode);
-	return open_named(dir, path, &(struct open_how){ .flags = (unsigned)flags, .mode = mode }, caller);
+	how.flags = (unsigned)flags;
+	how.mode = mode;
+	return (int)REDIRECT_ROOM(open_named, dir, path, &how, caller);
 }
 
 /* what only the kernel can judge fails with the kernel's error, before anything is changed */
@@ -130,7 +134,7 @@ int redirect_open_how(int dir, const char *path, const struct open_how *how, siz
 	if (!redirect_on || !path || !how || !is_known(how, size))
 		return (int)raw_result(CANCELLABLE(RAW(openat2, dir, path, how, size)));
 	if (!redirect_inside && redirect_ours())
-		return open_named(dir, path, how, caller);
+		return (int)REDIRECT_ROOM(open_named, dir, path, how, caller);
 	return how->resolve ? (int)raw_result(-ENOSYS) : redirect_open_at(dir, path, (int)how->flags, (mode_t)how->mode, caller);
 }
 

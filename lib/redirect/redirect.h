@@ -173,6 +173,16 @@ struct redirect_calm {
 void redirect_enter(struct redirect_calm *calm);
 void redirect_leave(const struct redirect_calm *calm);
 
+/* ---- stack_room.c: calls that need more stack than a thread or a signal handler may have --------- */
+
+typedef long (*redirect_any_function)(long, long, long, long, long, long);
+long redirect_with_room(redirect_any_function fn, long a, long b, long c, long d, long e, long f);
+
+/* REDIRECT_ROOM(fn, args...): call fn with up to six arguments, of which none is a number with a fraction */
+#define REDIRECT_ROOM(fn, ...) REDIRECT_ROOM_PICK(fn, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define REDIRECT_ROOM_PICK(fn, a, b, c, d, e, f, ...)                                                            \
+	redirect_with_room((redirect_any_function)(void *)(fn), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
 /* ---- fd_limit.c: descriptors above the program's limit ---------------------------------------- */
 
 /* raise the soft limit to the hard one until redirect_lower(); false: the hard limit is not higher */
@@ -277,6 +287,8 @@ void redirect_make_environment(const struct redirect_environment *e, char **out)
 void redirect_notes_init(const char *file, ssize_t (*output)(int fd, const void *buf, size_t len));
 void redirect_say(const char *line);
 void redirect_say_pending(void);
+/* is standard error a regular file whose name matches? */
+bool redirect_stderr_matches(void);
 /* for pmio run --check: '+' redirected, '-' not redirected, and why */
 void redirect_note(char what, const char *name, const char *why);
 void redirect_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -81,7 +81,7 @@ static int correct(int dir, const char *path, int flags, struct stat *st)
 		return 0;
 	rc = redirect_open_size(st->st_dev, st->st_ino, &size, &written_ns);
 	if (rc == 0)
-		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
+		rc = (int)REDIRECT_ROOM(pool_size, dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
 	if (rc <= 0)
 		return rc;
 	st->st_size = size;
@@ -339,7 +339,7 @@ static int pool_resize(struct redirect_file *f, off_t size)
 	if (rc < 0)
 		return rc;
 	redirect_enter(&calm);
-	rc = redirect_pool()->truncate(f->file, size);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->truncate, f->file, size);
 	redirect_leave(&calm);
 	changed(f);
 	return rc;
@@ -360,8 +360,7 @@ int redirect_ftruncate(int fd, off_t size)
 REDIRECT(ftruncate, redirect_ftruncate);
 REDIRECT(ftruncate64, redirect_ftruncate);
 
-int redirect_truncate(const char *path, off_t size);
-int redirect_truncate(const char *path, off_t size)
+static int truncate_named(const char *path, off_t size, const void *caller)
 {
 	const char *plain = redirect_plain_path(AT_FDCWD, path);
 	char name[PATH_MAX];
@@ -375,7 +374,7 @@ int redirect_truncate(const char *path, off_t size)
 	lost = (struct redirect_lost){ st.st_dev, st.st_ino, false }; /* if it has no name, it is still the right file */
 	fd = (int)REDIRECT_ABOVE(RAW(openat, AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0));
 	if (fd >= 0)
-		fd = redirect_opened(fd, O_WRONLY, false, false, REDIRECT_CALLER, &lost);
+		fd = redirect_opened(fd, O_WRONLY, false, false, caller, &lost);
 	else
 		errno = -fd;
 	if (fd < 0)
@@ -386,6 +385,12 @@ int redirect_truncate(const char *path, off_t size)
 		return -1;
 	errno = err;
 	return rc;
+}
+
+int redirect_truncate(const char *path, off_t size);
+int redirect_truncate(const char *path, off_t size)
+{
+	return (int)REDIRECT_ROOM(truncate_named, path, size, REDIRECT_CALLER);
 }
 REDIRECT(truncate, redirect_truncate);
 REDIRECT(truncate64, redirect_truncate);
@@ -401,7 +406,7 @@ static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
 	if (rc < 0)
 		return rc;
 	redirect_enter(&calm);
-	rc = redirect_pool()->allocate(f->file, mode, off, len);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->allocate, f->file, mode, off, len);
 	redirect_leave(&calm);
 	if (rc == 0)
 		changed(f);
@@ -470,7 +475,7 @@ int redirect_fsync(int fd)
 	if (!f)
 		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(fsync, fd)));
 	redirect_enter(&calm);
-	rc = redirect_pool()->sync(f->file);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->sync, f->file);
 	redirect_leave(&calm);
 	redirect_put(f);
 	return (int)redirect_result(rc);

@@ -572,6 +572,45 @@ static void *read_for_ever(void *arg)
 }
 
 /* a thread that waits in a plain read can be cancelled */
+/* of a thread or handler with the smallest stack there can be: no large variables */
+static void use_files(const char *name)
+{
+	static const char text[2 << 20] = "text";
+	static struct stat st;
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0644);
+
+	must(fd >= 0 && write(fd, text, 4) == 4 && write(fd, text, sizeof(text)) == sizeof(text) && ftruncate(fd, 6) == 0 && fsync(fd) == 0 && close(fd) == 0);
+	must(stat(name, &st) == 0 && st.st_size == 6 && truncate(name, 4) == 0 && rename(name, "moved") == 0 && rename("moved", name) == 0);
+	must(chmod(name, 0600) == 0 && link(name, "linked") == 0 && unlink("linked") == 0);
+}
+
+static void *use_files_in_thread(void *name)
+{
+	use_files(name);
+	return NULL;
+}
+
+static void use_files_in_handler(int sig)
+{
+	(void)sig;
+	use_files("handler");
+}
+
+static void test_small_stacks(void)
+{
+	struct sigaction sa = { .sa_handler = use_files_in_handler, .sa_flags = SA_ONSTACK };
+	stack_t alternate = { .ss_size = (size_t)sysconf(_SC_SIGSTKSZ) };
+	pthread_attr_t attr;
+	pthread_t t;
+
+	must(pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, (size_t)sysconf(_SC_THREAD_STACK_MIN)) == 0);
+	must(pthread_create(&t, &attr, use_files_in_thread, "thread") == 0 && pthread_join(t, NULL) == 0);
+	alternate.ss_sp = malloc(alternate.ss_size);
+	must(alternate.ss_sp && sigaltstack(&alternate, NULL) == 0 && sigaction(SIGUSR1, &sa, NULL) == 0 && raise(SIGUSR1) == 0);
+	is("thread", "text");
+	is("handler", "text");
+}
+
 static void test_cancel(void)
 {
 	int p[2];
@@ -937,7 +976,7 @@ static const struct {
 	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
 	{ "limit", test_limit }, { "append", test_append }, { "copies", test_copies }, { "passed", test_passed }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
 	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
-	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
+	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads }, { "small_stacks", test_small_stacks },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
 	{ "syscall", test_syscall }, { "vectors_by_number", test_vectors_by_number }, { "names_by_number", test_names_by_number },
