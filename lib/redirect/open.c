@@ -314,7 +314,11 @@ REDIRECT(sendmsg, redirect_sendmsg);
 int redirect_sendmmsg(int sock, struct mmsghdr *m, unsigned nr, int flags);
 int redirect_sendmmsg(int sock, struct mmsghdr *m, unsigned nr, int flags)
 {
-	if (redirect_on && !redirect_inside && m && nr && redirect_ours())
+	bool has_control = false;
+
+	for (unsigned i = 0; m && i < nr; i++)
+		has_control |= m[i].msg_hdr.msg_control && m[i].msg_hdr.msg_controllen;
+	if (redirect_on && !redirect_inside && has_control && redirect_ours())
 		redirect_share_all();
 	return (int)raw_result(CANCELLABLE(RAW(sendmmsg, sock, m, nr, flags)));
 }
