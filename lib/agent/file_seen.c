@@ -105,6 +105,14 @@ void files_see_closed(struct file *f, const struct stat *st)
 	f->on_pfs.seen_closed = true; /* as far as it can be known */
 }
 
+/* one that closed before has reported the same: another program has written to the file, and not a drain of this agent */
+static bool was_reported(const struct file *f, const struct stat *st)
+{
+	const struct stat *seen = &f->on_pfs.seen;
+
+	return st->st_size == seen->st_size && st->st_mtim.tv_sec == seen->st_mtim.tv_sec && st->st_mtim.tv_nsec == seen->st_mtim.tv_nsec;
+}
+
 /*
  * A process that closes a file reports the PFS file's state at that moment.  From the last close
  * on no other process may change it.  The report may be older than that of a process that closed
@@ -116,7 +124,7 @@ void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 {
 	struct stat st = { .st_size = (off_t)m->pfs_size, .st_mode = f->on_pfs.seen.st_mode,
 			   .st_mtim = { .tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns } };
-	bool is_old = !files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim) && !files_same_content(f, &st);
+	bool is_old = !files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim) && !files_same_content(f, &st) && !was_reported(f, &st);
 
 	if (m->mtime_s == INT64_MIN || is_old || f->drain || f->busy == FILE_TRUNCATING || f->on_pfs.busy || file_is_shared(f))
 		return;
@@ -124,6 +132,7 @@ void files_see_at_close(struct file *f, const struct pmio_close_msg *m)
 		if (files_is_later(&st.st_mtim, &f->on_pfs.seen.st_mtim)) {
 			files_notice_change(f, &st);
 			f->on_pfs.seen.st_mtim = st.st_mtim;
+			f->on_pfs.seen.st_size = st.st_size;
 		}
 		return;
 	}

@@ -13,10 +13,12 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "core/fds.h"
 #include "pfs/attributes.h"
 
 int redirect_settle_fd(int fd)
 {
+	char name[PMIO_FD_NAME_LEN];
 	struct redirect_calm calm;
 	struct redirect_file *f;
 	int rc = 0, err;
@@ -25,15 +27,15 @@ int redirect_settle_fd(int fd)
 	if (err < 0)
 		return err;
 	if (!f)
-		return 0;
+		return redirect_is_name(fd) ? redirect_settle_at(AT_FDCWD, pmio_fd_name(name, fd), true) : 0;
 	redirect_enter(&calm);
-	rc = redirect_pool()->settle(fd, "an open file");
+	rc = (int)REDIRECT_ROOM(redirect_pool()->settle, fd, "an open file");
 	redirect_leave(&calm);
 	redirect_put(f);
 	return rc;
 }
 
-int redirect_settle_at(int dir, const char *path, bool follow)
+static int settle_named(int dir, const char *path, bool follow)
 {
 	struct redirect_calm calm;
 	char name[PATH_MAX];
@@ -49,6 +51,11 @@ int redirect_settle_at(int dir, const char *path, bool follow)
 	}
 	RAW(close, fd);
 	return rc;
+}
+
+int redirect_settle_at(int dir, const char *path, bool follow)
+{
+	return (int)REDIRECT_ROOM(settle_named, dir, path, follow);
 }
 
 /* of a name, or of the descriptor dir if path is NULL */

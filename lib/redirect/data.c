@@ -98,7 +98,7 @@ static ssize_t pool_read(struct redirect_file *f, const struct iovec *v, int nr,
 	if (n != -EAGAIN)
 		return n;
 	redirect_enter(&calm);
-	n = redirect_pool()->read(f->file, v, nr, off);
+	n = REDIRECT_ROOM(redirect_pool()->read, f->file, v, nr, off);
 	redirect_leave(&calm);
 	return n;
 }
@@ -112,7 +112,7 @@ static int after_write(struct redirect_file *f, bool sync)
 	redirect_grow_maps(f->dev, f->ino);
 	if (sync || atomic_load_explicit(&f->sync, memory_order_relaxed)) {
 		redirect_enter(&calm);
-		rc = redirect_pool()->sync(f->file);
+		rc = (int)REDIRECT_ROOM(redirect_pool()->sync, f->file);
 		redirect_leave(&calm);
 	}
 	return rc;
@@ -131,7 +131,7 @@ static ssize_t pool_write(struct redirect_file *f, const struct iovec *v, int nr
 	n = at_once(f, v, nr, off, true);
 	if (n == -EAGAIN) {
 		redirect_enter(&calm);
-		n = redirect_pool()->write(f->file, v, nr, off);
+		n = REDIRECT_ROOM(redirect_pool()->write, f->file, v, nr, off);
 		redirect_leave(&calm);
 	}
 	if (off == 0 && n >= (ssize_t)sizeof(Elf64_Ehdr) && v->iov_len >= sizeof(Elf64_Ehdr) && redirect_is_library(v->iov_base))
@@ -150,7 +150,7 @@ static ssize_t pool_append(struct redirect_file *f, const struct iovec *v, int n
 	if (f->access == O_RDONLY)
 		return -EBADF;
 	redirect_enter(&calm);
-	n = redirect_pool()->append(f->file, v, nr, &at);
+	n = REDIRECT_ROOM(redirect_pool()->append, f->file, v, nr, &at);
 	redirect_leave(&calm);
 	if (n < 0)
 		return n;

@@ -1,9 +1,9 @@
 /*
  * files.c -- the open files, and their descriptors
  *
- * An entry of the table is one word: nothing known, plain, libpmio's own, or the file.  A file stays as long as an
- * entry or a call under way refers to it; its memory is never freed, so that a call that finds it in the table may read
- * its count.
+ * An entry of the table is one word: nothing known, plain, libpmio's own, a name (O_PATH), or the file.  A file stays as
+ * long as an entry or a call under way refers to it; its memory is never freed, so that a call that finds it in the
+ * table may read its count.
  */
 #include "redirect/redirect.h"
 
@@ -21,7 +21,8 @@
 #define UNKNOWN ((uintptr_t)0)
 #define PLAIN ((uintptr_t)1)
 #define OWN ((uintptr_t)2)
-#define IS_FILE(v) ((v) > OWN)
+#define NAME ((uintptr_t)3) /* gives no access to the data, but the file's name matches */
+#define IS_FILE(v) ((v) > NAME)
 
 static _Atomic uintptr_t table[REDIRECT_FDS];
 static _Atomic int highest = -1; /* the highest entry that was set at any time */
@@ -258,13 +259,11 @@ bool redirect_hold(struct redirect_file *f)
 	return false;
 }
 
-int redirect_put(struct redirect_file *f)
+static int close_file(struct redirect_file *f)
 {
 	struct redirect_calm calm;
 	int rc;
 
-	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
-		return 0;
 	unlist(f);
 	redirect_enter(&calm);
 	rc = redirect_pool()->close(f->file, (atomic_load(&f->shared) ? REDIRECT_CLOSE_SHARED : 0) |
@@ -272,6 +271,11 @@ int redirect_put(struct redirect_file *f)
 	redirect_leave(&calm);
 	keep_for_later(f);
 	return rc;
+}
+
+int redirect_put(struct redirect_file *f)
+{
+	return atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1 ? (int)REDIRECT_ROOM(close_file, f) : 0;
 }
 
 static int open_file(int fd, const struct stat *st, const char *name, int flags, bool is_new, bool shared, struct redirect_file **out)
@@ -327,22 +331,26 @@ static bool is_pmio(const void *caller)
 /* ---- the table -------------------------------------------------------------------------------------- */
 
 /*
- * for a descriptor that this process has not opened.  1: a file, with a reference for the table; 0: plain; or an error
+ * for a descriptor that this process has not opened.  What its entry becomes: a file, with a reference for the table;
+ * 0: it cannot be opened
  */
-static int recognise(int fd, const void *caller, struct redirect_file **out)
+static uintptr_t recognise(int fd, const void *caller)
 {
+	struct redirect_file *f;
 	char name[PATH_MAX];
 	struct stat st;
 	long flags;
 
 	if (RAW(fstat, fd, &st) < 0)
-		return 0;
+		return PLAIN;
 	if (!S_ISREG(st.st_mode) || !redirect_fd_name(fd, &st, name) || !redirect_matches(name) || is_pmio(caller))
-		return 0;
+		return PLAIN;
 	flags = RAW(fcntl, fd, F_GETFL, 0);
-	if (flags < 0 || (flags & O_PATH))
-		return 0;
-	return open_file(fd, &st, name, (int)flags, false, true, out) < 0 ? -EIO : 1;
+	if (flags < 0)
+		return PLAIN;
+	if (flags & O_PATH)
+		return NAME;
+	return open_file(fd, &st, name, (int)flags, false, true, &f) < 0 ? 0 : (uintptr_t)f;
 }
 
 static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
@@ -357,16 +365,15 @@ static struct redirect_file *get_unknown(int fd, const void *caller, int *rc)
 	if (IS_FILE(v) && redirect_hold((struct redirect_file *)v)) {
 		f = (struct redirect_file *)v;
 	} else if (v == UNKNOWN) {
-		int what = recognise(fd, caller, &f);
-
+		v = recognise(fd, caller);
+		f = IS_FILE(v) ? (struct redirect_file *)v : NULL;
 		/* in a child of vfork the entries are its parent's */
-		if (what == 1 && redirect_ours()) {
-			atomic_fetch_add(&f->refs, 1);
-			set(fd, (uintptr_t)f);
-		} else if (what == 0 && redirect_ours()) {
-			set(fd, PLAIN);
+		if (v && redirect_ours()) {
+			if (f)
+				atomic_fetch_add(&f->refs, 1);
+			set(fd, v);
 		}
-		*rc = what < 0 ? what : 0;
+		*rc = v ? 0 : -EIO;
 	}
 	pthread_mutex_unlock(&recognising);
 	redirect_leave(&calm);
@@ -384,20 +391,25 @@ struct redirect_file *redirect_get(int fd, const void *caller, int *rc)
 		redirect_is_copy();
 	for (;;) {
 		v = atomic_load_explicit(&table[fd], memory_order_acquire);
-		if (v == PLAIN || v == OWN)
+		if (v == PLAIN || v == OWN || v == NAME)
 			return NULL;
 		if (redirect_inside) { /* a signal handler that has interrupted libpmio must not wait for it */
 			*rc = IS_FILE(v) ? -EIO : 0;
 			return NULL;
 		}
 		if (v == UNKNOWN)
-			return get_unknown(fd, caller, rc);
+			return (struct redirect_file *)REDIRECT_ROOM(get_unknown, fd, caller, rc);
 		if (!redirect_hold((struct redirect_file *)v))
 			continue;
 		if (atomic_load_explicit(&table[fd], memory_order_acquire) == v)
 			return (struct redirect_file *)v;
 		redirect_put((struct redirect_file *)v);
 	}
+}
+
+bool redirect_is_name(int fd)
+{
+	return redirect_on && fd >= 0 && fd < REDIRECT_FDS && atomic_load_explicit(&table[fd], memory_order_acquire) == NAME;
 }
 
 int redirect_forget(int fd)
@@ -421,8 +433,8 @@ void redirect_duplicate(int from, int to)
 		return;
 	redirect_forget(to);
 	v = atomic_load(&table[from]);
-	if (v == PLAIN)
-		set(to, PLAIN);
+	if (v == PLAIN || v == NAME)
+		set(to, v);
 	else if (IS_FILE(v) && redirect_hold((struct redirect_file *)v))
 		set(to, v);
 }

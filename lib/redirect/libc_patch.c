@@ -110,6 +110,13 @@ static uint8_t *find(const struct symbols *s, const char *name)
 	return sym->st_size < skip + JUMP_LEN ? NULL : p + skip;
 }
 
+static const void *find_data(const struct symbols *s, const char *name)
+{
+	const ElfW(Sym) *sym = find_symbol(s, name);
+
+	return sym && sym->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(sym->st_info) == STT_OBJECT ? (const void *)(s->base + sym->st_value) : NULL;
+}
+
 static void write_jump(const struct patch *p)
 {
 	memcpy(p->at, jump, sizeof(jump));
@@ -126,6 +133,8 @@ void redirect_patch(void)
 
 	if (!libc || !read_symbols(libc, &symbols))
 		libc = NULL;
+	else
+		redirect_fatal_init(find_data(&symbols, "__abort_msg"));
 	for (const struct redirect_entry *e = __start_redirect_entries; libc && e < __stop_redirect_entries && nr < PATCHES_MAX; e++) {
 		uint8_t *at = find(&symbols, e->name);
 

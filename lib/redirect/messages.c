@@ -28,7 +28,7 @@ void redirect_notes_init(const char *file, ssize_t (*output)(int fd, const void 
 		strcpy(check_file, file);
 }
 
-static bool stderr_is_redirected(void)
+bool redirect_stderr_matches(void)
 {
 	char name[PATH_MAX];
 	struct stat st;
@@ -45,7 +45,7 @@ void redirect_say(const char *line)
 		n = sizeof(text) - 1;
 		text[n - 1] = '\n';
 	}
-	if (!redirect_on || !stderr_is_redirected()) {
+	if (!redirect_on || !redirect_stderr_matches()) {
 		RAW(write, 2, text, n);
 		return;
 	}
@@ -57,15 +57,14 @@ void redirect_say(const char *line)
 	pthread_mutex_unlock(&lock);
 }
 
-void redirect_say_pending(void)
+static _Thread_local bool busy;
+
+static int write_pending(void)
 {
-	static _Thread_local bool busy;
 	char text[PENDING_MAX];
 	size_t n;
 	int before = errno;
 
-	if (__atomic_load_n(&nr_pending, __ATOMIC_RELAXED) == 0 || busy || redirect_inside)
-		return;
 	pthread_mutex_lock(&lock);
 	n = nr_pending;
 	memcpy(text, pending, n);
@@ -76,6 +75,13 @@ void redirect_say_pending(void)
 		errno = before;
 	busy = false;
 	errno = before;
+	return 0;
+}
+
+void redirect_say_pending(void)
+{
+	if (__atomic_load_n(&nr_pending, __ATOMIC_RELAXED) != 0 && !busy && !redirect_inside)
+		REDIRECT_ROOM(write_pending, 0);
 }
 
 static void say(const char *level, const char *fmt, va_list ap)

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/openat2.h>
+
 #include "redirect/cancel.h"
 
 static int open_for_libpmio(int dir, const char *path, int flags, mode_t mode)
@@ -64,24 +66,46 @@ static int open_for_spawn(int dir, const char *path, int flags, mode_t mode)
 
 #define LOST_MAX 100 /* files to which the name resolved, one after the other, and which had lost it */
 
-static int open_once(int dir, const char *path, int flags, mode_t mode, const void *caller, struct redirect_lost *lost)
+/* the kernel must not shorten a file that the pool has data of */
+static long open_uncut(int dir, const char *path, const struct open_how *how)
 {
+	struct open_how uncut = *how;
+
+	uncut.flags &= ~(uint64_t)O_TRUNC;
+	if (how->resolve)
+		return CANCELLABLE(RAW(openat2, dir, path, &uncut, sizeof(uncut)));
+	return CANCELLABLE(RAW(openat, dir, path, uncut.flags, uncut.mode));
+}
+
+static int open_once(int dir, const char *path, const struct open_how *how, const void *caller, struct redirect_lost *lost)
+{
+	int flags = (int)how->flags;
 	bool is_new = false;
 	long fd;
 
 	if ((flags & O_CREAT) && redirect_may_match(dir, path))
 		is_new = (flags & O_EXCL) || !is_there(dir, path);
-	/* the kernel must not shorten a file that the pool has data of */
-	fd = CANCELLABLE(RAW(openat, dir, path, flags & ~O_TRUNC, mode));
+	fd = open_uncut(dir, path, how);
 	if (fd < 0)
 		return (int)raw_result(fd);
 	return redirect_opened((int)fd, flags, is_new, flags & O_TRUNC, caller, lost);
 }
 
-int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
+static int open_named(int dir, const char *path, const struct open_how *how, const void *caller)
 {
 	struct redirect_lost lost = { .again = true };
 	int fd = -1;
+
+	for (int tries = 0; lost.again && tries < LOST_MAX; tries++) {
+		lost.again = false;
+		fd = open_once(dir, path, how, caller, &lost);
+	}
+	return fd;
+}
+
+int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller)
+{
+	struct open_how how = { .resolve = 0 };
 
 	if (redirect_inside && redirect_on)
 		return open_for_libpmio(dir, path, flags, mode);
@@ -90,12 +114,37 @@ int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const vo
 		return (int)raw_result(CANCELLABLE(RAW(openat, dir, path, flags, mode)));
 	if (!redirect_ours())
 		return open_for_spawn(dir, path, flags, mode);
-	for (int tries = 0; lost.again && tries < LOST_MAX; tries++) {
-		lost.again = false;
-		fd = open_once(dir, path, flags, mode, caller, &lost);
-	}
-	return fd;
+	how.flags = (unsigned)flags;
+	how.mode = mode;
+	return (int)REDIRECT_ROOM(open_named, dir, path, &how, caller);
 }
+
+/* what only the kernel can judge fails with the kernel's error, before anything is changed */
+static bool is_known(const struct open_how *how, size_t size)
+{
+	const uint64_t modes = 07777, flags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DIRECT | O_LARGEFILE |
+					      O_NOFOLLOW | O_NOATIME | O_CLOEXEC;
+
+	return size == sizeof(*how) && !(how->flags & ~flags) && (how->flags & O_CREAT ? !(how->mode & ~modes) : how->mode == 0);
+}
+
+int redirect_open_how(int dir, const char *path, const struct open_how *how, size_t size, const void *caller)
+{
+	path = redirect_plain_path(dir, path);
+	if (!redirect_on || !path || !how || !is_known(how, size))
+		return (int)raw_result(CANCELLABLE(RAW(openat2, dir, path, how, size)));
+	if (!redirect_inside && redirect_ours())
+		return (int)REDIRECT_ROOM(open_named, dir, path, how, caller);
+	return how->resolve ? (int)raw_result(-ENOSYS) : redirect_open_at(dir, path, (int)how->flags, (mode_t)how->mode, caller);
+}
+
+/* glibc has it from 2.43 on */
+int redirect_openat2(int dir, const char *path, const struct open_how *how, size_t size);
+int redirect_openat2(int dir, const char *path, const struct open_how *how, size_t size)
+{
+	return redirect_open_how(dir, path, how, size, REDIRECT_CALLER);
+}
+REDIRECT(openat2, redirect_openat2);
 
 #define TAKE_MODE(flags, mode)                                                                                   \
 	do {                                                                                                       \
@@ -261,6 +310,19 @@ ssize_t redirect_sendmsg(int sock, const struct msghdr *m, int flags)
 	return raw_result(CANCELLABLE(RAW(sendmsg, sock, m, flags)));
 }
 REDIRECT(sendmsg, redirect_sendmsg);
+
+int redirect_sendmmsg(int sock, struct mmsghdr *m, unsigned nr, int flags);
+int redirect_sendmmsg(int sock, struct mmsghdr *m, unsigned nr, int flags)
+{
+	bool has_control = false;
+
+	for (unsigned i = 0; m && i < nr; i++)
+		has_control |= m[i].msg_hdr.msg_control && m[i].msg_hdr.msg_controllen;
+	if (redirect_on && !redirect_inside && has_control && redirect_ours())
+		redirect_share_all();
+	return (int)raw_result(CANCELLABLE(RAW(sendmmsg, sock, m, nr, flags)));
+}
+REDIRECT(sendmmsg, redirect_sendmmsg);
 
 /* ---- close ----------------------------------------------------------------------------------- */
 

@@ -287,17 +287,13 @@ bool redirect_fd_name(int fd, const struct stat *st, char out[PATH_MAX])
 	return true;
 }
 
-const char *redirect_plain_path(int dir, const char *path)
+/* noted as a file to be redirected */
+static void note_prefixed(int dir, const char *path)
 {
 	char name[PATH_MAX], real[PATH_MAX];
 
-	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
-		return path;
-	path += sizeof(PREFIX) - 1;
-	if (!*path) /* programs that split a name at its slashes, as mkdir -p, begin with an empty part */
-		return "/";
-	if (redirect_inside || !redirect_absolute(dir, path, name))
-		return path;
+	if (!redirect_absolute(dir, path, name))
+		return;
 	/*
 	 * resolve links, as the kernel does; for a new file whose folder has a link in its name, only those of the folder
 	 */
@@ -316,6 +312,17 @@ const char *redirect_plain_path(int dir, const char *path)
 		}
 	}
 	redirect_inside--;
+}
+
+const char *redirect_plain_path(int dir, const char *path)
+{
+	if (!redirect_on || !path || strncmp(path, PREFIX, sizeof(PREFIX) - 1) != 0)
+		return path;
+	path += sizeof(PREFIX) - 1;
+	if (!*path) /* programs that split a name at its slashes, as mkdir -p, begin with an empty part */
+		return "/";
+	if (!redirect_inside)
+		REDIRECT_ROOM(note_prefixed, dir, path);
 	return path;
 }
 

@@ -118,6 +118,8 @@ void redirect_files_init(void (*in_child)(void));
 void redirect_in_copy(void);
 /* the descriptor's file, until redirect_put(); NULL: *rc is 0 for one that is not redirected, or an error */
 struct redirect_file *redirect_get(int fd, const void *caller, int *rc);
+/* after redirect_get() has returned NULL: was it opened with O_PATH, and the file's name matches? */
+bool redirect_is_name(int fd);
 /* take one more reference; false: the file has none any more, and is gone */
 bool redirect_hold(struct redirect_file *f);
 /* release a reference; returns the result of the close if this was the last one */
@@ -171,6 +173,16 @@ struct redirect_calm {
 void redirect_enter(struct redirect_calm *calm);
 void redirect_leave(const struct redirect_calm *calm);
 
+/* ---- stack_room.c: calls that need more stack than a thread or a signal handler may have --------- */
+
+typedef long (*redirect_any_function)(long, long, long, long, long, long);
+long redirect_with_room(redirect_any_function fn, long a, long b, long c, long d, long e, long f);
+
+/* REDIRECT_ROOM(fn, args...): call fn with up to six arguments, of which none is a number with a fraction */
+#define REDIRECT_ROOM(fn, ...) REDIRECT_ROOM_PICK(fn, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define REDIRECT_ROOM_PICK(fn, a, b, c, d, e, f, ...)                                                            \
+	redirect_with_room((redirect_any_function)(void *)(fn), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
 /* ---- fd_limit.c: descriptors above the program's limit ---------------------------------------- */
 
 /* raise the soft limit to the hard one until redirect_lower(); false: the hard limit is not higher */
@@ -217,6 +229,8 @@ static inline long redirect_result(long rc)
 /* ---- across files: by their own names where one of them calls another ------------------------ */
 
 int redirect_open_at(int dir, const char *path, int flags, mode_t mode, const void *caller);
+struct open_how;
+int redirect_open_how(int dir, const char *path, const struct open_how *how, size_t size, const void *caller);
 int redirect_close(int fd);
 ssize_t redirect_read(int fd, void *buf, size_t len);
 ssize_t redirect_write(int fd, const void *buf, size_t len);
@@ -273,6 +287,8 @@ void redirect_make_environment(const struct redirect_environment *e, char **out)
 void redirect_notes_init(const char *file, ssize_t (*output)(int fd, const void *buf, size_t len));
 void redirect_say(const char *line);
 void redirect_say_pending(void);
+/* is standard error a regular file whose name matches? */
+bool redirect_stderr_matches(void);
 /* for pmio run --check: '+' redirected, '-' not redirected, and why */
 void redirect_note(char what, const char *name, const char *why);
 void redirect_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -281,5 +297,10 @@ void redirect_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2))
 /* ---- libc_patch.c ------------------------------------------------------------------------------------ */
 
 void redirect_patch(void);
+
+/* ---- libc_writes.c ----------------------------------------------------------------------------------- */
+
+/* abort_msg: the variable __abort_msg of the C library, or NULL */
+void redirect_fatal_init(const void *abort_msg);
 
 #endif

@@ -29,8 +29,7 @@ static long remove_known(int fd, const struct stat *st, const char *name)
 	return rc;
 }
 
-int redirect_unlinkat(int dir, const char *path, int flags);
-int redirect_unlinkat(int dir, const char *path, int flags)
+static int remove_name(int dir, const char *path, int flags)
 {
 	const char *plain = redirect_plain_path(dir, path);
 	char name[PATH_MAX];
@@ -46,6 +45,12 @@ int redirect_unlinkat(int dir, const char *path, int flags)
 	if (rc != -ENOENT)
 		return (int)redirect_result(rc);
 	return (int)raw_result(RAW(unlinkat, dir, plain, flags));
+}
+
+int redirect_unlinkat(int dir, const char *path, int flags);
+int redirect_unlinkat(int dir, const char *path, int flags)
+{
+	return (int)REDIRECT_ROOM(remove_name, dir, path, flags);
 }
 REDIRECT(unlinkat, redirect_unlinkat);
 
@@ -196,8 +201,7 @@ static long rename_file(int dir, const char *path, int to_dir, const char *to, u
 	return RAW(renameat, dir, path, to_dir, to);
 }
 
-int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags);
-int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags)
+static int change_name(int dir, const char *path, int to_dir, const char *to, unsigned flags)
 {
 	const char *from = redirect_plain_path(dir, path), *plain_to = redirect_plain_path(to_dir, to);
 	char name[PATH_MAX];
@@ -222,6 +226,12 @@ int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, un
 	}
 	return (int)raw_result(rc);
 }
+
+int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags);
+int redirect_renameat2(int dir, const char *path, int to_dir, const char *to, unsigned flags)
+{
+	return (int)REDIRECT_ROOM(change_name, dir, path, to_dir, to, flags);
+}
 REDIRECT(renameat2, redirect_renameat2);
 
 int redirect_renameat(int dir, const char *path, int to_dir, const char *to);
@@ -242,7 +252,7 @@ int redirect_linkat(int dir, const char *path, int to_dir, const char *to, int f
 int redirect_linkat(int dir, const char *path, int to_dir, const char *to, int flags)
 {
 	const char *from = redirect_plain_path(dir, path), *plain_to = redirect_plain_path(to_dir, to);
-	int rc = flags & AT_EMPTY_PATH ? 0 : settle_for(dir, from, flags & AT_SYMLINK_FOLLOW, to_dir, plain_to);
+	int rc = flags & AT_EMPTY_PATH ? 0 : (int)REDIRECT_ROOM(settle_for, dir, from, (flags & AT_SYMLINK_FOLLOW) != 0, to_dir, plain_to);
 
 	return (int)(rc < 0 ? redirect_result(rc) : raw_result(RAW(linkat, dir, from, to_dir, plain_to, flags)));
 }

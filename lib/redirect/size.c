@@ -9,6 +9,8 @@
 
 #include <linux/falloc.h>
 
+#include "core/fds.h"
+
 #define SECTOR 512 /* bytes: what st_blocks counts */
 #define NS_PER_S 1000000000ll
 
@@ -79,7 +81,7 @@ static int correct(int dir, const char *path, int flags, struct stat *st)
 		return 0;
 	rc = redirect_open_size(st->st_dev, st->st_ino, &size, &written_ns);
 	if (rc == 0)
-		rc = pool_size(dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
+		rc = (int)REDIRECT_ROOM(pool_size, dir, path, !(flags & AT_SYMLINK_NOFOLLOW), st, &size, &written_ns);
 	if (rc <= 0)
 		return rc;
 	st->st_size = size;
@@ -101,13 +103,14 @@ static bool is_of_fd(const char *path, int flags)
 /* recognises an inherited descriptor, too, so that its size is known from then on */
 static int correct_fd(int fd, const void *caller, struct stat *st)
 {
+	char name[PMIO_FD_NAME_LEN];
 	struct redirect_file *f;
 	int rc;
 
 	if (!S_ISREG(st->st_mode) || !redirect_device_may(st->st_dev))
 		return 0;
 	f = redirect_get(fd, caller, &rc);
-	rc = correct(fd, NULL, 0, st);
+	rc = redirect_is_name(fd) ? correct(AT_FDCWD, pmio_fd_name(name, fd), 0, st) : correct(fd, NULL, 0, st);
 	if (f)
 		redirect_put(f);
 	return rc;
@@ -336,7 +339,7 @@ static int pool_resize(struct redirect_file *f, off_t size)
 	if (rc < 0)
 		return rc;
 	redirect_enter(&calm);
-	rc = redirect_pool()->truncate(f->file, size);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->truncate, f->file, size);
 	redirect_leave(&calm);
 	changed(f);
 	return rc;
@@ -357,8 +360,7 @@ int redirect_ftruncate(int fd, off_t size)
 REDIRECT(ftruncate, redirect_ftruncate);
 REDIRECT(ftruncate64, redirect_ftruncate);
 
-int redirect_truncate(const char *path, off_t size);
-int redirect_truncate(const char *path, off_t size)
+static int truncate_named(const char *path, off_t size, const void *caller)
 {
 	const char *plain = redirect_plain_path(AT_FDCWD, path);
 	char name[PATH_MAX];
@@ -372,7 +374,7 @@ int redirect_truncate(const char *path, off_t size)
 	lost = (struct redirect_lost){ st.st_dev, st.st_ino, false }; /* if it has no name, it is still the right file */
 	fd = (int)REDIRECT_ABOVE(RAW(openat, AT_FDCWD, plain, O_WRONLY | O_CLOEXEC, 0));
 	if (fd >= 0)
-		fd = redirect_opened(fd, O_WRONLY, false, false, REDIRECT_CALLER, &lost);
+		fd = redirect_opened(fd, O_WRONLY, false, false, caller, &lost);
 	else
 		errno = -fd;
 	if (fd < 0)
@@ -383,6 +385,12 @@ int redirect_truncate(const char *path, off_t size)
 		return -1;
 	errno = err;
 	return rc;
+}
+
+int redirect_truncate(const char *path, off_t size);
+int redirect_truncate(const char *path, off_t size)
+{
+	return (int)REDIRECT_ROOM(truncate_named, path, size, REDIRECT_CALLER);
 }
 REDIRECT(truncate, redirect_truncate);
 REDIRECT(truncate64, redirect_truncate);
@@ -398,7 +406,7 @@ static int allocate(struct redirect_file *f, int mode, off_t off, off_t len)
 	if (rc < 0)
 		return rc;
 	redirect_enter(&calm);
-	rc = redirect_pool()->allocate(f->file, mode, off, len);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->allocate, f->file, mode, off, len);
 	redirect_leave(&calm);
 	if (rc == 0)
 		changed(f);
@@ -467,7 +475,7 @@ int redirect_fsync(int fd)
 	if (!f)
 		return (int)(err < 0 ? redirect_result(err) : raw_result(RAW(fsync, fd)));
 	redirect_enter(&calm);
-	rc = redirect_pool()->sync(f->file);
+	rc = (int)REDIRECT_ROOM(redirect_pool()->sync, f->file);
 	redirect_leave(&calm);
 	redirect_put(f);
 	return (int)redirect_result(rc);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/openat2.h>
 #include <locale.h>
 #include <pthread.h>
 #include <sched.h>
@@ -572,6 +573,45 @@ static void *read_for_ever(void *arg)
 }
 
 /* a thread that waits in a plain read can be cancelled */
+/* of a thread or handler with the smallest stack there can be: no large variables */
+static void use_files(const char *name)
+{
+	static const char text[2 << 20] = "text";
+	static struct stat st;
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0644);
+
+	must(fd >= 0 && write(fd, text, 4) == 4 && write(fd, text, sizeof(text)) == sizeof(text) && ftruncate(fd, 6) == 0 && fsync(fd) == 0 && close(fd) == 0);
+	must(stat(name, &st) == 0 && st.st_size == 6 && truncate(name, 4) == 0 && rename(name, "moved") == 0 && rename("moved", name) == 0);
+	must(chmod(name, 0600) == 0 && link(name, "linked") == 0 && unlink("linked") == 0);
+}
+
+static void *use_files_in_thread(void *name)
+{
+	use_files(name);
+	return NULL;
+}
+
+static void use_files_in_handler(int sig)
+{
+	(void)sig;
+	use_files("handler");
+}
+
+static void test_small_stacks(void)
+{
+	struct sigaction sa = { .sa_handler = use_files_in_handler, .sa_flags = SA_ONSTACK };
+	stack_t alternate = { .ss_size = (size_t)sysconf(_SC_SIGSTKSZ) };
+	pthread_attr_t attr;
+	pthread_t t;
+
+	must(pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, (size_t)sysconf(_SC_THREAD_STACK_MIN)) == 0);
+	must(pthread_create(&t, &attr, use_files_in_thread, "thread") == 0 && pthread_join(t, NULL) == 0);
+	alternate.ss_sp = malloc(alternate.ss_size);
+	must(alternate.ss_sp && sigaltstack(&alternate, NULL) == 0 && sigaction(SIGUSR1, &sa, NULL) == 0 && raise(SIGUSR1) == 0);
+	is("thread", "text");
+	is("handler", "text");
+}
+
 static void test_cancel(void)
 {
 	int p[2];
@@ -774,6 +814,87 @@ static void test_syscall(void)
 	is("sc", "by number");
 }
 
+static void test_vectors_by_number(void)
+{
+	struct iovec v = { "text", 4 }, other = { "TEXT", 4 };
+	char b[9] = "";
+	int fd = make("vn", "");
+
+	must(syscall(SYS_pwritev, fd, &v, 1L, 0L, 0L) == 4 && syscall(SYS_pwritev2, fd, &other, 1L, 4L, 0L, 0L) == 4);
+	v = (struct iovec){ b, 8 };
+	must(syscall(SYS_preadv, fd, &v, 1L, 0L, 0L) == 8 && strcmp(b, "textTEXT") == 0);
+	must(syscall(SYS_preadv2, fd, &v, 1L, 4L, 0L, 0L) == 4 && strcmp(b, "TEXTTEXT") == 0);
+	must(close(fd) == 0);
+}
+
+static void test_names_by_number(void)
+{
+	const struct timespec past[2] = { { 1300000000, 0 }, { 1300000000, 0 } };
+	struct stat st;
+	int fd = make("nn", "text");
+
+	must(syscall(SYS_utimensat, AT_FDCWD, "nn", past, 0L) == 0 && stat("nn", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(write(fd, "more", 4) == 4 && syscall(SYS_utimensat, fd, NULL, past, 0L) == 0 && close(fd) == 0);
+	must(stat("nn", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(syscall(SYS_fchmodat, AT_FDCWD, "nn", 0600L) == 0 && stat("nn", &st) == 0 && (st.st_mode & 0777) == 0600);
+	must(syscall(SYS_renameat, AT_FDCWD, "nn", AT_FDCWD, "nn2") == 0);
+	is("nn2", "more");
+#ifdef SYS_creat
+	fd = (int)syscall(SYS_creat, "nn2", 0644L);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	is("nn2", "new");
+#endif
+}
+
+/* with the arguments of openat2(); -1 and errno, also ENOSYS of an old kernel */
+static int open_how(const char *name, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { flags, mode, resolve };
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof(how));
+}
+
+static void test_openat2(void)
+{
+	int fd = open_how(".", O_RDONLY | O_DIRECTORY, 0, 0);
+
+	if (fd < 0)
+		return;
+	must(close(fd) == 0 && close(make("o2", "old text")) == 0);
+	fd = open_how("o2", O_WRONLY | O_TRUNC, 0, RESOLVE_BENEATH);
+	must(fd >= 0 && write(fd, "new", 3) == 3 && close(fd) == 0);
+	is("o2", "new");
+	fd = open_how("o3", O_CREAT | O_EXCL | O_RDWR, 0600, 0);
+	must(fd >= 0 && write(fd, "three", 5) == 5 && close(fd) == 0);
+	is("o3", "three");
+	must_fail(open_how("../openat2/o2", O_RDONLY, 0, RESOLVE_BENEATH), EXDEV);
+	must_fail(open_how("o2", O_RDONLY, 0600, 0), EINVAL);
+	must_fail(open_how("o3", O_CREAT | O_EXCL | O_RDWR, 0600, 0), EEXIST);
+}
+
+/* a descriptor of O_PATH has the file's size, and leads to it */
+static void test_path_only(void)
+{
+	const struct timespec past[2] = { { 1300000000, 0 }, { 1300000000, 0 } };
+	struct stat st;
+	char name[40];
+	int fd, p, q;
+
+	must(close(make("po", "text")) == 0);
+	p = open("po", O_PATH);
+	must(p >= 0 && fstat(p, &st) == 0 && st.st_size == 4 && fstatat(p, "", &st, AT_EMPTY_PATH) == 0 && st.st_size == 4);
+	q = dup(p);
+	must(q >= 0 && fstat(q, &st) == 0 && st.st_size == 4 && close(q) == 0);
+	must_fail(write(p, "x", 1), EBADF);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", p);
+	fd = open(name, O_WRONLY | O_APPEND);
+	must(fd >= 0 && write(fd, "more", 4) == 4 && fstat(p, &st) == 0 && st.st_size == 8 && close(fd) == 0);
+	if (syscall(SYS_utimensat, p, "", past, (long)AT_EMPTY_PATH) == 0) /* Linux 5.8 */
+		must(stat("po", &st) == 0 && st.st_mtime == past[1].tv_sec);
+	must(close(p) == 0);
+	is("po", "textmore");
+}
+
 /* setlocale() opens files while it has locked the locales, and of this program no character set is loaded yet */
 static void test_locales(void)
 {
@@ -856,10 +977,11 @@ static const struct {
 	{ "vectors", test_vectors }, { "rights", test_rights }, { "seek", test_seek }, { "sizes", test_sizes },
 	{ "limit", test_limit }, { "append", test_append }, { "copies", test_copies }, { "passed", test_passed }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
 	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
-	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads },
+	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads }, { "small_stacks", test_small_stacks },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
-	{ "syscall", test_syscall }, { "locales", test_locales }, { "overwritten", test_overwritten },
+	{ "syscall", test_syscall }, { "vectors_by_number", test_vectors_by_number }, { "names_by_number", test_names_by_number },
+	{ "openat2", test_openat2 }, { "path_only", test_path_only }, { "locales", test_locales }, { "overwritten", test_overwritten },
 };
 #define NR_TESTS (sizeof(tests) / sizeof(tests[0]))
 
