@@ -8,7 +8,7 @@ pmio_SOURCES = tools/pmio.c tools/tools.h tools/options.c tools/output.c tools/p
 	tools/mount.h tools/mount.c tools/unmount.c
 if HAVE_FUSE3
 pmio_SOURCES += tools/mount_impl.h tools/mount_serve.c tools/mount_file.c tools/mount_names.c tools/mount_dir.c tools/mount_attr.c \
-	tools/mount_xattr.c tools/mount_lock.c tools/mount_page_cache.c tools/mount_handle.c tools/mount_data.c tools/mount_node.c
+	tools/mount_xattr.c tools/mount_lock.c tools/mount_page_cache.c tools/mount_mappings.c tools/mount_handle.c tools/mount_data.c tools/mount_node.c
 else
 pmio_SOURCES += tools/mount_stub.c
 endif

@@ -19,12 +19,13 @@
 
 struct mount_args {
 	const char *source, *mountpoint, *options;
-	bool foreground;
+	bool foreground, shared_mappings;
 };
 
 static const struct argp_option options[] = {
 	{ "source", 's', "DIR", 0, "The directory whose files are seen below MOUNTPOINT (default: /)", 0 },
 	{ "foreground", 'f', NULL, 0, "Run in the foreground", 0 },
+	{ "shared-mappings", 'm', NULL, 0, "Permit shared mappings that can be written to: their stores reach others later", 0 },
 	{ "options", 'o', "OPTIONS", 0, "Options of FUSE, separated by commas: ro, allow_other, ...", 0 },
 	{ 0 },
 };
@@ -39,6 +40,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'f':
 		args->foreground = true;
+		return 0;
+	case 'm':
+		args->shared_mappings = true;
 		return 0;
 	case 'o':
 		args->options = arg;
@@ -189,6 +193,7 @@ int tool_mount(struct tool *tool, int argc, char **argv)
 	tool_parse(tool, &argp, &args, argc, argv);
 	r.options = args.options;
 	r.foreground = args.foreground;
+	r.shared_mappings = args.shared_mappings;
 	if (tool->bad_settings || !mount_is_built() || find_dir(args.mountpoint, r.mountpoint) != TOOL_DONE ||
 	    find_dir(args.source, r.source) != TOOL_DONE || check_not_ours(r.source) != TOOL_DONE || check_mountpoint(r.mountpoint) != TOOL_DONE ||
 	    check_system(r.mountpoint) != TOOL_DONE)

@@ -13,6 +13,7 @@ struct mount_request {
 	char pool[PATH_MAX];
 	const char *options; /* of -o; NULL: none */
 	bool foreground;
+	bool shared_mappings; /* that can be written to */
 };
 
 /* was it built with libfuse3?  If not, that was logged */

@@ -63,11 +63,14 @@ void mount_reply_entry(fuse_req_t req, struct mount *m, struct mount_node *node)
 	}
 }
 
-static void reply_attr(fuse_req_t req, struct mount *m, struct mount_node *node)
+/* for_read: the kernel asks before a read() through its cache */
+static void reply_attr(fuse_req_t req, struct mount *m, struct mount_node *node, bool for_read)
 {
 	struct stat st;
 	int rc = mount_stat(m, node, &st);
 
+	if (rc == 0 && for_read && m->caching == MOUNT_CACHED)
+		mount_change_time(m, &st);
 	if (rc < 0)
 		fuse_reply_err(req, mount_errno(rc));
 	else
@@ -78,8 +81,7 @@ void mount_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
 
-	(void)fi;
-	reply_attr(req, m, mount_node(m, ino));
+	reply_attr(req, m, mount_node(m, ino), fi);
 }
 
 /* ---- changing them ----------------------------------------------------------------------- */
@@ -166,7 +168,7 @@ void mount_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int what,
 	if (rc < 0)
 		fuse_reply_err(req, mount_errno(rc));
 	else
-		reply_attr(req, m, node);
+		reply_attr(req, m, node, false);
 }
 
 void mount_op_access(fuse_req_t req, fuse_ino_t ino, int mask)

@@ -22,11 +22,11 @@ static void reply_done(fuse_req_t req, int rc)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-/* bypass the kernel's page cache: other processes write to the file, too */
-static void set_handle(struct fuse_file_info *fi, struct mount_handle *h)
+/* bypass the kernel's page cache if possible: other processes write to the file, too */
+static void set_handle(const struct mount *m, struct fuse_file_info *fi, struct mount_handle *h)
 {
 	fi->fh = (uintptr_t)h;
-	fi->direct_io = 1;
+	fi->direct_io = mount_is_direct(m, h->node, fi->flags);
 	fi->keep_cache = 0;
 }
 
@@ -40,7 +40,7 @@ void mount_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_done(req, rc);
 		return;
 	}
-	set_handle(fi, h);
+	set_handle(m, fi, h);
 	if (fuse_reply_open(req, fi) == -ENOENT) /* the open was interrupted */
 		mount_release(m, h);
 }
@@ -104,7 +104,7 @@ void mount_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		return;
 	}
 	rc = mount_entry(m, node, &e);
-	set_handle(fi, h);
+	set_handle(m, fi, h);
 	if (rc == 0 && fuse_reply_create(req, &e, fi) != -ENOENT)
 		return;
 	if (rc < 0)
@@ -152,13 +152,21 @@ void mount_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struc
 void mount_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
-	ssize_t n = mount_write(m, handle_of(fi), buf, size, off, fi->flags);
+	ssize_t n;
 
-	(void)ino;
+	if (fi->writepage) {
+		int rc = mount_write_back(m, handle_of(fi), buf, size, off);
+
+		n = rc < 0 ? rc : (ssize_t)size;
+	} else {
+		n = mount_write(m, handle_of(fi), buf, size, off, fi->flags);
+	}
 	if (n < 0)
 		reply_done(req, (int)n);
 	else
 		fuse_reply_write(req, (size_t)n);
+	if (m->caching == MOUNT_CACHED && !fi->writepage)
+		mount_cached_note(m, ino);
 }
 
 void mount_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -180,10 +188,14 @@ void mount_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void mount_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
+	struct mount_handle *h = handle_of(fi);
 
 	(void)ino;
-	mount_locks_drop_all(handle_of(fi));
-	mount_release(m, handle_of(fi)); /* errors cannot be returned to the program; they were logged */
+	mount_locks_drop_all(h);
+	/* errors cannot be returned to the program; they were logged */
+	if (h->pm)
+		mount_close(m, h); /* what a mapping has written back since the last FLUSH */
+	mount_release(m, h);
 	fuse_reply_err(req, 0);
 }
 

@@ -3,7 +3,7 @@
  *
  * A node is a file or directory that the kernel knows.  It holds the inode by a descriptor, so it stays the same file
  * whatever happens to its names, here or in the underlying file system.  The kernel caches nothing that could become
- * stale: no names, no attributes and, by direct I/O, no data.
+ * stale: no names, no attributes and, by direct I/O, no data; except for shared mappings, if these are wanted.
  *
  * Locks, in this order: mount->lock, node->lock, handle->lock.  Reads and writes hold handle->lock shared, so that its
  * pmio_file stays; it is held exclusively while that is opened or closed, which may take as long as a drain.  No thread
@@ -59,6 +59,7 @@ struct mount_node {
 	struct mount_owner *owners;   /* under lock; of fcntl() locks */
 	atomic_bool removed;	      /* its last name was removed, or is being removed, with the pool's data */
 	struct pmio_file *kept;	      /* under lock; replaced by another file, kept open until the kernel forgets it */
+	atomic_bool lost;	      /* pages of its shared mappings could not be written back; that was logged */
 	_Atomic int64_t written_ns;   /* time of the last write here, since 1970; 0: the time of the underlying file is newer */
 };
 
@@ -72,6 +73,13 @@ struct mount_handle {
 	int fd;			/* without pm: descriptor of the underlying file; else -1 */
 	atomic_bool wrote;	/* since it was last closed or drained */
 	int flock_fd;		/* -1: not locked so far; under node->lock */
+};
+
+/* what the kernel has in its cache, other than what it reads by itself (mount_page_cache.c) */
+enum mount_caching {
+	MOUNT_UNCACHED, /* nothing: there are no shared mappings */
+	MOUNT_MAPPED,	/* shared mappings */
+	MOUNT_CACHED,	/* shared mappings, and what is read and written */
 };
 
 struct mount {
@@ -92,6 +100,9 @@ struct mount {
 	char name[NAME_MAX + 1];	/* the mount point's name in `parent` */
 	struct mount_waits *waits;
 	struct mount_cached *cached;
+	enum mount_caching caching;
+	uint64_t init_unique;		/* the kernel's first request */
+	atomic_ulong nr_times;		/* of mount_change_time() */
 	pthread_key_t buffer;		/* of each thread, to read into */
 	fuse_req_t ender;		/* under lock; the request that waits for the end of the mount, or NULL */
 };
@@ -228,8 +239,26 @@ void mount_locks_drop_all(const struct mount_handle *h);
 
 /* ---- mount_page_cache.c ----------------------------------------------------------------------------------- */
 
+/* also: the signals that end a process end the mount */
 int mount_cached_init(struct mount *m);
 /* the kernel has read pages of it into its cache */
 void mount_cached_note(struct mount *m, fuse_ino_t ino);
+/* let the session's loop end when the kernel has written back the pages of shared mappings */
+void mount_want_end(struct mount *m);
+/* and wait for the thread that did it; also if it has ended otherwise */
+void mount_loop_ended(struct mount *m);
+
+/* ---- mount_mappings.c -------------------------------------------------------------------------------------- */
+
+/* after it is mounted, before the first request */
+int mount_mappings_init(struct mount *m);
+/* the kernel's first request was received: m->caching is known */
+void mount_mappings_agreed(struct mount *m, struct fuse_conn_info *conn);
+/* flags of open(2): do read() and write() bypass the kernel's cache? */
+bool mount_is_direct(const struct mount *m, const struct mount_node *node, int flags);
+/* another time of the last change than ever before, so that the kernel drops its pages */
+void mount_change_time(struct mount *m, struct stat *st);
+/* pages of a mapping: all of them, or an error, which is logged once */
+int mount_write_back(struct mount *m, struct mount_handle *h, const char *buf, size_t len, off_t off);
 
 #endif

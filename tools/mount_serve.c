@@ -27,13 +27,13 @@ bool mount_is_built(void)
 
 static void op_init(void *arg, struct fuse_conn_info *conn)
 {
-	(void)arg;
 	/* the pool is memory: data that arrive through a pipe would be copied once more */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK);
 	if (conn->max_write > WRITE_MAX)
 		conn->max_write = WRITE_MAX;
+	mount_mappings_agreed(arg, conn);
 	conn->max_background = conn->congestion_threshold = THREADS_MAX;
 }
 
@@ -219,12 +219,13 @@ static int mount_it(struct mount *m)
 	m->session = new_session(m->request, m);
 	if (!m->session)
 		return -EINVAL;
-	if (fuse_set_signal_handlers(m->session) < 0 || fuse_session_mount(m->session, m->request->mountpoint) < 0)
+	rc = start_threads(m);
+	if (rc == 0 && fuse_session_mount(m->session, m->request->mountpoint) < 0)
 		rc = -EPERM; /* libfuse has logged why */
 	if (rc == 0)
-		rc = find_own_device(m);
+		rc = mount_mappings_init(m);
 	if (rc == 0)
-		rc = start_threads(m);
+		rc = find_own_device(m);
 	if (rc < 0) {
 		pmio_err("mount %s: %s", m->request->mountpoint, rc == -EPERM ? "it cannot be mounted there" : strerror(-rc));
 		fuse_session_unmount(m->session);
@@ -314,6 +315,7 @@ int mount_serve(const struct tool *tool, const struct mount_request *r, struct p
 	rc = loop(m);
 	if (rc < 0)
 		pmio_err("mount %s: %s", r->mountpoint, strerror(-rc));
+	mount_loop_ended(m);
 	rc = end(m);
 	return rc;
 }

@@ -47,7 +47,7 @@ static void end_mount(fuse_req_t req, struct mount *m)
 	if (taken)
 		fuse_reply_err(req, EALREADY);
 	else
-		fuse_session_exit(m->session);
+		mount_want_end(m);
 }
 
 static void get_own(fuse_req_t req, struct mount *m, struct mount_node *node, const char *name, size_t size)

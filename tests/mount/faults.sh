@@ -6,7 +6,7 @@
 end_fuse=$(trap -p EXIT | sed "s/^trap -- '//; s/' EXIT\$//")
 . "$top_srcdir/tests/mount/lib.sh" || exit 99
 trap 'end_mount; eval "$end_fuse"' EXIT
-plan 8
+plan 16
 
 pattern "$T/ref" 3000000 1
 
@@ -80,5 +80,32 @@ hangs() {
 		! gone $pid && no_fault && wait $pid && cmp "$T/ref" "$BACK/hang" && unmount_m
 }
 check "a drain hangs: others go on" hangs
+
+# ---- shared mappings -----------------------------------------------------------------------
+
+# neither the pool nor the file system has room: in the log once, and told to those that can be told; munmap() has no errors
+no_room() {
+	local file=$1 error=$2
+	shift 2
+	: >"$M/$file" && expect 0 "$PMIO" drain --all && fault "write ENOSPC" || return
+	"$top_builddir/tests/mount/mapped" "$M/$file" open:rw size:40000000 map:0:40000000 "$@" >"$OUT" 2>&1
+	no_fault && [ "$(cat "$OUT")" = "$error" ] && until_ok logged "$file" && rm "$M/$file" && return 0
+	cat "$OUT" "$PMIO_POOL/mount.log"
+	return 1
+}
+logged() { [ "$(grep -c "/$1: what was stored in a shared mapping could not be written back, and is lost: No space" "$PMIO_POOL/mount.log")" = 1 ]; }
+with_mappings() {
+	! has_mount || unmount_m || return
+	mount_m --shared-mappings
+}
+small_pool() { expect 0 "$PMIO" agent stop && expect 0 "$PMIO" pool destroy "$PMIO_POOL" && mkdir -m 700 "$PMIO_POOL" && export PMIO_POOL_SIZE=16MiB; }
+check "a small pool" small_pool
+for how in "" ", as with older kernels"; do
+	[ -z "$how" ] || export PMIO_MOUNT_CACHED=1
+	check "shared mappings$how" with_mappings
+	check "no room: msync says so$how" no_room "w1${how:+o}" 'msync ENOSPC' fill:0:40000000:x msync
+	check "no room: close says so$how" no_room "w2${how:+o}" 'close ENOSPC' fill:0:40000000:x close
+	[ -n "$how" ] || check "no room: munmap$how" no_room "w3" '' close fill:0:40000000:x unmap
+done
 
 exit $tap_failed

@@ -1,11 +1,12 @@
 /*
  * fsx.c -- random operations on a file in a mount, compared with the same on an ordinary one
  *
- *	fsx MOUNTED PLAIN REFERENCE SEED OPERATIONS
+ *	fsx MOUNTED PLAIN REFERENCE SEED OPERATIONS [mappings]
  *
  * MOUNTED and PLAIN are two names of one file: in the mount, and below its source, which is opened through libpmio as
  * another program would.  Each operation is done to the file, in one of these ways, and to REFERENCE; what is read,
- * and every size, must be the same at once.  Ends with 0, or with 1 and one line that says what differs.
+ * and every size, must be the same at once.  With mappings also by stores in a shared mapping, which is kept for some
+ * operations; the file is not used through libpmio meanwhile.  Ends with 0, or with 1 and one line that says what differs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,9 @@ struct world {
 	char moved[4096];
 	int fd, ref;
 	bool append; /* how fd is open */
+	bool mappings;
+	unsigned char *map; /* shared; NULL: none */
+	size_t mapped;
 	struct pmio *pm;
 	struct pmio_file *file;
 	unsigned long nr;
@@ -86,6 +90,11 @@ static void fill(size_t len)
 		buf[i] = (unsigned char)(seed + i * 7 + (i >> 8));
 }
 
+static bool by_pool(const struct world *w)
+{
+	return w->file && !w->map && below(3) == 0;
+}
+
 static void open_mounted(struct world *w, int flags)
 {
 	if (w->fd >= 0)
@@ -114,7 +123,7 @@ static void op_write(struct world *w)
 	fill(len);
 	if (pwrite(w->ref, buf, len, (off_t)off) != (ssize_t)len)
 		fail(w, "reference", -1, (long)len);
-	if (w->file && !w->append && below(3) == 0) {
+	if (!w->append && by_pool(w)) {
 		long n = pmio_pwrite(w->file, buf, len, (off_t)off);
 
 		if (n != (long)len)
@@ -146,7 +155,7 @@ static void op_read(struct world *w)
 {
 	size_t len = length(), off = place(SIZE_MAX_);
 
-	if (w->file && below(3) == 0)
+	if (by_pool(w))
 		compare(w, pmio_pread(w->file, buf, len, (off_t)off), off, len);
 	else
 		compare(w, pread(w->fd, buf, len, (off_t)off), off, len);
@@ -180,7 +189,7 @@ static void op_truncate(struct world *w)
 		must(w, "truncate", truncate(w->mounted, size));
 		break;
 	case 1:
-		if (w->file) {
+		if (w->file && !w->map) {
 			must(w, "pmio_truncate", pmio_truncate(w->file, size));
 			break;
 		}
@@ -211,7 +220,8 @@ static void op_dup(struct world *w)
 
 static void op_pool(struct world *w)
 {
-	open_pool(w);
+	if (!w->map)
+		open_pool(w);
 }
 
 static void op_sync(struct world *w)
@@ -255,6 +265,62 @@ static void op_map(struct world *w)
 	compare(w, (ssize_t)len, off, len);
 }
 
+static void unmap(struct world *w)
+{
+	if (w->map)
+		must(w, "munmap", munmap(w->map, w->mapped));
+	w->map = NULL;
+}
+
+/* at an open the kernel drops the pages that it has */
+static bool map_shared(struct world *w)
+{
+	size_t size = size_of(w);
+
+	if (w->map || size == 0)
+		return w->map;
+	open_mounted(w, 0);
+	w->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
+	if (w->map == MAP_FAILED)
+		fail(w, "mmap", -errno, 0);
+	w->mapped = size;
+	return true;
+}
+
+static void op_store(struct world *w)
+{
+	size_t size, len = length(), off = place(SIZE_MAX_);
+
+	if (!w->mappings || !map_shared(w))
+		return;
+	size = size_of(w) < w->mapped ? size_of(w) : w->mapped;
+	if (off < size) {
+		len = len < size - off ? len : size - off;
+		fill(len);
+		memcpy(w->map + off, buf, len);
+		if (pwrite(w->ref, buf, len, (off_t)off) != (ssize_t)len)
+			fail(w, "reference", -1, (long)len);
+	}
+	if (below(3) == 0)
+		must(w, "msync", msync(w->map, w->mapped, MS_SYNC));
+	if (below(2) == 0)
+		unmap(w);
+}
+
+static void op_load(struct world *w)
+{
+	size_t size, len = length(), off = place(SIZE_MAX_);
+
+	if (!w->mappings || !map_shared(w))
+		return;
+	size = size_of(w) < w->mapped ? size_of(w) : w->mapped;
+	if (off >= size)
+		return;
+	len = len < size - off ? len : size - off;
+	memcpy(buf, w->map + off, len);
+	compare(w, (ssize_t)len, off, len);
+}
+
 static void op_sendfile(struct world *w)
 {
 	size_t size = size_of(w), len = length(), off = place(SIZE_MAX_);
@@ -283,10 +349,11 @@ static void run(struct world *w, unsigned long operations)
 		unsigned share;
 		void (*run)(struct world *w);
 	} ops[] = {
-		{ "write", 30, op_write },     { "read", 30, op_read },	 { "size", 10, op_size },
+		{ "write", 26, op_write },     { "read", 26, op_read },	 { "size", 10, op_size },
 		{ "truncate", 6, op_truncate }, { "reopen", 4, op_reopen }, { "dup", 3, op_dup },
 		{ "pool", 3, op_pool },	       { "sync", 2, op_sync },	 { "rename", 2, op_rename },
 		{ "times", 1, op_times },      { "map", 4, op_map },	 { "sendfile", 5, op_sendfile },
+		{ "store", 6, op_store },      { "load", 2, op_load },
 	};
 
 	for (w->nr = 0; w->nr < operations; w->nr++) {
@@ -303,12 +370,13 @@ int main(int argc, char **argv)
 {
 	struct world w = { .fd = -1, .op = "start" };
 
-	if (argc != 6) {
-		fprintf(stderr, "usage: fsx MOUNTED PLAIN REFERENCE SEED OPERATIONS\n");
+	if (argc < 6 || argc > 7) {
+		fprintf(stderr, "usage: fsx MOUNTED PLAIN REFERENCE SEED OPERATIONS [mappings]\n");
 		return 2;
 	}
 	w.mounted = argv[1];
 	w.plain = argv[2];
+	w.mappings = argc == 7;
 	snprintf(w.moved, sizeof(w.moved), "%s.moved", w.mounted);
 	srandom((unsigned)atoi(argv[4]));
 	w.ref = open(argv[3], O_RDWR | O_CREAT | O_TRUNC, 0644);
@@ -317,6 +385,7 @@ int main(int argc, char **argv)
 	open_mounted(&w, O_CREAT | O_TRUNC);
 	run(&w, strtoul(argv[5], NULL, 10));
 	w.op = "end";
+	unmap(&w);
 	must(&w, "close", close(w.fd));
 	must(&w, "pmio_close", pmio_close(&w.file));
 	pmio_disconnect(&w.pm);

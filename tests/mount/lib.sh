@@ -7,16 +7,17 @@ COPY=$top_builddir/tests/mount/copy
 LEN=300000
 
 has_mount() { mountpoint -q "$M"; }
+mount_options=() # of mount_m and remount
 # mount_m [OPTION...]: with the settings as they are now
 mount_m() {
-	expect 0 "$PMIO" mount --source "$PFS" "$@" "$M" && has_mount
+	expect 0 "$PMIO" mount --source "$PFS" "${mount_options[@]}" "$@" "$M" && has_mount
 }
 unmount_m() {
 	expect 0 "$PMIO" unmount "$M" && silent && ! has_mount
 }
 # remount [VARIABLE=VALUE...]: so that the mount has other settings
 remount() {
-	unmount_m && env "$@" "$PMIO" mount --source "$PFS" "$M" && has_mount
+	unmount_m && env "$@" "$PMIO" mount --source "$PFS" "${mount_options[@]}" "$M" && has_mount
 }
 # the process that serves it
 mount_pid() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.pmio.mount").decode())' "$M"; }
