@@ -12,3 +12,9 @@ check-debian13:
 check-debian14:
 	DISTRO_SUITE=forky DISTRO_TARGETS="$${DISTRO_TARGETS:-check check-slurm}" DISTRO_LIMIT=$${DISTRO_LIMIT:-3600} PMIO_TEST_LIMIT=$${DISTRO_LIMIT:-3600} $(distro_check)
 .PHONY: check-debian13 check-debian14
+
+# built for 64-bit Arm, and run in an emulator (root, network, gcc-aarch64-linux-gnu)
+EXTRA_DIST += tests/distro/aarch64.sh
+check-aarch64:
+	PMIO_TEST_LIMIT=$${AARCH64_LIMIT:-3600} $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS=tests/distro/aarch64.sh check_PROGRAMS= check_LTLIBRARIES= check_SCRIPTS= check_DATA=
+.PHONY: check-aarch64
