@@ -115,7 +115,7 @@ void mount_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 /* ---- data ------------------------------------------------------------------------------------- */
 
-struct buffer {
+struct kept_buffer {
 	size_t size;
 	char data[];
 };
@@ -123,7 +123,7 @@ struct buffer {
 /* a buffer that the thread keeps: a new one of a megabyte would have no pages yet.  NULL: no memory */
 static char *thread_buffer(struct mount *m, size_t size)
 {
-	struct buffer *b = pthread_getspecific(m->buffer);
+	struct kept_buffer *b = pthread_getspecific(m->buffer);
 
 	if (b && b->size >= size)
 		return b->data;

@@ -49,7 +49,7 @@ static uint64_t tell_waiting(struct pmio *pm)
 /* ---- time saved ---------------------------------------------------------------------------- */
 
 /* bytes that redirected calls read or wrote, and the file system's speed with such */
-struct part {
+struct traffic {
 	uint64_t bytes;
 	double speed; /* bytes per second; 0: not known */
 };
@@ -66,27 +66,27 @@ static double speed_of(struct sample s, uint64_t bytes)
 }
 
 /* in this run or, if that is not significant, since the agent's start */
-static struct part estimate(uint64_t bytes, struct sample before, struct sample now)
+static struct traffic estimate(uint64_t bytes, struct sample before, struct sample now)
 {
 	struct sample run = { since(before.bytes, now.bytes), since(before.ns, now.ns) };
-	struct part p = { bytes, speed_of(run, bytes) };
+	struct traffic p = { bytes, speed_of(run, bytes) };
 
 	if (p.speed == 0)
 		p.speed = speed_of(now, bytes);
 	return p;
 }
 
-static double seconds(const struct part *p)
+static double seconds(const struct traffic *p)
 {
 	return p->speed > 0 ? (double)p->bytes / p->speed : 0;
 }
 
-static bool is_known(const struct part *p)
+static bool is_known(const struct traffic *p)
 {
 	return p->bytes == 0 || p->speed > 0;
 }
 
-static void tell_part(const struct part *p, const char *what)
+static void tell_part(const struct traffic *p, const char *what)
 {
 	fprintf(stderr, "%s %s at ", TOOL_SIZE(p->bytes), what);
 	if (p->speed > 0)
@@ -95,7 +95,7 @@ static void tell_part(const struct part *p, const char *what)
 		fprintf(stderr, "an unknown speed");
 }
 
-static void tell_plain(double calls, const struct part *written, const struct part *read)
+static void tell_plain(double calls, const struct traffic *written, const struct traffic *read)
 {
 	fprintf(stderr, "report: redirected calls took %.3f s; the file system would have taken %s%.3f s: ", calls,
 		is_known(written) && is_known(read) ? "" : "at least ", seconds(written) + seconds(read));
@@ -106,7 +106,7 @@ static void tell_plain(double calls, const struct part *written, const struct pa
 }
 
 /* waiting: bytes that a drain has yet to write */
-static void tell_saved(double calls, const struct part *written, const struct part *read, uint64_t waiting)
+static void tell_saved(double calls, const struct traffic *written, const struct traffic *read, uint64_t waiting)
 {
 	double saved = seconds(written) + seconds(read) - calls;
 	bool all = is_known(written) && is_known(read);
@@ -170,7 +170,7 @@ void run_report_tell(struct pmio *pm, const struct pmio_pool_stat *before, const
 	bool limited;
 	struct pmio_pool_stat now;
 	struct redirect_times t;
-	struct part written, read;
+	struct traffic written, read;
 	uint64_t waiting;
 
 	if (pmio_stat_sums(pm, &now) < 0)

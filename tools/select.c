@@ -20,7 +20,7 @@ static bool is_pattern(const char *arg)
 
 /* ---- on the file system --------------------------------------------------------- */
 
-struct known {
+struct listed_file {
 	struct {
 		uint64_t dev, ino;
 	} key;
@@ -29,7 +29,7 @@ struct known {
 
 struct walk {
 	struct transfer_run *t;
-	struct known *known; /* hash of the files that have been added */
+	struct listed_file *known; /* hash of the files that have been added */
 };
 
 static void no_memory(struct walk *w, const char *path)
@@ -40,7 +40,7 @@ static void no_memory(struct walk *w, const char *path)
 
 static void add_file(struct walk *w, const char *path, const struct stat *st)
 {
-	struct known *k = calloc(1, sizeof(*k)), *twin;
+	struct listed_file *k = calloc(1, sizeof(*k)), *twin;
 	struct transfer_file *f;
 
 	if (!k) {
@@ -133,7 +133,7 @@ static int add_matches(struct walk *w, const char *pattern)
 void select_on_pfs(struct transfer_run *t, const struct tool_args *args)
 {
 	struct walk w = { .t = t };
-	struct known *k, *tmp;
+	struct listed_file *k, *tmp;
 
 	for (size_t i = 0; i < args->nr; i++) {
 		char path[PATH_MAX];

@@ -33,7 +33,7 @@ static int go_on(enum library_call call, bool profiled, word a, word b, word c, 
 
 static int on_file(enum library_call call, bool profiled, word a, word b, word c, word d, word e, word f)
 {
-	struct handle *h = library_serves() ? library_find(a) : NULL;
+	struct shadow_handle *h = library_serves() ? library_find(a) : NULL;
 
 	if (!h)
 		return go_on(call, profiled, a, b, c, d, e, f);
@@ -56,7 +56,7 @@ static int on_open(bool profiled, word comm, word name, word amode, word info, w
 
 static int on_close(bool profiled, word file, word b, word c, word d, word e, word f)
 {
-	struct handle *h = library_serves() ? library_find(*(word *)file) : NULL;
+	struct shadow_handle *h = library_serves() ? library_find(*(word *)file) : NULL;
 
 	if (!h)
 		return go_on(LIBRARY_close, profiled, file, b, c, d, e, f);

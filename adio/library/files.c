@@ -85,7 +85,7 @@ static void call_default_handler(int rc)
 }
 
 /* the result for the program: by the error handler of its file, or that of MPI_FILE_NULL if there is no file */
-static int answer(const struct handle *h, int rc)
+static int answer(const struct shadow_handle *h, int rc)
 {
 	if (rc == MPI_SUCCESS)
 		return rc;
@@ -207,7 +207,7 @@ static int open_shadow(MPI_Info info, MPI_File *shadow)
  * comm belongs to the file; collective; h NULL: this rank is out of memory.  The shadow is opened last: a failed open has
  * none, so that the MPI does no more for it than for a failed open of its own.
  */
-static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, struct handle *h)
+static int open_on(MPI_Comm comm, const char *name, int amode, MPI_Info info, struct shadow_handle *h)
 {
 	const char *path = engine_path(name);
 	MPI_File shadow = MPI_FILE_NULL;
@@ -257,7 +257,7 @@ static void look_for_component(void)
 
 static int open_file(MPI_Comm comm, const char *name, int amode, MPI_Info info, MPI_File *file)
 {
-	struct handle *h;
+	struct shadow_handle *h;
 	MPI_Comm dup;
 	int rc = check_comm(comm);
 
@@ -285,7 +285,7 @@ int library_open(word comm, word name, word amode, word info, word *file)
 	return answer(NULL, open_file((MPI_Comm)comm, (const char *)name, (int)amode, (MPI_Info)info, (MPI_File *)file));
 }
 
-int library_close(struct handle *h, word *file)
+int library_close(struct shadow_handle *h, word *file)
 {
 	MPI_Comm comm = h->file->comm;
 	int rc = call_close(h->file);
@@ -325,7 +325,7 @@ int library_register_datarep(bool large, bool fortran, word name, word read, wor
 
 /* ---- reading and writing ---------------------------------------------------------------------------- */
 
-static int transfer(struct handle *h, const struct io_call *c, MPI_Status *status)
+static int transfer(struct shadow_handle *h, const struct io_call *c, MPI_Status *status)
 {
 	uint64_t done;
 	int rc = call_transfer(h->file, c, &done);
@@ -334,12 +334,12 @@ static int transfer(struct handle *h, const struct io_call *c, MPI_Status *statu
 	return answer(h, rc);
 }
 
-static int transfer_nonblocking(struct handle *h, const struct io_call *c, MPI_Request *request)
+static int transfer_nonblocking(struct shadow_handle *h, const struct io_call *c, MPI_Request *request)
 {
 	return answer(h, call_start(h->file, c, request));
 }
 
-static int begin(struct handle *h, const struct io_call *c)
+static int begin(struct shadow_handle *h, const struct io_call *c)
 {
 	return answer(h, call_begin(h->file, c));
 }
@@ -347,37 +347,37 @@ static int begin(struct handle *h, const struct io_call *c)
 #define CALL(p, at, all_, write_) \
 	&(struct io_call){ .pointer = POINTER_##p, .all = all_, .write = write_, .offset = at, .buf = buf, .count = count, .type = type }
 #define AT(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
+	static int do_##name(struct shadow_handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
 	{ \
 		return transfer(h, CALL(p, at, all, write), status); \
 	}
 #define IAT(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
+	static int do_##name(struct shadow_handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
 	{ \
 		return transfer_nonblocking(h, CALL(p, at, all, write), request); \
 	}
 #define HERE(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
+	static int do_##name(struct shadow_handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Status *status) \
 	{ \
 		return transfer(h, CALL(p, 0, all, write), status); \
 	}
 #define IHERE(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
+	static int do_##name(struct shadow_handle *h, void *buf, count_t count, MPI_Datatype type, MPI_Request *request) \
 	{ \
 		return transfer_nonblocking(h, CALL(p, 0, all, write), request); \
 	}
 #define BEGIN_AT(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type) \
+	static int do_##name(struct shadow_handle *h, MPI_Offset at, void *buf, count_t count, MPI_Datatype type) \
 	{ \
 		return begin(h, CALL(p, at, all, write)); \
 	}
 #define BEGIN_HERE(name, count_t, p, all, write) \
-	static int do_##name(struct handle *h, void *buf, count_t count, MPI_Datatype type) \
+	static int do_##name(struct shadow_handle *h, void *buf, count_t count, MPI_Datatype type) \
 	{ \
 		return begin(h, CALL(p, 0, all, write)); \
 	}
 #define END(name, p, write) \
-	static int do_##name(struct handle *h, const void *buf, MPI_Status *status) \
+	static int do_##name(struct shadow_handle *h, const void *buf, MPI_Status *status) \
 	{ \
 		(void)buf; \
 		return answer(h, call_end(h->file, POINTER_##p, write, status)); \
@@ -395,34 +395,34 @@ LIBRARY_TRANSFERS(X)
 
 /* ---- other calls --------------------------------------------------------------------------------------- */
 
-static int do_set_size(struct handle *h, MPI_Offset size)
+static int do_set_size(struct shadow_handle *h, MPI_Offset size)
 {
 	return answer(h, call_set_size(h->file, size));
 }
 
-static int do_preallocate(struct handle *h, MPI_Offset size)
+static int do_preallocate(struct shadow_handle *h, MPI_Offset size)
 {
 	return answer(h, call_preallocate(h->file, size));
 }
 
-static int do_get_size(struct handle *h, MPI_Offset *size)
+static int do_get_size(struct shadow_handle *h, MPI_Offset *size)
 {
 	return answer(h, call_size(h->file, size));
 }
 
-static int do_get_group(struct handle *h, MPI_Group *group)
+static int do_get_group(struct shadow_handle *h, MPI_Group *group)
 {
 	return answer(h, PMPI_Comm_group(h->file->comm, group));
 }
 
-static int do_get_amode(struct handle *h, int *amode)
+static int do_get_amode(struct shadow_handle *h, int *amode)
 {
 	*amode = h->file->amode;
 	return MPI_SUCCESS;
 }
 
 /* pmio's hints only matter for an open; the MPI's handle keeps the others */
-static int give_hints(struct handle *h, MPI_Info info)
+static int give_hints(struct shadow_handle *h, MPI_Info info)
 {
 	MPI_Info good = engine_good_hints(info);
 	int rc = good == MPI_INFO_NULL ? MPI_SUCCESS : MPI_OWN(set_info)((MPI_File)h->shadow, good);
@@ -432,13 +432,13 @@ static int give_hints(struct handle *h, MPI_Info info)
 	return rc;
 }
 
-static int do_set_info(struct handle *h, MPI_Info info)
+static int do_set_info(struct shadow_handle *h, MPI_Info info)
 {
 	PMPI_Barrier(h->file->comm);
 	return give_hints(h, info);
 }
 
-static int do_get_info(struct handle *h, MPI_Info *info)
+static int do_get_info(struct shadow_handle *h, MPI_Info *info)
 {
 	int rc = MPI_OWN(get_info)((MPI_File)h->shadow, info);
 
@@ -454,7 +454,7 @@ static int do_get_info(struct handle *h, MPI_Info *info)
  * return the MPI's own code for it, also if it is MPI_DISPLACEMENT_CURRENT, which is -1 in the MPI-5.0 ABI.  Uses types
  * that are always valid, as ROMIO ends the program for some others.
  */
-static int own_code(struct handle *h, int rc, MPI_Offset disp)
+static int own_code(struct shadow_handle *h, int rc, MPI_Offset disp)
 {
 	MPI_File shadow = (MPI_File)h->shadow;
 	MPI_Errhandler handler;
@@ -469,7 +469,7 @@ static int own_code(struct handle *h, int rc, MPI_Offset disp)
 	return PMPI_Error_class(own, &class) == MPI_SUCCESS && class == rc ? own : rc;
 }
 
-static int do_set_view(struct handle *h, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, MPI_Info info)
+static int do_set_view(struct shadow_handle *h, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *rep, MPI_Info info)
 {
 	int bad = check_committed(etype), rc;
 
@@ -479,37 +479,37 @@ static int do_set_view(struct handle *h, MPI_Offset disp, MPI_Datatype etype, MP
 	return rc == MPI_SUCCESS ? give_hints(h, info) : answer(h, own_code(h, rc, disp));
 }
 
-static int do_get_view(struct handle *h, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
+static int do_get_view(struct shadow_handle *h, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *rep)
 {
 	return answer(h, call_get_view(h->file, disp, etype, filetype, rep));
 }
 
-static int do_seek(struct handle *h, MPI_Offset offset, int whence)
+static int do_seek(struct shadow_handle *h, MPI_Offset offset, int whence)
 {
 	return answer(h, call_seek(h->file, offset, whence));
 }
 
-static int do_get_position(struct handle *h, MPI_Offset *offset)
+static int do_get_position(struct shadow_handle *h, MPI_Offset *offset)
 {
 	return answer(h, call_position(h->file, offset));
 }
 
-static int do_get_byte_offset(struct handle *h, MPI_Offset offset, MPI_Offset *place)
+static int do_get_byte_offset(struct shadow_handle *h, MPI_Offset offset, MPI_Offset *place)
 {
 	return answer(h, engine_byte_offset(h->file, offset, place));
 }
 
-static int do_seek_shared(struct handle *h, MPI_Offset offset, int whence)
+static int do_seek_shared(struct shadow_handle *h, MPI_Offset offset, int whence)
 {
 	return answer(h, call_seek_shared(h->file, offset, whence));
 }
 
-static int do_get_position_shared(struct handle *h, MPI_Offset *offset)
+static int do_get_position_shared(struct shadow_handle *h, MPI_Offset *offset)
 {
 	return answer(h, call_position_shared(h->file, offset));
 }
 
-static int do_get_type_extent(struct handle *h, MPI_Datatype type, MPI_Aint *extent)
+static int do_get_type_extent(struct shadow_handle *h, MPI_Datatype type, MPI_Aint *extent)
 {
 	MPI_Aint lb;
 
@@ -519,7 +519,7 @@ static int do_get_type_extent(struct handle *h, MPI_Datatype type, MPI_Aint *ext
 }
 
 #ifdef HAVE_LARGE_COUNTS
-static int do_get_type_extent_c(struct handle *h, MPI_Datatype type, MPI_Count *extent)
+static int do_get_type_extent_c(struct shadow_handle *h, MPI_Datatype type, MPI_Count *extent)
 {
 	MPI_Aint small = 0;
 	int rc = do_get_type_extent(h, type, &small);
@@ -529,18 +529,18 @@ static int do_get_type_extent_c(struct handle *h, MPI_Datatype type, MPI_Count *
 }
 #endif
 
-static int do_set_atomicity(struct handle *h, int flag)
+static int do_set_atomicity(struct shadow_handle *h, int flag)
 {
 	return answer(h, engine_set_atomicity(h->file, flag));
 }
 
-static int do_get_atomicity(struct handle *h, int *flag)
+static int do_get_atomicity(struct shadow_handle *h, int *flag)
 {
 	*flag = h->file->atomic;
 	return MPI_SUCCESS;
 }
 
-static int do_sync(struct handle *h)
+static int do_sync(struct shadow_handle *h)
 {
 	return answer(h, call_sync(h->file));
 }

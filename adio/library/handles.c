@@ -15,20 +15,20 @@
 #define NR_CLOSED 64 /* handles remembered after their close; the MPI may give the same to another file */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct handle *buckets[NR_BUCKETS]; /* under lock; lists of the handles themselves, as adding one must not fail for want of memory */
+static struct shadow_handle *buckets[NR_BUCKETS]; /* under lock; lists of the handles themselves, as adding one must not fail for want of memory */
 static word closed[NR_CLOSED];		   /* likewise; 0: none */
 static unsigned next_closed;		   /* likewise */
 static _Atomic uint64_t changes = 1;
-struct handle library_closed;
+struct shadow_handle library_closed;
 
-static struct handle **bucket(word shadow)
+static struct shadow_handle **bucket(word shadow)
 {
 	return &buckets[((uint64_t)shadow >> 4) * 0x9e3779b97f4a7c15ull >> 56];
 }
 
-static struct handle *look_up(word shadow)
+static struct shadow_handle *look_up(word shadow)
 {
-	struct handle *h;
+	struct shadow_handle *h;
 
 	LL_SEARCH_SCALAR(*bucket(shadow), h, shadow, shadow);
 	for (unsigned i = 0; shadow && !h && i < NR_CLOSED; i++) {
@@ -38,12 +38,12 @@ static struct handle *look_up(word shadow)
 	return h;
 }
 
-struct handle *library_find(word shadow)
+struct shadow_handle *library_find(word shadow)
 {
 	static _Thread_local struct {
 		uint64_t changes;
 		word shadow;
-		struct handle *h;
+		struct shadow_handle *h;
 	} last;
 	uint64_t now = atomic_load_explicit(&changes, memory_order_acquire);
 
@@ -67,7 +67,7 @@ static void reopened(word shadow)
 	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
 }
 
-void library_add(struct handle *h)
+void library_add(struct shadow_handle *h)
 {
 	pthread_mutex_lock(&lock);
 	LL_PREPEND(*bucket(h->shadow), h);
@@ -75,7 +75,7 @@ void library_add(struct handle *h)
 	pthread_mutex_unlock(&lock);
 }
 
-void library_remove(struct handle *h)
+void library_remove(struct shadow_handle *h)
 {
 	pthread_mutex_lock(&lock);
 	LL_DELETE(*bucket(h->shadow), h);

@@ -82,18 +82,18 @@ void *library_variable(const char *name);
 
 /* ---- handles.c: which handles belong to pmio files ---------------------------------------------------- */
 
-struct handle {
-	struct handle *next;
+struct shadow_handle {
+	struct shadow_handle *next;
 	word shadow;		   /* the handle that the program has */
 	struct pmio_mpi_file *file; /* owned */
 };
 
 /* NULL: not of a pmio file; library_closed: it was, and has been closed */
-struct handle *library_find(word shadow);
-extern struct handle library_closed;
+struct shadow_handle *library_find(word shadow);
+extern struct shadow_handle library_closed;
 /* add h, to be found by its shadow; owned by the caller */
-void library_add(struct handle *h);
-void library_remove(struct handle *h);
+void library_add(struct shadow_handle *h);
+void library_remove(struct shadow_handle *h);
 /* the MPI has opened a file of its own with that handle */
 void library_not_ours(word handle);
 
@@ -127,7 +127,7 @@ bool library_wants(const char *name);
 /* check a name that is not one, but looks as if it should be */
 void library_look_at_name(word comm, word name);
 int library_open(word comm, word name, word amode, word info, word *file);
-int library_close(struct handle *h, word *file);
+int library_close(struct shadow_handle *h, word *file);
 int library_delete(word name, word info);
 /*
  * MPI_Register_datarep, or the one with _c: an error is an MPI error class, and the handler has been called; then the
@@ -136,7 +136,7 @@ int library_delete(word name, word info);
 int library_register_datarep(bool large, bool fortran, word name, word read, word write, word extent, word extra);
 /* a call on a closed handle: returns an error code, and logs a line */
 int library_after_close(enum library_call call);
-/* indexed by enum library_call: with a struct handle * in place of the MPI_File */
+/* indexed by enum library_call: with a struct shadow_handle * in place of the MPI_File */
 extern library_fn *const library_calls[LIBRARY_NR_CALLS];
 
 #endif

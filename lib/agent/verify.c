@@ -21,7 +21,7 @@
 
 #define PIECE (1u << 20) /* bytes */
 
-struct piece {
+struct summed_piece {
 	uint64_t off;
 	uint32_t len, sum;
 };
@@ -29,7 +29,7 @@ struct piece {
 struct verify {
 	struct pmio_view *view;
 	uint8_t *buf;	/* owned; PIECE bytes */
-	struct piece *pieces; /* owned */
+	struct summed_piece *pieces; /* owned */
 	size_t nr, room;
 };
 
@@ -66,7 +66,7 @@ static uint32_t crc32c(uint8_t *p, size_t len)
 
 static int add_piece(struct verify *v, uint64_t off, size_t len)
 {
-	struct piece *more;
+	struct summed_piece *more;
 
 	if (v->nr == v->room) {
 		size_t room = v->room ? v->room * 2 : 64;
@@ -77,7 +77,7 @@ static int add_piece(struct verify *v, uint64_t off, size_t len)
 		v->pieces = more;
 		v->room = room;
 	}
-	v->pieces[v->nr++] = (struct piece){ off, (uint32_t)len, crc32c(v->buf, len) };
+	v->pieces[v->nr++] = (struct summed_piece){ off, (uint32_t)len, crc32c(v->buf, len) };
 	return 0;
 }
 
@@ -137,7 +137,7 @@ int verify_write(struct verify *v, int fd, const struct iovec *iov, int nr, uint
 	return rc;
 }
 
-static int check_piece(struct verify *v, int fd, const struct piece *p, const char *path)
+static int check_piece(struct verify *v, int fd, const struct summed_piece *p, const char *path)
 {
 	size_t done = 0;
 	ssize_t n = 1;

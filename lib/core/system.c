@@ -92,12 +92,12 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-struct mount {
+struct mount_entry {
 	char *root, *point, *type, *options; /* in the line */
 };
 
 /* "36 35 98:0 ROOT POINT rw,noatime [master:1 ...] - TYPE SOURCE OPTIONS" */
-static bool parse_mount(char *line, struct mount *m)
+static bool parse_mount(char *line, struct mount_entry *m)
 {
 	char *rest, *tail = strstr(line, " - "), *save = NULL;
 
@@ -125,7 +125,7 @@ static bool parse_mount(char *line, struct mount *m)
  * or a part of it.  A cgroup that is not visible, or has no folder, counts as the mount
  * point.
  */
-static void place(struct cgroup *g, const struct mount *m, const char *path)
+static void place(struct cgroup *g, const struct mount_entry *m, const char *path)
 {
 	size_t len = strlen(m->root);
 	struct stat st;
@@ -145,7 +145,7 @@ static bool find_cgroup(const struct pmio_system_files *files, const char *contr
 {
 	char path[PATH_MAX], line[LINE_SIZE];
 	bool found = false;
-	struct mount m;
+	struct mount_entry m;
 	FILE *f;
 
 	if (!own_path(files->cgroup, controller, path))

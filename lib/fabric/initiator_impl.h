@@ -15,11 +15,11 @@
 #define NR_BOUNCES 16		 /* of which one peer gets at most half */
 #define BOUNCE_SIZE (64u << 10) /* bytes; from 72 KiB on writes to sockets sometimes take twice as long (bench_fabric) */
 
-enum op_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
+enum posted_kind { OP_RECV, OP_SEND, OP_WRITE, OP_READ };
 
 struct posted_op {
 	struct fi_context2 ctx; /* first */
-	enum op_kind kind;
+	enum posted_kind kind;
 	uint8_t *buf;
 	struct fid_mr *mr;	/* of buf; NULL: not needed */
 	struct pmio_fabric_op *req;	/* NULL: a receive */
@@ -103,7 +103,7 @@ void initiator_put_on_list(struct pmio_fabric_initiator *initiator, struct poste
 void initiator_peer_is_down(struct pmio_fabric_peer *peer, int why);
 int initiator_post_recv(struct pmio_fabric_initiator *initiator, struct posted_op *op);
 /* get an operation of that kind; NULL: r has failed */
-struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind);
+struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum posted_kind kind);
 /* takes op over; r->rc has the error if it fails */
 void initiator_post(struct pmio_fabric_initiator *initiator, struct posted_op *op, uint64_t off);
 void initiator_post_message(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct fabric_hdr_msg *h, const void *rest);

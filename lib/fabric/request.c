@@ -73,7 +73,7 @@ static void give_back(struct pmio_fabric_initiator *initiator, struct posted_op 
 	initiator_put_on_list(initiator, op);
 }
 
-static bool add_extra(struct pmio_fabric_initiator *initiator, enum op_kind kind)
+static bool add_extra(struct pmio_fabric_initiator *initiator, enum posted_kind kind)
 {
 	const size_t size = kind == OP_SEND ? BUFFER_SIZE : BOUNCE_SIZE;
 	struct extra *e = initiator->nr_extras < EXTRAS_MAX ? calloc(1, sizeof(*e)) : NULL;
@@ -306,12 +306,12 @@ static bool is_late(struct pmio_fabric_initiator *initiator, const struct pmio_f
  * a peer that answers gives its buffers back; one that does not answer must leave as many for the next one as it has
  * itself
  */
-static bool may_take(const struct pmio_fabric_initiator *initiator, const struct pmio_fabric_peer *peer, enum op_kind kind)
+static bool may_take(const struct pmio_fabric_initiator *initiator, const struct pmio_fabric_peer *peer, enum posted_kind kind)
 {
 	return kind == OP_SEND ? peer->nr_sends < initiator->nr_free_sends : peer->nr_bounces < initiator->nr_free_bounces;
 }
 
-static struct posted_op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
+static struct posted_op *take_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum posted_kind kind)
 {
 	struct posted_op **list = kind == OP_SEND ? &initiator->free_sends : &initiator->free_bounces;
 	struct posted_op *op = *list;
@@ -330,7 +330,7 @@ static struct posted_op *take_op(struct pmio_fabric_initiator *initiator, struct
 }
 
 /* an operation of that kind; NULL: r has failed */
-struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind)
+struct posted_op *initiator_get_op(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum posted_kind kind)
 {
 	while (!may_take(initiator, r->peer, kind) && r->rc == 0 && !r->read) {
 		if (is_late(initiator, r))

@@ -69,7 +69,7 @@ static uint64_t take_read(struct posted_op *op, struct piece_cursor *c)
 	return off;
 }
 
-static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum op_kind kind,
+static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, enum posted_kind kind,
 		     const struct pmio_fabric_piece *pieces, size_t nr)
 {
 	struct piece_cursor c = { pieces, pieces + nr, 0 };
@@ -92,14 +92,14 @@ static void transfer(struct pmio_fabric_initiator *initiator, struct pmio_fabric
 }
 
 /* the parts of a request */
-struct request {
+struct request_parts {
 	const struct iovec *parts;
 	size_t nr;
 	size_t len; /* of all */
 };
 
 /* lock released while the parts are copied: they may be long */
-static void ask(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct request *q)
+static void ask(struct pmio_fabric_initiator *initiator, struct pmio_fabric_op *r, const struct request_parts *q)
 {
 	struct posted_op *op = initiator_get_op(initiator, r, OP_SEND);
 	struct fabric_hdr_msg *h;
@@ -139,8 +139,8 @@ static int take_answer(const struct pmio_fabric_op *r, struct pmio_fabric_exchan
 }
 
 /* q: NULL: none */
-static int begin(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
-		 const struct request *q, struct pmio_fabric_op **out)
+static int begin(struct pmio_fabric_peer *peer, enum posted_kind kind, const struct pmio_fabric_piece *pieces, size_t nr,
+		 const struct request_parts *q, struct pmio_fabric_op **out)
 {
 	struct pmio_fabric_initiator *initiator = peer->initiator;
 	struct pmio_fabric_op *r;
@@ -180,12 +180,12 @@ static int end(struct pmio_fabric_op *r, struct pmio_fabric_exchange *x)
 	return rc;
 }
 
-static int run(struct pmio_fabric_peer *peer, enum op_kind kind, const struct pmio_fabric_piece *pieces,
+static int run(struct pmio_fabric_peer *peer, enum posted_kind kind, const struct pmio_fabric_piece *pieces,
 	       size_t nr, struct pmio_fabric_exchange *x)
 {
 	struct pmio_fabric_op *r;
 	const struct iovec part = { x ? (void *)(uintptr_t)x->request : NULL, x ? x->request_len : 0 };
-	const struct request q = { &part, part.iov_len != 0, part.iov_len };
+	const struct request_parts q = { &part, part.iov_len != 0, part.iov_len };
 	int rc = begin(peer, kind, pieces, nr, x ? &q : NULL, &r);
 
 	return rc < 0 ? rc : end(r, x);
@@ -216,14 +216,14 @@ int pmio_fabric_begin(struct pmio_fabric_peer *peer, const struct pmio_fabric_pi
 		      const void *request, size_t request_len, struct pmio_fabric_op **out)
 {
 	const struct iovec part = { (void *)(uintptr_t)request, request_len };
-	const struct request q = { &part, request_len != 0, request_len };
+	const struct request_parts q = { &part, request_len != 0, request_len };
 
 	return begin(peer, OP_WRITE, pieces, nr, request ? &q : NULL, out);
 }
 
 int pmio_fabric_begin_parts(struct pmio_fabric_peer *peer, const struct iovec *parts, size_t nr, struct pmio_fabric_op **out)
 {
-	struct request q = { .parts = parts, .nr = nr };
+	struct request_parts q = { .parts = parts, .nr = nr };
 
 	for (size_t i = 0; i < nr; i++)
 		q.len += parts[i].iov_len;

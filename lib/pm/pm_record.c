@@ -21,10 +21,10 @@
 #define LINE_WORDS (PMIO_PM_LINE / WORD)
 #define PAGE 4096u /* bytes; the unit in which stores are tracked */
 
-enum op_kind { OP_STORE, OP_FLUSH, OP_FENCE, OP_MARK };
+enum record_kind { OP_STORE, OP_FLUSH, OP_FENCE, OP_MARK };
 
 struct op {
-	enum op_kind kind;
+	enum record_kind kind;
 	unsigned thread;
 	size_t word;	/* first word, for store and flush */
 	size_t nr;	/* words */
@@ -89,7 +89,7 @@ void pmio_pm_site_leave(struct pmio_pm_site **site)
 
 /* ---- recording -------------------------------------------------------------- */
 
-static bool is_left_out(struct record_pm *r, enum op_kind kind)
+static bool is_left_out(struct record_pm *r, enum record_kind kind)
 {
 	unsigned does = kind == OP_FLUSH ? PMIO_PM_FLUSHES : kind == OP_FENCE ? PMIO_PM_FENCES : 0;
 
@@ -100,7 +100,7 @@ static bool is_left_out(struct record_pm *r, enum op_kind kind)
 	return true;
 }
 
-static void add_op(struct record_pm *r, enum op_kind kind, size_t word, size_t nr)
+static void add_op(struct record_pm *r, enum record_kind kind, size_t word, size_t nr)
 {
 	struct op *op;
 
@@ -139,7 +139,7 @@ static void copy_touched(const struct record_pm *r, uint8_t *dst, const uint8_t 
 }
 
 /* the words that [addr, addr+len) touches */
-static void add_range(struct record_pm *r, enum op_kind kind, const void *addr, size_t len)
+static void add_range(struct record_pm *r, enum record_kind kind, const void *addr, size_t len)
 {
 	size_t off = (size_t)((const uint8_t *)addr - r->pm.base);
 	size_t first = off / WORD, end = (off + len + WORD - 1) / WORD;
@@ -334,7 +334,7 @@ void pmio_pm_record_watch(struct pmio_pm *pm, void (*fn)(void *arg), void *arg)
 
 /* ---- images ------------------------------------------------------------------ */
 
-struct pending {
+struct pending_word {
 	size_t word;
 	uint64_t value;
 	uint32_t flushed; /* by these threads: a bit per thread; their next fence makes it durable */
@@ -350,7 +350,7 @@ struct replay {
 	uint8_t *durable; /* the bytes that are certainly there */
 	uint8_t *image;   /* the same, plus the words that this image keeps */
 	size_t size;
-	struct pending *pending; /* in the order of their stores */
+	struct pending_word *pending; /* in the order of their stores */
 	size_t nr_pending, room;
 	struct dirty_line *lines;
 	size_t nr_lines;
@@ -362,7 +362,7 @@ static int add_pending(struct replay *rp, const struct op *op)
 {
 	while (rp->nr_pending + op->nr > rp->room) {
 		size_t room = rp->room ? 2 * rp->room : 256;
-		struct pending *p = realloc(rp->pending, room * sizeof(*p));
+		struct pending_word *p = realloc(rp->pending, room * sizeof(*p));
 		struct dirty_line *l;
 
 		if (!p)
@@ -376,7 +376,7 @@ static int add_pending(struct replay *rp, const struct op *op)
 	}
 	for (size_t i = 0; i < op->nr; i++)
 		rp->pending[rp->nr_pending++] =
-			(struct pending){.word = op->word + i, .value = op->data[i]};
+			(struct pending_word){.word = op->word + i, .value = op->data[i]};
 	return 0;
 }
 
@@ -402,7 +402,7 @@ static void fence_pending(struct replay *rp, const struct op *op)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < rp->nr_pending; i++) {
-		struct pending *p = &rp->pending[i];
+		struct pending_word *p = &rp->pending[i];
 
 		if (!(p->flushed & 1u << op->thread)) {
 			rp->pending[kept++] = *p;

@@ -27,7 +27,7 @@ struct held {
 };
 
 /* there is one for each slot, so it does not have a buffer for the longest path */
-struct known {
+struct known_file {
 	char *path;		/* owned; NULL: neither this nor the following is in the catalog */
 	uint32_t state, flags, mode;
 	int32_t error;
@@ -50,7 +50,7 @@ struct pmio_recovery {
 	uint8_t *slots;	  /* owned; as on media */
 	uint8_t *headers; /* owned */
 	bool *slot_gone, *header_gone; /* owned; could not be read */
-	struct known *files; /* owned; by slot */
+	struct known_file *files; /* owned; by slot */
 	struct held *held;   /* owned; by slot and chunk */
 	size_t nr_held;
 	uint64_t nr_problems;
@@ -280,7 +280,7 @@ static int read_super(struct pmio_recovery *s)
 
 /* ---- slots and catalog ----------------------------------------------------------------- */
 
-static int take_entry(struct known *f, const struct pmio_pool_file *e)
+static int take_entry(struct known_file *f, const struct pmio_pool_file *e)
 {
 	f->path = strdup(e->path);
 	f->state = e->state;
@@ -297,7 +297,7 @@ static int take_entry(struct known *f, const struct pmio_pool_file *e)
 static int judge_slot(struct pmio_recovery *s, uint32_t slot)
 {
 	struct pmio_slot_df df = slot_of(s, slot);
-	struct known *f = &s->files[slot];
+	struct known_file *f = &s->files[slot];
 	bool ok = !s->slot_gone[slot] && slot_ok(&df);
 	struct pmio_pool_file e;
 	int rc = pmio_catalog_copy_get(&s->catalog, slot, &e);
@@ -361,7 +361,7 @@ static void judge_frame(struct pmio_recovery *s, uint64_t frame)
 	struct pmio_frame_df h = header_of(s, frame);
 	uint64_t generation = PMIO_OWNER_GENERATION(h.owner);
 	uint32_t slot = PMIO_OWNER_SLOT(h.owner);
-	struct known *f;
+	struct known_file *f;
 
 	if (s->header_gone[frame] || !header_ok(&h, s->super.nr_slots)) {
 		orphan(s, frame);
@@ -392,7 +392,7 @@ static int by_slot(const void *x, const void *y)
 	return (a->chunk > b->chunk) - (a->chunk < b->chunk);
 }
 
-static const char *name_of(const struct known *f)
+static const char *name_of(const struct known_file *f)
 {
 	return f->path ? f->path : "a file whose name is lost";
 }
@@ -414,7 +414,7 @@ static uint64_t dirty_end(const struct pmio_recovery *s, const struct held *h)
 /* derive the file's state from all of its frames */
 static void judge_file(struct pmio_recovery *s, uint32_t slot)
 {
-	struct known *f = &s->files[slot];
+	struct known_file *f = &s->files[slot];
 
 	for (size_t i = f->first; i < f->first + f->nr; i++) {
 		struct held *h = &s->held[i];
@@ -443,7 +443,7 @@ static void judge_file(struct pmio_recovery *s, uint32_t slot)
 
 static void judge_packed(struct pmio_recovery *s, uint32_t slot)
 {
-	struct known *f = &s->files[slot];
+	struct known_file *f = &s->files[slot];
 	struct pmio_slot_df df = slot_of(s, slot);
 	struct pmio_packed p;
 
@@ -467,7 +467,7 @@ static void judge_frames(struct pmio_recovery *s)
 		judge_frame(s, i);
 	qsort(s->held, s->nr_held, sizeof(*s->held), by_slot);
 	for (size_t i = 0; i < s->nr_held; i++) {
-		struct known *f = &s->files[s->held[i].slot];
+		struct known_file *f = &s->files[s->held[i].slot];
 
 		if (f->nr++ == 0)
 			f->first = i;
@@ -587,7 +587,7 @@ uint64_t pmio_recovery_problems(const struct pmio_recovery *s)
 
 /* ---- files -------------------------------------------------------------------------------------- */
 
-static uint64_t dirty_bytes(const struct pmio_recovery *s, const struct known *f)
+static uint64_t dirty_bytes(const struct pmio_recovery *s, const struct known_file *f)
 {
 	uint64_t nr = 0;
 
@@ -602,7 +602,7 @@ static uint64_t dirty_bytes(const struct pmio_recovery *s, const struct known *f
 
 static void describe(const struct pmio_recovery *s, uint32_t slot, struct pmio_recovery_file *out)
 {
-	const struct known *f = &s->files[slot];
+	const struct known_file *f = &s->files[slot];
 	bool named = f->path != NULL, busy = f->flags & PMIO_FILE_PFS_BUSY;
 
 	*out = (struct pmio_recovery_file){
@@ -808,7 +808,7 @@ static int copy_chunk(struct copying *c, const struct held *held)
 static int copy_chunks(struct copying *c)
 {
 	const struct pmio_recovery *s = c->s;
-	const struct known *f = &s->files[c->file->slot];
+	const struct known_file *f = &s->files[c->file->slot];
 	uint64_t at = 0, size = c->file->size;
 	int rc = 0;
 

@@ -32,8 +32,8 @@ struct mapping {
 	unsigned nr_maps; /* calls of the pool's map() */
 };
 
-struct piece {
-	struct piece *next;
+struct mapped_piece {
+	struct mapped_piece *next;
 	struct mapping *mapping;
 	char *addr;
 	size_t len;
@@ -43,7 +43,7 @@ struct piece {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all pieces */
-static struct piece *pieces;
+static struct mapped_piece *pieces;
 static unsigned nr_tails; /* that were ever made */
 
 static size_t page_size(void)
@@ -74,16 +74,16 @@ static void *fail(long rc)
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
 /* without handlers and recursion; lock held */
-static struct piece *new_piece(struct mapping *m, char *addr, size_t len, off_t off, bool is_tail)
+static struct mapped_piece *new_piece(struct mapping *m, char *addr, size_t len, off_t off, bool is_tail)
 {
-	struct piece *p;
+	struct mapped_piece *p;
 
 	redirect_inside++;
 	p = malloc(sizeof(*p));
 	redirect_inside--;
 	if (!p)
 		return NULL;
-	*p = (struct piece){ pieces, m, addr, len, off, m->writable, is_tail };
+	*p = (struct mapped_piece){ pieces, m, addr, len, off, m->writable, is_tail };
 	pieces = p;
 	m->nr_pieces++;
 	return p;
@@ -106,9 +106,9 @@ static int end_mapping(struct mapping *m)
 }
 
 /* take a part out of a piece; lock held.  false: the piece is gone, with *ended its mapping if that was the last one */
-static bool cut(struct piece **at, char *from, char *to, struct mapping **ended)
+static bool cut(struct mapped_piece **at, char *from, char *to, struct mapping **ended)
 {
-	struct piece *p = *at;
+	struct mapped_piece *p = *at;
 	char *end = p->addr + p->len;
 
 	*ended = NULL;
@@ -142,7 +142,7 @@ static int forget_range(void *addr, size_t len)
 	if (!__atomic_load_n(&pieces, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
 		return 0;
 	pthread_mutex_lock(&lock);
-	for (struct piece **at = &pieces; *at;) {
+	for (struct mapped_piece **at = &pieces; *at;) {
 		struct mapping *ended;
 
 		if (cut(at, from, to, &ended))
@@ -336,7 +336,7 @@ static int map_shared_at(struct redirect_file *f, char *base, size_t len, int pr
 /* ---- files that grow ------------------------------------------------------------------------------- */
 
 /* lock held: nobody else may change the piece meanwhile.  false: the file does not go so far */
-static bool extend(struct piece *p)
+static bool extend(struct mapped_piece *p)
 {
 	struct redirect_file *f = p->mapping->f;
 	off_t size = redirect_size_of(f);
@@ -365,7 +365,7 @@ void redirect_grow_maps(uint64_t dev, uint64_t ino)
 	if (!__atomic_load_n(&nr_tails, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
 		return;
 	pthread_mutex_lock(&lock);
-	for (struct piece *p = pieces; p; p = p->next) {
+	for (struct mapped_piece *p = pieces; p; p = p->next) {
 		if (p->is_tail && p->mapping->f->ino == ino && p->mapping->f->dev == dev)
 			extend(p);
 	}
@@ -380,7 +380,7 @@ static bool has_grown(const char *addr)
 	if (redirect_inside || !redirect_ours())
 		return false;
 	pthread_mutex_lock(&lock);
-	for (struct piece *p = pieces; p && !has; p = p->next) {
+	for (struct mapped_piece *p = pieces; p && !has; p = p->next) {
 		if (addr < p->addr || addr >= p->addr + p->len)
 			continue;
 		has = !p->is_tail; /* another thread was faster */
@@ -498,14 +498,14 @@ int redirect_munmap(void *addr, size_t len)
 REDIRECT(munmap, redirect_munmap);
 
 /* the first piece between the two addresses; its file gets a reference */
-static bool find_piece(const char *from, const char *to, struct piece *out)
+static bool find_piece(const char *from, const char *to, struct mapped_piece *out)
 {
-	struct piece *first = NULL;
+	struct mapped_piece *first = NULL;
 
 	if (!__atomic_load_n(&pieces, __ATOMIC_RELAXED) || redirect_inside || !redirect_ours())
 		return false;
 	pthread_mutex_lock(&lock);
-	for (struct piece *p = pieces; p; p = p->next) {
+	for (struct mapped_piece *p = pieces; p; p = p->next) {
 		if (p->addr < to && p->addr + p->len > from && (!first || p->addr < first->addr))
 			first = p;
 	}
@@ -517,7 +517,7 @@ static bool find_piece(const char *from, const char *to, struct piece *out)
 	return first;
 }
 
-static int sync_piece(const struct piece *p, const char *from, const char *to, int flags)
+static int sync_piece(const struct mapped_piece *p, const char *from, const char *to, int flags)
 {
 	struct redirect_file *f = p->mapping->f;
 	const char *start = from > p->addr ? from : p->addr, *end = to < p->addr + p->len ? to : p->addr + p->len;
@@ -545,7 +545,7 @@ int redirect_msync(void *addr, size_t len, int flags)
 {
 	const char *at = addr, *end = at + len;
 	long rc = RAW(msync, addr, 0, flags); /* what is wrong with the arguments, if anything */
-	struct piece p;
+	struct mapped_piece p;
 
 	if (rc != 0 || !find_piece(at, end, &p))
 		return (int)raw_result(RAW(msync, addr, len, flags));
@@ -562,7 +562,7 @@ int redirect_msync(void *addr, size_t len, int flags)
 REDIRECT(msync, redirect_msync);
 
 /* a new mapping of the same part, or more of the file; prot as it was made */
-static void *map_again(const struct piece *p, struct redirect_file *f, size_t len, int flags, void *to)
+static void *map_again(const struct mapped_piece *p, struct redirect_file *f, size_t len, int flags, void *to)
 {
 	int prot = p->writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	long base = find_place(flags & MREMAP_FIXED ? to : NULL, len, flags & MREMAP_FIXED ? MAP_FIXED : 0, p->off);
@@ -581,7 +581,7 @@ void *redirect_mremap(void *addr, size_t len, size_t new_len, int flags, ...);
 void *redirect_mremap(void *addr, size_t len, size_t new_len, int flags, ...)
 {
 	struct redirect_file *f;
-	struct piece p;
+	struct mapped_piece p;
 	va_list ap;
 	void *to, *base;
 
@@ -613,7 +613,7 @@ REDIRECT(mremap, redirect_mremap);
 void redirect_unmap_all(void)
 {
 	while (__atomic_load_n(&pieces, __ATOMIC_RELAXED)) {
-		struct piece p;
+		struct mapped_piece p;
 
 		pthread_mutex_lock(&lock);
 		if (pieces)

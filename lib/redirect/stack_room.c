@@ -14,7 +14,7 @@
 #define NEEDED (64u << 10)
 #define STACK_SIZE (512u << 10)
 
-struct job {
+struct room_job {
 	redirect_any_function fn;
 	const long *args;
 	long result;
@@ -22,7 +22,7 @@ struct job {
 };
 
 #define PER_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
-PER_THREAD struct job *under_way;
+PER_THREAD struct room_job *under_way;
 PER_THREAD uintptr_t lowest; /* address of the thread's stack; 0: not known yet */
 
 static long call(redirect_any_function fn, const long a[6])
@@ -71,7 +71,7 @@ static long call_elsewhere(redirect_any_function fn, const long args[6])
 {
 	uint64_t all = ~0ULL & ~(1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) | 1ULL << (SIGILL - 1) | 1ULL << (SIGFPE - 1)), before;
 	long stack = RAW(mmap, NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct job *job = (struct job *)stack; /* it is large, too */
+	struct room_job *job = (struct room_job *)stack; /* it is large, too */
 	long result;
 
 	if (stack < 0 && stack > -4096)

@@ -32,10 +32,10 @@ struct layout {
 };
 
 /* of a process: one for each join, and one for a layout session that it created */
-struct membership {
+struct member {
 	struct layout *layout;
 	uint64_t number; /* 0: the process has created the layout session, not joined it */
-	struct membership *prev, *next;
+	struct member *prev, *next;
 };
 
 struct layouts {
@@ -84,9 +84,9 @@ static void free_layout(struct layouts *all, struct layout *layout)
 	free(layout);
 }
 
-static struct membership *find_membership(struct membership *list, const struct layout *layout, uint64_t number)
+static struct member *find_membership(struct member *list, const struct layout *layout, uint64_t number)
 {
-	struct membership *m;
+	struct member *m;
 
 	DL_FOREACH(list, m) {
 		if (m->layout == layout && m->number == number)
@@ -95,9 +95,9 @@ static struct membership *find_membership(struct membership *list, const struct 
 	return m;
 }
 
-static struct membership *get_membership(struct membership **list, struct layout *layout, uint64_t number)
+static struct member *get_membership(struct member **list, struct layout *layout, uint64_t number)
 {
-	struct membership *m = find_membership(*list, layout, number);
+	struct member *m = find_membership(*list, layout, number);
 
 	if (m)
 		return m;
@@ -118,7 +118,7 @@ static void put_layout(struct layouts *all, struct layout *layout)
 		free_layout(all, layout);
 }
 
-int layouts_create(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
+int layouts_create(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
 {
 	struct layout *layout = find(all, id);
 
@@ -132,7 +132,7 @@ int layouts_create(struct layouts *all, struct membership **memberships, const u
 	return -ENOMEM;
 }
 
-int layouts_join(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
+int layouts_join(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
 		 const char *layout_file)
 {
 	struct layout *layout = find(all, id);
@@ -159,7 +159,7 @@ bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID])
 }
 
 /* returns the layout file, if it is to be removed */
-static char *drop_membership(struct layouts *all, struct membership **memberships, struct membership *m, bool *kept)
+static char *drop_membership(struct layouts *all, struct member **memberships, struct member *m, bool *kept)
 {
 	struct layout *layout = m->layout;
 	char *layout_file = NULL;
@@ -176,11 +176,11 @@ static char *drop_membership(struct layouts *all, struct membership **membership
 	return layout_file;
 }
 
-int layouts_leave(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
+int layouts_leave(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
 		  char **layout_file, bool *kept)
 {
 	struct layout *layout = find(all, id);
-	struct membership *m = layout && number ? find_membership(*memberships, layout, number) : NULL;
+	struct member *m = layout && number ? find_membership(*memberships, layout, number) : NULL;
 
 	*layout_file = NULL;
 	if (!m)
@@ -193,7 +193,7 @@ int layouts_leave(struct layouts *all, struct membership **memberships, const ui
 	return 0;
 }
 
-char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept)
+char *layouts_end(struct layouts *all, struct member **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept)
 {
 	char *layout_file = NULL;
 
@@ -204,9 +204,9 @@ char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t 
 	return layout_file;
 }
 
-const char *layouts_joined(const struct membership *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined)
+const char *layouts_joined(const struct member *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined)
 {
-	const struct membership *m;
+	const struct member *m;
 
 	*joined = false;
 	DL_FOREACH(memberships, m) {
@@ -219,9 +219,9 @@ const char *layouts_joined(const struct membership *memberships, unsigned at, ui
 	return NULL;
 }
 
-void layouts_forget(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
+void layouts_forget(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID])
 {
-	struct membership *m, *next;
+	struct member *m, *next;
 	bool kept;
 
 	DL_FOREACH_SAFE(*memberships, m, next) {

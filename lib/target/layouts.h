@@ -19,14 +19,14 @@
 #include "remote/remote.h"
 
 struct layouts;	   /* all of a target */
-struct membership; /* a process's part in a layout session; a process has a list of them */
+struct member; /* a process's part in a layout session; a process has a list of them */
 
 struct layouts *layouts_new(void); /* NULL: out of memory */
 
 /* below, memberships is the list of the process that the call is for */
 
 /* begin this layout session; it is kept until the process ends */
-int layouts_create(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID]);
+int layouts_create(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID]);
 
 /*
  * layouts_join -- the process joins the layout session
@@ -35,7 +35,7 @@ int layouts_create(struct layouts *all, struct membership **memberships, const u
  * layout_file  its name, if the layout session begins; otherwise NULL
  * Returns 0, -ENOENT (it has ended, or is unknown), -ENOMEM
  */
-int layouts_join(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
+int layouts_join(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number,
 		 const char *layout_file);
 
 /* is there a process that has joined it and has not left? */
@@ -49,19 +49,19 @@ bool layouts_active(struct layouts *all, const uint8_t id[REMOTE_LAYOUT_ID]);
  *               removed, or kept if *kept
  * Returns 0 or -ENOENT.
  */
-int layouts_leave(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
+int layouts_leave(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID], uint64_t number, bool keep,
 		  char **layout_file, bool *kept);
 
 /* the process has ended: returns one of the layout files to be removed; to be called until it returns NULL */
-char *layouts_end(struct layouts *all, struct membership **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept);
+char *layouts_end(struct layouts *all, struct member **memberships, uint8_t id[REMOTE_LAYOUT_ID], bool *kept);
 
 /*
  * the layout file of the at-th layout session that the process has joined; NULL: it has none or, if !*joined, there are
  * fewer
  */
-const char *layouts_joined(const struct membership *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined);
+const char *layouts_joined(const struct member *memberships, unsigned at, uint8_t id[REMOTE_LAYOUT_ID], bool *joined);
 /* the layout file was removed by hand: remove the process, which cannot be reached, from that layout session */
-void layouts_forget(struct layouts *all, struct membership **memberships, const uint8_t id[REMOTE_LAYOUT_ID]);
+void layouts_forget(struct layouts *all, struct member **memberships, const uint8_t id[REMOTE_LAYOUT_ID]);
 
 /*
  * layouts_claim -- the holders of chunks first..first+nr-1

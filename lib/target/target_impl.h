@@ -46,7 +46,7 @@ struct rhandle {
 struct process {
 	uint8_t id[16];		/* key; its own, random */
 	uint64_t attempt;	/* number of the last HELLO */
-	struct membership *memberships; /* the layout sessions that it has joined */
+	struct member *memberships; /* the layout sessions that it has joined */
 	struct session *sessions; /* the last one is current; the others are ending */
 	struct session *vital;	/* the one with the valid liveness socket, which ends when the process dies; NULL: none */
 	bool dead;
