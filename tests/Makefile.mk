@@ -21,6 +21,9 @@ EXTRA_DIST += tests/env.sh tests/tap.sh tests/limit.sh
 include $(srcdir)/tests/unit/Makefile.mk
 include $(srcdir)/tests/crash/Makefile.mk
 include $(srcdir)/tests/fuzz/Makefile.mk
+# the longest scripts are there: they begin early, so that they do not run alone at the end
+include $(srcdir)/tests/redirect/Makefile.mk
+include $(srcdir)/tests/mount/Makefile.mk
 include $(srcdir)/tests/cli/Makefile.mk
 include $(srcdir)/tests/mpi/Makefile.mk
 include $(srcdir)/tests/library/Makefile.mk
@@ -28,9 +31,7 @@ include $(srcdir)/tests/mpich/Makefile.mk
 include $(srcdir)/tests/openmpi/Makefile.mk
 include $(srcdir)/tests/abi/Makefile.mk
 include $(srcdir)/tests/fuse/Makefile.mk
-include $(srcdir)/tests/mount/Makefile.mk
 include $(srcdir)/tests/heap/Makefile.mk
-include $(srcdir)/tests/redirect/Makefile.mk
 include $(srcdir)/tests/kill/Makefile.mk
 include $(srcdir)/tests/cluster/Makefile.mk
 include $(srcdir)/tests/load/Makefile.mk

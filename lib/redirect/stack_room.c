@@ -5,14 +5,17 @@
  */
 #include "redirect/redirect.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define NEEDED (64u << 10)
 #define STACK_SIZE (512u << 10)
+#define PROBED_PAGE 4096u
+#define PROBED 32u /* pages: more than are needed, so that it is not done again for each deeper call */
 
 struct room_job {
 	redirect_any_function fn;
@@ -23,39 +26,46 @@ struct room_job {
 
 #define PER_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
 PER_THREAD struct room_job *under_way;
-PER_THREAD uintptr_t lowest; /* address of the thread's stack; 0: not known yet */
+PER_THREAD uintptr_t readable; /* from this address on the thread's stack can be read; 0: not known yet */
 
 static long call(redirect_any_function fn, const long a[6])
 {
 	return fn(a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* the main thread's stack can grow far enough */
-static uintptr_t lowest_of_thread(void)
+/*
+ * The number of pages below an address that can be read, up to PROBED: there is a guard page below a thread's stack.
+ * pthread_getattr_np() takes a lock and calls malloc(), and both may have called open() (malloc() reads the number of
+ * processors).  The kernel reads them one after the other, up to the first that it cannot read.
+ */
+static long readable_below(uintptr_t at)
 {
-	pthread_attr_t attr;
-	size_t size;
-	void *low = NULL;
+	char bytes[PROBED];
+	struct iovec pages[PROBED], local = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	long n, pid = RAW(getpid);
 
-	if (RAW(getpid) != RAW(gettid) && pthread_getattr_np(pthread_self(), &attr) == 0) {
-		pthread_attr_getstack(&attr, &low, &size);
-		pthread_attr_destroy(&attr);
-	}
-	return low ? (uintptr_t)low : 1;
+	for (unsigned i = 0; i < PROBED; i++)
+		pages[i] = (struct iovec){ .iov_base = (void *)(at - (i + 1) * PROBED_PAGE), .iov_len = 1 };
+	n = RAW(process_vm_readv, pid, &local, 1, pages, PROBED, 0);
+	return n == -EFAULT ? 0 : n;
 }
 
 static bool has_room(void)
 {
 	uintptr_t at = (uintptr_t)__builtin_frame_address(0);
 	stack_t alternate;
+	long pages;
 
 	if (under_way)
 		return true;
 	if (RAW(sigaltstack, NULL, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK))
 		return at - (uintptr_t)alternate.ss_sp >= NEEDED;
-	if (!lowest)
-		lowest = lowest_of_thread();
-	return at - lowest >= NEEDED;
+	if (readable && at >= readable + NEEDED)
+		return true;
+	/* the main thread's stack can grow far enough; and where the call is forbidden nothing is known */
+	pages = RAW(getpid) == RAW(gettid) ? -EPERM : readable_below(at);
+	readable = pages < 0 ? 1 : at - (uintptr_t)pages * PROBED_PAGE;
+	return at >= readable + NEEDED;
 }
 
 static void run(void)

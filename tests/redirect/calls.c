@@ -612,6 +612,33 @@ static void test_small_stacks(void)
 	is("handler", "text");
 }
 
+/* from the ninth thread that allocates memory on the C library opens a file for it, here while it has the thread locked */
+#define NR_ALLOCATING 20
+static pthread_barrier_t all_have_allocated;
+
+static void *ask_for_attributes(void *arg)
+{
+	pthread_attr_t attr;
+
+	(void)arg;
+	must(pthread_getattr_np(pthread_self(), &attr) == 0 && pthread_attr_destroy(&attr) == 0);
+	pthread_barrier_wait(&all_have_allocated);
+	return NULL;
+}
+
+static void test_thread_attributes(void)
+{
+	pthread_t t[NR_ALLOCATING];
+
+	must(pthread_barrier_init(&all_have_allocated, NULL, NR_ALLOCATING) == 0);
+	for (int i = 0; i < NR_ALLOCATING; i++)
+		must(pthread_create(&t[i], NULL, ask_for_attributes, NULL) == 0);
+	for (int i = 0; i < NR_ALLOCATING; i++)
+		must(pthread_join(t[i], NULL) == 0);
+	make("attributes", "text");
+	is("attributes", "text");
+}
+
 static void test_cancel(void)
 {
 	int p[2];
@@ -978,6 +1005,7 @@ static const struct {
 	{ "limit", test_limit }, { "append", test_append }, { "copies", test_copies }, { "passed", test_passed }, { "duplicates", test_duplicates }, { "close_range", test_close_range },
 	{ "reuse", test_reuse }, { "stdio", test_stdio }, { "nameless", test_nameless }, { "rename", test_rename }, { "exchange", test_exchange },
 	{ "times", test_times }, { "fork", test_fork }, { "clone", test_clone }, { "exec", test_exec }, { "late", test_late }, { "threads", test_threads }, { "small_stacks", test_small_stacks },
+	{ "thread_attributes", test_thread_attributes },
 	{ "cancel", test_cancel }, { "signals", test_signals }, { "locks", test_locks }, { "private_map", test_private_map },
 	{ "shared_map", test_shared_map }, { "maps", test_maps }, { "grown_map", test_grown_map }, { "events", test_events },
 	{ "syscall", test_syscall }, { "vectors_by_number", test_vectors_by_number }, { "names_by_number", test_names_by_number },
