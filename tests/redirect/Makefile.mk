@@ -6,6 +6,6 @@ EXTRA_DIST += $(redirect_tests) tests/redirect/lib.sh tests/redirect/files.sh te
 check_PROGRAMS += tests/redirect/calls tests/redirect/fsx tests/redirect/late
 tests_redirect_late_SOURCES = tests/redirect/late.c
 tests_redirect_fsx_SOURCES = tests/redirect/fsx.c
-tests_redirect_calls_SOURCES = tests/redirect/calls.c
+tests_redirect_calls_SOURCES = tests/redirect/calls.h tests/redirect/calls.c tests/redirect/calls_processes.c
 tests_redirect_calls_CFLAGS = -std=gnu11 -Wall -Wextra
 tests_redirect_calls_LDFLAGS = -Wl,--export-dynamic
