@@ -234,8 +234,7 @@ static bool is_what_goes(const struct pfs_call *call, const struct stat *st, con
 		return st->st_dev == call->id.dev;
 	if (!files_is_later(&st->st_ctim, &was->st_ctim))
 		return true;
-	return st->st_size == was->st_size && st->st_mtim.tv_sec == was->st_mtim.tv_sec &&
-	       st->st_mtim.tv_nsec == was->st_mtim.tv_nsec;
+	return st->st_size == was->st_size && files_same_time(&st->st_mtim, &was->st_mtim);
 }
 
 static void run_end_removal(struct job *job)

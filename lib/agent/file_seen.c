@@ -19,25 +19,25 @@ void files_set_seen(struct file *f, const struct stat *st)
 		f->on_pfs.seen.st_ctim = (struct timespec){ 0, 0 };
 }
 
-bool files_same_as_seen(const struct file *f, const struct stat *st)
+bool files_is_later(const struct timespec *a, const struct timespec *b)
 {
-	return (uint64_t)st->st_size == f->on_pfs.size &&
-	       st->st_mtim.tv_sec == f->on_pfs.seen.st_mtim.tv_sec &&
-	       st->st_mtim.tv_nsec == f->on_pfs.seen.st_mtim.tv_nsec &&
-	       st->st_ctim.tv_sec == f->on_pfs.seen.st_ctim.tv_sec &&
-	       st->st_ctim.tv_nsec == f->on_pfs.seen.st_ctim.tv_nsec;
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+bool files_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 /* a rename or chmod changes only ctime */
 bool files_same_content(const struct file *f, const struct stat *st)
 {
-	return (uint64_t)st->st_size == f->on_pfs.size && st->st_mtim.tv_sec == f->on_pfs.seen.st_mtim.tv_sec &&
-	       st->st_mtim.tv_nsec == f->on_pfs.seen.st_mtim.tv_nsec;
+	return (uint64_t)st->st_size == f->on_pfs.size && files_same_time(&st->st_mtim, &f->on_pfs.seen.st_mtim);
 }
 
-bool files_is_later(const struct timespec *a, const struct timespec *b)
+bool files_same_as_seen(const struct file *f, const struct stat *st)
 {
-	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+	return files_same_content(f, st) && files_same_time(&st->st_ctim, &f->on_pfs.seen.st_ctim);
 }
 
 /*
@@ -65,8 +65,7 @@ bool files_was_emptied(const struct file *f, const struct stat *st)
 
 	if (f->on_pfs.busy || file_is_shared(f) || st->st_size != 0 || files_same_content(f, st))
 		return false;
-	return f->on_pfs.size != 0 || (files_is_later(m, &f->on_pfs.seen.st_mtim) &&
-				       (m->tv_sec != a->tv_sec || m->tv_nsec != a->tv_nsec));
+	return f->on_pfs.size != 0 || (files_is_later(m, &f->on_pfs.seen.st_mtim) && !files_same_time(m, a));
 }
 
 void files_notice_change(struct file *f, const struct stat *st)
@@ -110,7 +109,7 @@ static bool was_reported(const struct file *f, const struct stat *st)
 {
 	const struct stat *seen = &f->on_pfs.seen;
 
-	return st->st_size == seen->st_size && st->st_mtim.tv_sec == seen->st_mtim.tv_sec && st->st_mtim.tv_nsec == seen->st_mtim.tv_nsec;
+	return st->st_size == seen->st_size && files_same_time(&st->st_mtim, &seen->st_mtim);
 }
 
 /*

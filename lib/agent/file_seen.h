@@ -33,6 +33,7 @@ bool files_look_closed(struct file *f, const struct stat *st);
 void files_see_at_close(struct file *f, const struct pmio_close_msg *m);
 bool files_same_content(const struct file *f, const struct stat *st);
 bool files_is_later(const struct timespec *a, const struct timespec *b); /* is a later than b? */
+bool files_same_time(const struct timespec *a, const struct timespec *b);
 /* are its size and times those that were last seen? */
 bool files_same_as_seen(const struct file *f, const struct stat *st);
 /* log that it was changed; returns PMIO_ECHANGED */

@@ -16,7 +16,6 @@ work=${AARCH64_DIR:-$(mktemp -d /var/tmp/pmio-aarch64.XXXXXX)} || exit 99
 mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 99
 T=$work/log root=$work/root build=$work/src/build emulator=$work/emulator/usr/bin/qemu-aarch64 format=pmio-aarch64
 binfmt=/proc/sys/fs/binfmt_misc
-[ "${0#/}" != "$0" ] || exec bash "$PWD/$0"
 mkdir -p "$T" && . "$top_srcdir/tests/tap.sh" || exit 99
 
 # the mount of Open MPI's directory, below, is for this script alone
